@@ -1,0 +1,65 @@
+# `make demo` and `make test` do their own set-up: one environment in .venv, re-made only when what it is
+# built from changes.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+# pip's local wheel folder, where one is configured, is uv's too (a CPU build of torch, say).
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export UV_LINK_MODE ?= hardlink
+
+.PHONY: help
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@rm -f $@
+	@echo "[1/3] Environment in .venv with $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "[2/3] Installer"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@echo "[3/3] Packages, at the versions of constraints.txt"
+	@$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -c constraints.txt \
+		-e '.[torch,sklearn,notebook,pipelines,serve]' --group dev
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## Make or update the environment
+
+.PHONY: demo
+demo: $(STAMP) ## From raw purchases to a served prediction
+	@$(BIN)/python -m examples.repurchase.demo
+
+.PHONY: test
+test: $(STAMP) lint ## Run every test
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: lint
+lint: $(STAMP) ## Check style, types and the import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: notebook
+notebook: $(STAMP) ## Open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir notebooks
+
+.PHONY: serve
+serve: $(STAMP) ## Serve the promoted model on port 8080
+	@cd serving && ../$(BIN)/uvicorn main:app --host 0.0.0.0 --port 8080
+
+.PHONY: ui
+ui: $(STAMP) ## Open the MLflow UI on the embedded store, port 5000
+	@$(BIN)/mlflow ui --port 5000 --backend-store-uri "$$($(BIN)/mlops config --get mlflow.tracking_uri)"
+
+.PHONY: clean
+clean: ## Remove the environment and everything that runs left behind
+	@rm -rf .venv .mlops

@@ -1,0 +1,1 @@
+"""The default example: who of CDNOW's customers will buy again?"""

@@ -1,0 +1,145 @@
+"""`make demo`: raw purchases -> four notebooks -> registry -> service -> one prediction."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mlops_lib import cli, config, loaders, tracking
+from mlops_lib.config import Settings
+from mlops_lib.errors import MlopsError
+from mlops_lib.registry import Registry
+from mlops_lib.terminal import PipelineDisplay
+
+START_TIMEOUT_S = 120
+console = Console()
+
+
+def main() -> None:
+    """Run the main job, promote what came of it, and ask the service for one prediction."""
+    from pipelines.runners import PipelineResult, run_local
+
+    began = time.monotonic()
+    loaded = config.load_with_origins()
+    settings = loaded.settings
+    console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
+    with PipelineDisplay(console) as display:
+        result: PipelineResult = run_local(settings, loaded.file, {}, display.update)
+    if result.registered is None:
+        raise MlopsError(
+            f"The gate refused the model: {settings.evaluation.metric} {result.evaluated.score:.4f}, "
+            f"threshold {result.evaluated.threshold}. Nothing was promoted."
+        )
+    console.rule("[bold]2  Promotion", align="left")
+    version = Registry(settings).promote(
+        result.registered.model_name, result.registered.version, "Production"
+    )
+    console.print(f"{version.name} version {version.version} is at {version.stage}")
+    console.rule("[bold]3  Service", align="left")
+    row = one_customer(settings)
+    with service(loaded.file) as url:
+        console.print(f"listening at {url}")
+        answer = post(f"{url}/predict", {"inputs": row})
+    console.print_json(json.dumps({"request": row, "answer": answer}))
+    console.rule("[bold]Summary", align="left")
+    summary(settings, result.parent_run_id, version.version, time.monotonic() - began)
+
+
+def one_customer(settings: Settings) -> dict[str, Any]:
+    """The features of the first customer of the test split, as a request row."""
+    dataset = loaders.from_settings(settings)
+    features = list(dataset.schema.features)
+    return json.loads(dataset.load("test")[features].head(1).to_json(orient="records"))[0]
+
+
+@contextmanager
+def service(config_file: Path) -> Iterator[str]:
+    """Start the service on a free port, wait until it is ready, and stop it at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, config.CONFIG_ENV: str(config_file)}
+    process = subprocess.Popen([*command, "--log-level", "warning"], cwd=root / "serving", env=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with console.status("loading the promoted model"):
+            wait_until_ready(process, url)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+    """Poll /readyz; give up when the process ends or after two minutes, with what it said last."""
+    said = "nothing yet"
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/readyz", timeout=5)
+            return
+        except urllib.error.HTTPError as error:
+            said = json.load(error)["detail"]
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise MlopsError(f"The service at {url} did not become ready. It said: {said}")
+
+
+def post(url: str, body: dict[str, Any]) -> Any:
+    """POST JSON and return the JSON of the answer."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def summary(settings: Settings, parent_run_id: str, version: int, took_s: float) -> None:
+    """What was made, how good it is, where it is, and how to look further."""
+    client = tracking.connect(settings)
+    metric, name = settings.evaluation.metric, settings.model.name
+    parent = client.get_run(parent_run_id)
+    scores = client.get_run(parent.data.tags["02_train.run_id"]).data.metrics
+    table = Table.grid(padding=(0, 2))
+    table.add_row("model", f"[bold]{name} version {version}[/], at Production")
+    table.add_row(
+        "score",
+        f"[bold]{metric} {scores[f'test.{metric}']:.4f}[/], threshold {settings.evaluation.threshold}",
+    )
+    for baseline in settings.evaluation.baselines:
+        table.add_row("", f"[dim]{baseline} baseline {scores[f'test.baseline.{baseline}.{metric}']:.4f}[/]")
+    for number, file in enumerate(client.list_artifacts(parent_run_id, "notebooks")):
+        if file.path.endswith(".html"):
+            where = tracking.artifact_location(parent, file.path)
+            table.add_row("notebooks" if number <= 1 else "", where)
+    for label, command in {
+        "look": "make ui                        runs, metrics, figures, models",
+        "": f"{mlops()} models {name}   every version with its score",
+        " ": f"{mlops()} config             every setting and where it came from",
+        "serve": "make serve                     then: curl localhost:8080/readyz",
+        "change": "config.yaml, make notebook     then: make demo again, for the next version",
+    }.items():
+        table.add_row(label, command)
+    console.print(table, soft_wrap=True)
+    console.print(f"[dim]done in {took_s:.0f} s[/]")
+
+
+def mlops() -> str:
+    """How to call the command line from the project's folder."""
+    return ".venv/bin/mlops"
+
+
+if __name__ == "__main__":
+    cli.guarded(main)

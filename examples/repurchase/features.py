@@ -1,0 +1,47 @@
+"""From purchases to one row a customer: what the model learns from, and whether the customer came back.
+
+Features are those of the buy-till-you-die literature (Fader, Hardie, Lee 2005, "Counting Your Customers"
+the Easy Way), counted in days with a purchase, not in orders.
+"""
+
+import pandas as pd
+
+#: Features are computed from purchases up to and including this day.
+CUTOFF = pd.Timestamp("1997-09-30")
+#: The label looks this many days beyond it.
+HORIZON_DAYS = 273
+
+
+def customers(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.DataFrame:
+    """One row for each customer with a purchase by `cutoff`, in the order of ``user_id``.
+
+    Args:
+        purchases: One row a purchase: user_id, date, quantity (CDs), amount (US dollars).
+        cutoff: Last day that features may know of.
+
+    Returns:
+        user_id; frequency (days with a purchase after the first); recency_days (first to last purchase);
+        tenure_days (first purchase to cutoff); mean_amount (dollars per day with a purchase);
+        total_amount (dollars); quantity (CDs); days_since_last; repurchased (1 when there is a purchase
+        in the HORIZON_DAYS after `cutoff`).
+    """
+    known = purchases[purchases["date"] <= cutoff]
+    later = purchases[
+        (purchases["date"] > cutoff) & (purchases["date"] <= cutoff + pd.Timedelta(days=HORIZON_DAYS))
+    ]
+    days = known.groupby(["user_id", "date"], as_index=False)[["amount", "quantity"]].sum()
+    by_customer = days.groupby("user_id")
+    first, last = by_customer["date"].min(), by_customer["date"].max()
+    rows = pd.DataFrame(
+        {
+            "frequency": by_customer.size() - 1,
+            "recency_days": (last - first).dt.days,
+            "tenure_days": (cutoff - first).dt.days,
+            "mean_amount": by_customer["amount"].mean(),
+            "total_amount": by_customer["amount"].sum(),
+            "quantity": by_customer["quantity"].sum(),
+            "days_since_last": (cutoff - last).dt.days,
+        }
+    )
+    rows["repurchased"] = rows.index.isin(later["user_id"]).astype("int64")
+    return rows.reset_index()

@@ -1,0 +1,218 @@
+"""The `mlops` command. Each command resolves settings, calls one function, and shows what came of it."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlops_lib import __version__, config
+from mlops_lib.errors import MlopsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Train, register and serve models: one path for PyTorch, scikit-learn and LLM models.",
+)
+out = Console()
+err = Console(stderr=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Config file; default: MLOPS_CONFIG, else the nearest config.yaml."),
+]
+
+
+def main() -> None:
+    """Run the command line."""
+    guarded(app)
+
+
+def guarded(function: Callable[[], None]) -> None:
+    """Call `function`; what the platform raises on purpose is shown as a message, not as a traceback."""
+    try:
+        function()
+    except MlopsError as error:
+        err.print("[bold red]Error:[/] " + escape(str(error)), highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config_file: ConfigOption = None,
+    loader: Annotated[str, typer.Option(help="Loader name; default: data.loader.")] = "",
+    source: Annotated[str, typer.Option(help="File, folder or URI; default: data.source.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Rows to keep of each split; 0 means all.")] = 0,
+    max_epochs: Annotated[
+        int, typer.Option(min=0, help="Most passes over the data; 0: train.max_epochs.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=-1, help="Seed of weights and shuffling; -1: train.seed.")] = -1,
+    threshold: Annotated[float, typer.Option(help="Score to reach; -1: evaluation.threshold.")] = -1.0,
+) -> None:
+    """Run the four notebooks as a pipeline on this machine.
+
+    [dim]Example:[/] mlops run --limit 2000 --max-epochs 5
+    """
+    from mlops_lib.terminal import PipelineDisplay, show_result
+
+    loaded = config.load_with_origins(config_file, {"data.loader": loader, "data.source": source})
+    run_local = _attribute("pipelines.runners", "run_local")
+    arguments = {
+        "loader": loader,
+        "source": str(loaded.settings.path(source)) if source and "://" not in source else source,
+        "limit": limit,
+        "max_epochs": max_epochs,
+        "seed": seed,
+        "threshold": threshold,
+    }
+    with PipelineDisplay(err) as display:
+        result = run_local(loaded.settings, loaded.file, arguments, display.update)
+    show_result(out, loaded.settings, result)
+
+
+@app.command()
+def compile(
+    output: Annotated[Path, typer.Argument(help="YAML file to write.")] = Path("training.yaml"),
+) -> None:
+    """Write the pipeline as YAML for a Kubeflow cluster.
+
+    [dim]Example:[/] mlops compile training.yaml
+    """
+    from kfp.compiler import Compiler
+
+    training = _attribute("pipelines.training", "training")
+    Compiler().compile(training, str(output))
+    out.print(
+        f"Pipeline written to {output}. Upload it in the Kubeflow UI, or with: kfp pipeline create {output}"
+    )
+
+
+@app.command()
+def serve(
+    config_file: ConfigOption = None,
+    host: Annotated[str, typer.Option(help="Address to bind; default: serving.host.")] = "",
+    port: Annotated[
+        int, typer.Option(min=-1, max=65535, help="Port; 0 takes a free one; -1: serving.port.")
+    ] = -1,
+) -> None:
+    """Serve the model at the configured stage over HTTP.
+
+    [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops serve --port 8081
+    """
+    import uvicorn
+
+    loaded = config.load_with_origins(
+        config_file, {"serving.host": host, "serving.port": None if port < 0 else port}
+    )
+    os.environ[config.CONFIG_ENV] = str(loaded.file)
+    serving = loaded.settings.serving
+    app = _attribute("serving.app", "create_app")(loaded.settings)
+    uvicorn.run(app, host=serving.host, port=serving.port)
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="Name of the model in the registry.")],
+    version: Annotated[int, typer.Argument(min=1, help="Version to move.")],
+    stage: Annotated[str, typer.Option(help="Stage to move it to.")] = "Production",
+    config_file: ConfigOption = None,
+) -> None:
+    """Move a version to a stage; the version that was there is archived.
+
+    [dim]Example:[/] mlops promote repurchase 3 --stage Production
+    """
+    from mlops_lib.registry import Registry
+
+    moved = Registry(config.load(config_file)).promote(name, version, stage)
+    out.print(
+        f"[green]{moved.name} version {moved.version} is at {moved.stage}.[/] Undo with: mlops rollback {name}"
+    )
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="Name of the model in the registry.")],
+    stage: Annotated[str, typer.Option(help="Stage to give back.")] = "Production",
+    config_file: ConfigOption = None,
+) -> None:
+    """Give a stage back to the version that held it before.
+
+    [dim]Example:[/] mlops rollback repurchase
+    """
+    from mlops_lib.registry import Registry
+
+    moved = Registry(config.load(config_file)).roll_back(name, stage)
+    out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage} again.[/]")
+
+
+@app.command()
+def models(
+    name: Annotated[str, typer.Argument(help="Show the versions of this model only.")] = "",
+    config_file: ConfigOption = None,
+) -> None:
+    """List registered models with their versions, stages and scores.
+
+    [dim]Example:[/] mlops models repurchase
+    """
+    from mlops_lib.registry import METRIC_TAG, SCORE_TAG, Registry
+
+    registry = Registry(config.load(config_file))
+    table = Table(
+        "model", "version", "stage", "aliases", "score", "run", title=None, box=None, pad_edge=False
+    )
+    for model in [name] if name else registry.names():
+        for v in registry.versions(model):
+            score = f"{v.tags[METRIC_TAG]} {float(v.tags[SCORE_TAG]):.4f}" if SCORE_TAG in v.tags else ""
+            style = {"Production": "green", "Staging": "yellow"}.get(v.stage, "dim")
+            table.add_row(v.name, str(v.version), v.stage, " ".join(v.aliases), score, v.run_id, style=style)
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print(
+            f"No model{f' {name!r}' if name else ''} in the registry at {registry.uri}. Make one with: mlops run"
+        )
+
+
+@app.command(name="config")
+def show_config(
+    config_file: ConfigOption = None,
+    get: Annotated[str, typer.Option(help="Print the value of this one setting, for scripts.")] = "",
+) -> None:
+    """Show every resolved setting and where it came from; secrets are masked.
+
+    [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops config
+    """
+    loaded = config.load_with_origins(config_file)
+    if get:
+        values = config.flat(loaded.settings)
+        if get not in values:
+            raise MlopsError(f"No setting {get!r}. Settings: {', '.join(values)}.")
+        typer.echo(values[get])
+        return
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for key, value in config.flat(loaded.settings).items():
+        origin = loaded.origins.get(key, "default")
+        origin = loaded.file.name if origin == str(loaded.file) else origin
+        table.add_row(key, str(value), origin, style="dim" if origin == "default" else None)
+    out.print(table)
+    out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)
+
+
+def _attribute(module: str, name: str):
+    """Pipelines and serving are reached by name, on use: this library must not depend on them."""
+    import importlib
+
+    return getattr(importlib.import_module(module), name)

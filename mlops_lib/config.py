@@ -1,0 +1,285 @@
+"""Settings: frozen and typed, from arguments, environment variables, config.yaml and defaults, in that order.
+
+Relative paths are taken from the folder of the config file, whatever the current directory is, so that a
+notebook in ``notebooks/``, a pipeline step and the service all mean the same file.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from mlops_lib import plugins
+from mlops_lib.errors import ConfigError
+
+CONFIG_ENV = "MLOPS_CONFIG"
+
+#: Environment variable -> the setting it overrides.
+ENVIRONMENT: dict[str, str] = {
+    "MLFLOW_TRACKING_URI": "mlflow.tracking_uri",
+    "MLFLOW_EXPERIMENT_NAME": "mlflow.experiment",
+    "MLFLOW_MODEL_NAME": "model.name",
+    "MLFLOW_MODEL_STAGE": "serving.stage",
+    "MLFLOW_MODEL_ALIAS": "serving.alias",
+    "DATA_LOADER_TYPE": "data.loader",
+    "DATA_SOURCE_PATH": "data.source",
+    "OPENAI_API_KEY": "secrets.openai_api_key",
+    "OPENAI_BASE_URL": "secrets.openai_base_url",
+    "ANTHROPIC_API_KEY": "secrets.anthropic_api_key",
+    "MLOPS_IMAGE": "pipeline.image",
+}
+
+Name = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys and does not guess at types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class MlflowSettings(Section):
+    """Where runs, artifacts and models are kept."""
+
+    tracking_uri: Name = Field("sqlite:///.mlops/mlflow.db", description="MLflow server, or a SQLite file")
+    experiment: Name = Field("default", description="experiment that training logs to")
+
+
+class DataSettings(Section):
+    """Which data to read and what its columns mean."""
+
+    loader: Name = Field("local", description="local, or a class of your own as package.module:Class")
+    source: Name = Field(description="file, folder or URI that the loader reads")
+    prepare: str = Field("", description="package.module:function, DataFrame to DataFrame; empty: none")
+    label: Name = Field(description="column to predict")
+    key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
+    features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
+    validation_fraction: Fraction = Field(0.15, description="share of keys in the validation split")
+    test_fraction: Fraction = Field(0.25, description="share of keys in the test split")
+    seed: int = Field(0, description="seed of the split by key")
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "DataSettings":
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction + test_fraction must leave something to train on (< 1)")
+        return self
+
+
+class ModelSettings(Section):
+    """What is trained and the name it is registered under."""
+
+    name: Name = Field("model", description="name in the MLflow Model Registry")
+    wrapper: Name = Field("lightning", description="lightning, sklearn, pyfunc, or package.module:Class")
+    implementation: Name = Field(
+        "tabular", description="network or estimator: a name or package.module:Class"
+    )
+    params: dict[str, Any] = Field({}, description="keyword arguments of the implementation")
+
+
+class TrainSettings(Section):
+    """How a network is fitted; estimators without epochs read only `seed`."""
+
+    max_epochs: int = Field(50, ge=1, description="most passes over the training data")
+    patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
+    batch_size: int = Field(256, ge=1, description="rows in one batch")
+    seed: int = Field(0, ge=0, description="seed of weights and shuffling")
+    accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")
+
+
+class EvaluationSettings(Section):
+    """How a trained model is judged and when it may be registered."""
+
+    task: Name = Field("classification", description="classification, regression")
+    metric: Name = Field("roc_auc", description="the metric that the gate looks at")
+    threshold: float = Field(description="score that the model must reach to be registered")
+    min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
+    baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
+
+
+class PipelineSettings(Section):
+    """How the four notebooks are run."""
+
+    name: Name = Field("training", description="name of the Kubeflow pipeline")
+    notebooks: Name = Field("notebooks", description="folder of the four notebooks")
+    image: Name = Field("mlops-notebook-python:latest", description="container image of the steps")
+    work_dir: Name = Field(".mlops", description="folder for run logs and pipeline files")
+
+
+class ServingSettings(Section):
+    """Which version the service answers with, and where it listens."""
+
+    stage: Name = Field("Production", description="registry stage to serve")
+    alias: str = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
+    host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
+    port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
+    retry_s: float = Field(
+        5.0, gt=0, description="seconds between tries while there is no model at the stage"
+    )
+
+
+class Secrets(Section):
+    """Credentials. They come from the environment alone and are masked wherever settings are shown."""
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    anthropic_api_key: SecretStr | None = None
+
+
+class Settings(Section):
+    """Everything the platform reads. `root` is the folder that relative paths start from."""
+
+    root: Path
+    mlflow: MlflowSettings = MlflowSettings()
+    data: DataSettings
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    evaluation: EvaluationSettings
+    pipeline: PipelineSettings = PipelineSettings()
+    serving: ServingSettings = ServingSettings()
+    secrets: Secrets = Secrets()
+
+    def path(self, value: str) -> Path:
+        """`value` as an absolute path, taken from `root` when it is relative."""
+        return (self.root / Path(value).expanduser()).resolve()
+
+    def digest(self) -> str:
+        """Twelve hex digits that change with any setting except secrets and `root`."""
+        text = self.model_dump_json(exclude={"secrets", "root"})
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Loaded(NamedTuple):
+    """Settings, the file they came from, and for each dotted key where its value came from."""
+
+    settings: Settings
+    file: Path | None
+    origins: dict[str, str]
+
+
+def find_config() -> Path | None:
+    """The file named by MLOPS_CONFIG, else the nearest ``config.yaml`` from here upwards, else None."""
+    if named := os.environ.get(CONFIG_ENV):
+        return Path(named).expanduser().resolve()
+    folders = [Path.cwd(), *Path.cwd().parents]
+    return next((folder / "config.yaml" for folder in folders if (folder / "config.yaml").is_file()), None)
+
+
+def load(file: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The resolved settings. See `load_with_origins` for the arguments and errors."""
+    return load_with_origins(file, overrides).settings
+
+
+def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """Resolve settings and remember where each value came from.
+
+    Args:
+        file: Config file; None looks for one (see `find_config`).
+        overrides: Dotted key -> value, the strongest layer; None, "" and 0-length values are left out.
+
+    Raises:
+        ConfigError: No config file, one that is no YAML mapping, an unknown key or a bad value. The
+            message names key, value, what was wanted, and the file or variable it came from.
+    """
+    path = Path(file).resolve() if file else find_config()
+    if path is None:
+        raise ConfigError(f"No config.yaml in {Path.cwd()} or above. Name one with {CONFIG_ENV}=path.")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, value in _flatten(_read(path)).items():
+        _put(values, origins, key, value, str(path))
+    for variable, key in ENVIRONMENT.items():
+        if value := os.environ.get(variable):
+            _put(values, origins, key, value, f"environment {variable}")
+    for key, value in (overrides or {}).items():
+        if value not in (None, "", (), {}):
+            _put(values, origins, key, value, "argument")
+    try:
+        settings = Settings.model_validate({**values, "root": path.parent})
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins, path)) from None
+    for kind, name in (("loader", settings.data.loader), ("wrapper", settings.model.wrapper),
+                       ("task", settings.evaluation.task)):  # fmt: skip
+        try:
+            plugins.check(kind, name)
+        except plugins.PluginError as error:
+            raise ConfigError(f"{error} (in {path})") from None
+    # Classes of the user's own live beside the config file; kernels and steps start in other folders.
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    return Loaded(settings, path, origins)
+
+
+def flat(settings: Settings) -> dict[str, Any]:
+    """Every setting under its dotted key, secrets masked."""
+    sections = {name: getattr(settings, name) for name in Settings.model_fields if name != "root"}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"Config file {path} does not exist. Name another with {CONFIG_ENV}=path."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"Config file {path} is not readable YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"Config file {path} must be a mapping of sections, not {type(content).__name__}.")
+    for forbidden in ("secrets", "root"):
+        if forbidden in content:
+            raise ConfigError(
+                f"{path} has a section {forbidden!r}. Secrets come from environment variables alone "
+                "(OPENAI_API_KEY, ANTHROPIC_API_KEY), and the root is the file's own folder: remove it."
+            )
+    return content
+
+
+def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
+    """One level of sections to dotted keys: deeper values (model.params) are values of one key."""
+    flat: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{key}": inner for key, inner in value.items()})
+        else:
+            flat[str(name)] = value
+    return flat
+
+
+def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:
+    section, _, name = key.partition(".")
+    group = values.setdefault(section, {}) if name else None
+    if isinstance(group, dict):
+        group[name] = tuple(value) if isinstance(value, list) else value
+    elif not name:
+        values[section] = value
+    origins[key] = origin
+
+
+def _explain(error: ValidationError, origins: dict[str, str], path: Path) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        location = [str(part) for part in problem["loc"]]
+        key = ".".join(location)
+        origin = origins.get(".".join(location[:2]), str(path))
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(location[:-1])
+            lines.append(f"Unknown key '{key}' in {origin}. Known here: {', '.join(known)}.")
+        elif problem["type"] == "missing":
+            lines.append(f"Key '{key}' is missing in {path}.")
+        else:
+            lines.append(f"'{key}' has value {problem['input']!r} in {origin}. {problem['msg']}.")
+    return "\n".join(lines)
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    if not location:
+        return [name for name in Settings.model_fields if name not in ("root", "secrets")]
+    section = Settings.model_fields[location[0]].annotation
+    return list(section.model_fields) if isinstance(section, type) else []

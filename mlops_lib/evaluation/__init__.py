@@ -1,0 +1,63 @@
+"""Scoring predictions against the truth: numbers in, a report and figures out; nothing is logged here.
+
+``evaluate`` scores a model and its baselines with the metrics of a task, ``decide`` says whether a score is
+good enough. Tasks are named in ``mlops_lib.plugins`` and imported on first use.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib import plugins
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.gate import Verdict, decide
+from mlops_lib.evaluation.report import EvaluationReport, Score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["EvaluationReport", "Score", "Verdict", "decide", "evaluate"]
+
+
+def evaluate(
+    task_name: str,
+    y_true: Any,
+    y_pred: Any,
+    *,
+    split: str,
+    train: tuple[Any, Any] | None = None,
+    test_x: Any = None,
+    baseline_names: Sequence[str] = (),
+) -> tuple[EvaluationReport, "dict[str, Figure]"]:
+    """Score predictions, and the named baselines on the same rows.
+
+    Args:
+        task_name: A task of ``mlops_lib.plugins`` ("regression", say), or ``package.module:Class``.
+        y_true: The truth, N rows.
+        y_pred: The predictions, N rows, in the form that the task's ``score`` describes.
+        split: Name of the split the rows come from; kept in the report.
+        train: Features and truth that the baselines learn from; needed with `baseline_names`.
+        test_x: Features of the N rows; needed with `baseline_names`.
+        baseline_names: Baselines of the task to set beside the model.
+
+    Raises:
+        PluginError: There is no such task, or what it imports is not installed.
+        EvaluationError: The rows cannot be scored, or a baseline is unknown or cannot be fitted.
+    """
+    if baseline_names and (train is None or test_x is None):
+        raise EvaluationError(
+            f"The baselines {', '.join(baseline_names)} learn from training rows: give "
+            "train=(features, truth) and test_x=features of the rows scored, or baseline_names=()."
+        )
+    task = plugins.load("task", task_name)()
+    metrics = task.score(y_true, y_pred)
+    predictions = task.baselines(*train, test_x, baseline_names) if baseline_names else {}
+    baselines = {}
+    for name, predicted in predictions.items():
+        try:
+            baselines[name] = task.score(y_true, predicted)
+        except EvaluationError as error:
+            raise EvaluationError(f"Baseline {name!r}: {error}") from error
+    report = EvaluationReport(
+        task=task_name, split=split, rows=len(y_true), metrics=metrics, baselines=baselines
+    )
+    return report, task.figures(y_true, y_pred, predictions)

@@ -1,0 +1,62 @@
+"""Whether probabilities come true: predicted against observed shares, bin by bin."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlops_lib.evaluation import plots
+from mlops_lib.evaluation.cases import Case
+from mlops_lib.evaluation.classification import brier
+
+Z95 = 1.96
+
+
+class Bins(NamedTuple):
+    """Rows grouped by probability: mean probability, observed share, and its 95 % interval, each [B]."""
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def reliability(probability: np.ndarray, happened: np.ndarray) -> Bins:
+    """Group rows into up to ten bins of equal size (20 rows or more), equal probabilities together.
+
+    The interval is Wilson's (1927), which stays within 0 and 1 also for a bin in which all rows agree.
+    """
+    _, group, rows = np.unique(plots.bins(probability), return_inverse=True, return_counts=True)
+    predicted = np.bincount(group, probability) / rows
+    observed = np.bincount(group, happened) / rows
+    centre = (observed + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
+    spread = observed * (1 - observed) / rows + Z95**2 / (4 * rows**2)
+    half = Z95 * np.sqrt(spread) / (1 + Z95**2 / rows)
+    # Rounding can leave the bound of a unanimous bin a hair inside the share it must contain.
+    return Bins(predicted, observed, np.minimum(centre - half, observed), np.maximum(centre + half, observed))
+
+
+def calibration(case: Case) -> Figure:
+    """Observed against predicted share; of the most probable class for C > 2 (Guo et al. 2017)."""
+    two = len(case.classes) == 2
+    probability = case.probabilities[:, 1] if two else case.probabilities.max(axis=1)
+    happened = case.codes == 1 if two else case.predicted == case.codes
+    bins = reliability(probability, happened)
+    name = f"class {plots.shorten(case.classes[1])}" if two else "the most probable class"
+    question = "Do its probabilities come true?"
+    answer = (
+        f"mean predicted {probability.mean():.3f}, observed {happened.mean():.3f}; Brier {brier(case):.3f}"
+    )
+    xlabel = f"predicted probability of {name}"
+    ylabel = f"observed share of {name}" if two else "share of rows where it is right"
+    with plots.chart(question, answer, xlabel, ylabel) as (figure, axes):
+        plots.shares(axes)
+        axes.plot([0, 1], [0, 1], color=plots.GREY, linewidth=0.8)
+        axes.annotate("predictions too low", (0.03, 0.95), color=plots.GREY, fontsize=8, va="top")
+        axes.annotate("predictions too high", (0.97, 0.03), color=plots.GREY, fontsize=8, ha="right")
+        whiskers = [bins.observed - bins.low, bins.high - bins.observed]
+        label = f"model, about {len(case.codes) / len(bins.observed):,.0f} rows a point, 95% interval"
+        axes.errorbar(
+            bins.predicted, bins.observed, whiskers, color=plots.MODEL, marker="o", markersize=4, label=label
+        )
+    return figure

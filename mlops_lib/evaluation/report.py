@@ -1,0 +1,79 @@
+"""What an evaluation found: scores with the number of rows behind each."""
+
+from typing import TYPE_CHECKING, Self
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, model_validator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Score(BaseModel):
+    """One metric's value and the rows it was taken over; a mean over the rows that survived is not the whole.
+
+    ``value`` is None exactly when no row could be scored. NaN, infinities and a value without rows (or rows
+    without a value) are refused with pydantic's ValidationError, which is a ValueError.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: FiniteFloat | None
+    scored: NonNegativeInt
+    errored: NonNegativeInt = 0
+    empty: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _value_has_rows(self) -> Self:
+        if (self.value is None) != (self.scored == 0):
+            raise ValueError(
+                f"value {self.value} with {self.scored} scored rows: a value needs at least one scored row, "
+                "and None stands for a metric that no row could be scored on"
+            )
+        return self
+
+    @property
+    def rows(self) -> int:
+        """Rows accounted for: scored, errored and empty together."""
+        return self.scored + self.errored + self.empty
+
+    @property
+    def coverage(self) -> float:
+        """Share of the rows that were scored, 0 to 1; 0.0 when there are no rows."""
+        return self.scored / self.rows if self.rows else 0.0
+
+
+class EvaluationReport(BaseModel):
+    """Scores of a model on one split, and of the baselines on the same rows (baseline -> metric -> score)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    split: str
+    rows: NonNegativeInt
+    metrics: dict[str, Score]
+    baselines: dict[str, dict[str, Score]] = {}
+
+    def flat(self) -> dict[str, float]:
+        """Names and finite numbers for an experiment tracker.
+
+        ``roc_auc``, ``baseline.majority.roc_auc``; where not every row was scored also ``roc_auc.scored``,
+        ``roc_auc.errored`` and ``roc_auc.empty`` (rows). A score without a value leaves only its counts.
+        """
+        flat: dict[str, float] = {}
+        groups = {"": self.metrics} | {f"baseline.{name}.": scores for name, scores in self.baselines.items()}
+        for prefix, scores in groups.items():
+            for metric, score in scores.items():
+                if score.value is not None:
+                    flat[f"{prefix}{metric}"] = score.value
+                if score.coverage < 1:
+                    counts = {"scored": score.scored, "errored": score.errored, "empty": score.empty}
+                    flat |= {f"{prefix}{metric}.{name}": float(rows) for name, rows in counts.items()}
+        return flat
+
+    def table(self) -> "pd.DataFrame":
+        """One row for the model and one for each baseline, one column a metric; NaN for no value."""
+        import pandas as pd
+
+        groups = {"model": self.metrics} | self.baselines
+        values = {name: {m: s.value for m, s in scores.items()} for name, scores in groups.items()}
+        return pd.DataFrame.from_dict(values, orient="index", columns=list(self.metrics), dtype=float)

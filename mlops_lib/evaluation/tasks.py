@@ -1,0 +1,48 @@
+"""The interface of a task: how predictions of one kind are scored, drawn and compared with baselines.
+
+Tasks are named in the ``task`` table of ``mlops_lib.plugins``; a new one is one file and one line there.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlops_lib.evaluation.report import Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+
+class Task(ABC):
+    """One kind of prediction. Has no state and takes no arguments.
+
+    Attributes:
+        name: What it is called in the plugin table.
+        metrics: Metric name -> whether higher is better; the gate reads the direction here.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[dict[str, bool]]
+
+    @abstractmethod
+    def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
+        """Score N predictions; a score's counts add up to N.
+
+        Raises:
+            EvaluationError: The two do not fit together, or hold values that cannot be scored.
+        """
+
+    @abstractmethod
+    def figures(self, y_true: Any, y_pred: Any, baselines: "Mapping[str, np.ndarray]") -> "dict[str, Figure]":
+        """Draw what the scores leave out, by figure name; `baselines` are predictions for the same N rows."""
+
+    @abstractmethod
+    def baselines(
+        self, train_x: Any, train_y: Any, test_x: Any, names: Sequence[str]
+    ) -> "dict[str, np.ndarray]":
+        """Fit the named baselines on the training rows and predict the N rows of `test_x`.
+
+        Raises:
+            EvaluationError: There is no baseline of that name, or it cannot be fitted on these columns.
+        """

@@ -1,0 +1,34 @@
+"""Data loaders: every source of training data behind one interface.
+
+`from_settings` makes the loader that config.yaml names; `prepared` opens the folder that 01_get_data wrote.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_lib import plugins
+from mlops_lib.config import Settings
+
+if TYPE_CHECKING:
+    from mlops_lib.loaders.base import BaseDataLoader
+
+
+def from_settings(settings: Settings) -> "BaseDataLoader":
+    """The loader named by ``data.loader``, on ``data.source``."""
+    loader: type[BaseDataLoader] = plugins.load("loader", settings.data.loader)
+    return loader.from_settings(settings)
+
+
+def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
+    """The dataset that 01_get_data wrote to `folder` (empty: ``data`` in the work folder)."""
+    from mlops_lib.loaders.local import LocalDataLoader
+
+    data = settings.data
+    return LocalDataLoader(
+        prepared_folder(settings, folder), label=data.label, key=data.key, features=data.features
+    )
+
+
+def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
+    """Where 01_get_data writes and the other notebooks read; `folder` itself when it is given."""
+    return settings.path(str(folder) or f"{settings.pipeline.work_dir}/data")

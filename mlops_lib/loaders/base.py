@@ -1,0 +1,93 @@
+"""What every data loader promises: no row lost, none doubled, order kept, labels untouched, types as declared."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops_lib.config import Settings
+from mlops_lib.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch.utils.data import DataLoader
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Schema(BaseModel):
+    """Columns of a dataset: name to pandas dtype, and which of them are label and entity key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    features: dict[str, str]
+    label: str
+    key: str = ""
+
+
+class BaseDataLoader(ABC):
+    """One source of rows, split into train, validation and test."""
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The loader that the `data` section describes."""
+
+    @property
+    @abstractmethod
+    def schema(self) -> Schema:
+        """Columns and their types."""
+
+    @abstractmethod
+    def load(self, split: Split) -> "pd.DataFrame":
+        """All rows of a split in a stable order: key (where there is one), features, label.
+
+        Raises:
+            DataError: The data is missing or breaks a promise; names files, columns and rows.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest that changes when any row that this loader would hand out changes."""
+
+    def torch(self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> "DataLoader":
+        """Batches of a split as ``(x, y)``: x float32 [rows, features], y float32 [rows].
+
+        Args:
+            split: Which split.
+            batch_size: Rows in a batch; the last one may be shorter.
+            shuffle: A new order in each epoch, the same orders for the same `seed`.
+            seed: Seed of the shuffling.
+
+        Raises:
+            DataError: A feature or the label is not numeric.
+        """
+        from mlops_lib.loaders.batches import tensor_batches, to_tensors
+
+        x, y = to_tensors(self.load(split), self.schema)
+        return tensor_batches(x, y, batch_size, shuffle=shuffle, seed=seed)
+
+    def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
+        """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all).
+
+        Returns:
+            Rows written of each split.
+
+        Raises:
+            DataError: A split is empty.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = {}
+        for split in SPLITS:
+            frame = self.load(split)
+            frame = frame.head(limit) if limit else frame
+            if frame.empty:
+                raise DataError(f"Split {split!r} has no rows. Give more data or another split fraction.")
+            # Written aside and moved, so that a reader never meets half a file.
+            partial = folder / f".{split}.partial"
+            frame.to_parquet(partial, index=False)
+            partial.replace(folder / f"{split}.parquet")
+            rows[split] = len(frame)
+        return rows

@@ -1,0 +1,171 @@
+"""Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops_lib import plugins
+from mlops_lib.config import Settings
+from mlops_lib.errors import DataError
+from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.splits import assign
+from mlops_lib.tracking import sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
+
+
+class LocalDataLoader(BaseDataLoader):
+    """Rows of one file, of a folder of files with the same columns, or of a folder that is already split.
+
+    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with one of the
+    known endings or a folder of such files. Otherwise rows are split by a hash of the key (by position
+    where there is no key).
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        label: str,
+        key: str = "",
+        features: tuple[str, ...] = (),
+        prepare: Callable[["pd.DataFrame"], "pd.DataFrame"] | None = None,
+        validation_fraction: float = 0.15,
+        test_fraction: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        self.path = Path(path)
+        self.label, self.key, self.features = label, key, features
+        self.prepare = prepare
+        self.validation_fraction, self.test_fraction, self.seed = validation_fraction, test_fraction, seed
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        data = settings.data
+        return cls(
+            settings.path(data.source),
+            label=data.label,
+            key=data.key,
+            features=data.features,
+            prepare=plugins.load("prepare", data.prepare) if data.prepare else None,
+            validation_fraction=data.validation_fraction,
+            test_fraction=data.test_fraction,
+            seed=data.seed,
+        )
+
+    @cached_property
+    def schema(self) -> Schema:
+        frame = self._frames["train"]
+        chosen = self.features or [c for c in frame.columns if c not in (self.key, self.label)]
+        return Schema(features={c: str(frame[c].dtype) for c in chosen}, label=self.label, key=self.key)
+
+    def load(self, split: Split) -> "pd.DataFrame":
+        frame = self._frames[split]
+        key = [self.key] if self.key else []
+        return frame[[*key, *self.schema.features, self.label]]
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for file in self._files:
+            digest.update(f"{file.relative_to(self.path.parent)}\0{sha256(file)}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        if not self.path.exists():
+            raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
+        files = [self.path] if self.path.is_file() else _data_files(self.path)
+        if not files:
+            raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
+        return files
+
+    @cached_property
+    def _frames(self) -> dict[Split, "pd.DataFrame"]:
+        by_split = (
+            {split: _files_of_split(self.path, split) for split in SPLITS} if self.path.is_dir() else {}
+        )
+        if by_split and all(by_split.values()):
+            frames = {split: self._prepared(_read_all(files)) for split, files in by_split.items()}
+        else:
+            whole = self._prepared(_read_all(self._files))
+            keys = whole[self.key] if self.key else whole.index.to_series()
+            split_of = assign(keys, self.validation_fraction, self.test_fraction, self.seed)
+            frames = {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
+        return frames
+
+    def _prepared(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        if frame.empty:
+            raise DataError(f"Data source {self.path} has no rows.")
+        if self.prepare is not None:
+            frame = self.prepare(frame)
+        wanted = [self.label, *([self.key] if self.key else []), *self.features]
+        if missing := [column for column in wanted if column not in frame.columns]:
+            raise DataError(
+                f"{self.path} has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
+                f"Columns it has: {', '.join(map(str, frame.columns))}."
+            )
+        for column in [self.label, *([self.key] if self.key else [])]:
+            if (empty := frame[column].isna()).any():
+                rows = ", ".join(map(str, frame.index[empty][:10]))
+                raise DataError(
+                    f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0."
+                )
+        return frame
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Files of the known kinds below `folder`, sorted; hidden ones and what is in hidden folders left out."""
+    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def _files_of_split(folder: Path, split: str) -> list[Path]:
+    files = [p for p in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if p.is_file()]
+    return files or (_data_files(folder / split) if (folder / split).is_dir() else [])
+
+
+def _read_all(files: list[Path]) -> "pd.DataFrame":
+    """The rows of all files, in the order of their names.
+
+    Raises:
+        DataError: A file cannot be read, or its columns are not those of the first one.
+    """
+    import pandas as pd
+
+    frames = [_read(file) for file in files]
+    expected = list(frames[0].columns)
+    for file, frame in zip(files, frames, strict=True):
+        if set(frame.columns) != set(expected):
+            lacks = sorted(set(expected) - set(frame.columns)) or "nothing"
+            extra = sorted(set(frame.columns) - set(expected)) or "nothing"
+            raise DataError(
+                f"{file} does not have the columns of {files[0]}: it lacks {lacks} and adds {extra}."
+            )
+    return pd.concat([frame[expected] for frame in frames], ignore_index=True)
+
+
+def _read(file: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".parquet": pd.read_parquet,
+        ".csv": pd.read_csv,
+        ".json": pd.read_json,
+        ".jsonl": lambda path: pd.read_json(path, lines=True),
+        ".ndjson": lambda path: pd.read_json(path, lines=True),
+    }
+    suffix = file.suffix.lower()
+    if suffix not in readers:
+        raise DataError(f"{file} ends in {suffix!r}; known endings are {', '.join(SUFFIXES)}.")
+    try:
+        frame = readers[suffix](file)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file} cannot be read as {suffix[1:]}: {error}") from error
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{file} is not a table of rows.")
+    return frame

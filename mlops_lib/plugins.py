@@ -1,0 +1,76 @@
+"""Implementations by name: a table of dotted paths, imported on first use.
+
+A new loader, wrapper, network or task is one file and one line here. A class of the user's own needs no
+line: name it by its dotted path, ``package.module:Class``.
+"""
+
+import importlib
+from typing import Any, NamedTuple
+
+from mlops_lib.errors import PluginError
+
+
+class Plugin(NamedTuple):
+    """Where an implementation lives and which extra of the distribution brings what it imports."""
+
+    path: str
+    extra: str = ""
+
+
+TABLE: dict[str, dict[str, Plugin]] = {
+    "loader": {
+        "local": Plugin("mlops_lib.loaders.local:LocalDataLoader"),
+    },
+    "wrapper": {
+        "lightning": Plugin("mlops_lib.wrappers.lightning:PytorchLightningWrapper", "torch"),
+        "sklearn": Plugin("mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn"),
+        "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
+    },
+    "prepare": {},
+    "estimator": {},
+    "network": {
+        "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "torch"),
+    },
+    "task": {
+        "classification": Plugin("mlops_lib.evaluation.classification:Classification", "sklearn"),
+        "regression": Plugin("mlops_lib.evaluation.regression:Regression", "sklearn"),
+    },
+}
+
+
+def names(kind: str) -> list[str]:
+    """The names of one kind (``loader``, ``wrapper``, ``network``, ``task``), sorted."""
+    return sorted(TABLE[kind])
+
+
+def check(kind: str, name: str) -> None:
+    """Raise PluginError unless `name` is in the table or has the form of a dotted path; imports nothing."""
+    if name not in TABLE[kind] and ":" not in name:
+        raise PluginError(
+            f"Unknown {kind} {name!r}. Available: {', '.join(names(kind))}, "
+            "or a class of your own as 'package.module:Class'."
+        )
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return the object that `name` stands for.
+
+    Args:
+        kind: A table of this module.
+        name: A name in that table, or a dotted path ``package.module:Object``.
+
+    Raises:
+        PluginError: The name is unknown, or its module cannot be imported; says which extra to install.
+    """
+    check(kind, name)
+    plugin = TABLE[kind].get(name, Plugin(name))
+    module_name, _, attribute = plugin.path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        hint = f" Install it with: pip install 'mlops-lib[{plugin.extra}]'" if plugin.extra else ""
+        raise PluginError(f"Cannot import {kind} {name!r} ({plugin.path}): {error}.{hint}") from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise PluginError(f"{kind} {name!r}: module {module_name!r} has no {attribute!r}.") from error

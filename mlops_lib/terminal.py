@@ -1,0 +1,72 @@
+"""How the command line shows a pipeline run: progress while it runs, a summary after it."""
+
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mlops_lib import tracking
+from mlops_lib.config import Settings
+
+STEPS = {
+    "01_get_data": "get-data",
+    "02_train": "train-model",
+    "03_evaluate": "evaluate-model",
+    "04_register": "register-model",
+}
+
+
+class PipelineDisplay:
+    """One bar a step on a terminal, one line a step elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description:<15}"),
+            BarColumn(bar_width=28),
+            TextColumn("cell {task.completed:>2.0f} of {task.total:.0f}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def update(self, event: Any) -> None:
+        """Show that a step has run another cell. `event` has `notebook`, `cell` and `cells`."""
+        step = STEPS.get(event.notebook, event.notebook)
+        if step not in self.tasks:
+            self.tasks[step] = self.progress.add_task(step, total=event.cells)
+        self.progress.update(self.tasks[step], completed=event.cell)
+        if event.cell == event.cells and not self.progress.tasks[self.tasks[step]].fields.get("told"):
+            self.progress.update(self.tasks[step], told=True)
+            if not self.console.is_terminal:
+                self.console.print(f"{step} done after {time.monotonic() - self.started:.0f} s")
+
+
+def show_result(console: Console, settings: Settings, result: Any) -> None:
+    """Score against threshold, version, and where the record is."""
+    evaluated, registered = result.evaluated, result.registered
+    verdict = "[green]passed[/]" if evaluated.passed else "[red]refused[/]"
+    table = Table.grid(padding=(0, 2))
+    table.add_row("score", f"{settings.evaluation.metric} {evaluated.score:.4f}")
+    table.add_row("gate", f"{verdict} (threshold {evaluated.threshold:g})")
+    table.add_row(
+        "model",
+        f"{registered.model_name} version {registered.version} at {registered.stage}"
+        if registered
+        else "not registered",
+    )
+    table.add_row("record", tracking.describe_run(settings, result.parent_run_id))
+    if registered:
+        table.add_row("next", f"mlops promote {registered.model_name} {registered.version}")
+    console.print(table)

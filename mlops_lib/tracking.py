@@ -1,0 +1,216 @@
+"""MLflow runs: connect, open or adopt or nest one, and say where a thing came from.
+
+Run layout: one parent run for a pipeline run; training opens a child of it, and evaluation logs to that
+same child. Executed notebooks are kept under ``notebooks/`` of the parent.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_lib import __version__
+from mlops_lib.config import Section, Settings
+from mlops_lib.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+#: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17), and by us for the kernel of a notebook.
+RUN_ID_ENV = "MLFLOW_RUN_ID"
+PARENT_TAG = "mlflow.parentRunId"
+STEP_TAG = "mlops.step"
+
+
+def connect(settings: Settings) -> "MlflowClient":
+    """Point MLflow at the configured server and experiment; make an embedded store where there is none.
+
+    Raises:
+        MlopsError: The tracking server does not answer, or the SQLite file cannot be made.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    uri = tracking_uri(settings)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    client = mlflow.MlflowClient()
+    try:
+        experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+        if experiment is None:
+            client.create_experiment(settings.mlflow.experiment, artifact_location=_artifact_location(uri))
+        mlflow.set_experiment(settings.mlflow.experiment)
+    except MlflowException as error:
+        raise MlopsError(
+            f"MLflow at {uri} cannot open experiment {settings.mlflow.experiment!r}: {error.message}. "
+            "Is the server up, and MLFLOW_TRACKING_URI right?"
+        ) from None
+    return client
+
+
+def tracking_uri(settings: Settings) -> str:
+    """The tracking URI, with a relative SQLite path taken from the config file's folder."""
+    uri = settings.mlflow.tracking_uri
+    if uri.startswith("sqlite:///"):
+        file = settings.path(uri.removeprefix("sqlite:///"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{file}"
+    return uri if "://" in uri else settings.path(uri).as_uri()
+
+
+def _artifact_location(uri: str) -> str | None:
+    """Embedded stores keep artifacts beside the SQLite file; a server decides for itself."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
+
+
+def injected_run_id() -> str:
+    """The run that the environment says we work for, or ""."""
+    return os.environ.get(RUN_ID_ENV, "")
+
+
+@contextmanager
+def parent_run(settings: Settings, run_id: str = "", name: str = "pipeline") -> Iterator["Run"]:
+    """Open the parent run of a pipeline: adopt `run_id`, else the injected one, else make one.
+
+    The run is RUNNING inside the block, FINISHED after it, FAILED when it raises, KILLED on Ctrl-C.
+    """
+    client = connect(settings)
+    run_id = run_id or injected_run_id()
+    if run_id:
+        client.update_run(run_id, status="RUNNING")
+        run = client.get_run(run_id)
+    else:
+        experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+        run = client.create_run(experiment.experiment_id, run_name=name, tags=lineage(settings))
+    yield from _until_ended(client, run)
+
+
+@contextmanager
+def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[str, str]) -> Iterator["Run"]:
+    """Make a run for one step, nested under `parent_run_id` (a top-level run when that is empty)."""
+    client = connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    nesting = {PARENT_TAG: parent_run_id} if parent_run_id else {}
+    all_tags = {**lineage(settings), **nesting, STEP_TAG: step, **tags}
+    run = client.create_run(experiment.experiment_id, run_name=step, tags=all_tags)
+    yield from _until_ended(client, run)
+
+
+def _until_ended(client: "MlflowClient", run: "Run") -> Iterator["Run"]:
+    status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run.info.run_id, status)
+
+
+def lineage(settings: Settings) -> dict[str, str]:
+    """Tags that tie a run to code, configuration and image. Empty ones are left out."""
+    tags = {
+        "mlops.version": __version__,
+        "mlops.config_digest": settings.digest(),
+        "mlops.image": os.environ.get("MLOPS_IMAGE", ""),
+        "mlops.git_commit": _git_commit(settings.root),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _git_commit(folder: Path) -> str:
+    """The commit of `folder`, with ``+changes`` when the tree differs from it; "" outside a checkout."""
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return os.environ.get("GIT_COMMIT", "")
+    return result.stdout.strip()
+
+
+def sha256(file: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def latest_run(settings: Settings, step: str, tags: Mapping[str, str] | None = None) -> str:
+    """Id of the newest finished run of `step` that has `tags`.
+
+    Raises:
+        MlopsError: There is none; says which notebook makes one.
+    """
+    client = connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    wanted = {STEP_TAG: step, **(tags or {})}
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+    runs = client.search_runs(
+        [experiment.experiment_id], f"{query} and attributes.status = 'FINISHED'", max_results=1
+    )
+    if not runs:
+        raise MlopsError(
+            f"Experiment {settings.mlflow.experiment!r} has no finished run with {wanted}. "
+            "Run the notebook before this one first, or give run_id."
+        )
+    return runs[0].info.run_id
+
+
+def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
+    """Log every setting of some sections as ``section.key``; nested parameters as one value each."""
+    import mlflow
+    from mlflow.entities import Param
+
+    params = [
+        Param(f"{section}.{key}", str(value))
+        for section, settings in sections.items()
+        for key, value in settings.model_dump().items()
+    ]
+    mlflow.MlflowClient().log_batch(run_id, params=params)
+
+
+def history(run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """(step, value) pairs of each metric of a run, in order; an unknown metric has none."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    return {
+        name: sorted((m.step, m.value) for m in client.get_metric_history(run_id, name)) for name in metrics
+    }
+
+
+def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str]) -> None:
+    """What a step handed on, on the parent run: numbers as metrics, text and verdicts as tags."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for name, value in outputs.items():
+        if isinstance(value, bool | str):
+            client.set_tag(run_id, f"{step}.{name}", value)
+        else:
+            client.log_metric(run_id, f"{step}.{name}", value)
+
+
+def artifact_location(run: "Run", path: str) -> str:
+    """Where a person opens an artifact: a file of an embedded store, else its URI."""
+    uri = f"{run.info.artifact_uri}/{path}"
+    return uri.removeprefix("file://") if uri.startswith("file:///") else uri
+
+
+def describe_run(settings: Settings, run_id: str) -> str:
+    """Where a person finds a run: a URL of the MLflow UI, or how to start one for an embedded store."""
+    uri = tracking_uri(settings)
+    if uri.startswith("http"):
+        import mlflow
+
+        experiment_id = mlflow.MlflowClient().get_run(run_id).info.experiment_id
+        return f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"run {run_id} (see it with: make ui)"

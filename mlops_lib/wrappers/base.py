@@ -1,0 +1,184 @@
+"""The interface of every model, and what all of them do alike: runs, tags, scores and the gate."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops_lib import evaluation, tracking
+from mlops_lib.config import Settings
+from mlops_lib.errors import ModelError, TrainingError
+from mlops_lib.evaluation import gate
+from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.registry import GATE_TAG
+from mlops_lib.wrappers import WRAPPER_KEY, download
+
+if TYPE_CHECKING:
+    from mlflow.models import Model, ModelSignature
+
+FINGERPRINT_TAG = "mlops.data_fingerprint"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a trained model is: its MLflow run and its address."""
+
+    run_id: str
+    model_uri: str
+
+
+class ModelWrapper(ABC):
+    """A model of one kind, from training to prediction.
+
+    A wrapper is either new (train it) or loaded (evaluate it, predict with it).
+    """
+
+    #: Name in the plugin table; written into the model's metadata, so that loading needs no hint.
+    name: str = ""
+    #: MLflow's description of the loaded model; None before `load`.
+    info: "Model | None" = None
+    #: Where its files lie on this machine.
+    folder: Path
+
+    def train(self, data_loader: BaseDataLoader, config: Settings, parent_run_id: str = "") -> TrainResult:
+        """Fit on the train split, log the model to a new MLflow run, and load it.
+
+        Args:
+            data_loader: Rows with a label.
+            config: The `model` and `train` sections are read.
+            parent_run_id: Run of the pipeline that this run is nested under.
+
+        Raises:
+            TrainingError: The model cannot be fitted or logged.
+        """
+        tags = {FINGERPRINT_TAG: data_loader.fingerprint(), WRAPPER_KEY: config.model.wrapper}
+        with tracking.child_run(config, "train-model", parent_run_id, tags) as run:
+            tracking.log_params(run.info.run_id, {"model": config.model, "train": config.train})
+            model_uri = self.fit(data_loader, config, run.info.run_id)
+        self.load(model_uri)
+        return TrainResult(run.info.run_id, model_uri)
+
+    def evaluate(
+        self, data_loader: BaseDataLoader, config: Settings, split: Split = "test"
+    ) -> EvaluationReport:
+        """Score the loaded model on a split, hold it against the gate, and log both to the model's run."""
+        chosen = config.evaluation
+        schema = data_loader.schema
+        train, rows = data_loader.load("train"), data_loader.load(split)
+        features = list(schema.features)
+        report, figures = evaluation.evaluate(
+            chosen.task,
+            rows[schema.label].to_numpy(),
+            self.predict(rows[features]),
+            split=split,
+            train=(train[features], train[schema.label].to_numpy()),
+            test_x=rows[features],
+            baseline_names=chosen.baselines,
+        )
+        verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
+        report = report.model_copy(update={"verdict": verdict, "figures": figures})
+        _log_evaluation(self.run_id, report)
+        return report
+
+    @property
+    def run_id(self) -> str:
+        """The MLflow run that holds the loaded model; "" for a model that was saved outside a run."""
+        return (self.info.run_id if self.info else "") or ""
+
+    @property
+    def signature(self) -> "ModelSignature | None":
+        """What the loaded model takes and gives."""
+        return self.info.signature if self.info else None
+
+    def metadata(self, config: Settings) -> dict[str, Any]:
+        """Metadata to log with a model, so that `mlops_lib.wrappers.load` needs no hint."""
+        return {WRAPPER_KEY: config.model.wrapper}
+
+    @abstractmethod
+    def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        """Fit, log the model to `run_id` under the name ``model``, and return its URI."""
+
+    def load(self, model_uri: str) -> Self:
+        """Load a logged model into this wrapper and return it.
+
+        Args:
+            model_uri: ``models:/name/3``, ``runs:/<id>/model`` or a folder.
+
+        Raises:
+            ModelError: There is no such model, or it is not of this wrapper's kind.
+        """
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import Model
+
+        self.folder = download(model_uri)
+        try:
+            self.info = Model.load(str(self.folder))
+            self.open(self.folder)
+        except (MlflowException, ImportError, OSError, RuntimeError, ValueError) as error:
+            raise ModelError(f"Cannot load {model_uri} with {type(self).__name__}: {error}") from error
+        return self
+
+    def warm(self) -> None:
+        """Predict the example that was logged with the model, if one was, so that the first caller waits no longer."""
+        if self.info is None or (example := self.info.load_input_example(str(self.folder))) is None:
+            return
+        if hasattr(example, "to_dict"):
+            example = example.to_dict("records")
+        elif self.signature and self.signature.inputs.has_input_names():
+            names = self.signature.inputs.input_names()
+            example = [dict(zip(names, row, strict=True)) for row in example.tolist()]
+        self.predict(example)
+
+    @abstractmethod
+    def open(self, folder: Path) -> None:
+        """Make the wrapper ready to predict from the files of a downloaded model; `info` is set already."""
+
+    @abstractmethod
+    def predict(self, input_data: Any) -> Any:
+        """Predictions [rows], in order, for a DataFrame or a list of rows ``{feature: value}``.
+
+        Raises:
+            InputError: A row lacks a feature or has a value that is no number.
+        """
+
+
+def build(config: Settings, kind: str, **known: Any) -> Any:
+    """Make the implementation that config.yaml names with ``model.params``.
+
+    Args:
+        config: The `model` section is read.
+        kind: Plugin table to look the name up in.
+        known: Facts about the data; handed over where the implementation has a parameter of that name.
+
+    Raises:
+        TrainingError: The parameters do not fit; says which it takes.
+    """
+    import inspect
+
+    from mlops_lib import plugins
+
+    implementation = plugins.load(kind, config.model.implementation)
+    accepted = inspect.signature(implementation).parameters
+    arguments = {name: value for name, value in known.items() if name in accepted} | config.model.params
+    try:
+        return implementation(**arguments)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(
+            f"Cannot make {config.model.implementation!r} with model.params {config.model.params}: {error}. "
+            f"It takes: {', '.join(accepted)}."
+        ) from error
+
+
+def _log_evaluation(run_id: str, report: EvaluationReport) -> None:
+    """Metrics, report, figures and the gate's verdict, on the run that holds the model."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for name, value in report.flat().items():
+        client.log_metric(run_id, f"{report.split}.{name}", value)
+    client.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
+    for name, figure in report.figures.items():
+        client.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
+    if report.verdict:
+        client.set_tag(run_id, GATE_TAG, "passed" if report.verdict.passed else "refused")

@@ -1,0 +1,73 @@
+"""scikit-learn estimators, pipelines with preprocessing among them."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlops_lib.config import Settings
+from mlops_lib.errors import TrainingError
+from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.wrappers import MODEL_PATH
+from mlops_lib.wrappers.base import ModelWrapper, build
+from mlops_lib.wrappers.inputs import to_frame
+
+
+class SklearnWrapper(ModelWrapper):
+    """An estimator named by dotted path: ``sklearn.linear_model:LogisticRegression``, or a function of your
+    own that returns one (a Pipeline with its preprocessing, say).
+
+    Predictions are P(positive) [rows] for two classes, probabilities [rows, classes] for more, and values
+    [rows] for a regressor.
+    """
+
+    name = "sklearn"
+
+    def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        import mlflow
+        import mlflow.sklearn
+        import sklearn
+        from mlflow.models import infer_signature
+
+        estimator = build(config, "estimator", random_state=config.train.seed)
+        rows = data_loader.load("train")
+        features, label = rows[list(data_loader.schema.features)], rows[data_loader.schema.label]
+        try:
+            estimator.fit(features, label)
+        except (ValueError, TypeError) as error:
+            raise TrainingError(f"{config.model.implementation} cannot be fitted: {error}") from error
+        verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
+        with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+            # MLflow warns that integer columns cannot hold missing values; the signature says just that.
+            warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
+            info = mlflow.sklearn.log_model(
+                estimator,
+                name=MODEL_PATH,
+                signature=infer_signature(features, getattr(estimator, verb)(features.head())),
+                input_example=features.head(),
+                pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"mlflow=={mlflow.__version__}"],
+                pyfunc_predict_fn=verb,
+                skops_trusted_types=_types_in(estimator),
+                metadata=self.metadata(config),
+            )
+        return info.model_uri
+
+    def open(self, folder: Path) -> None:
+        import mlflow.sklearn
+
+        self._estimator = mlflow.sklearn.load_model(str(folder))
+
+    def predict(self, input_data: Any) -> np.ndarray:
+        rows = to_frame(input_data, self.signature.inputs.input_names())
+        if not hasattr(self._estimator, "predict_proba"):
+            return self._estimator.predict(rows)
+        probabilities = self._estimator.predict_proba(rows)
+        return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+
+
+def _types_in(estimator: Any) -> list[str]:
+    """Types that skops would not load by itself; config.yaml asked for this estimator, so they are wanted."""
+    import skops.io
+
+    return skops.io.get_untrusted_types(data=skops.io.dumps(estimator))

@@ -1,0 +1,1 @@
+"""The training pipeline: four components, their wiring, and the runners."""

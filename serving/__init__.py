@@ -1,0 +1,1 @@
+"""The inference service: one FastAPI application for every kind of model."""

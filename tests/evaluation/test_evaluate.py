@@ -1,0 +1,78 @@
+"""Scoring a model and its baselines in one call."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mlops_lib import plugins
+from mlops_lib.errors import EvaluationError, PluginError
+from mlops_lib.evaluation import decide, evaluate
+from mlops_lib.evaluation.tasks import Task
+
+X = np.arange(40.0).reshape(-1, 1)
+Y = np.arange(40) >= 20
+
+
+def test_a_model_and_its_baselines_are_scored_on_the_same_rows():
+    """The report names task, split and rows, and the baselines carry the metrics of the model."""
+    report, figures = evaluate(
+        "classification",
+        Y,
+        Y * 0.8 + 0.1,
+        split="test",
+        train=(X, Y),
+        test_x=X,
+        baseline_names=["majority", "logistic"],
+    )
+    assert (report.task, report.split, report.rows) == ("classification", "test", 40)
+    assert list(report.baselines) == ["majority", "logistic"]
+    assert report.metrics["roc_auc"].value == 1.0
+    assert report.baselines["majority"]["roc_auc"].value == 0.5
+    assert report.baselines["logistic"].keys() == report.metrics.keys()
+    assert list(figures) == ["roc", "precision_recall", "calibration", "confusion"]
+    assert decide(report, "roc_auc", 0.9).passed
+
+
+def test_regression_needs_no_baselines():
+    """Without names nothing is fitted, and no features are asked for."""
+    report, figures = evaluate("regression", [1.0, 2.0], [1.0, 4.0], split="validation")
+    assert report.baselines == {} and report.flat()["mae"] == 1.0
+    assert list(figures) == ["predicted_vs_true", "residuals"]
+
+
+@pytest.mark.parametrize("given", [{}, {"train": (X, Y)}, {"test_x": X}])
+def test_baselines_without_features_say_what_to_give(given):
+    """A baseline has to learn from something."""
+    with pytest.raises(EvaluationError, match=r"majority.*train=\(features, truth\).*test_x"):
+        evaluate("classification", Y, Y * 1.0, split="test", baseline_names=["majority"], **given)
+
+
+def test_an_error_in_a_baseline_names_it():
+    """Training rows with a class that the scored rows lack are the baseline's fault, not the model's."""
+    with pytest.raises(EvaluationError, match="Baseline 'majority': y_pred has shape"):
+        train = (X, np.arange(40) % 3)
+        evaluate("classification", Y, Y * 1.0, split="t", train=train, test_x=X, baseline_names=["majority"])
+
+
+def test_an_unknown_task_lists_those_there_are():
+    """A slip in the name of a task stops with the names there are."""
+    with pytest.raises(PluginError, match="Unknown task 'ranking'.*classification, regression"):
+        evaluate("ranking", Y, Y, split="test")
+
+
+@pytest.mark.parametrize("name", ["classification", "regression"])
+def test_tasks_keep_the_interface(name):
+    """A task is found by its own name and scores exactly the metrics it declares."""
+    task = plugins.load("task", name)
+    assert issubclass(task, Task) and task.name == name
+    assert task().score([0, 1, 1], [0.2, 0.4, 0.9]).keys() == task.metrics.keys()
+
+
+def test_importing_costs_no_heavy_library():
+    """Naming a task in a configuration must not load scikit-learn."""
+    heavy = "{'sklearn', 'matplotlib', 'pandas', 'numpy', 'scipy', 'torch', 'mlflow'}"
+    code = f"import sys, mlops_lib.evaluation; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
