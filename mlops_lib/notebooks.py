@@ -5,8 +5,6 @@
 
 import re
 import tempfile
-import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 from mlops_lib import config, tracking
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.record import Record
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
@@ -48,24 +47,21 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         raise NotebookError(
             f"There is no notebook {source}. pipeline.notebooks of config.yaml names the folder."
         )
-    with (
-        tracking.parent_run(settings, checked.parent_run_id) as parent,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        checked = checked.model_copy(update={"parent_run_id": parent.info.run_id})
+    parent_run_id = checked.parent_run_id or tracking.open_parent(settings)
+    checked = checked.model_copy(update={"parent_run_id": parent_run_id})
+    with tempfile.TemporaryDirectory() as folder, Record(settings, parent_run_id) as record:
         executed = Path(folder) / f"{notebook}.ipynb"
-        with ThreadPoolExecutor(1) as background:
-            # The kernel works in a process of its own; meanwhile this one fetches what the record needs.
-            exporter = background.submit(_exporter)
-            try:
-                _execute(source, executed, checked, settings.root)
-            except NotebookError as error:
-                where = tracking.describe_run(settings, parent.info.run_id)
-                raise NotebookError(f"{error}\nIts record: notebooks/{notebook}.html of {where}") from None
-            finally:
-                _keep(parent.info.run_id, executed, source, exporter)
+        failed: NotebookError | None = None
+        try:
+            _execute(source, executed, checked, settings.root)
+        except NotebookError as error:
+            failed = error
+        finally:
+            where = record.keep(executed, source)
+        if failed:
+            raise NotebookError(f"{failed}\nIts record: {where}")
         outputs = _read_outputs(notebook, contract, executed)
-        tracking.log_outputs(parent.info.run_id, notebook, outputs.model_dump())
+        record.outputs(notebook, outputs.model_dump())
         return outputs
 
 
@@ -127,31 +123,6 @@ def _execute(source: Path, executed: Path, parameters: Parameters, cwd: Path) ->
 def _explain(source: Path, error: "PapermillExecutionError") -> str:
     message = ANSI.sub("", error.evalue).strip()
     return f"{source.stem} failed in cell In [{error.exec_count}]: {error.ename}: {message}"
-
-
-def _exporter() -> Any:
-    """nbconvert's exporter, told to embed everything: a record must open years later, offline."""
-    from nbconvert import HTMLExporter
-
-    return HTMLExporter(embed_images=True, require_js_url="", mathjax_url="", jupyter_widgets_base_url="")
-
-
-def _keep(run_id: str, executed: Path, source: Path, exporter: "Future[Any]") -> None:
-    """Log whatever of the executed notebook there is."""
-    import mlflow
-    import nbformat
-
-    client = mlflow.MlflowClient()
-    client.set_tag(run_id, f"mlops.notebook_sha256.{source.stem}", tracking.sha256(source))
-    if not executed.is_file():
-        return
-    html = executed.with_suffix(".html")
-    # Scraps are outputs without a look of their own; nbconvert would warn of each.
-    warnings.filterwarnings("ignore", ".*is not able to be represented.*")
-    body, _ = exporter.result().from_notebook_node(nbformat.read(executed, as_version=4))
-    html.write_text(body, encoding="utf-8")
-    for file in (executed, html):
-        client.log_artifact(run_id, str(file), "notebooks")
 
 
 def _read_outputs(notebook: str, contract: Contract, executed: Path) -> Outputs:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-#: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17), and by us for the kernel of a notebook.
+#: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17).
 RUN_ID_ENV = "MLFLOW_RUN_ID"
 PARENT_TAG = "mlflow.parentRunId"
 STEP_TAG = "mlops.step"
@@ -69,26 +69,32 @@ def _artifact_location(uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
 
 
-def injected_run_id() -> str:
-    """The run that the environment says we work for, or ""."""
-    return os.environ.get(RUN_ID_ENV, "")
+def open_parent(settings: Settings) -> str:
+    """Id of the parent run of a pipeline: the one that the environment injects, else a new one."""
+    if injected := os.environ.get(RUN_ID_ENV):
+        return injected
+    client = connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    run = client.create_run(experiment.experiment_id, run_name=settings.pipeline.name, tags=lineage(settings))
+    return run.info.run_id
 
 
 @contextmanager
-def parent_run(settings: Settings, run_id: str = "", name: str = "pipeline") -> Iterator["Run"]:
-    """Open the parent run of a pipeline: adopt `run_id`, else the injected one, else make one.
+def ended(client: "MlflowClient", run_id: str) -> Iterator[None]:
+    """Give a run its final status when the block ends: see `status_after`."""
+    try:
+        yield
+    except BaseException as error:
+        client.set_terminated(run_id, status_after(error))
+        raise
+    client.set_terminated(run_id, status_after(None))
 
-    The run is RUNNING inside the block, FINISHED after it, FAILED when it raises, KILLED on Ctrl-C.
-    """
-    client = connect(settings)
-    run_id = run_id or injected_run_id()
-    if run_id:
-        client.update_run(run_id, status="RUNNING")
-        run = client.get_run(run_id)
-    else:
-        experiment = client.get_experiment_by_name(settings.mlflow.experiment)
-        run = client.create_run(experiment.experiment_id, run_name=name, tags=lineage(settings))
-    yield from _until_ended(client, run)
+
+def status_after(error: BaseException | None) -> str:
+    """The status of a run that ended so: FINISHED, KILLED on Ctrl-C, FAILED on any other error."""
+    if error is None:
+        return "FINISHED"
+    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
 
 
 @contextmanager
@@ -99,19 +105,8 @@ def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[s
     nesting = {PARENT_TAG: parent_run_id} if parent_run_id else {}
     all_tags = {**lineage(settings), **nesting, STEP_TAG: step, **tags}
     run = client.create_run(experiment.experiment_id, run_name=step, tags=all_tags)
-    yield from _until_ended(client, run)
-
-
-def _until_ended(client: "MlflowClient", run: "Run") -> Iterator["Run"]:
-    status = "FAILED"
-    try:
+    with ended(client, run.info.run_id):
         yield run
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        client.set_terminated(run.info.run_id, status)
 
 
 def lineage(settings: Settings) -> dict[str, str]:

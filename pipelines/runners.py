@@ -65,9 +65,10 @@ def run_local(
     from pipelines.training import training
 
     work = settings.path(settings.pipeline.work_dir)
-    with tracking.parent_run(settings, name=settings.pipeline.name) as parent:
-        folder = work / "runs" / parent.info.run_id
-        folder.mkdir(parents=True)
+    parent_run_id = tracking.open_parent(settings)
+    with tracking.ended(tracking.connect(settings), parent_run_id):
+        folder = work / "runs" / parent_run_id
+        folder.mkdir(parents=True, exist_ok=True)
         local.init(
             runner=local.SubprocessRunner(use_venv=False),
             pipeline_root=str(folder),
@@ -77,10 +78,10 @@ def run_local(
         log = folder / "pipeline.log"
         with _environment(config_file), _captured(log, on_progress):
             try:
-                training(parent_run_id=parent.info.run_id, **arguments)
+                training(parent_run_id=parent_run_id, **arguments)
             except RuntimeError as error:
                 raise MlopsError(_why(log, error)) from None
-        return _collect(settings, parent.info.run_id)
+        return _collect(settings, parent_run_id)
 
 
 @contextlib.contextmanager

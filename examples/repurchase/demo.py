@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mlops_lib import cli, config, loaders, tracking
 from mlops_lib.config import Settings
@@ -34,7 +33,7 @@ def main() -> None:
     loaded = config.load_with_origins()
     settings = loaded.settings
     console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
-    with PipelineDisplay(console) as display:
+    with PipelineDisplay(Console(stderr=True)) as display:
         result: PipelineResult = run_local(settings, loaded.file, {}, display.update)
     if result.registered is None:
         raise MlopsError(
@@ -112,33 +111,31 @@ def summary(settings: Settings, parent_run_id: str, version: int, took_s: float)
     metric, name = settings.evaluation.metric, settings.model.name
     parent = client.get_run(parent_run_id)
     scores = client.get_run(parent.data.tags["02_train.run_id"]).data.metrics
-    table = Table.grid(padding=(0, 2))
-    table.add_row("model", f"[bold]{name} version {version}[/], at Production")
-    table.add_row(
-        "score",
-        f"[bold]{metric} {scores[f'test.{metric}']:.4f}[/], threshold {settings.evaluation.threshold}",
-    )
+    lines = [
+        ("model", f"[bold]{name} version {version}[/], at Production"),
+        (
+            "score",
+            f"[bold]{metric} {scores[f'test.{metric}']:.4f}[/], threshold {settings.evaluation.threshold}",
+        ),
+    ]
     for baseline in settings.evaluation.baselines:
-        table.add_row("", f"[dim]{baseline} baseline {scores[f'test.baseline.{baseline}.{metric}']:.4f}[/]")
-    for number, file in enumerate(client.list_artifacts(parent_run_id, "notebooks")):
-        if file.path.endswith(".html"):
-            where = tracking.artifact_location(parent, file.path)
-            table.add_row("notebooks" if number <= 1 else "", where)
-    for label, command in {
-        "look": "make ui                        runs, metrics, figures, models",
-        "": f"{mlops()} models {name}   every version with its score",
-        " ": f"{mlops()} config             every setting and where it came from",
-        "serve": "make serve                     then: curl localhost:8080/readyz",
-        "change": "config.yaml, make notebook     then: make demo again, for the next version",
-    }.items():
-        table.add_row(label, command)
-    console.print(table, soft_wrap=True)
+        lines.append(("", f"[dim]{baseline} baseline {scores[f'test.baseline.{baseline}.{metric}']:.4f}[/]"))
+    files = [f.path for f in client.list_artifacts(parent_run_id, "notebooks") if f.path.endswith(".html")]
+    lines += [("notebooks", tracking.artifact_location(parent, file)) for file in files]
+    commands = (
+        ("make ui", "runs, metrics, figures and models in the browser"),
+        (f".venv/bin/mlops models {name}", "every version with its score"),
+        (".venv/bin/mlops config", "every setting and where it came from"),
+        ("make serve", "the service; then curl localhost:8080/readyz"),
+        ("make notebook", "the notebooks in JupyterLab; change config.yaml, make demo again"),
+    )
+    lines += [("next", f"{command:<36} [dim]{what}[/]") for command, what in commands]
+    before = ""
+    for label, text in lines:
+        # No wrapping: a path that is cut in two cannot be clicked or copied.
+        console.print(f"{label if label != before else '':<11}{text}", soft_wrap=True, highlight=False)
+        before = label
     console.print(f"[dim]done in {took_s:.0f} s[/]")
-
-
-def mlops() -> str:
-    """How to call the command line from the project's folder."""
-    return ".venv/bin/mlops"
 
 
 if __name__ == "__main__":

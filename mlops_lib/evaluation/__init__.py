@@ -5,15 +5,12 @@ good enough. Tasks are named in ``mlops_lib.plugins`` and imported on first use.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.gate import Verdict, decide
-from mlops_lib.evaluation.report import EvaluationReport, Score
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from mlops_lib.evaluation.gate import decide
+from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
 
 __all__ = ["EvaluationReport", "Score", "Verdict", "decide", "evaluate"]
 
@@ -27,7 +24,7 @@ def evaluate(
     train: tuple[Any, Any] | None = None,
     test_x: Any = None,
     baseline_names: Sequence[str] = (),
-) -> tuple[EvaluationReport, "dict[str, Figure]"]:
+) -> EvaluationReport:
     """Score predictions, and the named baselines on the same rows.
 
     Args:
@@ -57,7 +54,11 @@ def evaluate(
             baselines[name] = task.score(y_true, predicted)
         except EvaluationError as error:
             raise EvaluationError(f"Baseline {name!r}: {error}") from error
-    report = EvaluationReport(
-        task=task_name, split=split, rows=len(y_true), metrics=metrics, baselines=baselines
+    return EvaluationReport(
+        task=task_name,
+        split=split,
+        rows=len(y_true),
+        metrics=metrics,
+        baselines=baselines,
+        figures=task.figures(y_true, y_pred, predictions),
     )
-    return report, task.figures(y_true, y_pred, predictions)

@@ -2,24 +2,9 @@
 
 import math
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat
-
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.report import EvaluationReport
-
-
-class Verdict(BaseModel):
-    """Whether a score passed, and if not, why: one readable sentence for each reason."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    passed: bool
-    metric: str
-    score: FiniteFloat | None
-    threshold: FiniteFloat
-    higher_is_better: bool
-    reasons: tuple[str, ...] = ()
+from mlops_lib.evaluation.report import EvaluationReport, Verdict
 
 
 def decide(report: EvaluationReport, metric: str, threshold: float, min_coverage: float = 1.0) -> Verdict:

@@ -1,8 +1,8 @@
 """What an evaluation found: scores with the number of rows behind each."""
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,25 @@ class Score(BaseModel):
         return self.scored / self.rows if self.rows else 0.0
 
 
+class Verdict(BaseModel):
+    """Whether a score passed, and if not, why: one readable sentence for each reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passed: bool
+    metric: str
+    score: FiniteFloat | None
+    threshold: FiniteFloat
+    higher_is_better: bool
+    reasons: tuple[str, ...] = ()
+
+
 class EvaluationReport(BaseModel):
-    """Scores of a model on one split, and of the baselines on the same rows (baseline -> metric -> score)."""
+    """Scores of a model on one split, and of the baselines on the same rows (baseline -> metric -> score).
+
+    ``figures`` are for looking at and are left out when the report is written down; ``verdict`` is the gate's,
+    None before it was asked.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,6 +69,8 @@ class EvaluationReport(BaseModel):
     rows: NonNegativeInt
     metrics: dict[str, Score]
     baselines: dict[str, dict[str, Score]] = {}
+    verdict: Verdict | None = None
+    figures: dict[str, Any] = Field({}, exclude=True, repr=False)
 
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.

@@ -1,6 +1,7 @@
 """A small network for tables of numbers, with its preprocessing inside."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import lightning.pytorch as pl
 import torch
@@ -39,7 +40,7 @@ class TabularNetwork(pl.LightningModule):
         self.register_buffer("label_scale", torch.ones(()))
         widths = [n_features, *hidden]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], n_classes if n_classes > 2 else 1))
 

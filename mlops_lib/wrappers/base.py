@@ -67,7 +67,7 @@ class ModelWrapper(ABC):
         schema = data_loader.schema
         train, rows = data_loader.load("train"), data_loader.load(split)
         features = list(schema.features)
-        report, figures = evaluation.evaluate(
+        report = evaluation.evaluate(
             chosen.task,
             rows[schema.label].to_numpy(),
             self.predict(rows[features]),
@@ -77,7 +77,7 @@ class ModelWrapper(ABC):
             baseline_names=chosen.baselines,
         )
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
-        report = report.model_copy(update={"verdict": verdict, "figures": figures})
+        report = report.model_copy(update={"verdict": verdict})
         _log_evaluation(self.run_id, report)
         return report
 

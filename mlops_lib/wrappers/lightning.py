@@ -6,6 +6,7 @@ it loads without unpickling anything, and without Lightning or the module's clas
 
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -67,9 +68,7 @@ class PytorchLightningWrapper(ModelWrapper):
         return _log(module, features, config, run_id, self.metadata(config))
 
     def open(self, folder: Path) -> None:
-        import mlflow.pytorch
-
-        self._module = mlflow.pytorch.load_model(str(folder))
+        self._module = _mlflow_pytorch().load_model(str(folder))
         self._features = self.signature.inputs.input_names()
 
     def predict(self, input_data: Any) -> np.ndarray:
@@ -136,7 +135,6 @@ def _log(
     metadata: dict[str, Any],
 ) -> str:
     import mlflow
-    import mlflow.pytorch
     import torch
     from mlflow.models import ModelSignature, infer_signature, set_signature
     from mlflow.types import Schema, TensorSpec
@@ -151,7 +149,7 @@ def _log(
     )
     with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
-        info = mlflow.pytorch.log_model(
+        info = _mlflow_pytorch().log_model(
             module,
             name=MODEL_PATH,
             serialization_format="pt2",
@@ -195,6 +193,19 @@ def _count_classes(batches: "torch.utils.data.DataLoader") -> int:
             "each of them there. Encode them in data.prepare, or set evaluation.task: regression."
         )
     return len(found)
+
+
+def _mlflow_pytorch() -> Any:
+    """mlflow.pytorch, without the callback for which it imports all of Lightning (6 s of its 12) if it can."""
+    absent = "pytorch_lightning" not in sys.modules
+    if absent:
+        sys.modules["pytorch_lightning"] = None  # type: ignore[assignment]  # makes an import of it fail
+    try:
+        import mlflow.pytorch
+    finally:
+        if absent:
+            del sys.modules["pytorch_lightning"]
+    return mlflow.pytorch
 
 
 def _quiet() -> None:

@@ -80,5 +80,5 @@ def test_ridge_learns_a_logarithm():
 
 def test_an_unknown_baseline_lists_those_there_are():
     """A slip in a name stops before anything is fitted."""
-    with pytest.raises(EvaluationError, match="Unknown baseline 'median'. Available: mean, ridge"):
+    with pytest.raises(EvaluationError, match=r"Unknown baseline 'median'. Available: mean, ridge"):
         TASK.baselines([[0.0]], [1.0], [[0.0]], ["median"])

@@ -1,0 +1,106 @@
+"""The record of an executed notebook: kept in MLflow as it is and as HTML, above all when it failed."""
+
+import shutil
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops_lib import tracking
+from mlops_lib.config import Settings
+from mlops_lib.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+FOLDER = "notebooks"
+
+
+class Record:
+    """Keeps what a notebook leaves, on the parent run, which is RUNNING meanwhile.
+
+    MLflow and nbconvert take seconds to import. The notebook runs in a process of its own, so this one
+    fetches them in the background and is ready when the kernel is done.
+
+    Args:
+        settings: Resolved settings.
+        parent_run_id: Run to keep the record in.
+    """
+
+    def __init__(self, settings: Settings, parent_run_id: str) -> None:
+        self.settings, self.run_id = settings, parent_run_id
+        self._threads = ThreadPoolExecutor(1)
+        self._ready: Future[tuple[MlflowClient, Any]]
+
+    def __enter__(self) -> Self:
+        self._ready = self._threads.submit(self._prepare)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=True)
+        if self._ready.exception() is None:
+            client, _ = self._ready.result()
+            client.set_terminated(self.run_id, tracking.status_after(error))
+
+    def keep(self, executed: Path, source: Path) -> str:
+        """Log the executed notebook as .ipynb and HTML, and say where; a local copy when MLflow is away.
+
+        Args:
+            executed: What papermill wrote; may hold only the first cells, or be missing.
+            source: The notebook that was run.
+
+        Returns:
+            Where a person reads it.
+        """
+        if not executed.is_file():
+            return "nothing: no cell was run"
+        try:
+            client, exporter = self._ready.result()
+            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", tracking.sha256(source))
+            client.log_artifact(self.run_id, str(executed), FOLDER)
+            client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
+        except Exception as error:  # whatever stops the record from being kept must not cost the record
+            return self._keep_here(executed, error)
+        return f"{FOLDER}/{executed.stem}.html of {tracking.describe_run(self.settings, self.run_id)}"
+
+    def outputs(self, step: str, outputs: dict[str, Any]) -> None:
+        """Log what the notebook hands on.
+
+        Raises:
+            MlopsError: MLflow cannot be reached.
+        """
+        if error := self._ready.exception():
+            raise MlopsError(f"The notebook ran, but its outputs cannot be logged: {error}") from error
+        tracking.log_outputs(self.run_id, step, outputs)
+
+    def _prepare(self) -> "tuple[MlflowClient, Any]":
+        client = tracking.connect(self.settings)
+        client.update_run(self.run_id, status="RUNNING")
+        return client, _exporter()
+
+    def _keep_here(self, executed: Path, error: Exception) -> str:
+        folder = self.settings.path(self.settings.pipeline.work_dir) / "records" / self.run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(executed, folder)
+        return f"{folder / executed.name} (MLflow could not keep it: {error})"
+
+
+def _exporter() -> Any:
+    """nbconvert's exporter, told to embed everything: a record must open years later, offline."""
+    from nbconvert import HTMLExporter
+
+    # Scraps are outputs without a look of their own; nbconvert would warn of each.
+    warnings.filterwarnings("ignore", ".*is not able to be represented.*")
+    return HTMLExporter(embed_images=True, require_js_url="", mathjax_url="", jupyter_widgets_base_url="")
+
+
+def _to_html(executed: Path, exporter: Any) -> Path:
+    import nbformat
+
+    body, _ = exporter.from_notebook_node(nbformat.read(executed, as_version=4))
+    html = executed.with_suffix(".html")
+    html.write_text(body, encoding="utf-8")
+    return html
