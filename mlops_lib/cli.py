@@ -216,3 +216,7 @@ def _attribute(module: str, name: str):
     import importlib
 
     return getattr(importlib.import_module(module), name)
+
+
+if __name__ == "__main__":
+    main()

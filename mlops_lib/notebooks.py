@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from mlops_lib import config, tracking
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.record import Record
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         raise NotebookError(
             f"There is no notebook {source}. pipeline.notebooks of config.yaml names the folder."
         )
+    # First of all, and alone: the kernel starts that much earlier, and what the record needs comes meanwhile.
+    with without(JSON_SCHEMA_EXTRAS):
+        import papermill  # noqa: F401
     parent_run_id = checked.parent_run_id or tracking.open_parent(settings)
     checked = checked.model_copy(update={"parent_run_id": parent_run_id})
     with tempfile.TemporaryDirectory() as folder, Record(settings, parent_run_id) as record:
@@ -73,7 +77,8 @@ def glue(**outputs: Any) -> None:
     Raises:
         ContractError: A value is None, not finite, or no scalar.
     """
-    import scrapbook
+    with without(JSON_SCHEMA_EXTRAS):
+        import scrapbook
 
     for name, value in outputs.items():
         scrapbook.glue(name, _scalar(name, value))

@@ -77,6 +77,8 @@ class Record:
         tracking.log_outputs(self.run_id, step, outputs)
 
     def _prepare(self) -> "tuple[MlflowClient, Any]":
+        import scrapbook  # noqa: F401 - fetched here, in the background, for whoever reads the outputs
+
         client = tracking.connect(self.settings)
         client.update_run(self.run_id, status="RUNNING")
         return client, _exporter()
@@ -94,7 +96,14 @@ def _exporter() -> Any:
 
     # Scraps are outputs without a look of their own; nbconvert would warn of each.
     warnings.filterwarnings("ignore", ".*is not able to be represented.*")
-    return HTMLExporter(embed_images=True, require_js_url="", mathjax_url="", jupyter_widgets_base_url="")
+    scripts = (
+        "require_js_url",
+        "mathjax_url",
+        "jupyter_widgets_base_url",
+        "mermaid_js_url",
+        "mermaid_layout_elk_js_url",
+    )
+    return HTMLExporter(embed_images=True, **dict.fromkeys(scripts, ""))
 
 
 def _to_html(executed: Path, exporter: Any) -> Path:

@@ -92,21 +92,27 @@ class Registry:
             f"No model {name!r} at {wanted} in the registry at {self.uri}. {self._what_there_is(name, versions)}"
         )
 
-    def register(self, name: str, run_id: str, model_uri: str, tags: Mapping[str, str]) -> ModelVersion:
+    def register(self, name: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register the model of a run as a new version of `name`.
 
         Args:
             name: Name in the registry; made when it is new.
-            run_id: Run that holds the model.
-            model_uri: Where the run logged it.
+            run_id: Run that logged the model.
             tags: Written on the version: what serving needs to know about it.
+
+        Raises:
+            RegistryError: The run logged no model, or the registry refuses.
         """
-        with self._answers(f"register {model_uri} as {name!r}"):
+        logged = self.run(run_id).outputs
+        if not logged or not logged.model_outputs:
+            raise RegistryError(f"Run {run_id} logged no model, so there is nothing to register.")
+        model_id = logged.model_outputs[-1].model_id
+        with self._answers(f"register the model of run {run_id} as {name!r}"):
             if not self._client.search_registered_models(f"name = '{_quotable(name)}'"):
                 self._client.create_registered_model(name)
-            import mlflow
-
-            made = mlflow.register_model(model_uri, name, tags=dict(tags))
+            made = self._client.create_model_version(
+                name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
+            )
         return self.resolve(name, version=int(made.version))
 
     def run(self, run_id: str) -> "Run":
@@ -187,7 +193,7 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
     metric = settings.evaluation.metric
     tags = {key: value for key, value in run.data.tags.items() if key.startswith("mlops")}
     tags |= {METRIC_TAG: metric, SCORE_TAG: repr(run.data.metrics[f"test.{metric}"])}
-    made = registry.register(name or settings.model.name, run_id, f"runs:/{run_id}/model", tags)
+    made = registry.register(name or settings.model.name, run_id, tags)
     try:
         return registry.promote(made.name, made.version, "Staging")
     except BaseException:

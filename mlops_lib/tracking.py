@@ -7,6 +7,7 @@ same child. Executed notebooks are kept under ``notebooks/`` of the parent.
 import hashlib
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from mlops_lib.errors import MlopsError
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
+
+# tqdm, which MLflow imports, says in every notebook that it would rather draw widgets.
+warnings.filterwarnings("ignore", "IProgress not found")
 
 #: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17).
 RUN_ID_ENV = "MLFLOW_RUN_ID"

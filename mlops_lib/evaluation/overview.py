@@ -33,7 +33,7 @@ def distributions(frame: "pd.DataFrame", label: str, features: Sequence[str]) ->
     with matplotlib.rc_context(STYLE):
         figure = NotebookFigure(figsize=(9, 0.7 + 1.9 * high), layout="constrained")
         boxes = figure.subplots(high, COLUMNS_WIDE, squeeze=False).flat
-        for axes, name in zip(boxes, shown, strict=False):
+        for name, axes in zip(shown, boxes, strict=False):
             for group, colour in zip(groups, (MODEL, *BASELINES), strict=False):
                 values = frame[name] if group is None else frame.loc[frame[label] == group, name]
                 _histogram(
@@ -106,7 +106,7 @@ def versions(scores: Mapping[int, float], metric: str, threshold: float, current
         current: The version that was just registered.
     """
     order = sorted(scores)
-    best = max(order, key=lambda version: scores[version])
+    best = max(order, key=lambda version: (scores[version], version))
     with chart(
         "How does this version compare with those before it?",
         f"Version {current}: {metric} {scores[current]:.4f}, threshold {threshold:g}; highest is version {best}",

@@ -6,7 +6,6 @@ it loads without unpickling anything, and without Lightning or the module's clas
 
 import logging
 import os
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from mlops_lib.config import Settings
 from mlops_lib.errors import TrainingError
+from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.wrappers import MODEL_PATH
@@ -196,15 +196,9 @@ def _count_classes(batches: "torch.utils.data.DataLoader") -> int:
 
 
 def _mlflow_pytorch() -> Any:
-    """mlflow.pytorch, without the callback for which it imports all of Lightning (6 s of its 12) if it can."""
-    absent = "pytorch_lightning" not in sys.modules
-    if absent:
-        sys.modules["pytorch_lightning"] = None  # type: ignore[assignment]  # makes an import of it fail
-    try:
+    with without(MLFLOW_PYTORCH_EXTRAS):
         import mlflow.pytorch
-    finally:
-        if absent:
-            del sys.modules["pytorch_lightning"]
+
     return mlflow.pytorch
 
 
