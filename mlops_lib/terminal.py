@@ -26,31 +26,44 @@ class PipelineDisplay:
         self.progress = Progress(
             TextColumn("{task.description:<15}"),
             BarColumn(bar_width=28),
-            TextColumn("cell {task.completed:>2.0f} of {task.total:.0f}"),
+            TextColumn("{task.fields[state]:<13}"),
             TimeElapsedColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self.tasks: dict[str, TaskID] = {}
-        self.started = time.monotonic()
+        self.tasks: dict[str, TaskID] = {
+            notebook: self.progress.add_task(step, start=False, state="waiting")
+            for notebook, step in STEPS.items()
+        }
+        self.done: set[str] = set()
+        self.began = time.monotonic()
 
     def __enter__(self) -> Self:
         self.progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        for notebook, task in self.tasks.items():
+            if notebook not in self.done:
+                self.progress.update(
+                    task, state="not finished" if self.progress.tasks[task].started else "not run"
+                )
+                self.progress.stop_task(task)
         self.progress.stop()
 
     def update(self, event: Any) -> None:
         """Show that a step has run another cell. `event` has `notebook`, `cell` and `cells`."""
-        step = STEPS.get(event.notebook, event.notebook)
-        if step not in self.tasks:
-            self.tasks[step] = self.progress.add_task(step, total=event.cells)
-        self.progress.update(self.tasks[step], completed=event.cell)
-        if event.cell == event.cells and not self.progress.tasks[self.tasks[step]].fields.get("told"):
-            self.progress.update(self.tasks[step], told=True)
+        task = self.tasks[event.notebook]
+        if not self.progress.tasks[task].started:
+            self.progress.start_task(task)
+        state = f"cell {event.cell} of {event.cells}"
+        self.progress.update(task, total=event.cells, completed=event.cell, state=state)
+        if event.cell == event.cells and event.notebook not in self.done:
+            self.done.add(event.notebook)
             if not self.console.is_terminal:
-                self.console.print(f"{step} done after {time.monotonic() - self.started:.0f} s")
+                self.console.print(
+                    f"{STEPS[event.notebook]} done after {time.monotonic() - self.began:.0f} s"
+                )
 
 
 def show_result(console: Console, settings: Settings, result: Any) -> None:
