@@ -179,7 +179,8 @@ def models(
             style = {"Production": "green", "Staging": "yellow"}.get(v.stage, "dim")
             table.add_row(v.name, str(v.version), v.stage, " ".join(v.aliases), score, v.run_id, style=style)
     if table.row_count:
-        out.print(table)
+        # As wide as it needs to be: a run id that is cut short cannot be looked up.
+        Console(width=max(out.width, 120)).print(table)
     else:
         out.print(
             f"No model{f' {name!r}' if name else ''} in the registry at {registry.uri}. Make one with: mlops run"
@@ -206,7 +207,7 @@ def show_config(
     for key, value in config.flat(loaded.settings).items():
         origin = loaded.origins.get(key, "default")
         origin = loaded.file.name if origin == str(loaded.file) else origin
-        table.add_row(key, str(value), origin, style="dim" if origin == "default" else None)
+        table.add_row(key, config.masked(str(value)), origin, style="dim" if origin == "default" else None)
     out.print(table)
     out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)
 

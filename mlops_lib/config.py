@@ -6,6 +6,7 @@ notebook in ``notebooks/``, a pipeline step and the service all mean the same fi
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -215,8 +216,13 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     return Loaded(settings, path, origins)
 
 
+def masked(uri: str) -> str:
+    """`uri` with the user and password that it may hold put out of sight."""
+    return re.sub(r"//[^/@\s]+@", "//***@", uri)
+
+
 def flat(settings: Settings) -> dict[str, Any]:
-    """Every setting under its dotted key, secrets masked."""
+    """Every setting under its dotted key; keys masked, URIs as they are."""
     sections = {name: getattr(settings, name) for name in Settings.model_fields if name != "root"}
     return {f"{name}.{key}": value for name, section in sections.items() for key, value in section}
 

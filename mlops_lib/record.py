@@ -64,7 +64,7 @@ class Record:
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
         except Exception as error:  # whatever stops the record from being kept must not cost the record
             return self._keep_here(executed, error)
-        return f"{FOLDER}/{executed.stem}.html of {tracking.describe_run(self.settings, self.run_id)}"
+        return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
 
     def outputs(self, step: str, outputs: dict[str, Any]) -> None:
         """Log what the notebook hands on.

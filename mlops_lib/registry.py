@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlops_lib.config import Settings
+from mlops_lib.config import Settings, masked
 from mlops_lib.errors import RegistryError
 from mlops_lib.tracking import tracking_uri
 
@@ -51,10 +51,12 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         import mlflow
 
-        self.uri = tracking_uri(settings)
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
-        self._client: MlflowClient = mlflow.MlflowClient(self.uri, self.uri)
+        uri = tracking_uri(settings)
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._client: MlflowClient = mlflow.MlflowClient(uri, uri)
+        #: For people: without the password that it may hold.
+        self.uri = masked(uri)
 
     def names(self) -> list[str]:
         """Names of all registered models, sorted."""
