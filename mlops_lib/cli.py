@@ -205,7 +205,7 @@ def show_config(
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, value in config.flat(loaded.settings).items():
         origin = loaded.origins.get(key, "default")
-        origin = loaded.file.name if origin == str(loaded.file) else origin
+        origin = Path(origin).name if origin == str(loaded.file) else origin
         table.add_row(key, str(value), origin, style="dim" if origin == "default" else None)
     out.print(table)
     out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)

@@ -158,7 +158,7 @@ class Loaded(NamedTuple):
     """Settings, the file they came from, and for each dotted key where its value came from."""
 
     settings: Settings
-    file: Path | None
+    file: Path
     origins: dict[str, str]
 
 
