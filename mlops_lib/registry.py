@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.config import Settings
 from mlops_lib.errors import RegistryError
-from mlops_lib.tracking import tracking_uri
+from mlops_lib.tracking import use_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -51,9 +51,7 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         import mlflow
 
-        self.uri = tracking_uri(settings)
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
+        self.uri = use_store(settings)
         self._client: MlflowClient = mlflow.MlflowClient(self.uri, self.uri)
 
     def names(self) -> list[str]:

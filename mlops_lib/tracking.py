@@ -35,9 +35,7 @@ def connect(settings: Settings) -> "MlflowClient":
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    uri = tracking_uri(settings)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    uri = use_store(settings)
     client = mlflow.MlflowClient()
     try:
         experiment = client.get_experiment_by_name(settings.mlflow.experiment)
@@ -50,6 +48,26 @@ def connect(settings: Settings) -> "MlflowClient":
             "Is the server up, and MLFLOW_TRACKING_URI right?"
         ) from None
     return client
+
+
+def use_store(settings: Settings) -> str:
+    """Make MLflow use the configured server in this process, and return its URI.
+
+    MLflow would also export it as MLFLOW_TRACKING_URI, which from then on would win over the config file,
+    also over an edited one in a kernel that is still running.
+    """
+    import mlflow
+
+    uri = tracking_uri(settings)
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return uri
 
 
 def _experiment_id(client: "MlflowClient", settings: Settings) -> str:
