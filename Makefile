@@ -34,7 +34,7 @@ demo: $(STAMP) ## From raw purchases to a served prediction
 
 .PHONY: test
 test: $(STAMP) lint ## Run every test
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the import rules

@@ -39,7 +39,7 @@ def guarded(function: Callable[[], None]) -> None:
     try:
         function()
     except MlopsError as error:
-        err.print("[bold red]Error:[/] " + escape(str(error)), highlight=False, soft_wrap=True)
+        err.print("[bold red]Error:[/] " + escape(config.masked(str(error))), highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -206,7 +206,7 @@ def show_config(
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, value in config.flat(loaded.settings).items():
         origin = loaded.origins.get(key, "default")
-        origin = loaded.file.name if origin == str(loaded.file) else origin
+        origin = Path(origin).name if origin == str(loaded.file) else origin
         table.add_row(key, config.masked(str(value)), origin, style="dim" if origin == "default" else None)
     out.print(table)
     out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)

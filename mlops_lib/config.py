@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, ValidationError, model_validator
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
@@ -98,7 +98,7 @@ class EvaluationSettings(Section):
 
     task: Name = Field("classification", description="classification, regression")
     metric: Name = Field("roc_auc", description="the metric that the gate looks at")
-    threshold: float = Field(description="score that the model must reach to be registered")
+    threshold: FiniteFloat = Field(description="score that the model must reach to be registered")
     min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
     baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
 
@@ -159,7 +159,7 @@ class Loaded(NamedTuple):
     """Settings, the file they came from, and for each dotted key where its value came from."""
 
     settings: Settings
-    file: Path | None
+    file: Path
     origins: dict[str, str]
 
 
@@ -204,12 +204,12 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
         settings = Settings.model_validate({**values, "root": path.parent})
     except ValidationError as error:
         raise ConfigError(_explain(error, origins, path)) from None
-    for kind, name in (("loader", settings.data.loader), ("wrapper", settings.model.wrapper),
-                       ("task", settings.evaluation.task)):  # fmt: skip
+    named = flat(settings)
+    for kind, key in (("loader", "data.loader"), ("wrapper", "model.wrapper"), ("task", "evaluation.task")):
         try:
-            plugins.check(kind, name)
+            plugins.check(kind, named[key])
         except plugins.PluginError as error:
-            raise ConfigError(f"{error} (in {path})") from None
+            raise ConfigError(f"'{key}' in {origins.get(key, path)}: {error}") from None
     # Classes of the user's own live beside the config file; kernels and steps start in other folders.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
@@ -251,6 +251,8 @@ def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
     """One level of sections to dotted keys: deeper values (model.params) are values of one key."""
     flat: dict[str, Any] = {}
     for name, value in section.items():
+        if value is None and name in Settings.model_fields:  # its lines are all commented out
+            continue
         if isinstance(value, dict):
             flat.update({f"{name}.{key}": inner for key, inner in value.items()})
         else:
@@ -279,6 +281,9 @@ def _explain(error: ValidationError, origins: dict[str, str], path: Path) -> str
             lines.append(f"Unknown key '{key}' in {origin}. Known here: {', '.join(known)}.")
         elif problem["type"] == "missing":
             lines.append(f"Key '{key}' is missing in {path}.")
+        elif problem["type"] == "model_type":
+            wanted = f"a mapping of {', '.join(_known_keys(location))}"
+            lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
         else:
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. {problem['msg']}.")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ line: name it by its dotted path, ``package.module:Class``.
 """
 
 import importlib
+import re
 from typing import Any, NamedTuple
 
 from mlops_lib.errors import PluginError
@@ -45,7 +46,7 @@ def names(kind: str) -> list[str]:
 
 def check(kind: str, name: str) -> None:
     """Raise PluginError unless `name` is in the table or has the form of a dotted path; imports nothing."""
-    if name not in TABLE[kind] and ":" not in name:
+    if name not in TABLE[kind] and not re.fullmatch(r"[\w.]+:\w+", name):
         raise PluginError(
             f"Unknown {kind} {name!r}. Available: {', '.join(names(kind))}, "
             "or a class of your own as 'package.module:Class'."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.config import Settings, masked
 from mlops_lib.errors import RegistryError
-from mlops_lib.tracking import tracking_uri
+from mlops_lib.tracking import use_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -51,9 +51,7 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         import mlflow
 
-        uri = tracking_uri(settings)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
+        uri = use_store(settings)
         self._client: MlflowClient = mlflow.MlflowClient(uri, uri)
         #: For people: without the password that it may hold.
         self.uri = masked(uri)
@@ -163,7 +161,9 @@ class Registry:
         try:
             yield
         except MlflowException as error:
-            raise RegistryError(f"The registry at {self.uri} could not {doing}: {error.message}") from None
+            raise RegistryError(
+                f"The registry at {self.uri} could not {doing}: {masked(error.message)}"
+            ) from None
 
     def _what_there_is(self, name: str, versions: list[ModelVersion]) -> str:
         if not versions:

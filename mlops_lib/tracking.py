@@ -42,9 +42,7 @@ def connect(settings: Settings) -> "MlflowClient":
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    uri = tracking_uri(settings)
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    uri = use_store(settings)
     client = mlflow.MlflowClient()
     try:
         experiment = client.get_experiment_by_name(settings.mlflow.experiment)
@@ -53,10 +51,44 @@ def connect(settings: Settings) -> "MlflowClient":
         mlflow.set_experiment(settings.mlflow.experiment)
     except MlflowException as error:
         raise MlopsError(
-            f"MLflow at {masked(uri)} cannot open experiment {settings.mlflow.experiment!r}: {error.message}. "
+            f"MLflow at {masked(uri)} cannot open experiment {settings.mlflow.experiment!r}: {masked(error.message)}. "
             "Is the server up, and MLFLOW_TRACKING_URI right?"
         ) from None
     return client
+
+
+def use_store(settings: Settings) -> str:
+    """Make MLflow use the configured server in this process, and return its URI.
+
+    MLflow would also export it as MLFLOW_TRACKING_URI, which from then on would win over the config file,
+    also over an edited one in a kernel that is still running.
+    """
+    import mlflow
+
+    uri = tracking_uri(settings)
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return uri
+
+
+def _experiment_id(client: "MlflowClient", settings: Settings) -> str:
+    """Id of the configured experiment, which `connect` has made sure of.
+
+    Raises:
+        MlopsError: Somebody deleted it meanwhile.
+    """
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    if experiment is None:
+        raise MlopsError(
+            f"MLflow has no experiment {settings.mlflow.experiment!r} any more; run again to make it."
+        )
+    return experiment.experiment_id
 
 
 def tracking_uri(settings: Settings) -> str:
@@ -81,8 +113,8 @@ def open_parent(settings: Settings) -> str:
     if injected := os.environ.get(RUN_ID_ENV):
         return injected
     client = connect(settings)
-    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
-    run = client.create_run(experiment.experiment_id, run_name=settings.pipeline.name, tags=lineage(settings))
+    experiment_id = _experiment_id(client, settings)
+    run = client.create_run(experiment_id, run_name=settings.pipeline.name, tags=lineage(settings))
     return run.info.run_id
 
 
@@ -108,10 +140,9 @@ def status_after(error: BaseException | None) -> str:
 def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[str, str]) -> Iterator["Run"]:
     """Make a run for one step, nested under `parent_run_id` (a top-level run when that is empty)."""
     client = connect(settings)
-    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
     nesting = {PARENT_TAG: parent_run_id} if parent_run_id else {}
     all_tags = {**lineage(settings), **nesting, STEP_TAG: step, **tags}
-    run = client.create_run(experiment.experiment_id, run_name=step, tags=all_tags)
+    run = client.create_run(_experiment_id(client, settings), run_name=step, tags=all_tags)
     with ended(client, run.info.run_id):
         yield run
 
@@ -152,11 +183,10 @@ def latest_run(settings: Settings, step: str, tags: Mapping[str, str] | None = N
         MlopsError: There is none; says which notebook makes one.
     """
     client = connect(settings)
-    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
     wanted = {STEP_TAG: step, **(tags or {})}
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     runs = client.search_runs(
-        [experiment.experiment_id], f"{query} and attributes.status = 'FINISHED'", max_results=1
+        [_experiment_id(client, settings)], f"{query} and attributes.status = 'FINISHED'", max_results=1
     )
     if not runs:
         raise MlopsError(

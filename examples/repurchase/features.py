@@ -25,6 +25,7 @@ def customers(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.Data
         total_amount (dollars); quantity (CDs); days_since_last; repurchased (1 when there is a purchase
         in the HORIZON_DAYS after `cutoff`).
     """
+    purchases = purchases.assign(date=pd.to_datetime(purchases["date"]))  # a CSV file has text there
     known = purchases[purchases["date"] <= cutoff]
     later = purchases[
         (purchases["date"] > cutoff) & (purchases["date"] <= cutoff + pd.Timedelta(days=HORIZON_DAYS))

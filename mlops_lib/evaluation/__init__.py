@@ -47,7 +47,7 @@ def evaluate(
         )
     task = plugins.load("task", task_name)()
     metrics = task.score(y_true, y_pred)
-    predictions = task.baselines(*train, test_x, baseline_names) if baseline_names else {}
+    predictions = task.baselines(*train, test_x, baseline_names) if train and baseline_names else {}
     baselines = {}
     for name, predicted in predictions.items():
         try:

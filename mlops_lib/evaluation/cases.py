@@ -60,7 +60,7 @@ def read(y_true: Any, y_pred: Any) -> Case:
             f"Give {form} {wanted}. A class of the training split that is missing here "
             "cannot be scored: split stratified by the label."
         )
-    outside = ((given < 0) | (given > 1)).reshape(len(given), -1).any(axis=1)
+    outside = np.any(((given < 0) | (given > 1)).reshape(len(given), -1), axis=1)
     if outside.any():
         raise EvaluationError(
             f"y_pred is no probability in {inputs.bad_rows(outside)}: values run from {given.min():.4g} to "

@@ -1,6 +1,7 @@
 """The figures of a classification: how it ranks, and what it confuses."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,10 +51,11 @@ def precision_recall(case: Case, baselines: Mapping[str, Case]) -> Figure:
     ) as (figure, axes):
         plots.shares(axes)
         axes.axhline(chance, color=plots.GREY, linewidth=0.8)
-        side = {"va": "top", "xytext": (0, -2)} if chance > 0.1 else {"va": "bottom", "xytext": (0, 2)}
+        va, offset = ("top", -2) if chance > 0.1 else ("bottom", 2)
         axes.annotate(
-            "chance", (0.01, chance), textcoords="offset points", color=plots.GREY, fontsize=8, **side
-        )
+            "chance", (0.01, chance), xytext=(0, offset), textcoords="offset points", va=va,
+            color=plots.GREY, fontsize=8,
+        )  # fmt: skip
         _curves(axes, case, baselines, _precision_curve, average_precision)
     return figure
 
@@ -99,9 +101,9 @@ def _curves(axes: Axes, case: Case, baselines: Mapping[str, Case], curve: Callab
         axes.plot(*curve(other, other.columns), **plots.baseline_style(position), label=label)
     if len(case.classes) > 2:
         for column in case.columns:
-            label = "model, each class" if column == 0 else None
+            named: dict[str, Any] = {"label": "model, each class"} if column == 0 else {}
             axes.plot(
-                *curve(case, [column]), color=plots.MODEL, alpha=0.25, linewidth=0.8, zorder=1.5, label=label
+                *curve(case, [column]), color=plots.MODEL, alpha=0.25, linewidth=0.8, zorder=1.5, **named
             )
 
 

@@ -21,7 +21,7 @@ BASELINES = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
 DASHES = ("--", (0, (1, 1.2)), "-.", (0, (5, 1, 1, 1, 1, 1)))
 TITLE_WIDTH, NAME_WIDTH = 58, 16
 
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {  # matplotlib types the keys as a long Literal
     "figure.figsize": (5.0, 3.6),
     "figure.dpi": 120,
     "figure.facecolor": "white",

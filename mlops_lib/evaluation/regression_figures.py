@@ -60,7 +60,9 @@ def residuals(truth: np.ndarray, predicted: np.ndarray) -> Figure:
     return figure
 
 
-def _points(figure: Figure, axes: Axes, x: np.ndarray, y: np.ndarray, extent: tuple[float, ...]) -> None:
+def _points(
+    figure: Figure, axes: Axes, x: np.ndarray, y: np.ndarray, extent: tuple[float, float, float, float]
+) -> None:
     if len(x) <= SCATTERED_ROWS:
         axes.scatter(x, y, s=9, color=plots.MODEL, alpha=0.45, linewidths=0, label="rows")
     else:

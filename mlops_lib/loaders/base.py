@@ -79,7 +79,7 @@ class BaseDataLoader(ABC):
             DataError: A split is empty.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        rows = {}
+        rows: dict[str, int] = {}
         for split in SPLITS:
             frame = self.load(split)
             frame = frame.head(limit) if limit else frame

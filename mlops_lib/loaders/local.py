@@ -103,6 +103,9 @@ class LocalDataLoader(BaseDataLoader):
             raise DataError(f"Data source {self.path} has no rows.")
         if self.prepare is not None:
             frame = self.prepare(frame)
+            if not hasattr(frame, "columns"):
+                name = getattr(self.prepare, "__name__", self.prepare)
+                raise DataError(f"data.prepare {name} returned a {type(frame).__name__}, not a DataFrame.")
         wanted = [self.label, *([self.key] if self.key else []), *self.features]
         if missing := [column for column in wanted if column not in frame.columns]:
             raise DataError(

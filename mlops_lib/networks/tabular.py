@@ -21,6 +21,11 @@ class TabularNetwork(pl.LightningModule):
         weight_decay: Weight decay of AdamW.
     """
 
+    mean: Tensor
+    scale: Tensor
+    label_mean: Tensor
+    label_scale: Tensor
+
     def __init__(
         self,
         n_features: int,
@@ -111,9 +116,9 @@ class _Moments:
     """Mean and standard deviation of columns, batch by batch, NaN left out."""
 
     def __init__(self) -> None:
-        self.count: Tensor | int = 0
-        self.total: Tensor | int = 0
-        self.squares: Tensor | int = 0
+        self.count = torch.zeros((), dtype=torch.long)
+        self.total = torch.zeros((), dtype=torch.double)
+        self.squares = torch.zeros((), dtype=torch.double)
 
     def add(self, batch: Tensor) -> None:
         values = batch.double().nan_to_num(0.0)

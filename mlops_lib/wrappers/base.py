@@ -91,6 +91,20 @@ class ModelWrapper(ABC):
         """What the loaded model takes and gives."""
         return self.info.signature if self.info else None
 
+    @property
+    def feature_names(self) -> list[str]:
+        """Columns that the loaded model takes, in order.
+
+        Raises:
+            ModelError: The model was logged without a signature of named columns.
+        """
+        inputs = self.signature.inputs if self.signature else None
+        if inputs is None or not inputs.has_input_names():
+            raise ModelError(
+                f"The model at {self.folder} has no signature of named columns. Log it with one."
+            )
+        return inputs.input_names()
+
     def metadata(self, config: Settings) -> dict[str, Any]:
         """Metadata to log with a model, so that `mlops_lib.wrappers.load` needs no hint."""
         return {WRAPPER_KEY: config.model.wrapper}
@@ -121,7 +135,8 @@ class ModelWrapper(ABC):
 
     def warm(self) -> None:
         """Predict the example that was logged with the model, if one was, so that the first caller waits no longer."""
-        if self.info is None or (example := self.info.load_input_example(str(self.folder))) is None:
+        example: Any = self.info.load_input_example(str(self.folder)) if self.info else None
+        if example is None:
             return
         if hasattr(example, "to_dict"):
             example = example.to_dict("records")

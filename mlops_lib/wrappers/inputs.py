@@ -17,10 +17,11 @@ def to_matrix(input_data: "pd.DataFrame | Sequence[dict[str, Any]]", features: S
     Raises:
         InputError: A row lacks a feature, or has a value that is no number.
     """
-    if hasattr(input_data, "columns"):
-        _require_columns(input_data, features)
+    if hasattr(input_data, "columns"):  # a DataFrame, told without importing pandas
+        frame: pd.DataFrame = input_data
+        _require_columns(frame, features)
         try:
-            return input_data[list(features)].to_numpy(dtype=np.float32)
+            return frame[list(features)].to_numpy(dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise InputError(f"The features must be numbers: {error}") from error
     try:

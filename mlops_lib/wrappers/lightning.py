@@ -69,7 +69,7 @@ class PytorchLightningWrapper(ModelWrapper):
 
     def open(self, folder: Path) -> None:
         self._module = _mlflow_pytorch().load_model(str(folder))
-        self._features = self.signature.inputs.input_names()
+        self._features = self.feature_names
 
     def predict(self, input_data: Any) -> np.ndarray:
         import torch
@@ -117,8 +117,10 @@ def _lines() -> Any:
 
 def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
     import torch
+    from lightning.pytorch.callbacks import ModelCheckpoint
 
-    path = trainer.checkpoint_callback.best_model_path
+    best = trainer.checkpoint_callback
+    path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""
     if not path:
         raise TrainingError(
             "No checkpoint was kept: the loss was never finite, or the module does not log 'val_loss'. "

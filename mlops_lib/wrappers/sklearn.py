@@ -59,7 +59,7 @@ class SklearnWrapper(ModelWrapper):
         self._estimator = mlflow.sklearn.load_model(str(folder))
 
     def predict(self, input_data: Any) -> np.ndarray:
-        rows = to_frame(input_data, self.signature.inputs.input_names())
+        rows = to_frame(input_data, self.feature_names)
         if not hasattr(self._estimator, "predict_proba"):
             return self._estimator.predict(rows)
         probabilities = self._estimator.predict_proba(rows)

@@ -1,0 +1,56 @@
+"""Implementations by name or dotted path, imported on use."""
+
+import sys
+
+import pytest
+
+from mlops_lib import plugins
+from mlops_lib.errors import PluginError
+
+BUILT_IN = [(kind, name) for kind, table in plugins.TABLE.items() for name in table]
+
+
+@pytest.mark.parametrize(("kind", "name"), BUILT_IN)
+def test_every_line_of_the_table_leads_to_a_class(kind, name):
+    """No entry points at something that is not there."""
+    assert isinstance(plugins.load(kind, name), type)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("loader", "parquett"), ("wrapper", "lightening"), ("network", "x")]
+)
+def test_an_unknown_name_lists_those_there_are(kind, name):
+    """The error is enough to correct the name."""
+    with pytest.raises(PluginError) as error:
+        plugins.load(kind, name)
+    assert f"Unknown {kind} {name!r}" in str(error.value)
+    assert all(known in str(error.value) for known in plugins.names(kind))
+
+
+def test_a_dotted_path_needs_no_line_in_the_table():
+    """A class of the user's own is named by where it is."""
+    from collections import OrderedDict
+
+    assert plugins.load("wrapper", "collections:OrderedDict") is OrderedDict
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("no_such_package:Thing", "Cannot import wrapper 'no_such_package:Thing'"),
+        ("collections:NoSuchThing", "'collections' has no 'NoSuchThing'"),
+        ("collections:", "package.module:Class"),
+        (":Thing", "package.module:Class"),
+    ],
+)
+def test_a_dotted_path_that_leads_nowhere_says_so(path, words):
+    """Whatever part of the path is wrong, the error names it."""
+    with pytest.raises(PluginError, match=words.replace("(", r"\(")):
+        plugins.load("wrapper", path)
+
+
+def test_a_missing_extra_names_the_command_that_installs_it(monkeypatch):
+    """Without torch, asking for a network ends in the line to type."""
+    monkeypatch.setitem(sys.modules, "mlops_lib.networks.tabular", None)
+    with pytest.raises(PluginError, match=r"pip install 'mlops-lib\[torch\]'"):
+        plugins.load("network", "tabular")

@@ -1,0 +1,114 @@
+"""The registry: what may be registered, moved and given back, and what it says when it cannot."""
+
+import mlflow
+import numpy as np
+import pytest
+from sklearn.dummy import DummyClassifier
+
+from mlops_lib import registry, tracking
+from mlops_lib.errors import RegistryError
+from mlops_lib.registry import GATE_TAG, Registry
+
+
+@pytest.fixture
+def settings(stored):
+    """Settings of a project with an empty registry."""
+    return stored.settings()
+
+
+@pytest.fixture
+def run_with_model(settings):
+    """Make a run with a model and a verdict; None for a run that was never evaluated."""
+
+    def make(verdict: str | None, score: float = 0.8) -> str:
+        tags = {GATE_TAG: verdict} if verdict else {}
+        with tracking.child_run(settings, "train-model", "", tags) as run:
+            mlflow.MlflowClient().log_metric(run.info.run_id, "test.roc_auc", score)
+            with mlflow.start_run(run_id=run.info.run_id):
+                model = DummyClassifier().fit(np.zeros((2, 1)), [0, 1])
+                mlflow.sklearn.log_model(model, name="model", pip_requirements=[], input_example=None)
+        return run.info.run_id
+
+    return make
+
+
+def test_a_run_that_passed_is_registered_at_staging_twice_over(settings, run_with_model):
+    """Stage and alias both, with score and lineage on the version."""
+    made = registry.register_run(settings, run_with_model("passed"))
+    assert (made.name, made.version, made.stage, made.aliases) == ("repurchase", 1, "Staging", ("staging",))
+    assert made.tags["mlops.score"] == "0.8" and made.tags["mlops.metric"] == "roc_auc"
+    assert made.tags["mlops.config_digest"] == settings.digest()
+    assert registry.scores(settings, made) == {1: 0.8}
+
+
+@pytest.mark.parametrize("verdict", ["refused", None])
+def test_a_run_that_did_not_pass_is_not_registered(settings, run_with_model, verdict):
+    """Neither a refused model nor one that nobody evaluated gets a version."""
+    run_id = run_with_model(verdict)
+    with pytest.raises(
+        RegistryError, match=f"{run_id} has not passed the gate .*{verdict or 'not evaluated'}"
+    ):
+        registry.register_run(settings, run_id)
+    assert Registry(settings).versions("repurchase") == []
+
+
+def test_promotion_archives_and_rollback_restores(settings, run_with_model):
+    """One version holds a stage at a time; its alias goes along; the one before can come back."""
+    for _ in range(2):
+        registry.register_run(settings, run_with_model("passed"))
+    store = Registry(settings)
+    store.promote("repurchase", 1, "production")
+    store.promote("repurchase", 2, "Production")
+    assert [(v.version, v.stage, v.aliases) for v in store.versions("repurchase")] == [
+        (2, "Production", ("production",)),
+        (1, "Archived", ()),
+    ]
+    assert store.resolve("repurchase", "Production").version == 2
+    assert store.roll_back("repurchase", "Production").version == 1
+    assert [(v.version, v.stage, v.aliases) for v in store.versions("repurchase")] == [
+        (2, "Archived", ()),
+        (1, "Production", ("production",)),
+    ]
+
+
+def test_resolving_gives_a_pinned_address(settings, run_with_model):
+    """By stage in any case, by alias and by number; the address holds the number, never the stage."""
+    registry.register_run(settings, run_with_model("passed"))
+    store = Registry(settings)
+    found = {store.resolve("repurchase", stage="staging"), store.resolve("repurchase", alias="staging"),
+             store.resolve("repurchase", version=1)}  # fmt: skip
+    assert [version.uri for version in found] == ["models:/repurchase/1"]
+
+
+def test_what_is_not_there_is_answered_with_what_is(settings, run_with_model):
+    """The message names the registry, the stages there are, and the command to promote."""
+    store = Registry(settings)
+    with pytest.raises(
+        RegistryError, match="No model 'repurchase' at stage 'Production'.*sqlite:.*mlops run"
+    ):
+        store.resolve("repurchase", "Production")
+    registry.register_run(settings, run_with_model("passed"))
+    with pytest.raises(RegistryError, match=r"Staging \(1\).*mlops promote repurchase 1"):
+        store.resolve("repurchase", "Production")
+    with pytest.raises(RegistryError, match="No model 'other'.*Models it has: repurchase"):
+        store.resolve("other", "Production")
+    with pytest.raises(RegistryError, match="No model 'repurchase' at version 9"):
+        store.promote("repurchase", 9, "Production")
+
+
+def test_bad_names_are_refused(settings, run_with_model):
+    """A stage that MLflow does not know, a name that its filters cannot hold, nothing to go back to."""
+    store = Registry(settings)
+    with pytest.raises(RegistryError, match="Unknown stage 'Live'. Stages: Staging, Production, Archived"):
+        store.promote("repurchase", 1, "Live")
+    with pytest.raises(RegistryError, match="quote"):
+        store.versions("it's")
+    registry.register_run(settings, run_with_model("passed"))
+    with pytest.raises(RegistryError, match="replaced no version at Staging"):
+        store.roll_back("repurchase", "Staging")
+
+
+def test_an_unknown_run_is_an_answer_not_a_traceback(settings):
+    """MLflow's exception becomes the platform's."""
+    with pytest.raises(RegistryError, match="could not find run 'no-such-run'"):
+        registry.register_run(settings, "no-such-run")

@@ -1,0 +1,116 @@
+"""MLflow runs: opened, adopted, nested, ended with the right status."""
+
+import os
+import socket
+import subprocess
+
+import pytest
+
+from mlops_lib import config, tracking
+from mlops_lib.errors import MlopsError
+
+
+def test_connecting_leaves_the_environment_alone(stored):
+    """An edited tracking URI counts in a process that has already connected: nothing was exported."""
+    before = dict(os.environ)
+    tracking.connect(stored.settings())
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    assert config.load_with_origins(stored.config_file).origins["mlflow.tracking_uri"] == str(
+        stored.config_file
+    )
+    assert os.environ.get("MLFLOW_TRACKING_URI") == before.get("MLFLOW_TRACKING_URI")
+
+
+def test_an_embedded_store_lies_in_the_projects_folder(stored, monkeypatch):
+    """Runs and artifacts land beside config.yaml, whatever folder the process was started in."""
+    monkeypatch.chdir("/")
+    settings = stored.settings()
+    client = tracking.connect(settings)
+    run_id = tracking.open_parent(settings)
+    client.log_text(run_id, "hello", "note.txt")
+    uri = client.get_run(run_id).info.artifact_uri
+    assert uri.startswith((stored.root / ".mlops" / "artifacts").as_uri())
+    assert (stored.root / ".mlops/artifacts" / run_id / "artifacts/note.txt").read_text() == "hello"
+
+
+def test_a_run_that_kubeflow_injects_is_adopted(stored, monkeypatch):
+    """With MLFLOW_RUN_ID in the environment no second parent is made."""
+    settings = stored.settings()
+    client = tracking.connect(settings)
+    given = client.create_run(client.get_experiment_by_name("repurchase").experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    assert tracking.open_parent(settings) == given
+    assert len(client.search_runs([client.get_run(given).info.experiment_id])) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_a_child_ends_as_its_block_did(stored, error, status):
+    """FINISHED, FAILED or KILLED, nested under its parent, and the error goes on."""
+    settings = stored.settings()
+    parent = tracking.open_parent(settings)
+    seen = []
+    try:
+        with tracking.child_run(settings, "train-model", parent, {"mlops.extra": "1"}) as run:
+            seen.append(run.info.run_id)
+            if error:
+                raise error
+    except (ValueError, KeyboardInterrupt) as raised:
+        assert raised is error
+    child = tracking.connect(settings).get_run(seen[0])
+    assert child.info.status == status
+    assert child.data.tags["mlflow.parentRunId"] == parent
+    assert child.data.tags["mlops.step"] == "train-model" and child.data.tags["mlops.extra"] == "1"
+    assert child.data.tags["mlops.config_digest"] == settings.digest()
+
+
+def test_the_commit_is_tied_to_the_run(project):
+    """A clean checkout gives its commit, a changed one says so, and no checkout gives none."""
+    settings = project.settings()
+    assert "mlops.git_commit" not in tracking.lineage(settings)
+    git = ["git", "-C", str(project.root), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert tracking.lineage(settings)["mlops.git_commit"] == head
+    project.configure(train={"seed": 5})
+    assert tracking.lineage(settings)["mlops.git_commit"] == f"{head}+changes"
+
+
+def test_the_latest_run_is_the_newest_finished_one_with_the_tags(stored):
+    """An unfinished or failed run is never taken for a trained model; none at all says what to run."""
+    settings = stored.settings()
+    with pytest.raises(MlopsError, match="no finished run .*Run the notebook before this one"):
+        tracking.latest_run(settings, "train-model")
+    made = []
+    for tags in ({}, {"mlops.gate": "passed"}, {}):
+        with tracking.child_run(settings, "train-model", "", tags) as run:
+            made.append(run.info.run_id)
+    with pytest.raises(ValueError), tracking.child_run(settings, "train-model", "", {}):
+        raise ValueError("training broke")
+    assert tracking.latest_run(settings, "train-model") == made[2]
+    assert tracking.latest_run(settings, "train-model", {"mlops.gate": "passed"}) == made[1]
+
+
+def test_outputs_become_metrics_and_tags(stored):
+    """Numbers can be compared across runs; texts and verdicts can be read."""
+    settings = stored.settings()
+    client, run_id = tracking.connect(settings), tracking.open_parent(settings)
+    tracking.log_outputs(run_id, "03_evaluate", {"score": 0.75, "passed": True, "note": "fine", "rows": 3})
+    data = client.get_run(run_id).data
+    assert data.metrics == {"03_evaluate.score": 0.75, "03_evaluate.rows": 3}
+    assert data.tags["03_evaluate.passed"] == "True" and data.tags["03_evaluate.note"] == "fine"
+
+
+def test_a_server_that_does_not_answer_is_named(project, monkeypatch):
+    """The message has the address and the variable to look at."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(MlopsError, match=f"MLflow at {uri} .*MLFLOW_TRACKING_URI"):
+        tracking.connect(project.settings())

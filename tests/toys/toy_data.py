@@ -1,0 +1,25 @@
+"""`prepare` functions such as a user writes: copied into each test project and named there by dotted path."""
+
+import numpy as np
+import pandas as pd
+
+from examples.repurchase.features import customers
+
+
+def with_segment(purchases: pd.DataFrame) -> pd.DataFrame:
+    """The example's features and one of text."""
+    rows = customers(purchases)
+    return rows.assign(segment=np.where(rows["total_amount"] > 50, "big", "small"))
+
+
+def first_total(purchases: pd.DataFrame) -> pd.DataFrame:
+    """A regression: the amount of a customer's whole year, from the first purchases."""
+    rows = customers(purchases).drop(columns=["repurchased", "total_amount"])
+    return rows.assign(
+        year_amount=purchases.groupby("user_id")["amount"].sum().reindex(rows["user_id"]).to_numpy()
+    )
+
+
+def returns_nothing(purchases: pd.DataFrame) -> None:
+    """The return that somebody forgot."""
+    purchases.dropna()
