@@ -50,7 +50,7 @@ format: $(STAMP) ## Format the code
 
 .PHONY: notebook
 notebook: $(STAMP) ## Open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir notebooks
+	@$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: serve
 serve: $(STAMP) ## Serve the promoted model on port 8080
