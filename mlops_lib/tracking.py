@@ -241,8 +241,6 @@ def describe_run(settings: Settings, run_id: str) -> str:
     """Where a person finds a run: a URL of the MLflow UI, or how to start one for an embedded store."""
     uri = tracking_uri(settings)
     if uri.startswith("http"):
-        import mlflow
-
-        experiment_id = mlflow.MlflowClient().get_run(run_id).info.experiment_id
+        experiment_id = connect(settings).get_run(run_id).info.experiment_id
         return f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
     return f"run {run_id} (see it with: make ui)"

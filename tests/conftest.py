@@ -19,7 +19,7 @@ from mlops_lib.config import Settings
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 #: Fixtures that take long: their tests stay on one worker (pytest-xdist, --dist loadgroup). The first match wins.
-SHARED = ("pipeline_run", "trained", "blank_store")
+SHARED = ("pipeline_run", "trained_once", "blank_store")
 #: Names that the platform, MLflow or Kubeflow read; a test starts without any of them.
 VARIABLES = (*config.ENVIRONMENT, config.CONFIG_ENV, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "GIT_COMMIT")
 
@@ -149,7 +149,7 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained(
+def trained_once(
     make_project: Callable[..., Project], blank_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
     """The default network, trained for three epochs on the slice, in this process."""
@@ -169,9 +169,22 @@ def trained(
 
 
 @pytest.fixture
-def trained_copy(trained: Trained, tmp_path: Path) -> Trained:
-    """The trained project again, free to promote and change."""
-    return Trained(trained.project.copy(tmp_path / "copy"), trained.run_id, trained.version)
+def trained(trained_once: Trained) -> Trained:
+    """The trained project, its MLflow in use. Only to read; `trained_copy` is free to change."""
+    from mlops_lib import tracking
+
+    tracking.use_store(trained_once.project.settings())
+    return trained_once
+
+
+@pytest.fixture
+def trained_copy(trained_once: Trained, tmp_path: Path) -> Trained:
+    """The trained project again, its MLflow in use, free to promote and change."""
+    from mlops_lib import tracking
+
+    project = trained_once.project.copy(tmp_path / "copy")
+    tracking.use_store(project.settings())
+    return Trained(project, trained_once.run_id, trained_once.version)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class ModelWrapper(ABC):
     ) -> EvaluationReport:
         """Score the loaded model on a split, hold it against the gate, and log both to the model's run."""
         chosen = config.evaluation
+        _withdraw_verdict(self.run_id)
         schema = data_loader.schema
         train, rows = data_loader.load("train"), data_loader.load(split)
         features = list(schema.features)
@@ -183,6 +184,14 @@ def build(config: Settings, kind: str, **known: Any) -> Any:
             f"Cannot make {config.model.implementation!r} with model.params {config.model.params}: {error}. "
             f"It takes: {', '.join(accepted)}."
         ) from error
+
+
+def _withdraw_verdict(run_id: str) -> None:
+    """An evaluation that breaks off must not leave an earlier one's "passed" standing."""
+    import mlflow
+
+    if run_id:
+        mlflow.MlflowClient().set_tag(run_id, GATE_TAG, "none, the evaluation did not finish")
 
 
 def _log_evaluation(run_id: str, report: EvaluationReport) -> None:

@@ -109,6 +109,11 @@ def _lines() -> Any:
     from lightning.pytorch.callbacks import LambdaCallback
 
     def report(trainer: "Trainer", module: "LightningModule") -> None:
+        if "val_loss" not in trainer.callback_metrics:
+            raise TrainingError(
+                f"{type(module).__name__} does not log 'val_loss', which early stopping and the choice of the best "
+                "epoch go by. Call self.log('val_loss', ...) in validation_step."
+            )
         values = "  ".join(f"{name} {float(value):.4f}" for name, value in trainer.callback_metrics.items())
         print(f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  {values}", flush=True)
 
@@ -123,8 +128,8 @@ def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
     path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""
     if not path:
         raise TrainingError(
-            "No checkpoint was kept: the loss was never finite, or the module does not log 'val_loss'. "
-            "Lower the learning rate, or call self.log('val_loss', ...) in validation_step."
+            "No checkpoint was kept: the validation loss was never finite. Lower the learning rate, or look for "
+            "values that are not finite in the data."
         )
     module.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["state_dict"])
 

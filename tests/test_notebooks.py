@@ -1,0 +1,219 @@
+"""The notebooks' shape, what `run` refuses before a kernel starts, and the record that it keeps."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import nbformat
+import numpy as np
+import pytest
+
+from mlops_lib import notebooks, tracking
+from mlops_lib.contracts import CONTRACTS
+from mlops_lib.errors import ContractError, NotebookError
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    """Each notebook of the repository."""
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_is_one_notebook_for_each_contract():
+    """No notebook without a contract, no contract without a notebook."""
+    assert [path.stem for path in NOTEBOOKS] == list(CONTRACTS)
+
+
+def test_a_notebook_is_kept_without_outputs(notebook):
+    """A diff shows code, never an output or a run's counter."""
+    assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(notebook))
+
+
+def test_a_notebook_has_five_to_eight_short_code_cells_and_no_definitions(notebook):
+    """What would be a function belongs in the library."""
+    cells = code_cells(notebook)
+    assert 5 <= len(cells) <= 8
+    assert all(len(cell.source.splitlines()) <= 12 for cell in cells)
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    assert not [n for c in cells for n in ast.walk(ast.parse(c.source)) if isinstance(n, defined)]
+
+
+def test_a_notebook_has_the_order_that_readers_expect(notebook):
+    """Title with Reads, Writes, Next; parameters; ...; What to look at; glue, alone and last."""
+    first, second, *_, look, last = notebook.cells
+    assert first.cell_type == "markdown" and re.match(r"# 0\d · \w+", first.source)
+    assert all(f"**{word}**" in first.source for word in ("Reads", "Writes", "Next"))
+    assert second.metadata.tags == ["parameters"] and last.metadata.tags == ["glue"]
+    assert [c for c in notebook.cells if c.metadata.get("tags")] == [second, last]
+    assert look.cell_type == "markdown" and look.source.startswith("**What to look at**")
+    assert look.source.count("\n- ") == 2
+    assert last.source.startswith("notebooks.glue(") and len(ast.parse(last.source).body) == 1
+
+
+def test_parameters_are_typed_commented_literals(notebook):
+    """One a line, nothing computed: papermill can replace them and a reader can trust them."""
+    cell = code_cells(notebook)[0]
+    for line in cell.source.splitlines():
+        assert re.fullmatch(r"\w+: (str|int|float|bool) = \S+  # \S.*", line), line
+        ast.literal_eval(line.partition("=")[2].partition("#")[0].strip())
+
+
+@pytest.mark.slow
+def test_the_notebooks_run_top_to_bottom_with_their_defaults(project):
+    """What a reader does in JupyterLab, by nbval: four notebooks in order, no parameter given."""
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+         *sorted(path.name for path in (project.root / "notebooks").glob("*.ipynb"))],
+        cwd=project.root / "notebooks", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-3000:]
+    cells = sum(len(code_cells(nbformat.read(path, as_version=4))) for path in NOTEBOOKS)
+    assert re.search(rf"\b{cells} passed", result.stdout)
+    client = tracking.connect(project.settings())
+    (version,) = client.search_model_versions("name = 'repurchase'")
+    assert version.current_stage == "Staging"
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("02_train", {"epochs": 3}, "epochs.*It takes: parent_run_id, data, max_epochs, seed"),
+        ("02_train", {"max_epochs": "ten"}, "max_epochs has value 'ten'.*integer"),
+        ("03_evaluate", {"threshold": "high"}, "threshold has value 'high'.*number"),
+        ("01_get_data", {"limit": -1}, "limit has value -1"),
+        ("05_deploy", {}, "'05_deploy' has no contract. Available: 01_get_data, 02_train"),
+    ],
+)
+def test_bad_parameters_are_refused_before_a_kernel_starts(project, monkeypatch, name, parameters, words):
+    """Papermill would only warn; here nothing is run and nothing is logged."""
+    monkeypatch.setenv("MLOPS_CONFIG", str(project.config_file))
+    with pytest.raises(ContractError, match=words):
+        notebooks.run(name, **parameters)
+    assert not (project.root / ".mlops").exists()
+
+
+def test_a_notebook_that_is_not_there_is_named(project, monkeypatch):
+    """The path, and the setting that names the folder."""
+    monkeypatch.setenv("MLOPS_CONFIG", str(project.config_file))
+    (project.root / "notebooks" / "02_train.ipynb").unlink()
+    with pytest.raises(NotebookError, match=r"no notebook .*02_train\.ipynb.*pipeline\.notebooks"):
+        notebooks.run("02_train")
+
+
+@pytest.fixture
+def replaced(stored, monkeypatch):
+    """Replace the code cells after the parameters of 03_evaluate, and run it."""
+    monkeypatch.setenv("MLOPS_CONFIG", str(stored.config_file))
+
+    def run(*sources: str, **parameters):
+        path = stored.root / "notebooks" / "03_evaluate.ipynb"
+        notebook = nbformat.read(path, as_version=4)
+        parameter_cell = code_cells(notebook)[0]
+        notebook.cells = [parameter_cell, *map(nbformat.v4.new_code_cell, sources)]
+        nbformat.write(notebook, path)
+        return notebooks.run("03_evaluate", **parameters)
+
+    run.project = stored
+    return run
+
+
+GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score={}, threshold=0.5, passed=True)"
+
+
+def parent_of(project):
+    """The one run that there is, and the names of the kept notebooks."""
+    client = tracking.connect(project.settings())
+    (run,) = client.search_runs([client.get_experiment_by_name("repurchase").experiment_id])
+    return run, sorted(file.path for file in client.list_artifacts(run.info.run_id, "notebooks"))
+
+
+def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
+    """Values with their types, the executed notebook and its HTML on a finished run; no secret in either."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    outputs = replaced("print('seen', threshold)", GLUE.format("0.75"), threshold=0.25)
+    assert outputs.astuple() == (0.75, 0.5, True)
+    run, kept = parent_of(replaced.project)
+    assert kept == ["notebooks/03_evaluate.html", "notebooks/03_evaluate.ipynb"]
+    assert run.info.status == "FINISHED" and run.data.metrics["03_evaluate.score"] == 0.75
+    assert len(run.data.tags["mlops.notebook_sha256.03_evaluate"]) == 64
+    html = Path(
+        mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=kept[0])
+    ).read_text()
+    assert "seen 0.25" in html and "sk-very-secret" not in html
+    assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", html), (
+        "the record needs a network"
+    )
+
+
+def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):
+    """Which cell, which error, where to read it; the partial notebook is in MLflow and the run is FAILED."""
+    with pytest.raises(NotebookError) as error:
+        replaced("1", "2", "raise ValueError('no purchases after 1997')", GLUE.format("0.75"))
+    message = str(error.value)
+    assert "03_evaluate failed in cell In [5]: ValueError: no purchases after 1997" in message
+    run, kept = parent_of(replaced.project)
+    assert f"notebooks/03_evaluate.html of run {run.info.run_id}" in message
+    assert (
+        kept == ["notebooks/03_evaluate.html", "notebooks/03_evaluate.ipynb"] and run.info.status == "FAILED"
+    )
+
+
+def test_a_kernel_that_dies_is_told_as_such(replaced):
+    """What the operating system kills for its memory leaves no traceback, but a record."""
+    with pytest.raises(NotebookError, match="kernel of 03_evaluate died"):
+        replaced("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", GLUE.format("0.75"))
+    assert parent_of(replaced.project)[0].info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (GLUE.format("float('nan')"), "score.*not finite"),
+        ("from mlops_lib import notebooks\nnotebooks.glue(score=0.9, passed=True)", "threshold is missing"),
+        (
+            "import scrapbook\nfor k in ('score', 'threshold', 'passed'): scrapbook.glue(k, 'x')",
+            "score has value 'x'",
+        ),
+    ],
+)
+def test_outputs_that_the_next_step_cannot_use_are_refused(replaced, last, words):
+    """A NaN score, a forgotten output, a text for a number: the run fails, the record stays."""
+    with pytest.raises((NotebookError, ContractError), match=words):
+        replaced(last)
+    run, kept = parent_of(replaced.project)
+    assert kept and run.info.status == "FAILED" and "03_evaluate.score" not in run.data.metrics
+
+
+@pytest.mark.parametrize(
+    ("value", "glued"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.int64(3), 3),
+        (np.bool_(True), True),
+        (np.array(2.0), 2.0),
+        ("text", "text"),
+    ],
+)
+def test_glue_turns_numpy_into_plain_values(monkeypatch, value, glued):
+    """scrapbook would raise on them or turn them into text."""
+    seen = {}
+    monkeypatch.setattr("scrapbook.glue", seen.__setitem__)
+    notebooks.glue(x=value)
+    assert seen == {"x": glued} and type(seen["x"]) is type(glued)
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), None, [1], np.zeros(2), {"a": 1}])
+def test_glue_refuses_what_no_step_can_use(value):
+    """Named, with its value."""
+    with pytest.raises(ContractError, match="Cannot glue 'x'"):
+        notebooks.glue(x=value)

@@ -1,0 +1,208 @@
+"""PytorchLightningWrapper: what a run holds, what is logged, and what a network that does not fit is told."""
+
+import json
+import math
+import subprocess
+import sys
+
+import mlflow
+import numpy as np
+import pytest
+
+from mlops_lib import loaders, registry, wrappers
+from mlops_lib.errors import DataError, EvaluationError, InputError, RegistryError, TrainingError
+from mlops_lib.loaders.base import SPLITS
+
+
+@pytest.fixture
+def run(trained):
+    """The MLflow run of the shared model."""
+    settings = trained.project.settings()
+    return registry.Registry(settings).run(trained.run_id)
+
+
+def written(project, **settings):
+    """Settings of a project, and its prepared dataset."""
+    resolved = project.settings(**settings)
+    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
+    return resolved, loaders.prepared(resolved)
+
+
+def test_a_run_holds_parameters_metrics_checkpoint_and_model(trained, run):
+    """Everything that a colleague would ask about a model is on its run."""
+    assert run.info.status == "FINISHED"
+    params = run.data.params
+    assert params["train.max_epochs"] == "3" and params["model.implementation"] == "tabular"
+    assert "64" in params["hidden"] and float(params["dropout"]) == 0.1
+    client = mlflow.MlflowClient()
+    for metric in ("train_loss", "val_loss"):
+        assert len(client.get_metric_history(trained.run_id, metric)) == 3
+    assert {"test.roc_auc", "test.baseline.logistic.roc_auc", "test.baseline.majority.roc_auc"} <= set(
+        run.data.metrics
+    )
+    assert run.data.tags["mlops.gate"] == "passed"
+    assert len(run.data.tags["mlops.data_fingerprint"]) == 64
+    kept = {file.path for file in client.list_artifacts(trained.run_id, "evaluation/test")}
+    assert {"evaluation/test/report.json"} < kept and any("roc" in name for name in kept)
+    assert any(file.is_dir for file in client.list_artifacts(trained.run_id))
+
+
+def test_the_model_has_signature_example_and_requirements(trained):
+    """Named columns, rows to try, and the exact torch; a traced graph, nothing pickled."""
+    info = mlflow.models.get_model_info(f"models:/repurchase/{trained.version}")
+    assert info.signature.inputs.input_names()[:2] == ["frequency", "recency_days"]
+    folder = wrappers.download(f"models:/repurchase/{trained.version}")
+    assert json.loads((folder / "serving_input_example.json").read_text())
+    assert any(line.startswith("torch==") for line in (folder / "requirements.txt").read_text().splitlines())
+    assert list(folder.rglob("*.pt2")) and not list(folder.rglob("*.pkl"))
+
+
+def test_rows_and_tables_give_the_same_predictions(trained):
+    """A request's rows, a notebook's table, extra and reordered columns: one answer for each customer."""
+    settings = trained.project.settings()
+    model = wrappers.load(f"models:/repurchase/{trained.version}")
+    frame = loaders.prepared(settings).load("test").head(20)
+    expected = model.predict(frame)
+    assert expected.shape == (20,) and ((expected > 0) & (expected < 1)).all()
+    assert np.array_equal(model.predict(frame[frame.columns[::-1]]), expected)
+    assert np.array_equal(model.predict(frame[model.feature_names].to_dict("records")), expected)
+    assert math.isclose(model.predict(frame.tail(1))[0], expected[-1], abs_tol=1e-6)
+    missing = {**frame[model.feature_names].to_dict("records")[0], "frequency": None}
+    assert np.isfinite(model.predict([missing])).all()
+
+
+def test_rows_that_do_not_fit_are_named(trained):
+    """Row and feature, whichever way the rows came."""
+    model = wrappers.load(f"models:/repurchase/{trained.version}")
+    row = dict.fromkeys(model.feature_names, 1.0)
+    with pytest.raises(InputError, match="Row 1 has no feature 'quantity'"):
+        model.predict([row, {k: v for k, v in row.items() if k != "quantity"}])
+    with pytest.raises(InputError, match="Row 0: feature 'quantity' is 'two'"):
+        model.predict([{**row, "quantity": "two"}])
+    frame = loaders.prepared(trained.project.settings()).load("test").drop(columns=["quantity"])
+    with pytest.raises(InputError, match="no feature 'quantity'"):
+        model.predict(frame)
+
+
+def test_the_best_epoch_is_kept_not_the_last(stored):
+    """With a learning rate that ruins the network later, the logged model has the lowest validation loss."""
+    stored.configure(model={"params": {"learning_rate": 0.5}}, train={"max_epochs": 6, "patience": 6})
+    settings, dataset = written(stored)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    history = [m.value for m in mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")]
+    rows = dataset.load("validation")
+    predicted, y = np.clip(model.predict(rows), 1e-7, 1 - 1e-7), rows["repurchased"].to_numpy()
+    loss = -np.mean(y * np.log(predicted) + (1 - y) * np.log(1 - predicted))
+    assert history[-1] > min(history) + 1e-4
+    assert math.isclose(loss, min(history), rel_tol=0.02)
+
+
+def test_training_stops_early(stored):
+    """No better validation loss for `patience` epochs ends it before `max_epochs`."""
+    stored.configure(model={"params": {"learning_rate": 0.5}}, train={"max_epochs": 100, "patience": 2})
+    settings, dataset = written(stored)
+    result = wrappers.from_settings(settings).train(dataset, settings)
+    assert len(mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")) < 40
+
+
+def test_a_seed_gives_the_same_model_twice(stored):
+    """Same data, configuration and seed: same predictions. Another seed: others."""
+    settings, dataset = written(stored, train__max_epochs=1)
+    rows = dataset.load("test")
+
+    def predictions(seed):
+        chosen = stored.settings(train__max_epochs=1, train__seed=seed)
+        model = wrappers.from_settings(chosen)
+        model.train(dataset, chosen)
+        return model.predict(rows)
+
+    first = predictions(0)
+    assert np.array_equal(first, predictions(0)) and not np.array_equal(first, predictions(1))
+    assert settings.train.seed == 0
+
+
+def test_a_network_of_the_users_own_needs_a_dotted_path_and_nothing_else(stored):
+    """It is trained, logged, evaluated, and loads where its class cannot be imported."""
+    stored.configure(model={"implementation": "toy_models:OwnNetwork", "params": {"learning_rate": 0.05}})
+    settings, dataset = written(stored)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    assert model.evaluate(dataset, settings).metrics["roc_auc"].value > 0.6
+    expected = model.predict(dataset.load("test").head(3)).tolist()
+    code = (
+        "import sys; sys.modules['toy_models'] = None\n"
+        "import json, mlflow; from mlops_lib import wrappers\n"
+        f"mlflow.set_tracking_uri({mlflow.get_tracking_uri()!r})\n"
+        f"rows = {dataset.load('test').head(3).to_dict('records')!r}\n"
+        f"print(json.dumps(wrappers.load({result.model_uri!r}).predict(rows).tolist()))\n"
+        "assert 'lightning' not in sys.modules and 'pytorch_lightning' not in sys.modules"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert json.loads(loaded.stdout.splitlines()[-1]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("implementation", "params", "words"),
+    [
+        ("tabular", {"hiden": [4]}, r"'hiden'.*It takes: .*hidden"),
+        ("toy_models:SilentNetwork", {}, "val_loss"),
+        ("toy_models:BranchingNetwork", {}, r"BranchingNetwork\.forward cannot be traced"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_told_why(stored, implementation, params, words):
+    """Wrong parameters, no val_loss, a forward that cannot be traced: named, and the run is FAILED."""
+    stored.configure(model={"implementation": implementation, "params": params})
+    settings, dataset = written(stored)
+    with pytest.raises(TrainingError, match=words):
+        wrappers.from_settings(settings).train(dataset, settings)
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("repurchase").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_labels_that_are_no_classes_are_refused(stored):
+    """A classifier on a continuous label is told about data.prepare and regression."""
+    stored.configure(data={"label": "year_amount", "prepare": "toy_data:first_total"})
+    settings, dataset = written(stored)
+    with pytest.raises(TrainingError, match=r"0, 1, \.\.\. n-1.*task: regression"):
+        wrappers.from_settings(settings).train(dataset, settings)
+
+
+def test_a_regression_end_to_end(stored):
+    """Same notebooks' verbs, another task: values in the label's unit, better than the mean."""
+    stored.configure(
+        data={"label": "year_amount", "prepare": "toy_data:first_total"},
+        train={"max_epochs": 8},
+        evaluation={"task": "regression", "metric": "r2", "threshold": 0.1, "baselines": []},
+    )
+    settings, dataset = written(stored)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    report = model.evaluate(dataset, settings)
+    assert report.verdict.passed and report.metrics["r2"].value > 0.1
+    assert registry.register_run(settings, result.run_id).stage == "Staging"
+
+
+def test_a_nan_score_fails_closed(trained_copy):
+    """One prediction that is no number: an error names the row, the old verdict does not stand, nothing registers."""
+    settings = trained_copy.project.settings()
+    dataset = loaders.prepared(settings)
+    from toy_models import NanWrapper
+
+    model = NanWrapper().load(f"runs:/{trained_copy.run_id}/model")
+    versions = registry.Registry(settings).versions("repurchase")
+    with pytest.raises(EvaluationError, match="not finite in row 3"):
+        model.evaluate(dataset, settings)
+    with pytest.raises(RegistryError, match="has not passed the gate"):
+        registry.register_run(settings, trained_copy.run_id)
+    assert registry.Registry(settings).versions("repurchase") == versions
+
+
+def test_text_features_are_refused_before_training(stored):
+    """A network needs numbers; the column is named."""
+    stored.configure(data={"prepare": "toy_data:with_segment"})
+    settings, dataset = written(stored)
+    assert all(len(dataset.load(split)) for split in SPLITS)
+    with pytest.raises(DataError, match="'segment'"):
+        wrappers.from_settings(settings).train(dataset, settings)

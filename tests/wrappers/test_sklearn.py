@@ -1,0 +1,89 @@
+"""SklearnWrapper: estimators and pipelines of the user's own, for both tasks."""
+
+import mlflow
+import pytest
+
+from mlops_lib import loaders, registry, wrappers
+from mlops_lib.errors import TrainingError
+from mlops_lib.wrappers.sklearn import SklearnWrapper
+
+
+def trained_model(stored):
+    """Train and evaluate what the project's config.yaml names."""
+    settings = stored.settings()
+    loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+    dataset = loaders.prepared(settings)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    return settings, dataset, model, result, model.evaluate(dataset, settings)
+
+
+def test_a_pipeline_of_the_users_own_with_text_inside(stored):
+    """Preprocessing by column name lives in the model: raw rows with text go in, P(positive) comes out."""
+    stored.configure(
+        data={"prepare": "toy_data:with_segment"},
+        model={"wrapper": "sklearn", "implementation": "toy_models:own_pipeline", "params": {"C": 0.5}},
+        evaluation={"baselines": ["majority"]},
+    )
+    settings, dataset, model, result, report = trained_model(stored)
+    assert report.metrics["roc_auc"].value > 0.65 and report.verdict.passed
+    rows = dataset.load("test").head(5)
+    again = wrappers.load(result.model_uri)
+    assert isinstance(again, SklearnWrapper)
+    expected = model.predict(rows)
+    assert expected.shape == (5,)
+    assert again.predict(rows[again.feature_names].to_dict("records")).tolist() == expected.tolist()
+    run = mlflow.MlflowClient().get_run(result.run_id)
+    assert run.data.params["model.params"] == "{'C': 0.5}" and run.info.status == "FINISHED"
+    assert registry.register_run(settings, result.run_id).stage == "Staging"
+
+
+def test_an_estimator_of_sklearn_by_dotted_path(stored):
+    """No code at all; the seed of config.yaml becomes its random_state."""
+    stored.configure(
+        model={
+            "wrapper": "sklearn",
+            "implementation": "sklearn.ensemble:RandomForestClassifier",
+            "params": {"n_estimators": 20, "max_depth": 4},
+        }
+    )
+    _, dataset, model, _, report = trained_model(stored)
+    again = trained_model(stored)[2]
+    rows = dataset.load("test")
+    assert report.metrics["roc_auc"].value > 0.65
+    assert model.predict(rows).tolist() == again.predict(rows).tolist()
+
+
+def test_a_regression_end_to_end(stored):
+    """A regressor's values, regression metrics, residual figures, a gate where lower is better."""
+    stored.configure(
+        data={"label": "year_amount", "prepare": "toy_data:first_total"},
+        model={"wrapper": "sklearn", "implementation": "toy_models:own_regressor", "params": {}},
+        evaluation={"task": "regression", "metric": "mae", "threshold": 80.0, "baselines": ["mean"]},
+    )
+    settings, _, _, result, report = trained_model(stored)
+    assert report.metrics["mae"].value < report.baselines["mean"]["mae"].value
+    assert not report.verdict.higher_is_better and report.verdict.passed
+    assert any("residual" in name for name in report.figures)
+    assert registry.register_run(settings, result.run_id).tags["mlops.metric"] == "mae"
+
+
+@pytest.mark.parametrize(
+    ("implementation", "params", "words"),
+    [
+        ("sklearn.linear_model:LogisticRegression", {"c": 1}, "'c'.*It takes: .*C"),
+        ("sklearn.linear_model:LogisticRegression", {"C": -1.0}, "cannot be fitted.*C"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_named(stored, implementation, params, words):
+    """Unknown or impossible parameters say which, and which there are."""
+    stored.configure(model={"wrapper": "sklearn", "implementation": implementation, "params": params})
+    with pytest.raises(TrainingError, match=words):
+        trained_model(stored)
+
+
+def test_pyfunc_says_that_it_cannot_train(stored):
+    """The wrapper for other people's models points to those that train."""
+    stored.configure(model={"wrapper": "pyfunc"})
+    with pytest.raises(TrainingError, match=r"only loads models.*model\.wrapper"):
+        trained_model(stored)

@@ -1,0 +1,122 @@
+"""`wrappers.load` finds the wrapper that a model needs, and trusts no class that nobody here asked for."""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow.models import infer_signature
+from sklearn.linear_model import LogisticRegression
+
+from mlops_lib import tracking, wrappers
+from mlops_lib.errors import InputError, ModelError
+from mlops_lib.wrappers.lightning import PytorchLightningWrapper
+from mlops_lib.wrappers.pyfunc import PyfuncWrapper
+from mlops_lib.wrappers.sklearn import SklearnWrapper
+
+X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": [1.0, 0.0, 1.0, 0.0]})
+ROWS = X.to_dict("records")
+
+
+def somebody_logs(stored, log) -> str:
+    """Log a model as a colleague does who has never heard of this platform; returns its URI."""
+    tracking.connect(stored.settings())
+    with mlflow.start_run():
+        return log().model_uri
+
+
+def test_a_foreign_sklearn_model_is_served_as_it_is(stored):
+    """Plain mlflow.sklearn, no metadata: loaded by its flavour, same predictions as the estimator."""
+    estimator = LogisticRegression().fit(X, [0, 0, 1, 1])
+
+    def log():
+        signature = infer_signature(X, estimator.predict(X))
+        return mlflow.sklearn.log_model(estimator, name="m", signature=signature, pip_requirements=[])
+
+    model = wrappers.load(somebody_logs(stored, log))
+    assert isinstance(model, PyfuncWrapper) and model.feature_names == ["a", "b"]
+    assert model.predict(X).tolist() == estimator.predict(X).tolist() == model.predict(ROWS).tolist()
+    with pytest.raises(InputError, match="b"):
+        model.predict([{"a": 1.0}])
+
+
+def test_a_foreign_pytorch_model_is_served_as_it_is(stored):
+    """Plain mlflow.pytorch of a bare torch module: arrays in, the module's outputs out."""
+    network = torch.nn.Linear(2, 1).eval()
+    x = X.to_numpy(dtype="float32")
+    expected = network(torch.from_numpy(x)).detach().numpy()
+
+    def log():
+        signature = infer_signature(x, expected)
+        return mlflow.pytorch.log_model(
+            network, name="m", signature=signature, input_example=x, pip_requirements=[]
+        )
+
+    model = wrappers.load(somebody_logs(stored, log))
+    assert isinstance(model, PyfuncWrapper)
+    assert np.allclose(model.predict(x.tolist() if isinstance(x, list) else x), expected)
+
+
+def test_a_foreign_python_model_is_served_as_it_is(stored):
+    """A pyfunc of a colleague's own that answers with a table: its one column becomes the predictions."""
+
+    class Doubler(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return pd.DataFrame({"doubled": model_input["a"] * 2})
+
+    def log():
+        return mlflow.pyfunc.log_model(
+            name="m", python_model=Doubler(), signature=infer_signature(X), pip_requirements=[]
+        )
+
+    assert wrappers.load(somebody_logs(stored, log)).predict(ROWS).tolist() == [0, 2, 4, 6]
+
+
+def log_with_metadata(name):
+    """A log function for a model that names a wrapper."""
+    estimator = LogisticRegression().fit(X, [0, 0, 1, 1])
+    return lambda: mlflow.sklearn.log_model(
+        estimator,
+        name="m",
+        signature=infer_signature(X),
+        metadata={"mlops_wrapper": name},
+        pip_requirements=[],
+    )
+
+
+def test_the_wrapper_in_the_metadata_is_taken(stored):
+    """A model that SklearnWrapper logged comes back in one."""
+    assert isinstance(wrappers.load(somebody_logs(stored, log_with_metadata("sklearn"))), SklearnWrapper)
+
+
+def test_a_class_that_only_the_registry_names_is_not_imported(stored):
+    """Registry content is no reason to run code: the class must be in config.yaml too."""
+    uri = somebody_logs(stored, log_with_metadata("toy_models:NanWrapper"))
+    with pytest.raises(
+        ModelError, match=r"'toy_models:NanWrapper'.*lightning, pyfunc, sklearn.*set model\.wrapper"
+    ):
+        wrappers.load(uri)
+    stored.settings()  # puts the project's folder on the path, as every entry point does
+    assert type(wrappers.load(uri, "toy_models:NanWrapper")).__name__ == "NanWrapper"
+
+
+def test_a_model_of_another_kind_is_refused_by_name(stored):
+    """An sklearn model in the Lightning wrapper is an answer, not a traceback."""
+    uri = somebody_logs(stored, log_with_metadata("sklearn"))
+    with pytest.raises(ModelError, match="with PytorchLightningWrapper"):
+        PytorchLightningWrapper().load(uri)
+
+
+@pytest.mark.parametrize("uri", ["models:/nobody/3", "runs:/0123456789abcdef/model", "/no/such/folder"])
+def test_a_model_that_is_not_there_is_named(stored, uri):
+    """The message repeats the address."""
+    tracking.connect(stored.settings())
+    with pytest.raises(ModelError, match=uri):
+        wrappers.load(uri)
+
+
+def test_a_folder_that_holds_no_model_is_named(stored, tmp_path):
+    """Any folder is an address; not every folder is a model."""
+    tracking.connect(stored.settings())
+    with pytest.raises(ModelError, match="is no MLflow model"):
+        wrappers.load(str(tmp_path))
