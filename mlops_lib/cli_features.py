@@ -67,6 +67,29 @@ def get(
         raise FeatureStoreError(f"The online store does not know {' '.join(entity)}. Is it materialised?")
 
 
+@app.command()
+def skew(
+    url: Annotated[str, typer.Option(help="Address of the running service.")] = "http://127.0.0.1:8080",
+    limit: Annotated[int, typer.Option(min=0, help="Rows to compare; 0 means all.")] = 0,
+) -> None:
+    """Compare, feature by feature, what training saw with what the running service looks up.
+
+    [dim]Example:[/] mlops features skew --url http://127.0.0.1:8080 --limit 1000
+    """
+    from mlops_lib import loaders
+    from mlops_lib.skew import check
+
+    found = check(url, loaders.from_settings(config.load()), limit=limit)
+    table = Table("feature", "rows", "different", "by at most", "for example", box=None, pad_edge=False)
+    for item in found:
+        style = "red" if item.different else None
+        numbers = (str(item.rows), str(item.different), f"{item.largest_difference:g}")
+        table.add_row(item.feature, *numbers, "; ".join(item.examples[:1]), style=style)
+    out.print(table)
+    if skewed := [item.feature for item in found if item.different]:
+        raise FeatureStoreError(f"Served differently than trained: {', '.join(skewed)}.")
+
+
 def _key(service: features.FeatureService, entity: list[str]) -> dict[str, int | str]:
     """``user_id=123`` as a key of the service's types."""
     given = dict(pair.partition("=")[::2] for pair in entity)

@@ -194,9 +194,11 @@ def _rows(service: FeatureService, names: list[str], results: Any, count: int) -
         for i, value in enumerate(column.values):
             kind = value.WhichOneof("val")
             values[i][name] = getattr(value, kind) if kind else None
-            if column.statuses[i] == FieldStatus.NOT_FOUND:
+            known_at = column.event_timestamps[i].seconds
+            # Redis answers an entity that it does not know with nulls from 1970, not with NOT_FOUND.
+            if column.statuses[i] == FieldStatus.NOT_FOUND or (kind is None and known_at <= 0):
                 troubles[i][name] = "unknown_entity"
-            elif ttl_s is not None and column.event_timestamps[i].seconds < now - ttl_s:
+            elif ttl_s is not None and known_at < now - ttl_s:
                 troubles[i][name] = "stale"
     return [OnlineRow(v, t) for v, t in zip(values, troubles, strict=True)]
 
