@@ -99,5 +99,10 @@ class BaseDataLoader(ABC):
             frame.to_parquet(partial, index=False)
             partial.replace(folder / f"{split}.parquet")
             rows[split] = len(frame)
-        (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
+        write_tags(folder, self.tags)
         return rows
+
+
+def write_tags(folder: Path, tags: Mapping[str, str]) -> None:
+    """Keep the tags of the loader that wrote `folder` beside its rows."""
+    (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(tags)), encoding="utf-8")
