@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_lib import __version__, config
+from mlops_lib import __version__, cli_features, config
 from mlops_lib.errors import MlopsError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, register and serve models: one path for PyTorch, scikit-learn and LLM models.",
 )
+app.add_typer(cli_features.app, name="features")
 out = Console()
 err = Console(stderr=True)
 

@@ -6,17 +6,18 @@ notebook in ``notebooks/``, a pipeline step and the service all mean the same fi
 
 import hashlib
 import os
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, ValidationError, model_validator
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
+from mlops_lib.uris import masked as masked  # as a name of this module too
+from mlops_lib.uris import password_in, without_password
 
 CONFIG_ENV = "MLOPS_CONFIG"
 
@@ -32,11 +33,14 @@ ENVIRONMENT: dict[str, str] = {
     "OPENAI_API_KEY": "secrets.openai_api_key",
     "OPENAI_BASE_URL": "secrets.openai_base_url",
     "ANTHROPIC_API_KEY": "secrets.anthropic_api_key",
+    "DATA_SOURCE_PASSWORD": "secrets.data_password",
+    "TECTON_API_KEY": "secrets.tecton_api_key",
     "MLOPS_IMAGE": "pipeline.image",
 }
 
 Name = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Policy = Literal["reject", "default", "last_known"]
 
 
 class Section(BaseModel):
@@ -52,10 +56,49 @@ class MlflowSettings(Section):
     experiment: Name = Field("default", description="experiment that training logs to")
 
 
+class FeatureStoreSettings(Section):
+    """The feature store: where it is, and which of its feature services the model learns from."""
+
+    provider: Name = Field("feast", description="feast, tecton, or package.module:Class")
+    repo: str = Field("", description="Feast: folder with feature_store.yaml and the definitions")
+    url: str = Field("", description="Tecton: address of the cluster, https://example.tecton.ai")
+    workspace: str = Field("", description="Tecton: workspace of the feature service")
+    service: str = Field("", description="feature service that training and serving read")
+    labels: str = Field("", description="package.module:function, source rows to key, timestamp, label")
+    timestamp: Name = Field("event_timestamp", description="column: the time as of which features are joined")
+
+
+class SqlSettings(Section):
+    """What the SQL loader reads from the database at ``data.source``: a query or a table."""
+
+    query: str = Field("", description="SELECT with an ORDER BY; values as :name, never pasted in")
+    table: str = Field("", description="table or view, instead of a query; schema.table works too")
+    params: dict[str, Any] = Field({}, description="values of the query's :names")
+    chunk_rows: int = Field(50_000, ge=1, description="rows held in memory at once while streaming")
+
+
+class ColumnCheck(Section):
+    """What one column must be."""
+
+    type: Literal["integer", "number", "boolean", "text", "datetime"] | None = None
+    nullable: bool = Field(False, description="whether a value may be missing")
+    unique: bool = Field(False, description="whether no value may come twice in a split")
+    min: float | None = Field(None, description="smallest value allowed")
+    max: float | None = Field(None, description="largest value allowed")
+    values: Annotated[tuple[Any, ...], Field(strict=False)] = Field((), description="the only values allowed")
+
+
+class CheckSettings(Section):
+    """The declared schema of the prepared dataset; 01_get_data stops on rows that break it."""
+
+    columns: dict[str, ColumnCheck] = Field({}, description="column -> what it must be")
+    unique: tuple[str, ...] = Field((), description="columns whose values together identify a row")
+
+
 class DataSettings(Section):
     """Which data to read and what its columns mean."""
 
-    loader: Name = Field("local", description="local, or a class of your own as package.module:Class")
+    loader: Name = Field("local", description="local, feature_store, sql, or package.module:Class")
     source: Name = Field(description="file, folder or URI that the loader reads")
     prepare: str = Field("", description="package.module:function, DataFrame to DataFrame; empty: none")
     label: Name = Field(description="column to predict")
@@ -64,6 +107,10 @@ class DataSettings(Section):
     validation_fraction: Fraction = Field(0.15, description="share of keys in the validation split")
     test_fraction: Fraction = Field(0.25, description="share of keys in the test split")
     seed: int = Field(0, description="seed of the split by key")
+    streaming: bool = Field(False, description="train from Parquet files on disk, not from memory")
+    feature_store: FeatureStoreSettings = FeatureStoreSettings()
+    sql: SqlSettings = SqlSettings()
+    checks: CheckSettings = CheckSettings()
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "DataSettings":
@@ -112,6 +159,19 @@ class PipelineSettings(Section):
     work_dir: Name = Field(".mlops", description="folder for run logs and pipeline files")
 
 
+class EnrichmentSettings(Section):
+    """Online features for rows that carry only their entity key, and what to do when there are none."""
+
+    timeout_s: float = Field(0.25, gt=0, description="seconds that a request may wait for its features")
+    on_trouble: Policy = Field("reject", description="time-out, store down, unknown entity, stale value")
+    policies: dict[str, Policy] = Field({}, description="feature -> policy, where it differs")
+    defaults: dict[str, float | int | str | bool | None] = Field(
+        {}, description="feature -> value of policy default"
+    )
+    cache_ttl_s: float = Field(0.0, ge=0, description="seconds a looked-up value is reused; 0: no cache")
+    cache_rows: int = Field(10_000, ge=1, description="entities remembered for the cache and for last_known")
+
+
 class ServingSettings(Section):
     """Which version the service answers with, and where it listens."""
 
@@ -122,6 +182,7 @@ class ServingSettings(Section):
     retry_s: float = Field(
         5.0, gt=0, description="seconds between tries while there is no model at the stage"
     )
+    features: EnrichmentSettings = EnrichmentSettings()
 
 
 class Secrets(Section):
@@ -130,6 +191,8 @@ class Secrets(Section):
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     anthropic_api_key: SecretStr | None = None
+    data_password: SecretStr | None = None
+    tecton_api_key: SecretStr | None = None
 
 
 class Settings(Section):
@@ -192,7 +255,7 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
         raise ConfigError(f"No config.yaml in {Path.cwd()} or above. Name one with {CONFIG_ENV}=path.")
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for key, value in _flatten(_read(path)).items():
+    for key, value in _flatten(_read(path), Settings).items():
         _put(values, origins, key, value, str(path))
     for variable, key in ENVIRONMENT.items():
         if value := os.environ.get(variable):
@@ -200,12 +263,14 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     for key, value in (overrides or {}).items():
         if value not in (None, "", (), {}):
             _put(values, origins, key, value, "argument")
+    _part_with_password(values, origins)
     try:
         settings = Settings.model_validate({**values, "root": path.parent})
     except ValidationError as error:
         raise ConfigError(_explain(error, origins, path)) from None
     named = flat(settings)
-    for kind, key in (("loader", "data.loader"), ("wrapper", "model.wrapper"), ("task", "evaluation.task")):
+    for kind, key in (("loader", "data.loader"), ("wrapper", "model.wrapper"), ("task", "evaluation.task"),
+                      ("features", "data.feature_store.provider")):  # fmt: skip
         try:
             plugins.check(kind, named[key])
         except plugins.PluginError as error:
@@ -216,15 +281,37 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     return Loaded(settings, path, origins)
 
 
-def masked(uri: str) -> str:
-    """`uri` with the user and password that it may hold put out of sight."""
-    return re.sub(r"//[^/@\s]+@", "//***@", uri)
-
-
 def flat(settings: Settings) -> dict[str, Any]:
-    """Every setting under its dotted key; keys masked, URIs as they are."""
-    sections = {name: getattr(settings, name) for name in Settings.model_fields if name != "root"}
-    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section}
+    """Every setting under its dotted key, secrets masked."""
+    return {key: value for key, value in _walk(settings) if key != "root"}
+
+
+def _walk(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in section:
+        if isinstance(value, Section):
+            yield from _walk(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _part_with_password(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """A password in data.source goes to secrets, where nothing prints it; a file or an argument may have none.
+
+    Raises:
+        ConfigError: The password is in a file or an argument, both of which are kept and shown.
+    """
+    source = values.get("data", {}).get("source") if isinstance(values.get("data"), dict) else None
+    if not isinstance(source, str) or not (password := password_in(source)):
+        return
+    origin = origins["data.source"]
+    if not origin.startswith("environment"):
+        raise ConfigError(
+            f"'data.source' in {origin} has a password in it: {masked(source)}. Files and arguments are kept and "
+            "shown. Leave it out, and set the environment variable DATA_SOURCE_PASSWORD."
+        )
+    values["data"]["source"] = without_password(source)
+    values.setdefault("secrets", {}).setdefault("data_password", password)
+    origins.setdefault("secrets.data_password", origin)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -247,26 +334,35 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
-    """One level of sections to dotted keys: deeper values (model.params) are values of one key."""
+def _flatten(values: Mapping[str, Any], model: type[Section] | None, prefix: str = "") -> dict[str, Any]:
+    """Sections to dotted keys; a dictionary that is itself a value (model.params) stays one."""
     flat: dict[str, Any] = {}
-    for name, value in section.items():
-        if value is None and name in Settings.model_fields:  # its lines are all commented out
+    for name, value in values.items():
+        if value is None and not prefix and name in Settings.model_fields:  # its lines are all commented out
             continue
-        if isinstance(value, dict):
-            flat.update({f"{name}.{key}": inner for key, inner in value.items()})
+        inner = _section_at(model, str(name))
+        if isinstance(value, dict) and (inner or not prefix):
+            flat.update(_flatten(value, inner, f"{prefix}{name}."))
         else:
-            flat[str(name)] = value
+            flat[f"{prefix}{name}"] = value
     return flat
 
 
+def _section_at(model: type[Section] | None, name: str) -> type[Section] | None:
+    """The class of a field that is a section, else None."""
+    field = model.model_fields.get(name) if model else None
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
 def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:
-    section, _, name = key.partition(".")
-    group = values.setdefault(section, {}) if name else None
-    if isinstance(group, dict):
-        group[name] = tuple(value) if isinstance(value, list) else value
-    elif not name:
-        values[section] = value
+    *sections, name = key.split(".")
+    group: Any = values
+    for section in sections:
+        group = group.setdefault(section, {})
+        if not isinstance(group, dict):
+            return
+    group[name] = tuple(value) if isinstance(value, list) else value
     origins[key] = origin
 
 
@@ -275,7 +371,8 @@ def _explain(error: ValidationError, origins: dict[str, str], path: Path) -> str
     for problem in error.errors(include_url=False):
         location = [str(part) for part in problem["loc"]]
         key = ".".join(location)
-        origin = origins.get(".".join(location[:2]), str(path))
+        prefixes = (".".join(location[:length]) for length in range(len(location), 0, -1))
+        origin = next((origins[prefix] for prefix in prefixes if prefix in origins), str(path))
         if problem["type"] == "extra_forbidden":
             known = _known_keys(location[:-1])
             lines.append(f"Unknown key '{key}' in {origin}. Known here: {', '.join(known)}.")
@@ -285,12 +382,16 @@ def _explain(error: ValidationError, origins: dict[str, str], path: Path) -> str
             wanted = f"a mapping of {', '.join(_known_keys(location))}"
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
         else:
-            lines.append(f"'{key}' has value {problem['input']!r} in {origin}. {problem['msg']}.")
+            lines.append(f"'{key}' has value {masked(repr(problem['input']))} in {origin}. {problem['msg']}.")
     return "\n".join(lines)
 
 
 def _known_keys(location: list[str]) -> list[str]:
-    if not location:
-        return [name for name in Settings.model_fields if name not in ("root", "secrets")]
-    section = Settings.model_fields[location[0]].annotation
-    return list(section.model_fields) if isinstance(section, type) else []
+    model: type[Section] | None = Settings
+    for name in location:
+        field = model.model_fields.get(name) if model else None
+        # A dictionary of sections, data.checks.columns say: any name, then the section's keys.
+        inner = [kind for kind in get_args(field.annotation) if isinstance(kind, type)] if field else []
+        model = _section_at(model, name) or next((k for k in inner if issubclass(k, Section)), model)
+    names = list(model.model_fields) if model else []
+    return [name for name in names if name not in ("root", "secrets")]

@@ -7,11 +7,22 @@ all three equal.
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+
+from mlops_lib.uris import password_in
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _without_password(source: str) -> str:
+    if password_in(source):
+        raise ValueError("a parameter is written into the notebook: set DATA_SOURCE_PASSWORD instead")
+    return source
+
+
+Source = Annotated[str, AfterValidator(_without_password)]
 
 
 class _Contract(BaseModel):
@@ -37,7 +48,7 @@ class GetDataParameters(Parameters):
 
     data: str = Field("", description="folder to write; empty: data/ in the work folder")
     loader: str = Field("", description="loader name; empty: data.loader of config.yaml")
-    source: str = Field("", description="file, folder or URI; empty: data.source of config.yaml")
+    source: Source = Field("", description="file, folder or URI; empty: data.source of config.yaml")
     limit: Count = Field(0, description="rows to keep of each split; 0 means all")
 
 

@@ -17,6 +17,10 @@ class DataError(MlopsError):
     """Data is missing, or breaks a promise (columns, types, labels, row counts)."""
 
 
+class FeatureStoreError(MlopsError):
+    """The feature store has no such service or feature, cannot be reached, or answered something else."""
+
+
 class ContractError(MlopsError):
     """A notebook was given parameters, or left outputs, that its contract does not allow."""
 

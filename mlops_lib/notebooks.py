@@ -15,6 +15,7 @@ from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.record import Record
+from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
@@ -142,7 +143,7 @@ def _read_outputs(notebook: str, contract: Contract, executed: Path) -> Outputs:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))} has value {problem['input']!r}: {problem['msg']}"
+        f"{'.'.join(map(str, problem['loc']))} has value {masked(repr(problem['input']))}: {problem['msg']}"
         if problem["type"] != "missing"
         else f"{'.'.join(map(str, problem['loc']))} is missing"
         for problem in error.errors(include_url=False)

@@ -21,6 +21,12 @@ class Plugin(NamedTuple):
 TABLE: dict[str, dict[str, Plugin]] = {
     "loader": {
         "local": Plugin("mlops_lib.loaders.local:LocalDataLoader"),
+        "feature_store": Plugin("mlops_lib.loaders.feature_store:FeatureStoreDataLoader", "feast"),
+        "sql": Plugin("mlops_lib.loaders.sql:SQLDataLoader", "sql"),
+    },
+    "features": {
+        "feast": Plugin("mlops_lib.features.feast:FeastProvider", "feast"),
+        "tecton": Plugin("mlops_lib.features.tecton:TectonProvider", "tecton"),
     },
     "wrapper": {
         "lightning": Plugin("mlops_lib.wrappers.lightning:PytorchLightningWrapper", "torch"),
@@ -28,6 +34,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
     },
     "prepare": {},
+    "labels": {},
     "estimator": {},
     "network": {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "torch"),

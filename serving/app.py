@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from mlops_lib import __version__, config
 from mlops_lib.config import Settings
-from serving import health, predict, problems, request_ids
+from serving import features, health, predict, problems, request_ids
 from serving.model import ModelHolder
 
 
@@ -33,5 +33,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(request_ids.RequestIds)
     problems.install(app)
     app.include_router(predict.router)
+    app.include_router(features.router)
     app.include_router(health.router)
     return app

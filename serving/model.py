@@ -12,8 +12,9 @@ from mlops_lib.errors import MlopsError
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.wrappers import load
 from mlops_lib.wrappers.base import ModelWrapper
+from serving.enrich import Enricher
 from serving.problems import Problem
-from serving.schema import RequestSchema
+from serving.schema import RequestSchema, columns
 
 log = logging.getLogger("serving")
 
@@ -25,6 +26,7 @@ class ServedModel:
     version: ModelVersion
     wrapper: ModelWrapper
     schema: RequestSchema
+    enricher: Enricher | None = None
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -84,4 +86,7 @@ def load_model(settings: Settings) -> ServedModel:
     version = Registry(settings).resolve(settings.model.name, wanted.stage, wanted.alias)
     wrapper = load(version.uri, settings.model.wrapper)
     wrapper.warm()
-    return ServedModel(version, wrapper, RequestSchema(wrapper.signature))
+    names = columns(wrapper.signature)
+    enricher = Enricher.for_version(version, names, settings)
+    looked_up, keys = (enricher.features, enricher.service.key_dtypes) if enricher else ((), {})
+    return ServedModel(version, wrapper, RequestSchema(wrapper.signature, looked_up, keys), enricher)

@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from mlops_lib.errors import InputError
+from serving.enrich import HEADER
 from serving.problems import Problem
 
 router = APIRouter(tags=["inference"])
@@ -21,6 +22,9 @@ async def predict(request: Request) -> Response:
     """Predictions in the order of the rows; a single row in gives a single prediction out."""
     served = request.app.state.holder.current()
     rows, single = served.schema.parse(await request.body())
+    statuses = None
+    if served.enricher:
+        rows, statuses = await served.enricher.enrich(rows)
     try:
         predictions = as_json(await asyncio.to_thread(served.wrapper.predict, rows), len(rows))
     except (InputError, Problem):
@@ -36,7 +40,11 @@ async def predict(request: Request) -> Response:
         "model": served.card,
         "request_id": request.state.request_id,
     }
-    return Response(encode(answer), media_type="application/json")
+    headers = {}
+    if statuses:
+        answer["features"] = statuses.field
+        headers[HEADER] = statuses.header
+    return Response(encode(answer), media_type="application/json", headers=headers)
 
 
 def as_json(predictions: Any, rows: int) -> list[Any]:

@@ -10,12 +10,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from mlops_lib import cli, config, loaders, tracking
+from mlops_lib import cli, config, features, loaders, tracking
 from mlops_lib.config import Settings
 from mlops_lib.errors import MlopsError
 from mlops_lib.registry import Registry
@@ -32,6 +33,9 @@ def main() -> None:
     began = time.monotonic()
     loaded = config.load_with_origins()
     settings = loaded.settings
+    if settings.data.loader == "feature_store":
+        console.rule("[bold]0  Feature store: compute, register, materialise", align="left")
+        fill_feature_store(settings)
     console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
     with PipelineDisplay(Console(stderr=True)) as display:
         result: PipelineResult = run_local(settings, loaded.file, {}, display.update)
@@ -55,11 +59,22 @@ def main() -> None:
     summary(settings, result.parent_run_id, version.version, time.monotonic() - began)
 
 
+def fill_feature_store(settings: Settings) -> None:
+    """Run the feature job and bring what it wrote to the online store."""
+    from examples.repurchase.feature_job import write_features
+
+    write_features(settings)
+    store = features.from_settings(settings)
+    console.print(f"registered {', '.join(store.apply())}")
+    store.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC))
+
+
 def one_customer(settings: Settings) -> dict[str, Any]:
-    """The features of the first customer of the test split, as a request row."""
+    """The first customer of the test split, as a request row: their id, or the features of no feature store."""
     dataset = loaders.from_settings(settings)
-    features = list(dataset.schema.features)
-    return json.loads(dataset.load("test")[features].head(1).to_json(orient="records"))[0]
+    key, in_store = settings.data.key, settings.data.loader == "feature_store"
+    columns = [key] if in_store else list(dataset.schema.features)
+    return json.loads(dataset.load("test")[columns].head(1).to_json(orient="records"))[0]
 
 
 @contextmanager

@@ -25,11 +25,26 @@ def customers(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.Data
         total_amount (dollars); quantity (CDs); days_since_last; repurchased (1 when there is a purchase
         in the HORIZON_DAYS after `cutoff`).
     """
+    rows = customer_features(purchases, cutoff)
+    return rows.assign(repurchased=_repurchased(purchases, rows["user_id"], cutoff))
+
+
+def labels(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.DataFrame:
+    """The same rows as `customers`, without features: user_id, event_timestamp (the cutoff), repurchased."""
+    users = customer_features(purchases, cutoff)["user_id"]
+    return pd.DataFrame(
+        {
+            "user_id": users,
+            "event_timestamp": cutoff.tz_localize("UTC"),
+            "repurchased": _repurchased(purchases, users, cutoff),
+        }
+    )
+
+
+def customer_features(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.DataFrame:
+    """`customers` without the label: what is known of each of them at the end of `cutoff`."""
     purchases = purchases.assign(date=pd.to_datetime(purchases["date"]))  # a CSV file has text there
     known = purchases[purchases["date"] <= cutoff]
-    later = purchases[
-        (purchases["date"] > cutoff) & (purchases["date"] <= cutoff + pd.Timedelta(days=HORIZON_DAYS))
-    ]
     days = known.groupby(["user_id", "date"], as_index=False)[["amount", "quantity"]].sum()
     by_customer = days.groupby("user_id")
     first, last = by_customer["date"].min(), by_customer["date"].max()
@@ -44,5 +59,10 @@ def customers(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.Data
             "days_since_last": (cutoff - last).dt.days,
         }
     )
-    rows["repurchased"] = rows.index.isin(later["user_id"]).astype("int64")
     return rows.reset_index()
+
+
+def _repurchased(purchases: pd.DataFrame, users: pd.Series, cutoff: pd.Timestamp) -> pd.Series:
+    horizon = cutoff + pd.Timedelta(days=HORIZON_DAYS)
+    later = purchases[(purchases["date"] > cutoff) & (purchases["date"] <= horizon)]
+    return users.isin(later["user_id"]).astype("int64")

@@ -1,9 +1,11 @@
 """What every data loader promises: no row lost, none doubled, order kept, labels untouched, types as declared."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from mlops_lib.config import Settings
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+#: Beside the written splits: the tags of the loader that they came from.
+TAGS_FILE = "dataset.yaml"
 
 
 class Schema(BaseModel):
@@ -39,6 +43,11 @@ class BaseDataLoader(ABC):
     @abstractmethod
     def schema(self) -> Schema:
         """Columns and their types."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What a model trained on this data must remember of it: tags of its run, and of its version."""
+        return {}
 
     @abstractmethod
     def load(self, split: Split) -> "pd.DataFrame":
@@ -90,4 +99,10 @@ class BaseDataLoader(ABC):
             frame.to_parquet(partial, index=False)
             partial.replace(folder / f"{split}.parquet")
             rows[split] = len(frame)
+        write_tags(folder, self.tags)
         return rows
+
+
+def write_tags(folder: Path, tags: Mapping[str, str]) -> None:
+    """Keep the tags of the loader that wrote `folder` beside its rows."""
+    (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(tags)), encoding="utf-8")

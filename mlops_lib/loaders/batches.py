@@ -50,6 +50,7 @@ def to_tensors(frame: "pd.DataFrame", schema: "Schema") -> tuple[torch.Tensor, t
         DataError: A column holds something that is no number; names it with an example.
     """
     columns = [*schema.features, schema.label]
+    frame = frame.assign(**{c: frame[c].astype("float64") for c in columns if _decimal(frame[c])})
     for column in columns:
         if frame[column].dtype.kind not in "biuf":
             example = frame[column].iloc[0] if len(frame) else None
@@ -57,5 +58,12 @@ def to_tensors(frame: "pd.DataFrame", schema: "Schema") -> tuple[torch.Tensor, t
                 f"Column {column!r} is {frame[column].dtype} (for example {example!r}); a network needs numbers. "
                 "Encode it in data.prepare, or use the sklearn wrapper with a ColumnTransformer."
             )
-    x = torch.from_numpy(frame[list(schema.features)].to_numpy(dtype="float32", copy=True))
+    x = torch.from_numpy(frame[list(schema.features)].to_numpy(dtype="float32", na_value=math.nan, copy=True))
     return x, torch.from_numpy(frame[schema.label].to_numpy(dtype="float32", copy=True))
+
+
+def _decimal(column: "pd.Series") -> bool:
+    """Exact decimals of a database, which are Python objects."""
+    from pandas.api.types import infer_dtype
+
+    return column.dtype.kind == "O" and infer_dtype(column, skipna=True) == "decimal"

@@ -6,10 +6,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import yaml
+
 from mlops_lib import plugins
 from mlops_lib.config import Settings
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.base import SPLITS, TAGS_FILE, BaseDataLoader, Schema, Split
 from mlops_lib.loaders.splits import assign
 from mlops_lib.tracking import sha256
 
@@ -63,6 +65,21 @@ class LocalDataLoader(BaseDataLoader):
         frame = self._frames["train"]
         chosen = self.features or [c for c in frame.columns if c not in (self.key, self.label)]
         return Schema(features={c: str(frame[c].dtype) for c in chosen}, label=self.label, key=self.key)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Those of the loader that wrote this folder, where one did."""
+        file = self.path / TAGS_FILE
+        if not file.is_file():
+            return {}
+        tags = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        if not isinstance(tags, dict) or not all(isinstance(v, str) for pair in tags.items() for v in pair):
+            raise DataError(f"{file} must map names to text; write the folder again with 01_get_data.")
+        return tags
+
+    def rows(self, split: Split) -> "pd.DataFrame":
+        """All columns of a split, those that are no features among them."""
+        return self._frames[split]
 
     def load(self, split: Split) -> "pd.DataFrame":
         frame = self._frames[split]

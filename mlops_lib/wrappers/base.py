@@ -53,6 +53,7 @@ class ModelWrapper(ABC):
             TrainingError: The model cannot be fitted or logged.
         """
         tags = {FINGERPRINT_TAG: data_loader.fingerprint(), WRAPPER_KEY: config.model.wrapper}
+        tags |= data_loader.tags
         with tracking.child_run(config, "train-model", parent_run_id, tags) as run:
             tracking.log_params(run.info.run_id, {"model": config.model, "train": config.train})
             model_uri = self.fit(data_loader, config, run.info.run_id)

@@ -1,0 +1,26 @@
+"""The feature job: what is known of each customer, as a Parquet file that Feast reads.
+
+``python -m examples.repurchase.feature_job``, then ``mlops features apply`` and ``mlops features materialize``.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from examples.repurchase.features import CUTOFF, customer_features
+from mlops_lib import cli, config
+from mlops_lib.config import Settings
+
+
+def write_features(settings: Settings) -> Path:
+    """Compute the features at the cutoff and write them where the feature repository looks for them."""
+    purchases = pd.read_parquet(settings.path(settings.data.source))
+    rows = customer_features(purchases).assign(event_timestamp=CUTOFF.tz_localize("UTC"))
+    file = settings.path(settings.data.feature_store.repo) / "data" / "customers.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_parquet(file, index=False)
+    return file
+
+
+if __name__ == "__main__":
+    cli.guarded(lambda: print(write_features(config.load())))

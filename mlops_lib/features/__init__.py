@@ -1,0 +1,105 @@
+"""Feature stores behind one interface: point-in-time joins for training, online lookups for serving.
+
+A provider is a plugin: ``feast``, ``tecton``, or a class of your own. This package is the only one that
+knows them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from mlops_lib import plugins
+from mlops_lib.config import Settings
+from mlops_lib.errors import FeatureStoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Tags on a training run, copied to the model version: what serving looks up, and by which keys.
+SERVICE_TAG, KEYS_TAG = "mlops.feature_service", "mlops.entity_keys"
+
+#: Why an online value cannot be used as it is.
+Trouble = Literal["unknown_entity", "stale"]
+
+
+@dataclass(frozen=True)
+class FeatureService:
+    """A named set of features.
+
+    Attributes:
+        name: Name in the store.
+        key_dtypes: Columns that identify an entity -> pandas dtype of their values.
+        dtypes: Feature -> pandas dtype of its values.
+        ttl_s: Feature -> seconds after which a value is stale; None: never.
+    """
+
+    name: str
+    key_dtypes: Mapping[str, str]
+    dtypes: Mapping[str, str]
+    ttl_s: Mapping[str, float | None]
+
+    @property
+    def entity_keys(self) -> tuple[str, ...]:
+        """Names of the columns that identify an entity."""
+        return tuple(self.key_dtypes)
+
+
+@dataclass(frozen=True)
+class OnlineRow:
+    """Online values of one entity. A feature in `trouble` may have a value (a stale one) all the same."""
+
+    values: Mapping[str, Any]
+    trouble: Mapping[str, Trouble] = field(default_factory=dict)
+
+
+class FeatureProvider(ABC):
+    """One feature store."""
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The store that ``data.feature_store`` describes."""
+
+    @abstractmethod
+    def describe(self, service: str) -> FeatureService:
+        """Entity keys and features of a service.
+
+        Raises:
+            FeatureStoreError: There is no such service; lists those there are.
+        """
+
+    @abstractmethod
+    def historical(self, service: FeatureService, rows: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
+        """The features of each row as they were at its time: as many rows, in the same order and index.
+
+        A value that was not there, or was past its TTL, is missing.
+
+        Args:
+            service: From `describe`.
+            rows: Has the entity keys and `timestamp`.
+            timestamp: Column of times; naive ones are UTC.
+        """
+
+    @abstractmethod
+    def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
+        """The latest values of each entity, in the order of `keys`, in one lookup.
+
+        Raises:
+            FeatureStoreError: The store cannot be reached.
+        """
+
+    def apply(self) -> list[str]:
+        """Register the definitions, and return the names of what is registered."""
+        raise FeatureStoreError(f"{type(self).__name__} has no definitions here; use the store's own tools.")
+
+    def materialize(self, since: datetime, until: datetime) -> None:
+        """Copy the values of a span of time to the online store, with progress on stderr."""
+        raise FeatureStoreError(f"{type(self).__name__} materialises by itself; use the store's own tools.")
+
+
+def from_settings(settings: Settings) -> FeatureProvider:
+    """The provider that ``data.feature_store.provider`` names."""
+    provider: type[FeatureProvider] = plugins.load("features", settings.data.feature_store.provider)
+    return provider.from_settings(settings)

@@ -1,0 +1,98 @@
+"""Features from a feature store, joined to labelled rows as they were at each row's time."""
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from mlops_lib import features, plugins
+from mlops_lib.config import Settings
+from mlops_lib.errors import ConfigError, DataError
+from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
+from mlops_lib.loaders.base import BaseDataLoader, Schema, Split
+from mlops_lib.loaders.local import LocalDataLoader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class FeatureStoreDataLoader(BaseDataLoader):
+    """Labelled rows (entity key, time, label) with the features of one feature service.
+
+    The labels come from ``data.source``; where ``data.feature_store.labels`` names a function, that one makes
+    them of the source's rows. They never pass through the store: each row gets its features back by its key
+    and time, so none is lost, doubled or moved. A value that was not there yet, or was past its TTL, is missing.
+
+    Args:
+        labels: Loader of the labelled rows; its features are the time column and whatever else they hold.
+        provider: The feature store.
+        service: Name of the feature service.
+        timestamp: Column of the rows' times.
+    """
+
+    def __init__(
+        self, labels: LocalDataLoader, provider: FeatureProvider, service: str, timestamp: str
+    ) -> None:
+        self.labels, self.provider, self.timestamp = labels, provider, timestamp
+        self._service_name = service
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        store = settings.data.feature_store
+        if not store.service:
+            raise ConfigError("Set data.feature_store.service to the feature service to learn from.")
+        labels = LocalDataLoader.from_settings(settings)
+        labels.features = ()
+        labels.prepare = plugins.load("labels", store.labels) if store.labels else None
+        return cls(labels, features.from_settings(settings), store.service, store.timestamp)
+
+    @cached_property
+    def service(self) -> FeatureService:
+        """The feature service, as the store describes it."""
+        return self.provider.describe(self._service_name)
+
+    @cached_property
+    def schema(self) -> Schema:
+        frame = self._frames["train"]
+        chosen = {name: str(frame[name].dtype) for name in self.service.dtypes}
+        return Schema(features=chosen, label=self.labels.label, key=self.labels.key)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {SERVICE_TAG: self.service.name, KEYS_TAG: ",".join(self.service.entity_keys)}
+
+    def load(self, split: Split) -> "pd.DataFrame":
+        return self._frames[split]
+
+    def fingerprint(self) -> str:
+        """Of the joined rows, because the store does not say when one of its values changes."""
+        import pandas as pd
+
+        digest = hashlib.sha256()
+        for split, frame in self._frames.items():
+            digest.update(f"{split}\0{list(frame.columns)}\0{len(frame)}\n".encode())
+            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _frames(self) -> dict[Split, "pd.DataFrame"]:
+        rows = {split: self.labels.rows(split) for split in ("train", "validation", "test")}
+        return {split: self._joined(frame) for split, frame in rows.items()}
+
+    def _joined(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        import pandas as pd
+
+        key = [self.labels.key] if self.labels.key else []
+        wanted = [*dict.fromkeys([*key, *self.service.entity_keys, self.timestamp])]
+        if missing := [name for name in wanted if name not in rows.columns]:
+            raise DataError(
+                f"The labelled rows have no column {', '.join(map(repr, missing))}, which {self.service.name!r} is "
+                f"joined by. They have: {', '.join(rows.columns)}. See data.feature_store.labels."
+            )
+        for name in wanted:
+            if (empty := rows[name].isna()).any():
+                at = ", ".join(map(str, rows.index[empty][:10]))
+                raise DataError(
+                    f"{empty.sum()} labelled rows have no {name!r}; the first are rows {at}, from 0."
+                )
+        found = self.provider.historical(self.service, rows, self.timestamp)
+        return pd.concat([rows[key], found, rows[[self.labels.label]]], axis=1)

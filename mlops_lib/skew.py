@@ -1,0 +1,95 @@
+"""Training-serving skew: the rows that training saw, held against what the running service makes of their keys."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from mlops_lib.errors import DataError, MlopsError
+from mlops_lib.loaders.base import BaseDataLoader, Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_ROWS = 500
+EXAMPLES = 5
+#: Relative difference below which two numbers are the same: that of one float32 to the next, and some.
+TOLERANCE = 1e-6
+
+
+class FeatureSkew(BaseModel):
+    """One feature: how many rows differ, by how much at most, and the keys of the first of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feature: str
+    rows: int
+    different: int
+    largest_difference: float
+    examples: tuple[str, ...]
+
+
+def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0) -> list[FeatureSkew]:
+    """Send the keys of a split through the service at `url` and compare feature by feature.
+
+    Args:
+        url: Address of the service, http://127.0.0.1:8080.
+        data: What training read; it has a key column.
+        split: Which rows.
+        limit: Rows to send; 0 means all.
+
+    Raises:
+        DataError: The data has no key.
+        MlopsError: The service refuses a row or cannot be reached; says what it said.
+    """
+    import pandas as pd
+
+    if not (key := data.schema.key):
+        raise DataError("The data has no key column to look features up by. Set data.key.")
+    trained = data.load(split).head(limit or None)
+    served: list[dict[str, Any]] = []
+    for start in range(0, len(trained), BATCH_ROWS):
+        keys = trained[key].iloc[start : start + BATCH_ROWS].tolist()
+        served += _post(f"{url.rstrip('/')}/features", {"inputs": [{key: value} for value in keys]})["rows"]
+    answers = pd.DataFrame.from_records(served, index=trained.index)
+    return [_compare(name, trained[name], answers.get(name), trained[key]) for name in data.schema.features]
+
+
+def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: "pd.Series") -> FeatureSkew:
+    import numpy as np
+    import pandas as pd
+
+    if served is None:
+        served = pd.Series([None] * len(trained), index=trained.index)
+    both_missing = trained.isna() & served.isna()
+    if trained.dtype.kind in "biuf":
+        a = pd.to_numeric(trained).to_numpy(dtype=float, na_value=np.nan)
+        b = pd.to_numeric(served, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        gap = np.abs(a - b)
+        same = gap <= TOLERANCE * np.maximum(np.abs(a), np.abs(b))
+        largest = float(np.nan_to_num(gap, nan=0.0).max(initial=0.0))
+    else:
+        same, largest = (trained.astype(str) == served.astype(str)).to_numpy(), 0.0
+    different = ~(same | both_missing.to_numpy())
+    at = np.flatnonzero(different)[:EXAMPLES]
+    examples = tuple(f"{keys.iloc[i]}: {trained.iloc[i]} trained, {served.iloc[i]} served" for i in at)
+    return FeatureSkew(
+        feature=name,
+        rows=len(trained),
+        different=int(different.sum()),
+        largest_difference=largest,
+        examples=examples,
+    )
+
+
+def _post(url: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        raise MlopsError(f"{url} answered {error.code}: {error.read().decode(errors='replace')}") from None
+    except OSError as error:
+        raise MlopsError(f"No service answers at {url}: {error}. Start one with: mlops serve") from None

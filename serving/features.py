@@ -1,0 +1,27 @@
+"""/features: the rows as the model would get them. What the skew check compares with what training saw."""
+
+from http import HTTPStatus
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from serving.enrich import HEADER
+from serving.problems import Problem
+
+router = APIRouter(tags=["inference"])
+encode = msgspec.json.Encoder().encode
+
+
+@router.post("/features")
+async def features(request: Request) -> Response:
+    """The body of /predict in, the model's columns of each row out, with where they came from."""
+    served = request.app.state.holder.current()
+    if served.enricher is None:
+        version = f"{served.version.name} version {served.version.version}"
+        raise Problem(
+            HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
+        )
+    rows, single = served.schema.parse(await request.body())
+    rows, statuses = await served.enricher.enrich(rows)
+    answer = {"rows": rows[0] if single else rows, "model": served.card, "features": statuses.field}
+    return Response(encode(answer), media_type="application/json", headers={HEADER: statuses.header})

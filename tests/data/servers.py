@@ -1,0 +1,92 @@
+"""Real Redis and PostgreSQL servers, started for the tests and stopped after them."""
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PASSWORD = "s3cr3t-p4ss"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """Port and process of an empty Redis that keeps nothing on disk."""
+    program = _program("redis-server", "redis-server", "/usr/bin/redis-server")
+    port = free_port()
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait(port, process)
+        yield port, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def postgres_server() -> Iterator[int]:
+    """Port of an empty PostgreSQL; user, password and database are postgres, `PASSWORD`, postgres."""
+    initdb = Path(_program("initdb", "postgresql", "/usr/lib/postgresql/*/bin/initdb")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    # PostgreSQL refuses to run as root.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_user:
+        shutil.chown(folder, "postgres")
+        shutil.chown(secret, "postgres")
+    data, port = folder / "data", free_port()
+    options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "-N"]
+    subprocess.run([*as_user, initdb, "-D", data, *options], check=True, stdout=subprocess.DEVNULL, cwd="/")
+    command = [*as_user, initdb.with_name("postgres"), "-D", data, "-p", str(port), "-k", folder, "-F"]
+    process = subprocess.Popen([*command, "-h", "127.0.0.1"], stderr=subprocess.DEVNULL, cwd="/")
+    try:
+        _wait(port, process)
+        yield port
+    finally:
+        pid = (data / "postmaster.pid").read_text().split()[0]
+        subprocess.run(["kill", "-INT", pid], check=True)
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _program(name: str, package: str, pattern: str) -> str:
+    """Where a server's program is; Debian's package is installed when it is nowhere."""
+    with open("/tmp/.install-servers.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (found := _find(name, pattern)):
+            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(["apt-get", "update", "-qq"], check=True)
+            subprocess.run(["apt-get", "install", "-y", "-qq", package], check=True, env=environment)
+            found = _find(name, pattern)
+    assert found, f"no {name} here, and Debian's package {package} did not bring it"
+    return found
+
+
+def _find(name: str, pattern: str) -> str:
+    paths = sorted(map(str, Path("/").glob(pattern.lstrip("/"))))
+    return shutil.which(name) or (paths[-1] if paths else "")
+
+
+def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server ended with {process.returncode}"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"no server on port {port}")

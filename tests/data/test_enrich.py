@@ -1,0 +1,225 @@
+"""Rows that carry only their key: where their features come from, and what happens when there are none."""
+
+import asyncio
+import signal
+
+import pytest
+
+from mlops_lib import features
+from mlops_lib.errors import ConfigError, ModelError
+from mlops_lib.registry import ModelVersion
+from serving.enrich import Enricher
+from serving.problems import Problem
+from tests.data import servers
+from tests.data.projects import NOW, write_config, write_repo
+
+TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
+
+
+def enricher(project, serving="", tags=TAGS):
+    """The enricher of a model version that takes visits, age, and a column of its own."""
+    settings = write_config(project, f"serving: {{features: {{timeout_s: 10, {serving}}}}}")
+    version = ModelVersion("small", 1, "Production", "run", tags)
+    return Enricher.for_version(version, ["visits", "age", "own"], settings)
+
+
+def enrich(made, *rows):
+    return asyncio.run(made.enrich(list(rows)))
+
+
+@pytest.fixture
+def count_lookups(monkeypatch):
+    """How many times the store itself was asked."""
+    from feast import FeatureStore
+
+    calls = []
+    asked = FeatureStore.get_online_features
+    monkeypatch.setattr(
+        FeatureStore,
+        "get_online_features",
+        lambda self, *args, **named: calls.append(1) or asked(self, *args, **named),
+    )
+    return calls
+
+
+def test_a_key_is_enough_and_a_value_in_the_request_wins(project):
+    """The looked-up age is used in the first row and not in the second; columns come in the model's order."""
+    rows, statuses = enrich(
+        enricher(project), {"user_id": 1, "own": 7}, {"own": 8, "age": 99.0, "user_id": 1}
+    )
+    assert rows == [{"visits": 5, "age": 21.0, "own": 7}, {"visits": 5, "age": 99.0, "own": 8}]
+    assert list(rows[1]) == ["visits", "age", "own"]
+    assert statuses.header == "online=3, request=1"
+
+
+def test_a_batch_costs_one_lookup_and_a_full_row_none(project, count_lookups):
+    """Two hundred rows of two users are one call; rows that lack nothing are none."""
+    made = enricher(project, "on_trouble: last_known")
+    enrich(made, *({"user_id": 1 + i % 1} for i in range(200)))
+    assert len(count_lookups) == 1
+    enrich(made, {"visits": 1, "age": 1.0})
+    assert len(count_lookups) == 1
+
+
+def test_requests_that_wait_share_a_lookup(project, count_lookups):
+    """Fifty requests at once cost a few calls, not fifty, and each gets its own answer."""
+    made = enricher(project, "defaults: {visits: 0}, policies: {visits: default}")
+
+    async def at_once():
+        return await asyncio.gather(*(made.enrich([{"user_id": 1 + i % 3}]) for i in range(50)))
+
+    answers = asyncio.run(at_once())
+    assert [answer.rows[0]["age"] for answer in answers] == [21.0 + i % 3 for i in range(50)]
+    assert len(count_lookups) <= 3
+
+
+def test_bare_feast_gives_a_stale_value_and_the_service_says_so(project):
+    """User 2's visits are twenty days old and live for seven: Feast's online read does not mind."""
+    made = enricher(project)
+    bare = made.provider.store.get_online_features(["visits:visits"], [{"user_id": 2}]).to_dict()
+    assert bare["visits"] == [9]
+    with pytest.raises(Problem, match=r"row 0 \(user_id=2\): visits \(stale\)") as caught:
+        enrich(made, {"user_id": 2})
+    assert (caught.value.status, caught.value.code) == (422, "features_rejected")
+
+
+def test_an_unknown_entity_is_named(project):
+    """422, with the row, the key and the features."""
+    with pytest.raises(
+        Problem, match=r"row 1 \(user_id=77\): visits \(unknown_entity\), age \(unknown_entity\)"
+    ):
+        enrich(enricher(project), {"user_id": 1}, {"user_id": 77})
+
+
+def test_each_feature_may_have_a_policy_of_its_own(project):
+    """A default for one, the last known (stale) value for the other; counted and named."""
+    made = enricher(project, "policies: {visits: last_known, age: default}, defaults: {age: 40.0}")
+    rows, statuses = enrich(made, {"user_id": 2})
+    assert rows[0] == {"visits": 9, "age": 22.0}
+    assert statuses.header == "last_known:stale=1, online=1"
+    assert statuses.field["troubled"] == [
+        {"row": 0, "feature": "visits", "status": "last_known", "why": "stale"}
+    ]
+    with pytest.raises(Problem, match=r"visits \(unknown_entity\)"):
+        enrich(made, {"user_id": 77})
+    made = enricher(project, "on_trouble: default, defaults: {age: 40.0, visits: 0}")
+    assert enrich(made, {"user_id": 77}).rows == [{"visits": 0, "age": 40.0}]
+
+
+def test_a_row_without_features_and_without_a_key_is_refused(project):
+    """The message names the row, what it lacks and the key to send."""
+    with pytest.raises(Problem, match=r"Row 1 has no 'visits', 'age', nor 'user_id' to look them up by"):
+        enrich(enricher(project), {"user_id": 1}, {"own": 1})
+
+
+def test_the_cache_is_off_by_default_and_honest_when_on(project, count_lookups):
+    """The second request is answered from the process, and says so; the cache holds no more than it may."""
+    made = enricher(project)
+    assert [enrich(made, {"user_id": 1}).statuses.header for _ in range(2)] == ["online=2", "online=2"]
+    made = enricher(project, "cache_ttl_s: 60, cache_rows: 1, on_trouble: last_known")
+    assert [enrich(made, {"user_id": 1}).statuses.header for _ in range(2)] == ["online=2", "cache=2"]
+    before = len(count_lookups)
+    made._remember((5,), made._known[(1,)][1])
+    assert list(made._known) == [(5,)]
+    enrich(made, {"user_id": 1})
+    assert len(count_lookups) == before + 1
+
+
+def test_a_cached_value_expires(project, monkeypatch):
+    """After cache_ttl_s the store is asked again."""
+    made = enricher(project, "cache_ttl_s: 0.05")
+    enrich(made, {"user_id": 1})
+    asyncio.run(asyncio.sleep(0.06))
+    assert enrich(made, {"user_id": 1}).statuses.header == "online=2"
+
+
+def test_models_without_a_service_are_left_alone(project):
+    """No tag on the version, no enrichment, and no feature store is opened."""
+    assert enricher(project, tags={}) is None
+
+
+@pytest.mark.parametrize(
+    ("serving", "said"),
+    [
+        ("on_trouble: default", "defaults has no value for them"),
+        ("policies: {wisits: default}", "names 'wisits'"),
+        ("defaults: {own: 1}", "names 'own'"),
+    ],
+)
+def test_policies_that_cannot_work_stop_the_load(project, serving, said):
+    """Not at the first time-out at night: when the version is loaded."""
+    with pytest.raises(ConfigError, match=said):
+        enricher(project, serving)
+
+
+def test_a_service_with_other_keys_than_at_training_is_refused(project):
+    """What the registry says is held against the store."""
+    with pytest.raises(ModelError, match="trained with entity keys account_id"):
+        enricher(project, tags=TAGS | {"mlops.entity_keys": "account_id"})
+
+
+@pytest.fixture(scope="module")
+def redis_project(tmp_path_factory):
+    """The small repository with its online values in a Redis of its own, which a test may stop."""
+    with servers.redis_server() as (port, process):
+        folder = tmp_path_factory.mktemp("redis")
+        write_repo(folder / "repo", f'{{type: redis, connection_string: "127.0.0.1:{port}"}}')
+        provider = features.from_settings(write_config(folder))
+        provider.apply()
+        provider.materialize(NOW.replace(year=2000), NOW)
+        yield folder, process
+
+
+@pytest.mark.slow
+def test_a_store_that_hangs_costs_the_budget_and_no_more(redis_project):
+    """Redis is frozen: every policy answers within the budget, also for those who come later; then it recovers."""
+    folder, process = redis_project
+    made = enricher(folder, "on_trouble: last_known, timeout_s: 0.3")
+    strict = enricher(folder, "timeout_s: 0.3")
+
+    async def through_the_trouble():
+        loop = asyncio.get_running_loop()
+        await made.enrich([{"user_id": 1}])
+        process.send_signal(signal.SIGSTOP)
+        try:
+            began = loop.time()
+            answers = await asyncio.gather(*(made.enrich([{"user_id": 1}]) for _ in range(20)))
+            late = await made.enrich([{"user_id": 1}])
+            with pytest.raises(Problem) as caught:
+                await strict.enrich([{"user_id": 1}])
+            took_s = loop.time() - began
+        finally:
+            process.send_signal(signal.SIGCONT)
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            after = await made.enrich([{"user_id": 1}])
+            if after.statuses.header == "online=2":
+                break
+        return answers, late, caught.value, took_s, after
+
+    answers, late, problem, took_s, after = asyncio.run(through_the_trouble())
+    assert {answer.statuses.header for answer in answers} == {"last_known:timeout=2"}
+    assert late.rows == answers[0].rows == [{"visits": 5, "age": 21.0}]
+    assert (problem.status, problem.code) == (503, "features_unavailable") and "timeout" in problem.detail
+    assert took_s < 20 * 0.3
+    assert after.statuses.header == "online=2"
+
+
+@pytest.mark.slow
+def test_a_store_that_is_down_follows_the_policy(redis_project):
+    """The last test of this Redis: it is killed; what was seen is still answered, what was not is a 503."""
+    folder, process = redis_project
+    made = enricher(folder, "on_trouble: last_known")
+
+    async def after_the_end():
+        await made.enrich([{"user_id": 1}])
+        process.kill()
+        process.wait()
+        known = await made.enrich([{"user_id": 1}])
+        with pytest.raises(Problem) as caught:
+            await made.enrich([{"user_id": 3}])
+        return known, caught.value
+
+    known, problem = asyncio.run(after_the_end())
+    assert known.statuses.header == "last_known:store_down=2"
+    assert problem.status == 503 and "age (store_down)" in problem.detail

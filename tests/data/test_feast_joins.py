@@ -1,0 +1,156 @@
+"""What Feast 0.67 does to training rows, and that the loader does not."""
+
+import pandas as pd
+import pytest
+
+from mlops_lib import config, features, loaders
+from mlops_lib.errors import DataError, FeatureStoreError
+from mlops_lib.loaders.base import SPLITS
+from mlops_lib.loaders.feature_store import FeatureStoreDataLoader
+from mlops_lib.loaders.local import LocalDataLoader
+from tests.data.projects import DAY, NOW, ROOT, write_config
+
+#: user, time, label: an order that no sort gives, a doubled (key, time), one past a TTL, one unknown.
+ROWS = [(3, NOW, 1), (1, NOW, 0), (2, NOW, 1), (1, NOW, 1), (1, NOW - 20 * DAY, 0), (9, NOW, 1)]
+
+
+@pytest.fixture
+def rows():
+    return pd.DataFrame(ROWS, columns=["user_id", "event_timestamp", "bought"])
+
+
+@pytest.fixture
+def provider(project):
+    return features.from_settings(write_config(project))
+
+
+def bare(provider, rows, names):
+    """What Feast itself answers."""
+    return provider.store.get_historical_features(entity_df=rows, features=names).to_df()
+
+
+def test_bare_feast_drops_rows_past_the_ttl_and_the_join_keeps_them(provider, rows):
+    """Users 2 (stale visits) and 1 twenty days ago vanish from Feast's answer; here they have no value."""
+    alone = rows.drop_duplicates(["user_id", "event_timestamp"])
+    assert len(bare(provider, alone, ["visits:visits"])) < len(alone)
+    joined = provider.historical(provider.describe("numbers"), rows, "event_timestamp")
+    assert len(joined) == len(rows)
+    assert joined["visits"].isna().tolist() == [True, False, True, False, True, True]
+    assert joined["visits"].dropna().tolist() == [5, 5]
+
+
+def test_bare_feast_merges_rows_of_the_same_key_and_time_and_the_join_does_not(provider, rows):
+    """User 1 has two labels at the same moment; Feast keeps one of them."""
+    twice = rows.iloc[[1, 3]]
+    assert len(bare(provider, twice, ["visits:visits"])) == 1
+    assert provider.historical(provider.describe("numbers"), twice, "event_timestamp")["age"].tolist() == [
+        21.0,
+        21.0,
+    ]
+
+
+def test_bare_feast_changes_the_order_and_the_join_does_not(provider, rows):
+    """Rows at different times come back from Feast sorted by time; here each is where it was."""
+    hours = [(number * 37) % 101 for number in range(40)]
+    users = [1 + number % 3 for number in range(40)]
+    known = pd.DataFrame({"user_id": users, "event_timestamp": [NOW - hour * DAY / 24 for hour in hours]})
+    assert bare(provider, known, ["profile:age"])["user_id"].tolist() != users
+    index = list(range(100, 140))
+    joined = provider.historical(provider.describe("numbers"), known.set_axis(index), "event_timestamp")
+    assert joined["age"].tolist() == [20.0 + user for user in users]
+    assert joined.index.tolist() == index
+
+
+def test_a_row_past_the_ttl_of_one_view_keeps_the_values_of_the_other(provider, rows):
+    """Asked for two views at once, Feast drops the whole row, fresh values and all."""
+    stale = rows.iloc[[2]]
+    assert len(bare(provider, stale, ["visits:visits", "profile:age"])) == 0
+    joined = provider.historical(provider.describe("numbers"), stale, "event_timestamp")
+    assert joined["age"].tolist() == [22.0] and joined["visits"].isna().all()
+
+
+def test_the_past_does_not_see_the_future(provider, rows):
+    """Two days before its latest value, user 1 has the value of that time."""
+    then = pd.DataFrame({"user_id": [1], "event_timestamp": [NOW - 29 * DAY]})
+    assert provider.historical(provider.describe("numbers"), then, "event_timestamp")["visits"].tolist() == [
+        1
+    ]
+
+
+def test_types_are_those_of_the_definitions(provider):
+    """An integer with a gap stays an integer, and text stays text."""
+    asked = pd.DataFrame({"user_id": [1, 9], "event_timestamp": NOW})
+    joined = provider.historical(provider.describe("small"), asked, "event_timestamp")
+    assert joined.dtypes.astype(str).to_dict() == {"visits": "Int64", "age": "float64", "city": "object"}
+    only = provider.historical(provider.describe("small"), asked.head(1), "event_timestamp")
+    assert str(only["visits"].dtype) == "int64"
+
+
+def test_the_loader_keeps_rows_labels_and_order(project, rows):
+    """The loader's splits together are the labelled rows, each with its own label, in their order."""
+    rows.to_parquet(project / "labels.parquet")
+    loader = loaders.from_settings(write_config(project))
+    assert isinstance(loader, FeatureStoreDataLoader)
+    plain = LocalDataLoader(project / "labels.parquet", label="bought", key="user_id")
+    for split in SPLITS:
+        got, want = loader.load(split), plain.load(split)
+        assert got[["user_id", "bought"]].equals(want[["user_id", "bought"]])
+        assert list(got) == ["user_id", "visits", "age", "bought"]
+    assert sum(len(loader.load(split)) for split in SPLITS) == len(rows)
+
+
+def test_a_changed_feature_changes_the_fingerprint(project, rows):
+    """The fingerprint is of what the model sees: one value in the store, and it is another dataset."""
+    rows.to_parquet(project / "labels.parquet")
+    settings = write_config(project)
+    before = loaders.from_settings(settings).fingerprint()
+    assert loaders.from_settings(settings).fingerprint() == before
+    file = project / "repo/data/profile.parquet"
+    profile = pd.read_parquet(file)
+    profile.loc[0, "age"] += 0.5
+    profile.to_parquet(file)
+    assert loaders.from_settings(settings).fingerprint() != before
+
+
+def test_the_joined_training_set_equals_the_local_one_row_by_row(example_features):
+    """CDNOW through Feast is CDNOW from the file: keys, features, labels, types and order, in every split."""
+    overrides = {"data.feature_store.repo": str(example_features)}
+    local = loaders.from_settings(config.load(ROOT / "config.yaml"))
+    joined = loaders.from_settings(
+        config.load(ROOT / "config.yaml", overrides | {"data.loader": "feature_store"})
+    )
+    for split in SPLITS:
+        pd.testing.assert_frame_equal(joined.load(split), local.load(split), check_exact=True)
+        assert len(local.load(split)) > 3000
+    assert joined.schema == local.schema
+
+
+def test_written_data_remembers_its_feature_service(project, rows, tmp_path):
+    """02_train opens the folder that 01_get_data wrote, and still knows what the model must look up."""
+    big = pd.concat([rows.assign(user_id=rows["user_id"] + 10 * i) for i in range(30)])
+    big.to_parquet(project / "labels.parquet")
+    settings = write_config(project)
+    loaders.from_settings(settings).write(project / "data")
+    prepared = loaders.prepared(settings, project / "data")
+    assert prepared.tags == {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
+    assert list(prepared.schema.features) == ["visits", "age"]
+
+
+def test_rows_without_a_time_are_named(project, rows):
+    """A label without a time cannot be joined; it is not dropped either."""
+    rows.loc[[0, 4], "event_timestamp"] = pd.NaT
+    rows.assign(user_id=1).to_parquet(project / "labels.parquet")
+    with pytest.raises(DataError, match=r"2 labelled rows have no 'event_timestamp'.*rows 0, 4"):
+        loaders.from_settings(write_config(project)).load("train")
+
+
+def test_an_unknown_service_lists_those_there_are(provider):
+    """A slip in the name of a service stops with the names there are."""
+    with pytest.raises(FeatureStoreError, match=r"no feature service 'smal'.*small"):
+        provider.describe("smal")
+
+
+def test_a_folder_without_a_store_says_what_to_set(tmp_path):
+    """The error names the setting."""
+    with pytest.raises(FeatureStoreError, match=r"data\.feature_store\.repo"):
+        features.from_settings(write_config(tmp_path))

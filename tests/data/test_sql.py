@@ -1,0 +1,265 @@
+"""Rows out of SQLite and PostgreSQL: every type kept, nothing written, no password anywhere."""
+
+import datetime as dt
+import tracemalloc
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from mlops_lib import config, contracts, loaders, notebooks
+from mlops_lib.errors import ConfigError, ContractError, DataError
+from mlops_lib.loaders.base import SPLITS
+from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.sql import SQLDataLoader
+from tests.data.servers import PASSWORD
+
+ROWS = 200
+BIG = 2**53 + 1
+TABLE = sa.Table(
+    "orders",
+    sa.MetaData(),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("amount", sa.Numeric(20, 2)),
+    sa.Column("count", sa.BigInteger),
+    sa.Column("day", sa.Date),
+    sa.Column("at", sa.DateTime(timezone=True)),
+    sa.Column("open", sa.Boolean),
+    sa.Column("rate", sa.Float),
+    sa.Column("note", sa.Text),
+    sa.Column("bought", sa.Integer),
+)
+
+
+def row(i):
+    """Row `i`; the first 100 rows have no NULL, so that a chunk alone would guess other types."""
+    gap = i >= 100 and i % 3 == 0
+    return {
+        "id": i,
+        "amount": None if gap else Decimal(i) + Decimal("0.10"),
+        "count": None if gap else BIG + i,
+        "day": None if gap else dt.date(2026, 1, 1) + dt.timedelta(days=i),
+        "at": None if gap else dt.datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=dt.UTC),
+        "open": None if gap else i % 2 == 0,
+        "rate": None if gap else i / 7,
+        "note": None if gap else f"note '{i}'; --",
+        "bought": i % 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory):
+    url = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'orders.db'}"
+    _fill(url)
+    return url
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def database(request):
+    """URL without password, and the password."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("sqlite"), ""
+    port = request.getfixturevalue("postgres_port")
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+    _fill(url.replace("postgres@", f"postgres:{PASSWORD}@"))
+    return url, PASSWORD
+
+
+def _fill(url):
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        TABLE.metadata.drop_all(connection)
+        TABLE.metadata.create_all(connection)
+        connection.execute(TABLE.insert(), [row(i) for i in range(ROWS)])
+    engine.dispose()
+
+
+def loader(database, **more):
+    url, password = database if isinstance(database, tuple) else (database, "")
+    given = {"label": "bought", "key": "id", "chunk_rows": 30, "table": "orders", "password": password}
+    return SQLDataLoader(url, **given | more)
+
+
+def test_every_value_and_type_is_kept(database):
+    """Decimals, dates, instants, big integers and NULLs are, in every split, what the database holds."""
+    orders = loader(database)
+    seen = []
+    for split in SPLITS:
+        frame = orders.load(split)
+        types = {"count": "Int64", "open": "boolean", "rate": "float64", "id": "int64", "bought": "int64"}
+        assert {name: str(frame[name].dtype) for name in types} == types
+        for got in frame.to_dict("records"):
+            want = row(got["id"])
+            seen.append(got["id"])
+            for name, value in want.items():
+                if value is None:
+                    assert pd.isna(got[name])
+                elif name == "at":
+                    assert pd.Timestamp(got[name]).tz_localize(None) == pd.Timestamp(value).tz_localize(None)
+                else:
+                    assert got[name] == value and type(got[name]) is type(value)
+    assert sorted(seen) == list(range(ROWS))
+
+
+def test_splits_and_order_are_those_of_a_local_file(database, tmp_path):
+    """The same rows from a file or from a database train the same model."""
+    pd.DataFrame([row(i) for i in range(ROWS)]).to_parquet(tmp_path / "orders.parquet")
+    local = LocalDataLoader(tmp_path / "orders.parquet", label="bought", key="id")
+    orders = loader(database)
+    for split in SPLITS:
+        assert orders.load(split)["id"].tolist() == local.load(split)["id"].tolist()
+
+
+def test_written_data_is_read_back_equal_and_trains(database, tmp_path):
+    """Chunk by chunk to Parquet, of one type throughout; decimals and gaps reach a network as numbers."""
+    orders = loader(database, features=("amount", "count", "rate"))
+    rows = orders.write(tmp_path)
+    assert sum(rows.values()) == ROWS
+    back = LocalDataLoader(tmp_path, label="bought", key="id", features=("amount", "count", "rate"))
+    frame = orders.load("train")
+    assert back.load("train")["amount"].dropna().tolist() == frame["amount"].dropna().tolist()
+    x, _ = next(iter(orders.torch("train", ROWS)))
+    assert x.shape == (len(frame), 3) and x.isnan().sum().item() == 3 * frame["amount"].isna().sum()
+    assert loader(database).write(tmp_path / "limited", limit=2) == dict.fromkeys(SPLITS, 2)
+
+
+def test_values_are_bound_not_pasted(database):
+    """A value that is SQL stays a value."""
+    query = "SELECT id, amount, bought FROM orders WHERE note <> :note AND id < :most ORDER BY id"
+    params = {"note": "x' OR 1=1; DROP TABLE orders; --", "most": 90}
+    assert loader(database, table="", query=query, params=params).survey.rows == 90
+    with pytest.raises(ConfigError, match=r"query has the values most, note, data\.sql\.params has note"):
+        _ = loader(database, table="", query=query, params={"note": "x"}).survey
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["DELETE FROM orders RETURNING id, bought", "SELECT 1 AS id, 1 AS bought; DELETE FROM orders"],
+)
+def test_nothing_can_be_written(database, query):
+    """The transaction is read-only, whatever the query says."""
+    with pytest.raises(DataError, match="The database refused"):
+        _ = loader(database, table="", query=query).survey
+    assert loader(database).survey.rows == ROWS
+
+
+def test_a_changed_value_changes_the_fingerprint(sqlite, tmp_path):
+    """Same rows, same fingerprint; one cell changed, another one."""
+    before = loader(sqlite).fingerprint()
+    assert loader(sqlite, chunk_rows=7).fingerprint() == before
+    engine = sa.create_engine(sqlite)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE orders SET rate = rate + 1e-9 WHERE id = 151"))
+        assert loader(sqlite).fingerprint() != before
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE orders SET rate = :rate WHERE id = 151"), {"rate": 151 / 7})
+
+
+def test_rows_that_change_between_the_two_readings_are_an_error(sqlite):
+    """Half of one state and half of another is no dataset."""
+    orders = loader(sqlite)
+    orders.survey  # noqa: B018
+    engine = sa.create_engine(sqlite)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE orders SET bought = 1 - bought WHERE id = 1"))
+        with pytest.raises(DataError, match="Two readings of the data differ"):
+            orders.load("train")
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.text("UPDATE orders SET bought = 1 - bought WHERE id = 1"))
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    """Forty times the rows in chunks of the same size take about the same memory."""
+
+    def peak_of(rows):
+        url = f"sqlite:///{tmp_path / f'{rows}.db'}"
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            TABLE.metadata.create_all(connection)
+            connection.execute(TABLE.insert(), [row(i) for i in range(rows)])
+        engine.dispose()
+        orders = loader(url, chunk_rows=500)
+        orders.survey  # noqa: B018
+        tracemalloc.start()
+        for _ in orders.chunks():
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    small = peak_of(1_000)
+    assert peak_of(40_000) < 2 * small
+
+
+def test_mixed_types_name_column_and_row(tmp_path):
+    """SQLite keeps what it is given; a number among text stops with its place."""
+    url = f"sqlite:///{tmp_path / 'mixed.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE mixed (id, a, bought)"))
+        rows = [{"i": i, "a": "x" if i < 40 else 3} for i in range(50)]
+        connection.execute(sa.text("INSERT INTO mixed VALUES (:i, :a, 1)"), rows)
+    with pytest.raises(DataError, match="'a' is text up to row 40, which is integer"):
+        _ = loader(url, table="", query="SELECT * FROM mixed ORDER BY id").survey
+
+
+def test_missing_things_are_named(sqlite, tmp_path):
+    """Table, column, file, and rows without a label."""
+    with pytest.raises(DataError, match=r"no table 'order'\. Tables: orders"):
+        _ = loader(sqlite, table="order").survey
+    with pytest.raises(DataError, match=r"no column 'sold'.*id, amount"):
+        _ = loader(sqlite, label="sold").survey
+    with pytest.raises(DataError, match="no SQLite file"):
+        _ = loader(f"sqlite:///{tmp_path / 'none.db'}").survey
+    with pytest.raises(DataError, match=r"33 rows have no 'rate'; the first are rows 102, 105"):
+        _ = loader(sqlite, label="rate").survey
+    with pytest.raises(ConfigError, match="one of"):
+        loader(sqlite, query="SELECT 1")
+
+
+CONFIG = """
+data: {{loader: sql, source: "{source}", key: id, label: bought, sql: {{table: orders}}}}
+evaluation: {{threshold: 0.5}}
+"""
+
+
+def test_a_password_in_the_environment_is_nowhere_to_be_seen(tmp_path, monkeypatch, capfd):
+    """Settings, their display, the notebook's table and the error of a wrong password: none has it."""
+    (tmp_path / "config.yaml").write_text(CONFIG.format(source="unset"))
+    word = "hunter"[1:] + "2"  # in pieces, because the report of the error shows these lines too
+    monkeypatch.setenv("DATA_SOURCE_PATH", f"postgresql+psycopg://postgres:h%40{word}@127.0.0.1:1/postgres")
+    loaded = config.load_with_origins(tmp_path / "config.yaml")
+    settings = loaded.settings
+    assert settings.data.source == "postgresql+psycopg://postgres@127.0.0.1:1/postgres"
+    assert settings.secrets.data_password.get_secret_value() == f"h@{word}"
+    source = loaders.from_settings(settings)
+    with pytest.raises(DataError, match="The database refused") as caught:
+        _ = source.survey
+    shown = [config.flat(settings), settings, settings.data.model_dump(), caught.getrepr(style="long")]
+    text = " ".join(map(str, [*shown, *capfd.readouterr(), repr(source), vars(settings.data)]))
+    assert word not in text and "***" in str(config.flat(settings)["secrets.data_password"])
+
+
+@pytest.mark.parametrize("source", ["postgresql://u:hunter2@h/d", "postgresql://h/d?password=hunter2"])
+def test_a_password_in_a_file_or_a_parameter_is_refused_and_not_repeated(tmp_path, source):
+    """Both are kept: config.yaml in git, the parameter in the executed notebook."""
+    (tmp_path / "config.yaml").write_text(CONFIG.format(source=source))
+    with pytest.raises(ConfigError, match="DATA_SOURCE_PASSWORD") as file:
+        config.load(tmp_path / "config.yaml")
+    with pytest.raises(ContractError, match="DATA_SOURCE_PASSWORD") as parameter:
+        notebooks._check_parameters("01_get_data", contracts.CONTRACTS["01_get_data"], {"source": source})
+    assert "hunter2" not in f"{file.value} {parameter.value}"
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_not_in_the_error(postgres_port):
+    """A real server's refusal, as it is shown."""
+    url, word = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_port}/postgres", "wrong" + "one"
+    with pytest.raises(DataError, match="password authentication failed") as caught:
+        _ = loader((url, word)).survey
+    assert word not in str(caught.getrepr(style="long"))
