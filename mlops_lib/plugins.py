@@ -30,7 +30,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "prepare": {},
     "estimator": {},
     "network": {
-        "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "torch"),
+        "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
         "classification": Plugin("mlops_lib.evaluation.classification:Classification", "sklearn"),
