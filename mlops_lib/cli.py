@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,15 @@ app = typer.Typer(
 app.add_typer(cli_features.app, name="features")
 out = Console()
 err = Console(stderr=True)
+
+
+class Runner(StrEnum):
+    """Where the steps of a pipeline run."""
+
+    SUBPROCESS = "subprocess"
+    DOCKER = "docker"
+    KFP = "kfp"
+
 
 ConfigOption = Annotated[
     Path | None,
@@ -62,8 +72,15 @@ def run(
     ] = 0,
     seed: Annotated[int, typer.Option(min=-1, help="Seed of weights and shuffling; -1: train.seed.")] = -1,
     threshold: Annotated[float, typer.Option(help="Score to reach; -1: evaluation.threshold.")] = -1.0,
+    runner: Annotated[
+        Runner, typer.Option(help="Each step in a process, in a container, or on a Kubeflow cluster.")
+    ] = Runner.SUBPROCESS,
+    cache: Annotated[bool, typer.Option(help="Skip steps whose inputs are as they were.")] = True,
+    resume: Annotated[
+        str, typer.Option(metavar="RUN", help="Continue this run after the last step that it finished.")
+    ] = "",
 ) -> None:
-    """Run the four notebooks as a pipeline on this machine.
+    """Run the four notebooks as a pipeline.
 
     [dim]Example:[/] mlops run --limit 2000 --max-epochs 5
     """
@@ -80,7 +97,15 @@ def run(
         "threshold": threshold,
     }
     with PipelineDisplay(err) as display:
-        result = run_local(loaded.settings, loaded.file, arguments, display.update)
+        result = run_local(
+            loaded.settings,
+            loaded.file,
+            arguments,
+            display.update,
+            runner=runner,
+            remember=cache,
+            resume=resume,
+        )
     show_result(out, loaded.settings, result)
 
 

@@ -156,7 +156,33 @@ class PipelineSettings(Section):
     name: Name = Field("training", description="name of the Kubeflow pipeline")
     notebooks: Name = Field("notebooks", description="folder of the four notebooks")
     image: Name = Field("mlops-notebook-python:latest", description="container image of the steps")
-    work_dir: Name = Field(".mlops", description="folder for run logs and pipeline files")
+    work_dir: Name = Field(".mlops", description="folder for run logs, pipeline files and the steps' memory")
+    cell_timeout_s: int = Field(0, ge=0, description="longest that one cell may run; 0: as long as it takes")
+
+
+class ClusterSettings(Section):
+    """What a step gets when it is a container: on a Kubeflow cluster and, as far as it applies, in Docker."""
+
+    cpu: float = Field(2.0, gt=0, description="processor cores of a step")
+    memory: str = Field("4Gi", pattern=r"^[1-9]\d*[MG]i$", description="memory of a step, as 512Mi or 4Gi")
+    gpus: int = Field(0, ge=0, description="GPUs of the training step")
+    gpu_type: Name = Field("nvidia.com/gpu", description="resource name of those GPUs")
+    retries: int = Field(2, ge=0, description="how often a failed step is tried again")
+    retry_wait_s: int = Field(
+        30, ge=1, description="seconds before the first retry; each later one waits twice as long"
+    )
+    namespace: str = Field("", description="namespace to run in; empty: the server's default")
+    service_account: str = Field("", description="service account of the steps; empty: the default one")
+    secret: str = Field("", description="Secret whose keys become environment variables of the steps")
+    secret_keys: tuple[str, ...] = Field(
+        ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), description="keys taken from it"
+    )
+    config_map: str = Field("", description="ConfigMap with config.yaml, mounted over the image's own")
+    volume_claim: str = Field(
+        "", description="PersistentVolumeClaim mounted at volume_path, for data and memory"
+    )
+    volume_path: Name = Field("/mnt/mlops", description="where it is mounted; point pipeline.work_dir there")
+    node_selector: dict[str, str] = Field({}, description="labels that a node must have")
 
 
 class EnrichmentSettings(Section):
@@ -205,6 +231,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings
     pipeline: PipelineSettings = PipelineSettings()
+    cluster: ClusterSettings = ClusterSettings()
     serving: ServingSettings = ServingSettings()
     secrets: Secrets = Secrets()
 
@@ -213,8 +240,11 @@ class Settings(Section):
         return (self.root / Path(value).expanduser()).resolve()
 
     def digest(self) -> str:
-        """Twelve hex digits that change with any setting except secrets and `root`."""
-        text = self.model_dump_json(exclude={"secrets", "root"})
+        """Twelve hex digits that change with any setting except secrets, `root` and where MLflow is.
+
+        MLflow writes the resolved tracking URI into the environment, so that a step would see another one.
+        """
+        text = self.model_dump_json(exclude={"secrets": True, "root": True, "mlflow": {"tracking_uri"}})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

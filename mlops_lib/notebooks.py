@@ -3,17 +3,24 @@
 `run` is all that a pipeline component calls; `glue` is what a notebook ends with.
 """
 
+import contextlib
+import os
 import re
+import signal
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from mlops_lib import config, tracking
+from mlops_lib.config import Settings
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
+from mlops_lib.memory import MEMORY_ENV, Memory
 from mlops_lib.record import Record
 from mlops_lib.uris import masked
 
@@ -22,12 +29,16 @@ if TYPE_CHECKING:
 
 #: Printed when a notebook starts; papermill's progress lines follow it. Runners read both.
 STARTED = "mlops: running"
+#: Printed before it: what memory says of the step.
+REMEMBERED = "mlops: memory"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(notebook: str, **parameters: Any) -> Outputs:
     """Execute a notebook and return the outputs of its contract.
+
+    With `MEMORY_ENV` set, a step whose inputs are as they were is not run: it hands on what it had.
 
     The executed notebook is kept, as ``.ipynb`` and as self-contained HTML, under ``notebooks/`` of the
     parent run, also (above all) when it failed.
@@ -49,25 +60,40 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         raise NotebookError(
             f"There is no notebook {source}. pipeline.notebooks of config.yaml names the folder."
         )
+    parent_run_id = checked.parent_run_id or tracking.open_parent(settings)
+    checked = checked.model_copy(update={"parent_run_id": parent_run_id})
+    memory, remembered = _remembered(settings, notebook, checked)
+    if remembered is not None:
+        if "noted" not in os.environ.get(MEMORY_ENV, ""):
+            tracking.connect(settings)
+            tracking.log_outputs(parent_run_id, notebook, remembered.model_dump())
+        return remembered
     # First of all, and alone: the kernel starts that much earlier, and what the record needs comes meanwhile.
     with without(JSON_SCHEMA_EXTRAS):
         import papermill  # noqa: F401
-    parent_run_id = checked.parent_run_id or tracking.open_parent(settings)
-    checked = checked.model_copy(update={"parent_run_id": parent_run_id})
-    with tempfile.TemporaryDirectory() as folder, Record(settings, parent_run_id) as record:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Record(settings, parent_run_id) as record,
+        _stoppable() as ignore_interrupts,
+    ):
         executed = Path(folder) / f"{notebook}.ipynb"
-        failed: NotebookError | None = None
+        ended: BaseException | None = None
         try:
-            _execute(source, executed, checked, settings.root)
-        except NotebookError as error:
-            failed = error
-        finally:
-            where = record.keep(executed, source)
-        if failed:
-            raise NotebookError(f"{failed}\nIts record: {where}")
+            _execute(source, executed, checked, settings)
+        except (NotebookError, KeyboardInterrupt) as error:
+            ended = error
+        ignore_interrupts()
+        where = record.keep(executed, source, ended)
+        if isinstance(ended, NotebookError):
+            raise NotebookError(f"{ended}\nIts record: {where}")
+        if ended:
+            print(f"{notebook} was interrupted.\nIts record: {where}", flush=True)
+            raise ended
         outputs = _read_outputs(notebook, contract, executed)
         record.outputs(notebook, outputs.model_dump())
-        return outputs
+    if memory:
+        memory.keep(outputs)
+    return outputs
 
 
 def glue(**outputs: Any) -> None:
@@ -104,9 +130,45 @@ def _check_parameters(notebook: str, contract: Contract, parameters: dict[str, A
         raise ContractError(f"Parameters of {notebook}: {_problems(error)}. It takes: {known}.") from None
 
 
-def _execute(source: Path, executed: Path, parameters: Parameters, cwd: Path) -> None:
+def _remembered(
+    settings: Settings, notebook: str, parameters: Parameters
+) -> tuple[Memory | None, Outputs | None]:
+    """The memory of a step and what it holds. A source that cannot be read is the notebook's to complain of."""
+    try:
+        memory = Memory(settings, notebook, parameters)
+        outputs, reason = memory.recall(os.environ.get(MEMORY_ENV, ""))
+    except Exception as error:  # a loader may raise anything; the notebook meets it again, on record
+        memory, outputs, reason = None, None, f"because its inputs cannot be read: {type(error).__name__}"
+    print(f"{REMEMBERED} {notebook} {'miss' if outputs is None else 'hit'}: {reason}", flush=True)
+    return memory, outputs
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """SIGTERM, which is how a container is stopped, ends the step like Ctrl-C does: with a record.
+
+    Gives a function to call when the record is about to be kept, which nothing may interrupt.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield lambda: None
+        return
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+
+    def ignore_interrupts() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        yield ignore_interrupts
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _execute(source: Path, executed: Path, parameters: Parameters, settings: Settings) -> None:
     import papermill
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     print(f"{STARTED} {source.stem}", flush=True)
@@ -115,14 +177,24 @@ def _execute(source: Path, executed: Path, parameters: Parameters, cwd: Path) ->
             source,
             executed,
             parameters=parameters.model_dump(),
-            cwd=cwd,
+            cwd=settings.root,
             kernel_name="python3",
+            execution_timeout=settings.pipeline.cell_timeout_s or None,
         )
     except PapermillExecutionError as error:
         raise NotebookError(_explain(source, error)) from None
     except DeadKernelError:
         raise NotebookError(
             f"The kernel of {source.stem} died: out of memory, or killed. The notebook up to there is in the record."
+        ) from None
+    except CellTimeoutError:
+        raise NotebookError(
+            f"A cell of {source.stem} ran longer than pipeline.cell_timeout_s: {settings.pipeline.cell_timeout_s}. "
+            "The notebook up to there is in the record; set a longer time, or 0 for none."
+        ) from None
+    except OSError as error:
+        raise NotebookError(
+            f"{source.stem} cannot be written while it runs: {error}. Is the disk full? Folder: {executed.parent}"
         ) from None
 
 

@@ -37,7 +37,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "labels": {},
     "estimator": {},
     "network": {
-        "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "torch"),
+        "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
         "classification": Plugin("mlops_lib.evaluation.classification:Classification", "sklearn"),

@@ -1,6 +1,8 @@
 """The record of an executed notebook: kept in MLflow as it is and as HTML, above all when it failed."""
 
+import contextlib
 import shutil
+import tempfile
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -43,14 +45,15 @@ class Record:
         self._threads.shutdown(wait=True)
         if self._ready.exception() is None:
             client, _ = self._ready.result()
-            client.set_terminated(self.run_id, tracking.status_after(error))
+            tracking.end(client, self.run_id, error)
 
-    def keep(self, executed: Path, source: Path) -> str:
+    def keep(self, executed: Path, source: Path, ended: BaseException | None = None) -> str:
         """Log the executed notebook as .ipynb and HTML, and say where; a local copy when MLflow is away.
 
         Args:
             executed: What papermill wrote; may hold only the first cells, or be missing.
             source: The notebook that was run.
+            ended: What ended it before its last cell; the record begins with it.
 
         Returns:
             Where a person reads it.
@@ -58,6 +61,8 @@ class Record:
         if not executed.is_file():
             return "nothing: no cell was run"
         try:
+            if ended:
+                _head(executed, str(ended) or "Interrupted.")
             client, exporter = self._ready.result()
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", tracking.sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
@@ -84,10 +89,30 @@ class Record:
         return client, _exporter()
 
     def _keep_here(self, executed: Path, error: Exception) -> str:
-        folder = self.settings.path(self.settings.pipeline.work_dir) / "records" / self.run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(executed, folder)
-        return f"{folder / executed.name} (MLflow could not keep it: {error})"
+        """Beside the run's other files; where that disk is full too, among the temporary ones."""
+        work = self.settings.path(self.settings.pipeline.work_dir)
+        for place in (work, Path(tempfile.gettempdir()) / "mlops"):
+            folder = place / "records" / self.run_id
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                kept = shutil.copy(executed, folder)
+            except OSError:
+                continue
+            return f"{kept} (MLflow could not keep it: {error})"
+        return f"lost: MLflow could not keep it ({error}), and no disk here has room"
+
+
+def _head(executed: Path, message: str) -> None:
+    """Begin the notebook with what ended it."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    text = "\n".join(f"> {line}" for line in ("**This notebook did not finish.**", "", *message.splitlines()))
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
+    with contextlib.suppress(OSError):  # on a full disk the record goes without
+        partial = executed.with_suffix(".partial")
+        nbformat.write(notebook, partial)
+        partial.replace(executed)
 
 
 def _exporter() -> Any:

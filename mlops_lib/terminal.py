@@ -52,7 +52,14 @@ class PipelineDisplay:
         self.progress.stop()
 
     def update(self, event: Any) -> None:
-        """Show that a step has run another cell. `event` has `notebook`, `cell` and `cells`."""
+        """Show that a step has run another cell, or a note on it: see `pipelines.runners.Progress`."""
+        if event.note:
+            text = f"{STEPS[event.notebook]:<15} {event.note}"
+            self.console.print(text, highlight=False, soft_wrap=True)
+            if event.note.startswith("hit"):
+                self.done.add(event.notebook)
+                self.progress.update(self.tasks[event.notebook], total=1, completed=1, state="remembered")
+            return
         task = self.tasks[event.notebook]
         if not self.progress.tasks[task].started:
             self.progress.start_task(task)

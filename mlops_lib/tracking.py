@@ -5,13 +5,14 @@ same child. Executed notebooks are kept under ``notebooks/`` of the parent.
 """
 
 import hashlib
+import json
 import os
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib import __version__
 from mlops_lib.config import Section, Settings, masked
@@ -27,6 +28,8 @@ warnings.filterwarnings("ignore", "IProgress not found")
 # MLflow's own seven retries keep a person waiting four minutes for a server that is not there.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
+#: On a parent run: the arguments that the pipeline was started with, as JSON; a resumed run starts with them again.
+ARGUMENTS_TAG = "mlops.arguments"
 #: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17).
 RUN_ID_ENV = "MLFLOW_RUN_ID"
 PARENT_TAG = "mlflow.parentRunId"
@@ -108,14 +111,34 @@ def _artifact_location(uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
 
 
-def open_parent(settings: Settings) -> str:
-    """Id of the parent run of a pipeline: the one that the environment injects, else a new one."""
+def open_parent(settings: Settings, tags: Mapping[str, str] | None = None) -> str:
+    """Id of the parent run of a pipeline: the one that the environment injects, else a new one with `tags`."""
     if injected := os.environ.get(RUN_ID_ENV):
         return injected
     client = connect(settings)
     experiment_id = _experiment_id(client, settings)
-    run = client.create_run(experiment_id, run_name=settings.pipeline.name, tags=lineage(settings))
+    all_tags = {**lineage(settings), **(tags or {})}
+    run = client.create_run(experiment_id, run_name=settings.pipeline.name, tags=all_tags)
     return run.info.run_id
+
+
+def reopen_parent(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Set a pipeline's run to RUNNING again and give the arguments that it was started with.
+
+    Raises:
+        MlopsError: There is no such run, or it is no pipeline's.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = connect(settings)
+    try:
+        arguments = client.get_run(run_id).data.tags.get(ARGUMENTS_TAG)
+        if arguments is None:
+            raise MlopsError(f"Run {run_id} was not started by `mlops run`, so it cannot be resumed.")
+        client.update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        raise MlopsError(f"Run {run_id} cannot be resumed: {error.message}") from None
+    return json.loads(arguments)
 
 
 @contextmanager
@@ -124,9 +147,20 @@ def ended(client: "MlflowClient", run_id: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        client.set_terminated(run_id, status_after(error))
+        end(client, run_id, error)
         raise
-    client.set_terminated(run_id, status_after(None))
+    end(client, run_id, None)
+
+
+def end(client: "MlflowClient", run_id: str, error: BaseException | None) -> None:
+    """Give a run its final status. Where an error is on its way already, MLflow being away must not hide it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_terminated(run_id, status_after(error))
+    except MlflowException:
+        if error is None:
+            raise
 
 
 def status_after(error: BaseException | None) -> str:

@@ -1,15 +1,19 @@
-"""Where the pipeline runs. The pipeline object is the same for all of them."""
+"""Where the pipeline runs: in processes of this machine, in containers, or (cluster.py) on Kubeflow."""
 
 import contextlib
 import io
+import json
 import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import tracking
+from mlops_lib import memory, tracking
 from mlops_lib.config import CONFIG_ENV, Settings
 from mlops_lib.contracts import (
     CONTRACTS,
@@ -20,7 +24,9 @@ from mlops_lib.contracts import (
     TrainOutputs,
 )
 from mlops_lib.errors import MlopsError
-from mlops_lib.notebooks import STARTED
+from mlops_lib.memory import MEMORY_ENV
+from mlops_lib.notebooks import REMEMBERED, STARTED
+from pipelines import remembered
 
 
 @dataclass(frozen=True)
@@ -36,63 +42,151 @@ class PipelineResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step has run `cell` of its `cells`."""
+    """A step has run `cell` of its `cells`, or there is a `note` on it: what memory says of it, say."""
 
     notebook: str
-    cell: int
-    cells: int
+    cell: int = 0
+    cells: int = 0
+    note: str = ""
+
+
+OnProgress = Callable[[Progress], None]
 
 
 def run_local(
     settings: Settings,
     config_file: Path,
     arguments: dict[str, Any],
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
+    *,
+    runner: str = "subprocess",
+    remember: bool = False,
+    resume: str = "",
 ) -> PipelineResult:
-    """Run the pipeline on this machine, each step in a process of its own.
+    """Run the pipeline on this machine, each step in a process or a container of its own.
 
     Args:
         settings: Resolved settings.
         config_file: The file they came from; the steps read it again.
         arguments: Arguments of `pipelines.training.training`, without `parent_run_id`.
-        on_progress: Called for each cell that a step has run.
+        on_progress: Called for each cell that a step has run, and with what memory says of a step.
+        runner: ``subprocess`` or ``docker``.
+        remember: Skip a step whose inputs are as they were.
+        resume: A run to continue after the last step that it finished, with the arguments it had.
 
     Raises:
         MlopsError: A step failed; says which, with what it printed last and where its log is.
     """
-    from kfp import local
-
-    from pipelines.training import training
-
-    work = settings.path(settings.pipeline.work_dir)
-    parent_run_id = tracking.open_parent(settings)
+    if remember and not resume and (found := remembered.recall(settings, arguments)):
+        for notebook, (_, reason) in found.items():
+            on_progress(Progress(notebook, note=f"hit: {reason}"))
+        outputs = [found[notebook][0] if notebook in found else None for notebook in CONTRACTS]
+        return PipelineResult(outputs[0].parent_run_id, *outputs)
+    if resume:
+        parent_run_id, arguments = resume, tracking.reopen_parent(settings, resume)
+    else:
+        tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
+        parent_run_id = tracking.open_parent(settings, tags)
+    words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
+    environment = {CONFIG_ENV: str(config_file), MEMORY_ENV: ",".join(words)}
+    folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
+    folder.mkdir(parents=True, exist_ok=True)
     with tracking.ended(tracking.connect(settings), parent_run_id):
-        folder = work / "runs" / parent_run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        local.init(
-            runner=local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(folder),
-            raise_on_error=True,
-            enable_caching=False,
-        )
+        stop = _start_kfp(settings, folder, runner, environment)
         log = folder / "pipeline.log"
-        with _environment(config_file), _captured(log, on_progress):
+        from pipelines.training import make
+
+        training = make(settings)
+        with _environment(environment), _captured(log, on_progress), _interruptible(stop) as interrupted:
             try:
                 training(parent_run_id=parent_run_id, **arguments)
             except RuntimeError as error:
-                raise MlopsError(_why(log, error)) from None
-        return _collect(settings, parent_run_id)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt from None
+                raise MlopsError(
+                    f"{_why(log, error)}\nContinue it with: mlops run --resume {parent_run_id}"
+                ) from None
+            finally:
+                for notebook, outputs in memory.noted(settings, parent_run_id).items():
+                    tracking.log_outputs(parent_run_id, notebook, outputs)
+        return collect(settings, parent_run_id)
+
+
+def collect(settings: Settings, parent_run_id: str) -> PipelineResult:
+    """Read the outputs back from the parent run: the same place for every runner."""
+    run = tracking.connect(settings).get_run(parent_run_id)
+    values = {**run.data.tags, **run.data.metrics}
+    found: dict[str, Outputs | None] = {}
+    for notebook, contract in CONTRACTS.items():
+        fields = contract.outputs.model_fields
+        got = {name: values[f"{notebook}.{name}"] for name in fields if f"{notebook}.{name}" in values}
+        found[notebook] = contract.outputs.model_validate(got, strict=False) if got else None
+    return PipelineResult(parent_run_id, *found.values())
+
+
+def _start_kfp(
+    settings: Settings, folder: Path, runner: str, environment: dict[str, str]
+) -> Callable[[], None]:
+    """Tell kfp.local where the steps run; gives what stops them."""
+    from kfp import local
+
+    steps: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
+    stop = _stop_children
+    if runner == "docker":
+        from pipelines import containers
+
+        steps = containers.docker_runner(settings, folder, environment)
+        stop = partial(containers.stop, folder.name)
+    local.init(runner=steps, pipeline_root=str(folder), raise_on_error=True, enable_caching=False)
+    return stop
 
 
 @contextlib.contextmanager
-def _environment(config_file: Path) -> Iterator[None]:
-    """Steps read the same config file; kfp.local hands its own environment down to them."""
-    before = os.environ.get(CONFIG_ENV)
-    os.environ[CONFIG_ENV] = str(config_file)
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """kfp.local hands its own environment down to the steps."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        os.environ.pop(CONFIG_ENV) if before is None else os.environ.update({CONFIG_ENV: before})
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@contextlib.contextmanager
+def _interruptible(stop: Callable[[], None]) -> Iterator[threading.Event]:
+    """Hand the first Ctrl-C to the running step and wait for its record; a second one stops at once.
+
+    kfp.local would leave a step behind that nobody waits for.
+    """
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def stop_step(number: int, _: Any) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop_step) for number in numbers]
+    try:
+        yield interrupted
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _stop_children() -> None:
+    """SIGTERM to the step, not to its kernel: the step stops that one itself."""
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "kfp.dsl.executor_main" in process.cmdline():
+                process.terminate()
 
 
 class _Log(io.TextIOBase):
@@ -100,12 +194,15 @@ class _Log(io.TextIOBase):
 
     STARTED = re.compile(rf"{re.escape(STARTED)} (\w+)")
     CELLS = re.compile(r"Executing:\s+\d+%.*?(\d+)/(\d+) ")
+    REMEMBERED = re.compile(rf"{re.escape(REMEMBERED)} (\w+) (\w+: .*)")
 
-    def __init__(self, file: io.TextIOBase, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, file: io.TextIOBase, on_progress: OnProgress) -> None:
         self.file, self.on_progress = file, on_progress
         self.notebook = ""
 
     def write(self, text: str) -> int:
+        if found := self.REMEMBERED.search(text):
+            self.on_progress(Progress(found[1], note=found[2].strip()))
         if started := self.STARTED.search(text):
             self.notebook = started[1]
         if cells := self.CELLS.search(text):
@@ -116,7 +213,7 @@ class _Log(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _captured(log: Path, on_progress: Callable[[Progress], None]) -> Iterator[None]:
+def _captured(log: Path, on_progress: OnProgress) -> Iterator[None]:
     """kfp.local prints everything that the steps print; that goes to a file, not over the progress display."""
     with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(_Log(file, on_progress)):
         yield
@@ -131,15 +228,3 @@ def _why(log: Path, error: RuntimeError) -> str:
     message = lines[raised[-1]].partition(": ")[2]
     record = [line for line in lines[raised[-1] :] if line.startswith("Its record: ")]
     return "\n".join([message, *record[:1], f"What the steps printed: {log}"])
-
-
-def _collect(settings: Settings, parent_run_id: str) -> PipelineResult:
-    """Read the outputs back from the parent run: the same place for every runner."""
-    run = tracking.connect(settings).get_run(parent_run_id)
-    values = {**run.data.tags, **run.data.metrics}
-    found: dict[str, Outputs | None] = {}
-    for notebook, contract in CONTRACTS.items():
-        fields = contract.outputs.model_fields
-        got = {name: values[f"{notebook}.{name}"] for name in fields if f"{notebook}.{name}" in values}
-        found[notebook] = contract.outputs.model_validate(got, strict=False) if got else None
-    return PipelineResult(parent_run_id, *found.values())

@@ -1,0 +1,230 @@
+"""What the steps remember: a step whose inputs are all as they were is not run again.
+
+The key of a step is its notebook, the code it uses, the settings it reads, its parameters and the content of
+its data. A finished step leaves its outputs under that key in ``<work_dir>/memory``: small files, because
+asking MLflow would cost more seconds than an unchanged run may take.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlops_lib import __version__, config, loaders, standing, tracking
+from mlops_lib.config import Settings
+from mlops_lib.contracts import CONTRACTS, Outputs, Parameters
+from mlops_lib.errors import MlopsError
+
+#: Words for the steps: "use" what any run has done, "resume" what this very run has done; "noted": who started
+#: the steps logs to MLflow what was remembered, so that they need not. Empty: always run.
+MEMORY_ENV = "MLOPS_MEMORY"
+
+#: Settings that change nothing in a step. What is not listed counts, so that a new setting is never overlooked.
+PREPARED = ("data.loader", "data.source", "data.prepare", "data.seed", "data.validation_fraction",
+            "data.test_fraction", "data.query")  # fmt: skip
+UNREAD: dict[str, tuple[str, ...]] = {
+    "01_get_data": ("model", "train", "evaluation"),
+    "02_train": (*PREPARED, "model.name", "evaluation.metric", "evaluation.threshold",
+                 "evaluation.min_coverage", "evaluation.baselines"),
+    "03_evaluate": (*PREPARED, "train", "model.name", "model.params", "model.implementation"),
+    "04_register": ("data", "train", "model.wrapper", "model.implementation", "model.params"),
+}  # fmt: skip
+NOWHERE_READ = ("cluster", "pipeline", "secrets", "serving")
+#: Settings that may name code of the user's own, for the steps that run it.
+CODE: dict[str, tuple[str, ...]] = {
+    "01_get_data": ("data.loader", "data.prepare"),
+    "02_train": ("model.wrapper", "model.implementation"),
+    "03_evaluate": ("model.wrapper", "model.implementation"),
+    "04_register": (),
+}
+
+
+class Recall(NamedTuple):
+    """What memory says of a step: the outputs it had (None: run it), and why."""
+
+    outputs: Outputs | None
+    reason: str
+
+
+class Memory:
+    """The memory of one step of one pipeline run.
+
+    Args:
+        settings: Resolved settings.
+        notebook: Name of the step's notebook.
+        parameters: The step's parameters.
+        fingerprint: Of the prepared dataset, where it is known; empty: it is computed from ``parameters.data``.
+    """
+
+    def __init__(
+        self, settings: Settings, notebook: str, parameters: Parameters, fingerprint: str = ""
+    ) -> None:
+        self.settings, self.notebook, self.parameters = settings, notebook, parameters
+        work = settings.path(settings.pipeline.work_dir)
+        self.folder = work / "memory" / notebook
+        self._of_this_run = work / "runs" / parameters.parent_run_id / f"{notebook}.json"
+        self.parts = _parts(settings, notebook, parameters, fingerprint)
+        self.key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
+
+    def recall(self, mode: str, restore: bool = True) -> Recall:
+        """The outputs that this step had before, or why it must run.
+
+        Args:
+            mode: The words of `MEMORY_ENV`.
+            restore: Put a remembered dataset where this run wants it.
+        """
+        if "resume" in mode and (entry := _read(self._of_this_run)) and self._same_inputs(entry):
+            return self._checked(entry, "finished in this run before", restore)
+        if "use" not in mode:
+            return Recall(None, "memory is not asked")
+        if entry := _read(self.folder / f"{self.key}.json"):
+            return self._checked(entry, f"nothing changed since run {entry['parent_run_id']}", restore)
+        return Recall(None, self._what_changed())
+
+    def keep(self, outputs: Outputs) -> None:
+        """Remember the outputs of the step; written aside and moved, so that no reader meets half a file."""
+        entry = {
+            "parts": self.parts,
+            "parent_run_id": self.parameters.parent_run_id,
+            "data": self._dataset,
+            "outputs": outputs.model_dump(),
+        }
+        _write(self.folder / f"{self.key}.json", entry)
+        self._note(entry)
+
+    def _note(self, entry: Mapping[str, Any]) -> None:
+        """Note in the folder of the run that the step is done, for a run that is resumed."""
+        if self.parameters.parent_run_id:
+            _write(self._of_this_run, entry)
+
+    def _same_inputs(self, entry: dict[str, Any]) -> bool:
+        """A resumed run trusts a finished step, unless what came before it has been made anew since."""
+        return all(entry["parts"].get(part) == self.parts.get(part) for part in ("data", "model"))
+
+    def _checked(self, entry: dict[str, Any], reason: str, restore: bool) -> Recall:
+        """A hit, unless what the step made then is not there any more."""
+        outputs = entry["outputs"]
+        if self.notebook == "01_get_data":
+            gone = self._dataset_gone(entry)
+            outputs = {**outputs, "parent_run_id": self.parameters.parent_run_id or entry["parent_run_id"]}
+        else:
+            gone = standing.gone(self.settings, self.notebook, self.parameters, outputs)
+        if gone:
+            return Recall(None, f"because {gone}")
+        if restore and self._dataset not in ("", entry["data"]):
+            _link(entry["data"], self._dataset)
+        self._note({**entry, "data": self._dataset, "outputs": outputs})
+        return Recall(CONTRACTS[self.notebook].outputs.model_validate(outputs), reason)
+
+    def _dataset_gone(self, entry: dict[str, Any]) -> str:
+        try:
+            fingerprint = loaders.prepared(self.settings, entry["data"]).fingerprint()
+        except MlopsError:
+            return f"the dataset in {entry['data']} is gone"
+        unchanged = fingerprint == entry["outputs"]["fingerprint"]
+        return "" if unchanged else f"the dataset in {entry['data']} was changed"
+
+    @property
+    def _dataset(self) -> str:
+        """The folder of the prepared dataset; "" for a step that has none."""
+        given = self.parameters.model_dump()
+        return str(loaders.prepared_folder(self.settings, given["data"])) if "data" in given else ""
+
+    def _what_changed(self) -> str:
+        """Which parts differ from the last time that this step ran."""
+        entries = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+        last = next((entry for file in entries if (entry := _read(file))), None)
+        if last is None:
+            return "because it has not run before"
+        before, now = last["parts"], self.parts
+        changed = sorted(part for part in {*before, *now} if before.get(part) != now.get(part))
+        return f"because {_listed(changed)} changed"
+
+
+def noted(settings: Settings, run_id: str) -> dict[str, dict[str, Any]]:
+    """The outputs that the steps of a run have noted, by notebook."""
+    folder = settings.path(settings.pipeline.work_dir) / "runs" / run_id
+    entries = {notebook: _read(folder / f"{notebook}.json") for notebook in CONTRACTS}
+    return {notebook: entry["outputs"] for notebook, entry in entries.items() if entry}
+
+
+def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprint: str) -> dict[str, str]:
+    """Everything that decides what a step makes, each part under the name that a person is told."""
+    given = parameters.model_dump()
+    values = config.flat(settings)
+    parts = {
+        "the notebook": tracking.sha256(settings.path(settings.pipeline.notebooks) / f"{notebook}.ipynb"),
+        "the library": f"{__version__} {_digest_of_folder(Path(__file__).parent)}",
+    }
+    for name, value in given.items():
+        if name not in ("parent_run_id", "data", "run_id"):
+            parts[f"parameter {name}"] = str(value)
+    # MLflow writes the resolved URI into the environment of the steps.
+    values["mlflow.tracking_uri"] = tracking.tracking_uri(settings)
+    for name, value in values.items():
+        unread = (*UNREAD.get(notebook, ()), *NOWHERE_READ)
+        if name not in unread and name.partition(".")[0] not in unread:
+            parts[name] = str(value)
+    for name in CODE.get(notebook, ()):
+        if ":" in str(values.get(name, "")):
+            parts[f"the code of {name}"] = _digest_of_code(values[name].partition(":")[0])
+    if "run_id" in given:
+        parts["model"] = given["run_id"]
+    if notebook == "01_get_data":
+        chosen = {name: given[name] for name in ("loader", "source") if given[name]}
+        data = settings.data.model_copy(update=chosen)
+        parts["data"] = loaders.from_settings(settings.model_copy(update={"data": data})).fingerprint()
+    elif "data" in given:
+        parts["data"] = fingerprint or loaders.prepared(settings, given["data"]).fingerprint()
+    return parts
+
+
+def _digest_of_code(module: str) -> str:
+    """Of a module's file and its neighbours, which it may import."""
+    spec = importlib.util.find_spec(module)
+    return _digest_of_folder(Path(spec.origin).parent) if spec and spec.origin else ""
+
+
+@cache
+def _digest_of_folder(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\0{tracking.sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _link(folder: str, target: str) -> None:
+    """The files of `folder` in `target` too: linked where the file system can, else copied."""
+
+    def link_or_copy(source: str, wanted: str) -> None:
+        Path(wanted).unlink(missing_ok=True)
+        try:
+            os.link(source, wanted)
+        except OSError:  # another file system
+            shutil.copy2(source, wanted)
+
+    shutil.copytree(folder, target, copy_function=link_or_copy, dirs_exist_ok=True)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(file: Path, entry: Mapping[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".partial", delete=False) as partial:
+        json.dump(entry, partial)
+    Path(partial.name).replace(file)

@@ -1,0 +1,82 @@
+"""Whether what a step once left in MLflow still stands: its run, its verdict, its registered version.
+
+An embedded store is asked with sqlite3, read-only, because MLflow takes five seconds to import; whatever
+sqlite3 cannot answer, and every server, is asked through MLflow's own client.
+"""
+
+import sqlite3
+from typing import Any, NamedTuple
+
+from mlops_lib.config import Settings
+from mlops_lib.contracts import Parameters
+from mlops_lib.registry import GATE_TAG
+from mlops_lib.tracking import tracking_uri
+
+IN_USE = ("Staging", "Production")
+
+
+class RunState(NamedTuple):
+    """What matters of a run: not deleted and finished, and the gate's verdict."""
+
+    stands: bool
+    verdict: str
+
+
+def gone(settings: Settings, notebook: str, parameters: Parameters, outputs: dict[str, Any]) -> str:
+    """What of a step's outputs is not there any more, in words; "" when all of it stands."""
+    if notebook == "02_train":
+        return "" if _run(settings, outputs["run_id"]).stands else f"run {outputs['run_id']} is gone"
+    if notebook == "03_evaluate":
+        run_id = parameters.model_dump()["run_id"]
+        verdict = "passed" if outputs["passed"] else "refused"
+        return "" if _run(settings, run_id) == (True, verdict) else f"run {run_id} was judged anew"
+    if notebook == "04_register":
+        name, version = outputs["model_name"], outputs["version"]
+        stage = _stage(settings, name, version)
+        return "" if stage in IN_USE else f"{name} version {version} is {stage or 'gone'}"
+    return ""
+
+
+def _run(settings: Settings, run_id: str) -> RunState:
+    try:
+        found = _ask(settings, "select lifecycle_stage, status from runs where run_uuid = ?", run_id)
+        verdict = _ask(settings, "select value from tags where run_uuid = ? and key = ?", run_id, GATE_TAG)
+        return RunState(found == ("active", "FINISHED"), verdict[0] if verdict else "")
+    except sqlite3.Error:
+        return _run_by_client(settings, run_id)
+
+
+def _run_by_client(settings: Settings, run_id: str) -> RunState:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = mlflow.MlflowClient(tracking_uri(settings)).get_run(run_id)
+    except MlflowException:
+        return RunState(False, "")
+    standing = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
+    return RunState(standing, run.data.tags.get(GATE_TAG, ""))
+
+
+def _stage(settings: Settings, name: str, version: int) -> str:
+    query = "select current_stage from model_versions where name = ? and version = ?"
+    try:
+        found = _ask(settings, query, name, version)
+        return found[0] if found else ""
+    except sqlite3.Error:
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        try:
+            uri = tracking_uri(settings)
+            return str(mlflow.MlflowClient(uri, uri).get_model_version(name, str(version)).current_stage)
+        except MlflowException:
+            return ""
+
+
+def _ask(settings: Settings, query: str, *values: Any) -> tuple[Any, ...] | None:
+    uri = tracking_uri(settings)
+    if not uri.startswith("sqlite:///"):
+        raise sqlite3.NotSupportedError(uri)
+    with sqlite3.connect(f"file:{uri.removeprefix('sqlite:///')}?mode=ro", uri=True) as store:
+        return store.execute(query, values).fetchone()

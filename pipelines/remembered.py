@@ -1,0 +1,35 @@
+"""A pipeline run that has nothing to do: every step is remembered, so no process and no MLflow is started."""
+
+from typing import Any
+
+from mlops_lib.config import Settings
+from mlops_lib.contracts import CONTRACTS, Outputs
+from mlops_lib.memory import Memory
+
+#: Which arguments of the pipeline each step takes; outputs of earlier steps come on top.
+ARGUMENTS = {name: set(contract.parameters.model_fields) for name, contract in CONTRACTS.items()}
+
+
+def recall(settings: Settings, arguments: dict[str, Any]) -> dict[str, tuple[Outputs, str]] | None:
+    """Outputs of each step and why they still hold; None when a step must run.
+
+    Args:
+        settings: Resolved settings.
+        arguments: Arguments of `pipelines.training.training`.
+    """
+    found: dict[str, tuple[Outputs, str]] = {}
+    known = {name: value for name, value in arguments.items() if name != "parent_run_id"}
+    fingerprint = ""
+    for notebook, contract in CONTRACTS.items():
+        if known.get("passed") is False:
+            break
+        given = {name: value for name, value in known.items() if name in ARGUMENTS[notebook]}
+        memory = Memory(settings, notebook, contract.parameters.model_validate(given), fingerprint)
+        outputs, reason = memory.recall("use", restore=False)
+        if outputs is None:
+            return None
+        found[notebook] = outputs, reason
+        results = outputs.model_dump()
+        fingerprint = results.get("fingerprint", fingerprint)
+        known |= {name: results[name] for name in ("run_id", "passed") if name in results}
+    return found
