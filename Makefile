@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@echo "[3/3] Packages, at the versions of constraints.txt"
 	@$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -c constraints.txt \
-		-e '.[torch,sklearn,notebook,pipelines,serve]' --group dev
+		-e '.[torch,sklearn,llm,notebook,pipelines,serve]' --group dev
 	@touch $@
 
 .PHONY: setup

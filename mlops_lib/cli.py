@@ -84,6 +84,30 @@ def run(
 
 
 @app.command()
+def evaluate(
+    config_file: ConfigOption = None,
+    run_id: Annotated[str, typer.Option(help="Run of the model; default: the latest trained one.")] = "",
+    replay: Annotated[
+        str, typer.Option(help="Reproduce this run's evaluation from its recorded LLM calls; logs nothing.")
+    ] = "",
+) -> None:
+    """Judge a trained model on the test split of the configured data and show its scores.
+
+    [dim]Example:[/] mlops evaluate --replay 3f2a...
+    """
+    from mlops_lib import loaders, tracking, wrappers
+    from mlops_lib.terminal import show_report
+
+    settings = config.load(config_file, {"evaluation.replay": replay})
+    tracking.connect(settings)
+    run_id = replay or run_id or tracking.latest_run(settings, "train-model")
+    model = wrappers.load(wrappers.uri_of_run(run_id), settings.model.wrapper)
+    folder = loaders.prepared_folder(settings)
+    loaders.from_settings(settings).write(folder)
+    show_report(out, model.evaluate(loaders.prepared(settings, folder), settings))
+
+
+@app.command()
 def compile(
     output: Annotated[Path, typer.Argument(help="YAML file to write.")] = Path("training.yaml"),
 ) -> None:
