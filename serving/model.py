@@ -83,5 +83,6 @@ def load_model(settings: Settings) -> ServedModel:
     wanted = settings.serving
     version = Registry(settings).resolve(settings.model.name, wanted.stage, wanted.alias)
     wrapper = load(version.uri, settings.model.wrapper)
+    wrapper.attach(settings)
     wrapper.warm()
     return ServedModel(version, wrapper, RequestSchema(wrapper.signature))

@@ -1,6 +1,5 @@
 """/predict and /invoke: rows in, predictions out. Knows no model kind: it calls `predict` and nothing else."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -8,8 +7,9 @@ import msgspec
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from mlops_lib.errors import InputError
+from mlops_lib.errors import InputError, ModelError
 from serving.problems import Problem
+from serving.stream import until_gone
 
 router = APIRouter(tags=["inference"])
 encode = msgspec.json.Encoder().encode
@@ -22,9 +22,14 @@ async def predict(request: Request) -> Response:
     served = request.app.state.holder.current()
     rows, single = served.schema.parse(await request.body())
     try:
-        predictions = as_json(await asyncio.to_thread(served.wrapper.predict, rows), len(rows))
+        answered = await until_gone(request.receive, lambda: served.wrapper.apredict(rows))
+        if answered is None:  # the caller is gone, and the work cancelled
+            return Response(status_code=499)
+        predictions = as_json(answered, len(rows))
     except (InputError, Problem):
         raise
+    except ModelError as error:
+        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", str(error)) from error
     except Exception as error:
         raise Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,

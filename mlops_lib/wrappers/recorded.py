@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,6 +165,8 @@ def compare(before: "pd.DataFrame", now: "pd.DataFrame", metric: str) -> "pd.Dat
 
 def trace_to_experiment_of(run_id: str) -> None:
     """Send traces of LangChain and LangGraph to the experiment of a run."""
+    # MLflow would look up prices at GitHub for each trace.
+    os.environ.setdefault("MLFLOW_MODEL_CATALOG_URI", "")
     import mlflow
 
     if run_id:
