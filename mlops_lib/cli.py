@@ -14,6 +14,7 @@ from rich.table import Table
 
 from mlops_lib import __version__, cli_features, config
 from mlops_lib.errors import MlopsError
+from mlops_lib.uris import masked
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +51,7 @@ def guarded(function: Callable[[], None]) -> None:
     try:
         function()
     except MlopsError as error:
-        err.print("[bold red]Error:[/] " + escape(config.masked(str(error))), highlight=False, soft_wrap=True)
+        err.print("[bold red]Error:[/] " + escape(masked(str(error))), highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -107,6 +108,30 @@ def run(
             resume=resume,
         )
     show_result(out, loaded.settings, result)
+
+
+@app.command()
+def evaluate(
+    config_file: ConfigOption = None,
+    run_id: Annotated[str, typer.Option(help="Run of the model; default: the latest trained one.")] = "",
+    replay: Annotated[
+        str, typer.Option(help="Reproduce this run's evaluation from its recorded LLM calls; logs nothing.")
+    ] = "",
+) -> None:
+    """Judge a trained model on the test split of the configured data and show its scores.
+
+    [dim]Example:[/] mlops evaluate --replay 3f2a...
+    """
+    from mlops_lib import loaders, tracking, wrappers
+    from mlops_lib.terminal import show_report
+
+    settings = config.load(config_file, {"evaluation.replay": replay})
+    tracking.connect(settings)
+    run_id = replay or run_id or tracking.latest_run(settings, "train-model")
+    model = wrappers.load(wrappers.uri_of_run(run_id), settings.model.wrapper)
+    folder = loaders.prepared_folder(settings)
+    loaders.from_settings(settings).write(folder)
+    show_report(out, model.evaluate(loaders.prepared(settings, folder), settings))
 
 
 @app.command()
@@ -233,7 +258,7 @@ def show_config(
     for key, value in config.flat(loaded.settings).items():
         origin = loaded.origins.get(key, "default")
         origin = Path(origin).name if origin == str(loaded.file) else origin
-        table.add_row(key, config.masked(str(value)), origin, style="dim" if origin == "default" else None)
+        table.add_row(key, masked(str(value)), origin, style="dim" if origin == "default" else None)
     out.print(table)
     out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)
 

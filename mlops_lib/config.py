@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, Valid
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
-from mlops_lib.uris import masked as masked  # as a name of this module too
-from mlops_lib.uris import password_in, without_password
+from mlops_lib.uris import masked, password_in, without_password
 
 CONFIG_ENV = "MLOPS_CONFIG"
 
@@ -143,11 +142,34 @@ class TrainSettings(Section):
 class EvaluationSettings(Section):
     """How a trained model is judged and when it may be registered."""
 
-    task: Name = Field("classification", description="classification, regression")
+    task: Name = Field("classification", description="classification, regression, text")
     metric: Name = Field("roc_auc", description="the metric that the gate looks at")
     threshold: FiniteFloat = Field(description="score that the model must reach to be registered")
     min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
     baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
+    metrics: tuple[str, ...] = Field((), description="text: metrics by name, or package.module:function")
+    judge: str = Field("", description="text: LLM that ragas metrics ask, as provider:model")
+    embeddings: str = Field(
+        "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
+    )
+    concurrency: int = Field(8, ge=1, description="rows that an LLM answers at once")
+    calls_per_minute: float = Field(0.0, ge=0, description="most LLM calls started in a minute; 0: no limit")
+    max_calls: int = Field(0, ge=0, description="LLM calls after which an evaluation stops; 0: no limit")
+    max_tokens: int = Field(0, ge=0, description="tokens after which an evaluation stops; 0: no limit")
+    max_cost_usd: float = Field(0.0, ge=0, description="US dollars after which it stops; 0: no limit")
+    reuse: bool = Field(True, description="answer LLM calls that an earlier evaluation recorded from there")
+    replay: str = Field("", description="run whose recorded LLM calls are the only ones; nothing is logged")
+
+
+class LlmSettings(Section):
+    """How LLM providers are called."""
+
+    timeout_s: float = Field(60.0, gt=0, description="seconds that one call may take")
+    max_retries: int = Field(4, ge=0, description="tries after a 429, 5xx, time-out or lost connection")
+    prices: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(
+        {}, description="provider:model -> US dollars for a million tokens in, and out"
+    )
+    tracing: bool = Field(True, description="keep a trace of each graph run in MLflow")
 
 
 class PipelineSettings(Section):
@@ -230,6 +252,7 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     evaluation: EvaluationSettings
+    llm: LlmSettings = LlmSettings()
     pipeline: PipelineSettings = PipelineSettings()
     cluster: ClusterSettings = ClusterSettings()
     serving: ServingSettings = ServingSettings()
@@ -299,10 +322,16 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     except ValidationError as error:
         raise ConfigError(_explain(error, origins, path)) from None
     named = flat(settings)
-    for kind, key in (("loader", "data.loader"), ("wrapper", "model.wrapper"), ("task", "evaluation.task"),
-                      ("features", "data.feature_store.provider")):  # fmt: skip
+    plugin_names = [
+        ("loader", "data.loader", named["data.loader"]),
+        ("wrapper", "model.wrapper", named["model.wrapper"]),
+        ("task", "evaluation.task", named["evaluation.task"]),
+        ("features", "data.feature_store.provider", named["data.feature_store.provider"]),
+        *(("metric", "evaluation.metrics", name) for name in settings.evaluation.metrics),
+    ]
+    for kind, key, name in plugin_names:
         try:
-            plugins.check(kind, named[key])
+            plugins.check(kind, name)
         except plugins.PluginError as error:
             raise ConfigError(f"'{key}' in {origins.get(key, path)}: {error}") from None
     # Classes of the user's own live beside the config file; kernels and steps start in other folders.

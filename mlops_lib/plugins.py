@@ -32,6 +32,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "lightning": Plugin("mlops_lib.wrappers.lightning:PytorchLightningWrapper", "torch"),
         "sklearn": Plugin("mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn"),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
+        "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
+        "llm": Plugin("mlops_lib.wrappers.llm:LLMClientWrapper", "llm"),
     },
     "prepare": {},
     "labels": {},
@@ -42,6 +44,19 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "task": {
         "classification": Plugin("mlops_lib.evaluation.classification:Classification", "sklearn"),
         "regression": Plugin("mlops_lib.evaluation.regression:Regression", "sklearn"),
+        "text": Plugin("mlops_lib.evaluation.text:Text", "llm"),
+    },
+    "metric": {
+        "bleu": Plugin("mlops_lib.evaluation.text_metrics:Bleu", "llm"),
+        "chrf": Plugin("mlops_lib.evaluation.text_metrics:ChrF", "llm"),
+        "exact_match": Plugin("mlops_lib.evaluation.text_metrics:ExactMatch"),
+        "rouge_l": Plugin("mlops_lib.evaluation.text_metrics:RougeL", "llm"),
+        "semantic_similarity": Plugin("mlops_lib.evaluation.text_metrics:SemanticSimilarity", "llm"),
+        "faithfulness": Plugin("mlops_lib.evaluation.ragas:Faithfulness", "ragas"),
+        "answer_relevancy": Plugin("mlops_lib.evaluation.ragas:AnswerRelevancy", "ragas"),
+        "context_precision": Plugin("mlops_lib.evaluation.ragas:ContextPrecision", "ragas"),
+        "context_recall": Plugin("mlops_lib.evaluation.ragas:ContextRecall", "ragas"),
+        "factual_correctness": Plugin("mlops_lib.evaluation.ragas:FactualCorrectness", "ragas"),
     },
 }
 

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlops_lib.config import Settings, masked
+from mlops_lib.config import Settings
 from mlops_lib.errors import RegistryError
 from mlops_lib.tracking import use_store
+from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -73,6 +73,22 @@ class PipelineDisplay:
                 )
 
 
+def show_report(console: Console, report: Any) -> None:
+    """Every metric with the rows behind it, what a reader must know of it, and the gate's verdict."""
+    table = Table("metric", "value", "scored", "errored", "empty", "note", box=None, pad_edge=False)
+    for name, score in report.metrics.items():
+        value = "none" if score.value is None else f"{score.value:.4f}"
+        counts = [str(count) for count in (score.scored, score.errored, score.empty)]
+        table.add_row(name, value, *counts, report.notes.get(name, ""))
+    console.print(table)
+    for name in report.notes.keys() - report.metrics.keys():
+        console.print(f"{name}: {report.notes[name]}", highlight=False)
+    if report.verdict:
+        console.print("[green]passed[/]" if report.verdict.passed else "[red]refused[/]")
+        for reason in report.verdict.reasons:
+            console.print(f"  {reason}", highlight=False)
+
+
 def show_result(console: Console, settings: Settings, result: Any) -> None:
     """Score against threshold, version, and where the record is."""
     evaluated, registered = result.evaluated, result.registered

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from mlops_lib import __version__, config
 from mlops_lib.config import Settings
-from serving import features, health, predict, problems, request_ids
+from serving import features, health, openai_api, predict, problems, request_ids, stream
 from serving.model import ModelHolder
 
 
@@ -32,7 +32,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.holder = holder
     app.add_middleware(request_ids.RequestIds)
     problems.install(app)
+    app.include_router(stream.router)  # before predict: the same paths, for callers that accept events
     app.include_router(predict.router)
     app.include_router(features.router)
+    app.include_router(openai_api.router)
     app.include_router(health.router)
     return app

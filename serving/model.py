@@ -85,6 +85,7 @@ def load_model(settings: Settings) -> ServedModel:
     wanted = settings.serving
     version = Registry(settings).resolve(settings.model.name, wanted.stage, wanted.alias)
     wrapper = load(version.uri, settings.model.wrapper)
+    wrapper.attach(settings)
     wrapper.warm()
     names = columns(wrapper.signature)
     enricher = Enricher.for_version(version, names, settings)

@@ -1,6 +1,5 @@
 """/predict and /invoke: rows in, predictions out. Knows no model kind: it calls `predict` and nothing else."""
 
-import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -8,9 +7,10 @@ import msgspec
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from mlops_lib.errors import InputError
+from mlops_lib.errors import InputError, ModelError
 from serving.enrich import HEADER
 from serving.problems import Problem
+from serving.stream import until_gone
 
 router = APIRouter(tags=["inference"])
 encode = msgspec.json.Encoder().encode
@@ -26,9 +26,14 @@ async def predict(request: Request) -> Response:
     if served.enricher:
         rows, statuses = await served.enricher.enrich(rows)
     try:
-        predictions = as_json(await asyncio.to_thread(served.wrapper.predict, rows), len(rows))
+        answered = await until_gone(request.receive, lambda: served.wrapper.apredict(rows))
+        if answered is None:  # the caller is gone, and the work cancelled
+            return Response(status_code=499)
+        predictions = as_json(answered, len(rows))
     except (InputError, Problem):
         raise
+    except ModelError as error:
+        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", str(error)) from error
     except Exception as error:
         raise Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,

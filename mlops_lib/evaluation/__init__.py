@@ -5,12 +5,15 @@ good enough. Tasks are named in ``mlops_lib.plugins`` and imported on first use.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.gate import decide
 from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
+
+if TYPE_CHECKING:
+    from mlops_lib.config import Settings
 
 __all__ = ["EvaluationReport", "Score", "Verdict", "decide", "evaluate"]
 
@@ -24,6 +27,7 @@ def evaluate(
     train: tuple[Any, Any] | None = None,
     test_x: Any = None,
     baseline_names: Sequence[str] = (),
+    settings: "Settings | None" = None,
 ) -> EvaluationReport:
     """Score predictions, and the named baselines on the same rows.
 
@@ -35,6 +39,7 @@ def evaluate(
         train: Features and truth that the baselines learn from; needed with `baseline_names`.
         test_x: Features of the N rows; needed with `baseline_names`.
         baseline_names: Baselines of the task to set beside the model.
+        settings: For tasks whose metrics are chosen in config.yaml.
 
     Raises:
         PluginError: There is no such task, or what it imports is not installed.
@@ -45,7 +50,7 @@ def evaluate(
             f"The baselines {', '.join(baseline_names)} learn from training rows: give "
             "train=(features, truth) and test_x=features of the rows scored, or baseline_names=()."
         )
-    task = plugins.load("task", task_name)()
+    task = plugins.load("task", task_name)(settings)
     metrics = task.score(y_true, y_pred)
     predictions = task.baselines(*train, test_x, baseline_names) if train and baseline_names else {}
     baselines = {}
@@ -61,4 +66,5 @@ def evaluate(
         metrics=metrics,
         baselines=baselines,
         figures=task.figures(y_true, y_pred, predictions),
+        **task.details(y_true, y_pred),
     )

@@ -23,7 +23,7 @@ def decide(report: EvaluationReport, metric: str, threshold: float, min_coverage
         raise EvaluationError(f"The threshold for {metric} is {threshold}. Give a finite number.")
     if not 0 <= min_coverage <= 1:
         raise EvaluationError(f"min_coverage is {min_coverage}. Give a share of rows from 0 to 1.")
-    directions = plugins.load("task", report.task).metrics
+    directions = {**plugins.load("task", report.task).metrics, **report.directions}
     known = [name for name in report.metrics if name in directions]
     if metric not in known:
         raise EvaluationError(

@@ -58,8 +58,10 @@ class Verdict(BaseModel):
 class EvaluationReport(BaseModel):
     """Scores of a model on one split, and of the baselines on the same rows (baseline -> metric -> score).
 
-    ``figures`` are for looking at and are left out when the report is written down; ``verdict`` is the gate's,
-    None before it was asked.
+    ``figures`` and ``tables`` (title -> DataFrame) are for looking at, and ``per_row`` (a DataFrame, or None) has
+    a row for each row judged; all three are left out when the report is written down. ``verdict`` is the
+    gate's, None before it was asked. ``directions`` says of metrics that the task does not know itself whether
+    higher is better, and ``notes`` what a reader must know of a figure: a metric's signature, say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +72,11 @@ class EvaluationReport(BaseModel):
     metrics: dict[str, Score]
     baselines: dict[str, dict[str, Score]] = {}
     verdict: Verdict | None = None
+    directions: dict[str, bool] = {}
+    notes: dict[str, str] = {}
     figures: dict[str, Any] = Field({}, exclude=True, repr=False)
+    tables: dict[str, Any] = Field({}, exclude=True, repr=False)
+    per_row: Any = Field(None, exclude=True, repr=False)
 
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.
@@ -90,9 +96,15 @@ class EvaluationReport(BaseModel):
         return flat
 
     def table(self) -> "pd.DataFrame":
-        """One row for the model and one for each baseline, one column a metric; NaN for no value."""
+        """One row for the model and one for each baseline, one column a metric; NaN for no value.
+
+        Where the model was not scored on every row, three more rows say how many were scored, errored and empty.
+        """
         import pandas as pd
 
         groups = {"model": self.metrics} | self.baselines
         values = {name: {m: s.value for m, s in scores.items()} for name, scores in groups.items()}
+        if any(score.coverage < 1 for score in self.metrics.values()):
+            for count in ("scored", "errored", "empty"):
+                values[count] = {m: float(getattr(s, count)) for m, s in self.metrics.items()}
         return pd.DataFrame.from_dict(values, orient="index", columns=list(self.metrics), dtype=float)

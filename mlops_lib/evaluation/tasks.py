@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
+    from mlops_lib.config import Settings
+
 
 class Task(ABC):
-    """One kind of prediction. Has no state and takes no arguments.
+    """One kind of prediction.
+
+    Args:
+        settings: For a task whose metrics are chosen in config.yaml; most need none.
 
     Attributes:
         name: What it is called in the plugin table.
@@ -25,6 +30,9 @@ class Task(ABC):
     name: ClassVar[str]
     metrics: ClassVar[dict[str, bool]]
 
+    def __init__(self, settings: "Settings | None" = None) -> None:
+        self.settings = settings
+
     @abstractmethod
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
         """Score N predictions; a score's counts add up to N.
@@ -32,6 +40,10 @@ class Task(ABC):
         Raises:
             EvaluationError: The two do not fit together, or hold values that cannot be scored.
         """
+
+    def details(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
+        """Further fields of the EvaluationReport: tables, notes, rows. Called after `score`."""
+        return {}
 
     @abstractmethod
     def figures(self, y_true: Any, y_pred: Any, baselines: "Mapping[str, np.ndarray]") -> "dict[str, Figure]":

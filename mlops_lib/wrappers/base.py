@@ -1,13 +1,15 @@
 """The interface of every model, and what all of them do alike: runs, tags, scores and the gate."""
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from mlops_lib import evaluation, tracking
 from mlops_lib.config import Settings
-from mlops_lib.errors import ModelError, TrainingError
+from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -15,6 +17,7 @@ from mlops_lib.registry import GATE_TAG
 from mlops_lib.wrappers import WRAPPER_KEY, download
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.models import Model, ModelSignature
 
 FINGERPRINT_TAG = "mlops.data_fingerprint"
@@ -26,6 +29,17 @@ class TrainResult:
 
     run_id: str
     model_uri: str
+
+
+class StreamEvent(NamedTuple):
+    """What a model says while it works on a row.
+
+    ``token`` is a piece of the answer's text; ``update`` is what a step changed, by step; ``interrupt`` is what
+    a model asks before it goes on; ``prediction`` is the answer.
+    """
+
+    kind: Literal["token", "update", "interrupt", "prediction"]
+    data: Any
 
 
 class ModelWrapper(ABC):
@@ -63,25 +77,39 @@ class ModelWrapper(ABC):
     def evaluate(
         self, data_loader: BaseDataLoader, config: Settings, split: Split = "test"
     ) -> EvaluationReport:
-        """Score the loaded model on a split, hold it against the gate, and log both to the model's run."""
+        """Score the loaded model on a split, hold it against the gate, and log both to the model's run.
+
+        A replay (``evaluation.replay``) shows what was found before, and logs nothing.
+        """
+        chosen = config.evaluation
+        report = self.judge(data_loader, config, split)
+        verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
+        report = report.model_copy(update={"verdict": verdict})
+        if not chosen.replay:
+            _log_evaluation(self.run_id, report)
+        return report
+
+    def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
+        """Score the loaded model on a split; the gate is not asked and nothing is logged."""
         chosen = config.evaluation
         _withdraw_verdict(self.run_id)
         schema = data_loader.schema
         train, rows = data_loader.load("train"), data_loader.load(split)
         features = list(schema.features)
-        report = evaluation.evaluate(
+        return evaluation.evaluate(
             chosen.task,
             rows[schema.label].to_numpy(),
-            self.predict(rows[features]),
+            self.answers(rows[features], config),
             split=split,
             train=(train[features], train[schema.label].to_numpy()),
             test_x=rows[features],
             baseline_names=chosen.baselines,
+            settings=config,
         )
-        verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
-        report = report.model_copy(update={"verdict": verdict})
-        _log_evaluation(self.run_id, report)
-        return report
+
+    def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
+        """Predictions [rows] in the form that the task scores; for most kinds that is `predict`."""
+        return self.predict(rows)
 
     @property
     def run_id(self) -> str:
@@ -159,6 +187,25 @@ class ModelWrapper(ABC):
             InputError: A row lacks a feature or has a value that is no number.
         """
 
+    async def apredict(self, input_data: Any) -> Any:
+        """`predict` for callers in an event loop; a model that waits on others does not block a thread here."""
+        return await asyncio.to_thread(self.predict, input_data)
+
+    async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
+        """What a model says about one row while it works; ends with a ``prediction`` or an ``interrupt``."""
+        yield StreamEvent("prediction", (await self.apredict([row]))[0])
+
+    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The row that a chat's messages (``role``, ``content``) stand for.
+
+        Raises:
+            InputError: The model does not take text.
+        """
+        raise InputError("This model predicts from rows, not from messages. Send rows to /predict.")
+
+    def attach(self, settings: Settings) -> None:  # noqa: B027 - most kinds keep nothing
+        """Tell a loaded model of the process it works in: where a conversation's state is kept, say."""
+
 
 def build(config: Settings, kind: str, **known: Any) -> Any:
     """Make the implementation that config.yaml names with ``model.params``.
@@ -205,5 +252,9 @@ def _log_evaluation(run_id: str, report: EvaluationReport) -> None:
     client.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
     for name, figure in report.figures.items():
         client.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
+    if report.per_row is not None:
+        # The form that MLflow's UI shows as a table.
+        rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)
+        client.log_text(run_id, rows, f"evaluation/{report.split}/rows.json")
     if report.verdict:
         client.set_tag(run_id, GATE_TAG, "passed" if report.verdict.passed else "refused")

@@ -1,0 +1,1 @@
+"""An assistant that answers questions about this platform from its own documentation."""

@@ -1,0 +1,153 @@
+"""The assistant: find passages of the documentation, answer from them with citations, call a tool if need be.
+
+retrieve -> answer -> [tool call?] tools -> answer
+"""
+
+import json
+import math
+import re
+import urllib.error
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.prebuilt import ToolNode
+
+from mlops_lib.wrappers.langgraph import GraphPackage
+from mlops_lib.wrappers.llm import fill
+
+#: BM25 (Robertson, Zaragoza 2009): how soon repeated words stop to count, and how much length matters.
+K1, B = 1.5, 0.75
+
+
+class State(TypedDict, total=False):
+    """What the nodes hand on; `messages` is the conversation so far."""
+
+    question: str
+    messages: Annotated[list[AnyMessage], add_messages]
+    contexts: list[str]
+    answer: str
+
+
+def build(package: GraphPackage) -> StateGraph:
+    """The graph, not compiled."""
+    config = package.config
+    passages = Passages(package.folder / "docs")
+    predict = repurchase_tool(config["repurchase_url"], config["repurchase_timeout_s"])
+    model = package.chat_model(config["model"], temperature=config["temperature"]).bind_tools([predict])
+
+    def retrieve(state: State) -> State:
+        """The best passages, and the question as a turn of the conversation."""
+        found = passages.search(state["question"], config["passages"])
+        return {"contexts": found, "messages": [HumanMessage(state["question"])], "answer": ""}
+
+    async def answer(state: State) -> State:
+        """Ask the model; the passages are put into the last question only."""
+        numbered = "\n\n".join(f"[{i}] {text}" for i, text in enumerate(state["contexts"], 1))
+        asked = {"passages": numbered, "question": state["question"]}
+        messages = list(state["messages"])
+        last = max(i for i, message in enumerate(messages) if isinstance(message, HumanMessage))
+        messages[last] = HumanMessage(fill(package.prompts["question"], asked))
+        reply = await model.ainvoke([SystemMessage(package.prompts["system"]), *messages])
+        return {"messages": [reply], "answer": str(reply.text)}
+
+    graph = StateGraph(State)
+    graph.add_node("retrieve", retrieve)
+    graph.add_node("answer", answer)
+    graph.add_node("tools", ToolNode([predict]))
+    graph.add_edge(START, "retrieve")
+    graph.add_edge("retrieve", "answer")
+    graph.add_conditional_edges("answer", wants_tool, {True: "tools", False: END})
+    graph.add_edge("tools", "answer")
+    return graph
+
+
+def wants_tool(state: State) -> bool:
+    """Whether the model's last message asks for a tool."""
+    return bool(getattr(state["messages"][-1], "tool_calls", None))
+
+
+def repurchase_tool(url: str, timeout_s: float) -> Any:
+    """A tool that asks the served repurchase model."""
+
+    @tool
+    def predict_repurchase(
+        frequency: float,
+        recency_days: float,
+        tenure_days: float,
+        mean_amount: float,
+        total_amount: float,
+        quantity: float,
+        days_since_last: float,
+    ) -> str:
+        """Predict the probability that a customer buys again within 273 days, from seven features."""
+        row = {
+            "frequency": int(frequency),
+            "recency_days": int(recency_days),
+            "tenure_days": int(tenure_days),
+            "mean_amount": mean_amount,
+            "total_amount": total_amount,
+            "quantity": int(quantity),
+            "days_since_last": int(days_since_last),
+        }
+        body = json.dumps({"inputs": row}).encode()
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            return f"The repurchase model refused: {error.read(500).decode('utf-8', 'replace')}"
+        except OSError as error:
+            return f"The repurchase model does not answer at {url}: {error}"
+        model = answer["model"]
+        return f"probability {answer['predictions']:.3f} by {model['name']} version {model['version']} at {model['stage']}"
+
+    return predict_repurchase
+
+
+class Passages:
+    """Sections of Markdown files, ranked by BM25."""
+
+    def __init__(self, folder: Path) -> None:
+        self.texts: list[str] = []
+        for file in sorted(folder.rglob("*.md")):
+            title, *sections = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            for section in sections:
+                heading, _, body = section.partition("\n")
+                name = title.strip().lstrip("# ").splitlines()[0]
+                self.texts.append(f"{file.name}, {name}: {heading.strip()}\n{body.strip()}")
+        if not self.texts:
+            raise ValueError(f"{folder} has no Markdown file with a section (## Heading)")
+        self.counts = [Counter(words(text)) for text in self.texts]
+        self.lengths = [sum(count.values()) for count in self.counts]
+        self.mean_length = sum(self.lengths) / len(self.lengths)
+        self.in_texts = Counter(word for count in self.counts for word in count)
+
+    def search(self, question: str, top: int) -> list[str]:
+        """The `top` best passages, best first."""
+        asked = set(words(question))
+        order = sorted(range(len(self.texts)), key=lambda i: (-self.score(asked, i), i))
+        return [self.texts[i] for i in order[:top]]
+
+    def score(self, asked: set[str], i: int) -> float:
+        """BM25 of one passage."""
+        total = 0.0
+        for word in asked & self.counts[i].keys():
+            n = self.in_texts[word]
+            rarity = math.log(1 + (len(self.texts) - n + 0.5) / (n + 0.5))
+            count = self.counts[i][word]
+            total += (
+                rarity * count * (K1 + 1) / (count + K1 * (1 - B + B * self.lengths[i] / self.mean_length))
+            )
+        return total
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case; plural and past endings are cut off."""
+    found = re.findall(r"[a-z0-9_]+", text.lower())
+    return [re.sub(r"(ing|ed|es|s)$", "", word) if len(word) > 4 else word for word in found]

@@ -1,0 +1,162 @@
+"""Chat models, embeddings and judges by name: ``provider:model``.
+
+``openai:gpt-4o-mini`` (any OpenAI-compatible server through OPENAI_BASE_URL), ``anthropic:claude-...``, and
+``fake:extract``, which ships with the product and needs no key. Keys come from the environment alone.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib.config import LlmSettings
+from mlops_lib.errors import ModelError
+
+if TYPE_CHECKING:
+    import httpx2
+    from langchain_core.language_models import BaseChatModel
+    from openai import AsyncOpenAI
+
+    from mlops_lib.llm.transport import Metered
+
+PROVIDERS = ("anthropic", "fake", "openai")
+KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+#: What a vendor's client is given where there is no key; a call without a key never leaves this process.
+NO_KEY = "none"
+
+
+def split(name: str) -> tuple[str, str]:
+    """Provider and model of ``provider:model``.
+
+    Raises:
+        ModelError: It has another form, or there is no such provider.
+    """
+    provider, _, model = name.partition(":")
+    if provider not in PROVIDERS or not model:
+        raise ModelError(
+            f"Unknown LLM {name!r}. Write provider:model with a provider of {', '.join(PROVIDERS)}, "
+            "for example openai:gpt-4o-mini or fake:extract."
+        )
+    return provider, model
+
+
+def chat_model(name: str, settings: LlmSettings | None = None, **params: Any) -> "BaseChatModel":
+    """A LangChain chat model over the vendor's own SDK.
+
+    Args:
+        name: ``provider:model``.
+        settings: Time-out, retries and prices; None takes the defaults.
+        params: The model's own: ``temperature``, ``max_tokens``, ...
+
+    Raises:
+        ModelError: There is no such provider, or its package is not installed.
+    """
+    settings = settings or LlmSettings()
+    provider, model = split(name)
+    transport = _transport(provider, settings)
+    options: dict[str, Any] = {
+        "model": model,
+        "max_retries": settings.max_retries,
+        "timeout": settings.timeout_s,
+        **params,
+    }
+    try:
+        if provider == "anthropic":
+            return _anthropic(transport, options)
+        from langchain_openai import ChatOpenAI
+    except ImportError as error:
+        raise ModelError(
+            f"Cannot import what {name!r} needs: {error}. pip install 'mlops-lib[llm]'"
+        ) from error
+    client, async_client = _http(transport)
+    return ChatOpenAI(
+        **options,
+        **_openai_account(provider),
+        http_client=client,
+        http_async_client=async_client,
+        stream_usage=True,
+    )
+
+
+def openai_client(name: str, settings: LlmSettings | None = None) -> "AsyncOpenAI":
+    """The OpenAI SDK's client for embeddings and judges, on the same transport; no ``anthropic:`` here.
+
+    Raises:
+        ModelError: The provider does not speak OpenAI's protocol.
+    """
+    from openai import AsyncOpenAI
+
+    settings = settings or LlmSettings()
+    provider, _ = split(name)
+    if provider == "anthropic":
+        raise ModelError(f"{name!r} does not speak OpenAI's protocol; take an openai: model here.")
+    account = _openai_account(provider)
+    return AsyncOpenAI(
+        api_key=account["api_key"],
+        base_url=account["base_url"],
+        max_retries=settings.max_retries,
+        timeout=settings.timeout_s,
+        http_client=_http(_transport(provider, settings))[1],
+    )
+
+
+def masked(text: str) -> str:
+    """`text` without the values of the key variables, should a provider repeat one in an error."""
+    for variable in KEY_VARIABLES.values():
+        if key := os.environ.get(variable):
+            text = text.replace(key, "**********")
+    return text
+
+
+def _openai_account(provider: str) -> dict[str, Any]:
+    if provider == "fake":
+        return {"api_key": NO_KEY, "base_url": "http://fake/v1"}
+    base_url = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    return {"api_key": os.environ.get("OPENAI_API_KEY") or NO_KEY, "base_url": base_url}
+
+
+def _http(transport: "Metered") -> "tuple[httpx2.Client, httpx2.AsyncClient]":
+    import httpx2
+
+    return (
+        httpx2.Client(transport=transport, timeout=transport.timeout_s),
+        httpx2.AsyncClient(transport=transport, timeout=transport.timeout_s),
+    )
+
+
+def _transport(provider: str, settings: LlmSettings) -> "Metered":
+    import httpx2
+
+    from mlops_lib.llm.fake import FakeServer
+    from mlops_lib.llm.transport import Metered, Provider
+
+    def connect(is_async: bool) -> Any:
+        if provider == "fake":
+            return FakeServer()
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+        return (httpx2.AsyncHTTPTransport if is_async else httpx2.HTTPTransport)(limits=limits)
+
+    variable = KEY_VARIABLES.get(provider, "")
+    own_server = provider == "openai" and bool(os.environ.get("OPENAI_BASE_URL"))
+    has_key = provider == "fake" or own_server or bool(os.environ.get(variable))
+    return Metered(Provider(provider, variable, has_key, connect), settings.timeout_s, settings.prices)
+
+
+def _anthropic(transport: "Metered", options: dict[str, Any]) -> "BaseChatModel":
+    from functools import cached_property
+
+    import anthropic
+    from langchain_anthropic import ChatAnthropic
+
+    client, async_client = _http(transport)
+
+    class Claude(ChatAnthropic):
+        """ChatAnthropic takes no HTTP client of ours, so its two vendor clients are made here."""
+
+        @cached_property
+        def _client(self) -> anthropic.Client:
+            return anthropic.Client(**self._client_params, http_client=client)
+
+        @cached_property
+        def _async_client(self) -> anthropic.AsyncClient:
+            return anthropic.AsyncClient(**self._client_params, http_client=async_client)
+
+    return Claude(**options, api_key=os.environ.get("ANTHROPIC_API_KEY") or NO_KEY)

@@ -1,0 +1,107 @@
+"""Limits and totals of an evaluation: what was spent, what may be spent, and how fast calls may start.
+
+The ledger in force is a context variable: calls made anywhere below `Ledger.open` find it, and calls made
+elsewhere (serving) have none.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.usage import Usage
+
+if TYPE_CHECKING:
+    from mlops_lib.config import EvaluationSettings
+
+_ledger: ContextVar["Ledger | None"] = ContextVar("ledger", default=None)
+_tally: ContextVar[Usage | None] = ContextVar("tally", default=None)
+
+
+@dataclass
+class Ledger:
+    """Spent so far against the limits; a limit of 0 is none. `reused` is what the record saved."""
+
+    max_calls: int = 0
+    max_tokens: int = 0
+    max_cost_usd: float = 0.0
+    calls_per_minute: float = 0.0
+    cassette: Cassette = field(default_factory=Cassette)
+    spent: Usage = field(default_factory=Usage)
+    reused: Usage = field(default_factory=Usage)
+    _started: int = 0
+    _next_start: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(cls, settings: "EvaluationSettings", cassette: Cassette) -> "Ledger":
+        """A ledger with the limits of the `evaluation` section."""
+        return cls(
+            settings.max_calls,
+            settings.max_tokens,
+            settings.max_cost_usd,
+            settings.calls_per_minute,
+            cassette,
+        )
+
+    @contextmanager
+    def open(self) -> Iterator["Ledger"]:
+        """Make this the ledger of all calls in the block."""
+        token = _ledger.set(self)
+        try:
+            yield self
+        finally:
+            _ledger.reset(token)
+
+    @property
+    def stopped(self) -> str:
+        """Which limit has been reached, as a sentence; "" while none has."""
+        limits = (
+            ("max_calls", self.max_calls, self._started),
+            ("max_tokens", self.max_tokens, self.spent.tokens),
+            ("max_cost_usd", self.max_cost_usd, self.spent.cost_usd),
+        )
+        for name, limit, spent in limits:
+            if limit and spent >= limit:
+                return f"evaluation.{name} {limit:g} is spent ({spent:g})."
+        return ""
+
+    def start_call(self) -> float:
+        """Count a call in before it is made; return the seconds it must wait for its turn."""
+        with self._lock:
+            self._started += 1
+            if not self.calls_per_minute:
+                return 0.0
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            self._next_start = start + 60 / self.calls_per_minute
+            return start - now
+
+
+def current() -> Ledger | None:
+    """The ledger in force, None outside an evaluation."""
+    return _ledger.get()
+
+
+@contextmanager
+def tally() -> Iterator[Usage]:
+    """Add up the usage of all calls in the block, answers from the record included."""
+    usage = Usage()
+    token = _tally.set(usage)
+    try:
+        yield usage
+    finally:
+        _tally.reset(token)
+
+
+def count(usage: Usage, ledger: Ledger | None, live: bool) -> None:
+    """Book a call: on the row's tally always, on the ledger as spent when it was really made."""
+    usage.reused = 0 if live else usage.calls
+    if (row := _tally.get()) is not None:
+        row.add(usage)
+    if ledger is not None:
+        (ledger.spent if live else ledger.reused).add(usage)

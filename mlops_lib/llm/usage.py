@@ -1,0 +1,43 @@
+"""What calls cost: tokens as the provider counts them, money by the prices of config.yaml."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Prices = Mapping[str, Sequence[float]]
+
+
+@dataclass
+class Usage:
+    """Tokens and money of some calls, added up; `reused` of them were answered from the record."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    reused: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, other: "Usage") -> None:
+        """Count `other` in."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+def of_answer(answer: Any, model: str, prices: Prices) -> Usage:
+    """Usage of one call, from the ``usage`` of an OpenAI or Anthropic answer; none there counts as no tokens.
+
+    Args:
+        answer: The decoded JSON of the provider's answer.
+        model: ``provider:model``, the key of `prices`.
+        prices: USD for a million tokens in and out.
+    """
+    usage = (answer.get("usage") if isinstance(answer, dict) else None) or {}
+    prompt = int(usage.get("prompt_tokens") or usage.get("input_tokens") or 0)
+    completion = int(usage.get("completion_tokens") or usage.get("output_tokens") or 0)
+    price_in, price_out = prices.get(model, (0.0, 0.0))
+    return Usage(1, prompt, completion, (prompt * price_in + completion * price_out) / 1e6)

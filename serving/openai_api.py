@@ -1,0 +1,157 @@
+"""OpenAI's protocol over the served model: /v1/chat/completions and /v1/models.
+
+https://platform.openai.com/docs/api-reference/chat. `model` is the name in the registry; ``thread_id`` (in
+the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from mlops_lib.errors import InputError
+from mlops_lib.llm.ledger import tally
+from mlops_lib.llm.usage import Usage
+from serving.model import ServedModel
+from serving.problems import Problem
+from serving.stream import EventStream, failure, served, until_gone
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+#: What a problem's status is called in OpenAI's errors.
+ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: "invalid_request_error"}
+
+
+class ChatRequest(msgspec.Struct):
+    """What is read of a request; what else a client sends (temperature, ...) is the packaged model's to decide."""
+
+    messages: list[dict[str, Any]]
+    model: str = ""
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+    n: int = 1
+    thread_id: str | None = None
+    resume: str | None = None
+
+
+@router.get("/models")
+async def models(request: Request) -> JSONResponse:
+    """The served model, as a list of one."""
+    try:
+        model = served(request)
+    except Problem as error:
+        return _error(request, error)
+    card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
+    return JSONResponse({"object": "list", "data": [card]})
+
+
+@router.post("/chat/completions")
+async def chat_completions(request: Request) -> Response:
+    """One answer to a chat, whole or in pieces."""
+    try:
+        model = served(request)
+        asked = _parse(await request.body(), model)
+        row = model.wrapper.chat_row(asked.messages)
+    except (Problem, InputError) as error:
+        return _error(request, error)
+    row |= {name: value for name in ("thread_id", "resume") if (value := getattr(asked, name)) is not None}
+    head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
+    if asked.stream:
+        usage = bool((asked.stream_options or {}).get("include_usage"))
+        return EventStream(_chunks(request, model, row, head, usage))
+    try:
+        answered = await until_gone(request.receive, lambda: _answer(model, row))
+    except Exception as error:
+        return _error(request, error)
+    if answered is None:  # nobody is there to read it
+        return Response(status_code=499)
+    text, used = answered
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(used)})
+
+
+async def _answer(model: ServedModel, row: dict[str, Any]) -> tuple[str, Usage]:
+    with tally() as usage:
+        return _text((await model.wrapper.apredict([row]))[0]), usage
+
+
+async def _chunks(
+    request: Request, model: ServedModel, row: dict[str, Any], head: dict[str, Any], with_usage: bool
+) -> AsyncIterator[str]:
+    head = {**head, "object": "chat.completion.chunk"}
+
+    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return f"data: {json.dumps({**head, 'choices': [choice]}, ensure_ascii=False)}\n\n"
+
+    said = False
+    yield chunk({"role": "assistant", "content": ""})
+    try:
+        with tally() as used:
+            async with aclosing(model.wrapper.astream(row)) as events:  # type: ignore[type-var]
+                async for kind, data in events:
+                    if kind == "token":
+                        said = True
+                        yield chunk({"content": data})
+                    elif kind == "interrupt" or (kind == "prediction" and not said):
+                        yield chunk({"content": _text(data)})
+    except Exception as error:
+        yield f"data: {bytes(_error(request, error).body).decode()}\n\n"
+        return
+    yield chunk({}, "stop")
+    if with_usage:
+        yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(used)})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _parse(body: bytes, model: ServedModel) -> ChatRequest:
+    try:
+        asked = msgspec.json.decode(body, type=ChatRequest)
+    except msgspec.ValidationError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.") from None
+    except msgspec.DecodeError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}") from None
+    if asked.model not in ("", model.version.name):
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "model_not_found",
+            f"Model {asked.model!r} is not served here. This service has {model.version.name!r}.",
+        )
+    if asked.n != 1:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"'n' is {asked.n}; one answer is given."
+        )
+    return asked
+
+
+def _error(request: Request, error: Exception) -> JSONResponse:
+    """A problem in the form that OpenAI's clients read."""
+    problem = failure(request, error)
+    content = json.loads(bytes(problem.body))
+    kind = ERROR_TYPES.get(problem.status_code, "server_error")
+    body = {"message": content["detail"], "type": kind, "code": content["code"], "param": None}
+    # Retrying is for the service's own calls; a caller that retries too would multiply them.
+    headers = {"x-should-retry": "false"} if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR else {}
+    return JSONResponse({"error": body}, problem.status_code, headers)
+
+
+def _usage(used: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": used.prompt_tokens,
+        "completion_tokens": used.completion_tokens,
+        "total_tokens": used.tokens,
+    }
+
+
+def _text(prediction: Any) -> str:
+    return (
+        prediction if isinstance(prediction, str) else json.dumps(prediction, ensure_ascii=False, default=str)
+    )

@@ -1,0 +1,140 @@
+"""/invoke and /predict with ``Accept: text/event-stream``: tokens, graph updates and the answer as they come.
+
+Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): ``token`` ``{"text"}``,
+``update`` (node -> what it changed), then one of ``prediction`` or ``interrupt``, which hold the same object as
+the plain answer, or ``error``, which holds a problem object.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+from mlops_lib.errors import InputError, ModelError
+from serving import problems
+from serving.model import ServedModel
+from serving.problems import Problem
+
+log = logging.getLogger("serving")
+EVENT_STREAM = "text/event-stream"
+T = TypeVar("T")
+
+
+class EventStreamRoute(APIRoute):
+    """Matches only requests that accept server-sent events; all others are the next route's."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or not wants_events(scope):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+router = APIRouter(tags=["inference"], route_class=EventStreamRoute)
+
+
+@router.post("/invoke")
+@router.post("/predict")
+async def stream(request: Request) -> Response:
+    """The events of one row."""
+    model = served(request)
+    rows, single = model.schema.parse(await request.body())
+    if not single and len(rows) != 1:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "invalid_input",
+            f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'.",
+        )
+    return EventStream(_events(request, model, rows[0]))
+
+
+def served(request: Request) -> ServedModel:
+    """The model to answer with."""
+    return request.app.state.holder.current()
+
+
+def wants_events(scope: Scope) -> bool:
+    """Whether the caller accepts server-sent events."""
+    return EVENT_STREAM in Headers(scope=scope).get("accept", "")
+
+
+async def _events(request: Request, model: ServedModel, row: dict[str, Any]) -> AsyncIterator[str]:
+    try:
+        async with aclosing(model.wrapper.astream(row)) as events:  # type: ignore[type-var]
+            async for kind, data in events:
+                if kind == "token":
+                    yield event(kind, {"text": data})
+                elif kind == "update":
+                    yield event(kind, data)
+                else:
+                    answer = {
+                        "predictions": data,
+                        "model": model.card,
+                        "request_id": request.state.request_id,
+                    }
+                    yield event(kind, answer)
+    except Exception as error:  # the answer has begun, so its status can no longer say that it failed
+        yield event("error", json.loads(bytes(failure(request, error).body)))
+
+
+def event(kind: str, data: Any) -> str:
+    """One server-sent event."""
+    return f"event: {kind}\ndata: {json.dumps(data, default=_as_json, ensure_ascii=False)}\n\n"
+
+
+def failure(request: Request, error: Exception) -> Response:
+    """The problem object for what a model raised."""
+    if isinstance(error, Problem):
+        return problems.response(request, error.status, error.code, error.detail)
+    if isinstance(error, InputError):
+        return problems.response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", str(error))
+    log.error("request %s failed", request.state.request_id, exc_info=error)
+    detail = str(error) if isinstance(error, ModelError) else f"The model failed: {type(error).__name__}."
+    return problems.response(request, HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
+
+
+class EventStream(StreamingResponse):
+    """A stream that ends, with all the work behind it, as soon as the client is gone.
+
+    Starlette leaves that to the next write on newer servers, which may be minutes away while a model thinks.
+    """
+
+    def __init__(self, content: AsyncIterator[str]) -> None:
+        super().__init__(content, media_type=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await until_gone(receive, lambda: self.stream_response(send))
+
+
+async def until_gone(receive: Receive, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    """The result of `work`; None when the client went away first, with the work cancelled."""
+    working = asyncio.ensure_future(work())
+    leaving = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _as_json(value: Any) -> Any:
+    """Messages and other objects of a graph's state as JSON; what has no such form, as text."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return value.tolist() if hasattr(value, "tolist") else str(value)
