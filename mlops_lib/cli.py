@@ -87,7 +87,14 @@ def run(
     """
     from mlops_lib.terminal import PipelineDisplay, show_result
 
-    loaded = config.load_with_origins(config_file, {"data.loader": loader, "data.source": source})
+    overrides = {
+        "data.loader": loader,
+        "data.source": source,
+        "train.max_epochs": max_epochs or None,
+        "train.seed": None if seed == -1 else seed,
+        "evaluation.threshold": None if threshold == -1 else threshold,
+    }
+    loaded = config.load_with_origins(config_file, overrides)
     run_local = _attribute("pipelines.runners", "run_local")
     arguments = {
         "loader": loader,

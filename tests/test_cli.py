@@ -1,0 +1,160 @@
+"""The command line: help with examples, clear errors, secrets masked."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlops_lib import cli
+from mlops_lib.registry import Registry
+
+COMMANDS = ("run", "compile", "serve", "promote", "rollback", "models", "config")
+
+
+@pytest.fixture
+def mlops(project, monkeypatch, capsys):
+    """Run the command line in this process, in the project's folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+        for console in (cli.out, cli.err):
+            monkeypatch.setattr(console, "_width", 250, raising=False)
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_every_command_has_help_with_an_example(mlops):
+    """And the list of commands is the list of commands."""
+    code, listed, _ = mlops("--help")
+    assert code == 0 and all(command in listed for command in COMMANDS)
+    for command in COMMANDS:
+        code, said, _ = mlops(command, "--help")
+        assert code == 0 and re.search(rf"Example: .*mlops {command}", said), said
+
+
+def test_config_shows_every_value_and_where_it_came_from(mlops, monkeypatch):
+    """File, environment, default."""
+    monkeypatch.setenv("MLFLOW_MODEL_STAGE", "Staging")
+    code, said, _ = mlops("config")
+    assert code == 0
+    lines = {line.split()[0]: line for line in said.splitlines() if "." in line.split(" ")[0]}
+    assert re.search(r"Staging\s+environment MLFLOW_MODEL_STAGE", lines["serving.stage"])
+    assert re.search(r"0\.6\s+config\.yaml", lines["evaluation.threshold"])
+    assert re.search(r"default$", lines["train.accelerator"].strip())
+
+
+def test_config_masks_secrets(mlops, monkeypatch):
+    """Neither the table nor --get prints a key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "ak-very-secret")
+    for arguments in (["config"], ["config", "--get", "secrets.openai_api_key"]):
+        code, said, error = mlops(*arguments)
+        assert code == 0 and "very-secret" not in said + error and "****" in said
+
+
+def test_config_get_is_for_scripts(mlops):
+    """One value, nothing around it; an unknown name lists the known ones."""
+    assert mlops("config", "--get", "model.name") == (0, "repurchase\n", "")
+    code, _, error = mlops("config", "--get", "model.nam")
+    assert code == 1 and "'model.nam'" in error and "model.name" in error
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"evaluation": {"threshold": "high"}},
+            ["'evaluation.threshold'", "'high'", "number", "config.yaml"],
+        ),
+        ({"data": {"lodaer": "local"}}, ["'data.lodaer'", "loader"]),
+        ({"model": {"wrapper": "lightening"}}, ["'lightening'", "lightning, pyfunc, sklearn"]),
+    ],
+)
+def test_a_bad_setting_is_one_message_and_nothing_is_made(project, mlops, sections, words):
+    """Exit code 1, the message on stderr, no traceback, no run, no folder."""
+    project.configure(**sections)
+    code, said, error = mlops("run")
+    assert code == 1 and said == "" and "Traceback" not in error
+    assert [word for word in words if word not in error.replace("\n", " ")] == []
+    assert not (project.root / ".mlops").exists()
+
+
+def test_an_option_of_the_wrong_type_is_refused(mlops, project):
+    """Before anything starts: a text by Typer, a number that no score can be compared with by the settings."""
+    code, _, error = mlops("run", "--threshold", "high")
+    assert code == 2 and "--threshold" in error and "number" in error
+    code, _, error = mlops("run", "--threshold", "nan")
+    assert code == 1 and "'evaluation.threshold'" in error and "nan" in error and "finite" in error
+    assert not (project.root / ".mlops").exists()
+
+
+def test_models_and_promotion(trained_copy, mlops, monkeypatch):
+    """The list shows version, stage and score; promote and rollback say what they did, or why not."""
+    monkeypatch.chdir(trained_copy.project.root)
+    code, said, _ = mlops("models")
+    assert code == 0 and re.search(r"repurchase\s+1\s+Staging\s+staging\s+roc_auc 0\.\d{4}", said)
+    code, said, _ = mlops("promote", "repurchase", "1")
+    assert code == 0 and "version 1 is at Production" in said
+    assert Registry(trained_copy.project.settings()).resolve("repurchase", "Production").version == 1
+    code, _, error = mlops("promote", "repurchase", "9")
+    assert code == 1 and "version 9" in error
+    code, _, error = mlops("promote", "repurchase", "1", "--stage", "Live")
+    assert code == 1 and "'Live'" in error and "Production" in error
+    code, _, error = mlops("rollback", "repurchase")
+    assert code == 1 and "replaced no version" in error
+    code, said, _ = mlops("models", "nobody")
+    assert code == 0 and "No model 'nobody'" in said and "mlops run" in said
+
+
+def test_compile_writes_a_pipeline(mlops, project):
+    """A file for a cluster, and what to do with it."""
+    code, said, _ = mlops("compile", "mine.yaml")
+    assert code == 0 and "mine.yaml" in said and "pipelineInfo" in (project.root / "mine.yaml").read_text()
+
+
+def test_without_a_config_file_the_answer_is_how_to_name_one(mlops, tmp_path, monkeypatch):
+    """In any other folder."""
+    monkeypatch.chdir(tmp_path)
+    code, _, error = mlops("models")
+    assert code == 1 and "No config.yaml" in error and "MLOPS_CONFIG" in error
+
+
+def test_the_installed_command_is_the_same(project):
+    """`mlops` on the path, as a process."""
+    result = project.mlops("--version")
+    assert result.returncode == 0 and re.fullmatch(r"\d+\.\d+\.\d+", result.stdout.strip())
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    """`import mlops_lib` has no torch, pandas, MLflow, kfp or pydantic; the command line's help has no MLflow."""
+    heavy = ["torch", "pandas", "mlflow", "numpy", "sklearn", "kfp", "fastapi", "lightning", "matplotlib"]
+    code = "import sys, json; {}; print(json.dumps([m for m in " + repr(heavy) + " if m in sys.modules]))"
+    for statement in (
+        "import mlops_lib",
+        "import mlops_lib.cli",
+        "import mlops_lib.config, mlops_lib.contracts",
+    ):
+        command = [sys.executable, "-c", code.format(statement)]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert json.loads(found) == [], statement
+
+
+def test_imports_run_one_way():
+    """import-linter, with the contracts of pyproject.toml."""
+    root = Path(__file__).parents[1]
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", result.stdout)
