@@ -1,0 +1,225 @@
+"""What the steps remember: each kind of change misses exactly the steps that it concerns."""
+
+import json
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mlops_lib import config, loaders, memory, registry, tracking
+from mlops_lib.contracts import CONTRACTS
+from mlops_lib.memory import Memory
+
+STEPS = tuple(CONTRACTS)
+
+
+class Steps:
+    """The four steps of one run, as memory knows them."""
+
+    def __init__(self, trained, parent_run_id="first"):
+        self.project, self.trained, self.parent_run_id = trained.project, trained, parent_run_id
+
+    def of(self, notebook):
+        settings = self.project.settings()
+        given = {"parent_run_id": self.parent_run_id, "run_id": self.trained.run_id}
+        fields = CONTRACTS[notebook].parameters.model_fields
+        parameters = {name: value for name, value in given.items() if name in fields}
+        return Memory(settings, notebook, CONTRACTS[notebook].parameters.model_validate(parameters))
+
+    def keep_all(self):
+        fingerprint = loaders.prepared(self.project.settings()).fingerprint()
+        rows = {"train_rows": 1, "validation_rows": 1, "test_rows": 1}
+        made = (
+            {**rows, "fingerprint": fingerprint, "parent_run_id": self.parent_run_id},
+            {"run_id": self.trained.run_id, "model_uri": "models:/m"},
+            {"score": 0.7, "threshold": 0.6, "passed": True},
+            {"model_name": "repurchase", "version": self.trained.version, "stage": "Staging"},
+        )
+        for notebook, outputs in zip(STEPS, made, strict=True):
+            self.of(notebook).keep(CONTRACTS[notebook].outputs.model_validate(outputs))
+
+    def reasons(self, mode="use"):
+        """Notebook -> why it must run, for those that must."""
+        found = {notebook: self.of(notebook).recall(mode) for notebook in STEPS}
+        return {notebook: recall.reason for notebook, recall in found.items() if recall.outputs is None}
+
+
+@pytest.fixture
+def steps(trained_copy):
+    """A finished pipeline run whose steps are remembered; its models are where the original's are."""
+    settings = trained_copy.project.settings()
+    tracking.connect(settings)
+    steps = Steps(trained_copy)
+    steps.keep_all()
+    return steps
+
+
+def edit_notebook(project, name):
+    file = project.root / "notebooks" / f"{name}.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[0].source += "\n\nOne more line."
+    nbformat.write(notebook, file)
+
+
+def test_nothing_changed_means_that_nothing_runs(steps):
+    """All four steps of an unchanged project are remembered, with the outputs that they had."""
+    assert steps.reasons() == {}
+    assert steps.of("02_train").recall("use").outputs.run_id == steps.trained.run_id
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_edited_notebook_misses_its_step_alone(steps, name):
+    """The notebook's bytes are part of its step's key, and of no other."""
+    edit_notebook(steps.project, name)
+    assert steps.reasons() == {name: "because the notebook changed"}
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "missed"),
+    [
+        ("train", {"max_epochs": 4}, ["02_train"]),
+        ("model", {"params": {"hidden": [8]}}, ["02_train"]),
+        ("evaluation", {"threshold": 0.61}, ["03_evaluate", "04_register"]),
+        ("data", {"seed": 7}, ["01_get_data"]),
+        ("data", {"features": ["recency_days", "frequency"]}, ["01_get_data", "02_train", "03_evaluate"]),
+        ("model", {"name": "other"}, ["04_register"]),
+        ("mlflow", {"experiment": "other"}, list(STEPS)),
+        ("serving", {"port": 9999}, []),
+        ("pipeline", {"cell_timeout_s": 60}, []),
+        ("cluster", {"memory": "8Gi"}, []),
+    ],
+)
+def test_a_setting_misses_the_steps_that_read_it(steps, section, change, missed):
+    """A step is told to run when a setting that it reads changed, and is told which one."""
+    steps.project.configure(**{section: change})
+    reasons = steps.reasons()
+    assert sorted(reasons) == missed
+    assert all(f"{section}.{next(iter(change))} changed" in reason for reason in reasons.values())
+
+
+def test_changed_source_data_misses_get_data(steps, purchases_slice):
+    """The content of the source counts, not its name or its age."""
+    source = steps.project.root / "purchases.parquet"
+    source.touch()
+    assert steps.reasons() == {}
+    purchases_slice.iloc[1:].to_parquet(source, index=False)
+    assert steps.reasons() == {"01_get_data": "because data changed"}
+
+
+def test_changed_prepared_data_misses_the_steps_that_learn_from_it(steps):
+    """Train and evaluate look at the rows that they are given; get-data sees that its dataset is another one."""
+    folder = loaders.prepared_folder(steps.project.settings())
+    shutil.copy(folder / "test.parquet", folder / "train.parquet")
+    reasons = steps.reasons()
+    assert reasons["02_train"] == reasons["03_evaluate"] == "because data changed"
+    assert "was changed" in reasons["01_get_data"] and len(reasons) == 3
+
+
+def test_code_of_the_users_own_is_part_of_the_key(steps):
+    """The function that prepares the rows decides what get-data makes, so an edit of it counts."""
+    (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers\n")
+    steps.project.configure(data={"prepare": "own_code:customers"})
+    steps.keep_all()
+    assert steps.reasons() == {}
+    memory._digest_of_folder.cache_clear()
+    (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers  #\n")
+    assert steps.reasons() == {"01_get_data": "because the code of data.prepare changed"}
+
+
+def test_another_library_misses_every_step(steps, monkeypatch, tmp_path):
+    """One changed byte in any module of the library is another library."""
+    copy = tmp_path / "mlops_lib"
+    shutil.copytree(Path(memory.__file__).parent, copy)
+    assert memory._digest_of_folder(copy) == memory._digest_of_folder(Path(memory.__file__).parent)
+    memory._digest_of_folder.cache_clear()
+    with (copy / "loaders" / "local.py").open("a") as file:
+        file.write("#")
+    assert memory._digest_of_folder(copy) != memory._digest_of_folder(Path(memory.__file__).parent)
+    monkeypatch.setattr(memory, "__version__", "999")
+    assert steps.reasons() == dict.fromkeys(STEPS, "because the library changed")
+
+
+def test_a_deleted_dataset_is_made_again(steps):
+    """A remembered dataset that is not there any more is no use."""
+    shutil.rmtree(loaders.prepared_folder(steps.project.settings()))
+    memory_of_get_data = steps.of("01_get_data")
+    assert "is gone" in memory_of_get_data.recall("use").reason
+
+
+def test_a_remembered_dataset_is_put_where_the_new_run_wants_it(steps, tmp_path):
+    """Each run has its own folder; the files in it are those of the run that made them."""
+    wanted = tmp_path / "elsewhere" / "data"
+    parameters = CONTRACTS["01_get_data"].parameters(data=str(wanted), parent_run_id="second")
+    outputs = Memory(steps.project.settings(), "01_get_data", parameters).recall("use").outputs
+    assert outputs.parent_run_id == "second"
+    assert loaders.prepared(steps.project.settings(), wanted).fingerprint() == outputs.fingerprint
+
+
+def test_a_deleted_run_is_trained_again(steps):
+    """Memory asks MLflow whether the run still stands."""
+    tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)
+    assert "is gone" in steps.reasons()["02_train"]
+
+
+def test_a_run_that_was_judged_otherwise_since_is_judged_again(steps):
+    """The verdict on the model's run is the last one; a remembered one that disagrees must not register."""
+    client = tracking.connect(steps.project.settings())
+    client.set_tag(steps.trained.run_id, registry.GATE_TAG, "refused")
+    assert "judged anew" in steps.reasons()["03_evaluate"]
+
+
+def test_an_archived_version_is_registered_again(steps):
+    """A version that is at neither Staging nor Production is not what register-model is asked for."""
+    registry.Registry(steps.project.settings()).promote("repurchase", steps.trained.version, "Archived")
+    assert "is Archived" in steps.reasons()["04_register"]
+
+
+def test_mlflow_is_asked_properly_where_its_tables_are_unknown(steps, monkeypatch):
+    """The short cut through sqlite3 is only a short cut: without it the answers are the same."""
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+    assert steps.reasons() == {}
+    tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)
+    assert "is gone" in steps.reasons()["02_train"]
+
+
+def test_a_broken_memory_file_is_a_miss(steps):
+    """Half a file, from a crash of the machine say, must not stop a pipeline."""
+    step = steps.of("02_train")
+    (step.folder / f"{step.key}.json").write_text('{"parts": {')
+    assert step.recall("use").outputs is None
+
+
+def test_concurrent_runs_leave_whole_files(steps):
+    """Many writers of one key and a reader that never meets half an entry."""
+    step = steps.of("02_train")
+    outputs = step.recall("use").outputs
+    with ThreadPoolExecutor(8) as pool:
+        writes = [pool.submit(step.keep, outputs) for _ in range(200)]
+        while not all(write.done() for write in writes):
+            json.loads((step.folder / f"{step.key}.json").read_text())
+    assert not [write for write in writes if write.exception()]
+    assert sorted(file.suffix for file in step.folder.iterdir()) == [".json"]
+
+
+def test_memory_is_only_asked_when_told_to(steps):
+    """Without the word, a step always runs; a person who runs a notebook by hand expects no less."""
+    assert sorted(steps.reasons("")) == sorted(STEPS)
+
+
+def test_a_resumed_run_trusts_what_it_has_finished(steps):
+    """Resume takes the run's own steps although a notebook changed since; another run's it does not take."""
+    edit_notebook(steps.project, "02_train")
+    assert steps.reasons("resume") == {}
+    other = Steps(steps.trained, "other")
+    assert sorted(other.reasons("resume")) == sorted(STEPS)
+
+
+def test_secrets_are_in_no_memory(steps, monkeypatch):
+    """Keys name what changed, so what is in them is on disk: no secret is."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    steps.keep_all()
+    work = config.load(steps.project.config_file).path(".mlops")
+    assert not [file for file in work.rglob("*.json") if "sk-very-secret" in file.read_text()]
