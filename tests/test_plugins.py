@@ -52,5 +52,6 @@ def test_a_dotted_path_that_leads_nowhere_says_so(path, words):
 def test_a_missing_extra_names_the_command_that_installs_it(monkeypatch):
     """Without torch, asking for a network ends in the line to type."""
     monkeypatch.setitem(sys.modules, "mlops_lib.networks.tabular", None)
-    with pytest.raises(PluginError, match=r"pip install 'mlops-lib\[torch\]'"):
+    extra = plugins.TABLE["network"]["tabular"].extra
+    with pytest.raises(PluginError, match=rf"pip install 'mlops-lib\[{extra}\]'"):
         plugins.load("network", "tabular")
