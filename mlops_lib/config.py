@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, Valid
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
-from mlops_lib.uris import masked as masked  # as a name of this module too
-from mlops_lib.uris import password_in, without_password
+from mlops_lib.uris import masked, password_in, without_password
 
 CONFIG_ENV = "MLOPS_CONFIG"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops_lib import evaluation, tracking
+from mlops_lib import evaluation, loaders, tracking
 from mlops_lib.config import Settings
 from mlops_lib.errors import ModelError, TrainingError
 from mlops_lib.evaluation import gate
@@ -56,6 +56,7 @@ class ModelWrapper(ABC):
         tags |= data_loader.tags
         with tracking.child_run(config, "train-model", parent_run_id, tags) as run:
             tracking.log_params(run.info.run_id, {"model": config.model, "train": config.train})
+            loaders.log_inputs(config, data_loader, run.info.run_id, "train", "validation")
             model_uri = self.fit(data_loader, config, run.info.run_id)
         self.load(model_uri)
         return TrainResult(run.info.run_id, model_uri)
@@ -80,6 +81,7 @@ class ModelWrapper(ABC):
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
         report = report.model_copy(update={"verdict": verdict})
         _log_evaluation(self.run_id, report)
+        loaders.log_inputs(config, data_loader, self.run_id, split)
         return report
 
     @property
