@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 LEAK_AUC, LEAK_CORRELATION = 0.99, 0.99
 FEW_CLASSES = 20
 SHOWN_KEYS = 5
+#: Rows of a split that a profile is made of, the first ones: enough to see, and no more than memory holds.
+ROWS = 200_000
 
 
 def table(frame: "pd.DataFrame", label: str) -> "pd.DataFrame":

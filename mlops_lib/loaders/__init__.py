@@ -26,7 +26,12 @@ def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
 
     data = settings.data
     return LocalDataLoader(
-        prepared_folder(settings, folder), label=data.label, key=data.key, features=data.features
+        prepared_folder(settings, folder),
+        label=data.label,
+        key=data.key,
+        features=data.features,
+        streaming=data.streaming,
+        cache=fingerprint_cache(settings),
     )
 
 
@@ -41,3 +46,8 @@ def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *spli
 def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
     """Where 01_get_data writes and the other notebooks read; `folder` itself when it is given."""
     return settings.path(str(folder) or f"{settings.pipeline.work_dir}/data")
+
+
+def fingerprint_cache(settings: Settings) -> Path:
+    """Where digests of files are remembered."""
+    return settings.path(settings.pipeline.work_dir) / "fingerprints.json"

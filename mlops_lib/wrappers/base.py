@@ -67,7 +67,9 @@ class ModelWrapper(ABC):
         """Score the loaded model on a split, hold it against the gate, and log both to the model's run."""
         chosen = config.evaluation
         schema = data_loader.schema
-        train, rows = data_loader.load("train"), data_loader.load(split)
+        rows = data_loader.load(split)
+        # Only baselines learn from the training rows, which may be more than memory holds.
+        train = data_loader.load("train") if chosen.baselines else data_loader.head("train", 0)
         features = list(schema.features)
         report = evaluation.evaluate(
             chosen.task,
