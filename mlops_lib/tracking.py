@@ -266,6 +266,41 @@ def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float
             client.log_metric(run_id, f"{step}.{name}", value)
 
 
+def keep_text(settings: Settings, run_id: str, text: str, path: str) -> str:
+    """Keep a text as an artifact of a run (empty: in the work folder), and say where a person finds it."""
+    if not run_id:
+        file = settings.path(settings.pipeline.work_dir) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return str(file)
+    client = connect(settings)
+    client.log_text(run_id, text, path)
+    return artifact_location(client.get_run(run_id), path)
+
+
+def log_dataset(run_id: str, name: str, context: str, digest: str, source: str, profile: str) -> None:
+    """Log a dataset as an input of a run.
+
+    Args:
+        run_id: The run; empty: nothing is logged.
+        name: Name of the dataset.
+        context: What the run used it for: train, validation, test.
+        digest: Fingerprint; MLflow keeps the first 36 characters.
+        source: Where it came from.
+        profile: Its size, as JSON.
+    """
+    import json
+
+    import mlflow
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if not run_id:
+        return
+    dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": masked(source)}), profile=profile)
+    tag = InputTag("mlflow.data.context", context)
+    mlflow.MlflowClient().log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+
 def artifact_location(run: "Run", path: str) -> str:
     """Where a person opens an artifact: a file of an embedded store, else its URI."""
     uri = f"{run.info.artifact_uri}/{path}"

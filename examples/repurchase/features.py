@@ -64,5 +64,5 @@ def customer_features(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) ->
 
 def _repurchased(purchases: pd.DataFrame, users: pd.Series, cutoff: pd.Timestamp) -> pd.Series:
     horizon = cutoff + pd.Timedelta(days=HORIZON_DAYS)
-    later = purchases[(purchases["date"] > cutoff) & (purchases["date"] <= horizon)]
-    return users.isin(later["user_id"]).astype("int64")
+    dates = pd.to_datetime(purchases["date"])
+    return users.isin(purchases["user_id"][(dates > cutoff) & (dates <= horizon)]).astype("int64")

@@ -106,7 +106,7 @@ class FeastProvider(FeatureProvider):
         import feast
 
         kinds = (feast.Entity, feast.FeatureView, feast.OnDemandFeatureView, feast.FeatureService)
-        objects = [o for o in _definitions(self.repo) if isinstance(o, (*kinds, feast.FileSource))]
+        objects: list[Any] = [o for o in _definitions(self.repo) if isinstance(o, (*kinds, feast.FileSource))]
         names = {o.name for o in objects}
         with _answers("register the definitions"), contextlib.redirect_stdout(sys.stderr):
             gone: list[Any] = [s for s in self.store.list_feature_services() if s.name not in names]

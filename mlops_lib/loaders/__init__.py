@@ -3,14 +3,15 @@
 `from_settings` makes the loader that config.yaml names; `prepared` opens the folder that 01_get_data wrote.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_lib import plugins
+from mlops_lib import plugins, tracking
 from mlops_lib.config import Settings
 
 if TYPE_CHECKING:
-    from mlops_lib.loaders.base import BaseDataLoader
+    from mlops_lib.loaders.base import BaseDataLoader, Split
 
 
 def from_settings(settings: Settings) -> "BaseDataLoader":
@@ -25,10 +26,28 @@ def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
 
     data = settings.data
     return LocalDataLoader(
-        prepared_folder(settings, folder), label=data.label, key=data.key, features=data.features
+        prepared_folder(settings, folder),
+        label=data.label,
+        key=data.key,
+        features=data.features,
+        streaming=data.streaming,
+        cache=fingerprint_cache(settings),
     )
+
+
+def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *splits: "Split") -> None:
+    """Log splits of a dataset as inputs of a run, each with the dataset's fingerprint as its digest."""
+    digest = dataset.fingerprint()
+    for split in splits:
+        profile = json.dumps({"features": len(dataset.schema.features), "label": dataset.schema.label})
+        tracking.log_dataset(run_id, settings.mlflow.experiment, split, digest, settings.data.source, profile)
 
 
 def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
     """Where 01_get_data writes and the other notebooks read; `folder` itself when it is given."""
     return settings.path(str(folder) or f"{settings.pipeline.work_dir}/data")
+
+
+def fingerprint_cache(settings: Settings) -> Path:
+    """Where digests of files are remembered."""
+    return settings.path(settings.pipeline.work_dir) / "fingerprints.json"

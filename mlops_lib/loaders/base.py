@@ -61,7 +61,17 @@ class BaseDataLoader(ABC):
     def fingerprint(self) -> str:
         """Hex digest that changes when any row that this loader would hand out changes."""
 
-    def torch(self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> "DataLoader":
+    def head(self, split: Split, rows: int) -> "pd.DataFrame":
+        """The first rows of a split."""
+        return self.load(split).head(rows)
+
+    def count(self, split: Split) -> int:
+        """How many rows a split has."""
+        return len(self.load(split))
+
+    def torch(
+        self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
+    ) -> "DataLoader":
         """Batches of a split as ``(x, y)``: x float32 [rows, features], y float32 [rows].
 
         Args:
@@ -69,6 +79,8 @@ class BaseDataLoader(ABC):
             batch_size: Rows in a batch; the last one may be shorter.
             shuffle: A new order in each epoch, the same orders for the same `seed`.
             seed: Seed of the shuffling.
+            num_workers: Processes that make batches, each of its own share of the rows; so do the ranks of
+                a distributed run.
 
         Raises:
             DataError: A feature or the label is not numeric.
@@ -76,7 +88,7 @@ class BaseDataLoader(ABC):
         from mlops_lib.loaders.batches import tensor_batches, to_tensors
 
         x, y = to_tensors(self.load(split), self.schema)
-        return tensor_batches(x, y, batch_size, shuffle=shuffle, seed=seed)
+        return tensor_batches(x, y, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
 
     def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
         """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all).

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mlops_lib.errors import DataError
 
@@ -14,33 +14,99 @@ if TYPE_CHECKING:
 
     from mlops_lib.loaders.base import Schema
 
+Batch = tuple[torch.Tensor, torch.Tensor]
 
-class TensorBatches(IterableDataset):
-    """Batches ``(x[i:j], y[i:j])`` of two tensors with the same number of rows, in a new order each epoch."""
 
-    def __init__(self, x: torch.Tensor, y: torch.Tensor, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.x, self.y = x, y
-        self.batch_size, self.shuffle = batch_size, shuffle
-        self.generator = torch.Generator().manual_seed(seed)
+class Batches(IterableDataset):
+    """Batches ``(x, y)`` of one split: in a new order each epoch, and each worker and rank with its own share.
+
+    Args:
+        rows: Rows of the whole split.
+        batch_size: Rows in a batch; the last of each worker may be shorter.
+        shuffle: Another order in each epoch.
+        seed: The same seed gives the same orders.
+    """
+
+    def __init__(self, rows: int, batch_size: int, shuffle: bool, seed: int) -> None:
+        self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
+        self.workers, self.epoch = 1, 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.x) / self.batch_size)
+        """Batches of this rank in one epoch."""
+        rank, world = _rank()
+        shares = (
+            self.share(rank * self.workers + worker, world * self.workers) for worker in range(self.workers)
+        )
+        return sum(math.ceil((stop - start) / self.batch_size) for start, stop in shares)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
+        # Handed over, not read later: the loader counts the epoch on as soon as it has this iterator.
+        return self._batches(self.epoch)
+
+    def share(self, shard: int, shards: int) -> tuple[int, int]:
+        """First row and the one after the last, of `shard` out of `shards`; shares differ by one row at most."""
+        return self.rows * shard // shards, self.rows * (shard + 1) // shards
+
+    def my_share(self) -> tuple[int, int]:
+        """The share of this process: of its rank and, inside a worker, of that worker."""
+        rank, world = _rank()
+        worker = get_worker_info()
+        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        return self.share(rank * count + number, world * count)
+
+    def generator(self, epoch: int) -> torch.Generator:
+        """Randomness of an epoch, the same in every worker and on every rank."""
+        return torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        raise NotImplementedError
+
+
+class TensorBatches(Batches):
+    """Batches of two tensors in memory, ``x`` [rows, features] and ``y`` [rows]."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor, batch_size: int, shuffle: bool, seed: int) -> None:
+        super().__init__(len(x), batch_size, shuffle, seed)
+        self.x, self.y = x, y
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
         x, y = self.x, self.y
+        first, last = self.my_share()
         if self.shuffle:
-            order = torch.randperm(len(x), generator=self.generator)
+            order = torch.randperm(self.rows, generator=self.generator(epoch))[first:last]
             x, y = x[order], y[order]
-        for start in range(0, len(x), self.batch_size):
-            stop = start + self.batch_size
-            yield x[start:stop], y[start:stop]
+        else:
+            x, y = x[first:last], y[first:last]
+        yield from zip(x.split(self.batch_size), y.split(self.batch_size), strict=True) if len(x) else ()
+
+
+class EpochLoader(DataLoader):
+    """A DataLoader whose items are whole batches, and which counts epochs for its dataset.
+
+    The count is kept here because workers are new copies in each epoch: what they count is lost.
+    """
+
+    def __init__(self, batches: Batches, num_workers: int = 0, **more: Any) -> None:
+        batches.workers = max(num_workers, 1)
+        super().__init__(batches, batch_size=None, num_workers=num_workers, **more)
+
+    def __iter__(self) -> Any:
+        iterator = super().__iter__()
+        self.dataset.epoch += 1  # type: ignore[attr-defined]
+        return iterator
 
 
 def tensor_batches(
-    x: torch.Tensor, y: torch.Tensor, batch_size: int, *, shuffle: bool = False, seed: int = 0
+    x: torch.Tensor,
+    y: torch.Tensor,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    num_workers: int = 0,
 ) -> DataLoader:
     """A DataLoader whose items are whole batches ``(x, y)``; see `TensorBatches`."""
-    return DataLoader(TensorBatches(x, y, batch_size, shuffle, seed), batch_size=None)
+    return EpochLoader(TensorBatches(x, y, batch_size, shuffle, seed), num_workers)
 
 
 def to_tensors(frame: "pd.DataFrame", schema: "Schema") -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,3 +133,11 @@ def _decimal(column: "pd.Series") -> bool:
     from pandas.api.types import infer_dtype
 
     return column.dtype.kind == "O" and infer_dtype(column, skipna=True) == "decimal"
+
+
+def _rank() -> tuple[int, int]:
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()

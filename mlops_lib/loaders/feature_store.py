@@ -8,7 +8,7 @@ from mlops_lib import features, plugins
 from mlops_lib.config import Settings
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
-from mlops_lib.loaders.base import BaseDataLoader, Schema, Split
+from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
 from mlops_lib.loaders.local import LocalDataLoader
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
 
     @cached_property
     def _frames(self) -> dict[Split, "pd.DataFrame"]:
-        rows = {split: self.labels.rows(split) for split in ("train", "validation", "test")}
-        return {split: self._joined(frame) for split, frame in rows.items()}
+        return {split: self._joined(self.labels.rows(split)) for split in SPLITS}
 
     def _joined(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         import pandas as pd

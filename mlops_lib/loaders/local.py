@@ -11,12 +11,14 @@ import yaml
 from mlops_lib import plugins
 from mlops_lib.config import Settings
 from mlops_lib.errors import DataError
+from mlops_lib.loaders import fingerprint_cache
 from mlops_lib.loaders.base import SPLITS, TAGS_FILE, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.fingerprints import Fingerprints
 from mlops_lib.loaders.splits import assign
-from mlops_lib.tracking import sha256
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch.utils.data import DataLoader
 
 SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 
@@ -27,6 +29,9 @@ class LocalDataLoader(BaseDataLoader):
     A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with one of the
     known endings or a folder of such files. Otherwise rows are split by a hash of the key (by position
     where there is no key).
+
+    With `streaming`, the batches of a folder of Parquet that is already split come from its files, not from
+    memory; `cache` is where digests of files are remembered.
     """
 
     def __init__(
@@ -40,8 +45,11 @@ class LocalDataLoader(BaseDataLoader):
         validation_fraction: float = 0.15,
         test_fraction: float = 0.25,
         seed: int = 0,
+        streaming: bool = False,
+        cache: Path | None = None,
     ) -> None:
         self.path = Path(path)
+        self.streaming, self.cache = streaming, cache
         self.label, self.key, self.features = label, key, features
         self.prepare = prepare
         self.validation_fraction, self.test_fraction, self.seed = validation_fraction, test_fraction, seed
@@ -58,11 +66,13 @@ class LocalDataLoader(BaseDataLoader):
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
+            streaming=data.streaming,
+            cache=fingerprint_cache(settings),
         )
 
     @cached_property
     def schema(self) -> Schema:
-        frame = self._frames["train"]
+        frame = self._frames["train"] if not self._streamed else self.head("train", 0)
         chosen = self.features or [c for c in frame.columns if c not in (self.key, self.label)]
         return Schema(features={c: str(frame[c].dtype) for c in chosen}, label=self.label, key=self.key)
 
@@ -87,10 +97,51 @@ class LocalDataLoader(BaseDataLoader):
         return frame[[*key, *self.schema.features, self.label]]
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
+        digest, known = hashlib.sha256(), Fingerprints(self.cache)
         for file in self._files:
-            digest.update(f"{file.relative_to(self.path.parent)}\0{sha256(file)}\n".encode())
+            digest.update(f"{file.relative_to(self.path.parent)}\0{known.sha256(file)}\n".encode())
+        known.save()
         return digest.hexdigest()
+
+    def head(self, split: Split, rows: int) -> "pd.DataFrame":
+        if not self._streamed:
+            return super().head(split, rows)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self._streamed[split][0]) as parquet:
+            first = next(parquet.iter_batches(max(rows, 1)), None)
+            whole = pa.Table.from_batches([first] if first else [], parquet.schema_arrow)
+        return self._prepared(whole.to_pandas()).head(rows)
+
+    def count(self, split: Split) -> int:
+        if not self._streamed:
+            return super().count(split)
+        import pyarrow.parquet as pq
+
+        return sum(pq.read_metadata(file).num_rows for file in self._streamed[split])
+
+    def torch(
+        self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
+    ) -> "DataLoader":
+        if not self._streamed:
+            return super().torch(split, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        from mlops_lib.loaders.batches import EpochLoader
+        from mlops_lib.loaders.streaming import ParquetBatches
+
+        batches = ParquetBatches(self._streamed[split], self.schema, batch_size, shuffle, seed)
+        return EpochLoader(batches, num_workers)
+
+    @cached_property
+    def _streamed(self) -> dict[Split, list[Path]]:
+        """The Parquet files of each split, when batches come from them; else empty."""
+        if not self.streaming or self.prepare or not self.path.is_dir():
+            return {}
+        files = {split: _files_of_split(self.path, split) for split in SPLITS}
+        parquet = all(
+            found and all(f.suffix.lower() == ".parquet" for f in found) for found in files.values()
+        )
+        return files if parquet else {}
 
     @cached_property
     def _files(self) -> list[Path]:

@@ -149,10 +149,10 @@ class SQLDataLoader(BaseDataLoader):
                     )
                 writers[split].write_table(table)
                 rows[split] += len(part)
-        for split, count in rows.items():
+        for name, count in rows.items():
             if not count:
-                raise DataError(f"Split {split!r} has no rows. Give more data or another split fraction.")
-            (folder / f".{split}.partial").replace(folder / f"{split}.parquet")
+                raise DataError(f"Split {name!r} has no rows. Give more data or another split fraction.")
+            (folder / f".{name}.partial").replace(folder / f"{name}.parquet")
         write_tags(folder, self.tags)
         return rows
 
@@ -184,7 +184,8 @@ class SQLDataLoader(BaseDataLoader):
         Raises:
             DataError: There are none; a column mixes types; a row has no label or no key.
         """
-        digest, rows, columns = hashlib.sha256(), 0, ()
+        digest, rows = hashlib.sha256(), 0
+        columns: tuple[Column, ...] = ()
         with self._connected() as connection:
             result = connection.execute(self._statement(connection), self.params)
             columns = tuple(map(Column, result.keys()))
@@ -282,7 +283,7 @@ class SQLDataLoader(BaseDataLoader):
             with warnings.catch_warnings(), self._engine.connect() as connection:
                 # SQLite keeps decimals as floats; SQLAlchemy gives them back as decimals, and says so each time.
                 warnings.filterwarnings("ignore", ".*does \\*not\\* support Decimal.*")
-                options = {"stream_results": True, "yield_per": self.chunk_rows}
+                options: dict[str, Any] = {"stream_results": True, "yield_per": self.chunk_rows}
                 if connection.dialect.name == "postgresql":
                     options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
                 yield connection.execution_options(**options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from mlops_lib import evaluation, tracking
+from mlops_lib import evaluation, loaders, tracking
 from mlops_lib.config import Settings
 from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.evaluation import gate
@@ -70,6 +70,7 @@ class ModelWrapper(ABC):
         tags |= data_loader.tags
         with tracking.child_run(config, "train-model", parent_run_id, tags) as run:
             tracking.log_params(run.info.run_id, {"model": config.model, "train": config.train})
+            loaders.log_inputs(config, data_loader, run.info.run_id, "train", "validation")
             model_uri = self.fit(data_loader, config, run.info.run_id)
         self.load(model_uri)
         return TrainResult(run.info.run_id, model_uri)
@@ -87,6 +88,7 @@ class ModelWrapper(ABC):
         report = report.model_copy(update={"verdict": verdict})
         if not chosen.replay:
             _log_evaluation(self.run_id, report)
+            loaders.log_inputs(config, data_loader, self.run_id, split)
         return report
 
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
@@ -94,7 +96,9 @@ class ModelWrapper(ABC):
         chosen = config.evaluation
         _withdraw_verdict(self.run_id)
         schema = data_loader.schema
-        train, rows = data_loader.load("train"), data_loader.load(split)
+        rows = data_loader.load(split)
+        # Only baselines learn from the training rows, which may be more than memory holds.
+        train = data_loader.load("train") if chosen.baselines else data_loader.head("train", 0)
         features = list(schema.features)
         return evaluation.evaluate(
             chosen.task,

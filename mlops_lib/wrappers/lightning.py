@@ -54,7 +54,7 @@ class PytorchLightningWrapper(ModelWrapper):
         size, seed = config.train.batch_size, config.train.seed
         train = data_loader.torch("train", size, shuffle=True, seed=seed)
         validation = data_loader.torch("validation", size)
-        features = data_loader.load("train")[list(data_loader.schema.features)]
+        features = data_loader.head("train", EXAMPLE_ROWS)[list(data_loader.schema.features)]
         n_classes = _count_classes(train) if config.evaluation.task == "classification" else 0
         module = build(config, "network", n_features=features.shape[1], n_classes=n_classes)
         # Before an hour of training, not after it: can this module be logged at all?

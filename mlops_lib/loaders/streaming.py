@@ -1,0 +1,128 @@
+"""Batches straight from Parquet files, for data larger than memory."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mlops_lib.errors import DataError
+from mlops_lib.loaders.batches import Batch, Batches
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlops_lib.loaders.base import Schema
+
+#: Rows decoded at once, and rows that a shuffle mixes (at least; sixteen batches where that is more).
+READ_ROWS, WINDOW_ROWS = 16_384, 65_536
+
+
+class ParquetBatches(Batches):
+    """Batches of the rows of some Parquet files, of which only a window is in memory.
+
+    Shuffled, the row groups of all files come in a new order each epoch, and rows are mixed within a window of
+    65,536: write files of many row groups for a good mix.
+
+    Args:
+        files: Parquet files, in order.
+        schema: Features and label.
+        batch_size, shuffle, seed: See `Batches`.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], schema: "Schema", batch_size: int, shuffle: bool, seed: int
+    ) -> None:
+        import pyarrow.parquet as pq
+
+        self.schema = schema
+        #: (file, number of its row group, rows)
+        self.groups: list[tuple[str, int, int]] = []
+        for file in files:
+            footer = pq.read_metadata(file)
+            for number in range(footer.num_row_groups):
+                self.groups.append((str(file), number, footer.row_group(number).num_rows))
+        super().__init__(sum(rows for *_, rows in self.groups), batch_size, shuffle, seed)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        generator = self.generator(epoch)
+        order = (
+            torch.randperm(len(self.groups), generator=generator) if self.shuffle else range(len(self.groups))
+        )
+        window = max(WINDOW_ROWS, 16 * self.batch_size) if self.shuffle else self.batch_size
+        held: list[Batch] = []
+        count = 0
+        for x, y in self._chunks([self.groups[i] for i in order]):
+            held.append((x, y))
+            count += len(y)
+            if count >= window:
+                whole, rest = self._cut(held, generator, last=False)
+                yield from whole
+                held, count = [rest], len(rest[1])
+        if count:
+            yield from self._cut(held, generator, last=True)[0]
+
+    def _cut(
+        self, held: Sequence[Batch], generator: torch.Generator, last: bool
+    ) -> tuple[list[Batch], Batch]:
+        """Whole batches out of what is held, mixed where wanted, and the rows that are left."""
+        x, y = (torch.cat(parts) for parts in zip(*held, strict=True))
+        if self.shuffle:
+            order = torch.randperm(len(y), generator=generator)
+            x, y = x[order], y[order]
+        end = len(y) if last else len(y) // self.batch_size * self.batch_size
+        # Copies: a batch that somebody keeps must not keep the whole window.
+        batches = [
+            (x[i : min(i + self.batch_size, end)].clone(), y[i : min(i + self.batch_size, end)].clone())
+            for i in range(0, end, self.batch_size)
+        ]
+        return batches, (x[end:].clone(), y[end:].clone())
+
+    def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Batch]:
+        """The rows of this process's share of `groups`, in order, some thousands at a time."""
+        import pyarrow.parquet as pq
+
+        first, last = self.my_share()
+        columns = [*self.schema.features, self.schema.label]
+        position = 0
+        for file, number, rows in groups:
+            begin, end = max(first - position, 0), min(last - position, rows)
+            position += rows
+            if begin >= end:
+                continue
+            with pq.ParquetFile(file) as parquet:
+                at = 0
+                for chunk in parquet.iter_batches(READ_ROWS, row_groups=[number], columns=columns):
+                    part = chunk.slice(
+                        max(begin - at, 0), max(min(end - at, len(chunk)) - max(begin - at, 0), 0)
+                    )
+                    at += len(chunk)
+                    if len(part):
+                        yield self._tensors(part, file)
+
+    def _tensors(self, part: "pa.RecordBatch", file: str) -> Batch:
+        names = list(self.schema.features)
+        x = np.empty((len(part), len(names)), dtype=np.float32)
+        for i, name in enumerate(names):
+            x[:, i] = _floats(part.column(part.schema.get_field_index(name)), name, file)
+        label = part.column(part.schema.get_field_index(self.schema.label))
+        if label.null_count:
+            raise DataError(f"{file}: {label.null_count} rows have no {self.schema.label!r}.")
+        return torch.from_numpy(x), torch.from_numpy(_floats(label, self.schema.label, file).copy())
+
+
+def _floats(column: "pa.Array", name: str, file: str) -> np.ndarray:
+    """Numbers as float32, NaN where one is missing."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise DataError(
+            f"Column {name!r} of {file} is {kind}; a network needs numbers. Encode it in data.prepare."
+        )
+    return column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
