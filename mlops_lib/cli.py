@@ -165,20 +165,40 @@ def serve(
     port: Annotated[
         int, typer.Option(min=-1, max=65535, help="Port; 0 takes a free one; -1: serving.port.")
     ] = -1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: serving.workers.")] = 0,
 ) -> None:
     """Serve the model at the configured stage over HTTP.
 
-    [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops serve --port 8081
+    [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops serve --port 8081 --workers 2
     """
     import uvicorn
 
     loaded = config.load_with_origins(
-        config_file, {"serving.host": host, "serving.port": None if port < 0 else port}
+        config_file,
+        {
+            "serving.host": host,
+            "serving.port": None if port < 0 else port,
+            "serving.workers": workers or None,
+        },
     )
     os.environ[config.CONFIG_ENV] = str(loaded.file)
     serving = loaded.settings.serving
-    app = _attribute("serving.app", "create_app")(loaded.settings)
-    uvicorn.run(app, host=serving.host, port=serving.port)
+    uvicorn.run("serving.main:app", host=serving.host, port=serving.port, workers=serving.workers)
+
+
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    admin: Annotated[bool, typer.Option("--admin", help="It also opens the admin routes.")] = False,
+) -> None:
+    """Make an API key for the service, and the line for the file that serving.api_keys names.
+
+    [dim]Example:[/] mlops key shop >> keys.yaml
+    """
+    make = _attribute("serving.keys", "make")
+    secret, line = make(name, admin)
+    err.print(f"The key, shown this once: {secret}", highlight=False, soft_wrap=True)
+    typer.echo(line)
 
 
 @app.command()

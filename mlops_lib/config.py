@@ -27,6 +27,7 @@ ENVIRONMENT: dict[str, str] = {
     "MLFLOW_MODEL_NAME": "model.name",
     "MLFLOW_MODEL_STAGE": "serving.stage",
     "MLFLOW_MODEL_ALIAS": "serving.alias",
+    "MLFLOW_MODEL_VERSION": "serving.version",
     "DATA_LOADER_TYPE": "data.loader",
     "DATA_SOURCE_PATH": "data.source",
     "OPENAI_API_KEY": "secrets.openai_api_key",
@@ -221,15 +222,31 @@ class EnrichmentSettings(Section):
 
 
 class ServingSettings(Section):
-    """Which version the service answers with, and where it listens."""
+    """Which version the service answers with, where it listens, and what it puts up with."""
 
     stage: Name = Field("Production", description="registry stage to serve")
     alias: str = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
+    version: int = Field(0, ge=0, strict=False, description="version to pin; 0 follows the stage or alias")
     host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
+    workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
     retry_s: float = Field(
         5.0, gt=0, description="seconds between tries while there is no model at the stage"
     )
+    poll_s: float = Field(10.0, gt=0, description="seconds between looks at the registry")
+    cache: Name = Field(".mlops/serving", description="folder of the versions known to have worked")
+
+    batch_rows: int = Field(256, ge=1, description="most rows that one call of the model gets")
+    queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")
+    body_bytes: int = Field(2**20 * 8, ge=1, description="largest request body; beyond: 413")
+    predict_timeout_s: float = Field(10.0, gt=0, description="longest call of the model")
+    request_timeout_s: float = Field(120.0, gt=0, description="longest request, waiting included")
+    drain_s: float = Field(1.0, ge=0, description="seconds between unready and refusing, after SIGTERM")
+
+    challenger: str = Field("challenger", description="alias of a version to mirror traffic to; empty: none")
+    canary_share: Fraction = Field(0.0, description="share of entities that the challenger answers")
+    prediction_log: str = Field("", description="folder to log predictions and feedback to; empty: none")
+    api_keys: str = Field("", description="YAML file of hashed API keys; empty: inference is open")
     features: EnrichmentSettings = EnrichmentSettings()
 
 

@@ -41,6 +41,10 @@ class RegistryError(MlopsError):
     """The model registry has no such model, version or stage, or cannot be reached."""
 
 
+class NoSuchVersionError(RegistryError):
+    """The registry answered: it has no version at that stage or alias, or of that number."""
+
+
 class ModelError(MlopsError):
     """A logged model could not be loaded, or could not answer."""
 

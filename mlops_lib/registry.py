@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlops_lib.config import Settings
-from mlops_lib.errors import RegistryError
+from mlops_lib.errors import NoSuchVersionError, RegistryError
 from mlops_lib.tracking import use_store
 from mlops_lib.uris import masked
 
@@ -39,6 +39,8 @@ class ModelVersion:
     run_id: str
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     aliases: tuple[str, ...] = ()
+    #: When it was registered, in milliseconds since 1970: a deleted model's numbers start again at 1.
+    created_ms: int = 0
 
     @property
     def uri(self) -> str:
@@ -78,7 +80,7 @@ class Registry:
         """The one version that `version`, else `alias`, else `stage` stands for.
 
         Raises:
-            RegistryError: There is none; says which stages and aliases there are and how to promote.
+            NoSuchVersionError: There is none; says which stages and aliases there are and how to promote.
         """
         versions = self.versions(name)
         if version:
@@ -89,7 +91,7 @@ class Registry:
             wanted, found = f"stage {stage!r}", [v for v in versions if v.stage.lower() == stage.lower()]
         if found:
             return found[0]
-        raise RegistryError(
+        raise NoSuchVersionError(
             f"No model {name!r} at {wanted} in the registry at {self.uri}. {self._what_there_is(name, versions)}"
         )
 
@@ -233,6 +235,7 @@ def _pinned(item: "MlflowModelVersion", aliases: tuple[str, ...]) -> ModelVersio
         item.run_id or "",
         dict(item.tags),
         aliases,
+        int(item.creation_timestamp or 0),
     )
 
 

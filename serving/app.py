@@ -1,14 +1,35 @@
 """The application: its parts put together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
 from mlops_lib.config import Settings
-from serving import features, health, openai_api, predict, problems, request_ids, stream
-from serving.model import ModelHolder
+from serving import admin, features, feedback, health, mlflow_api, oip, openai_api, problems, stream
+from serving.drain import on_sigterm
+from serving.edge import Edge, Endpoint
+from serving.engine import Engine
+from serving.predict import predict
+
+#: Inference, answered without FastAPI's routing, which costs more than everything else on the way.
+ENDPOINTS: dict[str, Endpoint] = {
+    "/predict": predict,
+    "/invoke": predict,
+    "/invocations": mlflow_api.invocations,
+}
+
+
+class Service(FastAPI):
+    """FastAPI behind `Edge`."""
+
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.edge(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -20,21 +41,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         ConfigError: The settings cannot be resolved.
     """
-    holder = ModelHolder(settings or config.load())
+    settings = settings or config.load()
+    engine = Engine(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await holder.start()
-        yield
-        await holder.stop()
+        sweeper = asyncio.create_task(app.edge.sweep())
+        engine.start()
+        with on_sigterm(engine):
+            yield
+        sweeper.cancel()
+        await engine.stop()
 
-    app = FastAPI(title="mlops serving", version=__version__, lifespan=lifespan)
-    app.state.holder = holder
-    app.add_middleware(request_ids.RequestIds)
+    app = Service(title="mlops serving", version=__version__, lifespan=lifespan)
+    app.state.engine, app.state.holder = engine, engine.holder
+    inner: ASGIApp = super(Service, app).__call__
+    app.edge = Edge(inner, engine, ENDPOINTS)
     problems.install(app)
-    app.include_router(stream.router)  # before predict: the same paths, for callers that accept events
-    app.include_router(predict.router)
-    app.include_router(features.router)
-    app.include_router(openai_api.router)
-    app.include_router(health.router)
+    for module in (stream, features, openai_api, mlflow_api, oip, feedback, admin, health):
+        app.include_router(module.router)
     return app

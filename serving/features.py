@@ -22,6 +22,6 @@ async def features(request: Request) -> Response:
             HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
         )
     rows, single = served.schema.parse(await request.body())
-    rows, statuses = await served.enricher.enrich(rows)
+    rows, statuses = await served.enricher.enrich(served.schema.given(rows))
     answer = {"rows": rows[0] if single else rows, "model": served.card, "features": statuses.field}
     return Response(encode(answer), media_type="application/json", headers={HEADER: statuses.header})

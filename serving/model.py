@@ -1,32 +1,65 @@
-"""The served model: resolved once to a pinned version, loaded, warmed, and then ready."""
+"""A served version: loaded, checked, warmed, and called in batches."""
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from functools import cached_property
-from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
+
 from mlops_lib.config import Settings
-from mlops_lib.errors import MlopsError
-from mlops_lib.registry import ModelVersion, Registry
-from mlops_lib.wrappers import load
+from mlops_lib.errors import InputError, MlopsError, ModelError
+from mlops_lib.registry import ModelVersion
 from mlops_lib.wrappers.base import ModelWrapper
+from serving.batching import Batcher, overloaded
 from serving.enrich import Enricher
-from serving.problems import Problem
+from serving.metrics import Metrics
+from serving.results import as_list, require_finite
 from serving.schema import RequestSchema, columns
 
 log = logging.getLogger("serving")
+#: Longest computation on the event loop: about what handing a batch to a thread and back costs, twice.
+INLINE_S = 200e-6
+MEASURED_ROWS = 64
 
 
-@dataclass(frozen=True)
-class ServedModel:
-    """A loaded version and what its callers must send."""
+@dataclass
+class Loaded:
+    """A version in memory that has answered its own example."""
 
     version: ModelVersion
     wrapper: ModelWrapper
     schema: RequestSchema
-    enricher: Enricher | None = None
+    enricher: Enricher | None
+    #: Rows that it computes faster than they can be handed to a thread; 0 where that is not known.
+    inline_rows: int
+    #: The first row of the example that was logged with it, None where none was.
+    example: Any
+
+
+class ServedModel:
+    """A loaded version with its queue. `in_use` counts requests that hold it, so that it is not drained early."""
+
+    def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
+        limits = settings.serving
+        self.version, self.wrapper, self.schema = loaded.version, loaded.wrapper, loaded.schema
+        self.enricher, self.example = loaded.enricher, loaded.example
+        self.role, self.in_use = role, 0
+        #: Rows that a model that waits is asked about now.
+        self.waiting_rows = 0
+        self._matrix = self.wrapper.takes_matrix and bool(self.schema.columns)
+        self.batcher = Batcher(
+            self._predict_matrix if self._matrix else self.wrapper.predict,
+            batch_rows=limits.batch_rows,
+            queue_rows=limits.queue_rows,
+            timeout_s=limits.predict_timeout_s,
+            inline_rows=loaded.inline_rows,
+            on_batch=metrics.on_batch(self.version.version, role),
+        )
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -34,60 +67,100 @@ class ServedModel:
         v = self.version
         return {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
 
+    @cached_property
+    def card_json(self) -> msgspec.Raw:
+        """The card, encoded once."""
+        return msgspec.Raw(msgspec.json.encode(self.card))
 
-class ModelHolder:
-    """Holds the served model, or the reason why there is none yet; keeps trying until there is."""
+    async def predict(self, rows: list[Any]) -> list[Any]:
+        """Predictions for rows as `schema` gave them, in order. Raises what `Batcher` raises."""
+        if self._matrix:
+            return await self.batcher(self.schema.as_tuples(rows))
+        return await self._answers(self.schema.as_dicts(rows))
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._served: ServedModel | None = None
-        self._problem = "The model is still being loaded."
-        self._loading: asyncio.Task[None] | None = None
+    async def predict_enriched(self, rows: list[dict[str, Any]]) -> list[Any]:
+        """Predictions for rows as `enricher` gave them: every column of the model, by name."""
+        if self._matrix:
+            return await self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
+        return await self._answers(rows)
 
-    async def start(self) -> None:
-        """Begin to load; the service is live meanwhile, and ready when the model is."""
-        self._loading = asyncio.create_task(self._load_until_there())
+    async def drain(self) -> None:
+        """Let the last request that holds this version finish, then stop its threads."""
+        while self.in_use:
+            await asyncio.sleep(0.01)
+        await self.batcher.drain()
+        if self.enricher:
+            self.enricher.close()
 
-    async def stop(self) -> None:
-        """Stop trying."""
-        if self._loading:
-            self._loading.cancel()
+    async def _answers(self, rows: list[Any]) -> list[Any]:
+        if not self.wrapper.waits:
+            return await self.batcher(rows)
+        # Others do the work: batches would make a caller wait for the slowest of strangers.
+        if self.waiting_rows + len(rows) > self.batcher.queue_rows:
+            raise overloaded(self.waiting_rows)
+        self.waiting_rows += len(rows)
+        try:
+            predictions, bad = as_list(await self.wrapper.apredict(rows), len(rows))
+        finally:
+            self.waiting_rows -= len(rows)
+        require_finite(bad, 0, len(rows))
+        return predictions
 
-    def current(self) -> ServedModel:
-        """The model to answer with.
-
-        Raises:
-            Problem: 503, with the reason why there is none.
-        """
-        if self._served is None:
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready", self._problem)
-        return self._served
-
-    async def _load_until_there(self) -> None:
-        while self._served is None:
-            try:
-                self._served = await asyncio.to_thread(load_model, self.settings)
-            except Exception as error:  # a model's code may raise anything; the service must say so and live
-                reason = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
-                if reason != self._problem:
-                    log.error("no model to serve: %s", reason, exc_info=not isinstance(error, MlopsError))
-                self._problem = reason
-                await asyncio.sleep(self.settings.serving.retry_s)
-        log.info("ready: %s", self._served.card)
+    def _predict_matrix(self, rows: list[tuple[Any, ...]]) -> Any:
+        with np.errstate(over="ignore"):
+            matrix = np.array(rows, dtype=np.float32)
+        if np.isinf(matrix).any():
+            row, column = np.argwhere(np.isinf(matrix))[0]
+            name = self.schema.columns[column]
+            raise InputError(f"Row {row}: feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
+        return self.wrapper.predict(matrix)
 
 
-def load_model(settings: Settings) -> ServedModel:
-    """Resolve name and stage (or alias) to one version, load it, and predict its example once.
+def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
+    """Load a version from its files and hold it to what it promises: signature and example.
 
     Raises:
-        MlopsError: There is no such version, or it cannot be loaded.
+        ModelError: It cannot be loaded, or does not answer the example that was logged with it.
     """
-    wanted = settings.serving
-    version = Registry(settings).resolve(settings.model.name, wanted.stage, wanted.alias)
-    wrapper = load(version.uri, settings.model.wrapper)
-    wrapper.attach(settings)
-    wrapper.warm()
-    names = columns(wrapper.signature)
-    enricher = Enricher.for_version(version, names, settings)
-    looked_up, keys = (enricher.features, enricher.service.key_dtypes) if enricher else ((), {})
-    return ServedModel(version, wrapper, RequestSchema(wrapper.signature, looked_up, keys), enricher)
+    from mlops_lib import wrappers
+
+    wrapper = wrappers.load(str(folder), settings.model.wrapper)
+    try:
+        wrapper.attach(settings)
+        enricher = Enricher.for_version(version, columns(wrapper.signature), settings)
+        schema = _schema(wrapper, enricher, settings)
+        if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
+            _, bad = as_list(wrapper.predict(example), len(example))
+            require_finite(bad, 0, len(example))
+    except MlopsError:
+        raise
+    except Exception as error:  # a model's code may raise anything
+        raise ModelError(
+            f"{version.name} version {version.version} does not answer the example it was logged with: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    first = example[0] if isinstance(example, list) and example else None
+    return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
+
+
+def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
+    if enricher:
+        return RequestSchema(wrapper.signature, enricher.features, enricher.service.key_dtypes)
+    # Without a feature store the key is still what a canary is chosen by.
+    return RequestSchema(wrapper.signature, keys={settings.data.key: ""} if settings.data.key else {})
+
+
+def _inline_rows(wrapper: ModelWrapper, columns: int) -> int:
+    """How many rows a straight-line model computes within `INLINE_S`, measured in this thread's own time."""
+    if not (wrapper.straight_line and wrapper.takes_matrix and columns):
+        return 0
+    one, many = (min(_seconds(wrapper, rows, columns) for _ in range(20)) for rows in (1, MEASURED_ROWS))
+    per_row = max(many - one, 1e-9) / (MEASURED_ROWS - 1)
+    return max(0, int((INLINE_S - one) / per_row))
+
+
+def _seconds(wrapper: ModelWrapper, rows: int, columns: int) -> float:
+    matrix = np.ones((rows, columns), dtype=np.float32)
+    began = time.thread_time()
+    wrapper.predict(matrix)
+    return time.thread_time() - began

@@ -3,13 +3,14 @@
 import logging
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+import msgspec
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from mlops_lib.errors import InputError
 
 log = logging.getLogger("serving")
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
@@ -19,45 +20,61 @@ class Problem(Exception):
         status: HTTP status code.
         code: Stable name for programs: ``invalid_json``, ``invalid_input``, ``model_not_ready``, ...
         detail: What happened, with which value, and what to do.
+        retry_after_s: When to try again, where that helps.
     """
 
-    def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, code: str, detail: str, retry_after_s: int = 0) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+        self.status, self.code, self.detail, self.retry_after_s = status, code, detail, retry_after_s
+
+    def body(self, request_id: str) -> bytes:
+        """The problem object, encoded."""
+        return msgspec.json.encode(
+            {
+                "type": "about:blank",
+                "title": self.status.phrase,
+                "status": self.status.value,
+                "code": self.code,
+                "detail": self.detail,
+                "request_id": request_id,
+            }
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that belong to it."""
+        headers = {"Retry-After": str(self.retry_after_s)} if self.retry_after_s else {}
+        return headers | ({"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {})
+
+
+def as_problem(error: Exception, request_id: str) -> Problem:
+    """The problem object that stands for any exception; one nobody expected goes to the log, not to the caller."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, InputError):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", str(error))
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.status_code)
+        return Problem(status, status.name.lower(), str(error.detail))
+    log.error("request failed", exc_info=error, extra={"request_id": request_id})
+    detail = "The service failed on this request. Its log has the reason under this request id."
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 
 
 def install(app: FastAPI) -> None:
-    """Map every exception to a problem object."""
+    """Map every exception of FastAPI's routes to a problem object."""
 
-    @app.exception_handler(Problem)
-    async def _problem(request: Request, error: Problem) -> JSONResponse:
-        return response(request, error.status, error.code, error.detail)
+    async def _answer(request: Request, error: Exception) -> Response:
+        request_id = request.state.request_id
+        problem = as_problem(error, request_id)
+        headers = problem.headers | dict(getattr(error, "headers", None) or {})  # Allow, on a 405
+        return Response(problem.body(request_id), problem.status.value, headers, MEDIA_TYPE)
 
-    @app.exception_handler(InputError)
-    async def _input(request: Request, error: InputError) -> JSONResponse:
-        return response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", str(error))
-
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        status = HTTPStatus(error.status_code)
-        return response(request, status, status.name.lower(), str(error.detail))
-
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, error: Exception) -> JSONResponse:
-        # The traceback goes to the log under the request's id; the caller gets the id.
-        log.error("request %s failed", request.state.request_id, exc_info=error)
-        detail = "The service failed on this request. Its log has the reason under this request id."
-        return response(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+    for kind in (Problem, InputError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)
 
 
-def response(request: Request, status: HTTPStatus, code: str, detail: str) -> JSONResponse:
+def response(request: Request, status: HTTPStatus, code: str, detail: str) -> Response:
     """A problem object for `request`."""
-    content = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "code": code,
-        "detail": detail,
-        "request_id": request.state.request_id,
-    }
-    return JSONResponse(content, status.value, media_type="application/problem+json")
+    problem = Problem(status, code, detail)
+    return Response(problem.body(request.state.request_id), status.value, problem.headers, MEDIA_TYPE)

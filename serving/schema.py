@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from serving.problems import Problem
 
@@ -20,23 +20,27 @@ if TYPE_CHECKING:
 #: MLflow's column types -> what JSON must hold.
 TYPES: dict[str, Any] = {
     "boolean": bool,
-    "integer": int,
-    "long": int,
+    "integer": Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)],
+    "long": Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)],
     "float": float,
     "double": float,
     "string": str,
     "binary": bytes,
     "datetime": datetime,
 }
+astuple = msgspec.structs.astuple
 
 
 class RequestSchema:
     """Turns a body into rows. Bodies: ``{"inputs": [row, ...]}``, ``{"inputs": row}``, or one row alone.
 
+    A row is a struct of the signature's columns, with the entity keys last; a nested list of a tensor
+    signature's shape; and any JSON at all for a model without a signature, which then decides itself.
+
     Args:
-        signature: The model's; without one, or with one of tensors, any JSON is a row and the model decides.
+        signature: The model's.
         looked_up: Columns that a row may leave out, because the feature store has them.
-        keys: Entity key -> its pandas dtype: what a row may carry to look them up by.
+        keys: Entity key -> its pandas dtype: what a row may carry beside the columns; "" for any dtype.
     """
 
     def __init__(
@@ -46,17 +50,28 @@ class RequestSchema:
         keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.columns: tuple[str, ...] = ()
-        self._looked_up, self._keys = looked_up, keys
-        row: Any = Any
-        if columns(signature):
-            row = self._row(signature.inputs.inputs)  # type: ignore[union-attr]
-        envelope = msgspec.defstruct(
-            "Body", [("inputs", Any if row is Any else row | list[row])], forbid_unknown_fields=True
-        )
-        self._body, self._row_alone = msgspec.json.Decoder(envelope), msgspec.json.Decoder(row)
+        self.types: tuple[str, ...] = ()
+        self._looked_up, self._all_keys, self._keys = looked_up, tuple(keys), keys
+        inputs = signature.inputs if signature else None
+        asked: Any
+        if inputs and not inputs.is_tensor_spec():
+            self.columns = tuple(column.name for column in inputs.inputs)
+            self.types = tuple(getattr(column.type, "name", "any") for column in inputs.inputs)
+            self._keys = {name: dtype for name, dtype in keys.items() if name not in self.columns}
+            self.row = asked = self._struct(inputs.inputs)
+            either: Any = asked | list[asked]
+        elif inputs and len(inputs.inputs) == 1:
+            self.row = asked = _tensor_row(inputs.inputs[0])
+            either = list[asked]
+        else:
+            self.row = asked = either = Any
+        self.envelope = msgspec.defstruct("Body", [("inputs", either)], forbid_unknown_fields=True)
+        self._body, self._row_alone = msgspec.json.Decoder(self.envelope), msgspec.json.Decoder(asked)
+        self._width = len(self.columns)
+        self._named = (*self.columns, *self._keys)
 
     def parse(self, body: bytes) -> tuple[list[Any], bool]:
-        """Rows as ``{column: value}``, and whether a single one came in.
+        """Rows, and whether a single one came in.
 
         Raises:
             Problem: 400 for a body that is no JSON; 422 for one that does not fit, naming row and field.
@@ -64,53 +79,119 @@ class RequestSchema:
         try:
             inputs = self._decode(body)
         except msgspec.ValidationError as error:
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", self._named(str(error))) from None
-        except msgspec.DecodeError as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}") from None
-        single = not isinstance(inputs, list)
-        rows = [inputs] if single else inputs
-        if not rows:
-            raise Problem(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", "'inputs' is an empty list: send a row."
-            )
-        if self.columns:
-            as_tuple = msgspec.structs.astuple
-            rows = [dict(zip(self.columns, as_tuple(row), strict=True)) for row in rows]
-        if self._looked_up:
-            rows = [{name: value for name, value in row.items() if value is not UNSET} for row in rows]
-        return rows, single
+            raise self._misfit(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.") from None
+        if isinstance(inputs, list):
+            return _not_empty(inputs), False
+        return [inputs], True
+
+    def convert(self, rows: list[Any]) -> list[Any]:
+        """The same check for rows that another protocol, or the feature store, made.
+
+        Raises:
+            Problem: 422 for a row that does not fit.
+        """
+        try:
+            return msgspec.convert(_not_empty(rows), list[self.row])  # type: ignore[name-defined]
+        except msgspec.ValidationError as error:
+            raise self._misfit(error) from None
+
+    def adopt(self, rows: list[dict[str, Any]]) -> list[Any]:
+        """Rows that another version's schema made, as this one's: columns that it does not know are left out.
+
+        Raises:
+            Problem: 422 for a row that lacks what this version needs.
+        """
+        if not self.columns:
+            return rows
+        return self.convert([{name: row[name] for name in self._named if name in row} for row in rows])
+
+    def as_tuples(self, rows: list[Any]) -> list[tuple[Any, ...]]:
+        """Values of each row in the order of the columns, without the entity keys."""
+        if not self._keys:
+            return [astuple(row) for row in rows]
+        width = self._width
+        return [astuple(row)[:width] for row in rows]
+
+    def as_dicts(self, rows: list[Any]) -> list[Any]:
+        """Rows as ``{column: value}``, without the entity keys; rows of no named columns as they are."""
+        if not self.columns:
+            return rows
+        return [dict(zip(self.columns, astuple(row), strict=False)) for row in rows]
+
+    def given(self, rows: list[Any]) -> list[Any]:
+        """What the caller sent, entity keys included and absent values left out; other rows as they are."""
+        if not self.columns:
+            return rows
+        return [
+            {name: value for name, value in zip(self._named, astuple(row), strict=True) if value is not UNSET}
+            for row in rows
+        ]
+
+    def entity(self, row: Any) -> tuple[Any, ...] | None:
+        """The values of a row's entity keys; None where it lacks one."""
+        values = self.given([row])[0] if self.columns else row
+        if not self._all_keys or not isinstance(values, dict):
+            return None
+        entity = tuple(values.get(name) for name in self._all_keys)
+        return None if None in entity else entity
+
+    def from_text(self, name: str, text: str) -> Any:
+        """A cell of a CSV as its column's type, as text where it does not fit: `convert` then names it."""
+        kind = dict(zip(self.columns, self.types, strict=True)).get(name, "")
+        try:
+            if kind in ("integer", "long"):
+                return int(text)
+            if kind in ("double", "float"):
+                return float(text)
+        except ValueError:
+            return text
+        return {"true": True, "false": False}.get(text.lower(), text) if kind == "boolean" else text
+
+    def json_schema(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The JSON Schema of a body, and the components that it refers to."""
+        (body,), components = msgspec.json.schema_components(
+            [self.envelope], ref_template="#/components/schemas/{name}"
+        )
+        return body, components
 
     def _decode(self, body: bytes) -> Any:
         try:
-            decoded: Any = self._body.decode(body)
-            return decoded.inputs
+            return self._body.decode(body).inputs
         except msgspec.ValidationError:
             if b'"inputs"' in body:
                 raise
             return self._row_alone.decode(body)
 
-    def _row(self, inputs: list[Any]) -> Any:
+    def _struct(self, columns: list[Any]) -> Any:
         """A struct of the signature's columns; its own field names are safe whatever the columns are called."""
         fields: list[tuple[Any, ...]] = []
-        for number, column in enumerate(inputs):
+        for number, column in enumerate(columns):
             kind = TYPES.get(getattr(column.type, "name", ""), Any)
+            if not column.required:
+                kind = kind | None
             if column.name in self._looked_up:
-                fields.append((f"c{number}", (kind if column.required else kind | None) | UnsetType, UNSET))
-            elif column.required:
-                fields.append((f"c{number}", kind))
+                fields.append((f"c{number}", kind | UnsetType, UNSET))
             else:
-                fields.append((f"c{number}", kind | None, None))
-        keys = [name for name in self._keys if name not in {column.name for column in inputs}]
-        for number, name in enumerate(keys, start=len(inputs)):
-            fields.append((f"c{number}", _key_type(self._keys[name]) | UnsetType, UNSET))
-        self.columns = (*(column.name for column in inputs), *keys)
-        names = {f"c{number}": column for number, column in enumerate(self.columns)}
+                fields.append((f"c{number}", kind) if column.required else (f"c{number}", kind, None))
+        for number, dtype in enumerate(self._keys.values(), start=len(columns)):
+            fields.append((f"c{number}", _key_type(dtype) | UnsetType, UNSET))
+        names = {f"c{number}": name for number, name in enumerate((*self.columns, *self._keys))}
         return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, kw_only=True)
 
-    def _named(self, message: str) -> str:
+    def _misfit(self, error: msgspec.ValidationError) -> Problem:
         """msgspec's message, with what the model wants."""
-        wanted = f" The model takes: {', '.join(self.columns)}." if self.columns else ""
-        return f"{message}.{wanted}"
+        wanted = f" The model takes: {', '.join(self._named)}." if self.columns else ""
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.{wanted}")
+
+
+def _tensor_row(spec: Any) -> Any:
+    """The type of one row of a tensor [rows, ...]: lists as deep and as long as the signature says."""
+    row: Any = {"f": float, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
+    for size in reversed(spec.shape[1:]):
+        row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
+    return row
 
 
 def columns(signature: "ModelSignature | None") -> tuple[str, ...]:
@@ -122,6 +203,14 @@ def columns(signature: "ModelSignature | None") -> tuple[str, ...]:
 
 def _key_type(dtype: str) -> Any:
     """What JSON must hold for an entity key; an integer past 64 bits is one that no store knows."""
+    integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
     if "int" in dtype.lower():
-        return Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-    return {"object": str, "bool": bool}.get(dtype, int | float | str)
+        return integer
+    return {"object": str, "bool": bool, "": integer | str | None}.get(dtype, integer | float | str)
+
+
+def _not_empty(rows: list[Any]) -> list[Any]:
+    if not rows:
+        detail = "There are no rows: send at least one."
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+    return rows

@@ -54,7 +54,7 @@ async def stream(request: Request) -> Response:
             "invalid_input",
             f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'.",
         )
-    return EventStream(_events(request, model, rows[0]))
+    return EventStream(_events(request, model, model.schema.as_dicts(rows)[0]))
 
 
 def served(request: Request) -> ServedModel:

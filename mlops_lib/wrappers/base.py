@@ -50,6 +50,14 @@ class ModelWrapper(ABC):
 
     #: Name in the plugin table; written into the model's metadata, so that loading needs no hint.
     name: str = ""
+    #: Whether `predict` also takes a float32 matrix [rows, features], columns in the signature's order, NaN
+    #: for missing: a server builds one for a whole batch in a single step.
+    takes_matrix: bool = False
+    #: Whether a loaded model's `predict` is a fixed sequence of native operators: it cannot block or loop.
+    straight_line: bool = False
+    #: Whether a loaded model answers by waiting on others: a server then calls `apredict` for each request,
+    #: many at once, instead of `predict` for a batch of requests.
+    waits: bool = False
     #: MLflow's description of the loaded model; None before `load`.
     info: "Model | None" = None
     #: Where its files lie on this machine.
@@ -167,17 +175,22 @@ class ModelWrapper(ABC):
             raise ModelError(f"Cannot load {model_uri} with {type(self).__name__}: {error}") from error
         return self
 
-    def warm(self) -> None:
-        """Predict the example that was logged with the model, if one was, so that the first caller waits no longer."""
+    def example(self) -> Any:
+        """The input example that was logged with the model, as `predict` takes it; None where none was."""
         example: Any = self.info.load_input_example(str(self.folder)) if self.info else None
         if example is None:
-            return
+            return None
         if hasattr(example, "to_dict"):
-            example = example.to_dict("records")
-        elif self.signature and self.signature.inputs.has_input_names():
+            return example.to_dict("records")
+        if self.signature and self.signature.inputs.has_input_names() and hasattr(example, "tolist"):
             names = self.signature.inputs.input_names()
-            example = [dict(zip(names, row, strict=True)) for row in example.tolist()]
-        self.predict(example)
+            return [dict(zip(names, row, strict=True)) for row in example.tolist()]
+        return example
+
+    def warm(self) -> None:
+        """Predict the example, so that the first caller waits no longer than the others."""
+        if (example := self.example()) is not None:
+            self.predict(example)
 
     @abstractmethod
     def open(self, folder: Path) -> None:

@@ -20,6 +20,7 @@ from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.wrappers import MODEL_PATH
 from mlops_lib.wrappers.base import ModelWrapper, build
+from mlops_lib.wrappers.frozen import freeze
 from mlops_lib.wrappers.inputs import to_matrix
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class PytorchLightningWrapper(ModelWrapper):
     """
 
     name = "lightning"
+    takes_matrix = True
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         import lightning.pytorch as pl
@@ -68,13 +70,19 @@ class PytorchLightningWrapper(ModelWrapper):
         return _log(module, features, config, run_id, self.metadata(config))
 
     def open(self, folder: Path) -> None:
-        self._module = _mlflow_pytorch().load_model(str(folder))
+        import torch
+
         self._features = self.feature_names
+        example = np.linspace(-2, 2, EXAMPLE_ROWS * len(self._features), dtype=np.float32)
+        module = _mlflow_pytorch().load_model(str(folder))
+        self._module = freeze(module, torch.from_numpy(example.reshape(EXAMPLE_ROWS, -1)))
+        self.straight_line = self._module is not module
 
     def predict(self, input_data: Any) -> np.ndarray:
         import torch
 
-        x = torch.from_numpy(to_matrix(input_data, self._features))
+        is_matrix = isinstance(input_data, np.ndarray)
+        x = torch.from_numpy(input_data if is_matrix else to_matrix(input_data, self._features))
         with torch.inference_mode():
             return self._module(x).numpy()
 

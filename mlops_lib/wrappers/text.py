@@ -36,6 +36,7 @@ PREDICT_CONCURRENCY = 8
 class TextModelWrapper(ModelWrapper):
     """A model that answers in text, by calling an LLM. Nothing is fitted: its files are packaged."""
 
+    waits = True
     #: Columns beyond the features that a row may have.
     extra_columns: tuple[str, ...] = ()
 

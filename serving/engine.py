@@ -1,0 +1,170 @@
+"""What every inference route calls: rows of the champion's schema in, checked predictions out."""
+
+import asyncio
+import logging
+import time
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from mlops_lib.config import Settings
+from mlops_lib.errors import InputError, ModelError
+from mlops_lib.uris import masked
+from serving.batching import MOST_HUNG, overloaded
+from serving.challenger import Mirror, is_canary
+from serving.enrich import EnrichedRows, Statuses
+from serving.follow import ModelHolder
+from serving.keys import Keys
+from serving.metrics import Metrics
+from serving.model import ServedModel
+from serving.prediction_log import PredictionLog, Record
+from serving.problems import Problem
+
+log = logging.getLogger("serving")
+
+
+class Answered(NamedTuple):
+    """Predictions in the order of the rows, the version that made them, and where their features came from."""
+
+    served: ServedModel
+    predictions: list[Any]
+    #: Where looked-up features came from; None where nothing is looked up.
+    features: Statuses | None
+
+
+class Engine:
+    """Holds the models and everything that is kept about requests."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        wanted = settings.serving
+        self.metrics = Metrics()
+        self.holder = ModelHolder(settings, self.metrics)
+        self.keys = Keys(settings.path(wanted.api_keys) if wanted.api_keys else None)
+        self.log = (
+            PredictionLog(settings.path(wanted.prediction_log), self.metrics)
+            if wanted.prediction_log
+            else None
+        )
+        self._mirror = Mirror(self.metrics, self._record_mirrored)
+        #: After SIGTERM: first unready, then refusing.
+        self.draining = self.refusing = False
+
+    def start(self) -> None:
+        """Begin to follow the registry and to write the log."""
+        if self.log:
+            self.log.start()
+        self.holder.start()
+
+    async def stop(self) -> None:
+        """Answer what is left, write what is left."""
+        await self.holder.stop()
+        if self.log:
+            await asyncio.to_thread(self.log.stop)
+
+    def exposition(self) -> bytes:
+        """All figures, with those that are looked up when somebody asks."""
+        metrics, holder = self.metrics, self.holder
+        metrics.info.clear()
+        waiting = hung = 0
+        for role, served in holder.served.items():
+            v = served.version
+            metrics.info.labels(v.name, str(v.version), v.stage, role).set(1)
+            waiting += served.batcher.waiting_rows
+            hung += served.batcher.hung
+        metrics.queue.set(waiting)
+        metrics.hung.set(hung)
+        for what, holds in (
+            ("ready", "champion" in holder.served and not self.draining),
+            ("stale", holder.stale),
+            ("draining", self.draining),
+        ):
+            metrics.state.labels(what).set(holds)
+        return metrics.exposition()
+
+    def require_room(self) -> None:
+        """Raise a Problem when the queue is full: known before a request is read, parsed or looked up."""
+        served = self.holder.served.get("champion")
+        if served and served.batcher.full:
+            raise overloaded(served.batcher.waiting_rows)
+
+    def require_alive(self) -> None:
+        """Raise a Problem when so many calls hang that only a restart helps."""
+        hung = sum(served.batcher.hung for served in self.holder.served.values())
+        if hung > MOST_HUNG:
+            detail = f"{hung} calls of the model hang and cannot be stopped: restart this process."
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_hangs", detail)
+
+    async def infer(self, champion: ServedModel, rows: list[Any], request_id: str) -> Answered:
+        """Enrich, choose the version, predict, record.
+
+        Args:
+            champion: The version whose schema made the rows; call this in the same step.
+            rows: As its `RequestSchema.parse` or `convert` gave them.
+            request_id: For the record, and for the canary where rows carry no entity key.
+
+        Raises:
+            Problem: With the reason, whatever it was.
+            InputError: The model refuses the rows.
+        """
+        champion.in_use += 1
+        try:
+            schema, enriched = champion.schema, None
+            if champion.enricher:
+                enriched = await champion.enricher.enrich(schema.given(rows))
+            challenger = self.holder.challenger
+            if challenger is None:
+                return await self._answer(champion, rows, enriched, request_id)
+            whole = enriched.rows if enriched else schema.given(rows)
+            if self._is_canary(champion, rows[0], request_id):
+                try:
+                    return await self._answer(challenger, challenger.schema.adopt(whole), None, request_id)
+                except Exception:  # whatever the challenger fails at, the champion answers
+                    self.metrics.dropped("canary_failed")
+            answered = await self._answer(champion, rows, enriched, request_id)
+            self._mirror.send(challenger, whole, request_id)
+            return answered
+        finally:
+            champion.in_use -= 1
+
+    async def _answer(
+        self, served: ServedModel, rows: list[Any], enriched: EnrichedRows | None, request_id: str
+    ) -> Answered:
+        began = time.perf_counter()
+        served.in_use += 1
+        try:
+            if enriched:
+                predictions = await served.predict_enriched(enriched.rows)
+            else:
+                predictions = await served.predict(rows)
+        except (Problem, InputError):
+            raise
+        except Exception as error:
+            log.error("model failed", exc_info=error, extra={"request_id": request_id})
+            v, kind = served.version, type(error).__name__
+            said = masked(str(error)) if isinstance(error, ModelError) else f"{kind}."
+            detail = f"Model {v.name} version {v.version} failed on these rows: {said}"
+            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail) from None
+        finally:
+            served.in_use -= 1
+        if self.log:
+            seconds = time.perf_counter() - began
+            self.log.add(
+                Record(request_id, served.role, served, rows, enriched, predictions, seconds, time.time())
+            )
+        return Answered(served, predictions, enriched.statuses if enriched else None)
+
+    def _is_canary(self, champion: ServedModel, row: Any, request_id: str) -> bool:
+        share = self.settings.serving.canary_share
+        return share > 0 and is_canary(champion.schema.entity(row) or request_id, share)
+
+    def _record_mirrored(
+        self, served: ServedModel, rows: list[Any], predictions: list[Any], seconds: float, request_id: str
+    ) -> None:
+        if self.log:
+            self.log.add(Record(request_id, "mirror", served, rows, None, predictions, seconds, time.time()))
+
+    def log_failure(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+        """One line for a request that was not answered as asked. Bodies and headers are never logged."""
+        level = logging.WARNING if status >= 500 else logging.INFO
+        about = {"request_id": request_id, "method": method, "route": route, "status": status}
+        log.log(level, "request failed", extra={**about, "ms": round(seconds * 1e3, 1)})

@@ -1,0 +1,43 @@
+"""POST /feedback: what really happened, for a request that was answered before."""
+
+import time
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+
+from serving.engine import Engine
+from serving.prediction_log import Feedback
+from serving.problems import Problem
+
+router = APIRouter(tags=["feedback"])
+
+
+class Outcome(msgspec.Struct, forbid_unknown_fields=True):
+    """The body: the answer's request id, what came of it, and of which row (all, when left out)."""
+
+    request_id: str
+    outcome: Any
+    row: int | None = None
+
+
+decoder = msgspec.json.Decoder(Outcome)
+
+
+@router.post("/feedback", status_code=HTTPStatus.ACCEPTED)
+async def feedback(request: Request) -> dict[str, str]:
+    """Keep an outcome beside the prediction log, to be joined on the request id."""
+    engine: Engine = request.app.state.engine
+    if engine.log is None:
+        detail = "This service keeps no prediction log: set serving.prediction_log."
+        raise Problem(HTTPStatus.CONFLICT, "no_prediction_log", detail)
+    try:
+        sent = decoder.decode(await request.body())
+    except msgspec.ValidationError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.") from None
+    if not engine.log.add_feedback(Feedback(sent.request_id, sent.row, sent.outcome, time.time())):
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
+    return {"status": "accepted", "request_id": sent.request_id}

@@ -1,0 +1,214 @@
+"""Follows the registry: the version at the stage or alias is loaded beside the running one, checked, and swapped in.
+
+Whatever fails, what runs goes on running and says why it has not moved.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from mlops_lib.config import Settings
+from mlops_lib.errors import MlopsError, NoSuchVersionError
+from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.uris import masked
+from serving.cache import ModelCache
+from serving.metrics import Metrics
+from serving.model import Loaded, ServedModel, load
+from serving.problems import Problem
+
+log = logging.getLogger("serving")
+ROLES = ("champion", "challenger")
+#: Longest pause before a version that was refused is tried again.
+MOST_PAUSE_S = 300.0
+
+
+@dataclass
+class Refused:
+    """A version that could not be served, why, and when it is tried again."""
+
+    version: ModelVersion
+    reason: str
+    tries: int
+    again_at: float
+
+
+class ModelHolder:
+    """The served champion and challenger, or the reason why there is none."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        wanted = settings.serving
+        what = f"version {wanted.version}" if wanted.version else ""
+        self.wanted = what or (f"alias {wanted.alias}" if wanted.alias else f"stage {wanted.stage}")
+        self.cache = ModelCache(settings.path(wanted.cache))
+        self.served: dict[str, ServedModel] = {}
+        self.refused: dict[str, Refused] = {}
+        self.problem = "The model is still being loaded."
+        #: Whether the registry could not be asked when it last was.
+        self.stale = False
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to load; the service is live meanwhile, and ready when the champion is."""
+        self._in_background(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following, and let what is being answered finish."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(
+            *self._tasks, *(served.drain() for served in self.served.values()), return_exceptions=True
+        )
+
+    def current(self) -> ServedModel:
+        """The model to answer with.
+
+        Raises:
+            Problem: 503, with the reason why there is none.
+        """
+        served = self.served.get("champion")
+        if served is None:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready", self.problem, 5)
+        return served
+
+    @property
+    def challenger(self) -> ServedModel | None:
+        """The version that is tried beside the champion, if there is one."""
+        return self.served.get("challenger")
+
+    async def look(self, at_once: bool = False) -> None:
+        """Ask the registry, and move where it points.
+
+        Args:
+            at_once: Also try a version again that was refused a moment ago.
+        """
+        async with self._lock:
+            try:
+                versions = await asyncio.to_thread(self._resolve)
+            except NoSuchVersionError as error:
+                self._say(_reason(error), stale=False)
+                return
+            except Exception as error:  # an embedded store raises its database's errors as they are
+                self._say(_reason(error), stale=True)
+                if "champion" not in self.served:
+                    await self._start_from_disk()
+                return
+            self._say("", stale=False)
+            for role in ROLES:
+                await self._move(role, versions.get(role), at_once)
+
+    def status(self) -> dict[str, Any]:
+        """What is served, from where, and what went wrong."""
+        return {
+            "wanted": self.wanted,
+            "stale": self.stale,
+            "problem": self.problem or None,
+            **{role: served.card for role, served in self.served.items()},
+            "refused": {
+                role: {"version": refused.version.version, "reason": refused.reason}
+                for role, refused in self.refused.items()
+            },
+        }
+
+    async def _follow(self) -> None:
+        limits = self.settings.serving
+        while True:
+            try:
+                await self.look()
+            except Exception:  # whatever it was, following goes on
+                log.exception("looking at the registry failed")
+            await asyncio.sleep(limits.poll_s if "champion" in self.served else limits.retry_s)
+
+    def _resolve(self) -> dict[str, ModelVersion]:
+        """What the registry says each role should serve."""
+        wanted, name = self.settings.serving, self.settings.model.name
+        registry = Registry(self.settings)
+        found = {"champion": registry.resolve(name, wanted.stage, wanted.alias, wanted.version)}
+        if wanted.challenger:
+            try:
+                challenger = registry.resolve(name, alias=wanted.challenger)
+            except NoSuchVersionError:
+                return found
+            if challenger.version != found["champion"].version:
+                found["challenger"] = challenger
+        return found
+
+    async def _move(self, role: str, version: ModelVersion | None, at_once: bool) -> None:
+        running = self.served.get(role)
+        if version is None:
+            self.refused.pop(role, None)
+            self._swap(role, None)
+            return
+        if running and (running.version, running.version.created_ms) == (version, version.created_ms):
+            self.refused.pop(role, None)
+            return
+        refused = self.refused.get(role)
+        if refused and refused.version == version and time.monotonic() < refused.again_at and not at_once:
+            return
+        try:
+            folder = await asyncio.to_thread(self.cache.fetch, version)
+            loaded = await asyncio.to_thread(load, version, folder, self.settings)
+            if role == "champion":
+                await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
+        except Exception as error:  # downloading and loading run other people's code
+            tries = refused.tries + 1 if refused and refused.version == version else 1
+            pause_s = min(MOST_PAUSE_S, self.settings.serving.retry_s * 2 ** (tries - 1))
+            reason = _reason(error)
+            self.refused[role] = Refused(version, reason, tries, time.monotonic() + pause_s)
+            self.metrics.reloaded("refused")
+            log.error("%s version %s was refused: %s", role, version.version, reason)
+            if not running:
+                self.problem = reason
+            return
+        self.refused.pop(role, None)
+        self.metrics.reloaded("loaded")
+        self._swap(role, loaded)
+
+    def _swap(self, role: str, loaded: Loaded | None) -> None:
+        """Put a version in place between two batches; the old one answers what it has and is let go."""
+        old = self.served.pop(role, None)
+        if loaded:
+            self.served[role] = new = ServedModel(loaded, role, self.settings, self.metrics)
+            self.problem = ""
+            log.info("%s is now %s", role, new.card)
+            if role == "champion" and not old:
+                gc.freeze()  # what is loaded by now stays; the collector need not walk it again and again
+        if old:
+            log.info("%s was %s", role, old.card)
+            self._in_background(old.drain())
+
+    async def _start_from_disk(self) -> None:
+        try:
+            version, folder = await asyncio.to_thread(
+                self.cache.last_good, self.settings.model.name, self.wanted
+            )
+            loaded = await asyncio.to_thread(load, version, folder, self.settings)
+        except Exception as error:  # loading runs other people's code
+            self.problem = f"{self.problem} And nothing to start from without it: {_reason(error)}"
+            return
+        log.warning("the registry cannot be reached: starting from %s", folder)
+        problem = self.problem
+        self._swap("champion", loaded)
+        self.problem = problem
+
+    def _say(self, problem: str, stale: bool) -> None:
+        if problem and problem != self.problem:
+            log.error("%s", problem)
+        if problem or self.served:
+            self.problem = problem
+        self.stale = stale
+
+    def _in_background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _reason(error: Exception) -> str:
+    """In one sentence, without the passwords that a database's driver puts into its errors."""
+    return masked(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")
