@@ -40,7 +40,7 @@ class Metrics:
             f"{p}dropped", "Records and mirrored requests dropped", ["what"], registry=own
         )
         self._reloads = Counter(f"{p}reloads", "Versions loaded or refused", ["outcome"], registry=own)
-        live = {"registry": own, "multiprocess_mode": "liveall"}
+        live: dict[str, Any] = {"registry": own, "multiprocess_mode": "liveall"}
         self.info = Gauge(f"{p}model_info", "Served versions", ["name", "version", "stage", "role"], **live)
         self.state = Gauge(f"{p}state", "1 for what holds: ready, stale, draining", ["what"], **live)
         self.queue = Gauge(f"{p}queue_rows", "Rows that wait for the model", **live)

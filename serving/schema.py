@@ -158,7 +158,8 @@ class RequestSchema:
 
     def _decode(self, body: bytes) -> Any:
         try:
-            return self._body.decode(body).inputs
+            decoded: Any = self._body.decode(body)
+            return decoded.inputs
         except msgspec.ValidationError:
             if b'"inputs"' in body:
                 raise

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -185,7 +185,7 @@ def _arguments(question: str, function: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in ARGUMENT.findall(question) if name in properties}
     if not given or any(name not in given for name in parameters.get("required") or []):
         return {}
-    read = {"integer": lambda v: int(float(v)), "number": float}
+    read: dict[Any, Callable[[str], Any]] = {"integer": lambda v: int(float(v)), "number": float}
     return {
         name: read.get(properties[name].get("type"), lambda v: v.strip('"'))(value)
         for name, value in given.items()

@@ -13,7 +13,7 @@ class Generation:
 
     Attributes:
         input: The row.
-        output: The answer; "" when there is none.
+        output: The answer, text as a rule; "" when there is none.
         contexts: Passages that the answer was made from, best first.
         error: Why there is no answer; "" when there is one.
         latency_s: Seconds from question to answer.
@@ -21,7 +21,7 @@ class Generation:
     """
 
     input: Mapping[str, Any]
-    output: str = ""
+    output: Any = ""
     contexts: tuple[str, ...] = ()
     error: str = ""
     latency_s: float = 0.0

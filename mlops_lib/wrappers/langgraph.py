@@ -122,6 +122,7 @@ class LangGraphWrapper(TextModelWrapper):
         state: dict[str, Any] = {}
         interrupts: Any = None
         async with lock:
+            data: Any
             async for mode, data in self._graph(options).astream(
                 payload, options, stream_mode=["messages", "updates", "values"]
             ):
@@ -165,7 +166,7 @@ class LangGraphWrapper(TextModelWrapper):
             raise InputError(f"{THREAD!r} must be text of 1 to {LONGEST_THREAD_ID} characters.")
         # Two requests at once would overwrite each other's turn of the same conversation.
         lock = self._locks.setdefault(f"{id(asyncio.get_running_loop())}:{thread_id}", asyncio.Lock())
-        payload = values if resume is None else Command(resume=resume)
+        payload: Any = values if resume is None else Command(resume=resume)
         return payload, {"configurable": {"thread_id": thread_id}}, lock
 
     def _generation(self, row: Mapping[str, Any], state: dict[str, Any]) -> Generation:

@@ -80,8 +80,8 @@ class Session:
         client.log_text(self.run_id, self.ledger.cassette.text(), _cassette_path(self.split))
         tags = {f"{DIGEST_TAG}{part}": digest for part, digest in parts.items()}
         tags |= {CASSETTE_TAG: "yes", PARTIAL_TAG: self.ledger.stopped or "no"}
-        for key, value in tags.items():
-            client.set_tag(self.run_id, key, value)
+        for tag, text in tags.items():
+            client.set_tag(self.run_id, tag, text)
         for name, value in (
             ("calls", self.ledger.spent.calls),
             ("tokens", self.ledger.spent.tokens),

@@ -189,7 +189,9 @@ class TextModelWrapper(ModelWrapper):
 
         # A row that resumes a conversation brings no question, so with threads no column is required.
         required = not self.extra_columns
-        columns = [ColSpec(DataType.string, name, required) for name in data_loader.schema.features]
+        columns: list[Any] = [
+            ColSpec(DataType.string, name, required) for name in data_loader.schema.features
+        ]
         columns += [ColSpec(DataType.string, name, required=False) for name in self.extra_columns]
         return ModelSignature(Schema(columns), Schema([ColSpec(DataType.string)]))
 
