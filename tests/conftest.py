@@ -70,7 +70,7 @@ class Project:
         return self
 
     def mlops(
-        self, *arguments: str, timeout_s: int = 300, **environment: str
+        self, *arguments: str, timeout_s: int = 900, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in the project's folder."""
         return subprocess.run(
