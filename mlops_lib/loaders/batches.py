@@ -70,14 +70,13 @@ class TensorBatches(Batches):
         self.x, self.y = x, y
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        x, y = self.x, self.y
         first, last = self.my_share()
         if self.shuffle:
-            order = torch.randperm(self.rows, generator=self.generator(epoch))[first:last]
-            x, y = x[order], y[order]
+            chosen = torch.randperm(self.rows, generator=self.generator(epoch))[first:last]
+            x, y = self.x[chosen], self.y[chosen]
         else:
-            x, y = x[first:last], y[first:last]
-        yield from zip(x.split(self.batch_size), y.split(self.batch_size), strict=True) if len(x) else ()
+            x, y = self.x[first:last], self.y[first:last]
+        return zip(x.split(self.batch_size), y.split(self.batch_size), strict=True) if len(x) else iter(())
 
 
 class EpochLoader(DataLoader):
@@ -91,7 +90,8 @@ class EpochLoader(DataLoader):
         super().__init__(batches, batch_size=None, num_workers=num_workers, **more)
 
     def __iter__(self) -> Any:
-        iterator = super().__iter__()
+        # In this process there is nothing to fetch or collate: DataLoader's own iterator would cost ten times the slicing.
+        iterator = super().__iter__() if self.num_workers else iter(self.dataset)
         self.dataset.epoch += 1  # type: ignore[attr-defined]
         return iterator
 

@@ -1,0 +1,167 @@
+"""Requests a second with the feature lookup on, against one `get_online_features` call for each request.
+
+``python -m benchmarks.enrichment [concurrency] [redis]``. First the lookup alone, then a whole service over
+HTTP; the naive way and ours take turns in one run. SQLite by default, else a Redis that is started here.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mlops_lib import features
+from mlops_lib.config import Settings
+from mlops_lib.registry import ModelVersion
+from serving.enrich import EnrichedRows, Enricher, Statuses
+from tests.data import servers
+from tests.data.projects import NOW, write_config, write_repo
+
+USERS, REQUESTS, ROUNDS = 5_000, 1_500, 5
+TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
+COLUMNS = ["visits", "age"]
+
+
+class Naive(Enricher):
+    """What is usually written: each request asks Feast for its own row, in a thread."""
+
+    async def enrich(self, rows: Any) -> EnrichedRows:
+        store, service = self.provider.store, self.provider._handle("numbers")  # type: ignore[attr-defined]
+        keys = [{"user_id": row["user_id"]} for row in rows]
+        found = (await asyncio.to_thread(store.get_online_features, service, keys)).to_dict()
+        made = [{name: found[name][i] for name in COLUMNS} for i in range(len(rows))]
+        return EnrichedRows(made, Statuses({"online": 2}))
+
+
+def main(concurrency: int = 32, online: str = "sqlite") -> None:
+    """Print requests a second of both, alone and served, and the ratios."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        entry = "{type: sqlite, path: data/online.db}"
+        if online == "redis":
+            port, _ = stack.enter_context(servers.redis_server())
+            entry = f'{{type: redis, connection_string: "127.0.0.1:{port}"}}'
+        settings = project(Path(name), entry)
+        alone = {kind: [] for kind in (Naive, Enricher)}
+        for _ in range(ROUNDS):
+            for kind, rates in alone.items():
+                rates.append(asyncio.run(_alone(made(kind, settings), concurrency)))
+        show(f"lookup alone, {online}, {concurrency} at once", *alone.values())
+        ports = {kind: stack.enter_context(served(kind, settings)) for kind in (Naive, Enricher)}
+        over_http: dict[type, list[float]] = {kind: [] for kind in ports}
+        for _ in range(ROUNDS):
+            for kind, port in ports.items():
+                over_http[kind].append(asyncio.run(_over_http(port, concurrency)))
+        show(f"whole service over HTTP, {online}, {concurrency} at once", *over_http.values())
+
+
+def show(what: str, naive: list[float], ours: list[float]) -> None:
+    """A line: both medians and their ratio."""
+    slow, fast = statistics.median(naive), statistics.median(ours)
+    print(f"{what}: naive {slow:.0f}/s, ours {fast:.0f}/s: {fast / slow:.1f} x", flush=True)
+
+
+def project(folder: Path, online: str) -> Settings:
+    """A filled feature store of some thousand users."""
+    repo = write_repo(folder / "repo", online)
+    users = range(USERS)
+    visits = pd.DataFrame({"user_id": users, "event_timestamp": NOW, "visits": users})
+    visits.to_parquet(repo / "data/visits.parquet")
+    profile = {"user_id": users, "event_timestamp": NOW, "age": [float(u) for u in users], "city": "x"}
+    pd.DataFrame(profile).to_parquet(repo / "data/profile.parquet")
+    settings = write_config(folder, "serving: {features: {timeout_s: 30}}")
+    provider = features.from_settings(settings)
+    provider.apply()
+    provider.materialize(NOW.replace(year=2000), NOW)
+    return settings
+
+
+def made(kind: type[Enricher], settings: Settings) -> Enricher:
+    """An enricher of either kind, warm."""
+    enricher = kind.for_version(ModelVersion("m", 1, "Production", "r", TAGS), COLUMNS, settings)
+    assert enricher
+    asyncio.run(enricher.enrich([{"user_id": 1}]))
+    return enricher
+
+
+async def _alone(enricher: Enricher, concurrency: int) -> float:
+    async def one(number: int) -> None:
+        for i in range(number, REQUESTS, concurrency):
+            await enricher.enrich([{"user_id": (i * 7919) % USERS}])
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(number) for number in range(concurrency)))
+    return REQUESTS / (time.perf_counter() - began)
+
+
+class served:
+    """A process that serves a sum of the features with an enricher of one kind; gives its port."""
+
+    def __init__(self, kind: type[Enricher], settings: Settings) -> None:
+        self.port = servers.free_port()
+        arguments = (kind, settings, self.port)
+        self.process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments)
+
+    def __enter__(self) -> int:
+        self.process.start()
+        while True:
+            try:
+                asyncio.run(_over_http(self.port, 1, requests=5))
+                return self.port
+            except OSError:
+                time.sleep(0.2)
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(kind: type[Enricher], settings: Settings, port: int) -> None:
+    import numpy as np
+    import uvicorn
+    from mlflow.models import infer_signature
+
+    from serving import app, model
+    from serving.schema import RequestSchema
+
+    class Sum:
+        def predict(self, rows: list[dict[str, Any]]) -> Any:
+            return np.array([row["visits"] + row["age"] for row in rows])
+
+    example = pd.DataFrame({"visits": [1], "age": [1.0]})
+    version = ModelVersion("m", 1, "Production", "r", TAGS)
+    enricher = made(kind, settings)
+    schema = RequestSchema(infer_signature(example), enricher.features, enricher.service.key_dtypes)
+    model.load_model = lambda _: model.ServedModel(version, Sum(), schema, enricher)  # type: ignore[arg-type]
+    uvicorn.run(app.create_app(settings), port=port, log_level="error", access_log=False)
+
+
+async def _over_http(port: int, concurrency: int, requests: int = REQUESTS) -> float:
+    """Requests a second over kept-alive connections, written by hand: a client library would be what is measured."""
+
+    async def one(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for i in range(number, requests, concurrency):
+            body = json.dumps({"inputs": {"user_id": (i * 7919) % USERS}}).encode()
+            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            content = await reader.readexactly(length)
+            if b" 200 " not in answer[:20]:
+                raise OSError(content)
+        writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(number) for number in range(concurrency)))
+    return requests / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main(*(int(a) if a.isdigit() else a for a in sys.argv[1:]))  # type: ignore[arg-type]

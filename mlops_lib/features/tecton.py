@@ -1,0 +1,150 @@
+"""Tecton: online over its HTTP API, offline through its SDK. Not yet run against a live Tecton.
+
+The API is that of https://docs.tecton.ai/http-api: ``feature-service/get-features``, ``get-features-batch``
+and ``metadata``. int64 values travel as text.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops_lib.config import Settings
+from mlops_lib.errors import ConfigError, FeatureStoreError
+from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow, Trouble
+
+if TYPE_CHECKING:
+    import httpx
+    import pandas as pd
+
+API = "/api/v1/feature-service/"
+#: Tecton's types -> pandas dtypes.
+DTYPES = {"int64": "int64", "float64": "float64", "float32": "float32", "boolean": "bool", "string": "object"}
+#: Entities in one request of get-features-batch: the most that Tecton's own clients send.
+MOST_ROWS = 10
+TIMEOUT_S = 30.0
+
+
+class TectonProvider(FeatureProvider):
+    """A workspace of a Tecton cluster. Tecton itself decides what is stale, so no value here has a TTL.
+
+    Args:
+        url: Address of the cluster, https://example.tecton.ai.
+        workspace: Workspace of the feature services.
+        api_key: Key of a service account.
+    """
+
+    def __init__(self, url: str, workspace: str, api_key: str) -> None:
+        self.url, self.workspace, self._api_key = url.rstrip("/"), workspace, api_key
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        store, key = settings.data.feature_store, settings.secrets.tecton_api_key
+        if not (store.url and store.workspace and key):
+            raise ConfigError(
+                "Tecton needs data.feature_store.url and workspace, and the environment variable TECTON_API_KEY."
+            )
+        return cls(store.url, store.workspace, key.get_secret_value())
+
+    def describe(self, service: str) -> FeatureService:
+        answer = self._post("metadata", self._params(service))
+        keys = {item["name"]: _dtype(item) for item in answer.get("inputJoinKeys", [])}
+        dtypes = {_short(item["name"]): _dtype(item) for item in answer["featureValues"]}
+        if len(dtypes) != len(answer["featureValues"]):
+            raise FeatureStoreError(f"Feature service {service!r} has two features of one name; rename one.")
+        return FeatureService(service, keys, dtypes, dict.fromkeys(dtypes))
+
+    def historical(self, service: FeatureService, rows: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
+        import pandas as pd
+
+        try:
+            import tecton
+        except ImportError as error:
+            raise FeatureStoreError(
+                f"Training rows come through Tecton's SDK: pip install tecton ({error})."
+            ) from None
+        keys = [*service.entity_keys, timestamp]
+        pairs = rows[keys].drop_duplicates(ignore_index=True)
+        workspace = tecton.get_workspace(self.workspace)
+        events = workspace.get_feature_service(service.name).get_features_for_events(pairs)
+        found = events.to_pandas().rename(columns=_after_prefix(service))
+        joined = rows[keys].reset_index(drop=True)
+        joined = joined.merge(found[[*keys, *service.dtypes]], on=keys, how="left", validate="many_to_one")
+        typed = {n: pd.Series(joined[n]) for n in service.dtypes}
+        for name, dtype in service.dtypes.items():
+            if not typed[name].isna().any():
+                typed[name] = typed[name].astype(dtype)
+        return pd.DataFrame(typed).set_axis(rows.index)
+
+    def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
+        found: list[OnlineRow] = []
+        for start in range(0, len(keys), MOST_ROWS):
+            found += self._online(service, keys[start : start + MOST_ROWS])
+        return found
+
+    def _online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
+        requested = [{"joinKeyMap": {name: str(value) for name, value in key.items()}} for key in keys]
+        options = {"includeNames": True, "includeDataTypes": True, "includeServingStatus": True}
+        params = {**self._params(service.name), "requestData": requested, "metadataOptions": options}
+        answer = self._post("get-features-batch", params)
+        results, metadata = answer["result"], answer["metadata"]["features"]
+        if len(results) != len(keys):
+            raise FeatureStoreError(f"Tecton answered {len(results)} rows for {len(keys)} keys.")
+        return [_row(service, result["features"], metadata, i) for i, result in enumerate(results)]
+
+    def _params(self, service: str) -> dict[str, Any]:
+        return {"featureServiceName": service, "workspaceName": self.workspace}
+
+    def _post(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
+        import httpx
+
+        try:
+            answer = self._client.post(API + path, json={"params": params})
+        except httpx.HTTPError as error:
+            raise FeatureStoreError(f"Tecton at {self.url} cannot be reached: {error}") from None
+        if answer.status_code != httpx.codes.OK:
+            said = answer.text[:300].replace(self._api_key, "***")
+            raise FeatureStoreError(f"Tecton at {self.url} answered {answer.status_code} to {path}: {said}")
+        return answer.json()
+
+    @cached_property
+    def _client(self) -> "httpx.Client":
+        import httpx
+
+        headers = {"Authorization": f"Tecton-key {self._api_key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
+
+
+def _row(
+    service: FeatureService, features: Sequence[Any], metadata: Sequence[Mapping[str, Any]], number: int
+) -> OnlineRow:
+    values: dict[str, Any] = {}
+    trouble: dict[str, Trouble] = {}
+    for item, value in zip(metadata, features, strict=True):
+        if (name := _short(item["name"])) not in service.dtypes:
+            continue
+        integer = service.dtypes[name] == "int64" and value is not None
+        values[name] = int(value) if integer else value
+        # Without a status, a null may be either; it counts as missing. Tecton does not tell unknown from stale.
+        said = item["statuses"][number] if "statuses" in item else None if value is None else "PRESENT"
+        if said != "PRESENT":
+            trouble[name] = "unknown_entity"
+    return OnlineRow(values, trouble)
+
+
+def _dtype(item: Mapping[str, Any]) -> str:
+    kind = item["dataType"]["type"]
+    if kind not in DTYPES:
+        raise FeatureStoreError(f"{item['name']!r} is {kind}; types read here: {', '.join(DTYPES)}.")
+    return DTYPES[kind]
+
+
+def _short(name: str) -> str:
+    """``view.feature`` as ``feature``: what the model's columns are called."""
+    return name.rpartition(".")[2]
+
+
+def _after_prefix(service: FeatureService) -> Any:
+    """The SDK names columns ``view__feature``."""
+    return lambda column: (
+        column.rpartition("__")[2] if column.rpartition("__")[2] in service.dtypes else column
+    )
