@@ -6,6 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import mlflow
 import pytest
 import yaml
 
@@ -108,6 +109,9 @@ def test_the_four_notebooks_take_it_to_staging_without_a_key(assistant: Path) ->
     result = run_local(loaded.settings, loaded.file, {"limit": 10})
     assert result.evaluated.passed
     assert result.registered is not None and result.registered.stage == "Staging"
-    record = next((assistant.parent).rglob("03_evaluate.ipynb")).read_text()
+    kept = mlflow.artifacts.download_artifacts(
+        run_id=result.parent_run_id, artifact_path="notebooks/03_evaluate.ipynb"
+    )
+    record = Path(kept).read_text()
     for title in ("Scores, and the rows behind them", "The 10 worst rows", "tok:13a"):
         assert title in record
