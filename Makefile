@@ -32,6 +32,10 @@ setup: $(STAMP) ## Make or update the environment
 demo: $(STAMP) ## From raw purchases to a served prediction
 	@$(BIN)/python -m examples.repurchase.demo
 
+.PHONY: demo-llm
+demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer over HTTP; needs no key
+	@$(BIN)/python -m examples.assistant.demo
+
 .PHONY: test
 test: $(STAMP) lint ## Run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -12,8 +12,8 @@ from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks import Task
 from mlops_lib.evaluation.text_metrics import Case, TextMetric, make
 from mlops_lib.llm import loop
-from mlops_lib.llm.chat import masked
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.keys import masked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.config import LlmSettings
 from mlops_lib.errors import ModelError
+from mlops_lib.llm import keys
 
 if TYPE_CHECKING:
     import httpx2
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from mlops_lib.llm.transport import Metered
 
 PROVIDERS = ("anthropic", "fake", "openai")
-KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 #: What a vendor's client is given where there is no key; a call without a key never leaves this process.
 NO_KEY = "none"
 
@@ -98,14 +98,6 @@ def openai_client(name: str, settings: LlmSettings | None = None) -> "AsyncOpenA
     )
 
 
-def masked(text: str) -> str:
-    """`text` without the values of the key variables, should a provider repeat one in an error."""
-    for variable in KEY_VARIABLES.values():
-        if key := os.environ.get(variable):
-            text = text.replace(key, "**********")
-    return text
-
-
 def _openai_account(provider: str) -> dict[str, Any]:
     if provider == "fake":
         return {"api_key": NO_KEY, "base_url": "http://fake/v1"}
@@ -134,7 +126,7 @@ def _transport(provider: str, settings: LlmSettings) -> "Metered":
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
         return (httpx2.AsyncHTTPTransport if is_async else httpx2.HTTPTransport)(limits=limits)
 
-    variable = KEY_VARIABLES.get(provider, "")
+    variable = keys.VARIABLES.get(provider, "")
     own_server = provider == "openai" and bool(os.environ.get("OPENAI_BASE_URL"))
     has_key = provider == "fake" or own_server or bool(os.environ.get(variable))
     return Metered(Provider(provider, variable, has_key, connect), settings.timeout_s, settings.prices)

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import httpx2
 
 from mlops_lib.llm.cassette import Entry, key_of
+from mlops_lib.llm.keys import masked
 from mlops_lib.llm.ledger import Ledger, count, current
 from mlops_lib.llm.usage import Prices, of_answer
 
@@ -133,6 +134,8 @@ class _Call:
 
     def after(self, response: httpx2.Response, body: bytes) -> httpx2.Response:
         """Book and record an answer that was read to its end."""
+        if not response.is_success:
+            body = masked(body.decode("utf-8", "replace")).encode()
         kind = response.headers.get("content-type", "application/json")
         headers = {"content-type": kind}
         for name in ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id"):

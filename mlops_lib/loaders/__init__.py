@@ -37,6 +37,10 @@ def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
 
 def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *splits: "Split") -> None:
     """Log splits of a dataset as inputs of a run, each with the dataset's fingerprint as its digest."""
+    if not run_id:
+        return
+    # The notebook may be the first in its process to speak to MLflow.
+    tracking.connect(settings)
     digest = dataset.fingerprint()
     for split in splits:
         profile = json.dumps({"features": len(dataset.schema.features), "label": dataset.schema.label})

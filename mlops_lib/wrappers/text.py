@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 import time
+import warnings
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +17,8 @@ from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
 from mlops_lib.llm.cassette import row_key
-from mlops_lib.llm.chat import masked
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.keys import masked
 from mlops_lib.llm.ledger import current, tally
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.wrappers import MODEL_PATH, prompts, recorded
@@ -63,7 +64,9 @@ class TextModelWrapper(ModelWrapper):
             # Before it is logged, not after: does it load at all?
             self.ready(folder, config.llm)
             versions = prompts.register(config.model.name, folder / "prompts.yaml")
-            with mlflow.start_run(run_id=run_id):
+            with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+                # MLflow wants an input example, with which it would ask the LLM, or type hints; there is a signature.
+                warnings.filterwarnings("ignore", ".*([Ii]nput example|type hints)", UserWarning)
                 mlflow.set_tags(recorded.digests(folder) | versions)
                 info = mlflow.pyfunc.log_model(
                     name=MODEL_PATH,

@@ -15,7 +15,7 @@ class PackagedModel(PythonModel):
 
         self.wrapper = load(str(Path(context.artifacts["package"]).parents[1]))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    def predict(self, context, model_input, params=None):  # MLflow takes type hints for a schema
         return self.wrapper.predict(model_input)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -58,11 +59,23 @@ def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
     return vendor_process
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An embedded MLflow store with nothing in it: making one takes seconds, copying it none."""
+    import mlflow
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Makes a project folder with a golden dataset and an LLM model of one prompt; returns its config file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / ".mlops").mkdir()
+    shutil.copy(empty_store, tmp_path / ".mlops" / "mlflow.db")
 
     def make(rows: int = 20, wrapper: str = "llm", **sections: dict[str, Any]) -> Path:
         for split, count in (("train", 1), ("validation", 1), ("test", rows)):

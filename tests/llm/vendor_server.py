@@ -203,7 +203,9 @@ def filled(schema: dict[str, Any], defs: dict[str, Any]) -> Any:
         return filled(defs[schema["$ref"].rsplit("/", 1)[-1]], defs)
     kind = schema.get("type", "string")
     if kind == "object":
-        return {name: filled(inner, defs) for name, inner in schema.get("properties", {}).items()}
+        properties = schema.get("properties", {}).items()
+        # An evasive answer is a fault, so here a judge's yes is a 0.
+        return {name: 0 if name == "noncommittal" else filled(inner, defs) for name, inner in properties}
     if kind == "array":
         return [filled(schema["items"], defs)]
     return {"integer": state.get("verdict", 1), "number": 1.0, "boolean": True}.get(kind, "The sky is blue.")

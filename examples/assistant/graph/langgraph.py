@@ -54,6 +54,8 @@ def build(package: GraphPackage) -> StateGraph:
         last = max(i for i, message in enumerate(messages) if isinstance(message, HumanMessage))
         messages[last] = HumanMessage(fill(package.prompts["question"], asked))
         reply = await model.ainvoke([SystemMessage(package.prompts["system"]), *messages])
+        if bad := getattr(reply, "invalid_tool_calls", None):
+            raise ValueError(f"The model called {bad[0]['name']} with {bad[0]['args']!r}, which is no JSON.")
         return {"messages": [reply], "answer": str(reply.text)}
 
     graph = StateGraph(State)

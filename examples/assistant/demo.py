@@ -1,0 +1,50 @@
+"""`make demo-llm`: graph, prompts and golden dataset -> four notebooks -> Staging -> one question over HTTP."""
+
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from examples.repurchase.demo import post, service
+from mlops_lib import cli, config
+from mlops_lib.errors import MlopsError
+from mlops_lib.terminal import PipelineDisplay, show_result
+
+CONFIG = Path(__file__).with_name("config.yaml")
+QUESTION = "How do I give Production back to the version that held it before?"
+SHOWN = "examples/assistant/config.yaml"
+console = Console()
+
+
+def main() -> None:
+    """Take the assistant through the pipeline and ask the served version one question; needs no key."""
+    from pipelines.runners import run_local
+
+    began = time.monotonic()
+    loaded = config.load_with_origins(CONFIG)
+    assert loaded.file is not None  # it was given
+    console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
+    with PipelineDisplay(Console(stderr=True)) as display:
+        result = run_local(loaded.settings, loaded.file, {}, display.update)
+    show_result(console, loaded.settings, result)
+    if result.registered is None:
+        raise MlopsError("The gate refused the assistant, so there is nothing to serve.")
+    console.rule("[bold]2  Service: the version at Staging", align="left")
+    with service(loaded.file) as url:
+        console.print(f"listening at {url}")
+        answer = post(f"{url}/invoke", {"inputs": {"question": QUESTION}})
+    console.print_json(json.dumps({"question": QUESTION, "answer": answer}))
+    console.rule("[bold]Next", align="left")
+    for command, what in (
+        (f".venv/bin/mlops serve -c {SHOWN}", "the service, on port 8081"),
+        (f".venv/bin/mlops evaluate -c {SHOWN}", "judge it again: costs no calls"),
+        ("OPENAI_API_KEY=...", "with model.params.config.model: openai:gpt-4o-mini in its config.yaml"),
+        ("docs/llm.md", "how LLM models are packaged, judged and served"),
+    ):
+        console.print(f"{command:<60} [dim]{what}[/]", soft_wrap=True, highlight=False)
+    console.print(f"[dim]done in {time.monotonic() - began:.0f} s[/]")
+
+
+if __name__ == "__main__":
+    cli.guarded(main)
