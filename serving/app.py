@@ -9,7 +9,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
 from mlops_lib.config import Settings
-from serving import admin, features, feedback, health, mlflow_api, oip, openai_api, problems, stream
+from serving import (
+    admin,
+    features,
+    feedback,
+    health,
+    mlflow_api,
+    oip,
+    openai_api,
+    openapi,
+    page,
+    problems,
+    stream,
+)
 from serving.drain import on_sigterm
 from serving.edge import Edge, Endpoint
 from serving.engine import Engine
@@ -58,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     inner: ASGIApp = super(Service, app).__call__
     app.edge = Edge(inner, engine, ENDPOINTS)
     problems.install(app)
-    for module in (stream, features, openai_api, mlflow_api, oip, feedback, admin, health):
+    for module in (stream, features, openai_api, mlflow_api, oip, feedback, admin, health, page):
         app.include_router(module.router)
+    openapi.install(app, engine)
     return app

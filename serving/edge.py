@@ -132,6 +132,8 @@ class Edge:
         call.task = asyncio.current_task()
         call.deadline = began + self.timeout_s
         self.in_flight.add(call)
+        tracing = self.engine.tracing
+        span = tracing.start(scope["method"], call.headers) if tracing else None
         answer = _Answer(send, call, self.engine)
         endpoint = self.endpoints.get(path)
         if endpoint and EVENTS in call.headers.get(b"accept", b""):
@@ -164,6 +166,8 @@ class Edge:
             route = path if endpoint else _route(scope)
             seconds = time.perf_counter() - began
             self.engine.metrics.answered(route, answer.status, seconds, endpoint is not None)
+            if tracing:
+                tracing.end(span, scope["method"], route, answer.status, call.request_id)
             if answer.status >= 400 and path not in OPEN:  # a probe that fails is no news every second
                 self.engine.log_failure(call.request_id, scope["method"], route, answer.status, seconds)
 

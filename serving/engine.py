@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mlops_lib.config import Settings
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.uris import masked
+from serving import telemetry
 from serving.batching import MOST_HUNG, overloaded
 from serving.challenger import Mirror, is_canary
 from serving.enrich import EnrichedRows, Statuses
@@ -45,6 +46,7 @@ class Engine:
             if wanted.prediction_log
             else None
         )
+        self.tracing = telemetry.configured()
         self._mirror = Mirror(self.metrics, self._record_mirrored)
         #: After SIGTERM: first unready, then refusing.
         self.draining = self.refusing = False
@@ -60,6 +62,8 @@ class Engine:
         await self.holder.stop()
         if self.log:
             await asyncio.to_thread(self.log.stop)
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.stop)
 
     def exposition(self) -> bytes:
         """All figures, with those that are looked up when somebody asks."""

@@ -33,7 +33,7 @@ class PyfuncWrapper(ModelWrapper):
 
         rows = input_data
         if isinstance(rows, list):
-            rows = pd.DataFrame.from_records(rows) if rows and isinstance(rows[0], dict) else np.asarray(rows)
+            rows = self._frame(rows) if rows and isinstance(rows[0], dict) else self._tensor(rows)
         try:
             predictions = self._model.predict(rows)
         except MlflowException as error:
@@ -42,3 +42,20 @@ class PyfuncWrapper(ModelWrapper):
             one = predictions.shape[1] == 1
             return predictions.iloc[:, 0].to_numpy() if one else predictions.to_dict("records")
         return predictions
+
+    def _frame(self, rows: list[dict[str, Any]]) -> Any:
+        """A DataFrame in the signature's types: JSON has one kind of number, MLflow refuses a wider one."""
+        import pandas as pd
+
+        frame = pd.DataFrame.from_records(rows)
+        inputs = self.signature.inputs if self.signature else None
+        for column in inputs.inputs if inputs and not inputs.is_tensor_spec() else ():
+            kind = getattr(column.type, "name", "")
+            floating = kind in ("float", "double")
+            if column.name in frame and (floating or (kind == "integer" and frame[column.name].notna().all())):
+                frame[column.name] = frame[column.name].astype(column.type.to_pandas())
+        return frame
+
+    def _tensor(self, rows: list[Any]) -> np.ndarray:
+        inputs = self.signature.inputs if self.signature else None
+        return np.asarray(rows, dtype=inputs.inputs[0].type if inputs and inputs.is_tensor_spec() else None)

@@ -1,0 +1,245 @@
+"""This service beside the others: same weights, same one-row JSON request, one interleaved run.
+
+    python benchmarks/serving/make_model.py /tmp/bench
+    python benchmarks/serving/run.py /tmp/bench --peers /tmp/peers --rounds 3
+
+Every server is one worker on core 0, the load generator (`wrk`, from Debian) is on core 1. Each round asks every
+server at each concurrency, so that a neighbour's load falls on all alike; the table has medians over rounds. Hosts
+differ and drift: look at the ratios. `cpu us` is the server's own processor time for a request (children
+included), which a busy machine changes least. PEERS/<name> is a virtual environment made from
+requirements-<name>.txt; peers without one are left out, and said to be.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).parent
+SERVERS = HERE / "servers"
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+
+import contextlib
+
+from make_model import FEATURES  # beside this file
+
+BIN = Path(sys.executable).parent
+ROW = {name: 1.5 + at for at, name in enumerate(FEATURES)}
+TENSOR = {"name": "x", "shape": [1, len(ROW)], "datatype": "FP32", "data": list(ROW.values())}
+CONCURRENCIES = (1, 32, 128)
+
+
+@dataclass
+class Server:
+    """How to start one, and what to ask it."""
+
+    name: str
+    command: Callable[[int], list[str]]
+    path: str = "/predict"
+    body: dict | None = None
+    folder: Path = SERVERS
+
+
+def servers(peers: Path, model: str, folder: Path, files: Path) -> list[Server]:
+    """All servers that are installed."""
+    uvicorn = [str(BIN / "uvicorn"), "--no-access-log", "--log-level", "warning", "--port"]
+    found = [
+        Server("floor", lambda port: [*uvicorn, str(port), "--lifespan", "off", "floor:app"]),
+        Server("plain", lambda port: [*uvicorn, str(port), "plain:app"]),
+        Server("mlops", lambda port: [*uvicorn, str(port), "main:app"], folder=ROOT / "serving"),
+        Server(
+            "mlflow",
+            lambda port: [str(BIN / "mlflow"), "models", "serve", "-m", f"models:/{model}/1", "--env-manager", "local",
+                          "--port", str(port), "--workers", "1"],
+            "/invocations", {"dataframe_records": [ROW]}, folder,
+        ),
+    ]  # fmt: skip
+    if (python := peers / "litserve/bin/python").exists():
+        found.append(Server("litserve", lambda port: [str(python), "litserve_app.py"]))
+    if (bentoml := peers / "bentoml/bin/bentoml").exists():
+        found.append(
+            Server(
+                "bentoml", lambda port: [str(bentoml), "serve", "bentoml_app:Service", "--port", str(port)]
+            )
+        )
+    if (mlserver := peers / "mlserver/bin/mlserver").exists():
+        found.append(Server("mlserver", lambda port: [str(mlserver), "start", str(mlserver_folder(files, port))],
+                            "/v2/models/bench/infer", {"inputs": [TENSOR]}))  # fmt: skip
+    return found
+
+
+def mlserver_folder(files: Path, port: int) -> Path:
+    """MLServer's settings."""
+    folder = files / "mlserver"
+    folder.mkdir(exist_ok=True)
+    settings = {
+        "http_port": port,
+        "grpc_port": port + 1000,
+        "metrics_port": port + 2000,
+        "parallel_workers": 0,
+        "debug": False,
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    model = {
+        "name": "bench",
+        "implementation": "mlserver_app.Runtime",
+        "max_batch_size": 32,
+        "max_batch_time": 0.001,
+    }
+    (folder / "model-settings.json").write_text(json.dumps(model))
+    return folder
+
+
+def main() -> None:
+    """Start them all, ask them in turn, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--only", default="", help="names, with commas between them")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    environment = {
+        **os.environ,
+        "FEATURES": ",".join(FEATURES),
+        "MODEL": pt2_of(folder, options.model),
+        "MLOPS_CONFIG": str(folder / f"{options.model}.yaml"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{ROOT}:{SERVERS}",
+        "BENTOML_DO_NOT_TRACK": "1",
+    }
+    processes = []
+    with tempfile.TemporaryDirectory() as temporary:
+        files = Path(temporary)
+        chosen = [s for s in servers(options.peers, options.model, folder, files)
+                  if not options.only or s.name in options.only.split(",")]  # fmt: skip
+        try:
+            running = []
+            for number, server in enumerate(chosen):
+                port = 18200 + number
+                with (files / f"{server.name}.log").open("w") as log:
+                    processes.append(subprocess.Popen(
+                        ["taskset", "-c", "0", *server.command(port)], cwd=server.folder, start_new_session=True,
+                        env={**environment, "PORT": str(port)}, stdout=log, stderr=log,
+                    ))  # fmt: skip
+                if answers(server, port, processes[-1]):
+                    running.append((server, port, processes[-1].pid))
+                else:
+                    print(
+                        f"{server.name} did not start:\n{(files / f'{server.name}.log').read_text()[-1500:]}"
+                    )
+            report(measure(running, files, options.rounds, options.seconds))
+        finally:
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def pt2_of(folder: Path, model: str) -> str:
+    """The exported network of a model's first version: the same weights for everybody."""
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    return str(next(Path(mlflow.artifacts.download_artifacts(f"models:/{model}/1")).rglob("*.pt2")))
+
+
+def answers(server: Server, port: int, process: subprocess.Popen) -> bool:
+    """Whether it answers the request within three minutes."""
+    body = json.dumps(server.body or {"inputs": [ROW]}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{server.path}", body, {"Content-Type": "application/json"}
+    )
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(request, timeout=10).read()
+            return True
+        except (OSError, urllib.error.HTTPError):
+            time.sleep(0.5)
+    return False
+
+
+def measure(running: list, files: Path, rounds: int, seconds: int) -> dict:
+    """(name, concurrency) -> (requests/s, p99 ms, CPU us a request, failures) of each round."""
+    seen: dict = {}
+    for _ in range(rounds):
+        for concurrency in CONCURRENCIES:
+            for server, port, pid in running:
+                figures = ask(server, port, pid, concurrency, seconds, files)
+                seen.setdefault((server.name, concurrency), []).append(figures)
+                print(".", end="", flush=True)
+    print()
+    return seen
+
+
+def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, files: Path) -> tuple:
+    """One run of wrk."""
+    body = json.dumps(server.body or {"inputs": [ROW]})
+    script = files / f"{server.name}.lua"
+    script.write_text(
+        f"wrk.method='POST'\nwrk.body='{body}'\nwrk.headers['Content-Type']='application/json'\n"
+    )
+    before = processor_s(pid)
+    out = subprocess.run(
+        ["taskset", "-c", "1", "wrk", "-t1", f"-c{concurrency}", f"-d{seconds}s", "--latency", "--timeout", "20s",
+         "-s", str(script), f"http://127.0.0.1:{port}{server.path}"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    spent = processor_s(pid) - before
+    number = int(re.search(r"(\d+) requests in", out)[1])
+    p99, unit = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", out).groups()
+    failures = int(found[1]) if (found := re.search(r"Non-2xx or 3xx responses: (\d+)", out)) else 0
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+    milliseconds = float(p99) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
+    return rate, milliseconds, spent / max(number, 1) * 1e6, failures
+
+
+def processor_s(pid: int) -> float:
+    """Processor time of a process and everything below it."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
+def report(seen: dict) -> None:
+    """The table, and the ratios that the aims are about."""
+    middle = {
+        key: [statistics.median(column) for column in zip(*rows, strict=True)] for key, rows in seen.items()
+    }
+    names = list(dict.fromkeys(name for name, _ in middle))
+    print(f"{'':10}" + "".join(f"{f'c={c}: req/s':>14}{'p99 ms':>9}{'cpu us':>8}" for c in CONCURRENCIES))
+    for name in names:
+        cells = [middle[name, c] for c in CONCURRENCIES]
+        print(f"{name:10}" + "".join(f"{rate:14.0f}{p99:9.1f}{cpu:8.0f}" for rate, p99, cpu, _ in cells))
+        if failed := sum(row[3] for c in CONCURRENCIES for row in seen[name, c]):
+            print(f"{'':10}{failed} answers were not 2xx")
+    if "mlops" in names:
+        for other in (name for name in names if name != "mlops"):
+            ratios = [
+                statistics.median(a[0] / b[0] for a, b in zip(seen["mlops", c], seen[other, c], strict=True))
+                for c in CONCURRENCIES
+            ]
+            tails = [middle["mlops", c][1] / middle[other, c][1] for c in CONCURRENCIES]
+            print(f"mlops / {other:10} req/s " + "  ".join(f"{r:6.2f}" for r in ratios)
+                  + "   p99 " + "  ".join(f"{t:5.2f}" for t in tails))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Small real models in a real embedded registry, and the service on them as a process of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from mlops_lib import config, loaders, wrappers
+from mlops_lib.config import Settings
+from mlops_lib.registry import ModelVersion, Registry
+
+ROOT = Path(__file__).parents[2]
+FEATURES = ("frequency", "recency", "amount")
+ROW = {"frequency": 3, "recency": 2.5, "amount": 7.25}
+CONFIG = """
+mlflow: {tracking_uri: "sqlite:///mlflow.db", experiment: serving}
+data: {source: rows.parquet, label: bought, key: user_id}
+model:
+  name: shop
+  wrapper: lightning
+  params: {hidden: [8]}
+train: {max_epochs: 1}
+evaluation: {threshold: 0.0}
+serving: {poll_s: 0.3, retry_s: 0.3, drain_s: 0.5, cache: cache}
+"""
+
+
+def make(folder: Path) -> Settings:
+    """A folder with config.yaml, data, and a registry that has versions 1 (Production) and 2 of `shop`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({name: rng.random(200) * 10 for name in FEATURES})
+    rows["frequency"] = rows["frequency"].astype(int)
+    rows["bought"] = (rows["recency"] > 5).astype(int)
+    rows["user_id"] = np.arange(200)
+    rows.to_parquet(folder / "rows.parquet")
+    (folder / "config.yaml").write_text(CONFIG)
+    settings = config.load(folder / "config.yaml")
+    for seed in (0, 1):
+        add_version(settings, seed)
+    Registry(settings).promote("shop", 1, "Production")
+    return settings
+
+
+def add_version(settings: Settings, seed: int) -> ModelVersion:
+    """Train a version that differs from the others by its seed, and register it."""
+    changed = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
+    result = wrappers.from_settings(changed).train(loaders.from_settings(changed), changed)
+    return Registry(settings).register("shop", result.run_id, {})
+
+
+def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:
+    """The same registry in a folder of its own, to move stages in; artifacts stay shared."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("rows.parquet", "mlflow.db"):
+        shutil.copy(settings.root / name, folder / name)
+    content = yaml.safe_load(CONFIG)
+    content["serving"] |= serving
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    return config.load(folder / "config.yaml")
+
+
+def answers(settings: Settings, version: int) -> float:
+    """What a version itself says to `ROW`."""
+    Registry(settings)
+    return float(wrappers.load(f"models:/shop/{version}").predict([ROW])[0])
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of a GET."""
+        return self._ask(urllib.request.Request(self.url + path, headers=headers))
+
+    def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of a POST."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Content-Type": "application/json", **headers}
+        return self._ask(urllib.request.Request(self.url + path, data, sent))
+
+    def until(self, holds: Any, seconds: float = 120) -> Any:
+        """Wait until `holds()` gives something true, and return it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if found := holds():
+                    return found
+            except (OSError, KeyError):
+                pass
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.1)
+        raise AssertionError(f"it never came true; the log ends:\n{self.log.read_text()[-3000:]}")
+
+    def until_ready(self) -> None:
+        """Wait until it is ready."""
+        self.until(lambda: self.get("/readyz")[0] == 200)
+
+    def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text, status = answer.read(), answer.status
+        except urllib.error.HTTPError as error:
+            text, status = error.read(), error.code
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            return status, text
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(settings: Settings, *options: str, ready: bool = True, **environment: str) -> Iterator[Service]:
+    """The service on a free port, as it is deployed."""
+    port, log = free_port(), settings.root / "service.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), *options],
+            cwd=ROOT / "serving", stdout=stream, stderr=stream,
+            env={**os.environ, "MLOPS_CONFIG": str(settings.root / "config.yaml"), **environment},
+        )  # fmt: skip
+    service = Service(f"http://127.0.0.1:{port}", process, log)
+    try:
+        if ready:
+            service.until_ready()
+        yield service
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise

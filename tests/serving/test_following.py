@@ -1,0 +1,171 @@
+"""The service and the registry: moves are followed under load, and a registry that is away stops nothing."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import httpx
+import pytest
+
+from mlops_lib.registry import Registry
+from serving.keys import make
+from tests.serving.shop import ROW, add_version, answers, copy, free_port, running
+
+pytestmark = pytest.mark.slow
+
+
+async def load(url: str, until: asyncio.Event, concurrency: int) -> list[tuple[int, int, float]]:
+    """Ask until told to stop; (status, version, prediction) of each answer, status 0 for a lost connection."""
+    seen: list[tuple[int, int, float]] = []
+
+    async def client() -> None:
+        async with httpx.AsyncClient(timeout=30) as http:
+            while not until.is_set():
+                try:
+                    answer = await http.post(f"{url}/predict", json=ROW)
+                except httpx.TransportError:
+                    seen.append((0, 0, 0.0))
+                    continue
+                said = answer.json()
+                version = said["model"]["version"] if answer.status_code == 200 else 0
+                seen.append((answer.status_code, version, said.get("predictions", 0.0)))
+
+    await asyncio.gather(*(client() for _ in range(concurrency)))
+    return seen
+
+
+def test_ten_moves_of_the_stage_under_load_fail_no_request(shop, tmp_path):
+    """Concurrency 64, ten moves between two versions: every answer is 200 and from the version that it names."""
+    settings = copy(shop, tmp_path / "project")
+    expected = {version: answers(settings, version) for version in (1, 2)}
+    assert abs(expected[1] - expected[2]) > 1e-3, "versions that answer alike prove nothing"
+    registry = Registry(settings)
+
+    async def soak(service):
+        stop = asyncio.Event()
+        asking = asyncio.create_task(load(service.url, stop, 64))
+        for move in range(10):
+            version = 2 - move % 2
+            await asyncio.to_thread(registry.promote, "shop", version, "Production")
+            served = lambda v=version: service.get("/readyz")[1]["model"]["version"] == v
+            await asyncio.to_thread(service.until, served)
+        stop.set()
+        return await asking
+
+    with running(settings) as service:
+        seen = asyncio.run(soak(service))
+        threads = len(os.listdir(f"/proc/{service.process.pid}/task"))
+    assert {status for status, _, _ in seen} == {200}
+    assert {version for _, version, _ in seen} == {1, 2} and len(seen) > 200
+    assert all(said == pytest.approx(expected[version], abs=1e-6) for _, version, said in seen)
+    assert threads < 40, "swapped versions leave their threads behind"
+
+
+def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(shop, tmp_path):
+    """Broken files: /model/reload says 409 with the reason, /status too, and version 1 answers; then 2 is taken."""
+    keys = tmp_path / "keys.yaml"
+    key, line = make("ops", admin=True)
+    keys.write_text(line)
+    settings = copy(shop, tmp_path / "project", poll_s=60.0, api_keys=str(keys))
+    admin = {"Authorization": f"Bearer {key}"}
+    broken = add_version(settings, seed=5)
+    registry = Registry(settings)
+    source = registry._client.get_model_version_download_uri("shop", str(broken.version))
+    for file in Path(source.removeprefix("file://")).rglob("*.pt2"):
+        file.write_bytes(b"not a model")
+    with running(settings) as service:
+        registry.promote("shop", broken.version, "Production")
+        status, problem = service.post("/model/reload", {}, **admin)
+        assert (status, problem["code"]) == (409, "version_refused") and f"{broken.version}" in problem[
+            "detail"
+        ]
+        assert service.post("/predict", ROW, **admin)[1]["model"]["version"] == 1
+        assert service.get("/status", **admin)[1]["refused"]["champion"]["version"] == broken.version
+        registry.promote("shop", 2, "Production")
+        status, moved = service.post("/model/reload", {}, **admin)
+        assert status == 200 and moved["champion"]["version"] == 2 and not moved["refused"]
+        assert service.post("/predict", ROW, **admin)[1]["model"]["version"] == 2
+        assert service.post("/model/reload", {})[0] == 401
+
+
+def test_a_pinned_version_stays(shop, tmp_path):
+    """MLFLOW_MODEL_VERSION wins over the stage, wherever that moves."""
+    settings = copy(shop, tmp_path / "project")
+    with running(settings, MLFLOW_MODEL_VERSION="2") as service:
+        assert service.post("/predict", ROW)[1]["model"]["version"] == 2
+        Registry(settings).promote("shop", 1, "Staging")
+        time.sleep(1)
+        assert service.post("/predict", ROW)[1]["model"]["version"] == 2
+
+
+def registry_server(folder, port: int) -> "subprocess.Popen[bytes]":
+    """A real MLflow server over a folder's store."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts"],
+        cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+            return process
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the registry did not start")
+
+
+def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(shop, tmp_path):
+    """Killed while serving: answers go on, `stale`. Started without it: the last good version, `stale`, same answer."""
+    settings = copy(shop, tmp_path / "project")
+    port = free_port()
+    environment = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    }
+    expected = answers(settings, 1)
+    registry = registry_server(settings.root, port)
+    try:
+        with running(settings, **environment) as service:
+            assert service.get("/readyz")[1]["stale"] is False
+            os.killpg(registry.pid, signal.SIGKILL)
+            service.until(lambda: service.get("/readyz")[1]["stale"])
+            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+        with running(settings, **environment) as service:
+            said = service.get("/readyz")[1]
+            assert said["stale"] is True and said["model"]["version"] == 1
+            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+            registry = registry_server(settings.root, port)
+            service.until(lambda: service.get("/readyz")[1]["stale"] is False)
+    finally:
+        os.killpg(registry.pid, signal.SIGKILL)
+
+
+def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
+    """Unready first, then gone with exit code 0; whatever was answered at all was answered with 200 or 503 draining."""
+    settings = copy(shop, tmp_path / "project")
+
+    async def scenario(service):
+        stop = asyncio.Event()
+        asking = asyncio.create_task(load(service.url, stop, 16))
+        await asyncio.sleep(1)
+        service.process.send_signal(signal.SIGTERM)
+        unready = await asyncio.to_thread(service.get, "/readyz")
+        await asyncio.to_thread(service.process.wait, 30)
+        stop.set()
+        return unready, await asking
+
+    with running(settings) as service:
+        unready, seen = asyncio.run(scenario(service))
+        assert unready[0] == 503 and unready[1]["code"] == "draining"
+        assert service.process.returncode in (0, -signal.SIGTERM)
+        assert "Traceback" not in service.log.read_text()
+    first_lost = next((at for at, (status, _, _) in enumerate(seen) if status == 0), len(seen))
+    assert {status for status, _, _ in seen[:first_lost]} <= {200, 503}
+    assert sum(status == 200 for status, _, _ in seen) > 20

@@ -1,0 +1,247 @@
+"""What models and callers do wrong, against the running service."""
+
+import asyncio
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mlops_lib.registry import Registry
+from serving.keys import make
+from tests.serving.shop import ROOT, ROW, Service, answers, copy, free_port, running
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def naughty(shop, tmp_path_factory):
+    """The service on a model that raises, hangs, exits or miscounts on request, with tight limits."""
+    import mlflow
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    settings = copy(
+        shop, tmp_path_factory.mktemp("naughty") / "project",
+        poll_s=60.0, predict_timeout_s=0.8, request_timeout_s=4.0, queue_rows=8, body_bytes=20_000, challenger="",
+    )  # fmt: skip
+    registry = Registry(settings)
+    example = pd.DataFrame({"x": [1.5, 2.5]})
+    with mlflow.start_run():
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("naughty.py")),
+            signature=infer_signature(example, np.array([1.5, 2.5])),
+            input_example=example,
+            pip_requirements=["mlflow"],
+            registered_model_name="naughty",
+        )
+    registry.promote("naughty", 1, "Production")
+    with running(settings, MLFLOW_MODEL_NAME="naughty") as service:
+        yield service
+
+
+@pytest.mark.parametrize(
+    ("x", "status", "code"),
+    [
+        (666, 500, "model_failed"),
+        (7, 500, "model_failed"),
+        (404, 500, "non_finite_prediction"),
+        (99, 500, "wrong_prediction_count"),
+        (13, 504, "model_timeout"),
+    ],
+)
+def test_a_model_that_misbehaves_hurts_its_caller_alone(naughty, x, status, code):
+    """Raising, exiting, NaN, a prediction too few, hanging: a clear error for one; those beside it are answered."""
+    with ThreadPoolExecutor(9) as pool:
+        bad = pool.submit(naughty.post, "/predict", {"x": x})
+        good = [pool.submit(naughty.post, "/predict", {"x": n + 0.5}) for n in range(6)]
+        said, problem = bad.result()
+        assert [(s, body.get("predictions")) for s, body in (g.result() for g in good)] == [
+            (200, n + 0.5) for n in range(6)
+        ]
+    assert (said, problem["code"]) == (status, code), problem
+    assert "secret-value" not in str(problem) and "Traceback" not in str(problem)
+    assert naughty.get("/livez")[0] == naughty.get("/readyz")[0] == 200
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(naughty):
+    """While the model is busy and eight rows wait, the ninth gets 503 with Retry-After, before it is read."""
+    with ThreadPoolExecutor(24) as pool:
+        slow = pool.submit(naughty.post, "/predict", {"x": 5})
+        time.sleep(0.3)
+        seen = [pool.submit(ask, naughty, b'{"x": 1.5}') for _ in range(20)]
+        statuses = Counter(result.result()[0] for result in seen)
+        refused = [result.result() for result in seen if result.result()[0] == 503]
+        slow.result()
+    assert statuses[503] > 0 and statuses[200] > 0 and set(statuses) <= {200, 503}, statuses
+    assert all(int(headers["retry-after"]) > 0 for _, headers in refused)
+
+
+def ask(service, body: bytes, **headers: str):
+    """Status and headers of a POST to /predict."""
+    answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=30)
+    return answer.status_code, answer.headers
+
+
+def test_bodies_have_a_limit(naughty):
+    """413 by its declared length, and by its real one when none is declared; the service goes on."""
+    row = b'{"x": 1.5}'
+    assert ask(naughty, row + b" " * 30_000)[0] == 413
+    chunked = (row, *(b" " * 10_000 for _ in range(4)))
+    assert httpx.post(f"{naughty.url}/predict", content=iter(chunked)).status_code == 413
+    assert httpx.post(f"{naughty.url}/feedback", content=iter(chunked)).status_code == 413
+    assert ask(naughty, row)[0] == 200
+
+
+def test_a_body_that_never_ends_is_given_up(naughty):
+    """A caller that sends half a body and waits gets 504 after serving.request_timeout_s."""
+    host, port = naughty.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 504 and b"timed_out" in answer.read()
+
+
+def test_every_answer_carries_security_headers_and_an_id(naughty):
+    """Also errors, also routes that do not exist."""
+    for path in ("/livez", "/nowhere", "/", "/metrics"):
+        headers = httpx.get(naughty.url + path).headers
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+        assert headers["cache-control"] == "no-store" and headers["x-request-id"]
+    assert "script-src 'sha256-" in httpx.get(f"{naughty.url}/").headers["content-security-policy"]
+
+
+def test_keys_open_what_they_should_and_rotate_without_a_restart(shop, tmp_path):
+    """401 without one, 403 for admin routes with a caller's, 429 too fast; a changed file counts within seconds."""
+    file = tmp_path / "keys.yaml"
+    (ops, ops_line), (caller, caller_line), (slow, slow_line) = (
+        make("ops", True),
+        make("shop", False),
+        make("slow", False),
+    )
+    file.write_text("\n".join([ops_line, caller_line, slow_line.replace("}", ", rate_per_s: 1}")]))
+    settings = copy(shop, tmp_path / "project", api_keys=str(file))
+
+    def bearer(key: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"}
+
+    with running(settings) as service:
+        assert service.post("/predict", ROW)[0] == service.get("/status")[0] == 401
+        assert service.post("/predict", ROW, **bearer("guess"))[0] == 401
+        assert service.post("/predict", ROW, **bearer(caller))[0] == 200
+        assert service.post("/predict", ROW, **{"X-API-Key": caller})[0] == 200
+        assert service.post("/model/reload", {}, **bearer(caller))[0] == 403
+        assert service.post("/model/reload", {}, **bearer(ops))[0] == 200
+        assert service.get("/readyz")[0] == service.get("/metrics")[0] == service.get("/")[0] == 200
+        asked = [service.post("/predict", ROW, **bearer(slow))[0] for _ in range(6)]
+        assert 200 in asked and 429 in asked and set(asked) == {200, 429}
+        renewed, renewed_line = make("shop", False)
+        file.write_text(f"{ops_line}\n{renewed_line}")
+        service.until(lambda: service.post("/predict", ROW, **bearer(renewed))[0] == 200, 15)
+        assert service.post("/predict", ROW, **bearer(caller))[0] == 401
+        file.write_text("- {name: [")
+        time.sleep(1.5)
+        assert service.post("/predict", ROW, **bearer(renewed))[0] == 200, "a slip locked everybody out"
+        log = service.log.read_text()
+        assert not any(key in log for key in (ops, caller, slow, renewed))
+
+
+def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):
+    """A share of entities, always the same ones, is answered by the challenger; the rest is mirrored to it."""
+    log = tmp_path / "log"
+    settings = copy(shop, tmp_path / "project", canary_share=0.5, prediction_log=str(log))
+    Registry(settings)._client.set_registered_model_alias("shop", "challenger", "2")
+    expected = {version: answers(settings, version) for version in (1, 2)}
+    with running(settings) as service:
+        service.until(lambda: "challenger" in service.get("/status")[1])
+        rounds = []
+        for _ in range(2):
+            said = [service.post("/predict", {**ROW, "user_id": user})[1] for user in range(40)]
+            assert all(
+                each["predictions"] == pytest.approx(expected[each["model"]["version"]], abs=1e-6)
+                for each in said
+            )
+            rounds.append([each["model"]["version"] for each in said])
+        assert rounds[0] == rounds[1] and 8 <= rounds[0].count(2) <= 32
+
+        def logged():
+            rows = [
+                row for file in log.glob("predictions-*.parquet") for row in pq.read_table(file).to_pylist()
+            ]
+            return Counter(row["role"] for row in rows)
+
+        mirrored = 2 * rounds[0].count(1)
+        service.until(
+            lambda: logged() == {"champion": mirrored, "mirror": mirrored, "challenger": 80 - mirrored}, 30
+        )
+
+
+def test_several_workers_serve_and_count_together(shop, tmp_path):
+    """`mlops serve --workers 2`: both answer, /metrics adds them up whoever is asked, SIGTERM ends them all."""
+    settings = copy(shop, tmp_path / "project")
+    port, log = free_port(), tmp_path / "log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "mlops"), "serve", "--workers", "2", "--port", str(port),
+             "--config", str(settings.root / "config.yaml")],
+            cwd=ROOT, stdout=stream, stderr=stream,
+        )  # fmt: skip
+    service = Service(f"http://127.0.0.1:{port}", process, log)
+    try:
+        # Connections are new each time, so both processes are asked; both must be ready.
+        service.until(lambda: all(service.get("/readyz")[0] == 200 for _ in range(20)))
+        assert all(service.post("/predict", ROW)[0] == 200 for _ in range(40))
+
+        def counted() -> float:
+            text = service.get("/metrics")[1].decode()
+            wanted = 'mlops_serving_requests_total{route="/predict",status="200"}'
+            return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted))
+
+        assert [counted() for _ in range(8)] == [40.0] * 8
+    finally:
+        process.terminate()
+        assert process.wait(40) is not None
+    with pytest.raises(OSError):
+        service.get("/livez")
+
+
+def test_memory_stays_flat(shop, tmp_path):
+    """After a warm-up, twenty thousand requests leave the process no more than a few MB larger."""
+    import psutil
+
+    settings = copy(shop, tmp_path / "project", poll_s=60.0)
+
+    async def ask_many(url: str, number: int) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        body = b'{"frequency": 3, "recency": 2.5, "amount": 7.25}'
+        request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+        async def client() -> None:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            for _ in range(number // 32):
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+                await reader.readexactly(int(length.split(b":")[1]))
+            writer.close()
+
+        await asyncio.gather(*(client() for _ in range(32)))
+
+    with running(settings) as service:
+        process = psutil.Process(service.process.pid)
+        asyncio.run(ask_many(service.url, 8_000))
+        before = process.memory_info().rss
+        asyncio.run(ask_many(service.url, 20_000))
+        grown = process.memory_info().rss - before
+    assert grown < 8 * 2**20, f"{grown / 2**20:.1f} MB for 20,000 requests"

@@ -1,0 +1,210 @@
+"""One running service, asked by the clients that people have."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.serving.shop import FEATURES, ROW, answers
+
+pytestmark = pytest.mark.slow
+ROWS = [ROW, {"frequency": 1, "recency": 9.0, "amount": 0.5}]
+
+
+@pytest.fixture(scope="module")
+def expected(shop):
+    """What version 1 itself says to ROW."""
+    return answers(shop, 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"dataframe_split": pd.DataFrame(ROWS).to_dict(orient="split")},
+        {
+            "dataframe_split": {
+                "columns": list(ROWS[0])[::-1],
+                "data": [list(row.values())[::-1] for row in ROWS],
+            }
+        },
+        {"dataframe_records": ROWS},
+        {"instances": ROWS},
+        {"inputs": {name: [row[name] for row in ROWS] for name in FEATURES}},
+        pd.DataFrame(ROWS).to_csv(index=False).encode(),
+    ],
+    ids=["split", "split in another order", "records", "instances", "inputs", "csv"],
+)
+def test_mlflow_request_formats_are_answered_as_mlflow_does(shop_service, expected, body):
+    """Each format of /invocations gives the same predictions, in MLflow's form of answer."""
+    kind = "text/csv" if isinstance(body, bytes) else "application/json"
+    status, said = shop_service.post("/invocations", body, **{"Content-Type": kind})
+    assert status == 200 and list(said) == ["predictions"] and len(said["predictions"]) == 2, said
+    assert said["predictions"][0] == pytest.approx(expected, abs=1e-6) != said["predictions"][1]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b'{"inputs": {"frequency": [1, 2], "recency": [1.0]}}', "application/json", 422),
+        (b'{"dataframe_split": {"columns": ["frequency"], "data": [[1, 2]]}}', "application/json", 422),
+        (b'{"instances": [{"frequency": "three", "recency": 1, "amount": 1}]}', "application/json", 422),
+        (b"frequency,recency,amount\nthree,1,1\n", "text/csv", 422),
+        (b"", "text/csv", 422),
+        (b"<rows/>", "text/xml", 415),
+    ],
+)
+def test_what_no_format_allows_is_a_problem(shop_service, body, kind, status):
+    """4xx with a code, never 5xx and never a traceback."""
+    given, problem = shop_service.post("/invocations", body, **{"Content-Type": kind})
+    assert given == status == problem["status"] and problem["code"] and "Traceback" not in str(problem)
+
+
+def test_mlflow_probes_answer(shop_service):
+    """/ping and /health while there is a model; /version names MLflow's."""
+    import mlflow
+
+    assert shop_service.get("/ping")[0] == shop_service.get("/health")[0] == 200
+    assert shop_service.get("/version")[1] == mlflow.__version__.encode()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritonclient_works_unchanged(shop_service, expected, binary):
+    """Health, metadata and inference through Triton's own client, binary tensors and JSON."""
+    from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+
+    client = InferenceServerClient(shop_service.url.removeprefix("http://"))
+    try:
+        assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("shop", "1")
+        metadata = client.get_model_metadata("shop")
+        assert [item["name"] for item in metadata["inputs"]] == list(FEATURES)
+        inputs = []
+        for item in metadata["inputs"]:
+            dtype = np.int64 if item["datatype"] == "INT64" else np.float64
+            made = InferInput(item["name"], [2, 1], item["datatype"])
+            values = np.array([[row[item["name"]]] for row in ROWS], dtype=dtype)
+            made.set_data_from_numpy(values, binary_data=binary)
+            inputs.append(made)
+        wanted = [InferRequestedOutput("predictions", binary_data=binary)]
+        answer = client.infer("shop", inputs, outputs=wanted, request_id="order-7")
+        assert answer.as_numpy("predictions")[0] == pytest.approx(expected, abs=1e-6)
+        assert answer.get_response()["model_version"] == "1" and answer.get_response()["id"] == "order-7"
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"name": "frequency", "shape": [2], "datatype": "INT64", "data": [1]},
+        {"name": "frequency", "shape": [-1], "datatype": "INT64", "data": [1]},
+        {"name": "frequency", "shape": [1], "datatype": "INT65", "data": [1]},
+        {"name": "frequency", "shape": [], "datatype": "INT64", "data": 1},
+        {"name": "frequency", "shape": [1], "datatype": "INT64", "parameters": {"binary_data_size": 10**9}},
+        {"name": "colour", "shape": [1], "datatype": "BYTES", "data": ["red"]},
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(shop_service, tensor):
+    """422 that names the input; the service goes on."""
+    status, problem = shop_service.post("/v2/models/shop/infer", {"inputs": [tensor]})
+    assert (status, problem["code"]) == (422, "invalid_input") and problem["detail"]
+    assert shop_service.post("/v2/models/nobody/infer", {"inputs": [tensor]})[0] == 404
+
+
+def test_the_openapi_request_is_the_models(shop_service):
+    """The schema names the signature's columns with their types, and no other."""
+    document = shop_service.get("/openapi.json")[1]
+    row = document["components"]["schemas"]["Row"]
+    assert set(row["properties"]) == {*FEATURES, "user_id"} and set(row["required"]) == set(FEATURES)
+    assert row["properties"]["frequency"]["type"] == "integer"
+    assert row["properties"]["amount"]["type"] == "number" and row["additionalProperties"] is False
+
+
+def test_metrics_count_requests_and_batches(shop_service):
+    """/metrics moves by what was asked; a path that nobody knows makes no series of its own."""
+    before = figures(shop_service)
+    for _ in range(5):
+        assert shop_service.post("/predict", {"inputs": [ROW, ROW]})[0] == 200
+    shop_service.get("/no/such/path")
+    after = figures(shop_service)
+    route = 'mlops_serving_requests_total{route="/predict",status="200"}'
+    assert after[route] - before.get(route, 0) == 5
+    rows = 'mlops_serving_batch_rows_sum{role="champion",version="1"}'
+    assert after[rows] - before.get(rows, 0) == 10
+    assert not any("no/such" in name for name in after)
+    assert after['mlops_serving_state{what="ready"}'] == 1
+
+
+def figures(service) -> dict[str, float]:
+    """/metrics, by series."""
+    text = httpx.get(f"{service.url}/metrics").text
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_predictions_and_feedback_are_logged(shop_service, tmp_path_factory):
+    """A request id finds, in Parquet, what was asked, answered, by which version, and what came of it."""
+    folder = next(tmp_path_factory.getbasetemp().glob("service*")) / "log"
+    request_id = f"order-{time.time_ns()}"
+    answer = shop_service.post("/predict", {**ROW, "user_id": 7}, **{"X-Request-ID": request_id})[1]
+    sent = {"request_id": request_id, "outcome": 1, "row": 0}
+    assert shop_service.post("/feedback", sent) == (202, {"status": "accepted", "request_id": request_id})
+    assert shop_service.post("/feedback", {"outcome": 1})[0] == 422
+
+    def found(kind: str):
+        rows = [row for file in folder.glob(f"{kind}-*.parquet") for row in pq.read_table(file).to_pylist()]
+        return [row for row in rows if row["request_id"] == request_id]
+
+    shop_service.until(lambda: found("predictions") and found("feedback"), 30)
+    (logged,), (outcome,) = found("predictions"), found("feedback")
+    assert logged["predictions"] == f"[{answer['predictions']}]" and '"user_id":7' in logged["request"]
+    assert (logged["model"], logged["version"], logged["role"]) == ("shop", 1, "champion")
+    assert logged["latency_ms"] > 0 and (outcome["outcome"], outcome["row"]) == ("1", 0)
+
+
+def test_schemathesis_finds_no_server_error(shop_service, tmp_path):
+    """Generated requests over the whole OpenAPI document: no 5xx."""
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"),
+        "run", f"{shop_service.url}/openapi.json", "--checks", "not_a_server_error", "--max-examples", "15",
+        "--phases", "examples,coverage,fuzzing", "--generation-deterministic", "--request-timeout", "20",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert re.search(r"(\d+) generated", done.stdout) or "passed" in done.stdout, done.stdout[-2000:]
+    assert shop_service.get("/readyz")[0] == 200
+
+
+def test_the_page_shows_the_model_and_answers_a_try(shop_service, tmp_path):
+    """In a real browser: name and version, live figures, a form from the signature, a prediction; no script error."""
+    from playwright.sync_api import sync_playwright
+
+    shop_service.post("/predict", ROW)
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.goto(f"{shop_service.url}/")
+        page.wait_for_function("document.getElementById('name').textContent === 'shop 1'", timeout=60_000)
+        assert page.locator("#form input").count() == len(FEATURES)
+        page.fill("input[name=amount]", "7.25")
+        page.click("#send")
+        page.wait_for_function("document.getElementById('answer').textContent.includes('predictions')")
+        assert "ms" in page.inner_text("#tiles") and "Production" in page.inner_text("#card")
+        page.fill("input[name=amount]", "much")
+        page.click("#send")
+        page.wait_for_function("document.getElementById('answer').textContent.includes('invalid_input')")
+        page.screenshot(path=tmp_path / "page.png", full_page=True)
+        browser.close()
+    assert [error for error in errors if "422" not in error] == []
