@@ -1,6 +1,7 @@
 """The `mlops` command. Each command resolves settings, calls one function, and shows what came of it."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -80,6 +81,17 @@ def run(
     resume: Annotated[
         str, typer.Option(metavar="RUN", help="Continue this run after the last step that it finished.")
     ] = "",
+    host: Annotated[str, typer.Option(help="With --runner kfp: address of Kubeflow Pipelines.")] = "",
+    token: Annotated[
+        str, typer.Option(envvar="KFP_TOKEN", show_envvar=True, help="With --runner kfp: bearer token.")
+    ] = "",
+    namespace: Annotated[
+        str, typer.Option(help="With --runner kfp: namespace; default: cluster.namespace.")
+    ] = "",
+    experiment: Annotated[str, typer.Option(help="Experiment; default: mlflow.experiment.")] = "",
+    cron: Annotated[
+        str, typer.Option(help="With --runner kfp: run at these times, as '0 0 3 * * *' (seconds first).")
+    ] = "",
 ) -> None:
     """Run the four notebooks as a pipeline.
 
@@ -93,6 +105,8 @@ def run(
         "train.max_epochs": max_epochs or None,
         "train.seed": None if seed == -1 else seed,
         "evaluation.threshold": None if threshold == -1 else threshold,
+        "cluster.namespace": namespace,
+        "mlflow.experiment": experiment,
     }
     loaded = config.load_with_origins(config_file, overrides)
     run_local = _attribute("pipelines.runners", "run_local")
@@ -104,16 +118,38 @@ def run(
         "seed": seed,
         "threshold": threshold,
     }
-    with PipelineDisplay(err) as display:
-        result = run_local(
+    if runner is Runner.KFP:
+        if not host:
+            raise MlopsError("--runner kfp needs --host, the address of Kubeflow Pipelines.")
+        arguments["source"] = source
+        run_on_cluster = _attribute("pipelines.cluster", "run_on_cluster")
+        made = run_on_cluster(
             loaded.settings,
-            loaded.file,
             arguments,
-            display.update,
-            runner=runner,
+            host,
+            token=token,
+            cron=cron,
             remember=cache,
-            resume=resume,
+            on_change=lambda task, state: err.print(f"{task:<15} {state}", highlight=False),
         )
+        out.print(f"{made.state}  {made.url}", highlight=False, soft_wrap=True)
+        return
+    if experiment:
+        os.environ["MLFLOW_EXPERIMENT_NAME"] = experiment  # the steps read it again
+    try:
+        with PipelineDisplay(err) as display:
+            result = run_local(
+                loaded.settings,
+                loaded.file,
+                arguments,
+                display.update,
+                runner=runner,
+                remember=cache,
+                resume=resume,
+            )
+    except KeyboardInterrupt as error:
+        err.print(str(error), highlight=False, soft_wrap=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
     show_result(out, loaded.settings, result)
 
 
@@ -144,15 +180,14 @@ def evaluate(
 @app.command()
 def compile(
     output: Annotated[Path, typer.Argument(help="YAML file to write.")] = Path("training.yaml"),
+    config_file: ConfigOption = None,
 ) -> None:
     """Write the pipeline as YAML for a Kubeflow cluster.
 
     [dim]Example:[/] mlops compile training.yaml
     """
-    from kfp.compiler import Compiler
-
-    training = _attribute("pipelines.training", "training")
-    Compiler().compile(training, str(output))
+    loaded = config.load_with_origins(config_file)
+    _attribute("pipelines.cluster", "compile_pipeline")(loaded.settings, output)
     out.print(
         f"Pipeline written to {output}. Upload it in the Kubeflow UI, or with: kfp pipeline create {output}"
     )

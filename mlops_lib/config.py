@@ -200,7 +200,6 @@ class ClusterSettings(Section):
     secret_keys: tuple[str, ...] = Field(
         ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), description="keys taken from it"
     )
-    config_map: str = Field("", description="ConfigMap with config.yaml, mounted over the image's own")
     volume_claim: str = Field(
         "", description="PersistentVolumeClaim mounted at volume_path, for data and memory"
     )

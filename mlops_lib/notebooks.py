@@ -89,6 +89,7 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         if ended:
             print(f"{notebook} was interrupted.\nIts record: {where}", flush=True)
             raise ended
+        print(f"The record of {notebook}: {where}", flush=True)
         outputs = _read_outputs(notebook, contract, executed)
         record.outputs(notebook, outputs.model_dump())
     if memory:

@@ -67,9 +67,9 @@ class Record:
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", tracking.sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
+            return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
         except Exception as error:  # whatever stops the record from being kept must not cost the record
             return self._keep_here(executed, error)
-        return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
 
     def outputs(self, step: str, outputs: dict[str, Any]) -> None:
         """Log what the notebook hands on.
@@ -79,7 +79,14 @@ class Record:
         """
         if error := self._ready.exception():
             raise MlopsError(f"The notebook ran, but its outputs cannot be logged: {error}") from error
-        tracking.log_outputs(self.run_id, step, outputs)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            tracking.log_outputs(self.run_id, step, outputs)
+        except MlflowException as error:
+            raise MlopsError(
+                f"The notebook ran, but its outputs cannot be logged: {error.message}"
+            ) from error
 
     def _prepare(self) -> "tuple[MlflowClient, Any]":
         import scrapbook  # noqa: F401 - fetched here, in the background, for whoever reads the outputs

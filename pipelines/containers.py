@@ -5,6 +5,7 @@ same inside and out; the code is the image's.
 """
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from mlops_lib.errors import MlopsError
 if TYPE_CHECKING:
     from kfp.local import DockerRunner
 
+#: The user and group of Dockerfile.notebook.
+IMAGE_USER = 10001
 #: On each container: the pipeline run that it belongs to.
 LABEL = "mlops.run"
 #: Run inside a container, whose first process is a shell that would not pass a signal on to the step.
@@ -30,7 +33,7 @@ def stop(run_id: str) -> None:
     """Ask the steps of a run to end; they keep their record first."""
     import docker
 
-    with docker.from_env() as client:
+    with closing(docker.from_env()) as client:
         for container in client.containers.list(filters={"label": f"{LABEL}={run_id}"}):
             container.exec_run(["python", "-c", TERMINATE])
 
@@ -71,7 +74,7 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
         mounts=mounts,
         # What the laptop reaches at localhost (an MLflow server), a step reaches too.
         network_mode="host",
-        user=f"{os.getuid()}:{os.getgid()}",
+        user=_user(work),
         read_only=True,
         tmpfs={"/tmp": "mode=1777,exec"},
         cap_drop=["ALL"],
@@ -85,13 +88,22 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
     )
 
 
+def _user(work: Path) -> str:
+    """The caller, so that the files are the caller's. No step runs as root: root's are handed to the image's user."""
+    if uid := os.getuid():
+        return f"{uid}:{os.getgid()}"
+    for path in (work, *work.rglob("*")):
+        os.chown(path, IMAGE_USER, IMAGE_USER, follow_symlinks=False)
+    return f"{IMAGE_USER}:{IMAGE_USER}"
+
+
 def _check_image(image: str) -> None:
     """kfp.local would try to pull an image that is not there and fail with a traceback."""
     import docker
     from docker.errors import DockerException, ImageNotFound
 
     try:
-        with docker.from_env() as client:
+        with closing(docker.from_env()) as client:
             client.images.get(image)
     except ImageNotFound:
         raise MlopsError(

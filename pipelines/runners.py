@@ -101,11 +101,10 @@ def run_local(
             try:
                 training(parent_run_id=parent_run_id, **arguments)
             except RuntimeError as error:
+                resume_with = f"Continue it with: mlops run --resume {parent_run_id}"
                 if interrupted.is_set():
-                    raise KeyboardInterrupt from None
-                raise MlopsError(
-                    f"{_why(log, error)}\nContinue it with: mlops run --resume {parent_run_id}"
-                ) from None
+                    raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
+                raise MlopsError(f"{_why(log, error)}\n{resume_with}") from None
             finally:
                 for notebook, outputs in memory.noted(settings, parent_run_id).items():
                     tracking.log_outputs(parent_run_id, notebook, outputs)

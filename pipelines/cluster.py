@@ -1,0 +1,149 @@
+"""The pipeline on a Kubeflow cluster: compile, upload, run, and follow to the end."""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_lib.config import Settings
+from mlops_lib.errors import MlopsError
+from pipelines.kubernetes import finisher
+from pipelines.training import make
+
+POLL_S = 5.0
+#: States of a run that nothing follows (KFP v2 API, V2beta1RuntimeState).
+SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
+
+
+@dataclass(frozen=True)
+class ClusterRun:
+    """A run, or with `cron` a recurring run, on a cluster and where a person sees it."""
+
+    id: str
+    url: str
+    state: str
+
+
+def compile_pipeline(settings: Settings, output: Path, remember: bool = True) -> None:
+    """Write the pipeline with everything that the `cluster` section asks for, as YAML.
+
+    Args:
+        settings: Resolved settings.
+        output: File to write.
+        remember: Let the steps remember what they did.
+    """
+    from kfp.compiler import Compiler
+
+    Compiler().compile(make(settings, finisher(settings, remember)), str(output))
+
+
+def run_on_cluster(
+    settings: Settings,
+    arguments: dict[str, Any],
+    host: str,
+    *,
+    token: str = "",
+    cron: str = "",
+    remember: bool = True,
+    poll_s: float = POLL_S,
+    on_change: Callable[[str, str], None] = lambda task, state: None,
+) -> ClusterRun:
+    """Upload a new version of the pipeline and run it.
+
+    Args:
+        settings: Resolved settings.
+        arguments: Arguments of `pipelines.training.training`, without `parent_run_id`.
+        host: Address of the Kubeflow Pipelines API.
+        token: Bearer token; "": none.
+        cron: Run at these times from now on (six fields, seconds first), instead of once now.
+        remember: Let the steps remember what they did.
+        poll_s: Seconds between two looks at the run.
+        on_change: Called with a task's name and its new state.
+
+    Raises:
+        MlopsError: The server does not answer or refuses, or the run did not succeed.
+    """
+    client = _client(host, token, settings.cluster.namespace)
+    try:
+        experiment = client.create_experiment(
+            settings.mlflow.experiment, namespace=settings.cluster.namespace or None
+        )
+        version = _upload(client, settings, remember)
+        job = f"{settings.pipeline.name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        common = {
+            "experiment_id": experiment.experiment_id,
+            "pipeline_id": version.pipeline_id,
+            "version_id": version.pipeline_version_id,
+            "service_account": settings.cluster.service_account or None,
+        }
+        if cron:
+            made = client.create_recurring_run(
+                job_name=job, params=arguments, cron_expression=cron, enable_caching=False, **common
+            )
+            url = f"{host.rstrip('/')}/#/recurringrun/details/{made.recurring_run_id}"
+            return ClusterRun(made.recurring_run_id, url, "ENABLED")
+        made = client.run_pipeline(job_name=job, params=arguments, **common)
+        return _follow(client, made.run_id, host, poll_s, on_change)
+    except Exception as error:
+        raise _explained(error, host) from None
+
+
+def _client(host: str, token: str, namespace: str) -> Any:
+    import kfp
+
+    try:
+        return kfp.Client(host=host, existing_token=token or None, namespace=namespace or "kubeflow")
+    except Exception as error:
+        raise _explained(error, host) from None
+
+
+def _upload(client: Any, settings: Settings, remember: bool) -> Any:
+    """A new version of the pipeline; the pipeline itself, where the server does not have it."""
+    name = settings.pipeline.name
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "pipeline.yaml"
+        compile_pipeline(settings, file, remember)
+        pipeline_id = client.get_pipeline_id(name)
+        if pipeline_id is None:
+            pipeline_id = client.upload_pipeline(
+                str(file), name, namespace=settings.cluster.namespace or None
+            ).pipeline_id
+        version = f"{name} {time.time_ns()}"
+        return client.upload_pipeline_version(str(file), version, pipeline_id=pipeline_id)
+
+
+def _follow(
+    client: Any, run_id: str, host: str, poll_s: float, on_change: Callable[[str, str], None]
+) -> ClusterRun:
+    seen: dict[str, str] = {}
+    url = f"{host.rstrip('/')}/#/runs/details/{run_id}"
+    while True:
+        run = client.get_run(run_id)
+        for task in (run.run_details and run.run_details.task_details) or []:
+            if task.state and seen.get(task.display_name) != task.state:
+                seen[task.display_name] = task.state
+                on_change(task.display_name, task.state)
+        if run.state in ENDED:
+            break
+        time.sleep(poll_s)
+    if run.state != SUCCEEDED:
+        failed = ", ".join(name for name, state in seen.items() if state == "FAILED") or "no task says which"
+        reason = f": {run.error.message}" if run.error else ""
+        raise MlopsError(f"Run {run_id} ended as {run.state}{reason}. Failed: {failed}. See {url}")
+    return ClusterRun(run_id, url, run.state)
+
+
+def _explained(error: Exception, host: str) -> Exception:
+    """An error of the client, whose text may hold headers and a token, as one line."""
+    if isinstance(error, MlopsError):
+        return error
+    status = getattr(error, "status", None)
+    if status in (401, 403):
+        return MlopsError(f"Kubeflow at {host} refuses (HTTP {status}). Give a token with KFP_TOKEN.")
+    body = re.sub(r"\s+", " ", str(getattr(error, "body", "") or ""))[:300]
+    what = f"HTTP {status}: {body}" if status else f"{type(error).__name__}: {str(error)[:300]}"
+    hint = "" if status else " Is the address right, and does it want a token (KFP_TOKEN)?"
+    return MlopsError(f"Kubeflow at {host} did not do it. {what}{hint}")

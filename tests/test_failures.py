@@ -1,0 +1,231 @@
+"""A failure leaves a record: the notebook up to that cell, the run marked, nothing half-registered, a clean next run."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mlops_lib import config, notebooks, registry, tracking
+from mlops_lib.contracts import CONTRACTS
+from mlops_lib.errors import NotebookError
+from tests import toy_notebooks
+
+FIRST_CELL = "print('this was done' + ' before')"
+SEEN = "this was done before"
+REACHED = "from pathlib import Path\nimport time\nPath('reached').touch()\n"
+#: Runs one notebook as a pipeline step does, in a process of its own.
+STEP = "from mlops_lib.notebooks import run; run('01_get_data', parent_run_id={!r})"
+
+
+@pytest.fixture
+def toy(stored, monkeypatch):
+    """A project with an empty MLflow, where the tests put what they want into 01_get_data."""
+    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
+    return stored
+
+
+def record_of(settings, run_id):
+    """The text of the HTML that MLflow keeps, and the run's status."""
+    client = tracking.connect(settings)
+    files = [file.path for file in client.list_artifacts(run_id, "notebooks")]
+    assert sorted(files) == ["notebooks/01_get_data.html", "notebooks/01_get_data.ipynb"]
+    page = Path(client.download_artifacts(run_id, "notebooks/01_get_data.html")).read_text()
+    return page, client.get_run(run_id).info.status
+
+
+def wait_for(condition, what, timeout_s=120):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
+        time.sleep(0.1)
+
+
+def is_clean(toy):
+    """The next run of the step works, and nothing is in the registry."""
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
+    settings = toy.settings()
+    run_id = tracking.open_parent(settings)
+    outputs = notebooks.run("01_get_data", parent_run_id=run_id)
+    status = tracking.connect(settings).get_run(run_id).info.status
+    return outputs.train_rows == 2 and status == "FINISHED" and registry.Registry(settings).names() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "sections", "said"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", {}, "kernel of 01_get_data died"),
+        ("import time; time.sleep(60)", {"pipeline": {"cell_timeout_s": 2}}, "longer than pipeline.cell_timeout_s"),
+    ],
+    ids=["kernel killed", "time-out"],
+)  # fmt: skip
+def test_a_notebook_that_is_stopped_keeps_what_it_had(toy, cell, sections, said):
+    """A killed kernel and a time-out: the first cell's output is in MLflow, under what stopped the second."""
+    toy.configure(**sections)
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, cell)
+    settings = toy.settings()
+    run_id = tracking.open_parent(settings)
+    with pytest.raises(NotebookError, match=said) as error:
+        notebooks.run("01_get_data", parent_run_id=run_id)
+    assert "notebooks/01_get_data.html" in str(error.value)
+    page, status = record_of(settings, run_id)
+    assert SEEN in page and said.split()[0] in page and "did not finish" in page
+    assert status == "FAILED"
+    toy.configure(pipeline={"cell_timeout_s": 0})
+    assert is_clean(toy)
+
+
+@pytest.mark.slow
+def test_an_interrupted_pipeline_is_killed_on_record(toy):
+    """One Ctrl-C to `mlops run`: it waits for the step's record, and the run is KILLED, not left RUNNING."""
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, REACHED + "time.sleep(300)")
+    command = [sys.executable, "-c", "from mlops_lib.cli import main; main()", "run"]
+    process = subprocess.Popen(
+        command, cwd=toy.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_for((toy.root / "reached").exists, "the second cell")
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode != 0 and "Traceback" not in output
+    settings = toy.settings()
+    client = tracking.connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+    assert SEEN in record_of(settings, run.info.run_id)[0]
+    assert f"mlops run --resume {run.info.run_id}" in output
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_on_record(toy, tmp_path):
+    """The work folder's disk is full: the error is in the record, which MLflow keeps on another disk."""
+    full = tmp_path / "full"
+    full.mkdir()
+    toy.configure(
+        pipeline={"work_dir": str(full)}, mlflow={"tracking_uri": f"sqlite:///{toy.root}/.mlops/mlflow.db"}
+    )
+    write = "(loaders.prepared_folder(config.load()).parent / 'rows').write_bytes(bytes(10**7))"
+    toy_notebooks.replace(
+        toy.root, "01_get_data", FIRST_CELL, f"from mlops_lib import config, loaders\n{write}"
+    )
+    settings = toy.settings()
+    run_id = tracking.open_parent(settings)
+    result = in_small_disk(full, STEP.format(run_id), toy)
+    assert "No space left on device" in result.stdout + result.stderr
+    page, status = record_of(settings, run_id)
+    assert SEEN in page and "No space left on device" in page and status == "FAILED"
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_temporary_files_is_a_clear_error(toy, tmp_path):
+    """The executed notebook itself cannot be written: the error says so and the run is FAILED."""
+    full = tmp_path / "full"
+    full.mkdir()
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, "print('x' * 10**7)")
+    settings = toy.settings()
+    run_id = tracking.open_parent(settings)
+    result = in_small_disk(full, STEP.format(run_id), toy, TMPDIR=str(full))
+    assert "NotebookError: 01_get_data cannot be written" in result.stderr
+    assert tracking.connect(settings).get_run(run_id).info.status == "FAILED"
+
+
+def in_small_disk(folder, code, toy, **environment):
+    """Run Python code where `folder` is a disk of one megabyte."""
+    mount = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(folder)]
+    return subprocess.run(
+        [*command, sys.executable, "-c", code],
+        cwd=toy.root, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def mlflow_server(folder, port):
+    """A real MLflow server with a SQLite file."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    store = f"sqlite:///{folder}/mlflow.db"
+    process = subprocess.Popen(
+        [*command, "--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"), "--workers", "1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: answers(port), "the MLflow server")
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.slow
+def test_mlflow_going_away_in_the_middle_costs_no_record(toy, monkeypatch):
+    """The server dies while a cell runs: the notebook is kept here, and the next run is clean once it is back."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    wait = REACHED + "while not Path('go').exists(): time.sleep(0.1)"
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, wait, toy_notebooks.DATA)
+    settings = toy.settings()
+    store = toy.root / ".mlops"
+    with mlflow_server(store, port):
+        run_id = tracking.open_parent(settings)
+        process = subprocess.Popen(
+            [sys.executable, "-c", STEP.format(run_id)], cwd=toy.root,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        wait_for((toy.root / "reached").exists, "the second cell")
+    (toy.root / "go").touch()
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode != 0
+    kept = store / "records" / run_id / "01_get_data.ipynb"
+    assert SEEN in kept.read_text()
+    assert "MLflow could not keep it" in output and "its outputs cannot be logged" in output
+    with mlflow_server(store, port):
+        assert is_clean(toy)
+
+
+@pytest.mark.slow
+def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
+    """Fail, mend, resume, run again: no step that finished is run twice, and one run holds it all."""
+    for name, cell in zip(
+        CONTRACTS, (toy_notebooks.DATA, toy_notebooks.TRAIN, toy_notebooks.EVALUATE), strict=False
+    ):
+        toy_notebooks.replace(toy.root, name, cell)
+    (toy.root / "broken").touch()
+    first = toy.mlops("run", "--limit", "7")
+    assert first.returncode == 1 and "somebody must mend this first" in first.stderr
+    run_id = first.stderr.partition("mlops run --resume ")[2].split()[0]
+    client = tracking.connect(toy.settings())
+    assert client.get_run(run_id).info.status == "FAILED"
+
+    (toy.root / "broken").unlink()
+    resumed = toy.mlops("run", "--resume", run_id)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "get-data        hit: finished in this run before" in resumed.stderr
+    assert "train-model     miss: because it has not run before" in resumed.stderr
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED" and run.data.tags["mlops.arguments"].count('"limit": 7')
+
+    again = toy.mlops("run", "--limit", "7", PYTHONPROFILEIMPORTTIME="1")
+    assert again.stderr.count("hit: nothing changed since run") == 3
+    # What takes its seconds in a run is the import of these; a run that has nothing to do does not pay them.
+    assert not [
+        line for line in again.stderr.splitlines() if line.split("|")[-1].strip() in ("mlflow", "kfp")
+    ]
+    assert "Traceback" not in again.stderr and again.returncode == 0
+
+    missing = toy.mlops("run", "--resume", "no-such-run")
+    assert missing.returncode == 1 and "no-such-run cannot be resumed" in missing.stderr
