@@ -52,7 +52,9 @@ class PyfuncWrapper(ModelWrapper):
         for column in inputs.inputs if inputs and not inputs.is_tensor_spec() else ():
             kind = getattr(column.type, "name", "")
             floating = kind in ("float", "double")
-            if column.name in frame and (floating or (kind == "integer" and frame[column.name].notna().all())):
+            if column.name in frame and (
+                floating or (kind == "integer" and frame[column.name].notna().all())
+            ):
                 frame[column.name] = frame[column.name].astype(column.type.to_pandas())
         return frame
 
