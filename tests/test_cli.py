@@ -79,7 +79,10 @@ def test_config_get_is_for_scripts(mlops):
             ["'evaluation.threshold'", "'high'", "number", "config.yaml"],
         ),
         ({"data": {"lodaer": "local"}}, ["'data.lodaer'", "loader"]),
-        ({"model": {"wrapper": "lightening"}}, ["'lightening'", "lightning, pyfunc, sklearn"]),
+        (
+            {"model": {"wrapper": "lightening"}},
+            ["'lightening'", "Available: ", "lightning", "pyfunc", "sklearn"],
+        ),
     ],
 )
 def test_a_bad_setting_is_one_message_and_nothing_is_made(project, mlops, sections, words):

@@ -162,7 +162,8 @@ def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):
     message = str(error.value)
     assert "03_evaluate failed in cell In [5]: ValueError: no purchases after 1997" in message
     run, kept = parent_of(replaced.project)
-    assert f"notebooks/03_evaluate.html of run {run.info.run_id}" in message
+    where = Path(re.search(r"Its record: (\S+)", message)[1])
+    assert run.info.run_id in str(where) and "no purchases after 1997" in where.read_text()
     assert (
         kept == ["notebooks/03_evaluate.html", "notebooks/03_evaluate.ipynb"] and run.info.status == "FAILED"
     )
