@@ -227,8 +227,6 @@ class _Answer:
 
     async def problem(self, problem: Problem) -> None:
         extra = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-        if not self.engine.refusing and problem.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            extra.append(CLOSE)  # the rest of the body is not worth reading
         await self.whole(problem.status.value, problem.body(self.call.request_id), [PROBLEM, *extra])
 
     async def send(self, message: Message) -> None:

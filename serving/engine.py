@@ -64,17 +64,19 @@ class Engine:
             await asyncio.to_thread(self.log.stop)
         if self.tracing:
             await asyncio.to_thread(self.tracing.stop)
+        self.metrics.stop()
 
     def exposition(self) -> bytes:
         """All figures, with those that are looked up when somebody asks."""
         metrics, holder = self.metrics, self.holder
-        metrics.info.clear()
         waiting = hung = 0
+        cards = []
         for role, served in holder.served.items():
             v = served.version
-            metrics.info.labels(v.name, str(v.version), v.stage, role).set(1)
+            cards.append((v.name, str(v.version), v.stage, role))
             waiting += served.batcher.waiting_rows
             hung += served.batcher.hung
+        metrics.show_served(cards)
         metrics.queue.set(waiting)
         metrics.hung.set(hung)
         for what, holds in (

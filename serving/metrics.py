@@ -45,6 +45,7 @@ class Metrics:
         self.state = Gauge(f"{p}state", "1 for what holds: ready, stale, draining", ["what"], **live)
         self.queue = Gauge(f"{p}queue_rows", "Rows that wait for the model", **live)
         self.hung = Gauge(f"{p}hung_calls", "Model calls that took too long and still run", **live)
+        self._shown: set[tuple[str, str, str, str]] = set()
         self._answered: dict[tuple[str, int], Any] = {}
         self._timed: dict[str, Any] = {}
         #: (status, seconds) of the latest inference requests.
@@ -71,6 +72,19 @@ class Metrics:
             seconds_child.observe(seconds)
 
         return observe
+
+    def show_served(self, cards: list[tuple[str, str, str, str]]) -> None:
+        """Which (name, version, stage, role) are served now; those shown before and gone are 0."""
+        self._shown.update(cards)
+        for card in self._shown:
+            self.info.labels(*card).set(card in cards)
+
+    def stop(self) -> None:
+        """This process's gauges are no longer anybody's."""
+        if MULTIPROCESS_ENV in os.environ:
+            from prometheus_client.multiprocess import mark_process_dead
+
+            mark_process_dead(os.getpid())
 
     def dropped(self, what: str) -> None:
         """A record or mirrored request was dropped, because there was no room for it."""

@@ -20,7 +20,7 @@ class Naughty(mlflow.pyfunc.PythonModel):
         if 7 in x:
             sys.exit(7)
         if 5 in x:
-            time.sleep(1)
+            time.sleep(1.5)
         return np.where(x == 404, np.nan, x)[: -1 if 99 in x else None]
 
 
