@@ -36,6 +36,7 @@ ENVIRONMENT: dict[str, str] = {
     "DATA_SOURCE_PASSWORD": "secrets.data_password",
     "TECTON_API_KEY": "secrets.tecton_api_key",
     "MLOPS_IMAGE": "pipeline.image",
+    "MLOPS_WORK_DIR": "pipeline.work_dir",
 }
 
 Name = Annotated[str, Field(min_length=1)]

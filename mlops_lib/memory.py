@@ -5,13 +5,14 @@ its data. A finished step leaves its outputs under that key in ``<work_dir>/memo
 asking MLflow would cost more seconds than an unchanged run may take.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,22 +28,24 @@ MEMORY_ENV = "MLOPS_MEMORY"
 
 #: Settings that change nothing in a step. What is not listed counts, so that a new setting is never overlooked.
 PREPARED = ("data.loader", "data.source", "data.prepare", "data.seed", "data.validation_fraction",
-            "data.test_fraction", "data.query")  # fmt: skip
+            "data.test_fraction", "data.sql", "data.checks")  # fmt: skip
 UNREAD: dict[str, tuple[str, ...]] = {
-    "01_get_data": ("model", "train", "evaluation"),
+    "01_get_data": ("model", "train", "evaluation", "llm"),
     "02_train": (*PREPARED, "model.name", "evaluation.metric", "evaluation.threshold",
                  "evaluation.min_coverage", "evaluation.baselines"),
     "03_evaluate": (*PREPARED, "train", "model.name", "model.params", "model.implementation"),
     "04_register": ("data", "train", "model.wrapper", "model.implementation", "model.params"),
 }  # fmt: skip
 NOWHERE_READ = ("cluster", "pipeline", "secrets", "serving")
-#: Settings that may name code of the user's own, for the steps that run it.
-CODE: dict[str, tuple[str, ...]] = {
-    "01_get_data": ("data.loader", "data.prepare"),
-    "02_train": ("model.wrapper", "model.implementation"),
-    "03_evaluate": ("model.wrapper", "model.implementation"),
+#: Settings that may name code or files of the user's own, for the steps that read them.
+NAMED: dict[str, tuple[str, ...]] = {
+    "01_get_data": ("data.loader", "data.prepare", "data.feature_store"),
+    "02_train": ("model.wrapper", "model.implementation", "model.params"),
+    "03_evaluate": ("model.wrapper", "evaluation.metrics"),
     "04_register": (),
 }
+#: Files beside a module of the user's own that it may depend on.
+OWN_CODE = (".py", ".md", ".txt", ".yaml", ".yml", ".json", ".toml", ".jinja")
 
 
 class Recall(NamedTuple):
@@ -169,11 +172,13 @@ def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprin
     values["mlflow.tracking_uri"] = tracking.tracking_uri(settings)
     for name, value in values.items():
         unread = (*UNREAD.get(notebook, ()), *NOWHERE_READ)
-        if name not in unread and name.partition(".")[0] not in unread:
+        if not any(f"{name}.".startswith(f"{key}.") for key in unread):
             parts[name] = str(value)
-    for name in CODE.get(notebook, ()):
-        if ":" in str(values.get(name, "")):
-            parts[f"the code of {name}"] = _digest_of_code(values[name].partition(":")[0])
+    for name, value in values.items():
+        named = any(f"{name}.".startswith(f"{key}.") for key in NAMED.get(notebook, ()))
+        digests = [_digest_named(settings, text) for text in _texts(value)] if named else []
+        if any(digests):
+            parts[f"what {name} names"] = " ".join(digests)
     if "run_id" in given:
         parts["model"] = given["run_id"]
     if notebook == "01_get_data":
@@ -185,16 +190,33 @@ def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprin
     return parts
 
 
-def _digest_of_code(module: str) -> str:
-    """Of a module's file and its neighbours, which it may import."""
-    spec = importlib.util.find_spec(module)
-    return _digest_of_folder(Path(spec.origin).parent) if spec and spec.origin else ""
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a setting's value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+
+
+def _digest_named(settings: Settings, text: str) -> str:
+    """Of what a text names: a module (with its neighbours, which it may read), a file or a folder; else ""."""
+    module, colon, _ = text.partition(":")
+    if colon:
+        with contextlib.suppress(ImportError, ValueError):
+            spec = importlib.util.find_spec(module)
+            return _digest_of_folder(Path(spec.origin).parent, OWN_CODE) if spec and spec.origin else ""
+        return ""
+    path = settings.path(text)
+    if not text or not path.exists() or path == settings.root:
+        return ""
+    return tracking.sha256(path) if path.is_file() else _digest_of_folder(path, OWN_CODE)
 
 
 @cache
-def _digest_of_folder(folder: Path) -> str:
+def _digest_of_folder(folder: Path, suffixes: tuple[str, ...] = (".py",)) -> str:
     digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
+    for file in sorted(file for file in folder.rglob("*") if file.suffix in suffixes):
         digest.update(f"{file.relative_to(folder)}\0{tracking.sha256(file)}\n".encode())
     return digest.hexdigest()
 

@@ -88,7 +88,12 @@ def run_local(
         tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
         parent_run_id = tracking.open_parent(settings, tags)
     words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
-    environment = {CONFIG_ENV: str(config_file), MEMORY_ENV: ",".join(words)}
+    environment = {
+        CONFIG_ENV: str(config_file),
+        MEMORY_ENV: ",".join(words),
+        # A kernel's MLflow, left alone, would make a store of its own in the current folder.
+        "MLFLOW_TRACKING_URI": tracking.tracking_uri(settings),
+    }
     folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
     folder.mkdir(parents=True, exist_ok=True)
     with tracking.ended(tracking.connect(settings), parent_run_id):

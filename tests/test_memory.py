@@ -126,7 +126,20 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
     assert steps.reasons() == {}
     memory._digest_of_folder.cache_clear()
     (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers  #\n")
-    assert steps.reasons() == {"01_get_data": "because the code of data.prepare changed"}
+    assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+
+
+def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
+    """A graph's folder and its prompts: a changed prompt is another model."""
+    prompt = steps.project.root / "graph" / "prompts.yaml"
+    prompt.parent.mkdir()
+    prompt.write_text("answer: shortly")
+    steps.project.configure(model={"params": {"files": {"docs": "graph"}}})
+    steps.keep_all()
+    assert steps.reasons() == {}
+    memory._digest_of_folder.cache_clear()
+    prompt.write_text("answer: at length")
+    assert steps.reasons() == {"02_train": "because what model.params names changed"}
 
 
 def test_another_library_misses_every_step(steps, monkeypatch, tmp_path):

@@ -1,0 +1,110 @@
+"""What is in deploy/, checked without a cluster: schemas, the hardening, and probes that exist."""
+
+import subprocess
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from mlops_lib.config import ClusterSettings
+from serving.app import create_app
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+VERSION = "1.31.0"
+#: What KServe adds to a pod's fields (v1beta1, ComponentExtensionSpec).
+KSERVE_FIELDS = {
+    "minReplicas",
+    "maxReplicas",
+    "scaleTarget",
+    "scaleMetric",
+    "containerConcurrency",
+    "timeout",
+}
+
+
+def documents(file):
+    return [item for item in yaml.safe_load_all(file.read_text()) if item]
+
+
+def kustomize(folder):
+    """What kubectl would apply."""
+    command = ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)]
+    rendered = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return [item for item in yaml.safe_load_all(rendered) if item]
+
+
+def kserve():
+    return documents(DEPLOY / "kserve/inference-service.yaml")[0]
+
+
+@pytest.mark.parametrize("folder", ["kubernetes/base", "kubernetes/overlays/production"])
+def test_manifests_are_valid_by_the_schemas_of_kubernetes(folder):
+    """Rendered by kustomize, every object is what its schema says, unknown fields refused."""
+    rendered = kustomize(DEPLOY / folder)
+    kinds = {
+        "ConfigMap",
+        "Deployment",
+        "Service",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+    }
+    assert {item["kind"] for item in rendered} == kinds
+    for item in rendered:
+        kubernetes_validate.validate(item, VERSION, strict=True)
+    rendered[0]["kindd"] = "typo"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(rendered[0], VERSION, strict=True)
+
+
+def test_the_config_map_is_the_config_file():
+    """The cluster reads the very config.yaml of the repository, and no secret is in any manifest."""
+    rendered = kustomize(DEPLOY / "kubernetes/base")
+    config_map = next(item for item in rendered if item["kind"] == "ConfigMap")
+    assert config_map["data"]["config.yaml"] == (DEPLOY.parent / "config.yaml").read_text()
+    deployment = next(item for item in rendered if item["kind"] == "Deployment")
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    assert volumes[0]["configMap"]["name"] == config_map["metadata"]["name"]
+    assert not [item for item in rendered if item["kind"] == "Secret"]
+
+
+def test_the_kserve_service_is_a_valid_pod_with_kserves_own_fields():
+    """KServe's schema is not published apart from its cluster; its predictor is a pod and a few known fields."""
+    service = kserve()
+    assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
+    predictor = service["spec"]["predictor"]
+    pod = {name: value for name, value in predictor.items() if name not in KSERVE_FIELDS}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
+    kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def test_every_pod_is_hardened_and_its_probes_exist(project):
+    """No root, read-only, no capability, limits; probes ask paths that the service really has."""
+    deployment = next(i for i in kustomize(DEPLOY / "kubernetes/base") if i["kind"] == "Deployment")
+    paths = set(create_app(project.settings()).openapi()["paths"])
+    for pod in (deployment["spec"]["template"]["spec"], kserve()["spec"]["predictor"]):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        (container,) = pod["containers"]
+        hardened = container["securityContext"]
+        assert hardened["readOnlyRootFilesystem"] and not hardened["allowPrivilegeEscalation"]
+        assert hardened["capabilities"] == {"drop": ["ALL"]}
+        assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+        assert {"/livez", "/readyz"} <= paths
+
+
+def test_compose_services_are_hardened():
+    """The three services of the Compose file are read-only, without capabilities, on the loopback address."""
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    assert sorted(services) == ["jupyter", "mlflow", "service"]
+    for service in services.values():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["mem_limit"]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_cluster_defaults_need_no_cluster():
+    """Without a `cluster` section nothing is asked for that a plain cluster does not have."""
+    chosen = ClusterSettings()
+    assert (chosen.gpus, chosen.secret, chosen.volume_claim, chosen.node_selector) == (0, "", "", {})
