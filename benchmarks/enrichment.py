@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_lib import features
+from mlops_lib import config, features, loaders, registry, wrappers
 from mlops_lib.config import Settings
 from mlops_lib.registry import ModelVersion
 from serving.enrich import EnrichedRows, Enricher, Statuses
@@ -53,6 +53,7 @@ def main(concurrency: int = 32, online: str = "sqlite") -> None:
             for kind, rates in alone.items():
                 rates.append(asyncio.run(_alone(made(kind, settings), concurrency)))
         show(f"lookup alone, {online}, {concurrency} at once", *alone.values())
+        register(settings)
         ports = {kind: stack.enter_context(served(kind, settings)) for kind in (Naive, Enricher)}
         over_http: dict[type, list[float]] = {kind: [] for kind in ports}
         for _ in range(ROUNDS):
@@ -75,11 +76,26 @@ def project(folder: Path, online: str) -> Settings:
     visits.to_parquet(repo / "data/visits.parquet")
     profile = {"user_id": users, "event_timestamp": NOW, "age": [float(u) for u in users], "city": "x"}
     pd.DataFrame(profile).to_parquet(repo / "data/profile.parquet")
-    settings = write_config(folder, "serving: {features: {timeout_s: 30}}")
+    labels = {"user_id": users, "event_timestamp": NOW, "bought": [u % 2 for u in users]}
+    pd.DataFrame(labels).to_parquet(folder / "labels.parquet")
+    write_config(folder, "serving: {stage: Staging, features: {timeout_s: 30}}")
+    network = {"model.wrapper": "lightning", "model.implementation": "tabular", "train.max_epochs": 1}
+    settings = config.load(folder / "config.yaml", network)
     provider = features.from_settings(settings)
     provider.apply()
     provider.materialize(NOW.replace(year=2000), NOW)
     return settings
+
+
+def register(settings: Settings) -> None:
+    """Train the platform's network on the features and move it to Staging."""
+    dataset = loaders.from_settings(settings)
+    dataset.write(settings.root / "data")
+    prepared = loaders.prepared(settings, settings.root / "data")
+    model = wrappers.from_settings(settings)
+    result = model.train(prepared, settings)
+    model.evaluate(prepared, settings)
+    registry.register_run(settings, result.run_id)
 
 
 def made(kind: type[Enricher], settings: Settings) -> Enricher:
@@ -123,22 +139,11 @@ class served:
 
 
 def _serve(kind: type[Enricher], settings: Settings, port: int) -> None:
-    import numpy as np
     import uvicorn
-    from mlflow.models import infer_signature
 
     from serving import app, model
-    from serving.schema import RequestSchema
 
-    class Sum:
-        def predict(self, rows: list[dict[str, Any]]) -> Any:
-            return np.array([row["visits"] + row["age"] for row in rows])
-
-    example = pd.DataFrame({"visits": [1], "age": [1.0]})
-    version = ModelVersion("m", 1, "Production", "r", TAGS)
-    enricher = made(kind, settings)
-    schema = RequestSchema(infer_signature(example), enricher.features, enricher.service.key_dtypes)
-    model.load_model = lambda _: model.ServedModel(version, Sum(), schema, enricher)  # type: ignore[arg-type]
+    model.Enricher = kind  # type: ignore[misc]
     uvicorn.run(app.create_app(settings), port=port, log_level="error", access_log=False)
 
 

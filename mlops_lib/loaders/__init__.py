@@ -44,7 +44,9 @@ def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *spli
     digest = dataset.fingerprint()
     for split in splits:
         profile = json.dumps({"features": len(dataset.schema.features), "label": dataset.schema.label})
-        tracking.log_dataset(run_id, settings.mlflow.experiment, split, digest, settings.data.source, profile)
+        # MLflow keeps one dataset of a name and digest in a run, whatever it was used for.
+        name = f"{settings.mlflow.experiment}-{split}"
+        tracking.log_dataset(run_id, name, split, digest, settings.data.source, profile)
 
 
 def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
