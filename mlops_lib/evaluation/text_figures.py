@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import matplotlib
 import numpy as np
 
-from mlops_lib.evaluation.plots import GREY, MODEL, STYLE, NotebookFigure
+from mlops_lib.evaluation.plots import MODEL, STYLE, NotebookFigure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ BINS = 20
 
 
 def distributions(values: Mapping[str, Sequence[float | None]]) -> "Figure":
-    """Small multiples: rows by score for each metric, the mean of the scored rows marked.
+    """Small multiples: rows by score for each metric.
 
     Args:
         values: Metric -> score of each row, None where there is none.
@@ -36,10 +36,8 @@ def distributions(values: Mapping[str, Sequence[float | None]]) -> "Figure":
             top = 1.0 if known.max() <= 1 else max(100.0, float(known.max()))
             edges = np.linspace(min(0.0, float(known.min())), top, BINS + 1)
             axes.hist(known, edges, color=MODEL, alpha=0.85)
-            axes.axvline(float(known.mean()), color=GREY, linestyle="--", linewidth=1.2)
         for axes in boxes[len(values) :]:
             axes.axis("off")
-        figure.suptitle("How do the scores spread over the rows? (dashed: mean of the scored)", x=0.01,
-                        ha="left", fontsize=10)  # fmt: skip
+        figure.suptitle("How do the scores spread over the rows?", x=0.01, ha="left", fontsize=10)
         figure.draw_without_rendering()
     return figure

@@ -49,7 +49,7 @@ class Session:
         return report.model_copy(
             update={
                 "notes": report.notes | self._costs(),
-                "tables": report.tables | self._diff(report, parts),
+                "tables": report.tables | self._cost_table() | self._diff(report, parts),
             }
         )
 
@@ -100,6 +100,19 @@ class Session:
             notes["partial"] = f"This evaluation is partial. {stopped}"
         return notes
 
+    def _cost_table(self) -> "dict[str, pd.DataFrame]":
+        import pandas as pd
+
+        spent, reused = self.ledger.spent, self.ledger.reused
+        row = {
+            "calls made": spent.calls,
+            "tokens": spent.tokens,
+            "cost, US dollars": spent.cost_usd,
+            "calls answered from the record": reused.calls,
+            "partial": self.ledger.stopped or "no",
+        }
+        return {"What it took": pd.DataFrame([row])}
+
     def _diff(self, report: EvaluationReport, parts: dict[str, str]) -> "dict[str, pd.DataFrame]":
         if (before := previous(self.config, self.run_id)) is None or report.per_row is None:
             return {}
@@ -109,7 +122,8 @@ class Session:
         then = {part: before.tags.get(f"{DIGEST_TAG}{part}", "") for part in PARTS}
         changed = ", ".join(part for part in PARTS if then[part] != parts[part]) or "nothing"
         table = compare(rows, report.per_row, self.config.evaluation.metric)
-        return {f"Against version {before.version} (changed: {changed})": table}
+        title = f"Against version {before.version} (changed: {changed}): {len(table)} of {report.rows} rows differ"
+        return {title: table}
 
 
 @contextmanager

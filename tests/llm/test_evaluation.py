@@ -142,7 +142,7 @@ def test_the_diff_names_what_changed(vendor: Vendor, project: Project) -> None:
     file.with_name("prompts.yaml").write_text("user: 'Please: {{question}}'\n")
     _, changed = trained(file)
     tables = judged(settings, changed).tables
-    diff = tables["Against version 1 (changed: prompts)"]
+    diff = tables["Against version 1 (changed: prompts): 10 of 10 rows differ"]
     assert len(diff) == 10 and set(diff["change"]) == {-1.0}
     assert diff["output now"].str.contains("Please").all()
 

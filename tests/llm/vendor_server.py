@@ -7,6 +7,7 @@ says what happened. A fault hits a share of the questions, chosen by their hash,
 """
 
 import json
+import select
 import threading
 import time
 import zlib
@@ -73,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         question = text_of(body["messages"][-1])
         kind = self.fault(question)
-        time.sleep(5.0 if kind == "slow" else state["delay_s"])
+        self.think(5.0 if kind == "slow" else state["delay_s"])
         if kind == "429":
             return self.reply(429, error("Slow down."), {"retry-after-ms": "20"})
         if kind == "retry_after":
@@ -104,6 +105,11 @@ class Handler(BaseHTTPRequestHandler):
             "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
         }  # fmt: skip
         self.reply(200, content, truncated=kind == "truncated")
+
+    def think(self, seconds: float) -> None:
+        """Take time, unless the caller hangs up."""
+        if seconds and select.select([self.connection], [], [], seconds)[0]:
+            raise ConnectionResetError("the caller is gone")
 
     def fault(self, question: str) -> str:
         with lock:
