@@ -121,6 +121,7 @@ def main() -> None:
         "MODEL": pt2_of(folder, options.model),
         "MLOPS_CONFIG": str(folder / f"{options.model}.yaml"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PATH": f"{BIN}:{os.environ['PATH']}",  # MLflow starts `uvicorn` by name
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": f"{ROOT}:{SERVERS}",
         "BENTOML_DO_NOT_TRACK": "1",

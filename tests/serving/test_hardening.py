@@ -102,7 +102,7 @@ def test_bodies_have_a_limit(naughty):
     assert ask(naughty, row + b" " * 30_000)[0] == 413
     chunked = (row, *(b" " * 10_000 for _ in range(4)))
     assert httpx.post(f"{naughty.url}/predict", content=iter(chunked)).status_code == 413
-    assert httpx.post(f"{naughty.url}/feedback", content=iter(chunked)).status_code == 413
+    assert httpx.post(f"{naughty.url}/v2/models/naughty/infer", content=iter(chunked)).status_code == 413
     assert ask(naughty, row)[0] == 200
 
 
