@@ -278,10 +278,13 @@ def keep_text(settings: Settings, run_id: str, text: str, path: str) -> str:
     return artifact_location(client.get_run(run_id), path)
 
 
-def log_dataset(run_id: str, name: str, context: str, digest: str, source: str, profile: str) -> None:
+def log_dataset(
+    settings: Settings, run_id: str, name: str, context: str, digest: str, source: str, profile: str
+) -> None:
     """Log a dataset as an input of a run.
 
     Args:
+        settings: Where MLflow is.
         run_id: The run; empty: nothing is logged.
         name: Name of the dataset.
         context: What the run used it for: train, validation, test.
@@ -291,14 +294,13 @@ def log_dataset(run_id: str, name: str, context: str, digest: str, source: str, 
     """
     import json
 
-    import mlflow
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     if not run_id:
         return
     dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": masked(source)}), profile=profile)
     tag = InputTag("mlflow.data.context", context)
-    mlflow.MlflowClient().log_inputs(run_id, [DatasetInput(dataset, [tag])])
+    connect(settings).log_inputs(run_id, [DatasetInput(dataset, [tag])])
 
 
 def artifact_location(run: "Run", path: str) -> str:

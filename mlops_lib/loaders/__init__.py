@@ -46,7 +46,7 @@ def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *spli
         profile = json.dumps({"features": len(dataset.schema.features), "label": dataset.schema.label})
         # MLflow keeps one dataset of a name and digest in a run, whatever it was used for.
         name = f"{settings.mlflow.experiment}-{split}"
-        tracking.log_dataset(run_id, name, split, digest, settings.data.source, profile)
+        tracking.log_dataset(settings, run_id, name, split, digest, settings.data.source, profile)
 
 
 def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:

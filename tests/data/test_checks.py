@@ -114,7 +114,10 @@ def test_the_notebook_logs_what_came_in(tmp_path, monkeypatch):
     rows = {"id": range(200), "a": [float(i % 10) for i in range(200)], "bought": [0, 1] * 100}
     settings = project(tmp_path, "{a: {min: 0}}", rows)
     monkeypatch.setenv("MLOPS_CONFIG", str(tmp_path / "config.yaml"))
-    outputs = notebooks.run("01_get_data")
+    parent = tracking.open_parent(settings)
+    # As a step on a cluster finds it: connecting leaves the address there, and kernels would inherit it.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    outputs = notebooks.run("01_get_data", parent_run_id=parent)
     run = tracking.connect(settings).get_run(outputs.parent_run_id)
     inputs = {item.tags[0].value: item.dataset.digest for item in run.inputs.dataset_inputs}
     assert inputs == dict.fromkeys(("train", "validation", "test"), outputs.fingerprint[:36])
