@@ -84,6 +84,7 @@ def evaluate(folder: Path, wrapper: str) -> tuple[float, float]:
     model = wrappers.from_settings(settings)
     data = loaders.from_settings(settings)
     model.train(data, settings)
+    import mlflow
     import pandas as pd
 
     model.predict("warm up")
@@ -91,6 +92,7 @@ def evaluate(folder: Path, wrapper: str) -> tuple[float, float]:
     began = time.monotonic()
     made = model.answers(questions, settings)
     took_s = time.monotonic() - began
+    mlflow.flush_trace_async_logging()
     return took_s, sum(not generation.error for generation in made) / ROWS
 
 
