@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.config import Settings
 from mlops_lib.errors import NoSuchVersionError, RegistryError
-from mlops_lib.tracking import use_store
+from mlops_lib.tracking import made_meanwhile, use_store
 from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ class Registry:
         model_id = logged.model_outputs[-1].model_id
         with self._answers(f"register the model of run {run_id} as {name!r}"):
             if not self._client.search_registered_models(f"name = '{_quotable(name)}'"):
-                self._client.create_registered_model(name)
+                with made_meanwhile():
+                    self._client.create_registered_model(name)
             made = self._client.create_model_version(
                 name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
             )

@@ -51,7 +51,10 @@ def connect(settings: Settings) -> "MlflowClient":
     try:
         experiment = client.get_experiment_by_name(settings.mlflow.experiment)
         if experiment is None:
-            client.create_experiment(settings.mlflow.experiment, artifact_location=_artifact_location(uri))
+            with made_meanwhile():
+                client.create_experiment(
+                    settings.mlflow.experiment, artifact_location=_artifact_location(uri)
+                )
         mlflow.set_experiment(settings.mlflow.experiment)
     except MlflowException as error:
         raise MlopsError(
@@ -59,6 +62,18 @@ def connect(settings: Settings) -> "MlflowClient":
             "Is the server up, and MLFLOW_TRACKING_URI right?"
         ) from None
     return client
+
+
+@contextmanager
+def made_meanwhile() -> Iterator[None]:
+    """Make something in MLflow that a concurrent run may have made a moment ago: then it is there, which is all we want."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def use_store(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.contracts import CONTRACTS
@@ -229,3 +230,17 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
 
     missing = toy.mlops("run", "--resume", "no-such-run")
     assert missing.returncode == 1 and "no-such-run cannot be resumed" in missing.stderr
+
+
+def test_what_a_concurrent_run_made_a_moment_ago_is_no_error(stored):
+    """Two first runs of a project make the same experiment; whoever is second goes on with it."""
+    client = tracking.connect(stored.settings())
+    with pytest.raises(MlflowException, match="already exists"):
+        client.create_experiment("repurchase")
+    with tracking.made_meanwhile():
+        client.create_experiment("repurchase")
+    with tracking.made_meanwhile():
+        client.create_registered_model("twice")
+        client.create_registered_model("twice")
+    with pytest.raises(MlflowException), tracking.made_meanwhile():
+        client.create_experiment("")
