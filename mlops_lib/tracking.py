@@ -192,7 +192,13 @@ def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[s
     client = connect(settings)
     nesting = {PARENT_TAG: parent_run_id} if parent_run_id else {}
     all_tags = {**lineage(settings), **nesting, STEP_TAG: step, **tags}
-    run = client.create_run(_experiment_id(client, settings), run_name=step, tags=all_tags)
+    # A parent that Kubeflow injected may live in an experiment of its own; its children belong beside it.
+    experiment_id = (
+        client.get_run(parent_run_id).info.experiment_id
+        if parent_run_id
+        else _experiment_id(client, settings)
+    )
+    run = client.create_run(experiment_id, run_name=step, tags=all_tags)
     with ended(client, run.info.run_id):
         yield run
 
