@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 
 from mlops_lib import config, features, loaders, registry, wrappers
-from mlops_lib.config import Settings
 from mlops_lib.registry import ModelVersion
+from mlops_lib.settings import Settings
 from serving.enrich import EnrichedRows, Enricher, Statuses
 from tests.data import servers
 from tests.data.projects import NOW, write_config, write_repo

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops_lib import __version__, config, loaders, standing, tracking
-from mlops_lib.config import Settings
 from mlops_lib.contracts import CONTRACTS, Outputs, Parameters
 from mlops_lib.errors import MlopsError
+from mlops_lib.settings import Settings
 
 #: Words for the steps: "use" what any run has done, "resume" what this very run has done; "noted": who started
 #: the steps logs to MLflow what was remembered, so that they need not. Empty: always run.

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mlops_lib import config, tracking
-from mlops_lib.config import Settings
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.memory import MEMORY_ENV, Memory
 from mlops_lib.record import Record
+from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import tracking
-from mlops_lib.config import Settings
 from mlops_lib.errors import MlopsError
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import NoSuchVersionError, RegistryError
+from mlops_lib.settings import Settings
 from mlops_lib.tracking import made_meanwhile, use_store
 from mlops_lib.uris import masked
 

@@ -7,9 +7,9 @@ sqlite3 cannot answer, and every server, is asked through MLflow's own client.
 import sqlite3
 from typing import Any, NamedTuple
 
-from mlops_lib.config import Settings
 from mlops_lib.contracts import Parameters
 from mlops_lib.registry import GATE_TAG
+from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 
 IN_USE = ("Staging", "Production")

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from mlops_lib import tracking
-from mlops_lib.config import Settings
+from mlops_lib.settings import Settings
 
 STEPS = {
     "01_get_data": "get-data",

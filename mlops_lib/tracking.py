@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import __version__
-from mlops_lib.config import Section, Settings
 from mlops_lib.errors import MlopsError
+from mlops_lib.settings import Section, Settings
 from mlops_lib.uris import masked
 
 if TYPE_CHECKING:

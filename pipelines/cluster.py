@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import MlopsError
+from mlops_lib.settings import Settings
 from pipelines.kubernetes import finisher
 from pipelines.training import make
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib import tracking
-from mlops_lib.config import CONFIG_ENV, ENVIRONMENT, Settings
+from mlops_lib.config import CONFIG_ENV, ENVIRONMENT
 from mlops_lib.errors import MlopsError
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     from kfp.local import DockerRunner

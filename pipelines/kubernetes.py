@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from mlops_lib.config import Settings
 from mlops_lib.memory import MEMORY_ENV
+from mlops_lib.settings import Settings
 
 #: Longest wait between two tries of a step.
 LONGEST_WAIT_S = 3600

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from mlops_lib.config import Settings
 from mlops_lib.contracts import CONTRACTS, Outputs
 from mlops_lib.memory import Memory
+from mlops_lib.settings import Settings
 
 #: Which arguments of the pipeline each step takes; outputs of earlier steps come on top.
 ARGUMENTS = {name: set(contract.parameters.model_fields) for name, contract in CONTRACTS.items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_lib import memory, tracking
-from mlops_lib.config import CONFIG_ENV, Settings
+from mlops_lib.config import CONFIG_ENV
 from mlops_lib.contracts import (
     CONTRACTS,
     EvaluateOutputs,
@@ -26,6 +26,7 @@ from mlops_lib.contracts import (
 from mlops_lib.errors import MlopsError
 from mlops_lib.memory import MEMORY_ENV
 from mlops_lib.notebooks import REMEMBERED, STARTED
+from mlops_lib.settings import Settings
 from pipelines import remembered
 
 

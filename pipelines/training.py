@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from mlops_lib.config import Settings
+from mlops_lib.settings import Settings
 from pipelines.components import evaluate_model, get_data, register_model, train_model
 
 #: Does something to a task of the pipeline, given the name of its notebook.

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
-from mlops_lib.config import Settings
+from mlops_lib.settings import Settings
 from serving import (
     admin,
     features,

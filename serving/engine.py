@@ -6,8 +6,8 @@ import time
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import InputError, ModelError
+from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 from serving import telemetry
 from serving.batching import MOST_HUNG, overloaded

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self
 import prometheus_client as prometheus
 
 from mlops_lib import features
-from mlops_lib.config import EnrichmentSettings, Settings
 from mlops_lib.errors import ConfigError, ModelError
 from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.registry import ModelVersion
+from mlops_lib.settings import EnrichmentSettings, Settings
 from serving.lookups import Lookups, LookupTimeout
 from serving.problems import Problem
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import MlopsError, NoSuchVersionError
 from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 from serving.cache import ModelCache
 from serving.metrics import Metrics

@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from mlops_lib.config import Section
+from mlops_lib.settings import Section
 from serving.problems import Problem
 
 log = logging.getLogger("serving")

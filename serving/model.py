@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import InputError, MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
+from mlops_lib.settings import Settings
 from mlops_lib.wrappers.base import ModelWrapper
 from serving.batching import Batcher, overloaded
 from serving.enrich import Enricher

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from mlops_lib import config
-from mlops_lib.config import Settings
+from mlops_lib.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

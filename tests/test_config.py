@@ -17,6 +17,7 @@ SETTING = {
     "OPENAI_API_KEY": "sk-from-environment",
     "OPENAI_BASE_URL": "http://llm.example.com/v1",
     "ANTHROPIC_API_KEY": "ak-from-environment",
+    "MLFLOW_MODEL_VERSION": "7",
 }
 
 
@@ -36,7 +37,7 @@ def test_an_environment_variable_wins_over_the_file(file, monkeypatch, variable)
     loaded = config.load_with_origins(file)
     key = config.ENVIRONMENT[variable]
     value = config.flat(loaded.settings)[key]
-    assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == wanted
+    assert str(value.get_secret_value() if isinstance(value, SecretStr) else value) == wanted
     assert loaded.origins[key] == f"environment {variable}"
 
 

@@ -17,9 +17,9 @@ from typing import Any
 from rich.console import Console
 
 from mlops_lib import cli, config, features, loaders, tracking
-from mlops_lib.config import Settings
 from mlops_lib.errors import MlopsError
 from mlops_lib.registry import Registry
+from mlops_lib.settings import Settings
 from mlops_lib.terminal import PipelineDisplay
 
 START_TIMEOUT_S = 120

@@ -9,7 +9,7 @@ import pandas as pd
 
 from examples.repurchase.features import CUTOFF, customer_features
 from mlops_lib import cli, config
-from mlops_lib.config import Settings
+from mlops_lib.settings import Settings
 
 
 def write_features(settings: Settings) -> Path:

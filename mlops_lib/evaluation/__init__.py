@@ -13,7 +13,7 @@ from mlops_lib.evaluation.gate import decide
 from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
 
 if TYPE_CHECKING:
-    from mlops_lib.config import Settings
+    from mlops_lib.settings import Settings
 
 __all__ = ["EvaluationReport", "Score", "Verdict", "decide", "evaluate"]
 

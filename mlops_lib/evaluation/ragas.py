@@ -12,7 +12,7 @@ from mlops_lib.evaluation.text_metrics import Case, TextMetric
 from mlops_lib.llm.chat import openai_client, split
 
 if TYPE_CHECKING:
-    from mlops_lib.config import Settings
+    from mlops_lib.settings import Settings
 
 
 class _Ragas(TextMetric):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from mlops_lib.config import Settings
+    from mlops_lib.settings import Settings
 
 
 class Task(ABC):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mlops_lib.config import LlmSettings
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks import Task
@@ -14,6 +13,7 @@ from mlops_lib.evaluation.text_metrics import Case, TextMetric, make
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.keys import masked
+from mlops_lib.settings import LlmSettings
 
 if TYPE_CHECKING:
     import pandas as pd

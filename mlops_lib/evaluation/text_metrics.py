@@ -13,7 +13,7 @@ from mlops_lib.errors import EvaluationError
 from mlops_lib.llm.generation import Generation
 
 if TYPE_CHECKING:
-    from mlops_lib.config import Settings
+    from mlops_lib.settings import Settings
 
 
 @dataclass(frozen=True)

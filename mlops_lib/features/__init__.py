@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from mlops_lib import plugins
-from mlops_lib.config import Settings
 from mlops_lib.errors import FeatureStoreError
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

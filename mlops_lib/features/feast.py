@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow, Trouble
+from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import ConfigError, FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow, Trouble
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import httpx

@@ -7,9 +7,9 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.config import LlmSettings
 from mlops_lib.errors import ModelError
 from mlops_lib.llm import keys
+from mlops_lib.settings import LlmSettings
 
 if TYPE_CHECKING:
     import httpx2

@@ -16,7 +16,7 @@ from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.usage import Usage
 
 if TYPE_CHECKING:
-    from mlops_lib.config import EvaluationSettings
+    from mlops_lib.settings import EvaluationSettings
 
 _ledger: ContextVar["Ledger | None"] = ContextVar("ledger", default=None)
 _tally: ContextVar[Usage | None] = ContextVar("tally", default=None)

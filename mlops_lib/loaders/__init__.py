@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib import plugins, tracking
-from mlops_lib.config import Settings
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_lib.loaders.base import BaseDataLoader, Split

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import DataError
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

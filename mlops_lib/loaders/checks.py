@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import loaders, tracking
-from mlops_lib.config import CheckSettings, ColumnCheck, Settings
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader
+from mlops_lib.settings import CheckSettings, ColumnCheck, Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,11 +5,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from mlops_lib import features, plugins
-from mlops_lib.config import Settings
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
 from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

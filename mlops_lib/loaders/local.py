@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from mlops_lib import plugins
-from mlops_lib.config import Settings
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprint_cache
 from mlops_lib.loaders.base import SPLITS, TAGS_FILE, BaseDataLoader, Schema, Split
 from mlops_lib.loaders.fingerprints import Fingerprints
 from mlops_lib.loaders.splits import assign
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

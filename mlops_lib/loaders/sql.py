@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from mlops_lib import plugins
-from mlops_lib.config import Settings
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split, write_tags
 from mlops_lib.loaders.splits import assign
 from mlops_lib.loaders.sql_types import Column, to_frame
+from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 
 if TYPE_CHECKING:

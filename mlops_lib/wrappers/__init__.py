@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
-from mlops_lib.config import Settings
 from mlops_lib.errors import ModelError
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_lib.wrappers.base import ModelWrapper

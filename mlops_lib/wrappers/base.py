@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from mlops_lib import evaluation, loaders, tracking
-from mlops_lib.config import Settings
 from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG
+from mlops_lib.settings import Settings
 from mlops_lib.wrappers import WRAPPER_KEY, download
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from mlops_lib.config import LlmSettings, Settings
 from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.llm import chat
 from mlops_lib.llm.generation import Generation
+from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.base import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper, copy_into, read_json

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.wrappers import MODEL_PATH
 from mlops_lib.wrappers.base import ModelWrapper, build

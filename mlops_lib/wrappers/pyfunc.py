@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.settings import Settings
 from mlops_lib.wrappers.base import ModelWrapper
 
 

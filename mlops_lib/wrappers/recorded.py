@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_lib.config import Settings
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.config import EvaluationSettings, LlmSettings, Settings
 from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
@@ -21,6 +20,7 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.keys import masked
 from mlops_lib.llm.ledger import current, tally
 from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.settings import EvaluationSettings, LlmSettings, Settings
 from mlops_lib.wrappers import MODEL_PATH, prompts, recorded
 from mlops_lib.wrappers.base import ModelWrapper, StreamEvent
 

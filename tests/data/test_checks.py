@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from mlops_lib import config, loaders, notebooks, tracking
-from mlops_lib.config import CheckSettings, ColumnCheck
 from mlops_lib.errors import ConfigError, DataError, NotebookError
 from mlops_lib.evaluation import profile
 from mlops_lib.loaders import checks
+from mlops_lib.settings import CheckSettings, ColumnCheck
 from tests.data.projects import ROOT
 
 CONFIG = """

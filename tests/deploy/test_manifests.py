@@ -7,7 +7,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from mlops_lib.config import ClusterSettings
+from mlops_lib.settings import ClusterSettings
 from serving.app import create_app
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

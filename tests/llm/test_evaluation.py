@@ -9,9 +9,9 @@ import mlflow
 import pytest
 
 from mlops_lib import config, loaders, registry, wrappers
-from mlops_lib.config import Settings
 from mlops_lib.errors import EvaluationError, InputError, MlopsError, ModelError, RegistryError, TrainingError
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.settings import Settings
 from mlops_lib.wrappers.base import ModelWrapper
 
 from .conftest import KEY, Vendor, files_with

@@ -20,8 +20,8 @@ import pandas as pd
 import yaml
 
 from mlops_lib import config, loaders, wrappers
-from mlops_lib.config import Settings
 from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ("frequency", "recency", "amount")
