@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import yaml
 
@@ -12,6 +12,7 @@ from mlops_lib import plugins
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprint_cache
 from mlops_lib.loaders.base import SPLITS, TAGS_FILE, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.files import SUFFIXES, data_files, files_of_split, read_all
 from mlops_lib.loaders.fingerprints import Fingerprints
 from mlops_lib.loaders.splits import assign
 from mlops_lib.settings import Settings
@@ -19,8 +20,6 @@ from mlops_lib.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
     from torch.utils.data import DataLoader
-
-SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 
 
 class LocalDataLoader(BaseDataLoader):
@@ -137,7 +136,7 @@ class LocalDataLoader(BaseDataLoader):
         """The Parquet files of each split, when batches come from them; else empty."""
         if not self.streaming or self.prepare or not self.path.is_dir():
             return {}
-        files = {split: _files_of_split(self.path, split) for split in SPLITS}
+        files = {split: files_of_split(self.path, split) for split in SPLITS}
         parquet = all(
             found and all(f.suffix.lower() == ".parquet" for f in found) for found in files.values()
         )
@@ -147,20 +146,18 @@ class LocalDataLoader(BaseDataLoader):
     def _files(self) -> list[Path]:
         if not self.path.exists():
             raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
-        files = [self.path] if self.path.is_file() else _data_files(self.path)
+        files = [self.path] if self.path.is_file() else data_files(self.path)
         if not files:
             raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
         return files
 
     @cached_property
     def _frames(self) -> dict[Split, "pd.DataFrame"]:
-        by_split = (
-            {split: _files_of_split(self.path, split) for split in SPLITS} if self.path.is_dir() else {}
-        )
+        by_split = {split: files_of_split(self.path, split) for split in SPLITS} if self.path.is_dir() else {}
         if by_split and all(by_split.values()):
-            frames = {split: self._prepared(_read_all(files)) for split, files in by_split.items()}
+            frames = {split: self._prepared(read_all(files)) for split, files in by_split.items()}
         else:
-            whole = self._prepared(_read_all(self._files))
+            whole = self._prepared(read_all(self._files))
             keys = whole[self.key] if self.key else whole.index.to_series()
             split_of = assign(keys, self.validation_fraction, self.test_fraction, self.seed)
             frames = {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
@@ -187,56 +184,3 @@ class LocalDataLoader(BaseDataLoader):
                     f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0."
                 )
         return frame
-
-
-def _data_files(folder: Path) -> list[Path]:
-    """Files of the known kinds below `folder`, sorted; hidden ones and what is in hidden folders left out."""
-    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
-def _files_of_split(folder: Path, split: str) -> list[Path]:
-    files = [p for p in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if p.is_file()]
-    return files or (_data_files(folder / split) if (folder / split).is_dir() else [])
-
-
-def _read_all(files: list[Path]) -> "pd.DataFrame":
-    """The rows of all files, in the order of their names.
-
-    Raises:
-        DataError: A file cannot be read, or its columns are not those of the first one.
-    """
-    import pandas as pd
-
-    frames = [_read(file) for file in files]
-    expected = list(frames[0].columns)
-    for file, frame in zip(files, frames, strict=True):
-        if set(frame.columns) != set(expected):
-            lacks = sorted(set(expected) - set(frame.columns)) or "nothing"
-            extra = sorted(set(frame.columns) - set(expected)) or "nothing"
-            raise DataError(
-                f"{file} does not have the columns of {files[0]}: it lacks {lacks} and adds {extra}."
-            )
-    return pd.concat([frame[expected] for frame in frames], ignore_index=True)
-
-
-def _read(file: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    readers: dict[str, Callable[[Path], Any]] = {
-        ".parquet": pd.read_parquet,
-        ".csv": pd.read_csv,
-        ".json": pd.read_json,
-        ".jsonl": lambda path: pd.read_json(path, lines=True),
-        ".ndjson": lambda path: pd.read_json(path, lines=True),
-    }
-    suffix = file.suffix.lower()
-    if suffix not in readers:
-        raise DataError(f"{file} ends in {suffix!r}; known endings are {', '.join(SUFFIXES)}.")
-    try:
-        frame = readers[suffix](file)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file} cannot be read as {suffix[1:]}: {error}") from error
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"{file} is not a table of rows.")
-    return frame
