@@ -62,7 +62,7 @@ serve: $(STAMP) ## Serve the promoted model on port 8080
 
 .PHONY: ui
 ui: $(STAMP) ## Open the MLflow UI on the embedded store, port 5000
-	@$(BIN)/mlflow ui --port 5000 --backend-store-uri "$$($(BIN)/mlops config --get mlflow.tracking_uri)"
+	@$(BIN)/mlflow ui --port 5000 --workers 1 --backend-store-uri "$$($(BIN)/mlops config --get mlflow.tracking_uri)"
 
 .PHONY: clean
 clean: ## Remove the environment and everything that runs left behind

@@ -21,6 +21,7 @@ from mlops_lib import __version__, config, loaders, standing, tracking
 from mlops_lib.contracts import CONTRACTS, Outputs, Parameters
 from mlops_lib.errors import MlopsError
 from mlops_lib.settings import Settings
+from mlops_lib.uris import masked
 
 #: Words for the steps: "use" what any run has done, "resume" what this very run has done; "noted": who started
 #: the steps logs to MLflow what was remembered, so that they need not. Empty: always run.
@@ -120,7 +121,7 @@ class Memory:
             gone = standing.gone(self.settings, self.notebook, self.parameters, outputs)
         if gone:
             return Recall(None, f"because {gone}")
-        if restore and self._dataset not in ("", entry["data"]):
+        if restore and self.notebook == "01_get_data" and self._dataset != entry["data"]:
             _link(entry["data"], self._dataset)
         self._note({**entry, "data": self._dataset, "outputs": outputs})
         return Recall(CONTRACTS[self.notebook].outputs.model_validate(outputs), reason)
@@ -169,7 +170,7 @@ def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprin
         if name not in ("parent_run_id", "data", "run_id"):
             parts[f"parameter {name}"] = str(value)
     # MLflow writes the resolved URI into the environment of the steps.
-    values["mlflow.tracking_uri"] = tracking.tracking_uri(settings)
+    values["mlflow.tracking_uri"] = masked(tracking.tracking_uri(settings))
     for name, value in values.items():
         unread = (*UNREAD.get(notebook, ()), *NOWHERE_READ)
         if not any(f"{name}.".startswith(f"{key}.") for key in unread):
@@ -207,8 +208,11 @@ def _digest_named(settings: Settings, text: str) -> str:
             spec = importlib.util.find_spec(module)
             return _digest_of_folder(Path(spec.origin).parent, OWN_CODE) if spec and spec.origin else ""
         return ""
-    path = settings.path(text)
-    if not text or not path.exists() or path == settings.root:
+    try:
+        path = settings.path(text)
+        if not text or not path.exists() or path == settings.root:
+            return ""
+    except (OSError, ValueError, RuntimeError):  # a text that cannot be a path: a prompt, say
         return ""
     return tracking.sha256(path) if path.is_file() else _digest_of_folder(path, OWN_CODE)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 STAGES = ("Staging", "Production", "Archived")
-#: On a version that took a stage: the version that it took the stage from.
+#: On a version that took a stage, with the stage appended: the version that it took the stage from.
 REPLACED_TAG = "mlops.replaced"
 #: On a run: "passed" or "refused", written by evaluation.
 GATE_TAG = "mlops.gate"
@@ -117,7 +117,7 @@ class Registry:
             made = self._client.create_model_version(
                 name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
             )
-        return self.resolve(name, version=int(made.version))
+        return _pinned(made, ())
 
     def run(self, run_id: str) -> "Run":
         """The MLflow run that a model came from."""
@@ -138,7 +138,9 @@ class Registry:
         before = [v for v in self.versions(name) if v.stage == stage and v.version != version]
         with self._answers(f"move {name!r} version {version} to {stage}"):
             if before:
-                self._client.set_model_version_tag(name, str(version), REPLACED_TAG, str(before[0].version))
+                self._client.set_model_version_tag(
+                    name, str(version), _replaced_tag(stage), str(before[0].version)
+                )
             _move(self._client, name, version, stage)
             if stage != "Archived":
                 self._client.set_registered_model_alias(name, stage.lower(), str(version))
@@ -154,7 +156,7 @@ class Registry:
             RegistryError: Nothing is at the stage, or what is there replaced nothing.
         """
         current = self.resolve(name, stage=stage)
-        if not (before := current.tags.get(REPLACED_TAG)):
+        if not (before := current.tags.get(_replaced_tag(current.stage))):
             raise RegistryError(f"{name!r} version {current.version} replaced no version at {current.stage}.")
         return self.promote(name, int(before), stage)
 
@@ -215,6 +217,10 @@ def scores(settings: Settings, like: ModelVersion) -> dict[int, float]:
         for version in Registry(settings).versions(like.name)
         if version.tags.get(METRIC_TAG) == metric
     }
+
+
+def _replaced_tag(stage: str) -> str:
+    return f"{REPLACED_TAG}.{stage.lower()}"
 
 
 def _move(client: "MlflowClient", name: str, version: int, stage: str) -> None:

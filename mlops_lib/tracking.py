@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib import __version__
 from mlops_lib.errors import MlopsError
 from mlops_lib.settings import Section, Settings
-from mlops_lib.uris import masked
+from mlops_lib.uris import masked, without_password
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -335,5 +335,5 @@ def describe_run(settings: Settings, run_id: str) -> str:
     uri = tracking_uri(settings)
     if uri.startswith("http"):
         experiment_id = connect(settings).get_run(run_id).info.experiment_id
-        return f"{uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{without_password(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
     return f"run {run_id} (see it with: make ui)"

@@ -23,4 +23,4 @@ def without_password(uri: str) -> str:
 
 def masked(text: str) -> str:
     """`text` with ``***`` in the place of user and password in every address."""
-    return _QUERY.sub(r"\g<before>=***", re.sub(r"//[^/@\s]+@", "//***@", text))
+    return _QUERY.sub(r"\g<before>=***", re.sub(r"//[^/\s]+@", "//***@", text))

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlops_lib.memory import MEMORY_ENV
 from mlops_lib.settings import Settings
+from mlops_lib.uris import password_in
 
 #: Longest wait between two tries of a step.
 LONGEST_WAIT_S = 3600
@@ -32,7 +33,8 @@ def finisher(settings: Settings, remember: bool = True) -> Callable[[Any, str], 
             task.set_retry(chosen.retries, f"{chosen.retry_wait_s}s", 2.0, f"{LONGEST_WAIT_S}s")
         task.set_env_variable("MLFLOW_EXPERIMENT_NAME", home.experiment)
         task.set_env_variable("MLOPS_IMAGE", settings.pipeline.image)
-        if home.tracking_uri.startswith("http"):
+        # An address with a password is not for a YAML file: it comes from cluster.secret.
+        if home.tracking_uri.startswith("http") and not password_in(home.tracking_uri):
             task.set_env_variable("MLFLOW_TRACKING_URI", home.tracking_uri)
         if remember and chosen.volume_claim:
             task.set_env_variable(MEMORY_ENV, "use")

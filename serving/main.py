@@ -13,7 +13,11 @@ gc.set_threshold(50_000, 50, 100)
 
 # One of several workers: their figures are added up in a folder that they share. Read at first import.
 if parent := multiprocessing.parent_process():
-    shared = Path(tempfile.gettempdir()) / f"mlops-serving-metrics-{parent.pid}"
+    try:  # a process id comes back one day, and with it the figures of another service
+        born = Path(f"/proc/{parent.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        born = "0"
+    shared = Path(tempfile.gettempdir()) / f"mlops-serving-metrics-{parent.pid}-{born}"
     shared.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(shared))
 

@@ -1,6 +1,7 @@
 """Find and read tables on disk: Parquet, CSV, JSON and JSON Lines."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,14 @@ def read_all(files: list[Path]) -> "pd.DataFrame":
 def _read(file: Path) -> "pd.DataFrame":
     import pandas as pd
 
+    # JSON has types of its own; guessing others would make one key of "01234" and "1234".
+    as_written = partial(pd.read_json, dtype=False, convert_dates=False)
     readers: dict[str, Callable[[Path], Any]] = {
         ".parquet": pd.read_parquet,
         ".csv": pd.read_csv,
-        ".json": pd.read_json,
-        ".jsonl": lambda path: pd.read_json(path, lines=True),
-        ".ndjson": lambda path: pd.read_json(path, lines=True),
+        ".json": as_written,
+        ".jsonl": partial(as_written, lines=True),
+        ".ndjson": partial(as_written, lines=True),
     }
     suffix = file.suffix.lower()
     if suffix not in readers:

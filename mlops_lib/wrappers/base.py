@@ -74,11 +74,15 @@ class ModelWrapper(ABC):
         Raises:
             TrainingError: The model cannot be fitted or logged.
         """
+        import mlflow
+
         tags = {FINGERPRINT_TAG: data_loader.fingerprint(), WRAPPER_KEY: config.model.wrapper}
         tags |= data_loader.tags
         with tracking.child_run(config, "train-model", parent_run_id, tags) as run:
             tracking.log_params(run.info.run_id, {"model": config.model, "train": config.train})
             loaders.log_inputs(config, data_loader, run.info.run_id, "train", "validation")
+            # MLflow resumes a run only in its own experiment, which an injected parent decides.
+            mlflow.set_experiment(experiment_id=run.info.experiment_id)
             model_uri = self.fit(data_loader, config, run.info.run_id)
         self.load(model_uri)
         return TrainResult(run.info.run_id, model_uri)
@@ -91,6 +95,8 @@ class ModelWrapper(ABC):
         A replay (``evaluation.replay``) shows what was found before, and logs nothing.
         """
         chosen = config.evaluation
+        if not chosen.replay:
+            _withdraw_verdict(self.run_id)
         report = self.judge(data_loader, config, split)
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
         report = report.model_copy(update={"verdict": verdict})
@@ -102,7 +108,6 @@ class ModelWrapper(ABC):
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
         """Score the loaded model on a split; the gate is not asked and nothing is logged."""
         chosen = config.evaluation
-        _withdraw_verdict(self.run_id)
         schema = data_loader.schema
         rows = data_loader.load(split)
         # Only baselines learn from the training rows, which may be more than memory holds.

@@ -133,13 +133,15 @@ def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     best = trainer.checkpoint_callback
-    path = best.best_model_path if isinstance(best, ModelCheckpoint) else ""
-    if not path:
+    assert isinstance(best, ModelCheckpoint)  # _trainer has put it there
+    # Lightning keeps the first checkpoint whatever its loss is, and calls NaN infinity.
+    if best.best_model_score is None or not torch.isfinite(best.best_model_score):
         raise TrainingError(
             "No checkpoint was kept: the validation loss was never finite. Lower the learning rate, or look for "
             "values that are not finite in the data."
         )
-    module.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["state_dict"])
+    kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    module.load_state_dict(kept["state_dict"])
 
 
 def _log(

@@ -221,5 +221,6 @@ def test_a_store_that_is_down_follows_the_policy(redis_project):
         return known, caught.value
 
     known, problem = asyncio.run(after_the_end())
-    assert known.statuses.header == "last_known:store_down=2"
+    # A driver may retry a dead server for longer than the budget, which then ends the wait.
+    assert known.statuses.header in ("last_known:store_down=2", "last_known:timeout=2")
     assert problem.status == 503 and "age (" in problem.detail  # its driver may retry past the budget

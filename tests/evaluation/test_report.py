@@ -77,10 +77,11 @@ def test_flat_gives_the_counts_of_incomplete_scores():
 def test_table_has_a_row_for_the_model_and_each_baseline():
     """Metrics that a baseline lacks, and scores without a value, are NaN in a numeric table."""
     table = report(auc=FULL, f1=NOTHING).table()
-    assert list(table.index) == ["model", "majority"]
+    assert list(table.index) == ["model", "majority", "scored", "errored", "empty"]
     assert list(table.columns) == ["auc", "f1"]
     assert table.loc["model", "auc"] == 0.75 and table.loc["majority", "auc"] == 0.5
-    assert table["f1"].isna().all() and {str(kind) for kind in table.dtypes} == {"float64"}
+    assert table.loc[["model", "majority"], "f1"].isna().all() and table.loc["errored", "f1"] == 8
+    assert {str(kind) for kind in table.dtypes} == {"float64"}
 
 
 def test_a_report_survives_json():

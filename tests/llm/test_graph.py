@@ -114,7 +114,7 @@ def test_many_rows_keep_their_order(vendor: Vendor, graph: Callable[..., Path]) 
     vendor.control(delay_s=0.05)
     questions = [f"q{i}" for i in range(20)]
     assert model.predict(questions) == [f"Well. Answer to: {q} (turn 1)" for q in questions]
-    assert vendor.stats["most"] == 8
+    assert 1 < vendor.stats["most"] <= 8
 
 
 def test_the_name_of_the_file_shadows_nothing(

@@ -1,5 +1,9 @@
 """The registry with two versions of a small network, made once."""
 
+import os
+import shutil
+import subprocess
+
 import pytest
 
 from tests.serving import shop as shop_module
@@ -18,3 +22,15 @@ def shop_service(shop, tmp_path_factory):
     settings = shop_module.copy(shop, folder / "project", poll_s=60.0, prediction_log=str(folder / "log"))
     with shop_module.running(settings) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium, installed when it is not here."""
+    if not (found := shutil.which("chromium")):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=True, env=environment)
+        found = shutil.which("chromium")
+    assert found, "no chromium here, and Debian's package did not bring it"
+    return found

@@ -182,15 +182,13 @@ def test_schemathesis_finds_no_server_error(shop_service, tmp_path):
     assert shop_service.get("/readyz")[0] == 200
 
 
-def test_the_page_shows_the_model_and_answers_a_try(shop_service, tmp_path):
+def test_the_page_shows_the_model_and_answers_a_try(shop_service, chromium, tmp_path):
     """In a real browser: name and version, live figures, a form from the signature, a prediction; no script error."""
     from playwright.sync_api import sync_playwright
 
     shop_service.post("/predict", ROW)
     with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
