@@ -13,7 +13,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 #: Requests that `recent` looks back on.
 RECENT = 2000
-MULTIPROCESS_ENV = "PROMETHEUS_MULTIPROC_DIR"
+#: Whether there are several workers. Asked once, as prometheus_client does: importing Feast sets the variable too.
+SHARED = "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
 class Metrics:
@@ -81,7 +82,7 @@ class Metrics:
 
     def stop(self) -> None:
         """This process's gauges are no longer anybody's."""
-        if MULTIPROCESS_ENV in os.environ:
+        if SHARED:
             from prometheus_client.multiprocess import mark_process_dead
 
             mark_process_dead(os.getpid())
@@ -105,7 +106,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Prometheus' text format."""
-        if MULTIPROCESS_ENV not in os.environ:
+        if not SHARED:
             return generate_latest(self._registry) + generate_latest(REGISTRY)  # REGISTRY: the lookups'
         from prometheus_client.multiprocess import MultiProcessCollector
 
