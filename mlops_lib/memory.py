@@ -77,7 +77,7 @@ class Memory:
         self.key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
 
     def recall(self, mode: str, restore: bool = True) -> Recall:
-        """The outputs that this step had before, or why it must run.
+        """The outputs that this step had before, or why it must run; "" when nobody asked the memory.
 
         Args:
             mode: The words of `MEMORY_ENV`.
@@ -86,7 +86,7 @@ class Memory:
         if "resume" in mode and (entry := _read(self._of_this_run)) and self._same_inputs(entry):
             return self._checked(entry, "finished in this run before", restore)
         if "use" not in mode:
-            return Recall(None, "memory is not asked")
+            return Recall(None, "")
         if entry := _read(self.folder / f"{self.key}.json"):
             return self._checked(entry, f"nothing changed since run {entry['parent_run_id']}", restore)
         return Recall(None, self._what_changed())

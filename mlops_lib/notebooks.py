@@ -140,7 +140,8 @@ def _remembered(
         outputs, reason = memory.recall(os.environ.get(MEMORY_ENV, ""))
     except Exception as error:  # a loader may raise anything; the notebook meets it again, on record
         memory, outputs, reason = None, None, f"because its inputs cannot be read: {type(error).__name__}"
-    print(f"{REMEMBERED} {notebook} {'miss' if outputs is None else 'hit'}: {reason}", flush=True)
+    if reason:
+        print(f"{REMEMBERED} {notebook} {'miss' if outputs is None else 'hit'}: {reason}", flush=True)
     return memory, outputs
 
 
