@@ -201,3 +201,13 @@ def test_json_of_another_form_is_refused(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps("text"))
     with pytest.raises(DataError, match=r"a\.json"):
         loader(tmp_path / "a.json").load("train")
+
+
+def test_json_values_stay_as_written(tmp_path):
+    """Text that looks like a number is another key than the number; a large integer keeps its last digit."""
+    rows = '{"id": "01234", "big": 9007199254740993, "y": 1}\n{"id": "1234", "big": 1, "y": 0}\n'
+    (tmp_path / "train.jsonl").write_text(rows)
+    for split in ("validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(rows)
+    frame = LocalDataLoader(tmp_path, label="y", key="id").load("train")
+    assert frame["id"].tolist() == ["01234", "1234"] and frame["big"].tolist() == [9007199254740993, 1]
