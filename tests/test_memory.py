@@ -171,6 +171,23 @@ def test_a_remembered_dataset_is_put_where_the_new_run_wants_it(steps, tmp_path)
     assert loaders.prepared(steps.project.settings(), wanted).fingerprint() == outputs.fingerprint
 
 
+def test_a_step_that_only_reads_a_dataset_never_writes_one(steps, tmp_path):
+    """Train remembered in a new run must leave the folder alone from which the next step reads."""
+    settings = steps.project.settings()
+    wanted = tmp_path / "mine" / "data"
+    shutil.copytree(loaders.prepared_folder(settings), wanted)
+    before = {file.name: file.stat().st_ino for file in wanted.iterdir()}
+    parameters = CONTRACTS["02_train"].parameters(data=str(wanted), parent_run_id="second")
+    assert Memory(settings, "02_train", parameters).recall("use").outputs is not None
+    assert {file.name: file.stat().st_ino for file in wanted.iterdir()} == before
+
+
+def test_a_long_text_in_a_setting_is_no_path(steps):
+    """A prompt among the parameters is longer than a file name may be; it counts as the text it is."""
+    steps.project.configure(model={"params": {"prompt": "Answer in one sentence. " * 400}})
+    assert steps.reasons() == {"02_train": "because model.params changed"}
+
+
 def test_a_deleted_run_is_trained_again(steps):
     """Memory asks MLflow whether the run still stands."""
     tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)
@@ -233,6 +250,9 @@ def test_a_resumed_run_trusts_what_it_has_finished(steps):
 def test_secrets_are_in_no_memory(steps, monkeypatch):
     """Keys name what changed, so what is in them is on disk: no secret is."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setattr(tracking, "tracking_uri", lambda _: "postgresql://me:sk-very-secret@host/mlflow")
     steps.keep_all()
     work = config.load(steps.project.config_file).path(".mlops")
-    assert not [file for file in work.rglob("*.json") if "sk-very-secret" in file.read_text()]
+    kept = [file.read_text() for file in work.rglob("*.json")]
+    assert any("//***@host/mlflow" in text for text in kept)
+    assert not [text for text in kept if "sk-very-secret" in text]

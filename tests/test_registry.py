@@ -71,6 +71,32 @@ def test_promotion_archives_and_rollback_restores(settings, run_with_model):
     ]
 
 
+def test_what_a_version_replaced_at_one_stage_says_nothing_of_another(settings, run_with_model):
+    """Version 2 took Staging from 1, but Production from nobody: undoing Production must not bring 1 there."""
+    for _ in range(2):
+        registry.register_run(settings, run_with_model("passed"))
+    store = Registry(settings)
+    store.promote("repurchase", 2, "Production")
+    with pytest.raises(RegistryError, match="replaced no version at Production"):
+        store.roll_back("repurchase", "Production")
+    assert store.resolve("repurchase", "Production").version == 2
+
+
+def test_a_registration_that_is_interrupted_leaves_no_version(settings, run_with_model, monkeypatch):
+    """Ctrl-C between the new version and its stage: nothing half-registered, and the next try is version 2."""
+    run_id = run_with_model("passed")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_move", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            registry.register_run(settings, run_id)
+    assert Registry(settings).versions("repurchase") == []
+    assert registry.register_run(settings, run_id).stage == "Staging"
+
+
 def test_resolving_gives_a_pinned_address(settings, run_with_model):
     """By stage in any case, by alias and by number; the address holds the number, never the stage."""
     registry.register_run(settings, run_with_model("passed"))

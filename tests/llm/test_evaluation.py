@@ -111,7 +111,8 @@ def test_a_replay_needs_neither_network_nor_key(
     """The replay of a run with errors in it gives the same rows and scores, latency and cost included."""
     settings, model = trained(project(rows=40))
     vendor.control(faults=[{"kind": "400", "share": 0.2, "times": -1}])
-    report = judged(settings, model)
+    report = judged(settings, model, min_coverage=0.5)
+    assert report.verdict is not None and report.verdict.passed
     vendor.control()
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
@@ -120,6 +121,9 @@ def test_a_replay_needs_neither_network_nor_key(
     assert report.metrics["exact_match"].errored > 0
     assert again.metrics == report.metrics and again.per_row.equals(report.per_row)
     assert vendor.stats["calls"] == 0
+    # A replay under other conditions shows; it does not take back what the gate has said.
+    assert again.verdict is not None and not again.verdict.passed
+    assert mlflow.MlflowClient().get_run(model.run_id).data.tags[registry.GATE_TAG] == "passed"
 
 
 def test_a_replay_of_something_else_is_an_error(vendor: Vendor, project: Project) -> None:

@@ -9,7 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlops_lib import loaders, registry, wrappers
+from mlops_lib import loaders, registry, tracking, wrappers
 from mlops_lib.errors import DataError, EvaluationError, InputError, RegistryError, TrainingError
 from mlops_lib.loaders.base import SPLITS
 
@@ -159,6 +159,31 @@ def test_a_network_that_does_not_fit_is_told_why(stored, implementation, params,
     client = mlflow.MlflowClient()
     (run,) = client.search_runs([client.get_experiment_by_name("repurchase").experiment_id])
     assert run.info.status == "FAILED"
+
+
+def test_a_loss_that_was_never_finite_is_an_error(stored):
+    """Lightning would keep a checkpoint of a network that is NaN throughout; here nothing of it is logged."""
+    stored.configure(model={"params": {"learning_rate": 1e30}})
+    settings, dataset = written(stored)
+    with pytest.raises(TrainingError, match=r"never finite.*learning rate"):
+        wrappers.from_settings(settings).train(dataset, settings)
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("repurchase").experiment_id])
+    assert run.info.status == "FAILED" and not run.outputs.model_outputs
+
+
+def test_a_model_is_trained_beside_a_parent_of_another_experiment(stored, monkeypatch):
+    """Kubeflow's parent run may live in an experiment of its own: its child, model and verdict go there."""
+    settings, dataset = written(stored)
+    client = tracking.connect(settings)
+    elsewhere = client.create_experiment("elsewhere")
+    parent = client.create_run(elsewhere).info.run_id
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings, parent)
+    assert model.evaluate(dataset, settings).verdict.passed
+    run = client.get_run(result.run_id)
+    assert (run.info.experiment_id, run.info.status) == (elsewhere, "FINISHED")
+    assert len(run.outputs.model_outputs) == 1 and run.data.tags["mlops.gate"] == "passed"
 
 
 def test_labels_that_are_no_classes_are_refused(stored):
