@@ -24,6 +24,8 @@ app = typer.Typer(
     help="Train, register and serve models: one path for PyTorch, scikit-learn and LLM models.",
 )
 app.add_typer(cli_features.app, name="features")
+#: Exit status of a run that went well and whose model the gate refused, so that a script can tell.
+REFUSED = 3
 out = Console()
 err = Console(stderr=True)
 
@@ -95,6 +97,8 @@ def run(
 ) -> None:
     """Run the four notebooks as a pipeline.
 
+    Exit status: 0 when the model was registered, 3 when the gate refused it, 1 on an error.
+
     [dim]Example:[/] mlops run --limit 2000 --max-epochs 5
     """
     from mlops_lib.terminal import PipelineDisplay, show_result
@@ -151,6 +155,8 @@ def run(
         err.print(str(error), highlight=False, soft_wrap=True)
         raise typer.Exit(128 + signal.SIGINT) from None
     show_result(out, loaded.settings, result)
+    if result.registered is None:
+        raise typer.Exit(REFUSED)
 
 
 @app.command()

@@ -82,7 +82,7 @@ def test_a_model_below_the_threshold_is_refused(pipeline_run, tmp_path):
         OPENAI_API_KEY="sk-very-secret",
     )  # fmt: skip
     parent, child = runs_of(project)
-    assert result.returncode == 0 and "refused" in result.stdout and "not registered" in result.stdout
+    assert result.returncode == 3 and "refused" in result.stdout and "not registered" in result.stdout
     assert parent.data.tags["03_evaluate.passed"] == "False" and child.data.tags["mlops.gate"] == "refused"
     assert parent.data.metrics["03_evaluate.score"] < 0.99 == parent.data.metrics["03_evaluate.threshold"]
     assert "04_register.version" not in parent.data.metrics
