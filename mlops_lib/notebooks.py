@@ -20,7 +20,7 @@ from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.memory import MEMORY_ENV, Memory
-from mlops_lib.record import Record
+from mlops_lib.record import Record, send_kept
 from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 
@@ -60,7 +60,9 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         raise NotebookError(
             f"There is no notebook {source}. pipeline.notebooks of config.yaml names the folder."
         )
-    parent_run_id = checked.parent_run_id or tracking.open_parent(settings)
+    if not (parent_run_id := checked.parent_run_id):
+        parent_run_id = tracking.open_parent(settings)
+        send_kept(settings)
     checked = checked.model_copy(update={"parent_run_id": parent_run_id})
     memory, remembered = _remembered(settings, notebook, checked)
     if remembered is not None:

@@ -69,7 +69,7 @@ class Record:
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
             return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
         except Exception as error:  # whatever stops the record from being kept must not cost the record
-            return self._keep_here(executed, error)
+            return self._keep_here(executed, error, tracking.status_after(ended or error))
 
     def outputs(self, step: str, outputs: dict[str, Any]) -> None:
         """Log what the notebook hands on.
@@ -95,18 +95,45 @@ class Record:
         client.update_run(self.run_id, status="RUNNING")
         return client, _exporter()
 
-    def _keep_here(self, executed: Path, error: Exception) -> str:
-        """Beside the run's other files; where that disk is full too, among the temporary ones."""
-        work = self.settings.path(self.settings.pipeline.work_dir)
-        for place in (work, Path(tempfile.gettempdir()) / "mlops"):
-            folder = place / "records" / self.run_id
+    def _keep_here(self, executed: Path, error: Exception, status: str) -> str:
+        """In the work folder, for `send_kept`; where that disk is full too, among the temporary files."""
+        for place in (_kept(self.settings), Path(tempfile.gettempdir()) / "mlops" / "records"):
+            folder = place / self.run_id / FOLDER
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 kept = shutil.copy(executed, folder)
+                with contextlib.suppress(Exception):  # a page that cannot be made must not cost the notebook
+                    kept = _to_html(Path(kept), _exporter())
+                (folder.parent / "status").write_text(status)
             except OSError:
                 continue
-            return f"{kept} (MLflow could not keep it: {error})"
+            return f"{kept} (MLflow could not keep it: {error}; the next run sends it there)"
         return f"lost: MLflow could not keep it ({error}), and no disk here has room"
+
+
+def send_kept(settings: Settings) -> None:
+    """Give MLflow the records that it could not keep when it was away, and their runs the status they ended with.
+
+    What it does not take now (another server, say, or away again) stays for the next time.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if not (folders := [path.parent for path in _kept(settings).glob("*/status")]):
+        return
+    client = tracking.connect(settings)
+    for folder in folders:
+        try:
+            client.log_artifacts(folder.name, str(folder / FOLDER), FOLDER)
+            if client.get_run(folder.name).info.status == "RUNNING":
+                client.set_terminated(folder.name, (folder / "status").read_text())
+        except MlflowException:
+            continue
+        shutil.rmtree(folder)
+
+
+def _kept(settings: Settings) -> Path:
+    """Folder of the records that MLflow could not keep, one folder a run."""
+    return settings.path(settings.pipeline.work_dir) / "records"
 
 
 def _head(executed: Path, message: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import memory, tracking
+from mlops_lib import memory, record, tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.contracts import (
     CONTRACTS,
@@ -83,6 +83,7 @@ def run_local(
             on_progress(Progress(notebook, note=f"hit: {reason}"))
         outputs = [found[notebook][0] if notebook in found else None for notebook in CONTRACTS]
         return PipelineResult(outputs[0].parent_run_id, *outputs)
+    record.send_kept(settings)
     if resume:
         parent_run_id, arguments = resume, tracking.reopen_parent(settings, resume)
     else:

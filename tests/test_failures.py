@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.contracts import CONTRACTS
 from mlops_lib.errors import NotebookError
+from mlops_lib.record import send_kept
 from tests import toy_notebooks
 
 FIRST_CELL = "print('this was done' + ' before')"
@@ -191,10 +192,16 @@ def test_mlflow_going_away_in_the_middle_costs_no_record(toy, monkeypatch):
     (toy.root / "go").touch()
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0
-    kept = store / "records" / run_id / "01_get_data.ipynb"
-    assert SEEN in kept.read_text()
+    kept = store / "records" / run_id / "notebooks"
+    assert (
+        SEEN in (kept / "01_get_data.ipynb").read_text() and SEEN in (kept / "01_get_data.html").read_text()
+    )
     assert "MLflow could not keep it" in output and "its outputs cannot be logged" in output
     with mlflow_server(store, port):
+        assert tracking.connect(settings).get_run(run_id).info.status == "RUNNING"
+        send_kept(settings)
+        page, status = record_of(settings, run_id)
+        assert SEEN in page and status == "FAILED" and not kept.exists()
         assert is_clean(toy)
 
 
