@@ -132,7 +132,7 @@ class Edge:
         call.task = asyncio.current_task()
         call.deadline = began + self.timeout_s
         self.in_flight.add(call)
-        tracing = self.engine.tracing
+        tracing = self.engine.tracing if path not in OPEN else None
         span = tracing.start(scope["method"], call.headers) if tracing else None
         answer = _Answer(send, call, self.engine)
         endpoint = self.endpoints.get(path)

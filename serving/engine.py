@@ -136,6 +136,8 @@ class Engine:
         self, served: ServedModel, rows: list[Any], enriched: EnrichedRows | None, request_id: str
     ) -> Answered:
         began = time.perf_counter()
+        if self.tracing:
+            self.tracing.asked(served.version, len(rows))
         served.in_use += 1
         try:
             if enriched:
