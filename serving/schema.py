@@ -115,14 +115,14 @@ class RequestSchema:
         return [astuple(row)[:width] for row in rows]
 
     def as_dicts(self, rows: list[Any]) -> list[Any]:
-        """Rows as ``{column: value}``, without the entity keys; rows of no named columns as they are."""
-        if not self.columns:
+        """Rows as ``{column: value}``, without the entity keys; a chat's, and rows of no named columns, as they are."""
+        if not self.columns or isinstance(rows[0], dict):
             return rows
         return [dict(zip(self.columns, astuple(row), strict=False)) for row in rows]
 
     def given(self, rows: list[Any]) -> list[Any]:
         """What the caller sent, entity keys included and absent values left out; other rows as they are."""
-        if not self.columns:
+        if not self.columns or isinstance(rows[0], dict):
             return rows
         return [
             {name: value for name, value in zip(self._named, astuple(row), strict=True) if value is not UNSET}

@@ -225,6 +225,10 @@ class ModelWrapper(ABC):
         """
         raise InputError("This model predicts from rows, not from messages. Send rows to /predict.")
 
+    def keeps_state(self, row: Any) -> bool:
+        """Whether answering this row changes what later ones are answered: a turn of a conversation, say."""
+        return False
+
     def attach(self, settings: Settings) -> None:  # noqa: B027 - most kinds keep nothing
         """Tell a loaded model of the process it works in: where a conversation's state is kept, say."""
 
