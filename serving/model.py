@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -166,6 +167,11 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{type(error).__name__}: {error}"
         ) from error
     first = example[0] if isinstance(example, list) and example else None
+    if isinstance(first, dict):  # JSON has no NaN
+        first = {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in first.items()
+        }
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
 
 
