@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import os
 import re
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from mlops_lib.registry import Registry
 from serving.keys import make
+from serving.shared import _born
 from tests.serving.shop import ROOT, ROW, Service, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
@@ -193,14 +195,19 @@ def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):
 
 
 def test_several_workers_serve_and_count_together(shop, tmp_path):
-    """`mlops serve --workers 2`: both answer, /metrics adds them up whoever is asked, SIGTERM ends them all."""
+    """`mlops serve --workers 2`: both answer, /metrics adds them up, SIGTERM ends them all; no folder is left in temp."""
     settings = copy(shop, tmp_path / "project")
+    temp = tmp_path / "temp"
+    crashed, other = temp / "mlops-serving-metrics-1-0", temp / "mlops-serving-metrics-of-somebody"
+    running_ = temp / f"mlops-serving-metrics-{os.getpid()}-{_born(os.getpid())}"
+    for folder in (crashed, other, running_):
+        folder.mkdir(parents=True)
     port, log = free_port(), tmp_path / "log"
     with log.open("w") as stream:
         process = subprocess.Popen(
             [str(Path(sys.executable).parent / "mlops"), "serve", "--workers", "2", "--port", str(port),
              "--config", str(settings.root / "config.yaml")],
-            cwd=ROOT, stdout=stream, stderr=stream,
+            cwd=ROOT, stdout=stream, stderr=stream, env={**os.environ, "TMPDIR": str(temp)},
         )  # fmt: skip
     service = Service(f"http://127.0.0.1:{port}", process, log)
     try:
@@ -214,11 +221,14 @@ def test_several_workers_serve_and_count_together(shop, tmp_path):
             return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted))
 
         assert [counted() for _ in range(8)] == [40.0] * 8
+        own = temp / f"mlops-serving-metrics-{process.pid}-{_born(process.pid)}"
+        assert own.is_dir() and running_.is_dir() and not crashed.exists()
     finally:
         process.terminate()
         assert process.wait(40) is not None
     with pytest.raises(OSError):
         service.get("/livez")
+    assert set(temp.glob("mlops-serving-metrics-*")) == {other, running_}
 
 
 def test_memory_stays_flat_over_200_000_requests(shop, tmp_path):
