@@ -41,7 +41,7 @@ async def status(request: Request) -> dict[str, Any]:
         **holder.status(),
         "draining": engine.draining,
         "recent": engine.metrics.recent(),
-        "queue_rows": served.batcher.waiting_rows if served else 0,
+        "queue_rows": served.queued_rows if served else 0,
         "tags": lineage,
         "links": _links(engine),
         "inputs": [

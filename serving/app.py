@@ -33,6 +33,15 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/invoke": predict,
     "/invocations": mlflow_api.invocations,
 }
+#: All that ask the model, for the latest latencies; the rest of them goes through the router.
+INFERENCE = frozenset(
+    (
+        *ENDPOINTS,
+        "/v1/chat/completions",
+        "/v2/models/{name}/infer",
+        "/v2/models/{name}/versions/{version}/infer",
+    )
+)
 
 
 class Service(FastAPI):
@@ -68,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Service(title="mlops serving", version=__version__, lifespan=lifespan)
     app.state.engine, app.state.holder = engine, engine.holder
     inner: ASGIApp = super(Service, app).__call__
-    app.edge = Edge(inner, engine, ENDPOINTS)
+    app.edge = Edge(inner, engine, ENDPOINTS, INFERENCE)
     problems.install(app)
     for module in (stream, features, openai_api, mlflow_api, oip, feedback, admin, health, page):
         app.include_router(module.router)

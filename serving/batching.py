@@ -122,11 +122,7 @@ class Batcher:
 
     def _enqueue(self, rows: Sequence[Any]) -> "asyncio.Future[list[Any]]":
         count = len(rows)
-        if self.waiting_rows + count > self.queue_rows:
-            if count > self.queue_rows:
-                detail = f"{count} rows in one request; this service takes at most {self.queue_rows}."
-                raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_rows", detail)
-            raise overloaded(self.waiting_rows)
+        require_room(count, self.waiting_rows, self.queue_rows)
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._waiting.append(_Job(rows, future))
         self.waiting_rows += count
@@ -253,6 +249,19 @@ class Batcher:
                 outcomes.append(problem)
             start = end
         return outcomes
+
+
+def require_room(rows: int, waiting_rows: int, queue_rows: int) -> None:
+    """Raise a Problem unless `rows` more may wait.
+
+    Raises:
+        Problem: 503 when too many wait already, 413 when these alone are too many.
+    """
+    if rows > queue_rows:
+        detail = f"{rows} rows in one request; this service takes at most {queue_rows}."
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_rows", detail)
+    if waiting_rows + rows > queue_rows:
+        raise overloaded(waiting_rows)
 
 
 def overloaded(waiting_rows: int) -> Problem:

@@ -33,7 +33,7 @@ class Mirror:
 
     def send(self, challenger: ServedModel, rows: list[dict[str, Any]], request_id: str) -> None:
         """Mirror one request; returns at once."""
-        if len(self._under_way) >= ROOM or challenger.batcher.full:
+        if len(self._under_way) >= ROOM or challenger.full:
             self._metrics.dropped("mirror")
             return
         task = asyncio.create_task(self._ask(challenger, rows, request_id))

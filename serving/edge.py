@@ -114,10 +114,13 @@ class Edge:
         app: The other routes.
         engine: Answers inference.
         endpoints: POST routes of inference that are answered from here.
+        inference: All routes of inference.
     """
 
-    def __init__(self, app: ASGIApp, engine: Engine, endpoints: dict[str, Endpoint]) -> None:
-        self.app, self.engine, self.endpoints = app, engine, endpoints
+    def __init__(
+        self, app: ASGIApp, engine: Engine, endpoints: dict[str, Endpoint], inference: frozenset[str]
+    ) -> None:
+        self.app, self.engine, self.endpoints, self.inference = app, engine, endpoints, inference
         self.in_flight: set[Call] = set()
         limits = engine.settings.serving
         self.timeout_s, self.body_bytes = limits.request_timeout_s, limits.body_bytes
@@ -132,7 +135,7 @@ class Edge:
         call.task = asyncio.current_task()
         call.deadline = began + self.timeout_s
         self.in_flight.add(call)
-        tracing = self.engine.tracing
+        tracing = self.engine.tracing if path not in OPEN else None
         span = tracing.start(scope["method"], call.headers) if tracing else None
         answer = _Answer(send, call, self.engine)
         endpoint = self.endpoints.get(path)
@@ -165,7 +168,7 @@ class Edge:
             self.in_flight.discard(call)
             route = path if endpoint else _route(scope)
             seconds = time.perf_counter() - began
-            self.engine.metrics.answered(route, answer.status, seconds, endpoint is not None)
+            self.engine.metrics.answered(route, answer.status, seconds, route in self.inference)
             if tracing:
                 tracing.end(span, scope["method"], route, answer.status, call.request_id)
             if answer.status >= 400 and path not in OPEN:  # a probe that fails is no news every second

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
+from mlops_lib.wrappers.base import StreamEvent
 from serving import telemetry
 from serving.batching import MOST_HUNG, overloaded
 from serving.challenger import Mirror, is_canary
@@ -74,7 +77,7 @@ class Engine:
         for role, served in holder.served.items():
             v = served.version
             cards.append((v.name, str(v.version), v.stage, role))
-            waiting += served.batcher.waiting_rows
+            waiting += served.queued_rows
             hung += served.batcher.hung
         metrics.show_served(cards)
         metrics.queue.set(waiting)
@@ -90,8 +93,8 @@ class Engine:
     def require_room(self) -> None:
         """Raise a Problem when the queue is full: known before a request is read, parsed or looked up."""
         served = self.holder.served.get("champion")
-        if served and served.batcher.full:
-            raise overloaded(served.batcher.waiting_rows)
+        if served and served.full:
+            raise overloaded(served.queued_rows)
 
     def require_alive(self) -> None:
         """Raise a Problem when so many calls hang that only a restart helps."""
@@ -100,13 +103,16 @@ class Engine:
             detail = f"{hung} calls of the model hang and cannot be stopped: restart this process."
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_hangs", detail)
 
-    async def infer(self, champion: ServedModel, rows: list[Any], request_id: str) -> Answered:
+    async def infer(
+        self, champion: ServedModel, rows: list[Any], request_id: str, champion_only: bool = False
+    ) -> Answered:
         """Enrich, choose the version, predict, record.
 
         Args:
             champion: The version whose schema made the rows; call this in the same step.
             rows: As its `RequestSchema.parse` or `convert` gave them.
             request_id: For the record, and for the canary where rows carry no entity key.
+            champion_only: No challenger is asked, whatever its share.
 
         Raises:
             Problem: With the reason, whatever it was.
@@ -118,9 +124,11 @@ class Engine:
             if champion.enricher:
                 enriched = await champion.enricher.enrich(schema.given(rows))
             challenger = self.holder.challenger
-            if challenger is None:
+            if challenger is None or champion_only:
                 return await self._answer(champion, rows, enriched, request_id)
             whole = enriched.rows if enriched else schema.given(rows)
+            if any(map(champion.wrapper.keeps_state, whole)):  # it would be changed twice
+                return await self._answer(champion, rows, enriched, request_id)
             if self._is_canary(champion, rows[0], request_id):
                 try:
                     return await self._answer(challenger, challenger.schema.adopt(whole), None, request_id)
@@ -132,24 +140,68 @@ class Engine:
         finally:
             champion.in_use -= 1
 
+    async def stream(
+        self, champion: ServedModel, rows: list[Any], request_id: str
+    ) -> AsyncGenerator[StreamEvent]:
+        """What a champion that waits says about one row while it works; what was said is recorded, however it ends.
+
+        Args:
+            champion: Held by the caller (`ServedModel.asked`) until this is closed.
+            rows: One, as its `RequestSchema` gave it, or a chat's.
+            request_id: For the record.
+
+        Raises:
+            Problem: With the reason, whatever it was.
+            InputError: The model refuses the row.
+        """
+        began = time.perf_counter()
+        if self.tracing:
+            self.tracing.asked(champion.version, 1)
+        enriched, said, whole = None, "", None
+        try:
+            if champion.enricher:
+                enriched = await champion.enricher.enrich(champion.schema.given(rows))
+            row = enriched.rows[0] if enriched else champion.schema.as_dicts(rows)[0]
+            async with aclosing(champion.wrapper.astream(row)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if event.kind == "token":
+                        said += event.data
+                    elif event.kind != "update":
+                        whole = [event.data]
+                    yield event
+        except Exception as error:
+            raise self._told(champion, error, request_id) from None
+        finally:
+            if self.log and (whole or said):
+                took, answer = time.perf_counter() - began, whole or [said]
+                self.log.add(
+                    Record(
+                        request_id,
+                        champion.role,
+                        champion,
+                        rows,
+                        enriched,
+                        answer,
+                        took,
+                        time.time(),
+                        bool(whole),
+                    )
+                )
+
     async def _answer(
         self, served: ServedModel, rows: list[Any], enriched: EnrichedRows | None, request_id: str
     ) -> Answered:
         began = time.perf_counter()
+        if self.tracing:
+            self.tracing.asked(served.version, len(rows))
         served.in_use += 1
         try:
             if enriched:
                 predictions = await served.predict_enriched(enriched.rows)
             else:
                 predictions = await served.predict(rows)
-        except (Problem, InputError):
-            raise
         except Exception as error:
-            log.error("model failed", exc_info=error, extra={"request_id": request_id})
-            v, kind = served.version, type(error).__name__
-            said = masked(str(error)) if isinstance(error, ModelError) else f"{kind}."
-            detail = f"Model {v.name} version {v.version} failed on these rows: {said}"
-            raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail) from None
+            raise self._told(served, error, request_id) from None
         finally:
             served.in_use -= 1
         if self.log:
@@ -158,6 +210,16 @@ class Engine:
                 Record(request_id, served.role, served, rows, enriched, predictions, seconds, time.time())
             )
         return Answered(served, predictions, enriched.statuses if enriched else None)
+
+    def _told(self, served: ServedModel, error: Exception, request_id: str) -> Exception:
+        """What a caller is told of what the model raised."""
+        if isinstance(error, Problem | InputError):
+            return error
+        log.error("model failed", exc_info=error, extra={"request_id": request_id})
+        v, kind = served.version, type(error).__name__
+        said = masked(str(error)) if isinstance(error, ModelError) else f"{kind}."
+        detail = f"Model {v.name} version {v.version} failed on these rows: {said}"
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
 
     def _is_canary(self, champion: ServedModel, row: Any, request_id: str) -> bool:
         share = self.settings.serving.canary_share

@@ -9,12 +9,14 @@ from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from serving import shared
+
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 #: Requests that `recent` looks back on.
 RECENT = 2000
 #: Whether there are several workers. Asked once, as prometheus_client does: importing Feast sets the variable too.
-SHARED = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+SHARED = shared.VARIABLE in os.environ
 
 
 class Metrics:
@@ -86,6 +88,7 @@ class Metrics:
             from prometheus_client.multiprocess import mark_process_dead
 
             mark_process_dead(os.getpid())
+            shared.leave()
 
     def dropped(self, what: str) -> None:
         """A record or mirrored request was dropped, because there was no room for it."""

@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +18,7 @@ from mlops_lib.errors import InputError, MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.base import ModelWrapper
-from serving.batching import Batcher, overloaded
+from serving.batching import Batcher, require_room
 from serving.enrich import Enricher
 from serving.metrics import Metrics
 from serving.results import as_list, require_finite
@@ -51,6 +54,7 @@ class ServedModel:
         self.role, self.in_use = role, 0
         #: Rows that a model that waits is asked about now.
         self.waiting_rows = 0
+        self._on_batch = metrics.on_batch(self.version.version, role)
         self._matrix = self.wrapper.takes_matrix and bool(self.schema.columns)
         self.batcher = Batcher(
             self._predict_matrix if self._matrix else self.wrapper.predict,
@@ -58,7 +62,7 @@ class ServedModel:
             queue_rows=limits.queue_rows,
             timeout_s=limits.predict_timeout_s,
             inline_rows=loaded.inline_rows,
-            on_batch=metrics.on_batch(self.version.version, role),
+            on_batch=self._on_batch,
         )
 
     @cached_property
@@ -71,6 +75,34 @@ class ServedModel:
     def card_json(self) -> msgspec.Raw:
         """The card, encoded once."""
         return msgspec.Raw(msgspec.json.encode(self.card))
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for the model, or that a model that waits is asked about."""
+        return self.batcher.waiting_rows + self.waiting_rows
+
+    @property
+    def full(self) -> bool:
+        """Whether no further row may wait."""
+        return self.queued_rows >= self.batcher.queue_rows
+
+    @contextmanager
+    def asked(self, rows: int) -> Iterator[None]:
+        """Hold this version, and room in its queue, while a model that waits is asked about `rows`.
+
+        Raises:
+            Problem: 503 when too many are asked about already, 413 when these alone are too many.
+        """
+        require_room(rows, self.waiting_rows, self.batcher.queue_rows)
+        self.waiting_rows += rows
+        self.in_use += 1
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waiting_rows -= rows
+            self.in_use -= 1
+            self._on_batch(rows, time.perf_counter() - began)
 
     async def predict(self, rows: list[Any]) -> list[Any]:
         """Predictions for rows as `schema` gave them, in order. Raises what `Batcher` raises."""
@@ -96,13 +128,8 @@ class ServedModel:
         if not self.wrapper.waits:
             return await self.batcher(rows)
         # Others do the work: batches would make a caller wait for the slowest of strangers.
-        if self.waiting_rows + len(rows) > self.batcher.queue_rows:
-            raise overloaded(self.waiting_rows)
-        self.waiting_rows += len(rows)
-        try:
+        with self.asked(len(rows)):
             predictions, bad = as_list(await self.wrapper.apredict(rows), len(rows))
-        finally:
-            self.waiting_rows -= len(rows)
         require_finite(bad, 0, len(rows))
         return predictions
 
@@ -140,6 +167,11 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{type(error).__name__}: {error}"
         ) from error
     first = example[0] if isinstance(example, list) and example else None
+    if isinstance(first, dict):  # JSON has no NaN
+        first = {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in first.items()
+        }
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
 
 

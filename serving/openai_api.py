@@ -6,7 +6,7 @@ the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``r
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
@@ -17,12 +17,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from mlops_lib.errors import InputError
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
+from serving.engine import Engine
 from serving.model import ServedModel
-from serving.problems import Problem
-from serving.stream import EventStream, failure, served, until_gone
+from serving.problems import Problem, as_problem
+from serving.stream import EventStream, until_gone
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -46,7 +46,7 @@ class ChatRequest(msgspec.Struct):
 async def models(request: Request) -> JSONResponse:
     """The served model, as a list of one."""
     try:
-        model = served(request)
+        model = request.app.state.holder.current()
     except Problem as error:
         return _error(request, error)
     card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
@@ -55,20 +55,22 @@ async def models(request: Request) -> JSONResponse:
 
 @router.post("/chat/completions")
 async def chat_completions(request: Request) -> Response:
-    """One answer to a chat, whole or in pieces."""
+    """One answer to a chat, whole or in pieces; always the champion's, see docs/decisions/0305."""
+    engine: Engine = request.app.state.engine
     try:
-        model = served(request)
-        asked = _parse(await request.body(), model)
+        engine.require_room()
+        body = await request.body()
+        model = engine.holder.current()
+        asked = _parse(body, model)
         row = model.wrapper.chat_row(asked.messages)
-    except (Problem, InputError) as error:
-        return _error(request, error)
-    row |= {name: value for name in ("thread_id", "resume") if (value := getattr(asked, name)) is not None}
-    head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
-    if asked.stream:
-        usage = bool((asked.stream_options or {}).get("include_usage"))
-        return EventStream(_chunks(request, model, row, head, usage))
-    try:
-        answered = await until_gone(request.receive, lambda: _answer(model, row))
+        row |= {
+            name: value for name in ("thread_id", "resume") if (value := getattr(asked, name)) is not None
+        }
+        head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
+        if asked.stream:
+            usage = bool((asked.stream_options or {}).get("include_usage"))
+            return EventStream(_chunks(request, model, row, head, usage), model.asked(1))
+        answered = await until_gone(request.receive, lambda: _answer(request, model, row))
     except Exception as error:
         return _error(request, error)
     if answered is None:  # nobody is there to read it
@@ -78,14 +80,16 @@ async def chat_completions(request: Request) -> Response:
     return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(used)})
 
 
-async def _answer(model: ServedModel, row: dict[str, Any]) -> tuple[str, Usage]:
+async def _answer(request: Request, model: ServedModel, row: dict[str, Any]) -> tuple[str, Usage]:
+    engine: Engine = request.app.state.engine
     with tally() as usage:
-        return _text((await model.wrapper.apredict([row]))[0]), usage
+        found = await engine.infer(model, [row], request.state.request_id, champion_only=True)
+    return _text(found.predictions[0]), usage
 
 
 async def _chunks(
     request: Request, model: ServedModel, row: dict[str, Any], head: dict[str, Any], with_usage: bool
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     head = {**head, "object": "chat.completion.chunk"}
 
     def chunk(delta: Mapping[str, Any], finish: str | None = None) -> str:
@@ -96,7 +100,8 @@ async def _chunks(
     yield chunk({"role": "assistant", "content": ""})
     try:
         with tally() as used:
-            async with aclosing(model.wrapper.astream(row)) as events:  # type: ignore[type-var]
+            engine: Engine = request.app.state.engine
+            async with aclosing(engine.stream(model, [row], request.state.request_id)) as events:
                 async for kind, data in events:
                     if kind == "token":
                         said = True
@@ -134,13 +139,12 @@ def _parse(body: bytes, model: ServedModel) -> ChatRequest:
 
 def _error(request: Request, error: Exception) -> JSONResponse:
     """A problem in the form that OpenAI's clients read."""
-    problem = failure(request, error)
-    content = json.loads(bytes(problem.body))
-    kind = ERROR_TYPES.get(problem.status_code, "server_error")
-    body = {"message": content["detail"], "type": kind, "code": content["code"], "param": None}
+    problem = as_problem(error, request.state.request_id)
+    kind = ERROR_TYPES.get(problem.status, "server_error")
+    body = {"message": problem.detail, "type": kind, "code": problem.code, "param": None}
     # Retrying is for the service's own calls; a caller that retries too would multiply them.
-    headers = {"x-should-retry": "false"} if problem.status_code == HTTPStatus.INTERNAL_SERVER_ERROR else {}
-    return JSONResponse({"error": body}, problem.status_code, headers)
+    headers = {"x-should-retry": "false"} if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR else {}
+    return JSONResponse({"error": body}, problem.status, problem.headers | headers)
 
 
 def _usage(used: Usage) -> dict[str, int]:

@@ -38,6 +38,8 @@ class Record(NamedTuple):
     predictions: list[Any]
     seconds: float
     at_s: float
+    #: False for an answer in pieces that broke off, or whose caller went away: `predictions` has the pieces.
+    finished: bool = True
 
 
 class Feedback(NamedTuple):
@@ -140,6 +142,7 @@ def _prediction_columns(records: list[Record]) -> dict[str, list[Any]]:
         "features": lambda r: _json(r.enriched.rows) if r.enriched else None,
         "freshness": lambda r: _json(r.enriched.statuses.field) if r.enriched else None,
         "predictions": lambda r: _json(r.predictions),
+        "finished": lambda r: r.finished,
     }
     return {name: [make(record) for record in records] for name, make in made.items()}
 
@@ -163,5 +166,5 @@ def _array(name: str, values: list[Any]) -> Any:
 
     if name == "time":
         return pa.array([int(value * 1e6) for value in values], pa.timestamp("us", "UTC"))
-    kind = {"version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64()}.get(name, pa.string())
-    return pa.array(values, kind)
+    kinds = {"version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(), "finished": pa.bool_()}
+    return pa.array(values, kinds.get(name, pa.string()))

@@ -72,9 +72,3 @@ def install(app: FastAPI) -> None:
 
     for kind in (Problem, InputError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer)
-
-
-def response(request: Request, status: HTTPStatus, code: str, detail: str) -> Response:
-    """A problem object for `request`."""
-    problem = Problem(status, code, detail)
-    return Response(problem.body(request.state.request_id), status.value, problem.headers, MEDIA_TYPE)

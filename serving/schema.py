@@ -35,7 +35,7 @@ class RequestSchema:
     """Turns a body into rows. Bodies: ``{"inputs": [row, ...]}``, ``{"inputs": row}``, or one row alone.
 
     A row is a struct of the signature's columns, with the entity keys last; a nested list of a tensor
-    signature's shape; and any JSON at all for a model without a signature, which then decides itself.
+    signature's shape; what a function's type hints say of its list's items; and any JSON at all for a model without a signature, which then decides itself.
 
     Args:
         signature: The model's.
@@ -54,14 +54,14 @@ class RequestSchema:
         self._looked_up, self._all_keys, self._keys = looked_up, tuple(keys), keys
         inputs = signature.inputs if signature else None
         asked: Any
-        if inputs and not inputs.is_tensor_spec():
+        if inputs and not inputs.is_tensor_spec() and inputs.has_input_names():
             self.columns = tuple(column.name for column in inputs.inputs)
             self.types = tuple(getattr(column.type, "name", "any") for column in inputs.inputs)
             self._keys = {name: dtype for name, dtype in keys.items() if name not in self.columns}
             self.row = asked = self._struct(inputs.inputs)
             either: Any = asked | list[asked]
         elif inputs and len(inputs.inputs) == 1:
-            self.row = asked = _tensor_row(inputs.inputs[0])
+            self.row = asked = _unnamed_row(inputs.inputs[0])
             either = list[asked]
         else:
             self.row = asked = either = Any
@@ -115,14 +115,14 @@ class RequestSchema:
         return [astuple(row)[:width] for row in rows]
 
     def as_dicts(self, rows: list[Any]) -> list[Any]:
-        """Rows as ``{column: value}``, without the entity keys; rows of no named columns as they are."""
-        if not self.columns:
+        """Rows as ``{column: value}``, without the entity keys; a chat's, and rows of no named columns, as they are."""
+        if not self.columns or isinstance(rows[0], dict):
             return rows
         return [dict(zip(self.columns, astuple(row), strict=False)) for row in rows]
 
     def given(self, rows: list[Any]) -> list[Any]:
         """What the caller sent, entity keys included and absent values left out; other rows as they are."""
-        if not self.columns:
+        if not self.columns or isinstance(rows[0], dict):
             return rows
         return [
             {name: value for name, value in zip(self._named, astuple(row), strict=True) if value is not UNSET}
@@ -187,8 +187,13 @@ class RequestSchema:
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.{wanted}")
 
 
-def _tensor_row(spec: Any) -> Any:
-    """The type of one row of a tensor [rows, ...]: lists as deep and as long as the signature says."""
+def _unnamed_row(spec: Any) -> Any:
+    """The type of one row of the one input: what a function's type hints say of it, or a tensor's [rows, ...].
+
+    For a tensor that is lists as deep and as long as the signature says.
+    """
+    if not hasattr(spec, "shape"):
+        return TYPES.get(getattr(spec.type, "name", ""), Any)
     row: Any = {"f": float, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
     for size in reversed(spec.shape[1:]):
         row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
@@ -197,9 +202,10 @@ def _tensor_row(spec: Any) -> Any:
 
 def columns(signature: "ModelSignature | None") -> tuple[str, ...]:
     """The named columns that a model takes; none for a signature of tensors, or without one."""
-    if not signature or not signature.inputs or signature.inputs.is_tensor_spec():
+    inputs = signature.inputs if signature else None
+    if not inputs or inputs.is_tensor_spec() or not inputs.has_input_names():
         return ()
-    return tuple(column.name for column in signature.inputs.inputs)
+    return tuple(column.name for column in inputs.inputs)
 
 
 def _key_type(dtype: str) -> Any:

@@ -7,9 +7,8 @@ the plain answer, or ``error``, which holds a problem object.
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -20,12 +19,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from mlops_lib.errors import InputError, ModelError
-from serving import problems
+from serving.engine import Engine
 from serving.model import ServedModel
-from serving.problems import Problem
+from serving.problems import Problem, as_problem
 
-log = logging.getLogger("serving")
 EVENT_STREAM = "text/event-stream"
 T = TypeVar("T")
 
@@ -45,21 +42,23 @@ router = APIRouter(tags=["inference"], route_class=EventStreamRoute)
 @router.post("/invoke")
 @router.post("/predict")
 async def stream(request: Request) -> Response:
-    """The events of one row."""
-    model = served(request)
-    rows, single = model.schema.parse(await request.body())
+    """The events of one row. A model that says nothing on the way answers with one: `prediction`."""
+    engine: Engine = request.app.state.engine
+    engine.require_room()
+    body = await request.body()
+    model = engine.holder.current()
+    rows, single = model.schema.parse(body)
     if not single and len(rows) != 1:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_input",
             f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'.",
         )
-    return EventStream(_events(request, model, model.schema.as_dicts(rows)[0]))
-
-
-def served(request: Request) -> ServedModel:
-    """The model to answer with."""
-    return request.app.state.holder.current()
+    if model.wrapper.waits:
+        return EventStream(_events(request, model, rows), model.asked(1))
+    found = await engine.infer(model, rows, request.state.request_id)
+    said = event("prediction", _answer(request, found.served, found.predictions[0]))
+    return Response(said, media_type=EVENT_STREAM)
 
 
 def wants_events(scope: Scope) -> bool:
@@ -67,23 +66,23 @@ def wants_events(scope: Scope) -> bool:
     return EVENT_STREAM in Headers(scope=scope).get("accept", "")
 
 
-async def _events(request: Request, model: ServedModel, row: dict[str, Any]) -> AsyncIterator[str]:
+async def _events(request: Request, model: ServedModel, rows: list[Any]) -> AsyncGenerator[str]:
+    request_id = request.state.request_id
     try:
-        async with aclosing(model.wrapper.astream(row)) as events:  # type: ignore[type-var]
+        async with aclosing(request.app.state.engine.stream(model, rows, request_id)) as events:
             async for kind, data in events:
                 if kind == "token":
                     yield event(kind, {"text": data})
                 elif kind == "update":
                     yield event(kind, data)
                 else:
-                    answer = {
-                        "predictions": data,
-                        "model": model.card,
-                        "request_id": request.state.request_id,
-                    }
-                    yield event(kind, answer)
+                    yield event(kind, _answer(request, model, data))
     except Exception as error:  # the answer has begun, so its status can no longer say that it failed
-        yield event("error", json.loads(bytes(failure(request, error).body)))
+        yield event("error", json.loads(as_problem(error, request_id).body(request_id)))
+
+
+def _answer(request: Request, model: ServedModel, prediction: Any) -> dict[str, Any]:
+    return {"predictions": prediction, "model": model.card, "request_id": request.state.request_id}
 
 
 def event(kind: str, data: Any) -> str:
@@ -91,28 +90,27 @@ def event(kind: str, data: Any) -> str:
     return f"event: {kind}\ndata: {json.dumps(data, default=_as_json, ensure_ascii=False)}\n\n"
 
 
-def failure(request: Request, error: Exception) -> Response:
-    """The problem object for what a model raised."""
-    if isinstance(error, Problem):
-        return problems.response(request, error.status, error.code, error.detail)
-    if isinstance(error, InputError):
-        return problems.response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", str(error))
-    log.error("request %s failed", request.state.request_id, exc_info=error)
-    detail = str(error) if isinstance(error, ModelError) else f"The model failed: {type(error).__name__}."
-    return problems.response(request, HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
-
-
 class EventStream(StreamingResponse):
     """A stream that ends, with all the work behind it, as soon as the client is gone.
 
     Starlette leaves that to the next write on newer servers, which may be minutes away while a model thinks.
+
+    Args:
+        content: The events.
+        room: Entered now, while a refusal can still be an answer of its own, and left when the stream ends.
     """
 
-    def __init__(self, content: AsyncIterator[str]) -> None:
+    def __init__(self, content: AsyncGenerator[str], room: AbstractContextManager[None]) -> None:
         super().__init__(content, media_type=EVENT_STREAM, headers={"Cache-Control": "no-cache"})
+        self._content, self._room = content, ExitStack()
+        self._room.enter_context(room)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await until_gone(receive, lambda: self.stream_response(send))
+        with self._room:
+            try:
+                await until_gone(receive, lambda: self.stream_response(send))
+            finally:
+                await self._content.aclose()
 
 
 async def until_gone(receive: Receive, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:

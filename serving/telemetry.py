@@ -1,15 +1,21 @@
 """OpenTelemetry: one span a request, sent to OTEL_EXPORTER_OTLP_ENDPOINT when that is set.
 
 The caller's trace is continued from its `traceparent`. The SDK's own variables apply (OTEL_SERVICE_NAME,
-OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, ...).
+OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, ...). Bodies, keys and predictions are never in a span. Spans are sent
+by a thread of the SDK's, which drops them when its queue is full.
 """
 
 import os
+import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from mlops_lib.errors import ConfigError
+from mlops_lib.registry import ModelVersion
 
+#: Seconds that the end of the process waits, at most, for a collector to take what is left.
+STOP_S = 3.0
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -24,48 +30,56 @@ class Tracing:
                 f"{ENDPOINTS[0]} is set, but the exporter cannot be imported: {error}. "
                 "Install it with: pip install 'mlops-lib[otel]'"
             ) from None
+        # This is for the service's spans. MLflow would send a model's prompts and answers there as well, and
+        # no longer to its own experiment.
+        os.environ.setdefault("MLFLOW_ENABLE_OTLP_EXPORTER", "false")
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.trace import SpanKind, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         name = os.environ.get("OTEL_SERVICE_NAME", "mlops-serving")
-        self._provider = TracerProvider(resource=Resource.create({"service.name": name}))
+        resource = Resource.create({"service.name": name})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("mlops.serving")
         self._propagator = TraceContextTextMapPropagator()
+        self._server, self._error = SpanKind.SERVER, StatusCode.ERROR
+        self._span: ContextVar[Any] = ContextVar("span")
 
     def start(self, method: str, headers: Mapping[bytes, bytes]) -> Any:
-        """A span for one request."""
-        from opentelemetry.trace import SpanKind
-
+        """A span for one request, which is then the one of this task."""
         carrier = {
             name: headers[name.encode()].decode("latin-1")
             for name in ("traceparent", "tracestate")
             if name.encode() in headers
         }
-        return self._tracer.start_span(method, self._propagator.extract(carrier), SpanKind.SERVER)
+        span = self._tracer.start_span(method, self._propagator.extract(carrier), self._server)
+        self._span.set(span)
+        return span
+
+    def asked(self, version: ModelVersion, rows: int) -> None:
+        """Which version is asked about how many rows, on the span of this task."""
+        if span := self._span.get(None):
+            span.set_attributes(
+                {"mlops.model.name": version.name, "mlops.model.version": version.version, "mlops.rows": rows}
+            )
 
     def end(self, span: Any, method: str, route: str, status: int, request_id: str) -> None:
-        """End it, with what came of the request."""
-        from opentelemetry.trace import StatusCode
-
+        """End it, with what came of the request; a status of 0 is a caller who left before there was one."""
         span.update_name(f"{method} {route}")
-        span.set_attributes(
-            {
-                "http.request.method": method,
-                "http.route": route,
-                "http.response.status_code": status,
-                "mlops.request_id": request_id,
-            }
-        )
+        about = {"http.request.method": method, "http.route": route, "mlops.request_id": request_id}
+        span.set_attributes(about | ({"http.response.status_code": status} if status else {}))
         if status >= 500:
-            span.set_status(StatusCode.ERROR)
+            span.set_status(self._error)
         span.end()
 
     def stop(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+        """Send what is left; a collector that is away must not hold up the end of the process."""
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(STOP_S)
 
 
 def configured() -> Tracing | None:

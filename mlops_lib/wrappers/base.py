@@ -1,6 +1,8 @@
 """The interface of every model, and what all of them do alike: runs, tags, scores and the gate."""
 
 import asyncio
+import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,15 +184,15 @@ class ModelWrapper(ABC):
 
     def example(self) -> Any:
         """The input example that was logged with the model, as `predict` takes it; None where none was."""
+        saved = (self.info.saved_input_example_info if self.info else None) or {}
+        inputs = self.signature.inputs if self.signature else None
+        named = inputs and not inputs.is_tensor_spec() and inputs.has_input_names()
+        if saved.get("type") == "ndarray" and named:
+            # MLflow would cast the whole array to the first column's type, and cut off what is behind the point.
+            matrix = json.loads((self.folder / saved["artifact_path"]).read_text(encoding="utf-8"))
+            return [_as_row(row, inputs) for row in matrix]
         example: Any = self.info.load_input_example(str(self.folder)) if self.info else None
-        if example is None:
-            return None
-        if hasattr(example, "to_dict"):
-            return example.to_dict("records")
-        if self.signature and self.signature.inputs.has_input_names() and hasattr(example, "tolist"):
-            names = self.signature.inputs.input_names()
-            return [dict(zip(names, row, strict=True)) for row in example.tolist()]
-        return example
+        return example.to_dict("records") if hasattr(example, "to_dict") else example
 
     def warm(self) -> None:
         """Predict the example, so that the first caller waits no longer than the others."""
@@ -225,6 +227,10 @@ class ModelWrapper(ABC):
         """
         raise InputError("This model predicts from rows, not from messages. Send rows to /predict.")
 
+    def keeps_state(self, row: Any) -> bool:
+        """Whether answering this row changes what later ones are answered: a turn of a conversation, say."""
+        return False
+
     def attach(self, settings: Settings) -> None:  # noqa: B027 - most kinds keep nothing
         """Tell a loaded model of the process it works in: where a conversation's state is kept, say."""
 
@@ -254,6 +260,13 @@ def build(config: Settings, kind: str, **known: Any) -> Any:
             f"Cannot make {config.model.implementation!r} with model.params {config.model.params}: {error}. "
             f"It takes: {', '.join(accepted)}."
         ) from error
+
+
+def _as_row(values: Sequence[float], inputs: Any) -> dict[str, Any]:
+    """A row of an array of floats as the columns that it was made from."""
+    whole = {column.name for column in inputs if column.type.name in ("integer", "long")}
+    named = zip(inputs.input_names(), values, strict=True)
+    return {name: int(value) if name in whole and math.isfinite(value) else value for name, value in named}
 
 
 def _withdraw_verdict(run_id: str) -> None:

@@ -143,6 +143,9 @@ class LangGraphWrapper(TextModelWrapper):
         output = self._generation(row, state).output
         yield StreamEvent("interrupt" if interrupts else "prediction", output)
 
+    def keeps_state(self, row: Any) -> bool:
+        return row.get(THREAD) is not None
+
     def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         row = super().chat_row(messages)
         if "messages" in self._builder.channels and len(messages) > 1:

@@ -58,6 +58,9 @@ class PyfuncWrapper(ModelWrapper):
                 frame[column.name] = frame[column.name].astype(column.type.to_pandas())
         return frame
 
-    def _tensor(self, rows: list[Any]) -> np.ndarray:
+    def _tensor(self, rows: list[Any]) -> Any:
+        """An array in the signature's type; the list itself for a function whose type hints ask for one."""
         inputs = self.signature.inputs if self.signature else None
-        return np.asarray(rows, dtype=inputs.inputs[0].type if inputs and inputs.is_tensor_spec() else None)
+        if inputs and not inputs.is_tensor_spec():
+            return rows
+        return np.asarray(rows, dtype=inputs.inputs[0].type if inputs else None)

@@ -57,7 +57,11 @@ def service(file: Path, vendor: Vendor, log: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def served_config(tmp_path_factory: pytest.TempPathFactory, vendor_process: Vendor) -> Path:
     """A graph in the registry at Production; returns its config file."""
-    folder = tmp_path_factory.mktemp("served")
+    return chatty(tmp_path_factory.mktemp("served"))
+
+
+def chatty(folder: Path, **serving: Any) -> Path:
+    """A folder whose registry has the model `chatty`, version 1, at Production; returns its config file."""
     (folder / "graph").mkdir()
     (folder / "graph/langgraph.py").write_text(GRAPH)
     (folder / "graph/prompts.yaml").write_text("prefix: ''\n")
@@ -69,6 +73,7 @@ def served_config(tmp_path_factory: pytest.TempPathFactory, vendor_process: Vend
         "model": {"name": "chatty", "wrapper": "langgraph", "implementation": "graph"},
         "evaluation": {"task": "text", "metric": "chrf", "threshold": 0},
         "llm": {"timeout_s": 5.0, "tracing": False, "max_retries": 1},
+        "serving": serving,
     }
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(content))

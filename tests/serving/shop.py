@@ -45,6 +45,7 @@ def make(folder: Path) -> Settings:
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({name: rng.random(200) * 10 for name in FEATURES})
     rows["frequency"] = rows["frequency"].astype(int)
+    rows["amount"] = rows["amount"].round()
     rows["bought"] = (rows["recency"] > 5).astype(int)
     rows["user_id"] = np.arange(200)
     rows.to_parquet(folder / "rows.parquet")

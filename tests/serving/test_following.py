@@ -94,13 +94,23 @@ def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(shop
 
 
 def test_a_pinned_version_stays(shop, tmp_path):
-    """MLFLOW_MODEL_VERSION wins over the stage, wherever that moves."""
-    settings = copy(shop, tmp_path / "project")
-    with running(settings, MLFLOW_MODEL_VERSION="2") as service:
-        assert service.post("/predict", ROW)[1]["model"]["version"] == 2
-        Registry(settings).promote("shop", 1, "Staging")
-        time.sleep(1)
-        assert service.post("/predict", ROW)[1]["model"]["version"] == 2
+    """MLFLOW_MODEL_VERSION wins over the stage: that moves, the service looks, stays, and says what it wants and why."""
+    keys = tmp_path / "keys.yaml"
+    key, line = make("ops", admin=True)
+    keys.write_text(line)
+    settings = copy(shop, tmp_path / "project", api_keys=str(keys))
+    admin = {"Authorization": f"Bearer {key}"}
+    expected = answers(settings, 1)
+    with running(settings, MLFLOW_MODEL_VERSION="1") as service:
+        assert service.get("/status", **admin)[1]["champion"]["stage"] == "Production"
+        Registry(settings).promote("shop", 2, "Production")
+        status, said = service.post("/model/reload", {}, **admin)
+        assert status == 200 and said["wanted"] == "version 1" and not said["refused"]
+        # Archived: it has asked the registry since, and knows that its version is no longer the stage's.
+        assert (said["champion"]["version"], said["champion"]["stage"]) == (1, "Archived")
+        answer = service.post("/predict", ROW, **admin)[1]
+        assert answer["model"]["version"] == 1 and answer["predictions"] == pytest.approx(expected, abs=1e-6)
+        assert service.get("/readyz")[1]["model"]["version"] == 1
 
 
 def registry_server(folder, port: int) -> "subprocess.Popen[bytes]":

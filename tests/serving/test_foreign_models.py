@@ -1,77 +1,66 @@
-"""Models that somebody else logged to MLflow: registered, promoted, served, with nothing changed."""
+"""Models that somebody else logged to MLflow, served as they are, over every protocol."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from mlops_lib.registry import Registry
-from serving.model import load
-from tests.serving.shop import copy
+from mlops_lib import config
+from tests.serving.shop import CONFIG, running
 
 pytestmark = pytest.mark.slow
-FRAME = pd.DataFrame(
-    {"a": np.array([1, 2, 3, 4], dtype="int32"), "b": np.array([0.5, 1.5, 2.5, 3.5], dtype="float32")}
-)
 
 
-def log_sklearn():
-    import mlflow.sklearn
-    from sklearn.linear_model import LinearRegression
-
-    model = LinearRegression().fit(FRAME, [1.0, 2.0, 3.0, 5.0])
-    mlflow.sklearn.log_model(
-        model, name="model", input_example=FRAME, registered_model_name="sk", pip_requirements=[]
-    )
-    return [{"a": 1, "b": 0.5}, {"a": 4, "b": 3}], model.predict(FRAME.iloc[[0, 3]].assign(b=[0.5, 3.0]))
-
-
-def log_tensor_network():
-    import mlflow.pytorch
-    import torch
-
-    network = torch.nn.Linear(2, 1).eval()
-    x = np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(x)).numpy()
-    mlflow.pytorch.log_model(
-        network,
-        name="model",
-        input_example=np.vstack([x, x]),
-        registered_model_name="tn",
-        pip_requirements=[],
-    )
-    return x.tolist(), expected
-
-
-def log_function():
-    import mlflow.pyfunc
-
-    mlflow.pyfunc.log_model(
-        name="model", python_model=lambda model_input: [len(text) for text in model_input],
-        input_example=["one", "three"], registered_model_name="fn", pip_requirements=[],
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """A folder whose registry holds the models of foreign.py, and what each says to its rows."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "config.yaml").write_text(CONFIG)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("foreign.py"))],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return ["four", ""], np.array([4, 0])
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    ("log", "name"), [(log_sklearn, "sk"), (log_tensor_network, "tn"), (log_function, "fn")]
-)
-def test_a_foreign_model_loads_and_answers(shop, tmp_path, log, name):
-    """sklearn with narrow types, a network of tensors, a bare function: parsed by its signature, answered alike."""
-    import mlflow
+def tensors(rows):
+    """Rows as a client of the Open Inference Protocol sends them: a tensor a column, or the one there is."""
+    if isinstance(rows[0], dict):
+        kinds = {"a": "INT32", "b": "FP32"}
+        return [
+            {"name": name, "shape": [len(rows)], "datatype": kind, "data": [row[name] for row in rows]}
+            for name, kind in kinds.items()
+        ]
+    if isinstance(rows[0], str):
+        return [{"name": "texts", "shape": [len(rows)], "datatype": "BYTES", "data": rows}]
+    return [{"name": "x", "shape": [len(rows), 2], "datatype": "FP32", "data": rows}]
 
-    from mlops_lib import tracking
-    from mlops_lib.wrappers import download
 
-    settings = copy(shop, tmp_path / "project")
-    tracking.connect(settings)
-    with mlflow.start_run():
-        rows, expected = log()
-    version = Registry(settings).resolve(name, version=1)
-    loaded = load(version, download(version.uri), settings)
-    import msgspec
-
-    parsed, single = loaded.schema.parse(msgspec.json.encode({"inputs": rows}))
-    assert not single
-    said = loaded.wrapper.predict(loaded.schema.as_dicts(parsed))
-    assert np.asarray(said, dtype=float) == pytest.approx(np.asarray(expected, dtype=float), abs=1e-5)
+@pytest.mark.parametrize("name", ["sklearn", "xgboost", "pytorch", "pyfunc"])
+def test_a_foreign_model_is_served(foreign, name):
+    """Started by its name alone, the service answers /predict, /invocations and OIP v2 as the model itself does."""
+    folder, said = foreign
+    rows, expected = said[name]["rows"], pytest.approx(said[name]["answers"], abs=1e-5)
+    settings = config.load(folder / "config.yaml")
+    with running(settings, MLFLOW_MODEL_NAME=name) as service:
+        answers = {
+            "/predict": service.post("/predict", {"inputs": rows}),
+            "/invocations": service.post(
+                "/invocations", {"inputs" if name == "pytorch" else "instances": rows}
+            ),
+            "oip": service.post(f"/v2/models/{name}/infer", {"inputs": tensors(rows)}),
+        }
+        assert [status for status, _ in answers.values()] == [200] * 3, answers
+        output = answers["oip"][1]["outputs"][0]
+        assert output["shape"][0] == len(rows) and output["data"] == expected
+        for path in ("/predict", "/invocations"):
+            assert np.ravel(answers[path][1]["predictions"]).tolist() == expected, path
+        assert service.get(f"/v2/models/{name}")[1]["versions"] == ["1"]
+        status, problem = service.post("/predict", {"inputs": [{"nonsense": 1}]})
+        assert 400 <= status < 500 and problem["code"] == "invalid_input", problem

@@ -196,6 +196,11 @@ def test_the_page_shows_the_model_and_answers_a_try(shop_service, chromium, tmp_
         page.goto(f"{shop_service.url}/")
         page.locator("#name", has_text="shop 1").wait_for(timeout=60_000)
         assert page.locator("#form input").count() == len(FEATURES)
+        example = {name: page.input_value(f"input[name={name}]") for name in FEATURES}
+        assert example["frequency"].isdecimal() and re.fullmatch(r"\d+\.0", example["amount"]), example
+        assert not example["recency"].endswith(".0"), "cut to whole numbers"
+        page.click("#send")
+        page.locator("#answer", has_text="predictions").wait_for()
         page.fill("input[name=amount]", "7.25")
         page.click("#send")
         page.locator("#answer", has_text="predictions").wait_for()
