@@ -107,10 +107,11 @@ class TrainSettings(Section):
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")
     accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")
     processes: int = Field(1, ge=1, description="processes (with GPUs: GPUs) that share a network's training")
+    nodes: int = Field(1, ge=1, description="machines of so many processes: a TrainJob on Kubernetes")
 
     @model_validator(mode="after")
     def _each_process_has_a_batch(self) -> "TrainSettings":
-        ranks = self.processes
+        ranks = self.processes * self.nodes
         if ranks > 1 and self.batch_size < 2 * ranks:
             raise ValueError(f"batch_size is shared by {ranks} processes: make it {2 * ranks} rows or more")
         return self
@@ -166,6 +167,9 @@ class ClusterSettings(Section):
     memory: str = Field("4Gi", pattern=r"^[1-9]\d*[MG]i$", description="memory of a step, as 512Mi or 4Gi")
     gpus: int = Field(0, ge=0, description="GPUs of the training step")
     gpu_type: Name = Field("nvidia.com/gpu", description="resource name of those GPUs")
+    training_runtime: Name = Field(
+        "torch-distributed", description="ClusterTrainingRuntime of a TrainJob (train.nodes above 1)"
+    )
     retries: int = Field(2, ge=0, description="how often a failed step is tried again")
     retry_wait_s: int = Field(
         30, ge=1, description="seconds before the first retry; each later one waits twice as long"

@@ -51,7 +51,7 @@ class PytorchLightningWrapper(ModelWrapper):
         _export(module, features)
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
-        if config.train.processes > 1:
+        if config.train.processes * config.train.nodes > 1:
             ranks.fit(module, data_loader, config, run_id, facts)
         else:
             fitting.fit(module, train, validation, config, run_id)

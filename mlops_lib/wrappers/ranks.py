@@ -24,6 +24,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.uris import masked, without_password
 from mlops_lib.wrappers import rank as one
+from mlops_lib.wrappers import trainjob
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -40,7 +41,7 @@ def fit(
     run_id: str,
     facts: Mapping[str, int],
 ) -> None:
-    """Fit the module in ``train.processes`` ranks; leaves it with the weights of the best epoch.
+    """Fit the module in ``train.processes`` ranks on each of ``train.nodes``; leaves it with the weights of the best epoch.
 
     Args:
         module: The network, its preprocessing fitted.
@@ -54,11 +55,12 @@ def fit(
     """
     import torch
 
-    world = config.train.processes
+    world = config.train.processes * config.train.nodes
     for split in ("train", "validation"):
         if (rows := data_loader.count(split)) < world:
             raise TrainingError(
-                f"Split {split!r} has {rows} rows, which {world} processes cannot share. Lower train.processes."
+                f"Split {split!r} has {rows} rows, which {world} processes cannot share. "
+                "Lower train.processes or train.nodes."
             )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -66,17 +68,29 @@ def fit(
         shown = config.model_copy(
             update={"mlflow": config.mlflow.model_copy(update={"tracking_uri": uri})}
         ).model_dump_json(exclude={"secrets"})
-        plan = one.Plan(settings=shown, run_id=run_id, data=_files(data_loader, folder / one.DATA), **facts)
+        plan = one.Plan(
+            settings=shown, run_id=run_id, data=_files(data_loader, config, folder / one.DATA), **facts
+        )
         (folder / one.PLAN).write_text(plan.model_dump_json(), encoding="utf-8")
         torch.save(module.state_dict(), folder / one.START)
-        _run_here(config, folder)
+        if config.train.nodes > 1:
+            trainjob.run(config, run_id, folder)
+        else:
+            _run_here(config, folder)
         module.load_state_dict(torch.load(folder / one.WEIGHTS, weights_only=True, map_location="cpu"))
 
 
-def _files(data_loader: BaseDataLoader, folder: Path) -> str:
-    """The folder that holds the splits as files: the loader's own, or "" when they are written beside the plan."""
-    own = getattr(data_loader, "path", None)
-    if own and not getattr(data_loader, "prepare", None) and all(files_of_split(own, s) for s in SPLITS):
+def _files(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
+    """Where every rank finds the splits as files; "" when they are written beside the plan."""
+    own: Path | None = getattr(data_loader, "path", None)
+    volume = config.cluster.volume_path if config.cluster.volume_claim else ""
+    reached = config.train.nodes == 1 or (volume and own and own.is_relative_to(volume))
+    if (
+        reached
+        and own
+        and not getattr(data_loader, "prepare", None)
+        and all(files_of_split(own, split) for split in SPLITS)
+    ):
         return str(own)
     data_loader.write(folder)
     return ""

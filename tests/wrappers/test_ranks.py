@@ -125,10 +125,12 @@ def test_what_cannot_be_shared_is_refused_before_a_process_starts(stored):
         stored.settings(train__processes=50)
 
 
-def test_a_rank_without_a_launcher_says_how_to_start_it(tmp_path):
-    """The entry alone is no training: the message names what is missing and the launcher."""
+def test_a_rank_that_raises_leaves_its_last_words(tmp_path):
+    """What is wrong (here: no launcher) is in the file that a parent or Kubernetes reads, and in the log."""
+    words = tmp_path / "words"
     result = subprocess.run(
-        [sys.executable, "-m", rank.__name__, tmp_path], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1
-    assert "MASTER_ADDR" in result.stderr and "torch.distributed.run" in result.stderr
+        [sys.executable, "-m", rank.__name__, tmp_path], env={**os.environ, rank.LAST_WORDS_ENV: str(words)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1 and "Traceback" in result.stderr
+    assert words.read_text().startswith("A launcher sets MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE.")
