@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_lib import __version__, cli_features, config
+from mlops_lib import __version__, cli_features, cli_search, config
 from mlops_lib.errors import MlopsError
 from mlops_lib.uris import masked
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Train, register and serve models: one path for PyTorch, scikit-learn and LLM models.",
 )
 app.add_typer(cli_features.app, name="features")
+app.command()(cli_search.search)
 #: Exit status of a run that went well and whose model the gate refused, so that a script can tell.
 REFUSED = 3
 out = Console()

@@ -37,7 +37,7 @@ UNREAD: dict[str, tuple[str, ...]] = {
     "03_evaluate": (*PREPARED, "train", "model.name", "model.params", "model.implementation"),
     "04_register": ("data", "train", "model.wrapper", "model.implementation", "model.params"),
 }  # fmt: skip
-NOWHERE_READ = ("cluster", "pipeline", "secrets", "serving")
+NOWHERE_READ = ("cluster", "pipeline", "search", "secrets", "serving")
 #: Settings that may name code or files of the user's own, for the steps that read them.
 NAMED: dict[str, tuple[str, ...]] = {
     "01_get_data": ("data.loader", "data.prepare", "data.feature_store"),

@@ -103,9 +103,65 @@ class TrainSettings(Section):
 
     max_epochs: int = Field(50, ge=1, description="most passes over the training data")
     patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
-    batch_size: int = Field(256, ge=1, description="rows in one batch")
+    batch_size: int = Field(256, ge=1, description="rows in one step, over all processes")
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")
     accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")
+    processes: int = Field(1, ge=1, description="processes (with GPUs: GPUs) that share a network's training")
+    nodes: int = Field(1, ge=1, description="machines of so many processes: a TrainJob on Kubernetes")
+
+    @model_validator(mode="after")
+    def _each_process_has_a_batch(self) -> "TrainSettings":
+        ranks = self.processes * self.nodes
+        if ranks > 1 and self.batch_size < 2 * ranks:
+            raise ValueError(f"batch_size is shared by {ranks} processes: make it {2 * ranks} rows or more")
+        return self
+
+
+class Dimension(Section):
+    """Values that a search may give one setting: a range of numbers, or choices."""
+
+    type: Literal["float", "int", "categorical"]
+    low: FiniteFloat | None = Field(None, description="float, int: smallest value")
+    high: FiniteFloat | None = Field(None, description="float, int: largest value, itself included")
+    log: bool = Field(False, description="float, int: look as closely at 1 to 10 as at 10 to 100")
+    choices: Annotated[tuple[Any, ...], Field(strict=False)] = Field(
+        (), description="categorical: the values"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_range_or_choices(self) -> "Dimension":
+        if self.type == "categorical":
+            if len(self.choices) < 2 or self.low is not None or self.high is not None or self.log:
+                raise ValueError("categorical takes two or more choices, and nothing else")
+            return self
+        if self.low is None or self.high is None or self.low >= self.high or self.choices:
+            raise ValueError(f"{self.type} takes low and high, low below high, and no choices")
+        if self.log and self.low <= 0:
+            raise ValueError("with log, low must be above 0")
+        if self.type == "int" and (self.low % 1 or self.high % 1):
+            raise ValueError("int takes whole numbers as low and high")
+        return self
+
+
+class SearchSettings(Section):
+    """What `mlops search` tries: hyper-parameters, judged on the validation split."""
+
+    trials: int = Field(20, ge=1, description="how many sets of values are tried")
+    parallel: int = Field(
+        4, ge=1, description="on Kubeflow: trials at once; each round learns from those before"
+    )
+    seed: int = Field(0, ge=0, description="the same seed and scores give the same trials")
+    space: dict[str, Dimension] = Field({}, description="train.x or model.params.x -> values to try")
+
+    @model_validator(mode="after")
+    def _names_can_be_searched(self) -> "SearchSettings":
+        known = {f"train.{name}" for name in TrainSettings.model_fields}
+        for name in self.space:
+            if name not in known and not name.removeprefix("model.params.").isidentifier():
+                raise ValueError(
+                    f"{name!r} cannot be searched; name {', '.join(sorted(known))} or model.params.x"
+                )
+        return self
 
 
 class EvaluationSettings(Section):
@@ -158,6 +214,9 @@ class ClusterSettings(Section):
     memory: str = Field("4Gi", pattern=r"^[1-9]\d*[MG]i$", description="memory of a step, as 512Mi or 4Gi")
     gpus: int = Field(0, ge=0, description="GPUs of the training step")
     gpu_type: Name = Field("nvidia.com/gpu", description="resource name of those GPUs")
+    training_runtime: Name = Field(
+        "torch-distributed", description="ClusterTrainingRuntime of a TrainJob (train.nodes above 1)"
+    )
     retries: int = Field(2, ge=0, description="how often a failed step is tried again")
     retry_wait_s: int = Field(
         30, ge=1, description="seconds before the first retry; each later one waits twice as long"
@@ -235,6 +294,7 @@ class Settings(Section):
     data: DataSettings
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    search: SearchSettings = SearchSettings()
     evaluation: EvaluationSettings
     llm: LlmSettings = LlmSettings()
     pipeline: PipelineSettings = PipelineSettings()

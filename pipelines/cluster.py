@@ -27,17 +27,22 @@ class ClusterRun:
     state: str
 
 
-def compile_pipeline(settings: Settings, output: Path, remember: bool = True) -> None:
+#: Makes a pipeline, given what each of its tasks gets on a cluster.
+Maker = Callable[[Settings, Callable[[Any, str], None]], Any]
+
+
+def compile_pipeline(settings: Settings, output: Path, remember: bool = True, maker: Maker = make) -> None:
     """Write the pipeline with everything that the `cluster` section asks for, as YAML.
 
     Args:
         settings: Resolved settings.
         output: File to write.
         remember: Let the steps remember what they did.
+        maker: Makes the pipeline: the training, or another.
     """
     from kfp.compiler import Compiler
 
-    Compiler().compile(make(settings, finisher(settings, remember)), str(output))
+    Compiler().compile(maker(settings, finisher(settings, remember)), str(output))
 
 
 def run_on_cluster(
@@ -50,6 +55,8 @@ def run_on_cluster(
     remember: bool = True,
     poll_s: float = POLL_S,
     on_change: Callable[[str, str], None] = lambda task, state: None,
+    maker: Maker = make,
+    name: str = "",
 ) -> ClusterRun:
     """Upload a new version of the pipeline and run it.
 
@@ -62,17 +69,20 @@ def run_on_cluster(
         remember: Let the steps remember what they did.
         poll_s: Seconds between two looks at the run.
         on_change: Called with a task's name and its new state.
+        maker: Makes the pipeline: the training, or another.
+        name: Its name on the server; empty: ``pipeline.name``.
 
     Raises:
         MlopsError: The server does not answer or refuses, or the run did not succeed.
     """
     client = _client(host, token, settings.cluster.namespace)
+    name = name or settings.pipeline.name
     try:
         experiment = client.create_experiment(
             settings.mlflow.experiment, namespace=settings.cluster.namespace or None
         )
-        version = _upload(client, settings, remember)
-        job = f"{settings.pipeline.name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        version = _upload(client, settings, remember, maker, name)
+        job = f"{name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
         common = {
             "experiment_id": experiment.experiment_id,
             "pipeline_id": version.pipeline_id,
@@ -100,12 +110,11 @@ def _client(host: str, token: str, namespace: str) -> Any:
         raise _explained(error, host) from None
 
 
-def _upload(client: Any, settings: Settings, remember: bool) -> Any:
+def _upload(client: Any, settings: Settings, remember: bool, maker: Maker, name: str) -> Any:
     """A new version of the pipeline; the pipeline itself, where the server does not have it."""
-    name = settings.pipeline.name
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        compile_pipeline(settings, file, remember)
+        compile_pipeline(settings, file, remember, maker)
         pipeline_id = client.get_pipeline_id(name)
         if pipeline_id is None:
             pipeline_id = client.upload_pipeline(

@@ -33,15 +33,19 @@ class Batches(IterableDataset):
 
     def __len__(self) -> int:
         """Batches of this rank in one epoch."""
-        rank, world = _rank()
-        shares = (
-            self.share(rank * self.workers + worker, world * self.workers) for worker in range(self.workers)
-        )
+        _, world = _rank()
+        if world > 1:
+            return self.workers * self._most_batches(world * self.workers)
+        shares = (self.share(worker, self.workers) for worker in range(self.workers))
         return sum(math.ceil((stop - start) / self.batch_size) for start, stop in shares)
 
     def __iter__(self) -> Iterator[Batch]:
         # Handed over, not read later: the loader counts the epoch on as soon as it has this iterator.
-        return self._batches(self.epoch)
+        batches = self._batches(self.epoch)
+        _, world = _rank()
+        return (
+            self._in_step(batches, self._most_batches(world * self._workers_here())) if world > 1 else batches
+        )
 
     def share(self, shard: int, shards: int) -> tuple[int, int]:
         """First row and the one after the last, of `shard` out of `shards`; shares differ by one row at most."""
@@ -51,8 +55,34 @@ class Batches(IterableDataset):
         """The share of this process: of its rank and, inside a worker, of that worker."""
         rank, world = _rank()
         worker = get_worker_info()
-        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        number, count = worker.id if worker else 0, self._workers_here()
         return self.share(rank * count + number, world * count)
+
+    def _workers_here(self) -> int:
+        worker = get_worker_info()
+        return worker.num_workers if worker else 1
+
+    def _most_batches(self, shards: int) -> int:
+        """Batches of the largest of `shards` shares."""
+        return math.ceil(math.ceil(self.rows / shards) / self.batch_size)
+
+    @staticmethod
+    def _in_step(batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
+        """As many batches on each rank, which wait for each other in every step.
+
+        A share that is one row smaller may be one batch short: its last one, which is full then, is halved.
+        """
+        held: Batch | None = None
+        for count, batch in enumerate(batches):
+            if held is not None:
+                yield held
+            held, made = batch, count + 1
+        if held is None:
+            return
+        if made == wanted:
+            yield held
+        else:
+            yield from zip(*(part.tensor_split(2) for part in held), strict=True)
 
     def generator(self, epoch: int) -> torch.Generator:
         """Randomness of an epoch, the same in every worker and on every rank."""

@@ -86,8 +86,11 @@ import torch, torch.distributed as dist
 from mlops_lib.loaders.local import LocalDataLoader
 rank, folder, store = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-for streaming in (True, False):
-    batches = LocalDataLoader(folder, label="y", streaming=streaming).torch("train", 64, shuffle=True, num_workers=1)
+# 501 and 167: one rank's share is a whole number of batches, the other's is one row more.
+for streaming, size, workers in ((True, 64, 1), (False, 64, 1), (True, 167, 0), (False, 501, 0), (False, 84, 3)):
+    loader = LocalDataLoader(folder, label="y", streaming=streaming)
+    batches = loader.torch("train", size, shuffle=True, num_workers=workers)
+    made = [len(y) for _, y in batches]
     mine = torch.cat([y for _, y in batches])
     counts = [torch.zeros(1, dtype=torch.long) for _ in range(2)]
     dist.all_gather(counts, torch.tensor([len(mine)]))
@@ -98,7 +101,10 @@ for streaming in (True, False):
     every = torch.cat(both)
     every = every[every >= 0].sort().values
     assert torch.equal(every, torch.arange(1003.0)), every
-    assert len(batches) == -(-len(mine) // 64)
+    steps = [torch.zeros(1, dtype=torch.long) for _ in range(2)]
+    dist.all_gather(steps, torch.tensor([len(made)]))
+    assert steps[0] == steps[1] == len(batches), (size, steps, len(batches))
+    assert 1 <= min(made) and max(made) <= size, made
 dist.destroy_process_group()
 print("shared")
 """
@@ -106,7 +112,7 @@ print("shared")
 
 @pytest.mark.slow
 def test_two_ranks_share_the_rows_without_overlap_or_loss(folder, tmp_path):
-    """Two gloo processes of one worker each have half of the rows each, to within one, streamed or not."""
+    """Two gloo processes have half of the rows each, to within one, in as many steps each, streamed or not."""
     command = [sys.executable, "-c", RANK]
     ranks = [
         subprocess.Popen([*command, str(rank), folder, tmp_path / "store"], stdout=subprocess.PIPE, text=True)

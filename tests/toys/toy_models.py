@@ -1,5 +1,11 @@
 """Models such as a user brings: copied into each test project and named there by dotted path."""
 
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
 import lightning.pytorch as pl
 import numpy as np
 import torch
@@ -9,6 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor, nn
 
+from mlops_lib.networks.tabular import TabularNetwork
 from mlops_lib.wrappers.base import ModelWrapper
 
 
@@ -31,6 +38,36 @@ class OwnNetwork(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+
+
+class WitnessNetwork(TabularNetwork):
+    """Writes down, for each rank and epoch, the sum of every row that it learns from."""
+
+    def __init__(self, n_features: int, n_classes: int, folder: str, **params: Any) -> None:
+        super().__init__(n_features, n_classes, **params)
+        self.folder = folder
+
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
+        with Path(self.folder, f"rank-{self.global_rank}-epoch-{self.current_epoch}").open("a") as file:
+            file.writelines(f"{value}\n" for value in batch[0].double().sum(1).tolist())
+        return super().training_step(batch, number)
+
+
+class FragileNetwork(OwnNetwork):
+    """On rank 1, from the second epoch on, it does what `way` says: die, raise, or sleep."""
+
+    def __init__(self, n_features: int, way: str) -> None:
+        super().__init__(n_features)
+        self.way = way
+
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
+        if self.global_rank == 1 and self.current_epoch == 1:
+            if self.way == "raise":
+                raise ValueError("this rank has had enough")
+            if self.way == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(600)
+        return super().training_step(batch, number)
 
 
 class SilentNetwork(OwnNetwork):
