@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ DTYPES = {
     "STRING": ("object", "object"),
     "UNIX_TIMESTAMP": ("datetime64[ns, UTC]", "datetime64[ns, UTC]"),
 }
+#: Rows of one write to the online store, where feature_store.yaml does not say.
+WRITE_ROWS = 10_000
 
 
 class FeastProvider(FeatureProvider):
@@ -120,7 +123,9 @@ class FeastProvider(FeatureProvider):
             raise FeatureStoreError(
                 f"Nothing is registered in {self.repo}. Register definitions with: mlops features apply"
             )
-        with _answers("materialise"), contextlib.redirect_stdout(sys.stderr):
+        # What Feast prints would run into the line that counts, and tells no more than it.
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with _answers("materialise"), quiet, _rows_shown(self.store):
             self.store.materialize(since, until)
 
     def _handle(self, service: str) -> Any:
@@ -215,6 +220,30 @@ def _definitions(repo: Path) -> Iterator[Any]:
             if id(value) not in seen:
                 seen.add(id(value))
                 yield value
+
+
+@contextlib.contextmanager
+def _rows_shown(store: "FeatureStore") -> Iterator[None]:
+    """A line on stderr that counts the rows written to the online store; Feast 0.67 has a bar that it never moves."""
+    from tqdm.auto import tqdm
+
+    writing = store.config.materialization_config
+    # Otherwise all rows of a view are one write, in memory at once.
+    writing.online_write_batch_size = writing.online_write_batch_size or WRITE_ROWS
+    online = store.provider.online_store
+    write = online.online_write_batch
+    with tqdm(desc="online store", unit=" rows", mininterval=1.0, file=sys.stderr) as line:
+
+        def counted(config: Any, table: Any, data: Any, progress: Any) -> None:
+            line.set_description_str(table.name, refresh=False)
+            write(config, table, data, progress)
+            line.update(len(data))
+
+        online.online_write_batch = counted
+        try:
+            yield
+        finally:
+            del online.online_write_batch
 
 
 @contextlib.contextmanager
