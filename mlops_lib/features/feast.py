@@ -38,6 +38,7 @@ class FeastProvider(FeatureProvider):
 
     def __init__(self, repo: Path) -> None:
         self.repo = repo
+        self._handles: dict[str, Any] = {}
         if not (repo / "feature_store.yaml").is_file():
             raise FeatureStoreError(f"{repo} has no feature_store.yaml. Set data.feature_store.repo.")
 
@@ -105,6 +106,11 @@ class FeastProvider(FeatureProvider):
             answer = self.store.get_online_features(self._handle(service.name), _columns(service, keys)).proto
         return _rows(service, list(answer.metadata.feature_names.val), answer.results, len(keys))
 
+    def reconnect(self) -> None:
+        # A store opened anew has connections of its own; lookups that hang keep theirs.
+        vars(self).pop("store", None)
+        self._handles.clear()
+
     def apply(self) -> list[str]:
         import feast
 
@@ -116,6 +122,7 @@ class FeastProvider(FeatureProvider):
             gone += [v for v in self.store.list_feature_views() if v.name not in names]
             self.store.apply(objects, objects_to_delete=gone, partial=False)
             self.store.refresh_registry()
+        self._handles.clear()
         return sorted(f"{type(o).__name__} {o.name}" for o in objects if isinstance(o, kinds))
 
     def materialize(self, since: datetime, until: datetime) -> None:
@@ -129,7 +136,12 @@ class FeastProvider(FeatureProvider):
             self.store.materialize(since, until)
 
     def _handle(self, service: str) -> Any:
-        return self.store.registry.get_feature_service(service, self.store.project, allow_cache=True)
+        """Feast's object, kept like what `describe` told of it: decoding it takes as long as reading ten entities."""
+        if (found := self._handles.get(service)) is None:
+            registry = self.store.registry
+            found = registry.get_feature_service(service, self.store.project, allow_cache=True)
+            self._handles[service] = found
+        return found
 
     def _view(self, name: str, service: str) -> Any:
         from feast.errors import FeatureViewNotFoundException
@@ -239,11 +251,11 @@ def _rows_shown(store: "FeatureStore") -> Iterator[None]:
             write(config, table, data, progress)
             line.update(len(data))
 
-        online.online_write_batch = counted
+        vars(online)["online_write_batch"] = counted
         try:
             yield
         finally:
-            del online.online_write_batch
+            del vars(online)["online_write_batch"]
 
 
 @contextlib.contextmanager
