@@ -92,8 +92,8 @@ def skew(
 
 def _key(service: features.FeatureService, entity: list[str]) -> dict[str, int | str]:
     """``user_id=123`` as a key of the service's types."""
-    given = dict(pair.partition("=")[::2] for pair in entity)
-    if set(given) != set(service.entity_keys):
+    given = {name: value for name, _, value in (pair.partition("=") for pair in entity) if value}
+    if len(given) != len(entity) or set(given) != set(service.entity_keys):
         raise ConfigError(
             f"{service.name!r} is looked up by {' '.join(f'{key}=...' for key in service.entity_keys)}, "
             f"not by {' '.join(entity)}."

@@ -3,8 +3,9 @@
 import logging
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, Self
 
@@ -24,6 +25,7 @@ Key = tuple[Any, ...]
 
 FEATURES = prometheus.Counter("mlops_features_total", "Feature values by where they came from.", ["status"])
 LOOKUPS = prometheus.Histogram("mlops_feature_lookup_seconds", "Lookups in the online feature store.")
+_counter = cache(FEATURES.labels)
 
 
 class Troubled(NamedTuple):
@@ -40,7 +42,8 @@ class Statuses:
     """Where the features of a request came from.
 
     Attributes:
-        counts: Status -> values: ``request``, ``online``, ``cache``, ``default:<why>``, ``last_known:<why>``.
+        counts: Status -> values: ``request``, ``online``, ``cache``, ``default:<why>``, ``last_known:<why>``,
+            ``reject:<why>``.
         troubled: The values that a policy had to find.
     """
 
@@ -89,7 +92,8 @@ class Enricher:
         self.features = tuple(name for name in columns if name in service.dtypes)
         self._policies = {name: settings.policies.get(name, settings.on_trouble) for name in self.features}
         self._check_policies()
-        self._lookups: Lookups[Key, OnlineRow] = Lookups(self._read, settings.timeout_s)
+        self._wanted = frozenset(self.features)
+        self._lookups: Lookups[Key, OnlineRow] = Lookups(self._read, settings.timeout_s, provider.reconnect)
         #: Entity -> when it was read and what it had, the least recently used first.
         self._known: OrderedDict[Key, tuple[float, OnlineRow]] = OrderedDict()
         self._remembers = settings.cache_ttl_s > 0 or "last_known" in self._policies.values()
@@ -126,39 +130,46 @@ class Enricher:
                 the store is down or too slow. Only where the policy is to reject.
         """
         keys = [self._key(number, row) for number, row in enumerate(rows)]
-        found, source, why = await self._find([key for key in keys if key is not None])
+        found, cached, why = await self._find([key for key in keys if key is not None])
         counts: Counter[str] = Counter()
         troubled: list[Troubled] = []
         enriched = []
         for number, (row, key) in enumerate(zip(rows, keys, strict=True)):
+            online = found.get(key) if key is not None else None
+            source = "cache" if key in cached else "online"
+            if online and not online.trouble and self._wanted.isdisjoint(row):
+                counts[source] += len(self.features)
+                full = {**row, **online.values}
+                enriched.append({name: full[name] for name in self.columns if name in full})
+                continue
             full = dict(row)
             for name in self.features:
                 if name in row:
                     counts["request"] += 1
                     continue
                 assert key is not None
-                online = found.get(key)
                 reason = online.trouble.get(name) if online else why
                 if online and not reason:
                     full[name] = online.values[name]
-                    counts[source[key]] += 1
+                    counts[source] += 1
                     continue
                 full[name], status = self._by_policy(name, key, online)
                 troubled.append(Troubled(number, name, status, str(reason)))
                 counts[f"{status}:{reason}"] += 1
             enriched.append({name: full[name] for name in self.columns if name in full})
         for status, count in counts.items():
-            FEATURES.labels(status).inc(count)
+            _counter(status).inc(count)
+        statuses = Statuses(counts, tuple(troubled))
         if rejected := [t for t in troubled if t.status == "reject"]:
-            raise self._problem(rejected, keys)
-        return EnrichedRows(enriched, Statuses(counts, tuple(troubled)))
+            raise self._problem(rejected, keys, statuses)
+        return EnrichedRows(enriched, statuses)
 
     def _key(self, number: int, row: Mapping[str, Any]) -> Key | None:
         """The entity of a row that lacks a feature; None for a row that lacks none."""
-        missing = [name for name in self.features if name not in row]
-        if not missing:
+        if row.keys() >= self._wanted:
             return None
         if absent := [name for name in self.service.entity_keys if row.get(name) is None]:
+            missing = [name for name in self.features if name not in row]
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "invalid_input",
@@ -167,31 +178,29 @@ class Enricher:
             )
         return tuple(row[name] for name in self.service.entity_keys)
 
-    async def _find(self, keys: Sequence[Key]) -> tuple[dict[Key, OnlineRow], dict[Key, str], str]:
-        """What is known of each entity, where from, and why the others have nothing."""
+    async def _find(self, keys: Sequence[Key]) -> tuple[dict[Key, OnlineRow], Collection[Key], str]:
+        """What is known of each entity, which of them from the cache, and why the others have nothing."""
         found: dict[Key, OnlineRow] = {}
-        oldest = time.monotonic() - self.settings.cache_ttl_s
-        for key in keys:
-            if self.settings.cache_ttl_s and (known := self._known.get(key)) and known[0] > oldest:
-                found[key] = known[1]
-        source = dict.fromkeys(found, "cache")
-        if not (wanted := [key for key in dict.fromkeys(keys) if key not in found]):
-            return found, source, ""
+        if ttl_s := self.settings.cache_ttl_s:
+            oldest = time.monotonic() - ttl_s
+            found = {key: known[1] for key in keys if (known := self._known.get(key)) and known[0] > oldest}
+        cached = frozenset(found)
+        if not (wanted := [key for key in keys if key not in found]):
+            return found, cached, ""
         try:
             answer = await self._lookups.get(wanted)
         except LookupTimeout:
-            return found, source, "timeout"
+            return found, cached, "timeout"
         except Exception as error:  # a store's driver may raise anything
             if not self._down:
                 log.error("feature lookup failed: %s", error)
             self._down = True
-            return found, source, "store_down"
+            return found, cached, "store_down"
         self._down = False
         for key in wanted:
             found[key] = answer[key]
-            source[key] = "online"
             self._remember(key, answer[key])
-        return found, source, ""
+        return found, cached, ""
 
     def _read(self, keys: Sequence[Key]) -> list[OnlineRow]:
         with LOOKUPS.time():
@@ -217,7 +226,9 @@ class Enricher:
                 return known[1].values[name], "last_known"
         return None, "reject"
 
-    def _problem(self, rejected: Sequence[Troubled], keys: Sequence[Key | None]) -> Problem:
+    def _problem(
+        self, rejected: Sequence[Troubled], keys: Sequence[Key | None], statuses: Statuses
+    ) -> Problem:
         named = "; ".join(
             f"row {number} ({', '.join(f'{n}={v!r}' for n, v in zip(self.service.entity_keys, keys[number] or (), strict=False))}): "
             + ", ".join(f"{t.feature} ({t.why})" for t in rejected if t.row == number)
@@ -228,9 +239,15 @@ class Enricher:
             detail = (
                 f"The feature store did not answer within {self.settings.timeout_s} s, or not at all: {named}"
             )
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "features_unavailable", detail)
+            return Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "features_unavailable",
+                detail,
+                headers={HEADER: statuses.header},
+            )
+        detail = f"No usable features for {named}"
         return Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "features_rejected", f"No usable features for {named}"
+            HTTPStatus.UNPROCESSABLE_ENTITY, "features_rejected", detail, headers={HEADER: statuses.header}
         )
 
     def _check_policies(self) -> None:

@@ -1,15 +1,26 @@
 """Many requests, one lookup at a time: whoever asks while one is under way shares the next."""
 
 import asyncio
+import logging
+import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+log = logging.getLogger("serving")
 #: Lookups that have run over their time and still hold a thread; at this many, callers are refused at once.
 MAX_OVERDUE = 4
+#: Threads that hang altogether, those of troubles past included; at this many, only a restart helps.
+MOST_HUNG = 32
+#: Seconds until a lookup on new connections tries whether the store answers again; doubled each time it does not.
+PROBE_S, LONGEST_PROBE_S = 1.0, 300.0
+
+
+#: Turns of the event loop, at most, in which a lookup's keys are collected from what has arrived.
+MOST_TURNS = 8
 
 
 class LookupTimeout(Exception):
@@ -17,89 +28,170 @@ class LookupTimeout(Exception):
 
 
 class _Batch(Generic[K, V]):
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    """The keys of one lookup, and the futures of those who wait for it."""
+
+    __slots__ = ("keys", "late", "waiters")
+
+    def __init__(self) -> None:
         self.keys: dict[K, None] = {}
-        self.done: asyncio.Future[dict[K, V]] = loop.create_future()
-        # Every waiter may have given up by then; an error that nobody awaits is no news.
-        self.done.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self.overdue = False
+        self.waiters: list[asyncio.Future[dict[K, V]]] = []
+        self.late: asyncio.TimerHandle | None = None
+
+
+class _Worker:
+    """A thread that does one piece of work after another; a daemon, since one that hangs must not hold up the end."""
+
+    def __init__(self) -> None:
+        self.inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True, name="features").start()
+
+    def _work(self) -> None:
+        while (work := self.inbox.get()) is not None:
+            work()
 
 
 class Lookups(Generic[K, V]):
     """Reads keys through `read`, which blocks, in batches that form while the one before is under way.
 
-    There is no waiting for a batch to fill: a lone request is read at once.
+    There is no waiting for a batch to fill: a lone request is read at once. A lookup that hangs holds up nobody
+    behind it. After `MAX_OVERDUE` of them callers are refused at once, but for one every now and then, who tries
+    the store on new connections; once that one is answered all are again.
 
     Args:
         read: Distinct keys to their values, in order. Runs in a thread.
         timeout_s: Seconds that a caller waits, its share of queueing included.
+        reconnect: Lets go of connections, so that the next `read` makes new ones. Runs in a thread.
     """
 
-    def __init__(self, read: Callable[[Sequence[K]], Sequence[V]], timeout_s: float) -> None:
-        self._read, self.timeout_s = read, timeout_s
-        self._threads = ThreadPoolExecutor(MAX_OVERDUE, thread_name_prefix="features")
+    def __init__(
+        self,
+        read: Callable[[Sequence[K]], Sequence[V]],
+        timeout_s: float,
+        reconnect: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._read, self.timeout_s, self._reconnect = read, timeout_s, reconnect
         self._waiting: _Batch[K, V] | None = None
         self._running: _Batch[K, V] | None = None
-        self._overdue = 0
+        self._idle: list[_Worker] = []
+        #: Lookups that hang now, and those that still do since a trouble that is over.
+        self._overdue: set[_Batch[K, V]] = set()
+        self._lost: set[_Batch[K, V]] = set()
+        self._pause_s, self._probe_at, self._closed = PROBE_S, 0.0, False
 
     async def get(self, keys: Iterable[K]) -> dict[K, V]:
-        """Values by key.
+        """Values by key, of these keys and of others that shared the lookup.
 
         Raises:
             LookupTimeout: They took longer than `timeout_s`.
             Exception: Whatever `read` raised.
         """
-        if self._overdue >= MAX_OVERDUE:
-            raise LookupTimeout
         loop = asyncio.get_running_loop()
-        batch = self._waiting = self._waiting or _Batch(loop)
+        if len(self._overdue) >= MAX_OVERDUE and not self._may_probe(loop):
+            raise LookupTimeout
+        batch = self._waiting = self._waiting or _Batch()
         batch.keys.update(dict.fromkeys(keys))
-        if self._running is None:
-            self._start(loop)
+        waiter: asyncio.Future[dict[K, V]] = loop.create_future()
+        batch.waiters.append(waiter)
+        if self._running is None and len(batch.waiters) == 1:
+            loop.call_soon(self._collect, batch, 0, MOST_TURNS, loop)
+        timer = loop.call_later(self.timeout_s, _expire, waiter)
         try:
-            async with asyncio.timeout(self.timeout_s):
-                return await asyncio.shield(batch.done)
-        except TimeoutError:
-            raise LookupTimeout from None
+            return await waiter
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """Take no more; a lookup that hangs is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
+        for worker in self._idle:
+            worker.inbox.put(None)
+
+    def _collect(self, batch: _Batch[K, V], seen: int, turns: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Read once a turn of the event loop has brought nobody else: a lookup costs the same for one and for thirty."""
+        if self._waiting is not batch or self._running is not None:
+            return
+        if seen < len(batch.waiters) and turns:
+            loop.call_soon(self._collect, batch, len(batch.waiters), turns - 1, loop)
+        else:
+            self._start(loop)
+
+    def _may_probe(self, loop: asyncio.AbstractEventLoop) -> bool:
+        few = len(self._overdue) + len(self._lost) < MOST_HUNG
+        return few and self._running is None and loop.time() >= self._probe_at
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._waiting = self._waiting, None
         self._running = batch
-        if batch is None or self._overdue >= MAX_OVERDUE:
-            self._running = None
+        if batch is None:
             return
-        late = loop.call_later(self.timeout_s, self._give_up_on, batch, loop)
-        work = loop.run_in_executor(self._threads, self._values, list(batch.keys))
-        work.add_done_callback(lambda future: self._finish(batch, future, late, loop))
+        batch.late = loop.call_later(self.timeout_s, self._give_up_on, batch, loop)
+        probes = len(self._overdue) >= MAX_OVERDUE
+        worker = self._idle.pop() if self._idle else _Worker()
 
-    def _values(self, keys: Sequence[K]) -> dict[K, V]:
-        return dict(zip(keys, self._read(keys), strict=True))
+        def work() -> None:
+            values, error = {}, None
+            try:
+                if probes:
+                    self._reconnect()
+                asked = list(batch.keys)
+                values = dict(zip(asked, self._read(asked), strict=True))
+            except BaseException as raised:  # a store's driver may raise anything; the thread lives on
+                error = raised if isinstance(raised, Exception) else RuntimeError(type(raised).__name__)
+            try:
+                loop.call_soon_threadsafe(self._finish, batch, worker, values, error, loop)
+            except RuntimeError:  # the event loop is closed: the process ends
+                worker.inbox.put(None)
+
+        worker.inbox.put(work)
 
     def _give_up_on(self, batch: _Batch[K, V], loop: asyncio.AbstractEventLoop) -> None:
         """A lookup that hangs must not hold up those behind it."""
-        batch.overdue = True
-        self._overdue += 1
-        self._start(loop)
+        self._overdue.add(batch)
+        self._running = None
+        if len(self._overdue) < MAX_OVERDUE:
+            self._start(loop)
+            return
+        self._waiting = None  # who waits there is told by their own clock
+        self._probe_at = loop.time() + self._pause_s
+        log.error(
+            "%d feature lookups hang; trying again in %g s",
+            len(self._overdue) + len(self._lost),
+            self._pause_s,
+        )
+        self._pause_s = min(2 * self._pause_s, LONGEST_PROBE_S)
 
     def _finish(
         self,
         batch: _Batch[K, V],
-        work: "asyncio.Future[dict[K, V]]",
-        late: asyncio.TimerHandle,
+        worker: _Worker,
+        values: dict[K, V],
+        error: Exception | None,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        late.cancel()
-        if batch.overdue:
-            self._overdue -= 1
-        if work.cancelled():
-            batch.done.cancel()
-        elif error := work.exception():
-            batch.done.set_exception(error)
+        assert batch.late
+        batch.late.cancel()
+        if self._closed:
+            worker.inbox.put(None)
         else:
-            batch.done.set_result(work.result())
+            self._idle.append(worker)
+        self._overdue.discard(batch)
+        self._lost.discard(batch)
+        for waiter in batch.waiters:
+            if waiter.done():
+                continue
+            if error:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(values)
         if self._running is batch:
+            if len(self._overdue) >= MAX_OVERDUE:  # it answers again, if only to say no
+                self._lost |= self._overdue
+                self._overdue.clear()
+            if not error:
+                self._pause_s = PROBE_S
             self._start(loop)
+
+
+def _expire(waiter: "asyncio.Future[Any]") -> None:
+    if not waiter.done():
+        waiter.set_exception(LookupTimeout())

@@ -1,7 +1,9 @@
 """Errors as problem objects (RFC 9457) with a stable `code`; never a traceback."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 import msgspec
 from fastapi import FastAPI, Request, Response
@@ -21,11 +23,20 @@ class Problem(Exception):
         code: Stable name for programs: ``invalid_json``, ``invalid_input``, ``model_not_ready``, ...
         detail: What happened, with which value, and what to do.
         retry_after_s: When to try again, where that helps.
+        headers: Further headers of the answer.
     """
 
-    def __init__(self, status: HTTPStatus, code: str, detail: str, retry_after_s: int = 0) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        retry_after_s: int = 0,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.retry_after_s = status, code, detail, retry_after_s
+        self._headers = headers
 
     def body(self, request_id: str) -> bytes:
         """The problem object, encoded."""
@@ -43,7 +54,10 @@ class Problem(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to it."""
-        headers = {"Retry-After": str(self.retry_after_s)} if self.retry_after_s else {}
+        headers = {
+            **self._headers,
+            **({"Retry-After": str(self.retry_after_s)} if self.retry_after_s else {}),
+        }
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {})
 
 

@@ -90,6 +90,9 @@ class FeatureProvider(ABC):
             FeatureStoreError: The store cannot be reached.
         """
 
+    def reconnect(self) -> None:  # noqa: B027 - a store without connections has none to let go of
+        """Let go of connections that may hang; the next lookup makes new ones. Called while others may be in use."""
+
     def apply(self) -> list[str]:
         """Register the definitions, and return the names of what is registered."""
         raise FeatureStoreError(f"{type(self).__name__} has no definitions here; use the store's own tools.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 from mlops_lib import features, plugins
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
-from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Schema, Split
+from mlops_lib.loaders.files import SplitFiles
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,15 +23,13 @@ class FeatureStoreDataLoader(BaseDataLoader):
     and time, so none is lost, doubled or moved. A value that was not there yet, or was past its TTL, is missing.
 
     Args:
-        labels: Loader of the labelled rows; its features are the time column and whatever else they hold.
+        labels: Files of the labelled rows: keys, time column and label.
         provider: The feature store.
         service: Name of the feature service.
         timestamp: Column of the rows' times.
     """
 
-    def __init__(
-        self, labels: LocalDataLoader, provider: FeatureProvider, service: str, timestamp: str
-    ) -> None:
+    def __init__(self, labels: SplitFiles, provider: FeatureProvider, service: str, timestamp: str) -> None:
         self.labels, self.provider, self.timestamp = labels, provider, timestamp
         self._service_name = service
 
@@ -40,9 +38,16 @@ class FeatureStoreDataLoader(BaseDataLoader):
         store = settings.data.feature_store
         if not store.service:
             raise ConfigError("Set data.feature_store.service to the feature service to learn from.")
-        labels = LocalDataLoader.from_settings(settings)
-        labels.features = ()
-        labels.prepare = plugins.load("labels", store.labels) if store.labels else None
+        data = settings.data
+        labels = SplitFiles(
+            settings.path(data.source),
+            label=data.label,
+            key=data.key,
+            prepare=plugins.load("labels", store.labels) if store.labels else None,
+            validation_fraction=data.validation_fraction,
+            test_fraction=data.test_fraction,
+            seed=data.seed,
+        )
         return cls(labels, features.from_settings(settings), store.service, store.timestamp)
 
     @cached_property
@@ -75,7 +80,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
 
     @cached_property
     def _frames(self) -> dict[Split, "pd.DataFrame"]:
-        return {split: self._joined(self.labels.rows(split)) for split in SPLITS}
+        return {split: self._joined(rows) for split, rows in self.labels.frames.items()}
 
     def _joined(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         import pandas as pd

@@ -1,16 +1,101 @@
-"""Find and read tables on disk: Parquet, CSV, JSON and JSON Lines."""
+"""Find, read and split tables on disk: Parquet, CSV, JSON and JSON Lines."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.base import SPLITS, Split
+from mlops_lib.loaders.splits import assign
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
+
+
+@dataclass(eq=False)
+class SplitFiles:
+    """Rows of one file, of a folder of files with the same columns, or of a folder that is already split.
+
+    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with one of the
+    known endings or a folder of such files. Otherwise rows are split by a hash of the key (by position
+    where there is no key).
+
+    Attributes:
+        path: The file or the folder.
+        label: Column that every row has a value in.
+        key: The same of the entity key; empty: there is none.
+        wanted: Further columns that must be there.
+        prepare: Rows as they are on disk -> rows to split.
+        validation_fraction, test_fraction, seed: See `splits.assign`.
+    """
+
+    path: Path
+    label: str
+    key: str = ""
+    wanted: tuple[str, ...] = ()
+    prepare: "Callable[[pd.DataFrame], pd.DataFrame] | None" = None
+    validation_fraction: float = 0.15
+    test_fraction: float = 0.25
+    seed: int = 0
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """All files there are."""
+        if not self.path.exists():
+            raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
+        files = [self.path] if self.path.is_file() else data_files(self.path)
+        if not files:
+            raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
+        return files
+
+    @cached_property
+    def by_split(self) -> dict[Split, list[Path]]:
+        """The files of each split of a folder that is already split; else empty."""
+        if not self.path.is_dir():
+            return {}
+        found = {split: files_of_split(self.path, split) for split in SPLITS}
+        return found if all(found.values()) else {}
+
+    @cached_property
+    def frames(self) -> dict[Split, "pd.DataFrame"]:
+        """All columns of all rows by split, in memory."""
+        if self.by_split:
+            return {split: self.prepared(read_all(files)) for split, files in self.by_split.items()}
+        whole = self.prepared(read_all(self.files))
+        keys = whole[self.key] if self.key else whole.index.to_series()
+        split_of = assign(keys, self.validation_fraction, self.test_fraction, self.seed)
+        return {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
+
+    def prepared(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """Rows after `prepare`.
+
+        Raises:
+            DataError: There are none, or columns, labels or keys are missing; names columns and rows.
+        """
+        if frame.empty:
+            raise DataError(f"Data source {self.path} has no rows.")
+        if self.prepare is not None:
+            frame = self.prepare(frame)
+            if not hasattr(frame, "columns"):
+                name = getattr(self.prepare, "__name__", self.prepare)
+                raise DataError(f"data.prepare {name} returned a {type(frame).__name__}, not a DataFrame.")
+        named = [self.label, *([self.key] if self.key else [])]
+        if missing := [column for column in (*named, *self.wanted) if column not in frame.columns]:
+            raise DataError(
+                f"{self.path} has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
+                f"Columns it has: {', '.join(map(str, frame.columns))}."
+            )
+        for column in named:
+            if (empty := frame[column].isna()).any():
+                rows = ", ".join(map(str, frame.index[empty][:10]))
+                raise DataError(
+                    f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0."
+                )
+        return frame
 
 
 def data_files(folder: Path) -> list[Path]:

@@ -11,10 +11,9 @@ import yaml
 from mlops_lib import plugins
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprint_cache
-from mlops_lib.loaders.base import SPLITS, TAGS_FILE, BaseDataLoader, Schema, Split
-from mlops_lib.loaders.files import SUFFIXES, data_files, files_of_split, read_all
+from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.files import SplitFiles
 from mlops_lib.loaders.fingerprints import Fingerprints
-from mlops_lib.loaders.splits import assign
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,11 +22,7 @@ if TYPE_CHECKING:
 
 
 class LocalDataLoader(BaseDataLoader):
-    """Rows of one file, of a folder of files with the same columns, or of a folder that is already split.
-
-    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with one of the
-    known endings or a folder of such files. Otherwise rows are split by a hash of the key (by position
-    where there is no key).
+    """Rows of files on disk, split as `SplitFiles` has it.
 
     With `streaming`, the batches of a folder of Parquet that is already split come from its files, not from
     memory; `cache` is where digests of files are remembered.
@@ -47,11 +42,11 @@ class LocalDataLoader(BaseDataLoader):
         streaming: bool = False,
         cache: Path | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.source = SplitFiles(
+            Path(path), label, key, features, prepare, validation_fraction, test_fraction, seed
+        )
+        self.path, self.label, self.key, self.features = self.source.path, label, key, features
         self.streaming, self.cache = streaming, cache
-        self.label, self.key, self.features = label, key, features
-        self.prepare = prepare
-        self.validation_fraction, self.test_fraction, self.seed = validation_fraction, test_fraction, seed
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -71,7 +66,7 @@ class LocalDataLoader(BaseDataLoader):
 
     @cached_property
     def schema(self) -> Schema:
-        frame = self._frames["train"] if not self._streamed else self.head("train", 0)
+        frame = self.source.frames["train"] if not self._streamed else self.head("train", 0)
         chosen = self.features or [c for c in frame.columns if c not in (self.key, self.label)]
         return Schema(features={c: str(frame[c].dtype) for c in chosen}, label=self.label, key=self.key)
 
@@ -86,18 +81,14 @@ class LocalDataLoader(BaseDataLoader):
             raise DataError(f"{file} must map names to text; write the folder again with 01_get_data.")
         return tags
 
-    def rows(self, split: Split) -> "pd.DataFrame":
-        """All columns of a split, those that are no features among them."""
-        return self._frames[split]
-
     def load(self, split: Split) -> "pd.DataFrame":
-        frame = self._frames[split]
+        frame = self.source.frames[split]
         key = [self.key] if self.key else []
         return frame[[*key, *self.schema.features, self.label]]
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)
-        for file in self._files:
+        for file in self.source.files:
             digest.update(f"{file.relative_to(self.path.parent)}\0{known.sha256(file)}\n".encode())
         known.save()
         return digest.hexdigest()
@@ -111,7 +102,7 @@ class LocalDataLoader(BaseDataLoader):
         with pq.ParquetFile(self._streamed[split][0]) as parquet:
             first = next(parquet.iter_batches(max(rows, 1)), None)
             whole = pa.Table.from_batches([first] if first else [], parquet.schema_arrow)
-        return self._prepared(whole.to_pandas()).head(rows)
+        return self.source.prepared(whole.to_pandas()).head(rows)
 
     def count(self, split: Split) -> int:
         if not self._streamed:
@@ -134,53 +125,8 @@ class LocalDataLoader(BaseDataLoader):
     @cached_property
     def _streamed(self) -> dict[Split, list[Path]]:
         """The Parquet files of each split, when batches come from them; else empty."""
-        if not self.streaming or self.prepare or not self.path.is_dir():
+        if not self.streaming or self.source.prepare:
             return {}
-        files = {split: files_of_split(self.path, split) for split in SPLITS}
-        parquet = all(
-            found and all(f.suffix.lower() == ".parquet" for f in found) for found in files.values()
-        )
+        files = self.source.by_split
+        parquet = all(file.suffix.lower() == ".parquet" for found in files.values() for file in found)
         return files if parquet else {}
-
-    @cached_property
-    def _files(self) -> list[Path]:
-        if not self.path.exists():
-            raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
-        files = [self.path] if self.path.is_file() else data_files(self.path)
-        if not files:
-            raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
-        return files
-
-    @cached_property
-    def _frames(self) -> dict[Split, "pd.DataFrame"]:
-        by_split = {split: files_of_split(self.path, split) for split in SPLITS} if self.path.is_dir() else {}
-        if by_split and all(by_split.values()):
-            frames = {split: self._prepared(read_all(files)) for split, files in by_split.items()}
-        else:
-            whole = self._prepared(read_all(self._files))
-            keys = whole[self.key] if self.key else whole.index.to_series()
-            split_of = assign(keys, self.validation_fraction, self.test_fraction, self.seed)
-            frames = {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
-        return frames
-
-    def _prepared(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        if frame.empty:
-            raise DataError(f"Data source {self.path} has no rows.")
-        if self.prepare is not None:
-            frame = self.prepare(frame)
-            if not hasattr(frame, "columns"):
-                name = getattr(self.prepare, "__name__", self.prepare)
-                raise DataError(f"data.prepare {name} returned a {type(frame).__name__}, not a DataFrame.")
-        wanted = [self.label, *([self.key] if self.key else []), *self.features]
-        if missing := [column for column in wanted if column not in frame.columns]:
-            raise DataError(
-                f"{self.path} has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
-                f"Columns it has: {', '.join(map(str, frame.columns))}."
-            )
-        for column in [self.label, *([self.key] if self.key else [])]:
-            if (empty := frame[column].isna()).any():
-                rows = ", ".join(map(str, frame.index[empty][:10]))
-                raise DataError(
-                    f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0."
-                )
-        return frame

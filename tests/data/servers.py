@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +29,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def redis_server() -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
-    """Port and process of an empty Redis that keeps nothing on disk."""
+def redis_server(port: int = 0) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """Port (a free one by default) and process of an empty Redis that keeps nothing on disk."""
     program = _program("redis-server", "redis-server", "/usr/bin/redis-server")
-    port = free_port()
+    port = port or free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -40,6 +41,26 @@ def redis_server() -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def black_hole(port: int) -> Iterator[list[socket.socket]]:
+    """A TCP server that accepts, reads and never answers; its connections, which outlive it until they are closed."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", port)) as listening:
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(listening.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield held
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 
 import pytest
 
@@ -9,6 +10,7 @@ from mlops_lib import features
 from mlops_lib.errors import ConfigError, ModelError
 from mlops_lib.registry import ModelVersion
 from serving.enrich import Enricher
+from serving.lookups import MAX_OVERDUE, MOST_HUNG
 from serving.problems import Problem
 from tests.data import servers
 from tests.data.projects import NOW, write_config, write_repo
@@ -86,9 +88,10 @@ def test_bare_feast_gives_a_stale_value_and_the_service_says_so(project):
 def test_an_unknown_entity_is_named(project):
     """422, with the row, the key and the features."""
     with pytest.raises(
-        Problem, match=r"row 1 \(user_id=77\): visits \(unknown_entity\), age \(unknown_entity\)"
-    ):
-        enrich(enricher(project), {"user_id": 1}, {"user_id": 77})
+        Problem, match=r"row 1 \(user_id=77\): visits \(unknown_entity\); row 2 \(user_id=77\): visits"
+    ) as caught:
+        enrich(enricher(project), {"user_id": 1}, {"user_id": 77, "age": 30.0}, {"user_id": 77})
+    assert caught.value.headers == {"X-Features-Status": "online=2, reject:unknown_entity=3, request=1"}
 
 
 def test_each_feature_may_have_a_policy_of_its_own(project):
@@ -203,6 +206,51 @@ def test_a_store_that_hangs_costs_the_budget_and_no_more(redis_project):
     assert (problem.status, problem.code) == (503, "features_unavailable") and "timeout" in problem.detail
     assert took_s < 20 * 0.3
     assert after.statuses.header == "online=2"
+
+
+@pytest.mark.slow
+def test_lookups_that_hang_for_ever_do_not_outlast_the_trouble(tmp_path):
+    """A server that accepts and never answers takes Redis's place; once Redis is back, so are the features.
+
+    The connections of the lookups that hang stay open all the while, as behind a broken network.
+    """
+    with servers.redis_server() as (port, _):
+        write_repo(tmp_path / "repo", f'{{type: redis, connection_string: "127.0.0.1:{port}"}}')
+        filling = features.from_settings(write_config(tmp_path))
+        filling.apply()
+        filling.materialize(NOW.replace(year=2000), NOW)
+    made = enricher(tmp_path, "timeout_s: 0.2")
+
+    async def asked_until(header, seconds):
+        """The last answer's header, asked anew every 50 ms until it is `header`."""
+        loop = asyncio.get_running_loop()
+        end, said = loop.time() + seconds, ""
+        while said != header and loop.time() < end:
+            try:
+                said = (await made.enrich([{"user_id": 1}])).statuses.header
+            except Problem as problem:
+                said = problem.headers["X-Features-Status"]
+            await asyncio.sleep(0.05)
+        return said
+
+    async def through_the_trouble():
+        with servers.black_hole(port) as held:
+            for _ in range(MAX_OVERDUE + 2):
+                assert await asked_until("reject:timeout=2", 2) == "reject:timeout=2"
+            began = asyncio.get_running_loop().time()
+            assert await asked_until("reject:timeout=2", 2) == "reject:timeout=2"
+            assert asyncio.get_running_loop().time() - began < 0.2  # refused at once, not after the budget
+        with servers.redis_server(port):
+            features.from_settings(write_config(tmp_path)).materialize(NOW.replace(year=2000), NOW)
+            back = await asked_until("online=2", 20)
+            hanging = sum(thread.name == "features" for thread in threading.enumerate())
+        return back, hanging, held
+
+    back, hanging, held = asyncio.run(through_the_trouble())
+    for connection in held:
+        connection.close()
+    assert back == "online=2"
+    assert MAX_OVERDUE < hanging < MOST_HUNG
 
 
 @pytest.mark.slow

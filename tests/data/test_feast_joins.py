@@ -99,6 +99,17 @@ def test_the_loader_keeps_rows_labels_and_order(project, rows):
     assert sum(len(loader.load(split)) for split in SPLITS) == len(rows)
 
 
+def test_labels_that_are_split_already_stay_in_their_splits(project, rows):
+    """A folder of train, validation and test is joined split by split, whatever a hash of the key would say."""
+    (project / "labels").mkdir()
+    for number, split in enumerate(SPLITS):
+        rows.iloc[2 * number :].to_parquet(project / f"labels/{split}.parquet")
+    write_config(project)
+    loader = loaders.from_settings(config.load(project / "config.yaml", {"data.source": "labels"}))
+    for number, split in enumerate(SPLITS):
+        assert loader.load(split)["user_id"].tolist() == rows["user_id"].tolist()[2 * number :]
+
+
 def test_a_changed_feature_changes_the_fingerprint(project, rows):
     """The fingerprint is of what the model sees: one value in the store, and it is another dataset."""
     rows.to_parquet(project / "labels.parquet")

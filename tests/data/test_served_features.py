@@ -107,6 +107,19 @@ def test_rows_that_cannot_be_served_are_explained(served, row, status, said):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("route", ["/predict", "/invocations", "/features"])
+def test_a_rejected_request_says_why_in_the_header_too(served, route):
+    """A caller that only looks at X-Features-Status sees what an answered one would show, and the reason."""
+    import httpx
+
+    rows = [{"user_id": 5}, {"user_id": 999}]
+    body = {"dataframe_records": rows} if route == "/invocations" else {"inputs": rows}
+    answer = httpx.post(f"{served[1]}{route}", json=body, timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (422, "features_rejected")
+    assert answer.headers["X-Features-Status"] == "online=2, reject:unknown_entity=2"
+
+
+@pytest.mark.slow
 def test_there_is_no_skew_and_when_there_is_it_is_found(served):
     """Training rows through the running service are equal; one value changed in the online store is found."""
     settings, url, provider = served

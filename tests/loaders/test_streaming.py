@@ -51,7 +51,7 @@ def test_streamed_batches_are_those_from_memory(folder):
     for (x, y), (x2, y2) in pairs:
         torch.testing.assert_close(x, x2, equal_nan=True)
         assert torch.equal(y, y2)
-    assert len(disk.torch("train", 64)) == 16 and "_frames" not in vars(disk)
+    assert len(disk.torch("train", 64)) == 16 and "frames" not in vars(disk.source)
     pd.testing.assert_frame_equal(disk.head("train", 3), memory.load("train").head(3))
 
 
