@@ -54,7 +54,7 @@ format: $(STAMP) ## Format the code
 
 .PHONY: notebook
 notebook: $(STAMP) ## Open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	@$(BIN)/jupyter lab notebooks/01_get_data.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: serve
 serve: $(STAMP) ## Serve the promoted model on port 8080
@@ -62,7 +62,7 @@ serve: $(STAMP) ## Serve the promoted model on port 8080
 
 .PHONY: ui
 ui: $(STAMP) ## Open the MLflow UI on the embedded store, port 5000
-	@$(BIN)/mlflow ui --port 5000 --workers 1 --backend-store-uri "$$($(BIN)/mlops config --get mlflow.tracking_uri)"
+	@$(BIN)/mlops ui
 
 .PHONY: clean
 clean: ## Remove the environment and everything that runs left behind

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from mlops_lib import __version__, cli_features, cli_search, config
+from mlops_lib import __version__, cli_features, cli_project, cli_registry, cli_search, config
+from mlops_lib.console import ConfigOption, err, out
 from mlops_lib.errors import MlopsError
 from mlops_lib.uris import masked
 
@@ -24,11 +23,8 @@ app = typer.Typer(
     help="Train, register and serve models: one path for PyTorch, scikit-learn and LLM models.",
 )
 app.add_typer(cli_features.app, name="features")
-app.command()(cli_search.search)
 #: Exit status of a run that went well and whose model the gate refused, so that a script can tell.
 REFUSED = 3
-out = Console()
-err = Console(stderr=True)
 
 
 class Runner(StrEnum):
@@ -37,12 +33,6 @@ class Runner(StrEnum):
     SUBPROCESS = "subprocess"
     DOCKER = "docker"
     KFP = "kfp"
-
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Config file; default: MLOPS_CONFIG, else the nearest config.yaml."),
-]
 
 
 def main() -> None:
@@ -155,7 +145,7 @@ def run(
     except KeyboardInterrupt as error:
         err.print(str(error), highlight=False, soft_wrap=True)
         raise typer.Exit(128 + signal.SIGINT) from None
-    show_result(out, loaded.settings, result)
+    show_result(loaded.settings, result)
     if result.registered is None:
         raise typer.Exit(REFUSED)
 
@@ -178,10 +168,13 @@ def evaluate(
     settings = config.load(config_file, {"evaluation.replay": replay})
     tracking.connect(settings)
     run_id = replay or run_id or tracking.latest_run(settings, "train-model")
+    out.print(
+        f"{settings.model.name}, {tracking.describe_run(settings, run_id)}", highlight=False, soft_wrap=True
+    )
     model = wrappers.load(wrappers.uri_of_run(run_id), settings.model.wrapper)
     folder = loaders.prepared_folder(settings)
     loaders.from_settings(settings).write(folder)
-    show_report(out, model.evaluate(loaders.prepared(settings, folder), settings))
+    show_report(model.evaluate(loaders.prepared(settings, folder), settings))
 
 
 @app.command()
@@ -225,6 +218,7 @@ def serve(
     )
     os.environ[config.CONFIG_ENV] = str(loaded.file)
     serving = loaded.settings.serving
+    _require_free(serving.host, serving.port)
     uvicorn.run("serving.main:app", host=serving.host, port=serving.port, workers=serving.workers)
 
 
@@ -243,93 +237,26 @@ def key(
     typer.echo(line)
 
 
-@app.command()
-def promote(
-    name: Annotated[str, typer.Argument(help="Name of the model in the registry.")],
-    version: Annotated[int, typer.Argument(min=1, help="Version to move.")],
-    stage: Annotated[str, typer.Option(help="Stage to move it to.")] = "Production",
-    config_file: ConfigOption = None,
-) -> None:
-    """Move a version to a stage; the version that was there is archived.
+def _require_free(host: str, port: int) -> None:
+    """Uvicorn's own message has an error number and no advice."""
+    import socket
 
-    [dim]Example:[/] mlops promote repurchase 3 --stage Production
-    """
-    from mlops_lib.registry import Registry
-
-    moved = Registry(config.load(config_file)).promote(name, version, stage)
-    out.print(
-        f"[green]{moved.name} version {moved.version} is at {moved.stage}.[/] Undo with: mlops rollback {name}"
-    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise MlopsError(
+                f"Cannot listen at {host}, port {port}: {error.strerror}. Take another with --port (0: any free one)."
+            ) from None
 
 
-@app.command()
-def rollback(
-    name: Annotated[str, typer.Argument(help="Name of the model in the registry.")],
-    stage: Annotated[str, typer.Option(help="Stage to give back.")] = "Production",
-    config_file: ConfigOption = None,
-) -> None:
-    """Give a stage back to the version that held it before.
-
-    [dim]Example:[/] mlops rollback repurchase
-    """
-    from mlops_lib.registry import Registry
-
-    moved = Registry(config.load(config_file)).roll_back(name, stage)
-    out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage} again.[/]")
-
-
-@app.command()
-def models(
-    name: Annotated[str, typer.Argument(help="Show the versions of this model only.")] = "",
-    config_file: ConfigOption = None,
-) -> None:
-    """List registered models with their versions, stages and scores.
-
-    [dim]Example:[/] mlops models repurchase
-    """
-    from mlops_lib.registry import METRIC_TAG, SCORE_TAG, Registry
-
-    registry = Registry(config.load(config_file))
-    table = Table(
-        "model", "version", "stage", "aliases", "score", "run", title=None, box=None, pad_edge=False
-    )
-    for model in [name] if name else registry.names():
-        for v in registry.versions(model):
-            score = f"{v.tags[METRIC_TAG]} {float(v.tags[SCORE_TAG]):.4f}" if SCORE_TAG in v.tags else ""
-            style = {"Production": "green", "Staging": "yellow"}.get(v.stage, "dim")
-            table.add_row(v.name, str(v.version), v.stage, " ".join(v.aliases), score, v.run_id, style=style)
-    if table.row_count:
-        # As wide as it needs to be: a run id that is cut short cannot be looked up.
-        Console(width=max(out.width, 120)).print(table)
-    else:
-        out.print(
-            f"No model{f' {name!r}' if name else ''} in the registry at {registry.uri}. Make one with: mlops run"
-        )
-
-
-@app.command(name="config")
-def show_config(
-    config_file: ConfigOption = None,
-    get: Annotated[str, typer.Option(help="Print the value of this one setting, for scripts.")] = "",
-) -> None:
-    """Show every resolved setting and where it came from; secrets are masked.
-
-    [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops config
-    """
-    loaded = config.load_with_origins(config_file)
-    if get:
-        values = config.flat(loaded.settings)
-        if get not in values:
-            raise MlopsError(f"No setting {get!r}. Settings: {', '.join(values)}.")
-        typer.echo(values[get])
-        return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for key, value in config.flat(loaded.settings).items():
-        origin = loaded.origins.get(key, "default")
-        origin = Path(origin).name if origin == str(loaded.file) else origin
-        table.add_row(key, masked(str(value)), origin, style="dim" if origin == "default" else None)
-    out.print(table)
-    out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)
+for command in (cli_registry.models, cli_registry.promote, cli_registry.rollback, cli_search.search):
+    app.command()(command)
+app.command()(cli_project.init)
+app.command(name="config")(cli_project.show_config)
+app.command()(cli_project.ui)
 
 
 def _attribute(module: str, name: str):

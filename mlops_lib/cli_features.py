@@ -4,14 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from mlops_lib import config, features
+from mlops_lib.console import out
 from mlops_lib.errors import ConfigError, FeatureStoreError
 
 app = typer.Typer(no_args_is_help=True, help="Register features, fill the online store, look an entity up.")
-out = Console()
 
 DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 

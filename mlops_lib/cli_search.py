@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from mlops_lib import config
+from mlops_lib.console import ConfigOption, err, out
 from mlops_lib.errors import MlopsError
-
-out = Console()
-err = Console(stderr=True)
 
 
 def search(
-    config_file: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Config file; default: the nearest config.yaml.")
-    ] = None,
+    config_file: ConfigOption = None,
     trials: Annotated[int, typer.Option(min=0, help="Sets of values to try; 0: search.trials.")] = 0,
     seed: Annotated[int, typer.Option(min=-1, help="Seed of what is tried; -1: search.seed.")] = -1,
     resume: Annotated[

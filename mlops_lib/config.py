@@ -74,7 +74,9 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     """
     path = Path(file).resolve() if file else find_config()
     if path is None:
-        raise ConfigError(f"No config.yaml in {Path.cwd()} or above. Name one with {CONFIG_ENV}=path.")
+        raise ConfigError(
+            f"No config.yaml in {Path.cwd()} or above. Name one with --config or {CONFIG_ENV}, or make one: mlops init."
+        )
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, value in _flatten(_read(path), Settings).items():
@@ -147,10 +149,12 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
-            f"Config file {path} does not exist. Name another with {CONFIG_ENV}=path."
+            f"Config file {path} does not exist. Name another with --config or {CONFIG_ENV}, or make one: mlops init."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise ConfigError(f"Config file {path} is not readable YAML: {error}") from None
+    if content is None:
+        raise ConfigError(f"Config file {path} is empty. `mlops init` makes one that runs.")
     if not isinstance(content, dict):
         raise ConfigError(f"Config file {path} must be a mapping of sections, not {type(content).__name__}.")
     for forbidden in ("secrets", "root"):

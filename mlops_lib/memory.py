@@ -119,6 +119,9 @@ class Memory:
             outputs = {**outputs, "parent_run_id": self.parameters.parent_run_id or entry["parent_run_id"]}
         else:
             gone = standing.gone(self.settings, self.notebook, self.parameters, outputs)
+        if self.notebook == "04_register" and not gone:  # promoted since, perhaps
+            stage = standing.stage(self.settings, outputs["model_name"], outputs["version"])
+            outputs = {**outputs, "stage": stage}
         if gone:
             return Recall(None, f"because {gone}")
         if restore and self.notebook == "01_get_data" and self._dataset != entry["data"]:
@@ -163,7 +166,7 @@ def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprin
     given = parameters.model_dump()
     values = config.flat(settings)
     parts = {
-        "the notebook": tracking.sha256(settings.path(settings.pipeline.notebooks) / f"{notebook}.ipynb"),
+        "the notebook": tracking.sha256(settings.notebook(notebook)),
         "the library": f"{__version__} {_digest_of_folder(Path(__file__).parent)}",
     }
     for name, value in given.items():

@@ -50,16 +50,13 @@ def run(notebook: str, **parameters: Any) -> Outputs:
     Raises:
         ContractError: A parameter is unknown or of the wrong type (before a kernel starts), or an output
             is missing, of the wrong type or not finite (after).
+        ConfigError: There is no such file.
         NotebookError: A cell raised or the kernel died; says which cell, and where the record is.
     """
     contract = contract_of(notebook)
     checked = _check_parameters(notebook, contract, parameters)
     settings = config.load()
-    source = settings.path(settings.pipeline.notebooks) / f"{notebook}.ipynb"
-    if not source.is_file():
-        raise NotebookError(
-            f"There is no notebook {source}. pipeline.notebooks of config.yaml names the folder."
-        )
+    source = settings.notebook(notebook)
     if not (parent_run_id := checked.parent_run_id):
         parent_run_id = tracking.open_parent(settings)
         send_kept(settings)

@@ -136,11 +136,15 @@ class Registry:
         stage = stage.title()
         self.resolve(name, version=version)
         before = [v for v in self.versions(name) if v.stage == stage and v.version != version]
-        with self._answers(f"move {name!r} version {version} to {stage}"):
-            if before:
+        if before:
+            with self._answers(f"note what {name!r} version {version} replaces"):
                 self._client.set_model_version_tag(
                     name, str(version), _replaced_tag(stage), str(before[0].version)
                 )
+        return self._place(name, version, stage)
+
+    def _place(self, name: str, version: int, stage: str) -> ModelVersion:
+        with self._answers(f"move {name!r} version {version} to {stage}"):
             _move(self._client, name, version, stage)
             if stage != "Archived":
                 self._client.set_registered_model_alias(name, stage.lower(), str(version))
@@ -150,15 +154,23 @@ class Registry:
         return self.resolve(name, version=version)
 
     def roll_back(self, name: str, stage: str) -> ModelVersion:
-        """Give `stage` back to the version that held it before.
+        """Give `stage` back to the version that held it before; again, to the one before that, never forward.
 
         Raises:
             RegistryError: Nothing is at the stage, or what is there replaced nothing.
         """
         current = self.resolve(name, stage=stage)
-        if not (before := current.tags.get(_replaced_tag(current.stage))):
-            raise RegistryError(f"{name!r} version {current.version} replaced no version at {current.stage}.")
-        return self.promote(name, int(before), stage)
+        if not (before := self.replaced(current)):
+            raise RegistryError(
+                f"{name!r} version {current.version} replaced no version at {current.stage}, so there is none to go "
+                f"back to. See what there is with: mlops models {name}"
+            )
+        return self._place(name, before, current.stage)
+
+    @staticmethod
+    def replaced(current: ModelVersion) -> int:
+        """The version that `current` took its stage from; 0 for none."""
+        return int(current.tags.get(_replaced_tag(current.stage), 0))
 
     @contextmanager
     def _answers(self, doing: str) -> Iterator[None]:
@@ -174,7 +186,7 @@ class Registry:
     def _what_there_is(self, name: str, versions: list[ModelVersion]) -> str:
         if not versions:
             names = ", ".join(self.names()) or "none"
-            return f"Models it has: {names}. Train and register one with: mlops run"
+            return f"Models it has: {names}. `mlops run` trains one, and registers it when the gate passes."
         stages = ", ".join(f"{v.stage} ({v.version})" for v in versions[:5])
         return f"Versions it has: {stages}. Promote one with: mlops promote {name} {versions[0].version}"
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, SecretStr, model_validator
 
+from mlops_lib.errors import ConfigError
+
 Name = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Policy = Literal["reject", "default", "last_known"]
@@ -305,6 +307,20 @@ class Settings(Section):
     def path(self, value: str) -> Path:
         """`value` as an absolute path, taken from `root` when it is relative."""
         return (self.root / Path(value).expanduser()).resolve()
+
+    def notebook(self, name: str) -> Path:
+        """The file of one of the four notebooks.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        file = self.path(self.pipeline.notebooks) / f"{name}.ipynb"
+        if not file.is_file():
+            raise ConfigError(
+                f"There is no notebook {file}. `mlops init` puts the four into a folder, and pipeline.notebooks of "
+                "config.yaml says where they are."
+            )
+        return file
 
     def digest(self) -> str:
         """Twelve hex digits that change with any setting except secrets, `root` and where MLflow is.

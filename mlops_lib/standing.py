@@ -32,8 +32,8 @@ def gone(settings: Settings, notebook: str, parameters: Parameters, outputs: dic
         return "" if _run(settings, run_id) == (True, verdict) else f"run {run_id} was judged anew"
     if notebook == "04_register":
         name, version = outputs["model_name"], outputs["version"]
-        stage = _stage(settings, name, version)
-        return "" if stage in IN_USE else f"{name} version {version} is {stage or 'gone'}"
+        found = stage(settings, name, version)
+        return "" if found in IN_USE else f"{name} version {version} is {found or 'gone'}"
     return ""
 
 
@@ -58,7 +58,8 @@ def _run_by_client(settings: Settings, run_id: str) -> RunState:
     return RunState(standing, run.data.tags.get(GATE_TAG, ""))
 
 
-def _stage(settings: Settings, name: str, version: int) -> str:
+def stage(settings: Settings, name: str, version: int) -> str:
+    """The stage that a version is at; "" when there is no such version."""
     query = "select current_stage from model_versions where name = ? and version = ?"
     try:
         found = _ask(settings, query, name, version)

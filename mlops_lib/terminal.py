@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from mlops_lib import tracking
+from mlops_lib.console import out, show
 from mlops_lib.settings import Settings
 
 STEPS = {
@@ -69,27 +70,26 @@ class PipelineDisplay:
             self.done.add(event.notebook)
             if not self.console.is_terminal:
                 self.console.print(
-                    f"{STEPS[event.notebook]} done after {time.monotonic() - self.began:.0f} s"
+                    f"{STEPS[event.notebook]} done, {time.monotonic() - self.began:.0f} s after the start"
                 )
 
 
-def show_report(console: Console, report: Any) -> None:
+def show_report(report: Any) -> None:
     """Every metric with the rows behind it, what a reader must know of it, and the gate's verdict."""
     table = Table("metric", "value", "scored", "errored", "empty", "note", box=None, pad_edge=False)
     for name, score in report.metrics.items():
         value = "none" if score.value is None else f"{score.value:.4f}"
         counts = [str(count) for count in (score.scored, score.errored, score.empty)]
         table.add_row(name, value, *counts, report.notes.get(name, ""))
-    console.print(table)
+    show(table)
     for name in report.notes.keys() - report.metrics.keys():
-        console.print(f"{name}: {report.notes[name]}", highlight=False)
+        out.print(f"{name}: {report.notes[name]}", highlight=False)
     if report.verdict:
-        console.print("[green]passed[/]" if report.verdict.passed else "[red]refused[/]")
-        for reason in report.verdict.reasons:
-            console.print(f"  {reason}", highlight=False)
+        color = "green" if report.verdict.passed else "red"
+        out.print(f"[{color}]{report.verdict}[/]", highlight=False)
 
 
-def show_result(console: Console, settings: Settings, result: Any) -> None:
+def show_result(settings: Settings, result: Any) -> None:
     """Score against threshold, version, and where the record is."""
     evaluated, registered = result.evaluated, result.registered
     verdict = "[green]passed[/]" if evaluated.passed else "[red]refused[/]"
@@ -103,6 +103,6 @@ def show_result(console: Console, settings: Settings, result: Any) -> None:
         else "not registered",
     )
     table.add_row("record", tracking.describe_run(settings, result.parent_run_id))
-    if registered:
+    if registered and registered.stage != "Production":
         table.add_row("next", f"mlops promote {registered.model_name} {registered.version}")
-    console.print(table)
+    show(table)

@@ -6,6 +6,7 @@ same child. Executed notebooks are kept under ``notebooks/`` of the parent.
 
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import warnings
@@ -35,6 +36,8 @@ ARGUMENTS_TAG = "mlops.arguments"
 RUN_ID_ENV = "MLFLOW_RUN_ID"
 PARENT_TAG = "mlflow.parentRunId"
 STEP_TAG = "mlops.step"
+#: On every step's run: the model.name that it worked for. One experiment may hold runs of several models.
+MODEL_TAG = "mlops.model"
 
 
 def connect(settings: Settings) -> "MlflowClient":
@@ -84,6 +87,8 @@ def use_store(settings: Settings) -> str:
     """
     import mlflow
 
+    # A new store's tables are made with a line for each step, which says nothing to who waits for a run.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     uri = tracking_uri(settings)
     before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     mlflow.set_tracking_uri(uri)
@@ -191,7 +196,7 @@ def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[s
     """Make a run for one step, nested under `parent_run_id` (a top-level run when that is empty)."""
     client = connect(settings)
     nesting = {PARENT_TAG: parent_run_id} if parent_run_id else {}
-    all_tags = {**lineage(settings), **nesting, STEP_TAG: step, **tags}
+    all_tags = {**lineage(settings), **nesting, STEP_TAG: step, MODEL_TAG: settings.model.name, **tags}
     # A parent that Kubeflow injected may live in an experiment of its own; its children belong beside it.
     experiment_id = (
         client.get_run(parent_run_id).info.experiment_id
@@ -233,13 +238,13 @@ def sha256(file: Path) -> str:
 
 
 def latest_run(settings: Settings, step: str, tags: Mapping[str, str] | None = None) -> str:
-    """Id of the newest finished run of `step` that has `tags`.
+    """Id of the newest finished run of `step` for ``model.name`` that has `tags`.
 
     Raises:
         MlopsError: There is none; says which notebook makes one.
     """
     client = connect(settings)
-    wanted = {STEP_TAG: step, **(tags or {})}
+    wanted = {STEP_TAG: step, MODEL_TAG: settings.model.name, **(tags or {})}
     query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
     runs = client.search_runs(
         [_experiment_id(client, settings)], f"{query} and attributes.status = 'FINISHED'", max_results=1
@@ -336,4 +341,4 @@ def describe_run(settings: Settings, run_id: str) -> str:
     if uri.startswith("http"):
         experiment_id = connect(settings).get_run(run_id).info.experiment_id
         return f"{without_password(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-    return f"run {run_id} (see it with: make ui)"
+    return f"run {run_id} (see it with: mlops ui)"

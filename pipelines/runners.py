@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import memory, record, tracking
+from mlops_lib import config, memory, record, tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.contracts import (
     CONTRACTS,
@@ -90,6 +91,7 @@ def run_local(
         tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
         parent_run_id = tracking.open_parent(settings, tags)
     words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
+    named = "" if config_file == config.find_config() else f" --config {shlex.quote(str(config_file))}"
     environment = {
         CONFIG_ENV: str(config_file),
         MEMORY_ENV: ",".join(words),
@@ -108,7 +110,7 @@ def run_local(
             try:
                 training(parent_run_id=parent_run_id, **arguments)
             except RuntimeError as error:
-                resume_with = f"Continue it with: mlops run --resume {parent_run_id}"
+                resume_with = f"Continue it with: mlops run{named} --resume {parent_run_id}"
                 if interrupted.is_set():
                     raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
                 raise MlopsError(f"{_why(log, error)}\n{resume_with}") from None

@@ -50,6 +50,7 @@ async def status(request: Request) -> dict[str, Any]:
         ]
         if served
         else [],
+        "classes": served.wrapper.classes if served else [],
         "example": served.example if served else None,
     }
 

@@ -81,7 +81,11 @@ class RequestSchema:
         except msgspec.ValidationError as error:
             raise self._misfit(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.") from None
+            # Python's json writes these two names; no other language reads them.
+            named = [name for name in ("NaN", "Infinity") if name.encode() in body]
+            hint = f" JSON has no {named[0]}: send null for a missing value." if named else ""
+            detail = f"The body is not JSON: {error}.{hint}"
+            raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", detail) from None
         if isinstance(inputs, list):
             return _not_empty(inputs), False
         return [inputs], True
@@ -183,7 +187,11 @@ class RequestSchema:
 
     def _misfit(self, error: msgspec.ValidationError) -> Problem:
         """msgspec's message, with what the model wants."""
-        wanted = f" The model takes: {', '.join(self._named)}." if self.columns else ""
+        wanted = f" The model takes: {', '.join(self.columns)}." if self.columns else ""
+        if self._keys and not self._looked_up:
+            wanted += f" A row may carry {', '.join(self._keys)} too, but no feature of this version is looked up by it."
+        if "unknown field `input`" in str(error):
+            wanted = ' Did you mean "inputs"?' + wanted
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.{wanted}")
 
 

@@ -2,16 +2,32 @@
 
 import json
 import re
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from mlops_lib import cli
+from mlops_lib import cli, config, loaders, plugins, wrappers
+from mlops_lib.contracts import CONTRACTS
 from mlops_lib.registry import Registry
 
-COMMANDS = ("run", "compile", "serve", "promote", "rollback", "models", "config")
+COMMANDS = (
+    "run",
+    "evaluate",
+    "search",
+    "compile",
+    "serve",
+    "promote",
+    "rollback",
+    "models",
+    "init",
+    "config",
+    "ui",
+)
 
 
 @pytest.fixture
@@ -118,7 +134,7 @@ def test_models_and_promotion(trained_copy, mlops, monkeypatch):
     code, _, error = mlops("rollback", "repurchase")
     assert code == 1 and "replaced no version" in error
     code, said, _ = mlops("models", "nobody")
-    assert code == 0 and "No model 'nobody'" in said and "mlops run" in said
+    assert code == 1 and "No model 'nobody'" in said and "mlops run" in said
 
 
 def test_compile_writes_a_pipeline(mlops, project):
@@ -161,3 +177,54 @@ def test_imports_run_one_way():
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
     assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", result.stdout)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_init_makes_a_project_that_runs(mlops, project, task):
+    """Its config.yaml resolves, its gate knows the metric, and its notebooks are where it looks for them."""
+    rows = pd.DataFrame({"x": range(100), "who": range(100), "y": [i % 2 for i in range(100)]})
+    rows.to_csv(project.root / "rows.csv", index=False)
+    arguments = ("mine", "--source", "rows.csv", "--label", "y", "--key", "who", "--task", task)
+    code, said, _ = mlops("init", *arguments)
+    assert code == 0 and "cd mine && mlops run" in said
+    settings = config.load(project.root / "mine/config.yaml")
+    assert all(settings.notebook(name).is_file() for name in CONTRACTS)
+    loader = loaders.from_settings(settings)
+    assert list(loader.schema.features) == ["x"] and loader.count("train") > 50
+    assert settings.evaluation.metric in plugins.load("task", task).metrics
+    model = wrappers.from_settings(settings)
+    model.train(loader, settings)
+    assert model.evaluate(loader, settings).verdict is not None
+    code, _, error = mlops("init", *arguments)
+    assert code == 1 and "is there already" in error
+
+
+def test_init_begins_only_what_it_can(mlops, project):
+    """A task that has no estimator to begin with is refused before anything is written."""
+    code, _, error = mlops("init", "mine", "--source", "a.csv", "--label", "y", "--task", "text")
+    assert code == 1 and "'text'" in error and not (project.root / "mine").exists()
+
+
+def test_a_project_without_notebooks_is_told_how_to_get_them(mlops, project):
+    """One sentence, not the traceback of a missing file."""
+    shutil.rmtree(project.root / "notebooks")
+    code, _, error = mlops("run")
+    assert code == 1 and "01_get_data.ipynb" in error and "mlops init" in error and "Traceback" not in error
+
+
+def test_nothing_is_cut_off_in_a_pipe(project):
+    """A value as long as it is, whatever the terminal's width, and no blanks at the end of a line."""
+    project.configure(data={"prepare": f"examples.repurchase.features:{'customers' * 9}"})
+    piped = project.mlops("config", COLUMNS="60").stdout
+    assert "customers" * 9 in piped
+    assert not [line for line in piped.splitlines() if line != line.rstrip()]
+
+
+def test_a_port_in_use_is_said_before_a_model_is_loaded(mlops):
+    """With the address and what to do, and not with the exit status of a refused model."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, error = mlops("serve", "--port", str(port))
+    assert code == 1 and f"port {port}" in error and "--port" in error

@@ -10,7 +10,8 @@ import pytest
 import typer
 import yaml
 
-from mlops_lib import cli, config, loaders, registry, wrappers
+from mlops_lib import cli, config, loaders, plugins, registry, wrappers
+from mlops_lib.errors import EvaluationError
 from mlops_lib.loaders.base import SPLITS
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +44,17 @@ def test_every_mlops_command_parses():
     """Command, arguments and options are those of the command line."""
     group = typer.main.get_command(cli.app)
     calls = commands("mlops")
-    assert {call[0] for call in calls} == {"run", "promote", "rollback", "models", "compile", "config"}
+    assert {call[0] for call in calls} == {
+        "run",
+        "promote",
+        "rollback",
+        "models",
+        "compile",
+        "config",
+        "init",
+        "ui",
+        "serve",
+    }
     for call in calls:
         if len(call) > 1:
             command = group.get_command(None, call[0])
@@ -71,6 +82,21 @@ def test_the_configuration_table_is_the_configuration():
     assert set(documented) == {*config.ENVIRONMENT, config.CONFIG_ENV}
     for variable, key in config.ENVIRONMENT.items():
         assert (key in documented[variable]) or key.startswith("secrets."), variable
+
+
+def test_the_metrics_it_names_are_those_there_are():
+    """Every metric of the two tasks with numbers, beside its direction, and every baseline."""
+    rows = re.findall(r"^\| `(classification|regression)` \| (.*?) \| (.*?) \|$", README, re.MULTILINE)
+    for task, metrics, baselines in rows:
+        higher, _, lower = metrics.partition("at most:")
+        named = dict.fromkeys(re.findall(r"`(\w+)`", higher), True)
+        named |= dict.fromkeys(re.findall(r"`(\w+)`", lower), False)
+        implementation = plugins.load("task", task)
+        assert named == implementation.metrics
+        with pytest.raises(EvaluationError) as refused:
+            implementation().baselines(None, None, None, ["nobody"])
+        assert all(name in str(refused.value) for name in re.findall(r"`(\w+)`", baselines))
+    assert [task for task, *_ in rows] == ["classification", "regression"]
 
 
 def with_readme(project, *sections: str):

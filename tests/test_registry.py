@@ -82,6 +82,18 @@ def test_what_a_version_replaced_at_one_stage_says_nothing_of_another(settings, 
     assert store.resolve("repurchase", "Production").version == 2
 
 
+def test_going_back_twice_never_goes_forward(settings, run_with_model):
+    """From 3 to 2 to 1, and then there is nothing left: a retried rollback must not deploy the bad version again."""
+    for _ in range(3):
+        registry.register_run(settings, run_with_model("passed"))
+    store = Registry(settings)
+    for version in (1, 2, 3):
+        store.promote("repurchase", version, "Production")
+    assert [store.roll_back("repurchase", "Production").version for _ in range(2)] == [2, 1]
+    with pytest.raises(RegistryError, match="version 1 replaced no version at Production.*mlops models"):
+        store.roll_back("repurchase", "Production")
+
+
 def test_a_registration_that_is_interrupted_leaves_no_version(settings, run_with_model, monkeypatch):
     """Ctrl-C between the new version and its stage: nothing half-registered, and the next try is version 2."""
     run_id = run_with_model("passed")

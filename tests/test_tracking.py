@@ -95,6 +95,18 @@ def test_the_latest_run_is_the_newest_finished_one_with_the_tags(stored):
     assert tracking.latest_run(settings, "train-model", {"mlops.gate": "passed"}) == made[1]
 
 
+def test_the_latest_run_is_one_of_the_same_model(stored):
+    """Two models share an experiment: the newer run of the other is never evaluated or registered by mistake."""
+    mine, other = stored.settings(), stored.settings(model__name="other")
+    with tracking.child_run(mine, "train-model", "", {}) as run:
+        wanted = run.info.run_id
+    with tracking.child_run(other, "train-model", "", {}):
+        pass
+    assert tracking.latest_run(mine, "train-model") == wanted
+    with pytest.raises(MlopsError, match="'mlops.model': 'third'"):
+        tracking.latest_run(stored.settings(model__name="third"), "train-model")
+
+
 def test_outputs_become_metrics_and_tags(stored):
     """Numbers can be compared across runs; texts and verdicts can be read."""
     settings = stored.settings()

@@ -27,7 +27,7 @@ def main() -> None:
     console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
     with PipelineDisplay(Console(stderr=True)) as display:
         result = run_local(loaded.settings, loaded.file, {}, display.update)
-    show_result(console, loaded.settings, result)
+    show_result(loaded.settings, result)
     if result.registered is None:
         raise MlopsError("The gate refused the assistant, so there is nothing to serve.")
     console.rule("[bold]2  Service: the version at Staging", align="left")

@@ -54,6 +54,17 @@ class Verdict(BaseModel):
     higher_is_better: bool
     reasons: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        side = "at least" if self.higher_is_better else "at most"
+        score = "none" if self.score is None else f"{self.score:.4f}"
+        asked = f"{self.metric} {score}, and {side} {self.threshold:g} is asked for"
+        return " ".join((f"{'passed' if self.passed else 'refused'}: {asked}.", *self.reasons))
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        verdict, _, rest = str(self).partition(":")
+        return f"**{verdict.capitalize()}**:{rest}"
+
 
 class EvaluationReport(BaseModel):
     """Scores of a model on one split, and of the baselines on the same rows (baseline -> metric -> score).

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
 FINGERPRINT_TAG = "mlops.data_fingerprint"
+#: In a classifier's metadata: its classes, in the order of the probabilities.
+CLASSES_KEY = "mlops_classes"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ class ModelWrapper(ABC):
     def signature(self) -> "ModelSignature | None":
         """What the loaded model takes and gives."""
         return self.info.signature if self.info else None
+
+    @property
+    def classes(self) -> list[Any]:
+        """Classes of the label, in the order of the probabilities; empty where the model does not name them."""
+        return list((self.info.metadata or {}).get(CLASSES_KEY, [])) if self.info else []
 
     @property
     def feature_names(self) -> list[str]:

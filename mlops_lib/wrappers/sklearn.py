@@ -10,7 +10,7 @@ from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers import MODEL_PATH
-from mlops_lib.wrappers.base import ModelWrapper, build
+from mlops_lib.wrappers.base import CLASSES_KEY, ModelWrapper, build
 from mlops_lib.wrappers.inputs import to_frame
 
 
@@ -18,8 +18,8 @@ class SklearnWrapper(ModelWrapper):
     """An estimator named by dotted path: ``sklearn.linear_model:LogisticRegression``, or a function of your
     own that returns one (a Pipeline with its preprocessing, say).
 
-    Predictions are P(positive) [rows] for two classes, probabilities [rows, classes] for more, and values
-    [rows] for a regressor.
+    Predictions are P(second class) [rows] for two classes, probabilities [rows, classes] for more, and values
+    [rows] for a regressor. `classes` has their order.
     """
 
     name = "sklearn"
@@ -37,6 +37,7 @@ class SklearnWrapper(ModelWrapper):
             estimator.fit(features, label)
         except (ValueError, TypeError) as error:
             raise TrainingError(f"{config.model.implementation} cannot be fitted: {error}") from error
+        named = {CLASSES_KEY: estimator.classes_.tolist()} if hasattr(estimator, "classes_") else {}
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
             # MLflow warns that integer columns cannot hold missing values; the signature says just that.
@@ -49,7 +50,7 @@ class SklearnWrapper(ModelWrapper):
                 pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"mlflow=={mlflow.__version__}"],
                 pyfunc_predict_fn=verb,
                 skops_trusted_types=_types_in(estimator),
-                metadata=self.metadata(config),
+                metadata=self.metadata(config) | named,
             )
         return info.model_uri
 

@@ -12,6 +12,13 @@ def with_segment(purchases: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(segment=np.where(rows["total_amount"] > 50, "big", "small"))
 
 
+def with_tier(purchases: pd.DataFrame) -> pd.DataFrame:
+    """A label of three texts, which the amounts tell."""
+    rows = customers(purchases).drop(columns="repurchased")
+    tiers = pd.cut(rows["total_amount"], [-1, 20, 60, 1e9], labels=["small", "medium", "large"])
+    return rows.assign(tier=tiers.astype(str))
+
+
 def first_total(purchases: pd.DataFrame) -> pd.DataFrame:
     """A regression: the amount of a customer's whole year, from the first purchases."""
     rows = customers(purchases).drop(columns=["repurchased", "total_amount"])

@@ -68,6 +68,20 @@ def test_a_regression_end_to_end(stored):
     assert registry.register_run(settings, result.run_id).tags["mlops.metric"] == "mae"
 
 
+def test_a_classifier_names_its_classes(stored):
+    """Text labels come back as probabilities; the loaded model has the names in their order."""
+    stored.configure(
+        data={"label": "tier", "prepare": "toy_data:with_tier", "checks": {}},
+        model={"wrapper": "sklearn", "implementation": "sklearn.tree:DecisionTreeClassifier", "params": {}},
+        evaluation={"metric": "accuracy", "threshold": 0.1, "baselines": []},
+    )
+    _, dataset, model, _, _ = trained_model(stored)
+    rows = dataset.load("train")
+    assert model.classes == ["large", "medium", "small"]
+    likeliest = [model.classes[place] for place in model.predict(rows).argmax(axis=1)]
+    assert (rows["tier"] == likeliest).mean() > 0.5
+
+
 @pytest.mark.parametrize(
     ("implementation", "params", "words"),
     [
