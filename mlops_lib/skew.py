@@ -44,17 +44,42 @@ def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0
         DataError: The data has no key.
         MlopsError: The service refuses a row or cannot be reached; says what it said.
     """
-    import pandas as pd
-
     if not (key := data.schema.key):
         raise DataError("The data has no key column to look features up by. Set data.key.")
-    trained = data.load(split).head(limit or None)
+    found: dict[str, list[FeatureSkew]] = {name: [] for name in data.schema.features}
+    rows = 0
+    for part in data.parts(split):
+        trained = part.head(limit - rows) if limit else part
+        answers = _served(url, key, trained)
+        for name, parts in found.items():
+            parts.append(_compare(name, trained[name], answers.get(name), trained[key]))
+        rows += len(trained)
+        if limit and rows >= limit:
+            break
+    return [_summed(parts) for parts in found.values()]
+
+
+def _served(url: str, key: str, trained: "pd.DataFrame") -> "pd.DataFrame":
+    """What the service at `url` makes of the rows' keys."""
+    import pandas as pd
+
     served: list[dict[str, Any]] = []
     for start in range(0, len(trained), BATCH_ROWS):
         keys = trained[key].iloc[start : start + BATCH_ROWS].tolist()
         served += _post(f"{url.rstrip('/')}/features", {"inputs": [{key: value} for value in keys]})["rows"]
-    answers = pd.DataFrame.from_records(served, index=trained.index)
-    return [_compare(name, trained[name], answers.get(name), trained[key]) for name in data.schema.features]
+    return pd.DataFrame.from_records(served, index=trained.index)
+
+
+def _summed(parts: list[FeatureSkew]) -> FeatureSkew:
+    """What was found of one feature in all parts of the rows."""
+    examples = [example for part in parts for example in part.examples]
+    return FeatureSkew(
+        feature=parts[0].feature,
+        rows=sum(part.rows for part in parts),
+        different=sum(part.different for part in parts),
+        largest_difference=max(part.largest_difference for part in parts),
+        examples=tuple(examples[:EXAMPLES]),
+    )
 
 
 def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: "pd.Series") -> FeatureSkew:

@@ -4,7 +4,7 @@
 good enough. Tasks are named in ``mlops_lib.plugins`` and imported on first use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
@@ -37,7 +37,8 @@ def evaluate(
         y_pred: The predictions, N rows, in the form that the task's ``score`` describes.
         split: Name of the split the rows come from; kept in the report.
         train: Features and truth that the baselines learn from; needed with `baseline_names`.
-        test_x: Features of the N rows; needed with `baseline_names`.
+        test_x: Features of the N rows, all at once or as an iterator over parts of them; needed with
+            `baseline_names`.
         baseline_names: Baselines of the task to set beside the model.
         settings: For tasks whose metrics are chosen in config.yaml.
 
@@ -52,7 +53,16 @@ def evaluate(
         )
     task = plugins.load("task", task_name)(settings)
     metrics = task.score(y_true, y_pred)
-    predictions = task.baselines(*train, test_x, baseline_names) if train and baseline_names else {}
+    predictions = {}
+    if train and baseline_names:
+        import numpy as np
+
+        fitted = task.fit_baselines(*train, baseline_names)
+        parts: dict[str, list[Any]] = {name: [] for name in fitted}
+        for part in test_x if isinstance(test_x, Iterator) else [test_x]:
+            for name, predict in fitted.items():
+                parts[name].append(predict(part))
+        predictions = {name: np.concatenate(found) for name, found in parts.items()}
     baselines = {}
     for name, predicted in predictions.items():
         try:

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import inputs
+from mlops_lib.evaluation.tasks import Predictor
 
 
 def check_names(names: Iterable[str], available: Sequence[str]) -> None:
@@ -27,17 +27,16 @@ def signed_log1p(values: np.ndarray) -> np.ndarray:
 
 
 def fit_linear(
-    estimator: BaseEstimator, train_x: Any, train_y: np.ndarray, test_x: Any
-) -> tuple[Pipeline, pd.DataFrame]:
+    estimator: BaseEstimator, train_x: Any, train_y: np.ndarray, method: str = "predict"
+) -> Predictor:
     """Fit median imputation, signed log1p, standard scaling and `estimator` on numeric columns.
 
-    Returns the fitted pipeline, and `test_x` with the training columns in their order, ready to predict.
+    Returns what calls `method` on rows of features, which have the training columns in any order.
 
     Raises:
         EvaluationError: Columns are missing or not numeric, or features and truth differ in length.
     """
     train = inputs.feature_table(train_x, "The training features")
-    test = inputs.feature_table(test_x, "The test features", list(train.columns))
     if len(train) != len(train_y):
         raise EvaluationError(
             f"The training split has {len(train)} rows of features, {len(train_y)} of truth."
@@ -45,4 +44,10 @@ def fit_linear(
     # A column that is empty in training must not shift the others or warn, hence keep_empty_features.
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
     pipeline = make_pipeline(imputer, FunctionTransformer(signed_log1p), StandardScaler(), estimator)
-    return pipeline.fit(train, train_y), test
+    pipeline.fit(train, train_y)
+    columns = list(train.columns)
+
+    def predict(x: Any) -> np.ndarray:
+        return getattr(pipeline, method)(inputs.feature_table(x, "The test features", columns))
+
+    return predict

@@ -13,7 +13,7 @@ from mlops_lib.evaluation import baselines as linear
 from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.cases import Case, read
 from mlops_lib.evaluation.report import Score
-from mlops_lib.evaluation.tasks import Task
+from mlops_lib.evaluation.tasks import Predictor, Task
 
 
 def roc_auc(case: Case) -> float:
@@ -86,20 +86,28 @@ class Classification(Task):
             "confusion": draw.confusion(case),
         }
 
-    def baselines(
-        self, train_x: Any, train_y: Any, test_x: Any, names: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """Predict probabilities by name: ``majority``, ``logistic``; [N] for two classes, else [N, C]."""
+    def fit_baselines(self, train_x: Any, train_y: Any, names: Sequence[str]) -> dict[str, Predictor]:
+        """Fit ``majority`` and ``logistic``; they predict [N] for two classes, else [N, C]."""
         linear.check_names(names, ("majority", "logistic"))
         classes, codes = inputs.labels(train_y, "The truth of the training split")
         if len(classes) == 1:
             raise EvaluationError(f"All {len(codes)} training rows are of class {classes[0]!r}.")
-        predictions = {}
+        shares = np.bincount(codes) / len(codes)
+        fitted: dict[str, Predictor] = {}
         for name in names:
             if name == "majority":
-                both = np.tile(np.bincount(codes) / len(codes), (len(test_x), 1))
+                fitted[name] = _as_scored(lambda x: np.tile(shares, (len(x), 1)))
             else:
-                model, test = linear.fit_linear(LogisticRegression(max_iter=1000), train_x, codes, test_x)
-                both = model.predict_proba(test)
-            predictions[name] = both[:, 1] if len(classes) == 2 else both
-        return predictions
+                model = LogisticRegression(max_iter=1000)
+                fitted[name] = _as_scored(linear.fit_linear(model, train_x, codes, "predict_proba"))
+        return fitted
+
+
+def _as_scored(predict: Predictor) -> Predictor:
+    """Probabilities [N, C] as the task wants them: of two classes only that of the second."""
+
+    def predicted(x: Any) -> np.ndarray:
+        found = predict(x)
+        return found[:, 1] if found.shape[1] == 2 else found
+
+    return predicted

@@ -20,7 +20,9 @@ def bad_rows(bad: np.ndarray) -> str:
 
 def labels(values: Any, what: str = "y_true") -> tuple[list[Any], np.ndarray]:
     """Return the sorted classes (C) and, for each of the N labels, its position among them (int [N])."""
-    array = np.asarray(values, dtype=object)
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":  # as objects, numbers would take four times the memory
+        array = np.asarray(values, dtype=object)
     if array.ndim != 1 or not len(array):
         raise EvaluationError(f"{what} has shape {array.shape}. Give one label a row, and at least one row.")
     codes, found = pd.factorize(array)

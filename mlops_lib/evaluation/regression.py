@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from mlops_lib.evaluation import baselines as linear
 from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.report import Score
-from mlops_lib.evaluation.tasks import Task
+from mlops_lib.evaluation.tasks import Predictor, Task
 
 
 def read(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -61,17 +61,14 @@ class Regression(Task):
             "residuals": draw.residuals(truth, predicted),
         }
 
-    def baselines(
-        self, train_x: Any, train_y: Any, test_x: Any, names: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """Predict [N] numbers by name: ``mean``, ``ridge``."""
+    def fit_baselines(self, train_x: Any, train_y: Any, names: Sequence[str]) -> dict[str, Predictor]:
+        """Fit ``mean`` and ``ridge``; they predict [N] numbers."""
         linear.check_names(names, ("mean", "ridge"))
         truth = inputs.numbers(train_y, "The truth of the training split")
-        predictions = {}
+        fitted: dict[str, Predictor] = {}
         for name in names:
             if name == "mean":
-                predictions[name] = np.full(len(test_x), truth.mean())
+                fitted[name] = lambda x: np.full(len(x), truth.mean())
             else:
-                model, test = linear.fit_linear(Ridge(), train_x, truth, test_x)
-                predictions[name] = model.predict(test)
-        return predictions
+                fitted[name] = linear.fit_linear(Ridge(), train_x, truth)
+        return fitted

@@ -4,7 +4,7 @@ Tasks are named in the ``task`` table of ``mlops_lib.plugins``; a new one is one
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib.evaluation.report import Score
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlops_lib.settings import Settings
+
+
+#: Features of some rows to predictions of them, in the form that the task scores.
+Predictor = Callable[[Any], "np.ndarray"]
 
 
 class Task(ABC):
@@ -50,10 +54,11 @@ class Task(ABC):
         """Draw what the scores leave out, by figure name; `baselines` are predictions for the same N rows."""
 
     @abstractmethod
-    def baselines(
-        self, train_x: Any, train_y: Any, test_x: Any, names: Sequence[str]
-    ) -> "dict[str, np.ndarray]":
-        """Fit the named baselines on the training rows and predict the N rows of `test_x`.
+    def fit_baselines(self, train_x: Any, train_y: Any, names: Sequence[str]) -> "dict[str, Predictor]":
+        """Fit the named baselines on the training rows.
+
+        Returns:
+            For each of them what predicts rows of features.
 
         Raises:
             EvaluationError: There is no baseline of that name, or it cannot be fitted on these columns.

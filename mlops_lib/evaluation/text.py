@@ -8,7 +8,7 @@ import numpy as np
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import Score
-from mlops_lib.evaluation.tasks import Task
+from mlops_lib.evaluation.tasks import Predictor, Task
 from mlops_lib.evaluation.text_metrics import Case, TextMetric, make
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
@@ -80,9 +80,7 @@ class Text(Task):
 
         return {"score_distributions": distributions(self._values)}
 
-    def baselines(
-        self, train_x: Any, train_y: Any, test_x: Any, names: Sequence[str]
-    ) -> dict[str, np.ndarray]:
+    def fit_baselines(self, train_x: Any, train_y: Any, names: Sequence[str]) -> dict[str, Predictor]:
         """There are none for text."""
         raise EvaluationError(f"Unknown baseline {names[0]!r}. The text task has none.")
 

@@ -1,5 +1,7 @@
 """Tecton: online over its HTTP API, offline through its SDK. Not yet run against a live Tecton.
 
+The calls of the SDK are those of tecton 1.2.13, held against its signatures; that release wants numpy below 2.
+
 The API is that of https://docs.tecton.ai/http-api: ``feature-service/get-features``, ``get-features-batch``
 and ``metadata``. int64 values travel as text.
 """
@@ -60,13 +62,15 @@ class TectonProvider(FeatureProvider):
             import tecton
         except ImportError as error:
             raise FeatureStoreError(
-                f"Training rows come through Tecton's SDK: pip install tecton ({error})."
+                "Training rows come through Tecton's SDK, the package tecton, whose newest release (1.2) wants numpy "
+                f"below 2 and does not install beside this library: see docs/features.md ({error})."
             ) from None
         keys = [*service.entity_keys, timestamp]
         pairs = rows[keys].drop_duplicates(ignore_index=True)
-        workspace = tecton.get_workspace(self.workspace)
-        events = workspace.get_feature_service(service.name).get_features_for_events(pairs)
-        found = events.to_pandas().rename(columns=_after_prefix(service))
+        tecton.login(tecton_url=self.url, tecton_api_key=self._api_key)
+        events = tecton.get_workspace(self.workspace).get_feature_service(service.name)
+        found = events.get_features_for_events(pairs, timestamp_key=timestamp).to_pandas()
+        found = found.rename(columns=_after_prefix(service))
         joined = rows[keys].reset_index(drop=True)
         joined = joined.merge(found[[*keys, *service.dtypes]], on=keys, how="left", validate="many_to_one")
         typed = {n: pd.Series(joined[n]) for n in service.dtypes}

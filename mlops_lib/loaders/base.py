@@ -1,7 +1,7 @@
 """What every data loader promises: no row lost, none doubled, order kept, labels untouched, types as declared."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -61,9 +61,31 @@ class BaseDataLoader(ABC):
     def fingerprint(self) -> str:
         """Hex digest that changes when any row that this loader would hand out changes."""
 
+    def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
+        """The rows of `load` in order, some at a time where they come from disk, else all at once."""
+        yield self.load(split)
+
     def head(self, split: Split, rows: int) -> "pd.DataFrame":
         """The first rows of a split."""
-        return self.load(split).head(rows)
+        import pandas as pd
+
+        found: list[pd.DataFrame] = []
+        for part in self.parts(split):
+            found.append(part.head(rows - sum(map(len, found))))
+            if sum(map(len, found)) >= rows:
+                break
+        return pd.concat(found)
+
+    def sample(self, split: Split, most: int) -> "pd.DataFrame":
+        """All rows of a split, or evenly spaced ones where there are more than `most`."""
+        import pandas as pd
+
+        step = -(-self.count(split) // most)
+        found, position = [], 0
+        for part in self.parts(split):
+            found.append(part.iloc[-position % step :: step].copy())  # a view would hold the whole part
+            position += len(part)
+        return pd.concat(found)
 
     def count(self, split: Split) -> int:
         """How many rows a split has."""

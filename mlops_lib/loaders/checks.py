@@ -1,12 +1,16 @@
 """The declared schema of a dataset (``data.checks``), held against its rows with Pandera."""
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlops_lib import loaders, tracking
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader
+from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Split
+from mlops_lib.loaders.uniques import Repeated
 from mlops_lib.settings import CheckSettings, ColumnCheck, Settings
 
 if TYPE_CHECKING:
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 #: Under the run that a failed check belongs to; one line a broken rule, with the row it is broken by.
 ARTIFACT = "checks/failing_rows.csv"
 LISTED = 10
+#: Findings in one split after which its rows are not read on; the run stops anyway.
+KEPT = 100_000
 FINDINGS = ["split", "row", "column", "rule", "value"]
 
 
@@ -61,17 +67,13 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
     """
     import pandas as pd
 
-    checks, found, rows = settings.data.checks, [], 0
+    checks, found, rows, complete = settings.data.checks, [], 0, True
     for split in SPLITS:
-        frame = dataset.load(split)
-        rows += len(frame)
-        broken = failures(frame, checks)
-        if broken.empty:
-            continue
-        broken.insert(0, "split", split)
-        known = broken["row"].notna()
-        whole = frame.reindex(broken["row"].where(known, -1).astype(int)).reset_index(drop=True)
-        found.append(pd.concat([broken.reset_index(drop=True), whole.add_prefix("row.")], axis=1))
+        broken, seen, whole = _of_split(dataset, split, checks)
+        rows, complete = rows + seen, complete and whole
+        if not broken.empty:
+            broken.insert(0, "split", split)
+            found.append(broken)
     if not found:
         return rows
     every = pd.concat(found, ignore_index=True)
@@ -85,10 +87,88 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
     more = f"\n  and {len(every) - LISTED} more" if len(every) > LISTED else ""
     count = every[["split", "row"]].drop_duplicates().shape[0]
     raise DataError(
-        f"{count} of {rows} rows break data.checks (rows of a split are counted from 0):\n"
-        + "\n".join(lines)
-        + f"{more}\nAll of them: {where}"
+        f"{'' if complete else 'At least '}{count} of {rows} rows break data.checks (rows of a split are counted "
+        "from 0):\n" + "\n".join(lines) + f"{more}\nAll of them: {where}"
     )
+
+
+def _of_split(
+    dataset: BaseDataLoader, split: Split, checks: CheckSettings
+) -> "tuple[pd.DataFrame, int, bool]":
+    """Findings, each beside its whole row; how many rows were read; whether these are all findings."""
+    import pandas as pd
+
+    found: list[pd.DataFrame] = []
+    rows = 0
+    with ExitStack() as stack:
+        once: list[tuple[Repeated, CheckSettings]] = []
+        for part in dataset.parts(split):
+            if not found:
+                found.append(failures(part.head(0), checks))
+                values, unique = _apart(checks, list(part.columns))
+                once = [(stack.enter_context(Repeated(names)), rule) for names, rule in unique]
+            found.append(_placed(failures(part, values), part, np.arange(rows, rows + len(part))))
+            for repeated, _ in once:
+                repeated.see(part)
+            rows += len(part)
+            if sum(map(len, found)) >= KEPT:
+                break
+        else:
+            found += [_twice(seen, dataset, split, rule) for seen, rule in once if len(seen.hashes)]
+    every = pd.concat([item for item in found if len(item)] or found[:1], ignore_index=True)
+    return every.sort_values(["row", "column"], kind="stable"), rows, len(every) < KEPT
+
+
+def _apart(
+    checks: CheckSettings, columns: list[str]
+) -> tuple[CheckSettings, list[tuple[list[str], CheckSettings]]]:
+    """Rules that a row keeps or breaks by itself, and each rule of uniqueness; both for columns that are there."""
+    here = {name: check for name, check in checks.columns.items() if name in columns}
+    alone = {name: check.model_copy(update={"unique": False}) for name, check in here.items()}
+    unique = [
+        ([name], CheckSettings(columns={name: ColumnCheck(unique=True, nullable=True)}))
+        for name, check in here.items()
+        if check.unique
+    ]
+    if together := tuple(name for name in checks.unique if name in columns):
+        unique.append((list(together), CheckSettings(unique=together)))
+    return CheckSettings(columns=alone), unique
+
+
+def _twice(repeated: Repeated, dataset: BaseDataLoader, split: Split, rule: CheckSettings) -> "pd.DataFrame":
+    """Findings of one rule of uniqueness, from a second reading that keeps only the rows in question."""
+    import pandas as pd
+
+    suspects: list[pd.DataFrame] = []
+    at: list[np.ndarray] = []
+    position = 0
+    for part in dataset.parts(split):
+        again = np.flatnonzero(repeated.among(part))
+        suspects.append(part.iloc[again])
+        at.append(again + position)
+        position += len(part)
+        if sum(map(len, at)) >= KEPT:
+            break
+    rows, positions = pd.concat(suspects, ignore_index=True), np.concatenate(at)
+    if len(rows) < KEPT:
+        return _placed(failures(rows, rule), rows, positions)
+    # Their like may come later, where nobody looks any more.
+    text = rows[repeated.columns].astype(str).agg(", ".join, axis=1)
+    names = ", ".join(repeated.columns)
+    cases = {"row": np.arange(len(rows)), "column": names, "rule": "unique", "value": text}
+    return _placed(pd.DataFrame(cases).astype({"row": "Int64"}), rows, positions)
+
+
+def _placed(broken: "pd.DataFrame", part: "pd.DataFrame", positions: np.ndarray) -> "pd.DataFrame":
+    """Findings in a part of a split with their positions in the split, each beside its whole row."""
+    import pandas as pd
+
+    if broken.empty:
+        return broken
+    at = broken["row"].to_numpy(dtype=int)
+    whole = part.iloc[at].add_prefix("row.").reset_index(drop=True)
+    moved = broken.assign(row=pd.array(positions[at], dtype="Int64"))
+    return pd.concat([moved.reset_index(drop=True), whole], axis=1)
 
 
 def failures(frame: "pd.DataFrame", checks: CheckSettings) -> "pd.DataFrame":

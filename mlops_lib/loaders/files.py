@@ -1,6 +1,6 @@
 """Find, read and split tables on disk: Parquet, CSV, JSON and JSON Lines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -83,19 +83,23 @@ class SplitFiles:
             if not hasattr(frame, "columns"):
                 name = getattr(self.prepare, "__name__", self.prepare)
                 raise DataError(f"data.prepare {name} returned a {type(frame).__name__}, not a DataFrame.")
-        named = [self.label, *([self.key] if self.key else [])]
-        if missing := [column for column in (*named, *self.wanted) if column not in frame.columns]:
-            raise DataError(
-                f"{self.path} has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
-                f"Columns it has: {', '.join(map(str, frame.columns))}."
-            )
-        for column in named:
+        self.require(list(frame.columns))
+        for column in [self.label, *([self.key] if self.key else [])]:
             if (empty := frame[column].isna()).any():
                 rows = ", ".join(map(str, frame.index[empty][:10]))
                 raise DataError(
                     f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0."
                 )
         return frame
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Raise a DataError unless label, key and what else is wanted are among `columns`."""
+        wanted = [self.label, *([self.key] if self.key else []), *self.wanted]
+        if missing := [column for column in wanted if column not in columns]:
+            raise DataError(
+                f"{self.path} has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
+                f"Columns it has: {', '.join(map(str, columns))}."
+            )
 
 
 def data_files(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,9 +11,10 @@ import yaml
 from mlops_lib import plugins
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprint_cache
-from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split, write_tags
 from mlops_lib.loaders.files import SplitFiles
 from mlops_lib.loaders.fingerprints import Fingerprints
+from mlops_lib.loaders.parquet import ParquetRows
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class LocalDataLoader(BaseDataLoader):
     """Rows of files on disk, split as `SplitFiles` has it.
 
-    With `streaming`, the batches of a folder of Parquet that is already split come from its files, not from
-    memory; `cache` is where digests of files are remembered.
+    With `streaming`, the rows of a folder of Parquet that is already split come from its files part by part, but
+    for `load`, which always gives all of them; `cache` is where digests of files are remembered.
     """
 
     def __init__(
@@ -66,9 +67,13 @@ class LocalDataLoader(BaseDataLoader):
 
     @cached_property
     def schema(self) -> Schema:
-        frame = self.source.frames["train"] if not self._streamed else self.head("train", 0)
-        chosen = self.features or [c for c in frame.columns if c not in (self.key, self.label)]
-        return Schema(features={c: str(frame[c].dtype) for c in chosen}, label=self.label, key=self.key)
+        if self._streamed:
+            dtypes = self._streamed["train"].dtypes
+            self.source.require(list(dtypes))
+        else:
+            dtypes = self.source.frames["train"].dtypes.to_dict()
+        chosen = self.features or [name for name in dtypes if name not in (self.key, self.label)]
+        return Schema(features={n: str(dtypes[n]) for n in chosen}, label=self.label, key=self.key)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -82,9 +87,14 @@ class LocalDataLoader(BaseDataLoader):
         return tags
 
     def load(self, split: Split) -> "pd.DataFrame":
-        frame = self.source.frames[split]
-        key = [self.key] if self.key else []
-        return frame[[*key, *self.schema.features, self.label]]
+        return self.source.frames[split][self._columns]
+
+    def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
+        if not self._streamed:
+            yield from super().parts(split)
+            return
+        for part in self._streamed[split].parts(self._columns):
+            yield self.source.prepared(part.frame)
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)
@@ -93,23 +103,32 @@ class LocalDataLoader(BaseDataLoader):
         known.save()
         return digest.hexdigest()
 
-    def head(self, split: Split, rows: int) -> "pd.DataFrame":
-        if not self._streamed:
-            return super().head(split, rows)
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self._streamed[split][0]) as parquet:
-            first = next(parquet.iter_batches(max(rows, 1)), None)
-            whole = pa.Table.from_batches([first] if first else [], parquet.schema_arrow)
-        return self.source.prepared(whole.to_pandas()).head(rows)
-
     def count(self, split: Split) -> int:
+        return len(self._streamed[split]) if self._streamed else super().count(split)
+
+    def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
         if not self._streamed:
-            return super().count(split)
+            return super().write(folder, limit)
         import pyarrow.parquet as pq
 
-        return sum(pq.read_metadata(file).num_rows for file in self._streamed[split])
+        folder.mkdir(parents=True, exist_ok=True)
+        rows: dict[str, int] = {}
+        for split, stored in self._streamed.items():
+            rows[split], partial, writer = 0, folder / f".{split}.partial", None
+            for table, frame in stored.parts(self._columns):
+                self.source.prepared(frame)
+                table = table.slice(0, limit - rows[split]) if limit else table
+                writer = writer or pq.ParquetWriter(partial, table.schema)
+                writer.write_table(table)
+                rows[split] += len(table)
+                if limit and rows[split] >= limit:
+                    break
+            if writer is None:
+                raise DataError(f"Split {split!r} has no rows. Give more data or another split fraction.")
+            writer.close()
+            partial.replace(folder / f"{split}.parquet")
+        write_tags(folder, self.tags)
+        return rows
 
     def torch(
         self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
@@ -119,14 +138,19 @@ class LocalDataLoader(BaseDataLoader):
         from mlops_lib.loaders.batches import EpochLoader
         from mlops_lib.loaders.streaming import ParquetBatches
 
-        batches = ParquetBatches(self._streamed[split], self.schema, batch_size, shuffle, seed)
+        batches = ParquetBatches(self._streamed[split].files, self.schema, batch_size, shuffle, seed)
         return EpochLoader(batches, num_workers)
 
+    @property
+    def _columns(self) -> list[str]:
+        return [*([self.key] if self.key else []), *self.schema.features, self.label]
+
     @cached_property
-    def _streamed(self) -> dict[Split, list[Path]]:
-        """The Parquet files of each split, when batches come from them; else empty."""
+    def _streamed(self) -> dict[Split, ParquetRows]:
+        """The rows of each split, when they come from Parquet files part by part; else empty."""
         if not self.streaming or self.source.prepare:
             return {}
         files = self.source.by_split
-        parquet = all(file.suffix.lower() == ".parquet" for found in files.values() for file in found)
-        return files if parquet else {}
+        if any(file.suffix.lower() != ".parquet" for found in files.values() for file in found):
+            return {}
+        return {split: ParquetRows(found) for split, found in files.items()}

@@ -27,12 +27,12 @@ def assign(
     from pandas.util import hash_pandas_object
 
     names: list[Split] = ["test", "validation", "train"]
-    share = _mix(hash_pandas_object(keys, index=False).to_numpy(), seed) / 2.0**64
+    share = mix(hash_pandas_object(keys, index=False).to_numpy(), seed) / 2.0**64
     edges = [test_fraction, test_fraction + validation_fraction]
     return np.array(names)[np.digitize(share, edges)]
 
 
-def _mix(hashes: np.ndarray, seed: int) -> np.ndarray:
+def mix(hashes: np.ndarray, seed: int) -> np.ndarray:
     """SplitMix64's finaliser (Steele, Lea, Flood 2014): neighbouring integers end up far apart."""
     z = hashes.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

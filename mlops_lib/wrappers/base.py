@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models import Model, ModelSignature
 
+#: Values (rows times features) that baselines learn from at most: they take them all at once.
+BASELINE_VALUES = 2_000_000
 FINGERPRINT_TAG = "mlops.data_fingerprint"
 #: In a classifier's metadata: its classes, in the order of the probabilities.
 CLASSES_KEY = "mlops_classes"
@@ -112,21 +114,28 @@ class ModelWrapper(ABC):
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
         """Score the loaded model on a split; the gate is not asked and nothing is logged."""
         chosen = config.evaluation
-        schema = data_loader.schema
-        rows = data_loader.load(split)
-        # Only baselines learn from the training rows, which may be more than memory holds.
-        train = data_loader.load("train") if chosen.baselines else data_loader.head("train", 0)
-        features = list(schema.features)
-        return evaluation.evaluate(
+        label, features = data_loader.schema.label, list(data_loader.schema.features)
+        truth, made = [], []
+        for rows in data_loader.parts(split):
+            truth.append(rows[label].to_numpy())
+            made.append(self.answers(rows[features], config))
+        train, note = None, {}
+        if chosen.baselines:
+            known = data_loader.sample("train", max(BASELINE_VALUES // len(features), 1))
+            train = known[features], known[label].to_numpy()
+            if (count := data_loader.count("train")) > len(known):
+                note = {"baselines": f"learned from {len(known)} of {count} training rows, evenly spaced"}
+        report = evaluation.evaluate(
             chosen.task,
-            rows[schema.label].to_numpy(),
-            self.answers(rows[features], config),
+            _joined(truth),
+            _joined(made),
             split=split,
-            train=(train[features], train[schema.label].to_numpy()),
-            test_x=rows[features],
+            train=train,
+            test_x=(rows[features] for rows in data_loader.parts(split)),
             baseline_names=chosen.baselines,
             settings=config,
         )
+        return report.model_copy(update={"notes": report.notes | note})
 
     def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
         """Predictions [rows] in the form that the task scores; for most kinds that is `predict`."""
@@ -240,6 +249,17 @@ class ModelWrapper(ABC):
 
     def attach(self, settings: Settings) -> None:  # noqa: B027 - most kinds keep nothing
         """Tell a loaded model of the process it works in: where a conversation's state is kept, say."""
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Answers to several parts of the rows as those to all of them: arrays, or lists."""
+    import numpy as np
+
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return [answer for part in parts for answer in part]
 
 
 def build(config: Settings, kind: str, **known: Any) -> Any:

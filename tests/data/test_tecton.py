@@ -117,5 +117,5 @@ def test_training_rows_without_the_sdk_say_what_to_install(monkeypatch, url):
     monkeypatch.setitem(sys.modules, "tecton", None)
     provider = TectonProvider(url, "prod", KEY)
     rows = pd.DataFrame({"user_id": [1], "event_timestamp": [pd.Timestamp("2026-01-01")]})
-    with pytest.raises(FeatureStoreError, match="pip install tecton"):
+    with pytest.raises(FeatureStoreError, match="numpy below 2"):
         provider.historical(provider.describe("customers"), rows, "event_timestamp")

@@ -149,10 +149,10 @@ def test_what_cannot_be_scored_says_why(y_true, y_pred, message):
 
 def test_majority_is_the_shares_in_training():
     """The baseline answers with the training shares, not with those of the rows it is scored on."""
-    got = TASK.baselines([[0.0]] * 4, ["n", "y", "n", "n"], [[0.0]] * 2, ["majority"])
-    assert got["majority"].tolist() == [0.25, 0.25]
-    got = TASK.baselines([[0.0]] * 4, [2, 0, 1, 1], [[0.0]], ["majority"])
-    assert got["majority"].tolist() == [[0.25, 0.5, 0.25]]
+    fitted = TASK.fit_baselines([[0.0]] * 4, ["n", "y", "n", "n"], ["majority"])
+    assert fitted["majority"]([[0.0]] * 2).tolist() == [0.25, 0.25]
+    fitted = TASK.fit_baselines([[0.0]] * 4, [2, 0, 1, 1], ["majority"])
+    assert fitted["majority"]([[0.0]]).tolist() == [[0.25, 0.5, 0.25]]
 
 
 def test_logistic_learns_what_a_line_can_tell_apart():
@@ -161,9 +161,8 @@ def test_logistic_learns_what_a_line_can_tell_apart():
     y = rng.random(400) < 0.5
     x = pd.DataFrame({"signal": rng.normal(size=400) + 4 * y, "noise": rng.normal(size=400), "empty": np.nan})
     x.loc[:3, "noise"] = [np.nan, np.inf, -np.inf, np.nan]
-    got = TASK.baselines(x[:300], y[:300], x.loc[300:, ["empty", "noise", "signal"]], ["logistic"])[
-        "logistic"
-    ]
+    fitted = TASK.fit_baselines(x[:300], y[:300], ["logistic"])
+    got = fitted["logistic"](x.loc[300:, ["empty", "noise", "signal"]])
     assert got.shape == (100,) and auc_by_pairs(y[300:], got) > 0.97
 
 
@@ -171,7 +170,7 @@ def test_logistic_of_three_classes_has_a_column_each():
     """Columns come in sorted label order and sum to one."""
     y = np.repeat(["a", "b", "c"], 30)
     x = np.repeat(np.eye(3), 30, axis=0)
-    got = TASK.baselines(x, y, np.eye(3), ["logistic"])["logistic"]
+    got = TASK.fit_baselines(x, y, ["logistic"])["logistic"](np.eye(3))
     assert got.argmax(axis=1).tolist() == [0, 1, 2] and got.sum(axis=1) == pytest.approx(1)
 
 
@@ -187,4 +186,4 @@ def test_logistic_of_three_classes_has_a_column_each():
 def test_a_baseline_that_cannot_be_fitted_says_why(train_x, train_y, name, message):
     """Unknown names, one class, uneven lengths and words are errors of their own."""
     with pytest.raises(EvaluationError, match=message):
-        TASK.baselines(train_x, train_y, [[1.0]], [name])
+        TASK.fit_baselines(train_x, train_y, [name])

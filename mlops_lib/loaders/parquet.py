@@ -1,0 +1,109 @@
+"""Rows of Parquet files, read part by part: for data larger than memory."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlops_lib.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+#: Values (rows times columns) in memory at once.
+PART_VALUES = 1_000_000
+
+
+class Part(NamedTuple):
+    """Some consecutive rows, as they lie on disk and as `load` would give them; the index counts from the first file."""
+
+    table: "pa.Table"
+    frame: "pd.DataFrame"
+
+
+class ParquetRows:
+    """The rows of files with the same columns, in order. Row groups must fit into memory, files need not.
+
+    Args:
+        files: One at least.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = tuple(files)
+
+    def __len__(self) -> int:
+        return sum(footer.num_rows for footer in self._footers)
+
+    @cached_property
+    def schema(self) -> "pa.Schema":
+        """Columns and types that hold the values of every file.
+
+        Raises:
+            DataError: A file has other columns than the first one, or another kind of value in one of them.
+        """
+        import pyarrow as pa
+
+        schemas = [footer.schema.to_arrow_schema() for footer in self._footers]
+        for file, schema in zip(self.files, schemas, strict=True):
+            if set(schema.names) != set(schemas[0].names):
+                other = sorted(set(schema.names) ^ set(schemas[0].names))
+                raise DataError(f"{file} and {self.files[0]} differ in the columns {', '.join(other)}.")
+        try:
+            return pa.unify_schemas(schemas, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DataError(f"The files of {self.files[0].parent} differ in their types: {error}") from None
+
+    @cached_property
+    def dtypes(self) -> "dict[str, Any]":
+        """pandas dtype of each column over all rows: a gap anywhere makes floats of integers, as in memory."""
+        import pyarrow as pa
+
+        whole = self.schema.empty_table().to_pandas().dtypes
+        nulls = [pa.nulls(1, field.type) for field in self.schema]
+        holed = pa.Table.from_arrays(nulls, schema=self.schema).to_pandas().dtypes
+        return {name: (holed if name in self._with_gaps else whole)[name] for name in self.schema.names}
+
+    def parts(self, columns: Sequence[str]) -> Iterator[Part]:
+        """The rows, some of them at a time; `columns` in this order."""
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if missing := [name for name in columns if name not in self.schema.names]:
+            raise DataError(f"{self.files[0]} has no column {', '.join(map(repr, missing))}.")
+        schema = pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
+        size, position = max(PART_VALUES // max(len(columns), 1), 1), 0
+        for file in self.files:
+            with pq.ParquetFile(file) as parquet:
+                for batch in parquet.iter_batches(size, columns=list(columns)):
+                    table = pa.Table.from_batches([batch]).select(columns).cast(schema, safe=False)
+                    frame = table.to_pandas()
+                    wrong = {
+                        name: self.dtypes[name]
+                        for name in columns
+                        if frame[name].dtype != self.dtypes[name] and frame[name].dtype.name != "category"
+                    }
+                    frame = frame.astype(wrong)
+                    frame.index = pd.RangeIndex(position, position + len(frame))
+                    position += len(frame)
+                    yield Part(table, frame)
+
+    @cached_property
+    def _footers(self) -> "list[pa.parquet.FileMetaData]":
+        import pyarrow.parquet as pq
+
+        return [pq.read_metadata(file) for file in self.files]
+
+    @cached_property
+    def _with_gaps(self) -> set[str]:
+        """Columns with a missing value somewhere, or whose writer did not say."""
+        found = set()
+        for footer in self._footers:
+            for group in range(footer.num_row_groups):
+                for number in range(footer.num_columns):
+                    column = footer.row_group(group).column(number)
+                    known = column.statistics
+                    if known is None or not known.has_null_count or known.null_count:
+                        found.add(column.path_in_schema)
+        return found

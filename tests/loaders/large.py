@@ -1,0 +1,92 @@
+"""A project with splits larger than a limit of memory, and the run that is put under it; no tests here."""
+
+import resource
+from pathlib import Path
+
+import numpy as np
+
+MARGIN_MB = 180
+FEATURES, ROWS, GROUP_ROWS = 64, 500_000, 10_000
+CONFIG = """
+mlflow: {{tracking_uri: sqlite:///mlflow.db, experiment: large}}
+data:
+  source: {source}
+  key: id
+  label: y
+  streaming: {streaming}
+  checks:
+    unique: [id]
+    columns:
+      id: {{type: integer, min: 0, unique: true}}
+      f00: {{type: number, min: -10, max: 10}}
+      y: {{type: integer, values: [0, 1]}}
+model: {{name: large, wrapper: lightning, implementation: tabular, params: {{hidden: [8]}}}}
+train: {{max_epochs: 1, batch_size: 4096}}
+evaluation: {{threshold: 0.5, baselines: [majority, logistic]}}
+"""
+
+
+def write_large(folder: Path) -> float:
+    """Random rows, the label of which follows from the first feature; their megabytes in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(0)
+    megabytes = 0.0
+    for start, (split, rows) in enumerate({"train": ROWS, "validation": 2_000, "test": ROWS}.items()):
+        (folder / split).mkdir(parents=True)
+        for number in range(0, rows, 5 * GROUP_ROWS):
+            size = min(5 * GROUP_ROWS, rows)
+            values = random.standard_normal((FEATURES, size), dtype=np.float32)
+            columns = {"id": np.arange(number, number + size) + start * ROWS}
+            columns |= {f"f{i:02}": column for i, column in enumerate(values)}
+            columns["y"] = (values[0] > random.standard_normal(size) / 3).astype(np.int64)
+            file = folder / split / f"{number:09}.parquet"
+            pq.write_table(pa.table(columns), file, compression="none", row_group_size=GROUP_ROWS)
+        megabytes += rows * (4 * FEATURES + 16) / 2**20
+    return megabytes
+
+
+def run(folder: str, streaming: bool) -> None:
+    """What the notebooks do: once on a few rows without a limit, then on all of them with one."""
+    import torch
+
+    from mlops_lib import config, loaders, wrappers
+    from mlops_lib.loaders import checks
+
+    torch.set_num_threads(1)
+    root = Path(folder)
+
+    def notebooks(source: str, limit: int) -> None:
+        file = root / f"config-{streaming}.yaml"
+        file.write_text(CONFIG.format(source=source, streaming=str(streaming).lower()))
+        settings = config.load(file)
+        into = root / f"data-{streaming}-{limit}"
+        print(checks.write(settings, loaders.from_settings(settings), into, limit))
+        dataset = loaders.prepared(settings, into)
+        dataset.head("train", 1000)
+        model = wrappers.from_settings(settings)
+        model.train(dataset, settings)
+        report = model.evaluate(dataset, settings)
+        print(report.table(), report.notes)
+
+    small = root / f"small-{streaming}"
+    if not small.exists():
+        write_small(root / "rows", small)
+    notebooks(str(small), 1_000)
+    used_kb = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
+    limit = int(used_kb.split()[1]) * 1024 + MARGIN_MB * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    notebooks("rows", 0)
+    print(f"most resident: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+def write_small(large: Path, folder: Path) -> None:
+    """The first row group of each split."""
+    import pyarrow.parquet as pq
+
+    for split in ("train", "validation", "test"):
+        first = min((large / split).iterdir())
+        (folder / split).mkdir(parents=True)
+        with pq.ParquetFile(first) as parquet:
+            pq.write_table(parquet.read_row_group(0), folder / split / "0.parquet")

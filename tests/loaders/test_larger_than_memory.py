@@ -1,0 +1,41 @@
+"""01 to 03 on splits that are larger than the memory there is, under the kernel's own limit."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.loaders.large import MARGIN_MB, write_large
+
+#: Runs in a process of its own, which may take MARGIN_MB more than it has after its imports and a rehearsal.
+RUN = "from tests.loaders.large import run; run({folder!r}, {streaming!r})"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A project whose rows take half as much again as the margin, without a copy of any."""
+    folder = tmp_path_factory.mktemp("large")
+    assert write_large(folder / "rows") > 1.4 * MARGIN_MB
+    return folder
+
+
+def run(folder, streaming):
+    command = [sys.executable, "-c", RUN.format(folder=str(folder), streaming=streaming)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+def test_checking_training_and_judging_need_no_split_in_memory(large):
+    """Checks with unique keys, writing, a fit, and an evaluation beside baselines: all under the limit."""
+    done = run(large, True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "roc_auc" in done.stdout and "learned from" in done.stdout
+
+
+@pytest.mark.slow
+def test_without_streaming_the_same_run_does_not_fit(large):
+    """The limit is one: what holds its splits in memory is stopped by it."""
+    done = run(large, False)
+    assert done.returncode != 0 and ("MemoryError" in done.stderr or "malloc" in done.stderr), done.stderr[
+        -3000:
+    ]

@@ -1,0 +1,174 @@
+"""Rows that come from disk part by part are those that `load` gives at once, in every use that is made of them."""
+
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlops_lib.errors import DataError
+from mlops_lib.loaders import checks, parquet, uniques
+from mlops_lib.loaders.base import SPLITS
+from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.settings import CheckSettings, ColumnCheck
+
+ROWS = 997
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Some fifty rows in a part, so that every split has many."""
+    monkeypatch.setattr(parquet, "PART_VALUES", 250)
+
+
+def write(folder, **columns):
+    """The same rows as each split, in three files of ragged row groups."""
+    frame = pd.DataFrame({"id": np.arange(ROWS), "y": np.arange(ROWS) % 2, **columns})
+    for split in SPLITS:
+        (folder / split).mkdir()
+        for i, rows in enumerate(np.array_split(np.arange(ROWS), 3)):
+            frame.iloc[rows].to_parquet(folder / split / f"{i}.parquet", row_group_size=101, index=False)
+    return frame
+
+
+def pair(folder):
+    """The loader that streams, and the one that holds everything."""
+    return (LocalDataLoader(folder, label="y", key="id", streaming=s) for s in (True, False))
+
+
+def test_the_parts_together_are_the_rows_in_memory(tmp_path):
+    """Values, types and order: a gap in the last file alone makes floats of integers in the first part too."""
+    numbers = np.arange(ROWS)
+    holed = pd.array([None if i == ROWS - 1 else i for i in numbers], dtype="Int64")
+    write(
+        tmp_path,
+        whole=numbers,
+        gap=pd.Series(numbers, dtype=float).where(numbers != ROWS - 1),
+        nullable=holed,
+        flag=pd.Series(numbers % 3 == 0, dtype=object).where(numbers != 5, None),
+        day=pd.Timestamp("2026-01-01") + pd.to_timedelta(numbers, "D"),
+        text=[f"é{i % 7}" for i in numbers],
+        price=[Decimal(int(i)) / 4 for i in numbers],
+    )
+    disk, memory = pair(tmp_path)
+    parts = list(disk.parts("test"))
+    assert len(parts) > 10 and disk.schema == memory.schema
+    assert len({tuple(part.dtypes) for part in parts}) == 1
+    pd.testing.assert_frame_equal(pd.concat(parts), memory.load("test"))
+    pd.testing.assert_frame_equal(disk.head("test", 120), memory.load("test").head(120))
+    assert "frames" not in vars(disk.source)
+
+
+def test_files_of_different_types_are_read_as_the_wider_one(tmp_path):
+    """Integers in the first file and floats in the second are floats in both; text in the second is an error."""
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        pq.write_table(pa.table({"a": [1, 2], "id": [1, 2], "y": [0, 1]}), tmp_path / split / "0.parquet")
+        pq.write_table(pa.table({"y": [0], "id": [3], "a": [2.5]}), tmp_path / split / "1.parquet")
+    disk, memory = pair(tmp_path)
+    pd.testing.assert_frame_equal(pd.concat(disk.parts("train")), memory.load("train"))
+    pq.write_table(pa.table({"y": [0], "id": [3], "a": ["x"]}), tmp_path / "train/1.parquet")
+    with pytest.raises(DataError, match="differ in their types"):
+        _ = next(pair(tmp_path)).schema
+    pq.write_table(pa.table({"y": [0], "id": [3], "b": [2.5]}), tmp_path / "train/1.parquet")
+    with pytest.raises(DataError, match=r"1\.parquet and .* differ in the columns a, b"):
+        _ = next(pair(tmp_path)).schema
+
+
+def test_written_parts_are_the_rows_and_a_limit_is_kept(tmp_path):
+    """What 01_get_data writes without holding it: the same Parquet, and the first rows only where asked."""
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", a=np.arange(ROWS) / 3)
+    disk, memory = pair(tmp_path / "in")
+    assert disk.write(tmp_path / "out") == dict.fromkeys(SPLITS, ROWS)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out/test.parquet"), memory.load("test"))
+    assert disk.write(tmp_path / "out", limit=123) == dict.fromkeys(SPLITS, 123)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "out/test.parquet"), memory.load("test").head(123)
+    )
+
+
+def test_a_row_without_a_label_is_named_by_its_place_in_the_split(tmp_path):
+    """Not by its place in the part or the file."""
+    write(tmp_path, y=[None if i == 700 else float(i % 2) for i in range(ROWS)])
+    with pytest.raises(DataError, match=r"1 rows have no 'y'; the first are rows 700, counted from 0"):
+        list(next(pair(tmp_path)).parts("train"))
+
+
+def test_a_sample_is_evenly_spaced_and_no_larger_than_asked(tmp_path):
+    """Across parts too; a split that is small enough is given whole."""
+    write(tmp_path)
+    disk, memory = pair(tmp_path)
+    for loader in (disk, memory):
+        assert loader.sample("train", 100)["id"].tolist() == list(range(0, ROWS, 10))
+        assert len(loader.sample("train", ROWS)) == ROWS
+
+
+def broken(loader, declared):
+    """(row, column, rule) of each finding, and the ids of the whole rows beside them."""
+    found, rows, complete = checks._of_split(loader, "train", declared)
+    assert rows == ROWS and complete
+    assert all(f.row == found.loc[i, "row.id"] for i, f in zip(found.index, found.itertuples(), strict=True))
+    return [(f.row, f.column, f.rule) for f in found.itertuples()]
+
+
+def test_rows_that_break_a_rule_are_found_in_every_part(tmp_path):
+    """The findings of a streamed split are those of the same rows in memory, positions and whole rows included."""
+    numbers = np.arange(ROWS)
+    a = np.where(np.isin(numbers, [3, 500, 996]), -1, numbers % 10)
+    code = np.where(numbers == 990, 17, numbers)  # once in the first file, once in the last
+    write(tmp_path, a=a, code=code, shop=numbers % 2)
+    declared = CheckSettings(
+        columns={"a": ColumnCheck(min=0), "code": ColumnCheck(unique=True)}, unique=("code", "shop")
+    )
+    disk, memory = pair(tmp_path)
+    assert broken(disk, declared) == broken(memory, declared)
+    assert broken(disk, declared) == [(3, "a", "min 0"), (17, "code", "unique"), (500, "a", "min 0"),
+                                      (990, "code", "unique"), (996, "a", "min 0")]  # fmt: skip
+    pairs = CheckSettings(unique=("shop", "a"))
+    assert {row for row, *_ in broken(disk, pairs)} == {row for row, *_ in broken(memory, pairs)} != set()
+
+
+def test_a_missing_column_is_one_finding(tmp_path):
+    """However many parts there are."""
+    write(tmp_path)
+    declared = CheckSettings(columns={"b": ColumnCheck()}, unique=("c", "id"))
+    found, *_ = checks._of_split(next(pair(tmp_path)), "train", declared)
+    assert found[["column", "rule"]].values.tolist() == [["b", "column is there"], ["c", "column is there"]]
+
+
+def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
+    """Findings are kept up to a number that memory holds, doubled keys too; the message says that there are more."""
+    monkeypatch.setattr(checks, "KEPT", 150)
+    write(tmp_path, a=np.full(ROWS, -1), code=np.zeros(ROWS, dtype=int))
+    disk, _ = pair(tmp_path)
+    for declared in (
+        CheckSettings(columns={"a": ColumnCheck(min=0)}),
+        CheckSettings(columns={"code": ColumnCheck(unique=True)}),
+        CheckSettings(unique=("code", "a")),
+    ):
+        found, _, complete = checks._of_split(disk, "train", declared)
+        assert not complete and 150 <= len(found) < ROWS / 2
+        assert (found["row"] == found["row.id"]).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2, 1],
+        [1.5, None, 1.5, None],
+        ["a", "b", "a", None, None],
+        [Decimal("1.0"), 1, 2],
+        [True, False, True],
+    ],
+)
+def test_every_kind_of_value_that_comes_twice_is_found_across_parts(values):
+    """As pandas sees it: 1 and Decimal(1.0) are one value, and so are two gaps."""
+    whole = pd.DataFrame({"a": pd.Series(values)})
+    with uniques.Repeated(["a"]) as repeated:
+        for i in range(len(whole)):
+            repeated.see(whole.iloc[[i]])
+        found = [bool(repeated.among(whole.iloc[[i]])[0]) for i in range(len(whole))]
+    assert found == whole.duplicated(keep=False).tolist()
