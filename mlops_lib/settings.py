@@ -234,6 +234,9 @@ class ClusterSettings(Section):
     )
     volume_path: Name = Field("/mnt/mlops", description="where it is mounted; point pipeline.work_dir there")
     node_selector: dict[str, str] = Field({}, description="labels that a node must have")
+    pipeline_root: str = Field(
+        "", description="where Kubeflow keeps what steps hand on: s3://bucket/folder; empty: its default"
+    )
 
 
 class EnrichmentSettings(Section):

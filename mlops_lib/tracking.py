@@ -34,6 +34,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 ARGUMENTS_TAG = "mlops.arguments"
 #: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17).
 RUN_ID_ENV = "MLFLOW_RUN_ID"
+#: What boto3 and MLflow read to reach artifacts in S3; a step needs it as its runner does.
+STORE_ENV = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "MLFLOW_S3_ENDPOINT_URL",
+)  # fmt: skip
 PARENT_TAG = "mlflow.parentRunId"
 STEP_TAG = "mlops.step"
 #: On every step's run: the model.name that it worked for. One experiment may hold runs of several models.
@@ -206,6 +210,31 @@ def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[s
     run = client.create_run(experiment_id, run_name=step, tags=all_tags)
     with ended(client, run.info.run_id):
         yield run
+
+
+def check_artifacts(run: "Run") -> None:
+    """Ask the object store that keeps a run's artifacts for them: before an hour of training, not after it.
+
+    Raises:
+        MlopsError: It does not answer or refuses; says where keys and address come from.
+    """
+    import mlflow
+
+    uri = masked(run.info.artifact_uri or "")
+    if not uri.startswith(("s3://", "mlflow-artifacts:")):
+        return
+    try:
+        mlflow.MlflowClient().list_artifacts(run.info.run_id)
+    except ModuleNotFoundError as error:
+        raise MlopsError(
+            f"Artifacts are kept at {uri}: {error}. Install it with: pip install 'mlops-lib[s3]'"
+        ) from None
+    except Exception as error:  # boto3's errors have no class that could be named without boto3
+        whose = "the MLflow server's own" if uri.startswith("mlflow-artifacts:") else "this process's"
+        raise MlopsError(
+            f"Artifacts are kept at {uri}, which cannot be used: {masked(str(error))[:500].rstrip('.')}. Look at {whose} "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and MLFLOW_S3_ENDPOINT_URL, and whether the bucket is there."
+        ) from None
 
 
 def lineage(settings: Settings) -> dict[str, str]:

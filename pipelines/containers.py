@@ -61,7 +61,9 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
         read.append(source)
     mounts = [Mount(str(path), str(path), "bind", read_only=True) for path in read]
     mounts.append(Mount(str(work), str(work), "bind"))
-    passed_on = {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)}
+    passed_on = {
+        name: os.environ[name] for name in (*ENVIRONMENT, *tracking.STORE_ENV) if os.environ.get(name)
+    }
     passed_on |= {
         "MLOPS_IMAGE": image,
         "GIT_COMMIT": tracking.lineage(settings).get("mlops.git_commit", ""),

@@ -35,7 +35,11 @@ def make(settings: Settings | None = None, finish: Finish = lambda task, noteboo
                 "04_register",
             )
 
-    @dsl.pipeline(name="training", description="Train, evaluate and, when the gate passes, register a model.")
+    @dsl.pipeline(
+        name="training",
+        description="Train, evaluate and, when the gate passes, register a model.",
+        pipeline_root=(settings and settings.cluster.pipeline_root) or None,
+    )
     def training(
         parent_run_id: str = "",
         loader: str = "",

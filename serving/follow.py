@@ -164,6 +164,8 @@ class ModelHolder:
             log.error("%s version %s was refused: %s", role, version.version, reason)
             if not running:
                 self.problem = reason
+                if role == "champion":
+                    await self._start_from_disk()
             return
         self.refused.pop(role, None)
         self.metrics.reloaded("loaded")
@@ -191,7 +193,7 @@ class ModelHolder:
         except Exception as error:  # loading runs other people's code
             self.problem = f"{self.problem} And nothing to start from without it: {_reason(error)}"
             return
-        log.warning("the registry cannot be reached: starting from %s", folder)
+        log.warning("starting from %s, which served last: %s", folder, self.problem)
         problem = self.problem
         self._swap("champion", loaded)
         self.problem = problem

@@ -16,6 +16,7 @@ from mlops_lib.loaders.files import SplitFiles
 from mlops_lib.loaders.fingerprints import Fingerprints
 from mlops_lib.loaders.parquet import ParquetRows
 from mlops_lib.settings import Settings
+from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,11 @@ class LocalDataLoader(BaseDataLoader):
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         data = settings.data
+        if "://" in data.source:
+            raise DataError(
+                f"The local loader reads files, and data.source is {masked(data.source)}. Copy or mount it, or write a "
+                "loader of your own (docs/guide/data.md)."
+            )
         return cls(
             settings.path(data.source),
             label=data.label,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlops_lib import plugins
 from mlops_lib.errors import ModelError
 from mlops_lib.settings import Settings
+from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     from mlops_lib.wrappers.base import ModelWrapper
@@ -63,14 +64,13 @@ def download(model_uri: str) -> Path:
     # Dozens of small files: a bar for each is noise in every log.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     if "://" not in model_uri and Path(model_uri).is_dir():
         return Path(model_uri)
     try:
         return Path(mlflow.artifacts.download_artifacts(model_uri))
-    except (MlflowException, OSError) as error:
-        raise ModelError(f"Cannot download model {model_uri}: {error}") from error
+    except Exception as error:  # MLflow lets the errors of object stores through as they are
+        raise ModelError(f"Cannot download model {model_uri}: {masked(str(error))}") from error
 
 
 def wrapper_name(folder: Path, model_uri: str) -> str:

@@ -85,6 +85,7 @@ class ModelWrapper(ABC):
         tags = {FINGERPRINT_TAG: data_loader.fingerprint(), WRAPPER_KEY: config.model.wrapper}
         tags |= data_loader.tags
         with tracking.child_run(config, "train-model", parent_run_id, tags) as run:
+            tracking.check_artifacts(run)
             tracking.log_params(run.info.run_id, {"model": config.model, "train": config.train})
             loaders.log_inputs(config, data_loader, run.info.run_id, "train", "validation")
             # MLflow resumes a run only in its own experiment, which an injected parent decides.

@@ -211,3 +211,9 @@ def test_json_values_stay_as_written(tmp_path):
         (tmp_path / f"{split}.jsonl").write_text(rows)
     frame = LocalDataLoader(tmp_path, label="y", key="id").load("train")
     assert frame["id"].tolist() == ["01234", "1234"] and frame["big"].tolist() == [9007199254740993, 1]
+
+
+def test_an_address_is_no_file(project):
+    """s3://... is refused with what to do, not looked for under the project's folder."""
+    with pytest.raises(DataError, match="reads files, and data.source is s3://bucket/rows.parquet"):
+        LocalDataLoader.from_settings(project.settings(data__source="s3://bucket/rows.parquet"))

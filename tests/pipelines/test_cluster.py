@@ -19,6 +19,7 @@ CLUSTER = {
     "secret": "llm-keys",
     "volume_claim": "mlops",
     "node_selector": {"pool": "ml"},
+    "pipeline_root": "s3://mlops/kfp",
 }
 
 
@@ -97,6 +98,7 @@ def test_the_pipeline_is_valid_by_the_schema_of_kubeflow(compiled):
     """Both documents parse into the protocol buffers that a Kubeflow backend reads."""
     spec, platform = compiled
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    assert spec["defaultPipelineRoot"] == "s3://mlops/kfp"
     json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
     configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
     for config in configs:
