@@ -53,7 +53,7 @@ class Service(FastAPI):
         await self.edge(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> Service:
     """The service for the model that the settings name.
 
     Args:

@@ -13,7 +13,7 @@ import ctypes
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any
@@ -88,7 +88,7 @@ class Batcher:
         self._busy: set[_Worker] = set()
         self._hung: list[_Worker] = []
 
-    async def __call__(self, rows: Sequence[Any]) -> list[Any]:
+    def __call__(self, rows: Sequence[Any]) -> Awaitable[list[Any]]:
         """Predictions for `rows`, in order.
 
         Raises:
@@ -98,9 +98,9 @@ class Batcher:
         """
         size = self.batch_rows
         if len(rows) <= size:
-            return await self._enqueue(rows)
+            return self._enqueue(rows)
         parts = [self._enqueue(rows[at : at + size]) for at in range(0, len(rows), size)]
-        return [prediction for part in await asyncio.gather(*parts) for prediction in part]
+        return _joined(parts)
 
     @property
     def full(self) -> bool:
@@ -243,12 +243,17 @@ class Batcher:
         for job in jobs:
             end = start + len(job.rows)
             try:
-                require_finite(bad, start, len(job.rows))
+                if bad:
+                    require_finite(bad, start, len(job.rows))
                 outcomes.append(predictions[start:end])
             except Problem as problem:
                 outcomes.append(problem)
             start = end
         return outcomes
+
+
+async def _joined(parts: "list[asyncio.Future[list[Any]]]") -> list[Any]:
+    return [prediction for part in await asyncio.gather(*parts) for prediction in part]
 
 
 def require_room(rows: int, waiting_rows: int, queue_rows: int) -> None:

@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -80,21 +80,18 @@ class Call:
         Raises:
             Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway.
         """
-        message = await self.receive_some()
-        body: bytes = message["body"]
-        while message["more_body"]:
-            message = await self.receive_some()
-            body += message["body"]
+        body = b""
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise Problem(
+                    HTTPStatus.BAD_REQUEST, "disconnected", "The caller hung up before the body's end."
+                )
+            body += message.get("body", b"")
             if len(body) > self.limit:
                 raise self.too_large()
-        return body
-
-    async def receive_some(self) -> Message:
-        """The next part of the body."""
-        message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(HTTPStatus.BAD_REQUEST, "disconnected", "The caller hung up before the body's end.")
-        return {"body": message.get("body", b""), "more_body": message.get("more_body", False)}
+            if not message.get("more_body"):
+                return body
 
     def too_large(self) -> Problem:
         """The answer to a body that is too long."""
@@ -191,9 +188,11 @@ class Edge:
         if path not in OPEN:
             if engine.refusing:
                 raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "draining", "This process is stopping.", 1)
-            headers = call.headers
-            key = given_key(headers.get(b"authorization", b""), headers.get(b"x-api-key", b""))
-            engine.keys.admit(key, admin=path.startswith(ADMIN))
+            admin = path.startswith(ADMIN)
+            if admin or engine.keys.file:
+                headers = call.headers
+                key = given_key(headers.get(b"authorization", b""), headers.get(b"x-api-key", b""))
+                engine.keys.admit(key, admin)
         if call.length > call.limit:
             raise call.too_large()
         if endpoint:
@@ -224,9 +223,11 @@ class _Answer:
         self.status, self.finished = 0, False
 
     async def whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        length = (b"content-length", b"%d" % len(body))
-        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await self.send({"type": "http.response.body", "body": body})
+        self.status, self.call.deadline = status, float("inf")
+        headers = self._headers([*headers, (b"content-length", b"%d" % len(body))])
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        self.finished = True
+        await self._send({"type": "http.response.body", "body": body})
 
     async def problem(self, problem: Problem) -> None:
         extra = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
@@ -236,13 +237,16 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.call.deadline = float("inf")
-            headers = [*message["headers"], *SECURITY, (b"x-request-id", self.call.request_id.encode())]
-            if self.engine.draining:
-                headers.append(CLOSE)
-            message["headers"] = headers
+            message["headers"] = self._headers(message["headers"])
         elif not message.get("more_body"):
             self.finished = True
         await self._send(message)
+
+    def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        headers = [*own, *SECURITY, (b"x-request-id", self.call.request_id.encode())]
+        if self.engine.draining:
+            headers.append(CLOSE)
+        return headers
 
 
 def _route(scope: Scope) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,17 +104,17 @@ class ServedModel:
             self.in_use -= 1
             self._on_batch(rows, time.perf_counter() - began)
 
-    async def predict(self, rows: list[Any]) -> list[Any]:
+    def predict(self, rows: list[Any]) -> Awaitable[list[Any]]:
         """Predictions for rows as `schema` gave them, in order. Raises what `Batcher` raises."""
         if self._matrix:
-            return await self.batcher(self.schema.as_tuples(rows))
-        return await self._answers(self.schema.as_dicts(rows))
+            return self.batcher(self.schema.as_tuples(rows))
+        return self._answers(self.schema.as_dicts(rows))
 
-    async def predict_enriched(self, rows: list[dict[str, Any]]) -> list[Any]:
+    def predict_enriched(self, rows: list[dict[str, Any]]) -> Awaitable[list[Any]]:
         """Predictions for rows as `enricher` gave them: every column of the model, by name."""
         if self._matrix:
-            return await self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
-        return await self._answers(rows)
+            return self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
+        return self._answers(rows)
 
     async def drain(self) -> None:
         """Let the last request that holds this version finish, then stop its threads."""

@@ -72,10 +72,10 @@ def test_rows_that_arrive_during_a_call_form_the_next_batch():
 
     async def scenario(batcher, model):
         model.gate.clear()
-        first = asyncio.create_task(batcher([1]))
+        first = asyncio.ensure_future(batcher([1]))
         await until(lambda: model.batches)
         assert model.batches == [[1]], "it waited for company"
-        others = [asyncio.create_task(batcher([n])) for n in range(2, 11)]
+        others = [asyncio.ensure_future(batcher([n])) for n in range(2, 11)]
         await until(lambda: batcher.waiting_rows == 9)
         model.gate.set()
         await asyncio.gather(first, *others)
@@ -109,9 +109,9 @@ def test_a_bad_row_is_nobody_elses_problem(inline_rows, bad, error, said):
     async def scenario(batcher, model):
         asked = [[1, 2], [3, bad], [4], [5, 6]]
         model.gate.clear() if not inline_rows else None
-        held = asyncio.create_task(batcher([0]))
+        held = asyncio.ensure_future(batcher([0]))
         await asyncio.sleep(0.01)
-        waiting = [asyncio.create_task(batcher(rows)) for rows in asked]
+        waiting = [asyncio.ensure_future(batcher(rows)) for rows in asked]
         await asyncio.sleep(0.01)
         model.gate.set()
         answers = await asyncio.gather(*waiting, return_exceptions=True)
@@ -129,9 +129,9 @@ def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
 
     async def scenario(batcher, model):
         model.gate.clear()
-        held = asyncio.create_task(batcher([0]))
+        held = asyncio.ensure_future(batcher([0]))
         await until(lambda: model.batches)
-        waiting = [asyncio.create_task(batcher([row])) for row in (1, 13, 2)]
+        waiting = [asyncio.ensure_future(batcher([row])) for row in (1, 13, 2)]
         await until(lambda: batcher.waiting_rows == 3)
         model.gate.set()
         answers = await asyncio.gather(*waiting, return_exceptions=True)
@@ -148,9 +148,9 @@ def test_more_rows_than_may_wait_are_turned_away():
 
     async def scenario(batcher, model):
         model.gate.clear()
-        held = asyncio.create_task(batcher([0]))
+        held = asyncio.ensure_future(batcher([0]))
         await until(lambda: model.batches)
-        waiting = [asyncio.create_task(batcher([1, 2])) for _ in range(2)]
+        waiting = [asyncio.ensure_future(batcher([1, 2])) for _ in range(2)]
         await until(lambda: batcher.full)
         with pytest.raises(Problem) as refused:
             await batcher([3])
@@ -171,9 +171,9 @@ def test_rows_whose_caller_has_gone_are_not_computed():
 
     async def scenario(batcher, model):
         model.gate.clear()
-        held = asyncio.create_task(batcher([0]))
+        held = asyncio.ensure_future(batcher([0]))
         await until(lambda: model.batches)
-        gone, stays = asyncio.create_task(batcher([1])), asyncio.create_task(batcher([2]))
+        gone, stays = asyncio.ensure_future(batcher([1])), asyncio.ensure_future(batcher([2]))
         await until(lambda: batcher.waiting_rows == 2)
         gone.cancel()
         await asyncio.sleep(0.01)

@@ -211,8 +211,7 @@ def test_several_workers_serve_and_count_together(shop, tmp_path):
         )  # fmt: skip
     service = Service(f"http://127.0.0.1:{port}", process, log)
     try:
-        # Connections are new each time, so both processes are asked; both must be ready.
-        service.until(lambda: all(service.get("/readyz")[0] == 200 for _ in range(20)))
+        service.until(lambda: log.read_text().count("champion is now") == 2)
         assert all(service.post("/predict", ROW)[0] == 200 for _ in range(40))
 
         def counted() -> float:
