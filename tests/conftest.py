@@ -19,7 +19,7 @@ from mlops_lib.settings import Settings
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 #: Fixtures that take long: their tests stay on one worker (pytest-xdist, --dist loadgroup). The first match wins.
-SHARED = ("tracking_server", "s3_server", "pipeline_run", "trained_once", "blank_store", "shop")
+SHARED = ("docker", "tracking_server", "s3_server", "pipeline_run", "trained_once", "blank_store", "shop")
 #: Names that the platform, MLflow or Kubeflow read; a test starts without any of them.
 VARIABLES = (*config.ENVIRONMENT, config.CONFIG_ENV, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "GIT_COMMIT")
 

@@ -9,6 +9,7 @@ import yaml
 
 from mlops_lib.settings import ClusterSettings
 from serving.app import create_app
+from tests.conftest import BIN
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSION = "1.31.0"
@@ -28,8 +29,8 @@ def documents(file):
 
 
 def kustomize(folder):
-    """What kubectl would apply."""
-    command = ["kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)]
+    """What kubectl would apply; the program comes with the development environment."""
+    command = [str(BIN / "kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     return [item for item in yaml.safe_load_all(rendered) if item]
 

@@ -1,0 +1,48 @@
+"""Wheels that pip is configured to find in a folder of this machine (a CPU build of torch, say), for a build."""
+
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+#: Part of a build's arguments, and so of what its cache goes by: the same each time.
+PORT = 28765
+
+
+@contextmanager
+def index() -> Iterator[list[str]]:
+    """Options for ``docker build``: an index of the local torch wheel, or none where there is no such wheel."""
+    wheels = [wheel for folder in _folders() for wheel in folder.glob("torch-*.whl")]
+    if not wheels:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="wheels-") as folder:
+        project = Path(folder) / "torch"
+        project.mkdir()
+        for wheel in wheels:
+            (project / wheel.name).symlink_to(wheel)
+        handler = partial(_Quiet, directory=folder)
+        with ThreadingHTTPServer(("127.0.0.1", PORT), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield ["--network", "host", "--build-arg", f"TORCH_INDEX=http://127.0.0.1:{server.server_port}"]
+            server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nobody reads which files a build fetched."""
+
+
+def _folders() -> list[Path]:
+    """Folders in pip's find-links, from its files and its environment."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    values = [line.partition("=")[2].strip("'\"") for line in listed if ".find-links=" in line]
+    words = [word.removeprefix("file://") for value in values for word in value.replace("\\n", " ").split()]
+    return [Path(word) for word in dict.fromkeys(words) if Path(word).is_dir()]
