@@ -94,6 +94,13 @@ def test_config_get_is_for_scripts(mlops):
             {"evaluation": {"threshold": "high"}},
             ["'evaluation.threshold'", "'high'", "number", "config.yaml"],
         ),
+        ({"evaluation": {"threshold": 2}}, ["'evaluation.threshold'", "2", "roc_auc is 1 at most"]),
+        (
+            {"evaluation": {"task": "regression", "metric": "rmse", "threshold": -5}},
+            ["'evaluation.threshold'", "-5", "lower is better"],
+        ),
+        ({"evaluation": {"metric": "auc"}}, ["'evaluation.metric'", "'auc'", "roc_auc", "config.yaml"]),
+        ({"evaluation": {"task": "regression"}}, ["'evaluation.metric'", "'roc_auc'", "rmse"]),
         ({"data": {"lodaer": "local"}}, ["'data.lodaer'", "loader"]),
         (
             {"model": {"wrapper": "lightening"}},

@@ -14,6 +14,7 @@ from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.cases import Case, read
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks import Predictor, Task
+from mlops_lib.settings import METRICS
 
 
 def roc_auc(case: Case) -> float:
@@ -46,15 +47,7 @@ class Classification(Task):
     """
 
     name: ClassVar[str] = "classification"
-    metrics: ClassVar[dict[str, bool]] = {
-        "roc_auc": True,
-        "average_precision": True,
-        "accuracy": True,
-        "balanced_accuracy": True,
-        "f1": True,
-        "log_loss": False,
-        "brier": False,
-    }
+    metrics: ClassVar[dict[str, bool]] = METRICS["classification"]
 
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
         """Score probabilities; see ``read`` for their form and for what is refused."""

@@ -12,6 +12,7 @@ from mlops_lib.evaluation import baselines as linear
 from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks import Predictor, Task
+from mlops_lib.settings import METRICS
 
 
 def read(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -30,12 +31,7 @@ class Regression(Task):
     """
 
     name: ClassVar[str] = "regression"
-    metrics: ClassVar[dict[str, bool]] = {
-        "r2": True,
-        "rmse": False,
-        "mae": False,
-        "median_absolute_error": False,
-    }
+    metrics: ClassVar[dict[str, bool]] = METRICS["regression"]
 
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
         """Score predictions [N]; EvaluationError names the rows that are not finite."""

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from mlops_lib.settings import Settings
 from mlops_lib.wrappers import MODEL_PATH
 from mlops_lib.wrappers.base import CLASSES_KEY, ModelWrapper, build
 from mlops_lib.wrappers.inputs import to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SklearnWrapper(ModelWrapper):
@@ -33,10 +36,14 @@ class SklearnWrapper(ModelWrapper):
         estimator = build(config, "estimator", random_state=config.train.seed)
         rows = data_loader.load("train")
         features, label = rows[list(data_loader.schema.features)], rows[data_loader.schema.label]
+        if config.evaluation.task == "classification":
+            _require_classes(label)
         try:
             estimator.fit(features, label)
         except (ValueError, TypeError) as error:
-            raise TrainingError(f"{config.model.implementation} cannot be fitted: {error}") from error
+            raise TrainingError(
+                f"{config.model.implementation} cannot be fitted: {error}{_suspects(features)}"
+            ) from error
         named = {CLASSES_KEY: estimator.classes_.tolist()} if hasattr(estimator, "classes_") else {}
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
@@ -65,6 +72,27 @@ class SklearnWrapper(ModelWrapper):
             return self._estimator.predict(rows)
         probabilities = self._estimator.predict_proba(rows)
         return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+
+
+def _require_classes(label: "pd.Series") -> None:
+    """A label of fractions is an amount, which the metrics of a classifier would only refuse after the fit."""
+    if label.dtype.kind == "f" and not (fractions := label[label % 1 != 0]).empty:
+        raise TrainingError(
+            f"Column {label.name!r} is no class label: it has {label.nunique()} values, {fractions.iloc[0]} among them. "
+            "Set evaluation.task: regression (and a metric and a threshold of it), or make classes in data.prepare."
+        )
+
+
+def _suspects(features: "pd.DataFrame") -> str:
+    """Columns that many estimators cannot take, for the end of an error message."""
+    text = [f"{name} holds text" for name, kind in features.dtypes.items() if kind == object]
+    missing = [f"{name} has missing values" for name, some in features.isna().any().items() if some]
+    if not text and not missing:
+        return ""
+    return (
+        f"\nColumns to look at: {', '.join(text + missing)}. Treat them in data.prepare, or name a function that "
+        "returns a Pipeline (with a ColumnTransformer or an imputer) as model.implementation."
+    )
 
 
 def _types_in(estimator: Any) -> list[str]:

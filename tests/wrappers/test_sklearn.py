@@ -96,6 +96,30 @@ def test_parameters_that_do_not_fit_are_named(stored, implementation, params, wo
         trained_model(stored)
 
 
+def test_columns_that_an_estimator_cannot_take_are_named(stored):
+    """scikit-learn says what is wrong; which columns it is about, and where to mend them, is said here."""
+    stored.configure(
+        data={"prepare": "toy_data:with_segment"},
+        model={
+            "wrapper": "sklearn",
+            "implementation": "sklearn.linear_model:LogisticRegression",
+            "params": {},
+        },
+    )
+    with pytest.raises(TrainingError, match=r"cannot be fitted(.|\n)*segment holds text.*data\.prepare"):
+        trained_model(stored)
+
+
+def test_an_amount_is_no_class(stored):
+    """The forgotten evaluation.task is found before the fit, with what to set."""
+    stored.configure(
+        data={"label": "year_amount", "prepare": "toy_data:first_total"},
+        model={"wrapper": "sklearn", "implementation": "sklearn.tree:DecisionTreeClassifier", "params": {}},
+    )
+    with pytest.raises(TrainingError, match=r"'year_amount' is no class label.*evaluation\.task: regression"):
+        trained_model(stored)
+
+
 def test_pyfunc_says_that_it_cannot_train(stored):
     """The wrapper for other people's models points to those that train."""
     stored.configure(model={"wrapper": "pyfunc"})
