@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
@@ -74,7 +75,14 @@ def create_app(settings: Settings | None = None) -> Service:
         sweeper.cancel()
         await engine.stop()
 
-    app = Service(title="mlops serving", version=__version__, lifespan=lifespan)
+    app = Service(
+        title="mlops serving",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
     app.state.engine, app.state.holder = engine, engine.holder
     inner: ASGIApp = super(Service, app).__call__
     app.edge = Edge(inner, engine, ENDPOINTS, INFERENCE)
@@ -82,4 +90,6 @@ def create_app(settings: Settings | None = None) -> Service:
     for module in (stream, features, openai_api, mlflow_api, oip, feedback, admin, health, page):
         app.include_router(module.router)
     openapi.install(app, engine)
+    # FastAPI's own page fetches its scripts from the internet, which a cluster may not reach.
+    patch_fastapi(app, redirect_from_root_to_docs=False)
     return app

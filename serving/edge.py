@@ -37,7 +37,7 @@ SWEEP_S = 0.25
 #: Routes that need no key: probes, scrapes, and the pages whose data need one.
 OPEN = frozenset(
     ("/", "/livez", "/readyz", "/health", "/ping", "/version", "/metrics", "/docs", "/openapi.json",
-     "/docs/oauth2-redirect", "/v2", "/v2/health/live", "/v2/health/ready")
+     "/swagger/swagger-ui-bundle.js", "/swagger/swagger-ui.css", "/swagger/favicon-32x32.png", "/v2", "/v2/health/live", "/v2/health/ready")
 )  # fmt: skip
 ADMIN = "/model/"
 

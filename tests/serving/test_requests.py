@@ -1,6 +1,7 @@
 """What the service answers to good and bad requests, in process, through HTTP alone."""
 
 import json
+import re
 import time
 
 import numpy as np
@@ -156,3 +157,28 @@ def test_after_all_that_the_service_still_answers(client, rows, expected):
     assert client.post("/predict", json={"inputs": rows}).json()["predictions"] == pytest.approx(
         expected, abs=1e-6
     )
+
+
+def test_the_api_page_needs_no_internet(client):
+    """Scripts and styles of /docs come from the service itself, without a key."""
+    page = client.get("/docs")
+    assert page.status_code == 200 and "url: '/openapi.json'" in page.text
+    fetched = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(fetched) == 3
+    for address in fetched:
+        assert address.startswith(("/swagger/", "http://testserver/swagger/")), address
+        assert len(client.get(address).content) > 100
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"input": {"frequency": 1}}', 'Did you mean "inputs"?'),
+        ('{"inputs": [{"frequency": NaN}]}', "JSON has no NaN: send null"),
+        ('{"inputs": {"user_id": 5}}', "no feature of this version is looked up by it"),
+    ],
+)
+def test_common_slips_are_answered_with_what_was_meant(client, body, said):
+    """The envelope's name, Python's own NaN, and a key where nothing is looked up."""
+    answer = client.post("/predict", content=body)
+    assert answer.status_code in (400, 422) and said in answer.json()["detail"], answer.json()
