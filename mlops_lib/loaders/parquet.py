@@ -77,6 +77,8 @@ class ParquetRows:
         for file in self.files:
             with pq.ParquetFile(file) as parquet:
                 for batch in parquet.iter_batches(size, columns=list(columns)):
+                    if not len(batch):
+                        continue
                     table = pa.Table.from_batches([batch]).select(columns).cast(schema, safe=False)
                     frame = table.to_pandas()
                     wrong = {

@@ -97,6 +97,17 @@ def test_a_row_without_a_label_is_named_by_its_place_in_the_split(tmp_path):
         list(next(pair(tmp_path)).parts("train"))
 
 
+def test_a_split_without_rows_is_named_and_an_empty_file_beside_others_is_none(tmp_path):
+    """No part is not the same as no error; a writer that had nothing to write does no harm."""
+    frame = write(tmp_path)
+    frame.head(0).to_parquet(tmp_path / "test/9.parquet", index=False)
+    assert len(pd.concat(next(pair(tmp_path)).parts("test"))) == ROWS
+    for file in (tmp_path / "test").glob("[0-2].parquet"):
+        file.unlink()
+    with pytest.raises(DataError, match=r"Split 'test' of .* has no rows"):
+        next(pair(tmp_path)).head("test", 1)
+
+
 def test_a_sample_is_evenly_spaced_and_no_larger_than_asked(tmp_path):
     """Across parts too; a split that is small enough is given whole."""
     write(tmp_path)
