@@ -61,6 +61,17 @@ def test_the_parts_together_are_the_rows_in_memory(tmp_path):
     assert "frames" not in vars(disk.source)
 
 
+def test_one_large_file_is_not_held_as_a_whole(tmp_path, monkeypatch):
+    """Arrow has a few row groups in memory at any time, whatever the file holds."""
+    monkeypatch.setattr(parquet, "PART_VALUES", 100_000)
+    values = np.random.default_rng(0).standard_normal((10, 1_000_000))
+    table = pa.table({f"f{i}": column for i, column in enumerate(values)})
+    pq.write_table(table, tmp_path / "one.parquet", row_group_size=10_000, compression="none")
+    before = pa.total_allocated_bytes()
+    parts = parquet.ParquetRows([tmp_path / "one.parquet"]).parts(table.column_names)
+    assert max(pa.total_allocated_bytes() - before for _ in parts) < table.nbytes / 10
+
+
 def test_files_of_different_types_are_read_as_the_wider_one(tmp_path):
     """Integers in the first file and floats in the second are floats in both; text in the second is an error."""
     for split in SPLITS:
