@@ -99,6 +99,8 @@ class LocalDataLoader(BaseDataLoader):
         if not self._streamed:
             yield from super().parts(split)
             return
+        if not self.count(split):
+            raise DataError(f"Split {split!r} of {self.path} has no rows.")
         for part in self._streamed[split].parts(self._columns):
             yield self.source.prepared(part.frame)
 

@@ -75,8 +75,11 @@ class ParquetRows:
         schema = pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
         size, position = max(PART_VALUES // max(len(columns), 1), 1), 0
         for file in self.files:
-            with pq.ParquetFile(file) as parquet:
+            # Buffered ahead, one large file would be in memory as a whole.
+            with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(size, columns=list(columns)):
+                    if not len(batch):
+                        continue
                     table = pa.Table.from_batches([batch]).select(columns).cast(schema, safe=False)
                     frame = table.to_pandas()
                     wrong = {

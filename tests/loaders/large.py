@@ -1,6 +1,7 @@
 """A project with splits larger than a limit of memory, and the run that is put under it; no tests here."""
 
 import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +27,21 @@ evaluation: {{threshold: 0.5, baselines: [majority, logistic]}}
 """
 
 
-def write_large(folder: Path) -> float:
+def write_large(folder: Path, train_rows: int = ROWS, test_rows: int = ROWS) -> float:
     """Random rows, the label of which follows from the first feature; their megabytes in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     random = np.random.default_rng(0)
     megabytes = 0.0
-    for start, (split, rows) in enumerate({"train": ROWS, "validation": 2_000, "test": ROWS}.items()):
+    for start, (split, rows) in enumerate(
+        {"train": train_rows, "validation": 2_000, "test": test_rows}.items()
+    ):
         (folder / split).mkdir(parents=True)
         for number in range(0, rows, 5 * GROUP_ROWS):
             size = min(5 * GROUP_ROWS, rows)
             values = random.standard_normal((FEATURES, size), dtype=np.float32)
-            columns = {"id": np.arange(number, number + size) + start * ROWS}
+            columns = {"id": np.arange(number, number + size) + start * train_rows}
             columns |= {f"f{i:02}": column for i, column in enumerate(values)}
             columns["y"] = (values[0] > random.standard_normal(size) / 3).astype(np.int64)
             file = folder / split / f"{number:09}.parquet"
@@ -47,7 +50,7 @@ def write_large(folder: Path) -> float:
     return megabytes
 
 
-def run(folder: str, streaming: bool) -> None:
+def run(folder: str, streaming: bool, margin_mb: int = MARGIN_MB) -> None:
     """What the notebooks do: once on a few rows without a limit, then on all of them with one."""
     import torch
 
@@ -75,10 +78,16 @@ def run(folder: str, streaming: bool) -> None:
         write_small(root / "rows", small)
     notebooks(str(small), 1_000)
     used_kb = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
-    limit = int(used_kb.split()[1]) * 1024 + MARGIN_MB * 2**20
+    limit = int(used_kb.split()[1]) * 1024 + margin_mb * 2**20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    before_mb, began = _most_resident_mb(), time.perf_counter()
     notebooks("rows", 0)
-    print(f"most resident: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+    took_s = time.perf_counter() - began
+    print(f"resident at most: {before_mb:.0f} MB before, {_most_resident_mb():.0f} MB after; {took_s:.0f} s")
+
+
+def _most_resident_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write_small(large: Path, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """01 to 03 on splits that are larger than the memory there is, under the kernel's own limit."""
 
+import os
+import re
 import subprocess
 import sys
 
@@ -21,7 +23,9 @@ def large(tmp_path_factory):
 
 def run(folder, streaming):
     command = [sys.executable, "-c", RUN.format(folder=str(folder), streaming=streaming)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    # One thread each: how much private memory their arenas take must not depend on the machine's cores.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
 
 
 @pytest.mark.slow
@@ -36,6 +40,4 @@ def test_checking_training_and_judging_need_no_split_in_memory(large):
 def test_without_streaming_the_same_run_does_not_fit(large):
     """The limit is one: what holds its splits in memory is stopped by it."""
     done = run(large, False)
-    assert done.returncode != 0 and ("MemoryError" in done.stderr or "malloc" in done.stderr), done.stderr[
-        -3000:
-    ]
+    assert done.returncode != 0 and re.search("memory|alloc", done.stderr, re.IGNORECASE), done.stderr[-3000:]

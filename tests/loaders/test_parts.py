@@ -61,6 +61,17 @@ def test_the_parts_together_are_the_rows_in_memory(tmp_path):
     assert "frames" not in vars(disk.source)
 
 
+def test_one_large_file_is_not_held_as_a_whole(tmp_path, monkeypatch):
+    """Arrow has a few row groups in memory at any time, whatever the file holds."""
+    monkeypatch.setattr(parquet, "PART_VALUES", 100_000)
+    values = np.random.default_rng(0).standard_normal((10, 1_000_000))
+    table = pa.table({f"f{i}": column for i, column in enumerate(values)})
+    pq.write_table(table, tmp_path / "one.parquet", row_group_size=10_000, compression="none")
+    before = pa.total_allocated_bytes()
+    parts = parquet.ParquetRows([tmp_path / "one.parquet"]).parts(table.column_names)
+    assert max(pa.total_allocated_bytes() - before for _ in parts) < table.nbytes / 10
+
+
 def test_files_of_different_types_are_read_as_the_wider_one(tmp_path):
     """Integers in the first file and floats in the second are floats in both; text in the second is an error."""
     for split in SPLITS:
@@ -95,6 +106,17 @@ def test_a_row_without_a_label_is_named_by_its_place_in_the_split(tmp_path):
     write(tmp_path, y=[None if i == 700 else float(i % 2) for i in range(ROWS)])
     with pytest.raises(DataError, match=r"1 rows have no 'y'; the first are rows 700, counted from 0"):
         list(next(pair(tmp_path)).parts("train"))
+
+
+def test_a_split_without_rows_is_named_and_an_empty_file_beside_others_is_none(tmp_path):
+    """No part is not the same as no error; a writer that had nothing to write does no harm."""
+    frame = write(tmp_path)
+    frame.head(0).to_parquet(tmp_path / "test/9.parquet", index=False)
+    assert len(pd.concat(next(pair(tmp_path)).parts("test"))) == ROWS
+    for file in (tmp_path / "test").glob("[0-2].parquet"):
+        file.unlink()
+    with pytest.raises(DataError, match=r"Split 'test' of .* has no rows"):
+        next(pair(tmp_path)).head("test", 1)
 
 
 def test_a_sample_is_evenly_spaced_and_no_larger_than_asked(tmp_path):
