@@ -65,7 +65,8 @@ def search(
     try:
         found = searching.run(settings, dataset, parent, show)
     except KeyboardInterrupt:
-        err.print(f"Interrupted. Continue it with: mlops search --resume {parent}", highlight=False)
+        text = f"Interrupted. Continue it with: mlops search --resume {parent}"
+        err.print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(128 + signal.SIGINT) from None
     out.print(f"[green]Best validation {metric}: {found.score:.4f}[/]  run {found.run_id}", highlight=False)
     out.print("Put this into config.yaml, and judge it on the test split with: mlops run\n", highlight=False)

@@ -15,10 +15,11 @@ import yaml
 from pydantic import ValidationError
 
 from mlops_lib import tracking, wrappers
-from mlops_lib.errors import ConfigError, MlopsError
+from mlops_lib.errors import ConfigError, MlopsError, PluginError
 from mlops_lib.evaluation import gate
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Dimension, Settings
+from mlops_lib.uris import masked
 from mlops_lib.wrappers.base import FINGERPRINT_TAG
 
 if TYPE_CHECKING:
@@ -142,7 +143,10 @@ def suggest(settings: Settings, done: Sequence[Trial], count: int) -> list[dict[
 
     The same seed and history give the same values, whether a search was resumed in between or not.
     """
-    import optuna
+    try:
+        import optuna
+    except ImportError:
+        raise PluginError("A search needs Optuna. Install it with: pip install 'mlops-lib[search]'") from None
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     higher = all(trial.higher_is_better for trial in done)
@@ -172,7 +176,7 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
     trial_settings = with_values(settings.model_copy(update={"evaluation": chosen}), values)
     score, higher, run_id, why = None, True, "", ""
     try:
-        with tracking.child_run(settings, TRIAL, parent, {VALUES_TAG: json.dumps(values)}) as trial_run:
+        with tracking.child_run(trial_settings, TRIAL, parent, {VALUES_TAG: json.dumps(values)}) as trial_run:
             run_id = trial_run.info.run_id
             for name, value in values.items():
                 client.log_param(run_id, name, value)
@@ -186,8 +190,12 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
             client.set_tag(run_id, HIGHER_TAG, verdict.higher_is_better)
             client.log_metric(run_id, f"validation.{chosen.metric}", verdict.score)
             score, higher = verdict.score, verdict.higher_is_better
-    except MlopsError as error:
-        why = str(error)[:2000]
+    except Exception as error:  # a model of the user's own may raise anything
+        if not run_id:
+            raise
+        why = masked(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")[
+            :2000
+        ]
         client.set_tag(run_id, ERROR_TAG, why)
     return Trial(run_id, values, score, higher, why)
 

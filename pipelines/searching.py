@@ -28,12 +28,12 @@ def begin_search(data: dsl.Input[dsl.Dataset], parent_run_id: str) -> str:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def propose(search_run_id: str, count: int) -> list:
+def propose(search_run_id: str, count: int, seed: int) -> list:
     import json
 
     from mlops_lib import config, search
 
-    settings = config.load()
+    settings = config.load(overrides={"search.seed": seed})
     done = search.trials(settings, search_run_id)
     return [json.dumps(values) for values in search.suggest(settings, done, count)]
 
@@ -83,7 +83,7 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
 
     @dsl.pipeline(name="round", description="Trials at the same time, from the scores of those before.")
     def one_round(data: dsl.Input[dsl.Dataset], search_run_id: str, count: int) -> str:
-        proposed = step(propose(search_run_id=search_run_id, count=count))
+        proposed = step(propose(search_run_id=search_run_id, count=count, seed=chosen.seed))
         with dsl.ParallelFor(proposed.output, parallelism=chosen.parallel) as values:
             tried = step(trial(data=data, search_run_id=search_run_id, values=values), "02_train")
         return step(end_round(search_run_id=search_run_id, trial_run_ids=dsl.Collected(tried.output))).output

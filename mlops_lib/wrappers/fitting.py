@@ -84,7 +84,7 @@ def _trainer(config: Settings, run_id: str, folder: str, more: dict[str, Any]) -
         log_every_n_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **more,
+        **{"devices": 1, **more},  # how many there are is train.processes' to say, not the machine's
     )
 
 

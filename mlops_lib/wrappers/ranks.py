@@ -103,16 +103,19 @@ def _run_here(config: Settings, folder: Path) -> None:
         # Threads of all ranks together are as many as there are cores.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max((os.cpu_count() or 1) // world, 1)),
         "MLFLOW_TRACKING_URI": tracking_uri(config),
+        # What this process can import, its ranks can: modules of the user's own, say.
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         "WORLD_SIZE": str(world),
         "LOCAL_WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         one.PARENT_ENV: str(os.getpid()),
     }
-    command = [sys.executable, "-m", one.__name__, str(folder)]
+    command = [sys.executable, "-P", "-m", one.__name__, str(folder)]
     with contextlib.ExitStack() as stack:
         ranks = []
         for rank in range(world):
+            said = stack.enter_context((folder / f"rank-{rank}.out").open("wb"))
             log = stack.enter_context((folder / f"rank-{rank}.log").open("wb"))
             own = {
                 "RANK": str(rank),
@@ -120,7 +123,7 @@ def _run_here(config: Settings, folder: Path) -> None:
                 one.LAST_WORDS_ENV: str(folder / f"rank-{rank}.error"),
             }
             process = subprocess.Popen(
-                command, env={**environment, **own}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env={**environment, **own}, stdin=subprocess.DEVNULL, stdout=said, stderr=log
             )
             stack.callback(_stop, process)
             ranks.append(process)
@@ -133,11 +136,11 @@ def _follow(ranks: list[subprocess.Popen], folder: Path) -> None:
     Raises:
         TrainingError: One ended badly.
     """
-    with (folder / "rank-0.log").open(encoding="utf-8", errors="replace") as log:
+    with (folder / "rank-0.out").open(encoding="utf-8", errors="replace") as said:
         failed_at = None
         while True:
             states = [process.poll() for process in ranks]
-            if text := log.read():
+            if text := said.read():
                 print(text, end="", flush=True)
             if failed_at is None and any(states):
                 failed_at = time.monotonic()
