@@ -127,7 +127,9 @@ class BaseDataLoader(ABC):
             frame = self.load(split)
             frame = frame.head(limit) if limit else frame
             if frame.empty:
-                raise DataError(f"Split {split!r} has no rows. Give more data or another split fraction.")
+                raise DataError(
+                    f"Split {split!r} has no rows. Give more data, or change data.validation_fraction and data.test_fraction."
+                )
             # Written aside and moved, so that a reader never meets half a file.
             partial = folder / f".{split}.partial"
             frame.to_parquet(partial, index=False)

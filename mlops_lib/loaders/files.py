@@ -88,7 +88,8 @@ class SplitFiles:
             if (empty := frame[column].isna()).any():
                 rows = ", ".join(map(str, frame.index[empty][:10]))
                 raise DataError(
-                    f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0."
+                    f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0. "
+                    "Drop them or fill them in data.prepare."
                 )
         return frame
 
@@ -96,9 +97,10 @@ class SplitFiles:
         """Raise a DataError unless label, key and what else is wanted are among `columns`."""
         wanted = [self.label, *([self.key] if self.key else []), *self.wanted]
         if missing := [column for column in wanted if column not in columns]:
+            settings = {self.label: "data.label", self.key: "data.key"}
+            named = ", ".join(f"{column!r} ({settings.get(column, 'data.features')})" for column in missing)
             raise DataError(
-                f"{self.path} has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
-                f"Columns it has: {', '.join(map(str, columns))}."
+                f"{self.path} has no column {named}. Columns it has: {', '.join(map(str, columns))}."
             )
 
 
@@ -149,6 +151,8 @@ def _read(file: Path) -> "pd.DataFrame":
     suffix = file.suffix.lower()
     if suffix not in readers:
         raise DataError(f"{file} ends in {suffix!r}; known endings are {', '.join(SUFFIXES)}.")
+    if not file.stat().st_size:
+        raise DataError(f"{file} is empty: it has no bytes, so no header and no rows.")
     try:
         frame = readers[suffix](file)
     except (ValueError, OSError) as error:

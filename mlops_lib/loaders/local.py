@@ -132,7 +132,9 @@ class LocalDataLoader(BaseDataLoader):
                 if limit and rows[split] >= limit:
                     break
             if writer is None:
-                raise DataError(f"Split {split!r} has no rows. Give more data or another split fraction.")
+                raise DataError(
+                    f"Split {split!r} has no rows. Give more data, or change data.validation_fraction and data.test_fraction."
+                )
             writer.close()
             partial.replace(folder / f"{split}.parquet")
         write_tags(folder, self.tags)

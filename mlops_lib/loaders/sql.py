@@ -151,7 +151,9 @@ class SQLDataLoader(BaseDataLoader):
                 rows[split] += len(part)
         for name, count in rows.items():
             if not count:
-                raise DataError(f"Split {name!r} has no rows. Give more data or another split fraction.")
+                raise DataError(
+                    f"Split {name!r} has no rows. Give more data, or change data.validation_fraction and data.test_fraction."
+                )
             (folder / f".{name}.partial").replace(folder / f"{name}.parquet")
         write_tags(folder, self.tags)
         return rows
