@@ -121,7 +121,7 @@ def test_an_empty_folder_says_which_endings_count(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("empty.csv", "", "empty.csv cannot be read as csv"),
+        ("empty.csv", "", "empty.csv is empty"),
         ("header.csv", "id,a,y\n", "has no rows"),
         ("broken.json", "{not json", "broken.json cannot be read as json"),
         ("broken.parquet", "not parquet", "broken.parquet cannot be read as parquet"),
