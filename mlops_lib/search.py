@@ -182,6 +182,8 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
                 client.log_param(run_id, name, value)
             model = wrappers.from_settings(trial_settings)
             model.train(dataset, trial_settings, run_id)
+            # Whoever asks for the latest trained model does not mean one that was tried out.
+            client.set_tag(model.run_id, tracking.STEP_TAG, f"{TRIAL}-train")
             report = model.judge(dataset, trial_settings, "validation")
             verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
             covered = report.metrics[chosen.metric].coverage >= chosen.min_coverage

@@ -62,7 +62,7 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_been(tree):
     experiment = [parent.info.experiment_id]
     assert not [name for run in client.search_runs(experiment) for name in run.data.metrics if "test" in name]
     below = client.search_runs(experiment, f"tags.`mlflow.parentRunId` = '{best.run_id}'")
-    assert [run.data.tags["mlops.step"] for run in below] == ["train-model"]
+    assert [run.data.tags["mlops.step"] for run in below] == ["trial-train"]
 
 
 def test_a_trial_that_fails_is_kept_and_ends_no_search(tree):
