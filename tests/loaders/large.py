@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-MARGIN_MB = 180
+MARGIN_MB = 240
 FEATURES, ROWS, GROUP_ROWS = 64, 500_000, 10_000
 CONFIG = """
 mlflow: {{tracking_uri: sqlite:///mlflow.db, experiment: large}}

@@ -15,9 +15,9 @@ RUN = "from tests.loaders.large import run; run({folder!r}, {streaming!r})"
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A project whose rows take half as much again as the margin, without a copy of any."""
+    """A project whose rows take more than the margin, without a copy of any."""
     folder = tmp_path_factory.mktemp("large")
-    assert write_large(folder / "rows") > 1.4 * MARGIN_MB
+    assert write_large(folder / "rows") > MARGIN_MB
     return folder
 
 
