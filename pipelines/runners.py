@@ -89,6 +89,8 @@ def run_local(
         parent_run_id, arguments = resume, tracking.reopen_parent(settings, resume)
     else:
         tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
+        if runner == "docker":
+            tags["mlops.image"] = settings.pipeline.image
         parent_run_id = tracking.open_parent(settings, tags)
     words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
     named = "" if config_file == config.find_config() else f" --config {shlex.quote(str(config_file))}"
@@ -109,7 +111,9 @@ def run_local(
         with _environment(environment), _captured(log, on_progress), _interruptible(stop) as interrupted:
             try:
                 training(parent_run_id=parent_run_id, **arguments)
-            except RuntimeError as error:
+            # kfp.local loses the exit code of a container that was gone before it asked, takes that for success,
+            # and misses the outputs later, with a ValueError.
+            except (RuntimeError, ValueError) as error:
                 resume_with = f"Continue it with: mlops run{named} --resume {parent_run_id}"
                 if interrupted.is_set():
                     raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
@@ -117,7 +121,10 @@ def run_local(
             finally:
                 for notebook, outputs in memory.noted(settings, parent_run_id).items():
                     tracking.log_outputs(parent_run_id, notebook, outputs)
-        return collect(settings, parent_run_id)
+        result = collect(settings, parent_run_id)
+        if not result.evaluated or (result.evaluated.passed and not result.registered):
+            raise MlopsError(_why(log, RuntimeError("The last step ended without its outputs.")))
+        return result
 
 
 def collect(settings: Settings, parent_run_id: str) -> PipelineResult:
@@ -213,8 +220,8 @@ class _Log(io.TextIOBase):
             self.on_progress(Progress(found[1], note=found[2].strip()))
         if started := self.STARTED.search(text):
             self.notebook = started[1]
-        if cells := self.CELLS.search(text):
-            self.on_progress(Progress(self.notebook, int(cells[1]), int(cells[2])))
+        if cells := self.CELLS.findall(text):  # a container's output comes in pieces of many lines
+            self.on_progress(Progress(self.notebook, *map(int, cells[-1])))
         self.file.write(text)
         self.file.flush()
         return len(text)
@@ -227,7 +234,7 @@ def _captured(log: Path, on_progress: OnProgress) -> Iterator[None]:
         yield
 
 
-def _why(log: Path, error: RuntimeError) -> str:
+def _why(log: Path, error: Exception) -> str:
     """The error that the failed step ended with, out of its log."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines()]
     raised = [i for i, line in enumerate(lines) if re.match(r"mlops_lib\.errors\.\w+: ", line)]

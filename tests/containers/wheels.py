@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 #: Part of a build's arguments, and so of what its cache goes by: the same each time.
 PORT = 28765
@@ -27,10 +28,17 @@ def index() -> Iterator[list[str]]:
         for wheel in wheels:
             (project / wheel.name).symlink_to(wheel)
         handler = partial(_Quiet, directory=folder)
-        with ThreadingHTTPServer(("127.0.0.1", PORT), handler) as server:
+        with _server(handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             yield ["--network", "host", "--build-arg", f"TORCH_INDEX=http://127.0.0.1:{server.server_port}"]
             server.shutdown()
+
+
+def _server(handler: Any) -> ThreadingHTTPServer:
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", PORT), handler)
+    except OSError:  # somebody has the port: another run of these tests, say
+        return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -1,0 +1,108 @@
+"""The Docker runner: what the subprocess runner makes, it makes too, and what ends it is on record."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mlops_lib import tracking
+from mlops_lib.contracts import CONTRACTS
+from mlops_lib.registry import Registry
+from tests import toy_notebooks
+
+#: What may differ: names and numbers of the run itself, and the image that only one of them has.
+OWN = (
+    "run_id",
+    "parent_run_id",
+    "model_uri",
+    "mlops.arguments",
+    "mlops.image",
+    "parentRunId",
+    "runName",
+    "source",
+    "user",
+)
+
+
+def result_of(project):
+    """What a project's only pipeline run left in MLflow, without what is its own by nature."""
+    client = tracking.connect(project.settings())
+    experiment = client.get_experiment_by_name(project.settings().mlflow.experiment)
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    (child,) = (run for run in runs if "mlflow.parentRunId" in run.data.tags)
+    (version,) = Registry(project.settings()).versions("repurchase")
+    return {
+        "status": (parent.info.status, child.info.status),
+        "kept": sorted(file.path for file in client.list_artifacts(parent.info.run_id, "notebooks")),
+        "tags": [own_taken_out(run.data.tags) for run in (parent, child)],
+        "params": child.data.params,
+        "version": (version.version, version.stage, version.aliases, own_taken_out(version.tags)),
+        "metrics": [run.data.metrics for run in (parent, child)],
+    }
+
+
+def own_taken_out(tags):
+    return {name: value for name, value in tags.items() if not name.endswith(OWN) and "history" not in name}
+
+
+@pytest.fixture(scope="session")
+def docker_run(make_project, notebook_image, tmp_path_factory):
+    """`mlops run --runner docker` in a project that has never run, and the same project run by processes."""
+    folder = tmp_path_factory.mktemp("runners")
+    projects = {}
+    for runner in ("docker", "subprocess"):
+        project = make_project(folder / runner, pipeline={"image": notebook_image})
+        ran = project.mlops("run", "--runner", runner, "--limit", "800", "--max-epochs", "2")
+        assert ran.returncode == 0, ran.stderr
+        projects[runner] = project, ran
+    return projects
+
+
+def test_containers_and_processes_make_the_same(docker_run):
+    """Same plan, same tags, same parameters, same version and verdict, and the same scores."""
+    inside, outside = (result_of(docker_run[runner][0]) for runner in ("docker", "subprocess"))
+    for what in ("status", "kept", "params", "tags", "version"):
+        assert inside[what] == outside[what], what
+    for one, other in zip(inside["metrics"], outside["metrics"], strict=True):
+        compared = {name: value for name, value in other.items() if not name.endswith("_s")}
+        assert {name: one[name] for name in compared} == pytest.approx(compared, rel=1e-3, abs=1e-4)
+    plans = [re.findall(r"(\S+) done after", docker_run[r][1].stderr) for r in docker_run]
+    assert plans[0] == plans[1] == ["get-data", "train-model", "evaluate-model", "register-model"]
+
+
+def test_the_steps_ran_in_the_image(docker_run, notebook_image):
+    """The run says which image it came from; a kfp.local that only claims success would leave no such tag."""
+    project, _ = docker_run["docker"]
+    client = tracking.connect(project.settings())
+    experiment = client.get_experiment_by_name(project.settings().mlflow.experiment)
+    images = {run.data.tags.get("mlops.image") for run in client.search_runs([experiment.experiment_id])}
+    assert images == {notebook_image}
+
+
+def test_out_of_memory_in_a_container_is_on_record(docker, stored, notebook_image):
+    """A cell takes more than the container may have: what ran before it is kept, the run FAILED, the next one clean."""
+    stored.configure(pipeline={"image": notebook_image}, cluster={"memory": "1Gi"})
+    toy_notebooks.replace(
+        stored.root, "01_get_data", "print('this was done' + ' before')", "hoard = bytearray(2**31)"
+    )
+    ran = stored.mlops("run", "--runner", "docker")
+    assert ran.returncode == 1 and "out of memory" in ran.stderr and "Traceback" not in ran.stderr, ran.stderr
+    settings = stored.settings()
+    client = tracking.connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    (failed,) = client.search_runs([experiment.experiment_id])
+    assert failed.info.status == "FAILED"
+    page = client.download_artifacts(failed.info.run_id, "notebooks/01_get_data.html")
+    assert "this was done before" in Path(page).read_text()
+    assert "Its record: " in ran.stderr and failed.info.run_id in ran.stderr
+    assert Registry(settings).names() == []
+    for name, cell in zip(
+        CONTRACTS, (toy_notebooks.DATA, toy_notebooks.TRAIN, toy_notebooks.EVALUATE), strict=False
+    ):
+        toy_notebooks.replace(stored.root, name, cell)
+    again = stored.mlops("run", "--runner", "docker")
+    assert again.returncode == 3, again.stderr  # these notebooks refuse
+    newest = client.search_runs([experiment.experiment_id], filter_string="attributes.status = 'FAILED'")
+    assert [run.info.run_id for run in newest] == [failed.info.run_id]
+    assert not docker("ps", "--quiet", "--all", "--filter", "label=mlops.run")
