@@ -158,6 +158,8 @@ def test_nothing_that_trains_is_in_the_serving_image(docker, serve_image, notebo
     assert docker("run", *HARDENED, serve_image, "python", "-c", LOOK, *NEVER_SERVED).splitlines()[1] == "[]"
     found = docker("run", *HARDENED, notebook_image, "python", "-c", LOOK, *NEVER_SERVED).splitlines()[1]
     assert "lightning" in found and "kfp" in found and "papermill" in found
+    # What the default example and a search on a cluster import inside their steps.
+    docker("run", *HARDENED, notebook_image, "python", "-c", "import pandera, optuna, matplotlib, docker")
 
 
 @pytest.mark.parametrize("image", ["notebook_image", "serve_image"])
