@@ -67,7 +67,7 @@ def test_containers_and_processes_make_the_same(docker_run):
     for one, other in zip(inside["metrics"], outside["metrics"], strict=True):
         compared = {name: value for name, value in other.items() if not name.endswith("_s")}
         assert {name: one[name] for name in compared} == pytest.approx(compared, rel=1e-3, abs=1e-4)
-    plans = [re.findall(r"(\S+) done after", docker_run[r][1].stderr) for r in docker_run]
+    plans = [re.findall(r"(\S+) done, ", docker_run[r][1].stderr) for r in docker_run]
     assert plans[0] == plans[1] == ["get-data", "train-model", "evaluate-model", "register-model"]
 
 

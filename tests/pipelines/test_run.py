@@ -43,7 +43,7 @@ def test_the_summary_says_what_a_user_asks_next(pipeline_run):
     assert "repurchase version 1 at Staging" in said and "mlops promote repurchase 1" in said
     assert parent.info.run_id in said
     for step in ("get-data", "train-model", "evaluate-model", "register-model"):
-        assert f"{step} done after" in pipeline_run.result.stderr
+        assert f"{step} done, " in pipeline_run.result.stderr
 
 
 def test_the_parent_run_holds_four_notebooks_twice(pipeline_run):
