@@ -94,7 +94,7 @@ def test_the_metrics_it_names_are_those_there_are():
         implementation = plugins.load("task", task)
         assert named == implementation.metrics
         with pytest.raises(EvaluationError) as refused:
-            implementation().baselines(None, None, None, ["nobody"])
+            implementation().fit_baselines(None, None, ["nobody"])
         assert all(name in str(refused.value) for name in re.findall(r"`(\w+)`", baselines))
     assert [task for task, *_ in rows] == ["classification", "regression"]
 
