@@ -24,7 +24,9 @@ SHARED = ("docker", "tracking_server", "s3_server", "pipeline_run", "trained_onc
 VARIABLES = (*config.ENVIRONMENT, config.CONFIG_ENV, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "GIT_COMMIT")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before pytest-xdist, which reads the groups in the same hook and otherwise finds none."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if group := next((name for name in SHARED if name in fixtures), None):
@@ -38,6 +40,8 @@ def _quiet_subprocesses() -> None:
         os.pathsep
     )
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # Six more processes of each MLflow server, for jobs that nothing here starts.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
 
 
 @pytest.hookimpl(tryfirst=True)
