@@ -163,6 +163,7 @@ def evaluate(
     [dim]Example:[/] mlops evaluate --replay 3f2a...
     """
     from mlops_lib import loaders, tracking, wrappers
+    from mlops_lib.loaders import checks
     from mlops_lib.terminal import show_report
 
     settings = config.load(config_file, {"evaluation.replay": replay})
@@ -173,7 +174,7 @@ def evaluate(
     )
     model = wrappers.load(wrappers.uri_of_run(run_id), settings.model.wrapper)
     folder = loaders.prepared_folder(settings)
-    loaders.from_settings(settings).write(folder)
+    checks.write(settings, loaders.from_settings(settings), folder)
     show_report(model.evaluate(loaders.prepared(settings, folder), settings))
 
 

@@ -1,5 +1,6 @@
 """``mlops init``, ``config`` and ``ui``: begin a project, see its settings, look at its runs."""
 
+import json
 import os
 import shutil
 import sys
@@ -32,7 +33,7 @@ mlflow:
 data:
   source: {source}
   label: {label}  # column to predict
-  key: "{key}"  # column that tells entities apart; decides the split, is no feature
+  key: {key}  # column that tells entities apart; decides the split, is no feature
 
 model:
   name: {name}
@@ -48,7 +49,7 @@ evaluation:
 
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make, or an existing one without config.yaml.")],
-    source: Annotated[str, typer.Option(help="File or folder of Parquet, CSV or JSON, or a URI.")],
+    source: Annotated[str, typer.Option(help="File or folder of Parquet, CSV or JSON.")],
     label: Annotated[str, typer.Option(help="Column to predict.")],
     key: Annotated[str, typer.Option(help="Column that tells entities apart, if there is one.")] = "",
     task: Annotated[str, typer.Option(help="classification or regression.")] = "classification",
@@ -62,16 +63,23 @@ def init(
     file, name = folder / "config.yaml", folder.resolve().name
     if file.exists():
         raise ConfigError(f"{file} is there already. Take another folder, or change that file.")
+    if "://" in source:
+        raise ConfigError(
+            "--source is an address. Begin with a file, then set data.loader: sql (docs/data.md)."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    if "://" not in source:
-        source = os.path.relpath(source, folder)
+    source = os.path.relpath(source, folder)
     estimator, gate = STARTS[task]
-    text = CONFIG.format(
-        name=name, source=source, label=label, key=key, task=task, estimator=estimator, gate=gate
-    )
-    file.write_text(text, encoding="utf-8")
+    given = {"name": name, "source": source, "label": label, "key": key}
+    # Quoted: a label `no`, a folder `2024` and a file `a #1.csv` are texts.
+    quoted = {field: json.dumps(value, ensure_ascii=False) for field, value in given.items()}
+    file.write_text(CONFIG.format(**quoted, task=task, estimator=estimator, gate=gate), encoding="utf-8")
+    try:
+        config.load(file)
+    except MlopsError:
+        file.unlink()
+        raise
     shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
-    config.load(file)
     out.print(f"{file} and {folder / 'notebooks'} are made. Next: cd {folder} && mlops run", soft_wrap=True)
 
 
@@ -128,5 +136,5 @@ def ui(
         return
     # Workers for LLM jobs that this platform never starts.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
-    os.execv(sys.executable, [*command, "--backend-store-uri", uri])
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not an argument, which every user of the machine can read
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"])

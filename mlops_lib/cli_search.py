@@ -42,9 +42,10 @@ def search(
         return
     from mlops_lib import loaders
     from mlops_lib import search as searching
+    from mlops_lib.loaders import checks
 
     folder = loaders.prepared_folder(settings)
-    loaders.from_settings(settings).write(folder)
+    checks.write(settings, loaders.from_settings(settings), folder)
     dataset = loaders.prepared(settings, folder)
     parent = searching.begin(settings, dataset, resume)
     metric, total = settings.evaluation.metric, settings.search.trials

@@ -32,7 +32,7 @@ PREPARED = ("data.loader", "data.source", "data.prepare", "data.seed", "data.val
             "data.test_fraction", "data.sql", "data.checks")  # fmt: skip
 UNREAD: dict[str, tuple[str, ...]] = {
     "01_get_data": ("model", "train", "evaluation", "llm"),
-    "02_train": (*PREPARED, "model.name", "evaluation.metric", "evaluation.threshold",
+    "02_train": (*PREPARED, "evaluation.metric", "evaluation.threshold",
                  "evaluation.min_coverage", "evaluation.baselines"),
     "03_evaluate": (*PREPARED, "train", "model.name", "model.params", "model.implementation"),
     "04_register": ("data", "train", "model.wrapper", "model.implementation", "model.params"),

@@ -97,7 +97,7 @@ class Record:
 
     def _keep_here(self, executed: Path, error: Exception, status: str) -> str:
         """In the work folder, for `send_kept`; where that disk is full too, among the temporary files."""
-        for place in (_kept(self.settings), Path(tempfile.gettempdir()) / "mlops" / "records"):
+        for place in _places(self.settings):
             folder = place / self.run_id / FOLDER
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -116,9 +116,8 @@ def send_kept(settings: Settings) -> None:
 
     What it does not take now (another server, say, or away again) stays for the next time.
     """
-    from mlflow.exceptions import MlflowException
-
-    if not (folders := [path.parent for path in _kept(settings).glob("*/status")]):
+    folders = [file.parent for place in _places(settings) for file in place.glob("*/status")]
+    if not folders:
         return
     client = tracking.connect(settings)
     for folder in folders:
@@ -126,14 +125,16 @@ def send_kept(settings: Settings) -> None:
             client.log_artifacts(folder.name, str(folder / FOLDER), FOLDER)
             if client.get_run(folder.name).info.status == "RUNNING":
                 client.set_terminated(folder.name, (folder / "status").read_text())
-        except MlflowException:
+        except Exception as error:  # object stores raise their own, and another run may have been faster
+            print(f"The record in {folder} stays there, since MLflow does not take it: {error}", flush=True)
             continue
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _kept(settings: Settings) -> Path:
-    """Folder of the records that MLflow could not keep, one folder a run."""
-    return settings.path(settings.pipeline.work_dir) / "records"
+def _places(settings: Settings) -> tuple[Path, Path]:
+    """Folders of the records that MLflow could not keep, in each one folder a run; the second when a disk is full."""
+    work = settings.path(settings.pipeline.work_dir)
+    return work / "records", Path(tempfile.gettempdir()) / "mlops" / "records"
 
 
 def _head(executed: Path, message: str) -> None:

@@ -165,7 +165,10 @@ class Registry:
                 f"{name!r} version {current.version} replaced no version at {current.stage}, so there is none to go "
                 f"back to. See what there is with: mlops models {name}"
             )
-        return self._place(name, before, current.stage)
+        placed = self._place(name, before, current.stage)
+        with self._answers(f"forget what {name!r} version {current.version} replaced"):
+            self._client.delete_model_version_tag(name, str(current.version), _replaced_tag(current.stage))
+        return placed
 
     @staticmethod
     def replaced(current: ModelVersion) -> int:

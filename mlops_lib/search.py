@@ -64,8 +64,16 @@ def begin(settings: Settings, dataset: BaseDataLoader, resume: str = "", parent:
     """
     _check_space(settings)
     space = {name: dimension.model_dump(mode="json") for name, dimension in settings.search.space.items()}
+    # What is searched held still: pasting the best values into config.yaml makes no other search of it.
+    fixed = with_values(settings, {name: _first(d) for name, d in settings.search.space.items()})
+    same = {
+        "space": space,
+        "metric": settings.evaluation.metric,
+        "model": fixed.model.model_dump(mode="json", exclude={"name"}),
+        "train": fixed.train.model_dump(mode="json"),
+    }
     tags = {
-        SPACE_TAG: json.dumps({"space": space, "metric": settings.evaluation.metric}, sort_keys=True),
+        SPACE_TAG: json.dumps(same, sort_keys=True),
         FINGERPRINT_TAG: dataset.fingerprint(),
     }
     client = tracking.connect(settings)
@@ -101,7 +109,10 @@ def _check_same(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> No
         raise MlopsError(f"Search {run_id} cannot be resumed: {error.message}") from None
     if SPACE_TAG not in before:
         raise MlopsError(f"Run {run_id} is no search, so it cannot be resumed as one.")
-    for tag, what in ((SPACE_TAG, "search.space or evaluation.metric"), (FINGERPRINT_TAG, "the dataset")):
+    for tag, what in (
+        (SPACE_TAG, "search.space, evaluation.metric, model or train"),
+        (FINGERPRINT_TAG, "the dataset"),
+    ):
         if before.get(tag) != tags[tag]:
             raise MlopsError(
                 f"Search {run_id} cannot be resumed: {what} is not what it was, so its scores would not compare. "
@@ -173,13 +184,14 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
     """
     client = tracking.connect(settings)
     chosen = settings.evaluation.model_copy(update={"baselines": ()})
-    trial_settings = with_values(settings.model_copy(update={"evaluation": chosen}), values)
+    trial_settings = settings.model_copy(update={"evaluation": chosen})
     score, higher, run_id, why = None, True, "", ""
     try:
         with tracking.child_run(trial_settings, TRIAL, parent, {VALUES_TAG: json.dumps(values)}) as trial_run:
             run_id = trial_run.info.run_id
             for name, value in values.items():
                 client.log_param(run_id, name, value)
+            trial_settings = with_values(trial_settings, values)
             model = wrappers.from_settings(trial_settings)
             model.train(dataset, trial_settings, run_id)
             # Whoever asks for the latest trained model does not mean one that was tried out.
@@ -285,6 +297,10 @@ def with_values(settings: Settings, values: dict[str, Any]) -> Settings:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         raise ConfigError(f"search.space would try {values}: {problem['msg']}.") from None
+
+
+def _first(dimension: Dimension) -> Any:
+    return dimension.choices[0] if dimension.choices else _ends(dimension)[0]
 
 
 def _ends(dimension: Dimension) -> list[Any]:

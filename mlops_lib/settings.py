@@ -182,8 +182,10 @@ class SearchSettings(Section):
     @model_validator(mode="after")
     def _names_can_be_searched(self) -> "SearchSettings":
         known = {f"train.{name}" for name in TrainSettings.model_fields}
+        known -= {"train.processes", "train.nodes", "train.accelerator"}  # where it runs, not what it learns
         for name in self.space:
-            if name not in known and not name.removeprefix("model.params.").isidentifier():
+            own = name.removeprefix("model.params.")
+            if name not in known and not (own != name and own.isidentifier()):
                 raise ValueError(
                     f"{name!r} cannot be searched; name {', '.join(sorted(known))} or model.params.x"
                 )

@@ -89,7 +89,9 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
         return step(end_round(search_run_id=search_run_id, trial_run_ids=dsl.Collected(tried.output))).output
 
     @dsl.pipeline(
-        name=NAME, description=f"{chosen.trials} trials of hyper-parameters in {len(counts)} rounds."
+        name=NAME,
+        description=f"{chosen.trials} trials of hyper-parameters in {len(counts)} rounds.",
+        pipeline_root=settings.cluster.pipeline_root or None,
     )
     def search(loader: str = "", source: str = "", limit: int = 0) -> str:
         got = step(get_data(loader=loader, source=source, limit=limit), "01_get_data")

@@ -91,5 +91,5 @@ def create_app(settings: Settings | None = None) -> Service:
         app.include_router(module.router)
     openapi.install(app, engine)
     # FastAPI's own page fetches its scripts from the internet, which a cluster may not reach.
-    patch_fastapi(app, redirect_from_root_to_docs=False)
+    patch_fastapi(app, docs_url="/swagger", redirect_from_root_to_docs=False)
     return app

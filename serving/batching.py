@@ -96,6 +96,7 @@ class Batcher:
                 took too long, 500 when its answer is no answer.
             Exception: What the model raised on these rows.
         """
+        require_room(len(rows), self.waiting_rows, self.queue_rows)  # for all of them, before any is queued
         size = self.batch_rows
         if len(rows) <= size:
             return self._enqueue(rows)
@@ -119,10 +120,10 @@ class Batcher:
             await asyncio.sleep(0.01)
         for worker in self._idle:
             worker.inbox.put(None)
+        self._idle.clear()
 
     def _enqueue(self, rows: Sequence[Any]) -> "asyncio.Future[list[Any]]":
         count = len(rows)
-        require_room(count, self.waiting_rows, self.queue_rows)
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._waiting.append(_Job(rows, future))
         self.waiting_rows += count
@@ -196,9 +197,10 @@ class Batcher:
         worker.abandoned = True
         self._busy.discard(worker)
         self._hung.append(worker)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(worker.thread.ident or 0), ctypes.py_object(_Abandoned)
-        )
+        if worker.thread.is_alive():  # the number of one that has ended may be another thread's by now
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(worker.thread.ident or 0), ctypes.py_object(_Abandoned)
+            )
         jobs, worker.jobs = [job for job in worker.jobs if not job.future.done()], []
         if len(jobs) == 1 or self.hung > MOST_HUNG:
             detail = f"The model did not answer within {self.timeout_s} s."

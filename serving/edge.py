@@ -40,6 +40,8 @@ OPEN = frozenset(
      "/swagger/swagger-ui-bundle.js", "/swagger/swagger-ui.css", "/swagger/favicon-32x32.png", "/v2", "/v2/health/live", "/v2/health/ready")
 )  # fmt: skip
 ADMIN = "/model/"
+#: Routes that also answer in events.
+STREAMED = ("/predict", "/invoke")
 
 
 def ids() -> Callable[[], str]:
@@ -136,7 +138,7 @@ class Edge:
         span = tracing.start(scope["method"], call.headers) if tracing else None
         answer = _Answer(send, call, self.engine)
         endpoint = self.endpoints.get(path)
-        if endpoint and EVENTS in call.headers.get(b"accept", b""):
+        if endpoint and path in STREAMED and EVENTS in call.headers.get(b"accept", b""):
             endpoint = None  # an answer in events is the router's
         try:
             self._admit(call, path, endpoint)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from serving.metrics import Metrics
 from serving.model import ServedModel
 from serving.prediction_log import PredictionLog, Record
 from serving.problems import Problem
+from serving.results import as_list, require_finite
 
 log = logging.getLogger("serving")
 
@@ -135,7 +136,8 @@ class Engine:
                 except Exception:  # whatever the challenger fails at, the champion answers
                     self.metrics.dropped("canary_failed")
             answered = await self._answer(champion, rows, enriched, request_id)
-            self._mirror.send(challenger, whole, request_id)
+            if challenger is self.holder.challenger:  # it may have been let go meanwhile
+                self._mirror.send(challenger, whole, request_id)
             return answered
         finally:
             champion.in_use -= 1
@@ -162,8 +164,12 @@ class Engine:
             if champion.enricher:
                 enriched = await champion.enricher.enrich(champion.schema.given(rows))
             row = enriched.rows[0] if enriched else champion.schema.as_dicts(rows)[0]
-            async with aclosing(champion.wrapper.astream(row)) as events:  # type: ignore[type-var]
+            events = _in_time(champion.wrapper.astream(row), self.settings.serving.request_timeout_s)
+            async with aclosing(events):
                 async for event in events:
+                    if event.kind == "prediction":
+                        _, bad = as_list([event.data], 1)
+                        require_finite(bad, 0, 1)
                     if event.kind == "token":
                         said += event.data
                     elif event.kind != "update":
@@ -236,3 +242,25 @@ class Engine:
         level = logging.WARNING if status >= 500 else logging.INFO
         about = {"request_id": request_id, "method": method, "route": route, "status": status}
         log.log(level, "request failed", extra={**about, "ms": round(seconds * 1e3, 1)})
+
+
+async def _in_time(events: AsyncIterator[StreamEvent], limit_s: float) -> AsyncGenerator[StreamEvent]:
+    """The events of a stream, which holds room in the queue for as long as it lasts.
+
+    Raises:
+        Problem: 504 when it takes longer than `limit_s`.
+    """
+    ends = asyncio.get_running_loop().time() + limit_s
+    async with aclosing(events):  # type: ignore[type-var]
+        while True:
+            try:
+                async with asyncio.timeout_at(ends) as clock:
+                    event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                detail = f"The answer took longer than {limit_s:g} s (serving.request_timeout_s)."
+                raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "timed_out", detail) from None
+            yield event

@@ -15,13 +15,18 @@ encode = msgspec.json.Encoder().encode
 @router.post("/features")
 async def features(request: Request) -> Response:
     """The body of /predict in, the model's columns of each row out, with where they came from."""
+    body = await request.body()
     served = request.app.state.holder.current()
     if served.enricher is None:
         version = f"{served.version.name} version {served.version.version}"
         raise Problem(
             HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
         )
-    rows, single = served.schema.parse(await request.body())
-    rows, statuses = await served.enricher.enrich(served.schema.given(rows))
+    rows, single = served.schema.parse(body)
+    served.in_use += 1
+    try:
+        rows, statuses = await served.enricher.enrich(served.schema.given(rows))
+    finally:
+        served.in_use -= 1
     answer = {"rows": rows[0] if single else rows, "model": served.card, "features": statuses.field}
     return Response(encode(answer), media_type="application/json", headers={HEADER: statuses.header})

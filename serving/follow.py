@@ -162,10 +162,9 @@ class ModelHolder:
             self.refused[role] = Refused(version, reason, tries, time.monotonic() + pause_s)
             self.metrics.reloaded("refused")
             log.error("%s version %s was refused: %s", role, version.version, reason)
-            if not running:
+            if role == "champion" and not running:
                 self.problem = reason
-                if role == "champion":
-                    await self._start_from_disk()
+                await self._start_from_disk()
             return
         self.refused.pop(role, None)
         self.metrics.reloaded("loaded")

@@ -105,6 +105,7 @@ class Lookups(Generic[K, V]):
         self._closed = True
         for worker in self._idle:
             worker.inbox.put(None)
+        self._idle.clear()
 
     def _collect(self, batch: _Batch[K, V], seen: int, turns: int, loop: asyncio.AbstractEventLoop) -> None:
         """Read once a turn of the event loop has brought nobody else: a lookup costs the same for one and for thirty."""

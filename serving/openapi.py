@@ -3,7 +3,9 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
 
 from serving.engine import Engine
 from serving.problems import MEDIA_TYPE
@@ -51,6 +53,15 @@ INVOCATIONS = {
 }
 
 
+#: Addresses relative to /docs, so that the page works behind a proxy, whatever its scheme and prefix.
+DOCS: dict[str, Any] = {
+    "openapi_url": "openapi.json",
+    "swagger_js_url": "swagger/swagger-ui-bundle.js",
+    "swagger_css_url": "swagger/swagger-ui.css",
+    "swagger_favicon_url": "swagger/favicon-32x32.png",
+}
+
+
 def install(app: FastAPI, engine: Engine) -> None:
     """Make `app` describe itself by the model that is served at that moment."""
 
@@ -85,6 +96,10 @@ def install(app: FastAPI, engine: Engine) -> None:
         return document
 
     app.openapi = describe  # type: ignore[method-assign]
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(title=app.title, **DOCS)
 
 
 def _operation(path: str, summary: str, bodies: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

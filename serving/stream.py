@@ -20,6 +20,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from serving.engine import Engine
+from serving.enrich import HEADER
 from serving.model import ServedModel
 from serving.problems import Problem, as_problem
 
@@ -57,8 +58,10 @@ async def stream(request: Request) -> Response:
     if model.wrapper.waits:
         return EventStream(_events(request, model, rows), model.asked(1))
     found = await engine.infer(model, rows, request.state.request_id)
-    said = event("prediction", _answer(request, found.served, found.predictions[0]))
-    return Response(said, media_type=EVENT_STREAM)
+    answer, headers = _answer(request, found.served, found.predictions[0]), {}
+    if found.features:
+        answer["features"], headers[HEADER] = found.features.field, found.features.header
+    return Response(event("prediction", answer), media_type=EVENT_STREAM, headers=headers)
 
 
 def wants_events(scope: Scope) -> bool:
@@ -107,10 +110,13 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._room:
-            try:
-                await until_gone(receive, lambda: self.stream_response(send))
-            finally:
-                await self._content.aclose()
+            await until_gone(receive, lambda: self._send_all(send))
+
+    async def _send_all(self, send: Send) -> None:
+        try:
+            await self.stream_response(send)
+        finally:  # in the task that has run it, whose context it set variables in
+            await self._content.aclose()
 
 
 async def until_gone(receive: Receive, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:

@@ -46,8 +46,16 @@ def _quiet_subprocesses() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Importing Feast tells Prometheus to share figures through a folder; services of later tests must not."""
-    for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
+    """What an earlier test left in the environment must not reach the processes that shared fixtures start.
+
+    Importing Feast tells Prometheus to share figures through a folder; MLflow notes its experiment and run.
+    """
+    for name in (
+        "PROMETHEUS_MULTIPROC_DIR",
+        "PROMETHEUS_MULTIPROCESS_DIR",
+        "MLFLOW_EXPERIMENT_ID",
+        "MLFLOW_RUN_ID",
+    ):
         os.environ.pop(name, None)
 
 

@@ -206,6 +206,17 @@ def test_init_makes_a_project_that_runs(mlops, project, task):
     assert code == 1 and "is there already" in error
 
 
+def test_init_takes_names_as_they_are(mlops, project):
+    """What YAML would read as a number, a truth or a comment is text; a source with a password leaves nothing."""
+    code, _, error = mlops("init", "2024", "--source", "my data #1.csv", "--label", "no")
+    assert code == 0, error
+    settings = config.load(project.root / "2024/config.yaml")
+    assert (settings.model.name, settings.data.label) == ("2024", "no")
+    assert settings.path(settings.data.source) == project.root / "my data #1.csv"
+    code, _, error = mlops("init", "db", "--source", "postgresql://me:t0p@host/db", "--label", "y")
+    assert code == 1 and "t0p" not in error and not (project.root / "db/config.yaml").exists()
+
+
 def test_init_begins_only_what_it_can(mlops, project):
     """A task that has no estimator to begin with is refused before anything is written."""
     code, _, error = mlops("init", "mine", "--source", "a.csv", "--label", "y", "--task", "text")

@@ -85,7 +85,7 @@ def test_an_edited_notebook_misses_its_step_alone(steps, name):
         ("evaluation", {"threshold": 0.61}, ["03_evaluate", "04_register"]),
         ("data", {"seed": 7}, ["01_get_data"]),
         ("data", {"features": ["recency_days", "frequency"]}, ["01_get_data", "02_train", "03_evaluate"]),
-        ("model", {"name": "other"}, ["04_register"]),
+        ("model", {"name": "other"}, ["02_train", "04_register"]),
         ("mlflow", {"experiment": "other"}, list(STEPS)),
         ("serving", {"port": 9999}, []),
         ("pipeline", {"cell_timeout_s": 60}, []),

@@ -13,7 +13,7 @@ import pytest
 
 from mlops_lib import notebooks, tracking
 from mlops_lib.contracts import CONTRACTS
-from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.errors import ConfigError, ContractError, NotebookError
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -106,7 +106,7 @@ def test_a_notebook_that_is_not_there_is_named(project, monkeypatch):
     """The path, and the setting that names the folder."""
     monkeypatch.setenv("MLOPS_CONFIG", str(project.config_file))
     (project.root / "notebooks" / "02_train.ipynb").unlink()
-    with pytest.raises(NotebookError, match=r"no notebook .*02_train\.ipynb.*pipeline\.notebooks"):
+    with pytest.raises(ConfigError, match=r"no notebook .*02_train\.ipynb.*pipeline\.notebooks"):
         notebooks.run("02_train")
 
 

@@ -94,6 +94,18 @@ def test_going_back_twice_never_goes_forward(settings, run_with_model):
         store.roll_back("repurchase", "Production")
 
 
+def test_going_back_over_a_version_that_came_twice_ends(settings, run_with_model):
+    """1, 2 and 1 again: back to 2, back to 1, and no further, instead of round and round."""
+    for _ in range(2):
+        registry.register_run(settings, run_with_model("passed"))
+    store = Registry(settings)
+    for version in (1, 2, 1):
+        store.promote("repurchase", version, "Production")
+    assert [store.roll_back("repurchase", "Production").version for _ in range(2)] == [2, 1]
+    with pytest.raises(RegistryError, match="replaced no version"):
+        store.roll_back("repurchase", "Production")
+
+
 def test_a_registration_that_is_interrupted_leaves_no_version(settings, run_with_model, monkeypatch):
     """Ctrl-C between the new version and its stage: nothing half-registered, and the next try is version 2."""
     run_id = run_with_model("passed")

@@ -62,7 +62,7 @@ class ParquetRows:
         whole = self.schema.empty_table().to_pandas().dtypes
         nulls = [pa.nulls(1, field.type) for field in self.schema]
         holed = pa.Table.from_arrays(nulls, schema=self.schema).to_pandas().dtypes
-        return {name: (holed if name in self._with_gaps else whole)[name] for name in self.schema.names}
+        return {name: (holed if name in self._with_gaps else whole)[name] for name in whole.index}
 
     def parts(self, columns: Sequence[str]) -> Iterator[Part]:
         """The rows, some of them at a time; `columns` in this order."""

@@ -117,7 +117,8 @@ def _launched() -> tuple[int, int, int]:
 
 
 def _log_of_all(log: Any, *arguments: Any, **options: Any) -> None:
-    log(*arguments, **{"sync_dist": not options.get("rank_zero_only", False), **options})
+    # `log_dict` gives sync_dist=False by itself, so it says nothing of what a module wants.
+    log(*arguments, **{**options, "sync_dist": not options.get("rank_zero_only", False)})
 
 
 def _fetched(place: str) -> Path:

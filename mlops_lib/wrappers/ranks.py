@@ -82,15 +82,15 @@ def fit(
 
 def _files(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
     """Where every rank finds the splits as files; "" when they are written beside the plan."""
-    own: Path | None = getattr(data_loader, "path", None)
+    # Ranks open a prepared folder: of any other loader they would read other rows than it gives.
+    from mlops_lib.loaders.local import LocalDataLoader
+
+    own = None
+    if isinstance(data_loader, LocalDataLoader) and not data_loader.source.prepare:
+        own = data_loader.path
     volume = config.cluster.volume_path if config.cluster.volume_claim else ""
     reached = config.train.nodes == 1 or (volume and own and own.is_relative_to(volume))
-    if (
-        reached
-        and own
-        and not getattr(data_loader, "prepare", None)
-        and all(files_of_split(own, split) for split in SPLITS)
-    ):
+    if reached and own and all(files_of_split(own, split) for split in SPLITS):
         return str(own)
     data_loader.write(folder)
     return ""

@@ -84,7 +84,10 @@ def manifest(config: Settings, run_id: str, name: str) -> dict[str, Any]:
     ]
     if not password_in(config.mlflow.tracking_uri):  # one with a password comes from cluster.secret
         environment.append({"name": "MLFLOW_TRACKING_URI", "value": tracking_uri(config)})
-    for key in chosen.secret_keys if chosen.secret else ():
+    secrets = chosen.secret_keys if chosen.secret else ()
+    # A name may come once, and what the Secret has wins, as in a step's own pod.
+    environment = [variable for variable in environment if variable["name"] not in secrets]
+    for key in secrets:
         reference = {"name": chosen.secret, "key": key, "optional": True}
         environment.append({"name": key, "valueFrom": {"secretKeyRef": reference}})
     spec: dict[str, Any] = {
@@ -178,19 +181,25 @@ class _Job:
             try:
                 with self._answers("read"):
                     status = self._jobs.get_namespaced_custom_object(*self._at, self.name).get("status", {})
-                    pods = self._pods()
-                    self._show(pods)
                 misses = 0
             except TrainingError:
                 misses += 1
                 if misses > MOST_MISSES:
                     raise
-                status, pods = {}, []
+                status = {}
+            pods: list[Any] = []
+            # Neither pods nor logs that cannot be read end a training that goes on.
+            with contextlib.suppress(TrainingError), self._answers("read"):
+                pods = self._pods()
+                self._show(pods)
             ended = {c["type"]: c for c in status.get("conditions", []) if c.get("status") == "True"}
             if "Complete" in ended:
                 return ""
             if "Failed" in ended:
-                return self._why(pods) or ended["Failed"].get("message") or "no reason was given"
+                why = ""
+                with contextlib.suppress(TrainingError), self._answers("read"):
+                    why = self._why(pods)
+                return why or ended["Failed"].get("message") or "no reason was given"
             time.sleep(POLL_S)
 
     def delete(self) -> None:
@@ -244,7 +253,8 @@ class _Job:
         return ""
 
     def _log(self, pod: Any) -> str:
-        return self._core.read_namespaced_pod_log(pod.metadata.name, self.namespace)
+        # By name: a service mesh adds containers of its own.
+        return self._core.read_namespaced_pod_log(pod.metadata.name, self.namespace, container=NODE)
 
     @contextlib.contextmanager
     def _answers(self, doing: str) -> Iterator[None]:

@@ -17,7 +17,8 @@ START_S = 60
 #: Room for both images, several times over.
 STORE_GIB = 6
 NO_ENGINE = (
-    "These tests need a container engine: `docker info` answers nobody, and only root on Debian may install one. "
+    "These tests need a container engine: `docker info` answers nobody, and they install and start one only as root "
+    "on a Debian without systemd, such as a container or a CI machine. "
     "Start Docker, or leave them out with: -m 'not containers'"
 )
 
@@ -36,6 +37,8 @@ class Docker:
         )
         self.program = next(filter(_has_buildkit, found), next(iter(found), "docker"))
         self.buildkit = bool(found) and _has_buildkit(self.program)
+        #: Whether it is an engine of the tests, with a store that goes when they end.
+        self.own = False
 
     def __call__(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> str:
         """Run a command and return what it printed; both streams, without the end of line."""
@@ -80,13 +83,13 @@ def running() -> Iterator[Docker]:
     if docker.answers():
         yield docker
         return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    # A second daemon is for a machine that has none of its own: a throw-away one, without systemd.
+    somebodys = "DOCKER_HOST" in os.environ or Path("/run/systemd/system").exists()
+    if somebodys or os.geteuid() != 0 or not shutil.which("apt-get"):
         raise EngineError(NO_ENGINE)
     install("docker.io", "iptables")
     docker = Docker()
-    if docker.answers():  # where there is systemd, it has started it
-        yield docker
-        return
+    docker.own = True
     with (
         tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder,
         _in_memory(folder),
@@ -135,7 +138,11 @@ def _daemon(docker: Docker, folder: Path) -> Iterator[None]:
         if before is not None:
             os.environ["DOCKER_HOST"] = before
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _mtu() -> int:

@@ -109,7 +109,7 @@ def install(*packages: str) -> None:
             return
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-qq"], check=True)
-        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+        command = ["apt-get", "install", "-y", "-qq", "--no-remove", "--no-install-recommends", *packages]
         subprocess.run(command, check=True, env=environment)
 
 

@@ -162,12 +162,12 @@ def test_after_all_that_the_service_still_answers(client, rows, expected):
 def test_the_api_page_needs_no_internet(client):
     """Scripts and styles of /docs come from the service itself, without a key."""
     page = client.get("/docs")
-    assert page.status_code == 200 and "url: '/openapi.json'" in page.text
+    assert page.status_code == 200 and "'openapi.json'" in page.text
     fetched = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(fetched) == 3
     for address in fetched:
-        assert address.startswith(("/swagger/", "http://testserver/swagger/")), address
-        assert len(client.get(address).content) > 100
+        assert address.startswith("swagger/"), address
+        assert len(client.get(f"/{address}").content) > 100
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from mlops_lib import config, loaders, notebooks, tracking, wrappers
 from mlops_lib.errors import ConfigError, TrainingError
-from mlops_lib.wrappers import rank
+from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.wrappers import rank, ranks
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +39,25 @@ def ranks_running():
         if rank.__name__ in (p.info["cmdline"] or [])
         and (p.info["environ"] or {}).get("PYTEST_CURRENT_TEST", "").split()[:1] == mine.split()[:1]
     ]
+
+
+def test_ranks_open_only_files_that_are_what_the_loader_gives(stored, tmp_path):
+    """Of a loader that prepares its rows, or of none that reads files, the rows are written beside the plan."""
+    settings, prepared = written(stored)
+    assert ranks._files(prepared, settings, tmp_path / "a") == str(loaders.prepared_folder(settings))
+    own = LocalDataLoader(prepared.path, label="repurchased", prepare=lambda rows: rows.head(100))
+    assert ranks._files(own, settings, tmp_path / "b") == ""
+    assert loaders.prepared(settings, tmp_path / "b").count("train") == 100
+
+
+def test_every_way_of_logging_is_a_mean_over_ranks():
+    """`log_dict` hands on sync_dist=False of its own accord; each rank would then keep another epoch."""
+    seen = []
+    rank._log_of_all(
+        lambda *_, **options: seen.append(options["sync_dist"]), "val_loss", 1.0, sync_dist=False
+    )
+    rank._log_of_all(lambda *_, **options: seen.append(options["sync_dist"]), "x", 1.0, rank_zero_only=True)
+    assert seen == [True, False]
 
 
 def test_two_processes_learn_what_one_does_from_each_row_once(trained_copy, tmp_path, monkeypatch):

@@ -69,6 +69,17 @@ def test_the_job_is_valid_by_the_models_of_kubeflow_trainer(project):
     assert pod["containers"][0]["volumeMounts"][0]["mountPath"] == "/mnt/mlops"
 
 
+def test_a_variable_comes_once_and_from_the_secret(project):
+    """Kubernetes refuses a name that comes twice; what cluster.secret_keys lists is not given in clear as well."""
+    project.configure(
+        mlflow={"tracking_uri": "http://mlflow:5000"},
+        cluster={"secret": "keys", "secret_keys": ["MLFLOW_TRACKING_URI"]},
+    )
+    spec = trainjob.manifest(project.settings(), "run-1", "train-run-1")["spec"]
+    (found,) = [v for v in spec["trainer"]["env"] if v["name"] == "MLFLOW_TRACKING_URI"]
+    assert "value" not in found and found["valueFrom"]["secretKeyRef"]["name"] == "keys"
+
+
 def test_a_password_in_the_address_of_mlflow_is_in_no_manifest(project):
     """Such an address comes from the Secret, as on the other steps."""
     settings = project.settings(mlflow__tracking_uri="http://me:t0p@mlflow:5000", train__nodes=2)
