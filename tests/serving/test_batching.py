@@ -143,6 +143,20 @@ def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
     run(scenario, timeout_s=0.3)
 
 
+def test_a_request_that_is_refused_leaves_nothing_in_the_queue():
+    """Larger than the queue and longer than a batch: refused whole, so that no row is computed for nobody."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        with pytest.raises(Problem) as refused:
+            await batcher(list(range(9)))
+        assert refused.value.status == 413 and batcher.waiting_rows == 0
+        model.gate.set()
+        assert await batcher([3]) == [6] and model.batches[-1] == [3]
+
+    run(scenario, batch_rows=2, queue_rows=8)
+
+
 def test_more_rows_than_may_wait_are_turned_away():
     """503 with a time to try again when the queue is full, 413 for one request that could never fit."""
 
