@@ -97,7 +97,8 @@ class Record:
 
     def _keep_here(self, executed: Path, error: Exception, status: str) -> str:
         """In the work folder, for `send_kept`; where that disk is full too, among the temporary files."""
-        for place in _places(self.settings):
+        elsewhere = Path(tempfile.gettempdir()) / "mlops" / "records"
+        for place, promise in ((_kept(self.settings), "; the next run sends it there"), (elsewhere, "")):
             folder = place / self.run_id / FOLDER
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -107,17 +108,17 @@ class Record:
                 (folder.parent / "status").write_text(status)
             except OSError:
                 continue
-            return f"{kept} (MLflow could not keep it: {error}; the next run sends it there)"
+            return f"{kept} (MLflow could not keep it: {error}{promise})"
         return f"lost: MLflow could not keep it ({error}), and no disk here has room"
 
 
 def send_kept(settings: Settings) -> None:
     """Give MLflow the records that it could not keep when it was away, and their runs the status they ended with.
 
-    What it does not take now (another server, say, or away again) stays for the next time.
+    What it does not take now (another server, say, or away again) stays for the next time. Those among the temporary
+    files are for a person: anybody may have put something there.
     """
-    folders = [file.parent for place in _places(settings) for file in place.glob("*/status")]
-    if not folders:
+    if not (folders := [file.parent for file in _kept(settings).glob("*/status")]):
         return
     client = tracking.connect(settings)
     for folder in folders:
@@ -131,10 +132,9 @@ def send_kept(settings: Settings) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _places(settings: Settings) -> tuple[Path, Path]:
-    """Folders of the records that MLflow could not keep, in each one folder a run; the second when a disk is full."""
-    work = settings.path(settings.pipeline.work_dir)
-    return work / "records", Path(tempfile.gettempdir()) / "mlops" / "records"
+def _kept(settings: Settings) -> Path:
+    """Folder of the records that MLflow could not keep, one folder a run."""
+    return settings.path(settings.pipeline.work_dir) / "records"
 
 
 def _head(executed: Path, message: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
+from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
@@ -91,5 +91,5 @@ def create_app(settings: Settings | None = None) -> Service:
         app.include_router(module.router)
     openapi.install(app, engine)
     # FastAPI's own page fetches its scripts from the internet, which a cluster may not reach.
-    patch_fastapi(app, docs_url="/swagger", redirect_from_root_to_docs=False)
+    app.mount("/swagger", StaticFiles(packages=[("fastapi_swagger", "resources")]))
     return app
