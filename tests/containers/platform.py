@@ -19,6 +19,7 @@ from typing import Any
 from tests.conftest import ROOT
 from tests.containers.engine import Docker, remove
 from tests.data.servers import free_port
+from tests.serving.shop import answer_to
 
 #: Inside a container, the machine that it runs on.
 HOST = "host.docker.internal"
@@ -41,15 +42,8 @@ def ask(url: str, body: Any = None) -> tuple[int, Any]:
     """Status and JSON of a GET, or of a POST of `body`."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text, status = answer.read(), answer.status
-    except urllib.error.HTTPError as error:
-        text, status = error.read(), error.code
-    try:
-        return status, json.loads(text)
-    except ValueError:
-        return status, text.decode()
+    status, said = answer_to(request)
+    return status, said.decode() if isinstance(said, bytes) else said
 
 
 @contextmanager

@@ -91,13 +91,13 @@ class Service:
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Status and JSON of a GET."""
-        return self._ask(urllib.request.Request(self.url + path, headers=headers))
+        return answer_to(urllib.request.Request(self.url + path, headers=headers))
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         """Status and JSON of a POST."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Content-Type": "application/json", **headers}
-        return self._ask(urllib.request.Request(self.url + path, data, sent))
+        return answer_to(urllib.request.Request(self.url + path, data, sent))
 
     def until(self, holds: Any, seconds: float = 120) -> Any:
         """Wait until `holds()` gives something true, and return it."""
@@ -116,16 +116,18 @@ class Service:
         """Wait until it is ready."""
         self.until(lambda: self.get("/readyz")[0] == 200)
 
-    def _ask(self, request: urllib.request.Request) -> tuple[int, Any]:
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text, status = answer.read(), answer.status
-        except urllib.error.HTTPError as error:
-            text, status = error.read(), error.code
-        try:
-            return status, json.loads(text)
-        except ValueError:
-            return status, text
+
+def answer_to(request: urllib.request.Request) -> tuple[int, Any]:
+    """Status and JSON of an answer, whatever the status; bytes where it is no JSON."""
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text, status = answer.read(), answer.status
+    except urllib.error.HTTPError as error:
+        text, status = error.read(), error.code
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
 
 
 def free_port() -> int:
