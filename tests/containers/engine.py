@@ -1,5 +1,6 @@
 """A container engine for the tests: the one that answers, else Debian's own, started here and taken away again."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -91,11 +92,20 @@ def running() -> Iterator[Docker]:
     docker = Docker()
     docker.own = True
     with (
+        _alone(),
         tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder,
         _in_memory(folder),
         _daemon(docker, Path(folder)),
     ):
         yield docker
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One such daemon on a machine at a time: two would share a bridge and race for its rules."""
+    with open("/tmp/.test-engine.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
