@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -94,6 +94,18 @@ def run(
     """
     from mlops_lib.terminal import PipelineDisplay, show_result
 
+    own = {"--loader": loader, "--source": source, "--limit": limit, "--max-epochs": max_epochs}
+    own |= {"--seed": seed != -1, "--threshold": threshold != -1}
+    clusters = {"--host": host, "--namespace": namespace, "--cron": cron}
+    if runner is Runner.KFP:
+        _refuse(
+            {"--resume": resume},
+            "A run on Kubeflow is not resumed: its steps remember (cluster.volume_claim)",
+        )
+    else:
+        _refuse(clusters, "That needs --runner kfp")
+    if resume:
+        _refuse(own, "A run that is resumed keeps the arguments that it had")
     overrides = {
         "data.loader": loader,
         "data.source": source,
@@ -236,6 +248,12 @@ def key(
     secret, line = make(name, admin)
     err.print(f"The key, shown this once: {secret}", highlight=False, soft_wrap=True)
     typer.echo(line)
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    """Raise for options that were given and would not be followed."""
+    if given := [name for name, value in options.items() if value]:
+        raise MlopsError(f"{why}: leave out {', '.join(given)}.")
 
 
 def _require_free(host: str, port: int) -> None:

@@ -14,6 +14,8 @@ from pipelines.kubernetes import finisher
 from pipelines.training import make
 
 POLL_S = 5.0
+#: Looks in a row that may fail, with a load balancer that restarts or a token that is renewed, two minutes long.
+MOST_MISSES = 24
 #: States of a run that nothing follows (KFP v2 API, V2beta1RuntimeState).
 SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 
@@ -73,8 +75,13 @@ def run_on_cluster(
         name: Its name on the server; empty: ``pipeline.name``.
 
     Raises:
-        MlopsError: The server does not answer or refuses, or the run did not succeed.
+        MlopsError: The server does not answer or refuses, the run did not succeed, or `cron` is none of Kubeflow's.
     """
+    if cron and not cron.startswith("@") and len(cron.split()) != 6:
+        raise MlopsError(
+            f"--cron {cron!r} has {len(cron.split())} fields; Kubeflow wants six, seconds first: '0 0 3 * * *' is every "
+            "night at three."
+        )
     client = _client(host, token, settings.cluster.namespace)
     name = name or settings.pipeline.name
     try:
@@ -127,19 +134,31 @@ def _upload(client: Any, settings: Settings, remember: bool, maker: Maker, name:
 def _follow(
     client: Any, run_id: str, host: str, poll_s: float, on_change: Callable[[str, str], None]
 ) -> ClusterRun:
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = {}  # by id: tasks of a search have one name
     url = f"{host.rstrip('/')}/#/runs/details/{run_id}"
+    misses = 0
     while True:
-        run = client.get_run(run_id)
-        for task in (run.run_details and run.run_details.task_details) or []:
-            if task.state and seen.get(task.display_name) != task.state:
-                seen[task.display_name] = task.state
+        try:
+            run = client.get_run(run_id)
+            misses = 0
+        except Exception as error:  # the run goes on whether or not it can be looked at
+            misses += 1
+            if misses > MOST_MISSES:
+                raise MlopsError(f"{_explained(error, host)} The run may go on: {url}") from None
+            time.sleep(poll_s)
+            continue
+        tasks = (run.run_details and run.run_details.task_details) or []
+        for task in tasks:
+            if task.state and seen.get(task.task_id) != task.state:
+                seen[task.task_id] = task.state
                 on_change(task.display_name, task.state)
         if run.state in ENDED:
             break
         time.sleep(poll_s)
     if run.state != SUCCEEDED:
-        failed = ", ".join(name for name, state in seen.items() if state == "FAILED") or "no task says which"
+        failed = (
+            ", ".join(task.display_name for task in tasks if task.state == "FAILED") or "no task says which"
+        )
         reason = f": {run.error.message}" if run.error else ""
         raise MlopsError(f"Run {run_id} ended as {run.state}{reason}. Failed: {failed}. See {url}")
     return ClusterRun(run_id, url, run.state)

@@ -126,6 +126,22 @@ def test_an_option_of_the_wrong_type_is_refused(mlops, project):
     assert not (project.root / ".mlops").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--cron", "0 0 3 * * *"), "--runner kfp: leave out --cron"),
+        (("--host", "http://kfp", "--namespace", "team"), "--runner kfp: leave out --host, --namespace"),
+        (("--runner", "kfp", "--host", "http://kfp", "--resume", "abc"), "leave out --resume"),
+        (("--resume", "abc", "--limit", "5", "--seed", "0"), "leave out --limit, --seed"),
+    ],
+)
+def test_an_option_that_would_not_be_followed_is_refused(mlops, project, arguments, said):
+    """A schedule without a cluster trains nothing now, and a resumed run takes no arguments."""
+    code, _, error = mlops("run", *arguments)
+    assert code == 1 and said in error
+    assert not (project.root / ".mlops").exists()
+
+
 def test_models_and_promotion(trained_copy, mlops, monkeypatch):
     """The list shows version, stage and score; promote and rollback say what they did, or why not."""
     monkeypatch.chdir(trained_copy.project.root)

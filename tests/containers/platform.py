@@ -1,5 +1,6 @@
 """What containers talk to on the host, and how they are run: hardened, as deploy/run-hardened.sh runs them."""
 
+import ipaddress
 import json
 import os
 import signal
@@ -49,7 +50,7 @@ def ask(url: str, body: Any = None) -> tuple[int, Any]:
 @contextmanager
 def mlflow_server(docker: Docker, folder: Path) -> Iterator[tuple[str, str]]:
     """A real MLflow server on the host: its address for the host, and for containers."""
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
+    gateway = _gateway(docker)
     address = gateway if _is_ours(gateway) else "127.0.0.1"  # where the engine is in a machine of its own
     port = free_port()
     command = [
@@ -66,6 +67,12 @@ def mlflow_server(docker: Docker, folder: Path) -> Iterator[tuple[str, str]]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _gateway(docker: Docker) -> str:
+    """The engine's own address on its bridge; one that has just made the bridge tells the network alone."""
+    bridge = json.loads(docker("network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}"))
+    return bridge.get("Gateway") or str(ipaddress.ip_network(bridge["Subnet"])[1])
 
 
 def _is_ours(address: str) -> bool:

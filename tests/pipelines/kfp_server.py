@@ -22,14 +22,20 @@ class KfpServer(ThreadingHTTPServer):
     Args:
         fails: Name of the task that fails; "": none.
         token: Bearer token to ask for; "": none.
+        tasks: Names of the run's tasks, in the order in which they end.
+        misses: Looks at a run that are answered with 502 first.
     """
 
-    def __init__(self, fails: str = "", token: str = "") -> None:
+    def __init__(
+        self, fails: str = "", token: str = "", tasks: tuple[str, ...] = TASKS, misses: int = 0
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.fails, self.token = fails, token
+        self.fails, self.token, self.tasks, self.misses = fails, token, tasks, misses
         self.pipelines: dict[str, str] = {}
         self.versions: list[bytes] = []
         self.experiments: dict[str, str] = {}
+        #: Namespaces that requests named.
+        self.namespaces: set[str] = set()
         self.runs: list[dict[str, Any]] = []
         self.recurring: list[dict[str, Any]] = []
         self.looks = 0
@@ -49,15 +55,18 @@ class KfpServer(ThreadingHTTPServer):
     def look(self) -> dict[str, Any]:
         """The run, one task further than at the last look."""
         self.looks += 1
-        ended = min(self.looks, len(TASKS))
-        states = dict.fromkeys(TASKS[:ended], "SUCCEEDED")
-        if self.fails in states:
-            del states[self.fails]
-            states[self.fails] = "FAILED"
+        ended = self.tasks[: self.looks]
+        details = [
+            {
+                "task_id": f"task-{number}",
+                "display_name": name,
+                "state": "FAILED" if name == self.fails else "SUCCEEDED",
+            }
+            for number, name in enumerate(ended)
+        ]
+        state = "SUCCEEDED" if len(ended) == len(self.tasks) else "RUNNING"
+        if self.fails in ended:
             state = "FAILED"
-        else:
-            state = "SUCCEEDED" if ended == len(TASKS) else "RUNNING"
-        details = [{"display_name": name, "state": task_state} for name, task_state in states.items()]
         return {"run_id": "run-1", "state": state, "run_details": {"task_details": details}}
 
 
@@ -78,6 +87,9 @@ class Handler(BaseHTTPRequestHandler):
             found = [{"experiment_id": i, "display_name": n} for n, i in self.server.experiments.items()]
             return self._answer({"experiments": found})
         if path.startswith("/runs/"):
+            if self.server.misses:
+                self.server.misses -= 1
+                return self._answer({"message": "bad gateway"}, 502)
             return self._answer(self.server.look())
         return self._answer({"message": f"no {path}"}, 401 if path == "/forbidden" else 404)
 
@@ -85,6 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         path, query = self._asked()
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if path == "/pipelines/upload":
+            self.server.namespaces.add(query.get("namespace", [""])[0])
             self.server.pipelines[query["name"][0]] = "pipeline-1"
             return self._answer({"pipeline_id": "pipeline-1", "display_name": query["name"][0]})
         if path == "/pipelines/upload_version":
@@ -93,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer({"pipeline_id": query["pipelineid"][0], "pipeline_version_id": version})
         sent = json.loads(body)
         if path == "/experiments":
+            self.server.namespaces.add(sent.get("namespace", ""))
             self.server.experiments[sent["display_name"]] = "experiment-1"
             return self._answer({"experiment_id": "experiment-1", **sent})
         if path == "/runs":

@@ -77,6 +77,57 @@ def test_a_recurring_run_has_the_cron_expression(settings):
     assert server.recurring[0]["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
 
 
+@pytest.mark.slow
+def test_the_command_line_hands_everything_on(project):
+    """Namespace and experiment reach the server with the run; a schedule is left behind and nothing trained."""
+    with KfpServer() as server:
+        command = (
+            "run",
+            "--runner",
+            "kfp",
+            "--host",
+            server.url,
+            "--namespace",
+            "team",
+            "--experiment",
+            "nightly",
+        )
+        ran = project.mlops(*command, "--limit", "5", "--cron", "0 0 3 * * *")
+    assert ran.returncode == 0 and "ENABLED" in ran.stdout, ran.stderr
+    assert server.namespaces == {"team"} and list(server.experiments) == ["nightly"] and server.runs == []
+    (made,) = server.recurring
+    assert made["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    assert made["runtime_config"]["parameters"]["limit"] == 5
+    assert b"nightly" in server.versions[0]
+
+
+@pytest.mark.parametrize("cron", ["0 3 * * *", "nightly"])
+def test_a_schedule_that_kubeflow_would_not_keep_is_refused(settings, cron):
+    """The five fields of Unix' cron are an error here, not a schedule at other times."""
+    with KfpServer() as server, pytest.raises(MlopsError, match="wants six, seconds first"):
+        cluster.run_on_cluster(settings, {}, server.url, cron=cron)
+    assert server.recurring == [] and server.versions == []
+
+
+def test_tasks_of_one_name_are_told_of_once_each(settings):
+    """The trials of a search share a name; each end is news once, however often the run is looked at."""
+    told = []
+    with KfpServer(tasks=("trial", "trial", "finish")) as server:
+        cluster.run_on_cluster(
+            settings, {}, server.url, poll_s=0.01, on_change=lambda *change: told.append(change)
+        )
+    assert told == [("trial", "SUCCEEDED"), ("trial", "SUCCEEDED"), ("finish", "SUCCEEDED")]
+
+
+def test_a_server_that_is_away_for_a_while_does_not_end_the_following(settings, monkeypatch):
+    """A few looks that fail are waited out; too many are an error that says where the run is."""
+    with KfpServer(misses=3) as server:
+        assert cluster.run_on_cluster(settings, {}, server.url, poll_s=0.01).state == "SUCCEEDED"
+    monkeypatch.setattr(cluster, "MOST_MISSES", 2)
+    with KfpServer(misses=3) as server, pytest.raises(MlopsError, match=r"HTTP 502.*runs/details/run-1"):
+        cluster.run_on_cluster(settings, {}, server.url, poll_s=0.01)
+
+
 def test_the_token_is_sent_and_never_shown(settings):
     """A server that wants a token gets it; without it the error says what to give, and no error shows it."""
     with KfpServer(token="t0p-secret") as server:
@@ -123,7 +174,9 @@ def test_every_step_gets_what_config_yaml_asks_for(compiled):
     platform = compiled[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(platform) == set(found)
     for config in platform.values():
-        assert config["secretAsEnv"][0]["secretName"] == "llm-keys"
+        (secret,) = config["secretAsEnv"]
+        assert secret["secretName"] == "llm-keys"
+        assert {"secretKey": "OPENAI_API_KEY", "envVar": "OPENAI_API_KEY"} in secret["keyToEnv"]
         assert config["pvcMount"][0]["mountPath"] == "/mnt/mlops"
         assert config["nodeSelector"]["labels"] == {"pool": "ml"}
 
