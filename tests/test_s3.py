@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -16,7 +16,8 @@ from mlflow.store.artifact import s3_artifact_repo
 
 from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import MlopsError, ModelError
-from tests.serving.shop import free_port, running
+from tests.data.servers import mlflow_server
+from tests.serving.shop import running
 
 KEY, SECRET = "mlops-key", "t0p-secret"
 IDENTITIES = f"""
@@ -107,25 +108,6 @@ def s3(s3_server, monkeypatch):
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     s3_artifact_repo._cached_get_s3_client.cache_clear()
     return s3_server
-
-
-@contextmanager
-def mlflow_server(store: str, root: str):
-    """The address of a real MLflow server that tells its clients to keep artifacts at `root`."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", store, "--default-artifact-root", root, "--no-serve-artifacts"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.mark.parametrize(

@@ -158,8 +158,9 @@ def test_nothing_that_trains_is_in_the_serving_image(docker, serve_image, notebo
     assert docker("run", *HARDENED, serve_image, "python", "-c", LOOK, *NEVER_SERVED).splitlines()[1] == "[]"
     found = docker("run", *HARDENED, notebook_image, "python", "-c", LOOK, *NEVER_SERVED).splitlines()[1]
     assert "lightning" in found and "kfp" in found and "papermill" in found
-    # What the default example and a search on a cluster import inside their steps.
-    docker("run", *HARDENED, notebook_image, "python", "-c", "import pandera, optuna, matplotlib, docker")
+    # What the default example, a search, SQL data and MLflow on PostgreSQL import inside their containers.
+    needed = "import pandera, optuna, matplotlib, docker, sqlalchemy, psycopg, psycopg2"
+    docker("run", *HARDENED, notebook_image, "python", "-c", needed)
 
 
 @pytest.mark.parametrize("image", ["notebook_image", "serve_image"])

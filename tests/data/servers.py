@@ -1,11 +1,13 @@
-"""Real Redis and PostgreSQL servers, started for the tests and stopped after them."""
+"""Real Redis, PostgreSQL and MLflow servers, started for the tests and stopped after them."""
 
 import fcntl
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -90,6 +92,25 @@ def postgres_server() -> Iterator[int]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def mlflow_server(store: str, root: str) -> Iterator[str]:
+    """Address of an MLflow server that keeps runs in `store` and tells its clients to keep artifacts at `root`."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", store, "--default-artifact-root", root, "--no-serve-artifacts",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        _wait(port, process, 120)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def _program(name: str, package: str, pattern: str) -> str:
     """Where a server's program is; Debian's package is installed when it is nowhere."""
     if not (found := _find(name, pattern)):
@@ -118,8 +139,8 @@ def _find(name: str, pattern: str) -> str:
     return shutil.which(name) or (paths[-1] if paths else "")
 
 
-def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
+def _wait(port: int, process: "subprocess.Popen[bytes]", seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the server ended with {process.returncode}"
         try:

@@ -1,6 +1,9 @@
 """What is in deploy/, checked without a cluster: schemas, the hardening, and probes that exist."""
 
+import ast
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import kubernetes_validate
@@ -13,15 +16,10 @@ from tests.conftest import BIN
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSION = "1.31.0"
-#: What KServe adds to a pod's fields (v1beta1, ComponentExtensionSpec).
-KSERVE_FIELDS = {
-    "minReplicas",
-    "maxReplicas",
-    "scaleTarget",
-    "scaleMetric",
-    "containerConcurrency",
-    "timeout",
-}
+#: KServe's client, whose models are made from its schema. Read, not installed: it asks for another protobuf.
+KSERVE = "kserve==0.21.0"
+#: What its types are called here.
+PLAIN = {"int": int, "str": str, "bool": bool, "float": float}
 
 
 def documents(file):
@@ -70,19 +68,41 @@ def test_the_config_map_is_the_config_file():
     assert not [item for item in rendered if item["kind"] == "Secret"]
 
 
-def test_the_kserve_service_is_a_valid_pod_with_kserves_own_fields():
-    """KServe's schema is not published apart from its cluster; its predictor is a pod and a few known fields."""
+@pytest.fixture(scope="module")
+def kserve_fields(tmp_path_factory):
+    """Field -> type of KServe's predictor, pod fields included."""
+    folder = tmp_path_factory.mktemp("kserve")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), KSERVE]
+    subprocess.run(command, check=True, timeout=120)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        tree = ast.parse(wheel.read("kserve/models/v1beta1_predictor_spec.py"))
+    spec = next(node for node in tree.body if isinstance(node, ast.ClassDef))
+    found = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in spec.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    return {name: found["openapi_types"][field] for field, name in found["attribute_map"].items()}
+
+
+def test_the_kserve_service_is_what_kserves_schema_says(kserve_fields):
+    """Every field of the predictor is one of KServe's, of its type; what is a pod's is valid as a pod, strictly."""
     service = kserve()
     assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     predictor = service["spec"]["predictor"]
-    pod = {name: value for name, value in predictor.items() if name not in KSERVE_FIELDS}
+    assert predictor.keys() <= kserve_fields.keys() and "minReplica" not in kserve_fields
+    plain = {name for name in predictor if kserve_fields[name] in PLAIN}
+    assert plain >= {"minReplicas", "maxReplicas", "scaleTarget", "scaleMetric"}
+    assert all(isinstance(predictor[name], PLAIN[kserve_fields[name]]) for name in plain)
+    pod = {name: value for name, value in predictor.items() if not name.startswith(("min", "max", "scale"))}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": pod}
     kubernetes_validate.validate(manifest, VERSION, strict=True)
 
 
 def test_every_pod_is_hardened_and_its_probes_exist(project):
-    """No root, read-only, no capability, limits; probes ask paths that the service really has."""
+    """No root, read-only, no capability, limits; keys by reference alone; probes ask paths that the service really has."""
     deployment = next(i for i in kustomize(DEPLOY / "kubernetes/base") if i["kind"] == "Deployment")
+    assert "replicas" not in deployment["spec"]  # each apply would undo what the autoscaler did
     paths = set(create_app(project.settings()).openapi()["paths"])
     for pod in (deployment["spec"]["template"]["spec"], kserve()["spec"]["predictor"]):
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -91,6 +111,8 @@ def test_every_pod_is_hardened_and_its_probes_exist(project):
         assert hardened["readOnlyRootFilesystem"] and not hardened["allowPrivilegeEscalation"]
         assert hardened["capabilities"] == {"drop": ["ALL"]}
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+        assert container["envFrom"] == [{"secretRef": {"name": "mlops-secrets", "optional": True}}]
+        assert not any("KEY" in entry["name"] for entry in container["env"])
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
         assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
         assert {"/livez", "/readyz"} <= paths
