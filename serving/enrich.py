@@ -1,10 +1,12 @@
 """Rows that carry only their entity key get their features from the online store, before `predict`."""
 
 import logging
+import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, Self
@@ -22,6 +24,8 @@ from serving.problems import Problem
 log = logging.getLogger("serving")
 HEADER = "X-Features-Status"
 Key = tuple[Any, ...]
+#: Seconds that loading a version waits for its first lookup.
+REHEARSAL_S = 5.0
 
 FEATURES = prometheus.Counter("mlops_features_total", "Feature values by where they came from.", ["status"])
 LOOKUPS = prometheus.Histogram("mlops_feature_lookup_seconds", "Lookups in the online feature store.")
@@ -101,7 +105,7 @@ class Enricher:
 
     @classmethod
     def for_version(cls, version: ModelVersion, columns: Sequence[str], settings: Settings) -> Self | None:
-        """The enricher of a model version, or None for one that was trained without a feature store.
+        """The enricher of a model version, rehearsed, or None for one that was trained without a feature store.
 
         Raises:
             MlopsError: The store is not configured, or no longer has what the version was trained with.
@@ -116,7 +120,9 @@ class Enricher:
                 f"{version.name} version {version.version} was trained with entity keys {', '.join(trained)}; feature "
                 f"service {name!r} now has {', '.join(service.entity_keys)}. Train again, or restore the service."
             )
-        return cls(provider, service, columns, settings.serving.features)
+        made = cls(provider, service, columns, settings.serving.features)
+        made._rehearse()
+        return made
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -163,6 +169,23 @@ class Enricher:
         if rejected := [t for t in troubled if t.status == "reject"]:
             raise self._problem(rejected, keys, statuses)
         return EnrichedRows(enriched, statuses)
+
+    def _rehearse(self) -> None:
+        """Read once while nobody waits: the first read imports and connects, for longer than a request may wait."""
+
+        def read() -> None:
+            try:
+                key = {name: _any_value(dtype) for name, dtype in self.service.key_dtypes.items()}
+                self.provider.online(self.service, [key])
+            except Exception as error:  # a store's driver may raise anything; requests follow their policy
+                log.warning("the first feature lookup failed: %s", error)
+
+        # A daemon, since a store that hangs must hold up neither the load nor the end of the process.
+        thread = threading.Thread(target=read, daemon=True, name="first-lookup")
+        thread.start()
+        thread.join(REHEARSAL_S)
+        if thread.is_alive():
+            log.warning("the first feature lookup has not been answered in %g s", REHEARSAL_S)
 
     def _key(self, number: int, row: Mapping[str, Any]) -> Key | None:
         """The entity of a row that lacks a feature; None for a row that lacks none."""
@@ -263,3 +286,11 @@ class Enricher:
                 f"The policy of {', '.join(lacking)} is 'default', but serving.features.defaults has no value for "
                 f"{'it' if len(lacking) == 1 else 'them'}."
             )
+
+
+def _any_value(dtype: str) -> Any:
+    """A value of an entity key's pandas dtype, whether or not there is such an entity."""
+    if dtype.startswith("datetime"):
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    kinds = {"int": 0, "float": 0.0, "bool": False}
+    return next((value for kind, value in kinds.items() if kind in dtype.lower()), "")

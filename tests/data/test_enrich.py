@@ -1,19 +1,23 @@
 """Rows that carry only their key: where their features come from, and what happens when there are none."""
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from mlops_lib import features
 from mlops_lib.errors import ConfigError, ModelError
+from mlops_lib.features.feast import FeastProvider
 from mlops_lib.registry import ModelVersion
 from serving.enrich import Enricher
 from serving.lookups import MAX_OVERDUE, MOST_HUNG
 from serving.problems import Problem
 from tests.data import servers
-from tests.data.projects import NOW, write_config, write_repo
+from tests.data.projects import NOW, ROOT, write_config, write_repo
 
 TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 
@@ -56,11 +60,45 @@ def test_a_key_is_enough_and_a_value_in_the_request_wins(project):
 
 def test_a_batch_costs_one_lookup_and_a_full_row_none(project, count_lookups):
     """Two hundred rows of two users are one call; rows that lack nothing are none."""
-    made = enricher(project, "on_trouble: last_known")
-    enrich(made, *({"user_id": 1 + i % 1} for i in range(200)))
-    assert len(count_lookups) == 1
+    made = enricher(project, "policies: {visits: last_known}")
+    before = len(count_lookups)
+    enrich(made, *({"user_id": 1 + i % 2} for i in range(200)))
+    assert len(count_lookups) == before + 1
     enrich(made, {"visits": 1, "age": 1.0})
-    assert len(count_lookups) == 1
+    assert len(count_lookups) == before + 1
+
+
+FIRST_REQUEST = """
+import asyncio
+from mlops_lib import config
+from mlops_lib.registry import ModelVersion
+from serving.enrich import Enricher
+tags = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
+version = ModelVersion("small", 1, "Production", "run", tags)
+made = Enricher.for_version(version, ["visits", "age"], config.load("config.yaml"))
+print(asyncio.run(made.enrich([{"user_id": 1}])).statuses.header)
+"""
+
+
+@pytest.mark.slow
+def test_the_first_request_of_a_fresh_process_is_within_the_default_budget(project):
+    """What a store's first read imports and opens is paid for when the version is loaded."""
+    write_config(project)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FIRST_REQUEST]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "online=2\n", done.stderr
+
+
+def test_a_store_that_hangs_or_fails_does_not_stop_the_load(project, monkeypatch):
+    """The rehearsal is bounded in time, and its error is left to the policies."""
+    monkeypatch.setattr("serving.enrich.REHEARSAL_S", 0.05)
+    ended = threading.Event()
+    monkeypatch.setattr(FeastProvider, "online", lambda *_: ended.wait(60))
+    assert enricher(project) and not ended.is_set()
+    ended.set()
+    monkeypatch.setattr(FeastProvider, "online", lambda *_: 1 / 0)
+    assert enricher(project)
 
 
 def test_requests_that_wait_share_a_lookup(project, count_lookups):
@@ -70,9 +108,10 @@ def test_requests_that_wait_share_a_lookup(project, count_lookups):
     async def at_once():
         return await asyncio.gather(*(made.enrich([{"user_id": 1 + i % 3}]) for i in range(50)))
 
+    before = len(count_lookups)
     answers = asyncio.run(at_once())
     assert [answer.rows[0]["age"] for answer in answers] == [21.0 + i % 3 for i in range(50)]
-    assert len(count_lookups) <= 3
+    assert len(count_lookups) <= before + 3
 
 
 def test_bare_feast_gives_a_stale_value_and_the_service_says_so(project):
