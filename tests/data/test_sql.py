@@ -245,7 +245,17 @@ def test_a_password_in_the_environment_is_nowhere_to_be_seen(tmp_path, monkeypat
     assert word not in text and "***" in str(config.flat(settings)["secrets.data_password"])
 
 
-@pytest.mark.parametrize("source", ["postgresql://u:hunter2@h/d", "postgresql://h/d?password=hunter2"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "postgresql://u:hunter2@h/d",
+        "postgresql://h/d?password=hunter2",
+        "postgresql://u:hun/hunter2@h/d",
+        "postgresql://u:h hunter2@h/d",
+        "postgresql://h/d?sslpassword=hunter2",
+        "mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Dhunter2",
+    ],
+)
 def test_a_password_in_a_file_or_a_parameter_is_refused_and_not_repeated(tmp_path, source):
     """Both are kept: config.yaml in git, the parameter in the executed notebook."""
     (tmp_path / "config.yaml").write_text(CONFIG.format(source=source))
@@ -254,6 +264,26 @@ def test_a_password_in_a_file_or_a_parameter_is_refused_and_not_repeated(tmp_pat
     with pytest.raises(ContractError, match="DATA_SOURCE_PASSWORD") as parameter:
         notebooks._check_parameters("01_get_data", contracts.CONTRACTS["01_get_data"], {"source": source})
     assert "hunter2" not in f"{file.value} {parameter.value}"
+
+
+@pytest.mark.parametrize("word", ["hun/ter2", "hunt er2"])
+def test_a_password_that_is_no_word_is_taken_out_of_the_environment_too(tmp_path, monkeypatch, word):
+    """What SQLAlchemy takes for the password goes to the secrets, whatever characters it has."""
+    (tmp_path / "config.yaml").write_text(CONFIG.format(source="unset"))
+    monkeypatch.setenv("DATA_SOURCE_PATH", f"postgresql+psycopg://u:{word}@h.invalid/d")
+    settings = config.load(tmp_path / "config.yaml")
+    assert settings.data.source == "postgresql+psycopg://u@h.invalid/d"
+    assert settings.secrets.data_password.get_secret_value() == word
+
+
+@pytest.mark.parametrize("query", ["sslpassword=hunter2", "odbc_connect=PWD%3Dhunter2"])
+def test_a_secret_that_is_not_the_users_password_is_refused_by_name(tmp_path, monkeypatch, query):
+    """It cannot be given apart from the address, and the address is shown."""
+    (tmp_path / "config.yaml").write_text(CONFIG.format(source="unset"))
+    monkeypatch.setenv("DATA_SOURCE_PATH", f"postgresql+psycopg://u@h.invalid/d?{query}")
+    with pytest.raises(ConfigError, match=query.partition("=")[0]) as caught:
+        config.load(tmp_path / "config.yaml")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.slow
