@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
@@ -98,7 +98,7 @@ class Enricher:
         self._check_policies()
         self._wanted = frozenset(self.features)
         self._lookups: Lookups[Key, OnlineRow] = Lookups(self._read, settings.timeout_s, provider.reconnect)
-        #: Entity -> when it was read and what it had, the least recently used first.
+        #: Entity -> when it was last read and the last values it had, the one read longest ago first.
         self._known: OrderedDict[Key, tuple[float, OnlineRow]] = OrderedDict()
         self._remembers = settings.cache_ttl_s > 0 or "last_known" in self._policies.values()
         self._down = False
@@ -204,9 +204,8 @@ class Enricher:
     async def _find(self, keys: Sequence[Key]) -> tuple[dict[Key, OnlineRow], Collection[Key], str]:
         """What is known of each entity, which of them from the cache, and why the others have nothing."""
         found: dict[Key, OnlineRow] = {}
-        if ttl_s := self.settings.cache_ttl_s:
-            oldest = time.monotonic() - ttl_s
-            found = {key: known[1] for key in keys if (known := self._known.get(key)) and known[0] > oldest}
+        if self.settings.cache_ttl_s:
+            found = {key: known for key in keys if (known := self._cached(key))}
         cached = frozenset(found)
         if not (wanted := [key for key in keys if key not in found]):
             return found, cached, ""
@@ -230,10 +229,22 @@ class Enricher:
             names = self.service.entity_keys
             return self.provider.online(self.service, [dict(zip(names, key, strict=True)) for key in keys])
 
+    def _cached(self, key: Key) -> OnlineRow | None:
+        """What is known of an entity, if it was read not long ago, without trouble, and is not past its TTL since."""
+        if (known := self._known.get(key)) is None:
+            return None
+        read_at, online = known
+        fresh = read_at > time.monotonic() - self.settings.cache_ttl_s and not online.trouble
+        return online if fresh and (online.expires_at is None or online.expires_at > time.time()) else None
+
     def _remember(self, key: Key, online: OnlineRow) -> None:
-        if self._remembers and not online.trouble:
-            self._known[key] = (time.monotonic(), online)
-            self._known.move_to_end(key)
+        if not self._remembers:
+            return
+        values = {n: v for n, v in online.values.items() if online.trouble.get(n) != "unknown_entity"}
+        if key in self._known:
+            values = {**self._known.pop(key)[1].values, **values}
+        if values:
+            self._known[key] = (time.monotonic(), replace(online, values=values))
             if len(self._known) > self.settings.cache_rows:
                 self._known.popitem(last=False)
 
@@ -245,7 +256,7 @@ class Enricher:
             # A stale value is itself the last one known; else what this process saw.
             if online and online.trouble[name] == "stale":
                 return online.values[name], "last_known"
-            if known := self._known.get(key):
+            if (known := self._known.get(key)) and name in known[1].values:
                 return known[1].values[name], "last_known"
         return None, "reject"
 

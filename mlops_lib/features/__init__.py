@@ -48,10 +48,14 @@ class FeatureService:
 
 @dataclass(frozen=True)
 class OnlineRow:
-    """Online values of one entity. A feature in `trouble` may have a value (a stale one) all the same."""
+    """Online values of one entity. A feature in `trouble` may have a value (a stale one) all the same.
+
+    At `expires_at` (seconds since 1970) the first of the values that are not in trouble becomes stale; None: never.
+    """
 
     values: Mapping[str, Any]
     trouble: Mapping[str, Trouble] = field(default_factory=dict)
+    expires_at: float | None = None
 
 
 class FeatureProvider(ABC):

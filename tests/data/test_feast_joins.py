@@ -1,5 +1,7 @@
 """What Feast 0.67 does to training rows, and that the loader does not."""
 
+import traceback
+
 import pandas as pd
 import pytest
 
@@ -8,7 +10,7 @@ from mlops_lib.errors import DataError, FeatureStoreError
 from mlops_lib.loaders.base import SPLITS
 from mlops_lib.loaders.feature_store import FeatureStoreDataLoader
 from mlops_lib.loaders.local import LocalDataLoader
-from tests.data.projects import DAY, NOW, ROOT, write_config
+from tests.data.projects import DAY, NOW, ROOT, STORE, write_config
 
 #: user, time, label: an order that no sort gives, a doubled (key, time), one past a TTL, one unknown.
 ROWS = [(3, NOW, 1), (1, NOW, 0), (2, NOW, 1), (1, NOW, 1), (1, NOW - 20 * DAY, 0), (9, NOW, 1)]
@@ -159,6 +161,20 @@ def test_an_unknown_service_lists_those_there_are(provider):
     """A slip in the name of a service stops with the names there are."""
     with pytest.raises(FeatureStoreError, match=r"no feature service 'smal'.*small"):
         provider.describe("smal")
+
+
+@pytest.mark.parametrize("wrong", ["prt: 1", "port: many"])
+def test_a_slip_in_the_store_s_settings_does_not_show_its_password(project, monkeypatch, wrong):
+    """Pydantic repeats what it was given; the error, as a notebook shows it, has the field and not the password."""
+    word = "hunter"[1:] + "2"  # in pieces, because the report of the error shows these lines too
+    monkeypatch.setenv("PGPW", word)
+    online = f'{{type: postgres, {wrong}, user: u, password: "${{PGPW}}"}}'
+    (project / "repo/feature_store.yaml").write_text(STORE.format(online=online))
+    with pytest.raises(
+        FeatureStoreError, match=r"feature_store\.yaml is wrong.*host: Field required"
+    ) as caught:
+        features.from_settings(write_config(project)).describe("numbers")
+    assert word not in str(caught.getrepr(style="long")) + "".join(traceback.format_exception(caught.value))
 
 
 def test_a_folder_without_a_store_says_what_to_set(tmp_path):
