@@ -15,7 +15,7 @@ import prometheus_client as prometheus
 
 from mlops_lib import features
 from mlops_lib.errors import ConfigError, ModelError
-from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
+from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import EnrichmentSettings, Settings
 from serving.lookups import Lookups, LookupTimeout
@@ -114,11 +114,17 @@ class Enricher:
             return None
         provider = features.from_settings(settings)
         service = provider.describe(name)
-        trained = tuple(version.tags.get(KEYS_TAG, "").split(","))
-        if trained != service.entity_keys:
+        trained = version.tags.get(KEYS_TAG, "").split(",")
+        if set(trained) != set(service.entity_keys):
             raise ModelError(
                 f"{version.name} version {version.version} was trained with entity keys {', '.join(trained)}; feature "
                 f"service {name!r} now has {', '.join(service.entity_keys)}. Train again, or restore the service."
+            )
+        looked_up = version.tags.get(FEATURES_TAG, "").split(",")
+        if gone := [column for column in columns if column in looked_up and column not in service.dtypes]:
+            raise ModelError(
+                f"{version.name} version {version.version} was trained with {', '.join(gone)} of feature service "
+                f"{name!r}, which it no longer has. Train again, or restore the service."
             )
         made = cls(provider, service, columns, settings.serving.features)
         made._rehearse()

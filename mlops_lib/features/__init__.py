@@ -17,8 +17,8 @@ from mlops_lib.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Tags on a training run, copied to the model version: what serving looks up, and by which keys.
-SERVICE_TAG, KEYS_TAG = "mlops.feature_service", "mlops.entity_keys"
+#: Tags on a training run, copied to the model version: where serving looks up, by which keys, and what.
+SERVICE_TAG, KEYS_TAG, FEATURES_TAG = "mlops.feature_service", "mlops.entity_keys", "mlops.features"
 
 #: Why an online value cannot be used as it is.
 Trouble = Literal["unknown_entity", "stale"]

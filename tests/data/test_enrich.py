@@ -294,6 +294,16 @@ def test_a_service_with_other_keys_than_at_training_is_refused(project):
         enricher(project, tags=TAGS | {"mlops.entity_keys": "account_id"})
 
 
+def test_a_feature_that_left_the_service_is_refused(project):
+    """Otherwise it would pass for a column of the model's own, and every request with a key alone would fail."""
+    tags = TAGS | {"mlops.features": "visits,age,own"}
+    with pytest.raises(
+        ModelError, match=r"trained with own of feature service 'numbers', which it no longer"
+    ):
+        enricher(project, tags=tags)
+    assert enricher(project, tags=TAGS | {"mlops.features": "visits,age"})
+
+
 @pytest.fixture(scope="module")
 def redis_project(tmp_path_factory):
     """The small repository with its online values in a Redis of its own, which a test may stop."""

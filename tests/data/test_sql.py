@@ -222,6 +222,21 @@ def test_missing_things_are_named(sqlite, tmp_path):
         loader(sqlite, query="SELECT 1")
 
 
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda rows: rows.assign(bought=None), r"200 rows have no 'bought'; the first are rows 0, 1"),
+        (lambda rows: rows.drop(columns="id"), r"no column 'id' \(data\.key\)"),
+        (lambda rows: None, r"returned a NoneType, not a DataFrame"),
+    ],
+)
+def test_prepared_rows_keep_the_promises_too(sqlite, tmp_path, prepare, said):
+    """What data.prepare makes of a query's rows is held to label, key and shape like any other rows."""
+    with pytest.raises(DataError, match=said):
+        loader(sqlite, prepare=prepare).write(tmp_path)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
 CONFIG = """
 data: {{loader: sql, source: "{source}", key: id, label: bought, sql: {{table: orders}}}}
 evaluation: {{threshold: 0.5}}
