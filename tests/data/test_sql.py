@@ -208,6 +208,20 @@ def test_mixed_types_name_column_and_row(tmp_path):
         _ = loader(url, table="", query="SELECT * FROM mixed ORDER BY id").survey
 
 
+def test_a_big_integer_among_fractions_is_not_rounded_in_silence(tmp_path):
+    """A float cannot hold 2**53 + 1: the message has the column and the value; smaller ones become floats."""
+    url = f"sqlite:///{tmp_path / 'mixed.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE mixed (id, a, b, bought)"))
+        rows = [{"i": i, "a": BIG if i else 0.5, "b": 7 if i else 0.5} for i in range(50)]
+        connection.execute(sa.text("INSERT INTO mixed VALUES (:i, :a, :b, 1)"), rows)
+    with pytest.raises(DataError, match=f"'a' has fractions and {BIG}"):
+        loader(url, table="", query="SELECT id, a, bought FROM mixed ORDER BY id").load("train")
+    small = loader(url, table="", query="SELECT id, b, bought FROM mixed ORDER BY id").load("train")
+    assert small["b"].max() == 7.0
+
+
 def test_missing_things_are_named(sqlite, tmp_path):
     """Table, column, file, and rows without a label."""
     with pytest.raises(DataError, match=r"no table 'order'\. Tables: orders"):
