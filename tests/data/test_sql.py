@@ -1,6 +1,8 @@
 """Rows out of SQLite and PostgreSQL: every type kept, nothing written, no password anywhere."""
 
 import datetime as dt
+import subprocess
+import sys
 import tracemalloc
 from decimal import Decimal
 
@@ -144,6 +146,26 @@ def test_nothing_can_be_written(database, query):
     assert loader(database).survey.rows == ROWS
 
 
+@pytest.mark.slow
+def test_a_function_that_writes_is_stopped_by_the_read_only_transaction(postgres_port):
+    """A SELECT like any other by its looks; only the transaction keeps its function from deleting."""
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_port}/postgres"
+    _fill(url.replace("postgres@", f"postgres:{PASSWORD}@"))
+    wipe = "CREATE OR REPLACE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM orders; SELECT 1'"
+    _execute(url, wipe)
+    with pytest.raises(DataError, match="read-only transaction"):
+        _ = loader((url, PASSWORD), table="", query="SELECT wipe() AS id, 1 AS bought").survey
+    assert loader((url, PASSWORD)).survey.rows == ROWS
+
+
+def _execute(url, *statements):
+    engine = sa.create_engine(url.replace("postgres@", f"postgres:{PASSWORD}@"))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    engine.dispose()
+
+
 def test_a_changed_value_changes_the_fingerprint(sqlite, tmp_path):
     """Same rows, same fingerprint; one cell changed, another one."""
     before = loader(sqlite).fingerprint()
@@ -194,6 +216,34 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
 
     small = peak_of(1_000)
     assert peak_of(40_000) < 2 * small
+
+
+READ_BIG = """
+import sys
+from mlops_lib.loaders.sql import SQLDataLoader
+query = "SELECT * FROM big ORDER BY id LIMIT :rows"
+
+def read(rows):
+    big = SQLDataLoader(sys.argv[1], label="bought", key="id", query=query, params={"rows": rows},
+                        chunk_rows=2_000, password=sys.argv[2])
+    assert sum(len(chunk) for chunk in big.chunks()) == rows
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) / 1024
+
+few = read(10_000)
+print(read(150_000) - few)
+"""
+
+
+@pytest.mark.slow
+def test_a_server_s_rows_are_streamed(postgres_port):
+    """150 MB out of PostgreSQL take a fraction of that in a process that has read 10 MB before: none is held."""
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_port}/postgres"
+    rows = "SELECT i AS id, repeat('x', 1000) AS note, i % 2 AS bought FROM generate_series(1, 150000) i"
+    _execute(url, "DROP TABLE IF EXISTS big", f"CREATE TABLE big AS {rows}")
+    command = [sys.executable, "-c", READ_BIG, url, PASSWORD]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 150 / 3  # MB
 
 
 def test_mixed_types_name_column_and_row(tmp_path):
