@@ -136,7 +136,7 @@ class BaseDataLoader(ABC):
         import pyarrow.parquet as pq
 
         folder.mkdir(parents=True, exist_ok=True)
-        rows: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+        rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
         # Written aside and moved, so that a reader never meets half a file.
         partial = {split: folder / f".{split}.partial" for split in SPLITS}
         with ExitStack() as files:
@@ -156,4 +156,4 @@ class BaseDataLoader(ABC):
         for split in SPLITS:
             partial[split].replace(folder / f"{split}.parquet")
         (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
-        return {**rows}
+        return rows
