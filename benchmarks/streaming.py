@@ -18,6 +18,8 @@ from tests.loaders import large
 
 FEATURES, GROUP_ROWS, FILES = 16, 65_536, 16
 JUDGED_MB = 600
+#: Memory at the end of the epoch by that of its begin, beyond which it is not flat.
+FLAT = 1.1
 
 
 def main(megabytes: int = 2_200, limit_mb: int = 700) -> None:
@@ -87,6 +89,8 @@ def train(folder: Path, limit_mb: int) -> None:
     early, late = max(seen[tenth : 3 * tenth]), max(seen[-2 * tenth :])
     print(f"{rows} rows trained on in {took_s:.0f} s ({rows / took_s / 1e6:.2f} million rows/s)")
     print(f"resident: {early:.0f} MB early in the epoch, {late:.0f} MB at its end ({late / early:.2f} x)")
+    if late > FLAT * early:
+        sys.exit(f"memory is not flat: it grew more than {FLAT} x")
 
 
 def _resident_mb() -> float:

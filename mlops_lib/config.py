@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
 from mlops_lib.settings import Section, Settings
-from mlops_lib.uris import masked, password_in, without_password
+from mlops_lib.uris import masked, other_secrets_in, password_in, without_password
 
 CONFIG_ENV = "MLOPS_CONFIG"
 
@@ -128,7 +128,8 @@ def _part_with_password(values: dict[str, Any], origins: dict[str, str]) -> None
     """A password in data.source goes to secrets, where nothing prints it; a file or an argument may have none.
 
     Raises:
-        ConfigError: The password is in a file or an argument, both of which are kept and shown.
+        ConfigError: The password is in a file or an argument, both of which are kept and shown; or it is not the
+            user's, which is all that can be given apart.
     """
     source = values.get("data", {}).get("source") if isinstance(values.get("data"), dict) else None
     if not isinstance(source, str) or not (password := password_in(source)):
@@ -136,8 +137,13 @@ def _part_with_password(values: dict[str, Any], origins: dict[str, str]) -> None
     origin = origins["data.source"]
     if not origin.startswith("environment"):
         raise ConfigError(
-            f"'data.source' in {origin} has a password in it: {masked(source)}. Files and arguments are kept and "
-            "shown. Leave it out, and set the environment variable DATA_SOURCE_PASSWORD."
+            f"'data.source' in {origin} has a password in it, left out here: {without_password(source)}. Files and "
+            "arguments are kept and shown. Leave it out, and set the environment variable DATA_SOURCE_PASSWORD."
+        )
+    if others := other_secrets_in(source):
+        raise ConfigError(
+            f"'data.source' in {origin} has a secret in {', '.join(others)}, which would be shown. Leave it out: the "
+            "user's password goes to DATA_SOURCE_PASSWORD, any other to a file of the driver's (PGSERVICEFILE, odbc.ini)."
         )
     values["data"]["source"] = without_password(source)
     values.setdefault("secrets", {}).setdefault("data_password", password)

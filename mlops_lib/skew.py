@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from mlops_lib.errors import DataError, MlopsError
+from mlops_lib.features import KEYS_TAG
 from mlops_lib.loaders.base import BaseDataLoader, Split
 
 if TYPE_CHECKING:
@@ -41,11 +42,16 @@ def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0
         limit: Rows to send; 0 means all.
 
     Raises:
-        DataError: The data has no key.
+        DataError: The data has no key, or not all that features are looked up by.
         MlopsError: The service refuses a row or cannot be reached; says what it said.
     """
     if not (key := data.schema.key):
         raise DataError("The data has no key column to look features up by. Set data.key.")
+    if (keys := data.tags.get(KEYS_TAG, key)) != key:
+        raise DataError(
+            f"Features are looked up by {keys.replace(',', ', ')}, and of those the training rows keep data.key alone, "
+            f"which is {key!r}: there is nothing to look them up by."
+        )
     found: dict[str, list[FeatureSkew]] = {name: [] for name in data.schema.features}
     rows = 0
     for part in data.parts(split):
@@ -92,9 +98,13 @@ def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: 
     if trained.dtype.kind in "biuf":
         a = pd.to_numeric(trained).to_numpy(dtype=float, na_value=np.nan)
         b = pd.to_numeric(served, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        gap = np.abs(a - b)
-        same = gap <= TOLERANCE * np.maximum(np.abs(a), np.abs(b))
+        with np.errstate(invalid="ignore"):
+            gap = np.where(a == b, 0.0, np.abs(a - b))  # infinity less infinity is no number
+        same = np.isfinite(gap) & (gap <= TOLERANCE * np.maximum(np.abs(a), np.abs(b)))
         largest = float(np.nan_to_num(gap, nan=0.0).max(initial=0.0))
+    elif trained.dtype.kind == "M":
+        moments = pd.to_datetime(served, utc=True, errors="coerce", format="ISO8601")
+        same, largest = (pd.to_datetime(trained, utc=True) == moments).to_numpy(), 0.0
     else:
         same, largest = (trained.astype(str) == served.astype(str)).to_numpy(), 0.0
     different = ~(same | both_missing.to_numpy())

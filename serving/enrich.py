@@ -1,10 +1,12 @@
 """Rows that carry only their entity key get their features from the online store, before `predict`."""
 
 import logging
+import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, Self
@@ -13,7 +15,7 @@ import prometheus_client as prometheus
 
 from mlops_lib import features
 from mlops_lib.errors import ConfigError, ModelError
-from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
+from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import EnrichmentSettings, Settings
 from serving.lookups import Lookups, LookupTimeout
@@ -22,6 +24,8 @@ from serving.problems import Problem
 log = logging.getLogger("serving")
 HEADER = "X-Features-Status"
 Key = tuple[Any, ...]
+#: Seconds that loading a version waits for its first lookup.
+REHEARSAL_S = 5.0
 
 FEATURES = prometheus.Counter("mlops_features_total", "Feature values by where they came from.", ["status"])
 LOOKUPS = prometheus.Histogram("mlops_feature_lookup_seconds", "Lookups in the online feature store.")
@@ -94,14 +98,14 @@ class Enricher:
         self._check_policies()
         self._wanted = frozenset(self.features)
         self._lookups: Lookups[Key, OnlineRow] = Lookups(self._read, settings.timeout_s, provider.reconnect)
-        #: Entity -> when it was read and what it had, the least recently used first.
+        #: Entity -> when it was last read and the last values it had, the one read longest ago first.
         self._known: OrderedDict[Key, tuple[float, OnlineRow]] = OrderedDict()
         self._remembers = settings.cache_ttl_s > 0 or "last_known" in self._policies.values()
         self._down = False
 
     @classmethod
     def for_version(cls, version: ModelVersion, columns: Sequence[str], settings: Settings) -> Self | None:
-        """The enricher of a model version, or None for one that was trained without a feature store.
+        """The enricher of a model version, rehearsed, or None for one that was trained without a feature store.
 
         Raises:
             MlopsError: The store is not configured, or no longer has what the version was trained with.
@@ -110,13 +114,21 @@ class Enricher:
             return None
         provider = features.from_settings(settings)
         service = provider.describe(name)
-        trained = tuple(version.tags.get(KEYS_TAG, "").split(","))
-        if trained != service.entity_keys:
+        trained = version.tags.get(KEYS_TAG, "").split(",")
+        if set(trained) != set(service.entity_keys):
             raise ModelError(
                 f"{version.name} version {version.version} was trained with entity keys {', '.join(trained)}; feature "
                 f"service {name!r} now has {', '.join(service.entity_keys)}. Train again, or restore the service."
             )
-        return cls(provider, service, columns, settings.serving.features)
+        looked_up = version.tags.get(FEATURES_TAG, "").split(",")
+        if gone := [column for column in columns if column in looked_up and column not in service.dtypes]:
+            raise ModelError(
+                f"{version.name} version {version.version} was trained with {', '.join(gone)} of feature service "
+                f"{name!r}, which it no longer has. Train again, or restore the service."
+            )
+        made = cls(provider, service, columns, settings.serving.features)
+        made._rehearse()
+        return made
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -164,6 +176,23 @@ class Enricher:
             raise self._problem(rejected, keys, statuses)
         return EnrichedRows(enriched, statuses)
 
+    def _rehearse(self) -> None:
+        """Read once while nobody waits: the first read imports and connects, for longer than a request may wait."""
+
+        def read() -> None:
+            try:
+                key = {name: _any_value(dtype) for name, dtype in self.service.key_dtypes.items()}
+                self.provider.online(self.service, [key])
+            except Exception as error:  # a store's driver may raise anything; requests follow their policy
+                log.warning("the first feature lookup failed: %s", error)
+
+        # A daemon, since a store that hangs must hold up neither the load nor the end of the process.
+        thread = threading.Thread(target=read, daemon=True, name="first-lookup")
+        thread.start()
+        thread.join(REHEARSAL_S)
+        if thread.is_alive():
+            log.warning("the first feature lookup has not been answered in %g s", REHEARSAL_S)
+
     def _key(self, number: int, row: Mapping[str, Any]) -> Key | None:
         """The entity of a row that lacks a feature; None for a row that lacks none."""
         if row.keys() >= self._wanted:
@@ -181,9 +210,8 @@ class Enricher:
     async def _find(self, keys: Sequence[Key]) -> tuple[dict[Key, OnlineRow], Collection[Key], str]:
         """What is known of each entity, which of them from the cache, and why the others have nothing."""
         found: dict[Key, OnlineRow] = {}
-        if ttl_s := self.settings.cache_ttl_s:
-            oldest = time.monotonic() - ttl_s
-            found = {key: known[1] for key in keys if (known := self._known.get(key)) and known[0] > oldest}
+        if self.settings.cache_ttl_s:
+            found = {key: known for key in keys if (known := self._cached(key))}
         cached = frozenset(found)
         if not (wanted := [key for key in keys if key not in found]):
             return found, cached, ""
@@ -207,10 +235,22 @@ class Enricher:
             names = self.service.entity_keys
             return self.provider.online(self.service, [dict(zip(names, key, strict=True)) for key in keys])
 
+    def _cached(self, key: Key) -> OnlineRow | None:
+        """What is known of an entity, if it was read not long ago, without trouble, and is not past its TTL since."""
+        if (known := self._known.get(key)) is None:
+            return None
+        read_at, online = known
+        fresh = read_at > time.monotonic() - self.settings.cache_ttl_s and not online.trouble
+        return online if fresh and (online.expires_at is None or online.expires_at > time.time()) else None
+
     def _remember(self, key: Key, online: OnlineRow) -> None:
-        if self._remembers and not online.trouble:
-            self._known[key] = (time.monotonic(), online)
-            self._known.move_to_end(key)
+        if not self._remembers:
+            return
+        values = {n: v for n, v in online.values.items() if online.trouble.get(n) != "unknown_entity"}
+        if key in self._known:
+            values = {**self._known.pop(key)[1].values, **values}
+        if values:
+            self._known[key] = (time.monotonic(), replace(online, values=values))
             if len(self._known) > self.settings.cache_rows:
                 self._known.popitem(last=False)
 
@@ -222,7 +262,7 @@ class Enricher:
             # A stale value is itself the last one known; else what this process saw.
             if online and online.trouble[name] == "stale":
                 return online.values[name], "last_known"
-            if known := self._known.get(key):
+            if (known := self._known.get(key)) and name in known[1].values:
                 return known[1].values[name], "last_known"
         return None, "reject"
 
@@ -263,3 +303,11 @@ class Enricher:
                 f"The policy of {', '.join(lacking)} is 'default', but serving.features.defaults has no value for "
                 f"{'it' if len(lacking) == 1 else 'them'}."
             )
+
+
+def _any_value(dtype: str) -> Any:
+    """A value of an entity key's pandas dtype, whether or not there is such an entity."""
+    if dtype.startswith("datetime"):
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    kinds = {"int": 0, "float": 0.0, "bool": False}
+    return next((value for kind, value in kinds.items() if kind in dtype.lower()), "")

@@ -28,13 +28,13 @@ class LookupTimeout(Exception):
 
 
 class _Batch(Generic[K, V]):
-    """The keys of one lookup, and the futures of those who wait for it."""
+    """The keys of one lookup, and the futures of those who wait for it, each with its own keys."""
 
     __slots__ = ("keys", "late", "waiters")
 
     def __init__(self) -> None:
         self.keys: dict[K, None] = {}
-        self.waiters: list[asyncio.Future[dict[K, V]]] = []
+        self.waiters: list[tuple[asyncio.Future[dict[K, V]], list[K]]] = []
         self.late: asyncio.TimerHandle | None = None
 
 
@@ -89,9 +89,10 @@ class Lookups(Generic[K, V]):
         if len(self._overdue) >= MAX_OVERDUE and not self._may_probe(loop):
             raise LookupTimeout
         batch = self._waiting = self._waiting or _Batch()
-        batch.keys.update(dict.fromkeys(keys))
+        asked = list(keys)
+        batch.keys.update(dict.fromkeys(asked))
         waiter: asyncio.Future[dict[K, V]] = loop.create_future()
-        batch.waiters.append(waiter)
+        batch.waiters.append((waiter, asked))
         if self._running is None and len(batch.waiters) == 1:
             loop.call_soon(self._collect, batch, 0, MOST_TURNS, loop)
         timer = loop.call_later(self.timeout_s, _expire, waiter)
@@ -130,20 +131,32 @@ class Lookups(Generic[K, V]):
         worker = self._idle.pop() if self._idle else _Worker()
 
         def work() -> None:
-            values, error = {}, None
+            outcomes = self._outcomes(batch, probes)
             try:
-                if probes:
-                    self._reconnect()
-                asked = list(batch.keys)
-                values = dict(zip(asked, self._read(asked), strict=True))
-            except BaseException as raised:  # a store's driver may raise anything; the thread lives on
-                error = raised if isinstance(raised, Exception) else RuntimeError(type(raised).__name__)
-            try:
-                loop.call_soon_threadsafe(self._finish, batch, worker, values, error, loop)
+                loop.call_soon_threadsafe(self._finish, batch, worker, outcomes, loop)
             except RuntimeError:  # the event loop is closed: the process ends
                 worker.inbox.put(None)
 
         worker.inbox.put(work)
+
+    def _outcomes(self, batch: _Batch[K, V], reconnect: bool) -> list[dict[K, V] | Exception]:
+        """What each waiter gets. Where all would get an error, each is tried alone: one bad key is nobody else's."""
+        if reconnect:
+            try:
+                self._reconnect()
+            except Exception:
+                log.exception("the feature store cannot be connected to anew")
+        together = self._try(batch.keys)
+        if isinstance(together, dict) or len(batch.waiters) == 1:
+            return [together] * len(batch.waiters)
+        return [together if waiter.done() else self._try(keys) for waiter, keys in batch.waiters]
+
+    def _try(self, keys: Iterable[K]) -> dict[K, V] | Exception:
+        asked = list(dict.fromkeys(keys))
+        try:
+            return dict(zip(asked, self._read(asked), strict=True))
+        except BaseException as raised:  # a store's driver may raise anything; the thread lives on
+            return raised if isinstance(raised, Exception) else RuntimeError(type(raised).__name__)
 
     def _give_up_on(self, batch: _Batch[K, V], loop: asyncio.AbstractEventLoop) -> None:
         """A lookup that hangs must not hold up those behind it."""
@@ -165,8 +178,7 @@ class Lookups(Generic[K, V]):
         self,
         batch: _Batch[K, V],
         worker: _Worker,
-        values: dict[K, V],
-        error: Exception | None,
+        outcomes: list[dict[K, V] | Exception],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         assert batch.late
@@ -177,18 +189,18 @@ class Lookups(Generic[K, V]):
             self._idle.append(worker)
         self._overdue.discard(batch)
         self._lost.discard(batch)
-        for waiter in batch.waiters:
+        for (waiter, _), outcome in zip(batch.waiters, outcomes, strict=True):
             if waiter.done():
                 continue
-            if error:
-                waiter.set_exception(error)
+            if isinstance(outcome, Exception):
+                waiter.set_exception(outcome)
             else:
-                waiter.set_result(values)
+                waiter.set_result(outcome)
         if self._running is batch:
             if len(self._overdue) >= MAX_OVERDUE:  # it answers again, if only to say no
                 self._lost |= self._overdue
                 self._overdue.clear()
-            if not error:
+            if any(isinstance(outcome, dict) for outcome in outcomes):
                 self._pause_s = PROBE_S
             self._start(loop)
 

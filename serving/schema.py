@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from serving.problems import Problem
@@ -217,11 +218,16 @@ def columns(signature: "ModelSignature | None") -> tuple[str, ...]:
 
 
 def _key_type(dtype: str) -> Any:
-    """What JSON must hold for an entity key; an integer past 64 bits is one that no store knows."""
+    """What JSON must hold for an entity key; a number past the bits of its type is one that no store knows."""
+    kind = dtype.lower()
+    if "int" in kind:
+        bounds = np.iinfo(kind)
+        return Annotated[int, Meta(ge=int(bounds.min), le=min(int(bounds.max), 2**63 - 1))]
+    if kind.startswith("datetime"):
+        return Annotated[datetime, Meta(tz=True)]
     integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-    if "int" in dtype.lower():
-        return integer
-    return {"object": str, "bool": bool, "": integer | str | None}.get(dtype, integer | float | str)
+    known: dict[str, Any] = {"object": str, "bool": bool, "boolean": bool, "": integer | str | None}
+    return float if "float" in kind else known.get(kind, integer | float | str)
 
 
 def _not_empty(rows: list[Any]) -> list[Any]:

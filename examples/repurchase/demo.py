@@ -114,10 +114,13 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
 
 
 def post(url: str, body: dict[str, Any]) -> Any:
-    """POST JSON and return the JSON of the answer."""
+    """POST JSON and return the JSON of the answer; a refusal is an error in the service's own words."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        raise MlopsError(f"{url} answered {error.code}: {json.load(error)['detail']}") from None
 
 
 def summary(settings: Settings, parent_run_id: str, version: int, took_s: float) -> None:

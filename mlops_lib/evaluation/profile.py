@@ -1,6 +1,6 @@
 """What came in: a line for each column, and what looks as if the answer had leaked into the data."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,9 +26,8 @@ def table(frame: "pd.DataFrame", label: str) -> "pd.DataFrame":
 
     lines = []
     for name in frame.columns:
-        column = frame[name]
-        numbers = _numbers(column)
-        spread = np.nanquantile(numbers, [0, 0.5, 1]) if np.isfinite(numbers).any() else [np.nan] * 3
+        column = _comparable(frame[name])
+        spread = _spread(column)
         lines.append(
             {
                 "column": name,
@@ -54,7 +53,7 @@ def warnings(
         limit = LEAK_AUC if train[label].nunique() <= FEW_CLASSES else LEAK_CORRELATION
         if told >= limit:
             found.append(f"{name} alone tells {label} ({told:.3f} of 1): does it know the future?")
-        if train[name].nunique() <= 1:
+        if _comparable(train[name]).nunique() <= 1:
             found.append(f"{name} has one value in all of train: it can teach nothing.")
     if key:
         shared = sorted(set(train[key].dropna()) & set(test[key].dropna()))
@@ -66,12 +65,29 @@ def warnings(
     return found
 
 
+def _spread(column: "pd.Series") -> list[Any]:
+    """Least, middle and greatest value; blanks for what has no order worth showing, such as text."""
+    import pandas as pd
+
+    if (kind := _kind(column)) == "other":
+        return [""] * 3
+    numbers = _numbers(column)
+    known = numbers[np.isfinite(numbers)]
+    if not len(known):
+        return [np.nan] * 3
+    if kind == "time":
+        values = pd.to_datetime(column, utc=True).dropna().sort_values()
+        return [values.iloc[at] for at in (0, len(values) // 2, -1)]
+    return [round(float(value), 3) for value in np.quantile(known, [0, 0.5, 1])]
+
+
 def separation(column: "pd.Series", label: "pd.Series") -> float:
     """How well a column alone orders the label, 0 to 1.
 
     For a label of few classes the best ROC AUC of one class against the rest, turned so that 0.5 is chance and
     1 is a perfect split; for a number the absolute rank correlation. Whether a value is missing counts too.
     """
+    column = _comparable(column)
     values = _ranks(column, label)
     target = _numbers(label)
     classes = np.unique(target[np.isfinite(target)])
@@ -85,19 +101,43 @@ def separation(column: "pd.Series", label: "pd.Series") -> float:
     return max(_auc(c, target == one) for c in candidates for one in classes)
 
 
-def _numbers(column: "pd.Series") -> np.ndarray:
-    """Values as floats, NaN for what is missing; text gets the number of its first appearance."""
+def _comparable(column: "pd.Series") -> "pd.Series":
+    """A column as it is; one of lists or other values that cannot be counted as text."""
+    try:
+        column.nunique()
+    except TypeError:
+        return column.map(repr).where(column.notna())
+    return column
+
+
+def _kind(column: "pd.Series") -> str:
+    """``number``, ``time`` or ``other``: exact decimals and Python's dates, as databases have them, are not other."""
     import pandas as pd
 
-    if column.dtype.kind not in "biuf" and pd.api.types.infer_dtype(column, skipna=True) != "decimal":
+    if column.dtype.kind in "biuf":
+        return "number"
+    if column.dtype.kind == "M":
+        return "time"
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    return {"decimal": "number", "date": "time", "datetime": "time"}.get(inferred, "other")
+
+
+def _numbers(column: "pd.Series") -> np.ndarray:
+    """Values as floats, NaN for what is missing; times count on, text gets the number of its first appearance."""
+    import pandas as pd
+
+    if (kind := _kind(column)) == "other":
         codes = pd.factorize(column)[0].astype(float)
         return np.where(codes < 0, np.nan, codes)
+    if kind == "time":
+        times = pd.to_datetime(column, utc=True)
+        return np.where(times.isna(), np.nan, times.astype("int64").to_numpy(dtype=float))
     return column.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
 
 
 def _ranks(column: "pd.Series", label: "pd.Series") -> np.ndarray:
-    """Numbers as they are; other values by the mean label of their like, where a value has several rows."""
-    if column.dtype.kind in "biuf":
+    """Numbers and times as they are; other values by the mean label of their like, where a value has several rows."""
+    if _kind(column) != "other":
         return _numbers(column)
     if column.nunique() > len(column) / 2:
         return np.zeros(len(column))

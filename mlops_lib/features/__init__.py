@@ -17,8 +17,8 @@ from mlops_lib.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Tags on a training run, copied to the model version: what serving looks up, and by which keys.
-SERVICE_TAG, KEYS_TAG = "mlops.feature_service", "mlops.entity_keys"
+#: Tags on a training run, copied to the model version: where serving looks up, by which keys, and what.
+SERVICE_TAG, KEYS_TAG, FEATURES_TAG = "mlops.feature_service", "mlops.entity_keys", "mlops.features"
 
 #: Why an online value cannot be used as it is.
 Trouble = Literal["unknown_entity", "stale"]
@@ -48,10 +48,14 @@ class FeatureService:
 
 @dataclass(frozen=True)
 class OnlineRow:
-    """Online values of one entity. A feature in `trouble` may have a value (a stale one) all the same."""
+    """Online values of one entity. A feature in `trouble` may have a value (a stale one) all the same.
+
+    At `expires_at` (seconds since 1970) the first of the values that are not in trouble becomes stale; None: never.
+    """
 
     values: Mapping[str, Any]
     trouble: Mapping[str, Trouble] = field(default_factory=dict)
+    expires_at: float | None = None
 
 
 class FeatureProvider(ABC):

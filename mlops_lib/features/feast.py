@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ DTYPES = {
 }
 #: Rows of one write to the online store, where feature_store.yaml does not say.
 WRITE_ROWS = 10_000
+#: Keys of one online read; SQLite takes 32,766 values in a statement, if it was not built to take more.
+READ_KEYS = 30_000
+#: A time that is missing, as Feast's protobuf has it.
+NO_TIME = -(2**63)
 
 
 class FeastProvider(FeatureProvider):
@@ -102,9 +107,15 @@ class FeastProvider(FeatureProvider):
         return self._typed(service, features).set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
-        with _answers("read online features"):
-            answer = self.store.get_online_features(self._handle(service.name), _columns(service, keys)).proto
-        return _rows(service, list(answer.metadata.feature_names.val), answer.results, len(keys))
+        found: list[OnlineRow] = []
+        for start in range(0, len(keys), READ_KEYS):
+            some = keys[start : start + READ_KEYS]
+            with _answers("read online features"):
+                answer = self.store.get_online_features(
+                    self._handle(service.name), _columns(service, some)
+                ).proto
+            found += _rows(service, list(answer.metadata.feature_names.val), answer.results, len(some))
+        return found
 
     def reconnect(self) -> None:
         # A store opened anew has connections of its own; lookups that hang keep theirs.
@@ -177,6 +188,8 @@ class FeastProvider(FeatureProvider):
         typed = {}
         for name, dtype in service.dtypes.items():
             column = features[name]
+            if dtype.startswith("datetime"):
+                column = column.dt.floor("s")  # an online store keeps whole seconds
             typed[name] = column.astype(nullable[dtype] if column.isna().any() else dtype)
         return type(features)(typed, index=features.index)
 
@@ -204,20 +217,29 @@ def _rows(service: FeatureService, names: list[str], results: Any, count: int) -
     now = datetime.now(UTC).timestamp()
     values: list[dict[str, Any]] = [{} for _ in range(count)]
     troubles: list[dict[str, Trouble]] = [{} for _ in range(count)]
+    expires_at: list[float | None] = [None] * count
     for name, column in zip(names, results, strict=True):
         if name not in service.dtypes:
             continue
         ttl_s = service.ttl_s[name]
+        is_time = service.dtypes[name].startswith("datetime")
         for i, value in enumerate(column.values):
             kind = value.WhichOneof("val")
-            values[i][name] = getattr(value, kind) if kind else None
+            found = getattr(value, kind) if kind else None
+            values[i][name] = _time(found) if is_time else found
             known_at = column.event_timestamps[i].seconds
             # Redis answers an entity that it does not know with nulls from 1970, not with NOT_FOUND.
             if column.statuses[i] == FieldStatus.NOT_FOUND or (kind is None and known_at <= 0):
                 troubles[i][name] = "unknown_entity"
             elif ttl_s is not None and known_at < now - ttl_s:
                 troubles[i][name] = "stale"
-    return [OnlineRow(v, t) for v, t in zip(values, troubles, strict=True)]
+            elif ttl_s is not None:
+                expires_at[i] = min(known_at + ttl_s, expires_at[i] or math.inf)
+    return [OnlineRow(*row) for row in zip(values, troubles, expires_at, strict=True)]
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return None if seconds in (None, NO_TIME) else datetime.fromtimestamp(seconds, UTC)
 
 
 def _definitions(repo: Path) -> Iterator[Any]:
@@ -265,5 +287,17 @@ def _answers(doing: str) -> Iterator[None]:
     except FeatureStoreError:
         raise
     except Exception as error:  # Feast lets through what each store's driver raises
-        reason = masked(f"{type(error).__name__}: {error}")
-        raise FeatureStoreError(f"The feature store could not {doing}: {reason}") from error
+        # Without its cause, which a notebook would show as it is.
+        raise FeatureStoreError(f"The feature store could not {doing}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, but for the settings of the store that pydantic repeats, passwords and all."""
+    from pydantic import ValidationError
+
+    settings = getattr(error, "_error_message", error)  # how Feast keeps pydantic's error in its own
+    if isinstance(settings, ValidationError):
+        problems = settings.errors(include_input=False, include_url=False, include_context=False)
+        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+        return f"feature_store.yaml is wrong. {said}"
+    return masked(f"{type(error).__name__}: {error}")

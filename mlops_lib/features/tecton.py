@@ -7,7 +7,8 @@ and ``metadata``. int64 values travel as text.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib.errors import ConfigError, FeatureStoreError
@@ -23,6 +24,8 @@ API = "/api/v1/feature-service/"
 DTYPES = {"int64": "int64", "float64": "float64", "float32": "float32", "boolean": "bool", "string": "object"}
 #: Entities in one request of get-features-batch: the most that Tecton's own clients send.
 MOST_ROWS = 10
+#: Requests of one lookup at once.
+MOST_REQUESTS = 8
 TIMEOUT_S = 30.0
 
 
@@ -80,10 +83,11 @@ class TectonProvider(FeatureProvider):
         return pd.DataFrame(typed).set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
-        found: list[OnlineRow] = []
-        for start in range(0, len(keys), MOST_ROWS):
-            found += self._online(service, keys[start : start + MOST_ROWS])
-        return found
+        parts = [keys[start : start + MOST_ROWS] for start in range(0, len(keys), MOST_ROWS)]
+        if len(parts) <= 1:
+            return [row for part in parts for row in self._online(service, part)]
+        with ThreadPoolExecutor(min(len(parts), MOST_REQUESTS)) as pool:
+            return [row for rows in pool.map(partial(self._online, service), parts) for row in rows]
 
     def _online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
         requested = [{"joinKeyMap": {name: str(value) for name, value in key.items()}} for key in keys]

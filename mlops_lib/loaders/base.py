@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -13,6 +14,7 @@ from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from torch.utils.data import DataLoader
 
 Split = Literal["train", "validation", "test"]
@@ -59,7 +61,10 @@ class BaseDataLoader(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hex digest that changes when any row that this loader would hand out changes."""
+        """Hex digest that changes when a row of the source changes, or how rows are split.
+
+        What is computed from them (``data.prepare``) is code, and counted as such: by git, and by the memory of steps.
+        """
 
     def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
         """The rows of `load` in order, some at a time where they come from disk, else all at once."""
@@ -112,6 +117,13 @@ class BaseDataLoader(ABC):
         x, y = to_tensors(self.load(split), self.schema)
         return tensor_batches(x, y, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
 
+    def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
+        """What `write` writes, in order; no more than the first `limit` rows of each split are wanted (0: all)."""
+        import pyarrow as pa
+
+        for split in SPLITS:
+            yield split, pa.Table.from_pandas(self.load(split), preserve_index=False)
+
     def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
         """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all).
 
@@ -121,24 +133,27 @@ class BaseDataLoader(ABC):
         Raises:
             DataError: A split is empty.
         """
+        import pyarrow.parquet as pq
+
         folder.mkdir(parents=True, exist_ok=True)
-        rows: dict[str, int] = {}
+        rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
+        # Written aside and moved, so that a reader never meets half a file.
+        partial = {split: folder / f".{split}.partial" for split in SPLITS}
+        with ExitStack() as files:
+            writers: dict[Split, pq.ParquetWriter] = {}
+            for split, table in self.tables(limit):
+                if not len(table := table.slice(0, limit - rows[split]) if limit else table):
+                    continue
+                if split not in writers:
+                    writers[split] = files.enter_context(pq.ParquetWriter(partial[split], table.schema))
+                writers[split].write_table(table)
+                rows[split] += len(table)
+        if empty := [split for split in SPLITS if not rows[split]]:
+            raise DataError(
+                f"Split {', '.join(map(repr, empty))} has no rows. Give more data, or change "
+                "data.validation_fraction and data.test_fraction."
+            )
         for split in SPLITS:
-            frame = self.load(split)
-            frame = frame.head(limit) if limit else frame
-            if frame.empty:
-                raise DataError(
-                    f"Split {split!r} has no rows. Give more data, or change data.validation_fraction and data.test_fraction."
-                )
-            # Written aside and moved, so that a reader never meets half a file.
-            partial = folder / f".{split}.partial"
-            frame.to_parquet(partial, index=False)
-            partial.replace(folder / f"{split}.parquet")
-            rows[split] = len(frame)
-        write_tags(folder, self.tags)
+            partial[split].replace(folder / f"{split}.parquet")
+        (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
         return rows
-
-
-def write_tags(folder: Path, tags: Mapping[str, str]) -> None:
-    """Keep the tags of the loader that wrote `folder` beside its rows."""
-    (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(tags)), encoding="utf-8")

@@ -63,7 +63,21 @@ class Batches(IterableDataset):
         return worker.num_workers if worker else 1
 
     def _most_batches(self, shards: int) -> int:
-        """Batches of the largest of `shards` shares."""
+        """Batches of the largest of `shards` shares, and with `_in_step` of each.
+
+        Raises:
+            DataError: There is no such number: a share has no row, or a batch of one row would have to be halved.
+        """
+        if self.rows < shards:
+            raise DataError(
+                f"{self.rows} rows cannot be shared by {shards} ranks and their workers: some would have none. "
+                "Lower train.processes, train.nodes or num_workers."
+            )
+        if self.batch_size == 1 and self.rows % shards:
+            raise DataError(
+                f"{self.rows} rows in batches of one cannot be shared evenly by {shards} ranks and their workers, which "
+                "wait for each other in every step. Take batches of two or more."
+            )
         return math.ceil(math.ceil(self.rows / shards) / self.batch_size)
 
     @staticmethod

@@ -1,7 +1,9 @@
 """The declared schema of a dataset (``data.checks``), held against its rows with Pandera."""
 
 import shutil
+from collections.abc import Iterator
 from contextlib import ExitStack
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +69,9 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
     """
     import pandas as pd
 
-    checks, found, rows, complete = settings.data.checks, [], 0, True
-    for split in SPLITS:
-        broken, seen, whole = _of_split(dataset, split, checks)
-        rows, complete = rows + seen, complete and whole
-        if not broken.empty:
-            broken.insert(0, "split", split)
-            found.append(broken)
-    if not found:
+    every, rows, complete = _findings(dataset, settings.data.checks)
+    if every.empty:
         return rows
-    every = pd.concat(found, ignore_index=True)
     where = tracking.keep_text(settings, run_id, every.to_csv(index=False), ARTIFACT)
     lines = [
         f"  {f.split} row {f.row}: {f.column} = {f.value!r} breaks '{f.rule}'"
@@ -92,31 +87,55 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
     )
 
 
-def _of_split(
-    dataset: BaseDataLoader, split: Split, checks: CheckSettings
-) -> "tuple[pd.DataFrame, int, bool]":
+def _findings(dataset: BaseDataLoader, checks: CheckSettings) -> "tuple[pd.DataFrame, int, bool]":
     """Findings, each beside its whole row; how many rows were read; whether these are all findings."""
+    import pandas as pd
+
+    schema = dataset.schema
+    alone, unique = _apart(checks, [schema.key, *schema.features, schema.label])
+    found, rows, complete = [], 0, True
+    with ExitStack() as stack:
+        # One of each for all splits: what must come once may not come in train and again in test.
+        once = [(stack.enter_context(Repeated(names)), rule) for names, rule in unique]
+        for split in SPLITS:
+            broken, seen, whole = _of_split(dataset, split, checks, alone, [repeated for repeated, _ in once])
+            rows, complete = rows + seen, complete and whole
+            found.append(broken)
+        if complete:
+            found += [_twice(seen, dataset, rule) for seen, rule in once if len(seen.hashes)]
+    complete = complete and all(len(broken) < KEPT for broken in found)
+    every = pd.concat([item for item in found if len(item)] or found[:1], ignore_index=True)
+    in_order = every.sort_values(["split", "row", "column"], kind="stable", key=_in_order, ignore_index=True)
+    return in_order, rows, complete
+
+
+def _in_order(column: "pd.Series") -> "pd.Series":
+    return column.map(SPLITS.index) if column.name == "split" else column
+
+
+def _of_split(
+    dataset: BaseDataLoader, split: Split, checks: CheckSettings, alone: CheckSettings, once: list[Repeated]
+) -> "tuple[pd.DataFrame, int, bool]":
+    """Findings of single rows, each beside its whole row; how many rows were read; whether these are all findings.
+
+    Each of `once` sees all rows that are read.
+    """
     import pandas as pd
 
     found: list[pd.DataFrame] = []
     rows = 0
-    with ExitStack() as stack:
-        once: list[tuple[Repeated, CheckSettings]] = []
-        for part in dataset.parts(split):
-            if not found:
-                found.append(failures(part.head(0), checks))
-                values, unique = _apart(checks, list(part.columns))
-                once = [(stack.enter_context(Repeated(names)), rule) for names, rule in unique]
-            found.append(_placed(failures(part, values), part, np.arange(rows, rows + len(part))))
-            for repeated, _ in once:
-                repeated.see(part)
-            rows += len(part)
-            if sum(map(len, found)) >= KEPT:
-                break
-        else:
-            found += [_twice(seen, dataset, split, rule) for seen, rule in once if len(seen.hashes)]
+    for part in dataset.parts(split):
+        if not found:
+            found.append(failures(part.head(0), checks))
+        found.append(_placed(failures(part, alone), part, np.arange(rows, rows + len(part))))
+        for repeated in once:
+            repeated.see(part)
+        rows += len(part)
+        if sum(map(len, found)) >= KEPT:
+            break
     every = pd.concat([item for item in found if len(item)] or found[:1], ignore_index=True)
-    return every.sort_values(["row", "column"], kind="stable"), rows, len(every) < KEPT
+    every.insert(0, "split", split)
+    return every, rows, len(every) < KEPT
 
 
 def _apart(
@@ -135,28 +154,40 @@ def _apart(
     return CheckSettings(columns=alone), unique
 
 
-def _twice(repeated: Repeated, dataset: BaseDataLoader, split: Split, rule: CheckSettings) -> "pd.DataFrame":
+def _twice(repeated: Repeated, dataset: BaseDataLoader, rule: CheckSettings) -> "pd.DataFrame":
     """Findings of one rule of uniqueness, from a second reading that keeps only the rows in question."""
     import pandas as pd
 
     suspects: list[pd.DataFrame] = []
     at: list[np.ndarray] = []
-    position = 0
-    for part in dataset.parts(split):
+    splits: list[Split] = []
+    for split, first_row, part in _every_part(dataset):
         again = np.flatnonzero(repeated.among(part))
         suspects.append(part.iloc[again])
-        at.append(again + position)
-        position += len(part)
-        if sum(map(len, at)) >= KEPT:
+        at.append(again + first_row)
+        splits += [split] * len(again)
+        if len(splits) >= KEPT:
             break
     rows, positions = pd.concat(suspects, ignore_index=True), np.concatenate(at)
     if len(rows) < KEPT:
-        return _placed(failures(rows, rule), rows, positions)
-    # Their like may come later, where nobody looks any more.
-    text = rows[repeated.columns].astype(str).agg(", ".join, axis=1)
-    names = ", ".join(repeated.columns)
-    cases = {"row": np.arange(len(rows)), "column": names, "rule": "unique", "value": text}
-    return _placed(pd.DataFrame(cases).astype({"row": "Int64"}), rows, positions)
+        broken = failures(rows, rule)
+    else:  # their like may come later, where nobody looks any more
+        text = rows[repeated.columns].astype(str).agg(", ".join, axis=1)
+        names = ", ".join(repeated.columns)
+        cases = {"row": np.arange(len(rows)), "column": names, "rule": "unique", "value": text}
+        broken = pd.DataFrame(cases).astype({"row": "Int64"})
+    placed = _placed(broken, rows, positions)
+    placed.insert(0, "split", [splits[i] for i in broken["row"]])
+    return placed
+
+
+def _every_part(dataset: BaseDataLoader) -> "Iterator[tuple[Split, int, pd.DataFrame]]":
+    """All rows part by part, each with its split and the position of its first row there."""
+    for split in SPLITS:
+        position = 0
+        for part in dataset.parts(split):
+            yield split, position, part
+            position += len(part)
 
 
 def _placed(broken: "pd.DataFrame", part: "pd.DataFrame", positions: np.ndarray) -> "pd.DataFrame":
@@ -236,7 +267,11 @@ def _not_of(kind: str, column: "pd.Series") -> "pd.Series":
     if kind == "boolean":
         return ~everything if types.is_bool_dtype(column) else ~column.isin([True, False]).astype(bool)
     if kind == "datetime":
-        return ~everything if types.is_datetime64_any_dtype(column) else pd.to_datetime(column, errors="coerce").isna()  # fmt: skip
+        if types.is_datetime64_any_dtype(column):
+            return ~everything
+        # A number could be seconds, or days, since any moment.
+        number = column.map(lambda value: isinstance(value, Number)).astype(bool)
+        return number | pd.to_datetime(column.where(~number), errors="coerce").isna()
     if types.is_bool_dtype(column) or types.is_datetime64_any_dtype(column):
         return everything
     numbers = pd.to_numeric(column, errors="coerce")

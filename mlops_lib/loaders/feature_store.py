@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Self
 
 from mlops_lib import features, plugins
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.features import KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
+from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
 from mlops_lib.loaders.base import BaseDataLoader, Schema, Split
 from mlops_lib.loaders.files import SplitFiles
+from mlops_lib.loaders.promises import named_columns, require_columns, require_values
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ class FeatureStoreDataLoader(BaseDataLoader):
         provider: The feature store.
         service: Name of the feature service.
         timestamp: Column of the rows' times.
+        features: Columns to learn from, the service's or the rows' own; empty: all of the service.
     """
 
-    def __init__(self, labels: SplitFiles, provider: FeatureProvider, service: str, timestamp: str) -> None:
-        self.labels, self.provider, self.timestamp = labels, provider, timestamp
+    def __init__(
+        self,
+        labels: SplitFiles,
+        provider: FeatureProvider,
+        service: str,
+        timestamp: str,
+        features: tuple[str, ...] = (),
+    ) -> None:
+        self.labels, self.provider, self.timestamp, self.features = labels, provider, timestamp, features
         self._service_name = service
 
     @classmethod
@@ -48,7 +57,8 @@ class FeatureStoreDataLoader(BaseDataLoader):
             test_fraction=data.test_fraction,
             seed=data.seed,
         )
-        return cls(labels, features.from_settings(settings), store.service, store.timestamp)
+        provider = features.from_settings(settings)
+        return cls(labels, provider, store.service, store.timestamp, data.features)
 
     @cached_property
     def service(self) -> FeatureService:
@@ -58,12 +68,17 @@ class FeatureStoreDataLoader(BaseDataLoader):
     @cached_property
     def schema(self) -> Schema:
         frame = self._frames["train"]
-        chosen = {name: str(frame[name].dtype) for name in self.service.dtypes}
+        chosen = {name: str(frame[name].dtype) for name in self.features or self.service.dtypes}
         return Schema(features=chosen, label=self.labels.label, key=self.labels.key)
 
     @property
     def tags(self) -> dict[str, str]:
-        return {SERVICE_TAG: self.service.name, KEYS_TAG: ",".join(self.service.entity_keys)}
+        looked_up = [name for name in self.features or self.service.dtypes if name in self.service.dtypes]
+        return {
+            SERVICE_TAG: self.service.name,
+            KEYS_TAG: ",".join(self.service.entity_keys),
+            FEATURES_TAG: ",".join(looked_up),
+        }
 
     def load(self, split: Split) -> "pd.DataFrame":
         return self._frames[split]
@@ -85,18 +100,22 @@ class FeatureStoreDataLoader(BaseDataLoader):
     def _joined(self, rows: "pd.DataFrame") -> "pd.DataFrame":
         import pandas as pd
 
-        key = [self.labels.key] if self.labels.key else []
-        wanted = [*dict.fromkeys([*key, *self.service.entity_keys, self.timestamp])]
-        if missing := [name for name in wanted if name not in rows.columns]:
+        labels, store = self.labels, "data.feature_store"
+        keys = dict.fromkeys(self.service.entity_keys, f"entity key of {self.service.name!r}; {store}.labels")
+        wanted = named_columns(labels.label, labels.key) | keys | {self.timestamp: f"{store}.timestamp"}
+        chosen = self.features or tuple(self.service.dtypes)
+        own = [name for name in chosen if name not in self.service.dtypes]
+        where = "The table of labelled rows"
+        require_columns(
+            rows.columns, wanted | dict.fromkeys(own, f"no feature of {self.service.name!r} either"), where
+        )
+        if clash := [name for name in (labels.label, labels.key) if name in chosen]:
             raise DataError(
-                f"The labelled rows have no column {', '.join(map(repr, missing))}, which {self.service.name!r} is "
-                f"joined by. They have: {', '.join(rows.columns)}. See data.feature_store.labels."
+                f"Column {', '.join(map(repr, clash))} is label or key and a feature too. Give the label another name "
+                "(data.feature_store.labels can), or list the features to learn from in data.features."
             )
-        for name in wanted:
-            if (empty := rows[name].isna()).any():
-                at = ", ".join(map(str, rows.index[empty][:10]))
-                raise DataError(
-                    f"{empty.sum()} labelled rows have no {name!r}; the first are rows {at}, from 0."
-                )
+        require_values(rows, wanted, where)
         found = self.provider.historical(self.service, rows, self.timestamp)
-        return pd.concat([rows[key], found, rows[[self.labels.label]]], axis=1)
+        features = pd.concat([found, rows[own]], axis=1)[list(chosen)]
+        key = [labels.key] if labels.key else []
+        return pd.concat([rows[key], features, rows[[labels.label]]], axis=1)

@@ -1,6 +1,6 @@
 """Find, read and split tables on disk: Parquet, CSV, JSON and JSON Lines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import SPLITS, Split
+from mlops_lib.loaders.promises import Prepare, named_columns, prepared, require_columns, require_values
 from mlops_lib.loaders.splits import assign
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class SplitFiles:
     label: str
     key: str = ""
     wanted: tuple[str, ...] = ()
-    prepare: "Callable[[pd.DataFrame], pd.DataFrame] | None" = None
+    prepare: Prepare | None = None
     validation_fraction: float = 0.15
     test_fraction: float = 0.25
     seed: int = 0
@@ -51,6 +52,11 @@ class SplitFiles:
         if not files:
             raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
         return files
+
+    @property
+    def splitting(self) -> tuple[str, float, float, int]:
+        """What decides where a row goes that is not in a split already."""
+        return self.key, self.validation_fraction, self.test_fraction, self.seed
 
     @cached_property
     def by_split(self) -> dict[Split, list[Path]]:
@@ -67,7 +73,7 @@ class SplitFiles:
             return {split: self.prepared(read_all(files)) for split, files in self.by_split.items()}
         whole = self.prepared(read_all(self.files))
         keys = whole[self.key] if self.key else whole.index.to_series()
-        split_of = assign(keys, self.validation_fraction, self.test_fraction, self.seed)
+        split_of = assign(keys, *self.splitting[1:])
         return {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
 
     def prepared(self, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -79,29 +85,14 @@ class SplitFiles:
         if frame.empty:
             raise DataError(f"Data source {self.path} has no rows.")
         if self.prepare is not None:
-            frame = self.prepare(frame)
-            if not hasattr(frame, "columns"):
-                name = getattr(self.prepare, "__name__", self.prepare)
-                raise DataError(f"data.prepare {name} returned a {type(frame).__name__}, not a DataFrame.")
-        self.require(list(frame.columns))
-        for column in [self.label, *([self.key] if self.key else [])]:
-            if (empty := frame[column].isna()).any():
-                rows = ", ".join(map(str, frame.index[empty][:10]))
-                raise DataError(
-                    f"{self.path}: {empty.sum()} rows have no {column!r}; the first are rows {rows}, counted from 0. "
-                    "Drop them or fill them in data.prepare."
-                )
+            frame = prepared(self.prepare, frame)
+        self.require(frame.columns)
+        require_values(frame, named_columns(self.label, self.key), str(self.path))
         return frame
 
-    def require(self, columns: Sequence[str]) -> None:
+    def require(self, columns: Iterable[object]) -> None:
         """Raise a DataError unless label, key and what else is wanted are among `columns`."""
-        wanted = [self.label, *([self.key] if self.key else []), *self.wanted]
-        if missing := [column for column in wanted if column not in columns]:
-            settings = {self.label: "data.label", self.key: "data.key"}
-            named = ", ".join(f"{column!r} ({settings.get(column, 'data.features')})" for column in missing)
-            raise DataError(
-                f"{self.path} has no column {named}. Columns it has: {', '.join(map(str, columns))}."
-            )
+        require_columns(columns, named_columns(self.label, self.key, self.wanted), str(self.path))
 
 
 def data_files(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,15 +11,17 @@ import yaml
 from mlops_lib import plugins
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprint_cache
-from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split, write_tags
+from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split
 from mlops_lib.loaders.files import SplitFiles
 from mlops_lib.loaders.fingerprints import Fingerprints
 from mlops_lib.loaders.parquet import ParquetRows
+from mlops_lib.loaders.promises import Prepare
 from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from torch.utils.data import DataLoader
 
 
@@ -37,7 +39,7 @@ class LocalDataLoader(BaseDataLoader):
         label: str,
         key: str = "",
         features: tuple[str, ...] = (),
-        prepare: Callable[["pd.DataFrame"], "pd.DataFrame"] | None = None,
+        prepare: Prepare | None = None,
         validation_fraction: float = 0.15,
         test_fraction: float = 0.25,
         seed: int = 0,
@@ -109,36 +111,24 @@ class LocalDataLoader(BaseDataLoader):
         for file in self.source.files:
             digest.update(f"{file.relative_to(self.path.parent)}\0{known.sha256(file)}\n".encode())
         known.save()
+        if not self.source.by_split:
+            digest.update(repr(self.source.splitting).encode())
         return digest.hexdigest()
 
     def count(self, split: Split) -> int:
         return len(self._streamed[split]) if self._streamed else super().count(split)
 
-    def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
+    def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         if not self._streamed:
-            return super().write(folder, limit)
-        import pyarrow.parquet as pq
-
-        folder.mkdir(parents=True, exist_ok=True)
-        rows: dict[str, int] = {}
+            yield from super().tables(limit)
         for split, stored in self._streamed.items():
-            rows[split], partial, writer = 0, folder / f".{split}.partial", None
+            rows = 0
             for table, frame in stored.parts(self._columns):
                 self.source.prepared(frame)
-                table = table.slice(0, limit - rows[split]) if limit else table
-                writer = writer or pq.ParquetWriter(partial, table.schema)
-                writer.write_table(table)
-                rows[split] += len(table)
-                if limit and rows[split] >= limit:
+                yield split, table
+                rows += len(table)
+                if limit and rows >= limit:
                     break
-            if writer is None:
-                raise DataError(
-                    f"Split {split!r} has no rows. Give more data, or change data.validation_fraction and data.test_fraction."
-                )
-            writer.close()
-            partial.replace(folder / f"{split}.parquet")
-        write_tags(folder, self.tags)
-        return rows
 
     def torch(
         self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0

@@ -2,15 +2,23 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split, write_tags
+from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.promises import (
+    Prepare,
+    missing_values,
+    named_columns,
+    prepared,
+    require_columns,
+    require_values,
+)
 from mlops_lib.loaders.splits import assign
 from mlops_lib.loaders.sql_types import Column, to_frame
 from mlops_lib.settings import Settings
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, Executable, Row
 
+#: What makes a session read-only; other databases have no such statement (docs/data.md).
 READ_ONLY = {
     "sqlite": "PRAGMA query_only = ON",
     "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
@@ -63,7 +72,7 @@ class SQLDataLoader(BaseDataLoader):
         params: Mapping[str, Any] | None = None,
         chunk_rows: int = 50_000,
         password: str = "",
-        prepare: Callable[["pd.DataFrame"], "pd.DataFrame"] | None = None,
+        prepare: Prepare | None = None,
         validation_fraction: float = 0.15,
         test_fraction: float = 0.25,
         seed: int = 0,
@@ -108,7 +117,6 @@ class SQLDataLoader(BaseDataLoader):
             columns = self.survey.columns
             empty = to_frame(pa.table({c.name: c.array([]) for c in columns}), columns)
             dtypes = {str(name): str(dtype) for name, dtype in empty.dtypes.items()}
-        self._require(list(dtypes))
         chosen = self.features or [name for name in dtypes if name not in (self.key, self.label)]
         return Schema(features={name: dtypes[name] for name in chosen}, label=self.label, key=self.key)
 
@@ -129,34 +137,15 @@ class SQLDataLoader(BaseDataLoader):
         digest.update(repr((self.fractions, self.seed, self.key)).encode())
         return digest.hexdigest()
 
-    def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
+    def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         if self.prepare:
-            return super().write(folder, limit)
-        folder.mkdir(parents=True, exist_ok=True)
+            yield from super().tables(limit)
+            return
         names = [*([self.key] if self.key else []), *self.schema.features, self.label]
-        rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
-        with ExitStack() as files:
-            writers: dict[str, pq.ParquetWriter] = {}
-            for split, part in self._parts():
-                part = part[names].head(limit - rows[split]) if limit else part[names]
-                table = pa.Table.from_pandas(part, self._arrow_schema(names), preserve_index=False)
-                if split not in writers:
-                    writers[split] = files.enter_context(
-                        pq.ParquetWriter(folder / f".{split}.partial", table.schema)
-                    )
-                writers[split].write_table(table)
-                rows[split] += len(part)
-        for name, count in rows.items():
-            if not count:
-                raise DataError(
-                    f"Split {name!r} has no rows. Give more data, or change data.validation_fraction and data.test_fraction."
-                )
-            (folder / f".{name}.partial").replace(folder / f"{name}.parquet")
-        write_tags(folder, self.tags)
-        return rows
+        for split, part in self._parts():
+            yield split, pa.Table.from_pandas(part[names], self._arrow_schema(names), preserve_index=False)
 
     def chunks(self) -> Iterator["pa.Table"]:
         """The rows of the query in order, `chunk_rows` at a time.
@@ -207,10 +196,7 @@ class SQLDataLoader(BaseDataLoader):
             self._require(names)
             for column in columns:
                 if column.nulls and column.name in (self.label, self.key):
-                    at = ", ".join(map(str, column.null_rows))
-                    raise DataError(
-                        f"{column.nulls} rows have no {column.name!r}; the first are rows {at}, counted from 0."
-                    )
+                    raise missing_values(column.name, column.nulls, column.null_rows, "The query")
         return Survey(columns, rows, digest.hexdigest())
 
     @cached_property
@@ -218,7 +204,11 @@ class SQLDataLoader(BaseDataLoader):
         import pyarrow as pa
 
         assert self.prepare
-        return self.prepare(to_frame(pa.concat_tables(list(self.chunks())), self.survey.columns))
+        whole = to_frame(pa.concat_tables(list(self.chunks())), self.survey.columns)
+        frame = prepared(self.prepare, whole)
+        self._require(frame.columns)
+        require_values(frame, named_columns(self.label, self.key), "The prepared rows")
+        return frame
 
     def _parts(self) -> Iterator[tuple[Split, "pd.DataFrame"]]:
         first_row = 0
@@ -240,13 +230,9 @@ class SQLDataLoader(BaseDataLoader):
         types = {column.name: column.arrow_type for column in self.survey.columns}
         return pa.schema([(name, types[name]) for name in names])
 
-    def _require(self, names: list[str]) -> None:
-        wanted = [self.label, *([self.key] if self.key else []), *self.features]
-        if missing := [name for name in wanted if name not in names]:
-            raise DataError(
-                f"The query has no column {', '.join(map(repr, missing))} (label, key or feature of config.yaml). "
-                f"Columns it has: {', '.join(names)}."
-            )
+    def _require(self, names: Iterable[object]) -> None:
+        wanted = named_columns(self.label, self.key, self.features)
+        require_columns(names, wanted, "What data.prepare returned" if self.prepare else "The query")
 
     def _read(self) -> Iterator["list[Row[Any]]"]:
         with self._connected() as connection:

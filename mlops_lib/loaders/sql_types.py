@@ -88,6 +88,11 @@ class Column:
         if self.kind == "decimal":
             values = [None if value is None else Decimal(value) for value in values]
         elif self.kind == "float":
+            if inexact := [v for v in values if isinstance(v, int) and float(v) != v]:
+                raise DataError(
+                    f"Column {self.name!r} has fractions and {inexact[0]}, which a float does not hold exactly. Cast it in "
+                    "the query."
+                )
             values = [None if value is None else float(value) for value in values]
         elif self.kind == "text":
             values = [str(value) if isinstance(value, UUID) else value for value in values]

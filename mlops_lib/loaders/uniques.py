@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from mlops_lib.errors import DataError
 from mlops_lib.loaders.splits import mix
 
 if TYPE_CHECKING:
@@ -72,7 +73,13 @@ def _hashes(frame: "pd.DataFrame") -> np.ndarray:
         column = frame[name]
         if column.dtype == object:
             # Python's own hash is equal for what is equal, 1 and Decimal(1) too; pandas would compare their text.
-            values = column.where(column.notna(), None).map(hash).to_numpy(np.int64).view(np.uint64)
+            try:
+                values = column.where(column.notna(), None).map(hash).to_numpy(np.int64).view(np.uint64)
+            except TypeError as error:
+                raise DataError(
+                    f"Column {name!r} cannot be checked for values that come twice ({error}). Leave it out of what is "
+                    "unique in data.checks."
+                ) from None
         else:
             values = hash_pandas_object(column, index=False).to_numpy()
         total = mix(total + values, 1)

@@ -1,5 +1,7 @@
 """The declared schema: rows that break it are named, kept, and never trained on."""
 
+import datetime as dt
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -46,6 +48,7 @@ def found(frame, unique=(), **columns):
         ({"type": "text"}, ["a", "b"], 3, "is text"),
         ({"type": "boolean"}, [True, False], "yes", "is boolean"),
         ({"type": "datetime"}, ["2026-01-01", "2026-02-01"], "soon", "is datetime"),
+        ({"type": "datetime"}, ["2026-01-01", "2026-02-01"], 5, "is datetime"),
         ({"min": 0}, [0, 1], -0.5, "min 0"),
         ({"max": 9}, [0, 9], 10, "max 9"),
         ({"values": ("a", "b")}, ["a", "b"], "c", "one of ['a', 'b']"),
@@ -74,6 +77,41 @@ def test_doubled_keys_and_missing_columns():
     rows = found({"a": [1, 1, 1], "b": [1, 2, 1]}, unique=("a", "b"))
     assert sorted({row for row, *_ in rows}) == [0, 2]
     assert found({"a": [1]}, c={}) == [(pd.NA, "c", "column is there")]
+
+
+def test_integers_are_no_times():
+    """They could be seconds, or days, since any moment."""
+    assert [row for row, *_ in found({"a": [5, 6]}, a={"type": "datetime"})] == [0, 1]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_what_is_unique_comes_once_in_all_splits_together(tmp_path, streaming):
+    """A key in train and in test makes the test no test: both rows are listed, whatever split they are in."""
+    (tmp_path / "rows").mkdir()
+    for number, split in enumerate(("train", "validation", "test")):
+        ids = range(100 * number, 100 * number + 50)
+        rows = pd.DataFrame({"id": ids, "a": 1.0, "bought": [0, 1] * 25})
+        if split == "test":
+            rows.loc[7, "id"] = 3
+        rows.to_parquet(tmp_path / f"rows/{split}.parquet")
+    project(tmp_path, "{a: {}}", {"id": [1]})
+    settings = config.load(tmp_path / "config.yaml", {"data.source": "rows", "data.streaming": streaming})
+    with pytest.raises(DataError, match=r"2 of 150 rows break") as caught:
+        checks.require(settings, loaders.from_settings(settings))
+    assert "train row 3: id = " in str(caught.value) and "test row 7: id = " in str(caught.value)
+
+
+def test_lists_cannot_be_unique_and_it_is_said(tmp_path):
+    """A column of lists is named, with what to do; without the rule it passes and has its line in the profile."""
+    rows = pd.DataFrame({"id": range(60), "a": [[i % 2] for i in range(60)], "bought": [0, 1] * 30})
+    project(tmp_path, "{a: {unique: true}}", {"id": [1]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    settings = config.load(tmp_path / "config.yaml", {"data.source": "rows.parquet"})
+    with pytest.raises(DataError, match=r"'a' cannot be checked.*data\.checks"):
+        checks.require(settings, loaders.from_settings(settings))
+    table = profile.table(rows, "bought")
+    assert table.loc["a", "distinct"] == 2 and table.loc["a", "alone tells the label"] == 1.0
+    assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone tells")
 
 
 def test_bad_rows_are_listed_kept_and_not_written(tmp_path):
@@ -157,6 +195,29 @@ def test_a_feature_that_knows_the_label_is_warned_of():
     assert table.loc["gap", "missing"] == 0.5 and table.loc["rank", "alone tells the label"] == 1.0
     number = frame.assign(y=honest * 3)
     assert profile.warnings(number, number.head(0), ["honest", "gap"], "y")[0].startswith("honest alone")
+
+
+def test_decimals_and_times_that_know_the_label_are_warned_of():
+    """As a database gives them: exact decimals, instants, Python's dates, each with gaps; times have a real range."""
+    n = 200
+    label = pd.Series([0, 1] * (n // 2))
+    day = [dt.date(2026, 1, 1) + dt.timedelta(days=int(y) * 400 + i % 300) for i, y in enumerate(label)]
+    frame = pd.DataFrame(
+        {
+            "price": [Decimal(int(y) * 1000 + i) / 7 for i, y in enumerate(label)],
+            "at": pd.to_datetime(pd.Series(day), utc=True) + pd.to_timedelta(range(n), "s"),
+            "day": day,
+            "name": [f"name {i}" for i in range(n)],
+            "y": label,
+        }
+    )
+    frame.loc[[0, 51], ["price", "at", "day"]] = None
+    names = ["price", "at", "day", "name"]
+    assert [text.split()[0] for text in profile.warnings(frame, frame, names, "y")] == names[:3]
+    table = profile.table(frame, "y")
+    assert table.loc["at", "min"] == frame["at"].min() and table.loc["at", "max"] == frame["at"].max()
+    assert table.loc["day", "min"].date() == frame["day"].dropna().min()
+    assert table.loc["name", ["min", "median", "max"]].tolist() == ["", "", ""]
 
 
 def test_the_example_passes_its_own_checks_and_has_no_leak():

@@ -1,14 +1,17 @@
 """What Feast 0.67 does to training rows, and that the loader does not."""
 
+import traceback
+
+import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_lib import config, features, loaders
+from mlops_lib import config, features, loaders, skew
 from mlops_lib.errors import DataError, FeatureStoreError
-from mlops_lib.loaders.base import SPLITS
+from mlops_lib.loaders.base import SPLITS, Schema
 from mlops_lib.loaders.feature_store import FeatureStoreDataLoader
 from mlops_lib.loaders.local import LocalDataLoader
-from tests.data.projects import DAY, NOW, ROOT, write_config
+from tests.data.projects import DAY, NOW, ROOT, STORE, write_config, write_repo
 
 #: user, time, label: an order that no sort gives, a doubled (key, time), one past a TTL, one unknown.
 ROWS = [(3, NOW, 1), (1, NOW, 0), (2, NOW, 1), (1, NOW, 1), (1, NOW - 20 * DAY, 0), (9, NOW, 1)]
@@ -143,15 +146,97 @@ def test_written_data_remembers_its_feature_service(project, rows, tmp_path):
     settings = write_config(project)
     loaders.from_settings(settings).write(project / "data")
     prepared = loaders.prepared(settings, project / "data")
-    assert prepared.tags == {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
+    assert prepared.tags == {
+        "mlops.feature_service": "numbers",
+        "mlops.entity_keys": "user_id",
+        "mlops.features": "visits,age",
+    }
     assert list(prepared.schema.features) == ["visits", "age"]
+
+
+def test_the_columns_to_learn_from_may_be_chosen_among_features_and_the_rows_own(project, rows):
+    """data.features in its order: one of the service's, one that the labelled rows have; the rest stays away."""
+    users = pd.concat([rows.assign(user_id=rows["user_id"] + 10 * i, channel=1.5) for i in range(30)])
+    users.to_parquet(project / "labels.parquet")
+    write_config(project)
+    settings = config.load(project / "config.yaml", {"data.features": ("channel", "visits")})
+    loader = loaders.from_settings(settings)
+    assert list(loader.load("train")) == ["user_id", "channel", "visits", "bought"]
+    assert loader.tags["mlops.features"] == "visits"
+    loader.write(project / "data")
+    assert loaders.prepared(settings, project / "data").schema == loader.schema
+    wrong = config.load(project / "config.yaml", {"data.features": ("visits", "chanel")})
+    with pytest.raises(DataError, match=r"no column 'chanel' \(no feature of 'numbers' either\).*channel"):
+        loaders.from_settings(wrong).load("train")
+
+
+def test_a_label_that_is_named_like_a_feature_says_what_to_do(project, rows):
+    """Two columns of one name would be a dataset in which nobody knows which is the answer."""
+    rows.rename(columns={"bought": "visits"}).to_parquet(project / "labels.parquet")
+    write_config(project)
+    of_label = {"data.label": "visits"}
+    with pytest.raises(DataError, match=r"'visits' is label or key and a feature too.*data\.features"):
+        loaders.from_settings(config.load(project / "config.yaml", of_label)).load("train")
+    chosen = config.load(project / "config.yaml", of_label | {"data.features": ("age",)})
+    assert list(loaders.from_settings(chosen).load("train")) == ["user_id", "age", "visits"]
+
+
+def test_times_are_the_same_in_training_and_in_serving(tmp_path):
+    """A feature that is a time comes back from the online store as the time that training saw, missing ones too."""
+    repo = write_repo(tmp_path / "repo")
+    definitions = (
+        (repo / "definitions.py").read_text().replace("Int64, String", "Int64, String, UnixTimestamp")
+    )
+    more = 'seen = view("seen", timedelta(0), [Field(name="seen", dtype=UnixTimestamp)])\n'
+    (repo / "definitions.py").write_text(
+        definitions + more + 'times = FeatureService(name="times", features=[seen])\n'
+    )
+    seen = [pd.Timestamp("2026-01-02 03:04:05.678", tz="UTC"), pd.NaT]
+    known = pd.DataFrame({"user_id": [1, 2], "event_timestamp": [NOW - DAY] * 2, "seen": seen})
+    known.to_parquet(repo / "data/seen.parquet")
+    provider = features.from_settings(write_config(tmp_path))
+    provider.apply()
+    provider.materialize(NOW.replace(year=2000), NOW)
+    service = provider.describe("times")
+    asked = pd.DataFrame({"user_id": [1, 2], "event_timestamp": NOW})
+    trained = provider.historical(service, asked, "event_timestamp")["seen"]
+    served = [row.values["seen"] for row in provider.online(service, [{"user_id": 1}, {"user_id": 2}])]
+    assert [trained[0], served[0]] == [pd.Timestamp("2026-01-02 03:04:05", tz="UTC")] * 2
+    assert trained.isna()[1] and served[1] is None
+
+
+def test_skew_with_keys_that_the_rows_do_not_keep_is_refused(project):
+    """Half of a key would be looked up as another entity, or as none."""
+
+    class TwoKeys(FeatureStoreDataLoader):
+        tags = {"mlops.entity_keys": "user_id,shop_id"}  # noqa: RUF012
+        schema = Schema(features={"age": "float64"}, label="bought", key="user_id")
+
+    loader = TwoKeys(None, None, "both", "event_timestamp")
+    with pytest.raises(DataError, match="looked up by user_id, shop_id"):
+        skew.check("http://127.0.0.1:9", loader)
+
+
+@pytest.mark.parametrize(
+    ("trained", "served", "different"),
+    [
+        ([np.inf, -np.inf, 1.0], [np.inf, -np.inf, 1.0], 0),
+        ([np.inf, 1.0, 2.0], [5.0, np.inf, 2.0], 2),
+        ([pd.Timestamp("2026-01-02", tz="UTC"), pd.NaT], ["2026-01-02T00:00:00Z", None], 0),
+        ([pd.Timestamp("2026-01-02", tz="UTC")], ["2026-01-03T00:00:00Z"], 1),
+    ],
+)
+def test_skew_knows_what_is_equal(trained, served, different):
+    """Infinity is itself and nothing else; a time is the same however it is written."""
+    found = skew._compare("x", pd.Series(trained), pd.Series(served), pd.Series(range(len(trained))))
+    assert found.different == different
 
 
 def test_rows_without_a_time_are_named(project, rows):
     """A label without a time cannot be joined; it is not dropped either."""
     rows.loc[[0, 4], "event_timestamp"] = pd.NaT
     rows.assign(user_id=1).to_parquet(project / "labels.parquet")
-    with pytest.raises(DataError, match=r"2 labelled rows have no 'event_timestamp'.*rows 0, 4"):
+    with pytest.raises(DataError, match=r"labelled rows: 2 rows have no 'event_timestamp'.*rows 0, 4"):
         loaders.from_settings(write_config(project)).load("train")
 
 
@@ -159,6 +244,20 @@ def test_an_unknown_service_lists_those_there_are(provider):
     """A slip in the name of a service stops with the names there are."""
     with pytest.raises(FeatureStoreError, match=r"no feature service 'smal'.*small"):
         provider.describe("smal")
+
+
+@pytest.mark.parametrize("wrong", ["prt: 1", "port: many"])
+def test_a_slip_in_the_store_s_settings_does_not_show_its_password(project, monkeypatch, wrong):
+    """Pydantic repeats what it was given; the error, as a notebook shows it, has the field and not the password."""
+    word = "hunter"[1:] + "2"  # in pieces, because the report of the error shows these lines too
+    monkeypatch.setenv("PGPW", word)
+    online = f'{{type: postgres, {wrong}, user: u, password: "${{PGPW}}"}}'
+    (project / "repo/feature_store.yaml").write_text(STORE.format(online=online))
+    with pytest.raises(
+        FeatureStoreError, match=r"feature_store\.yaml is wrong.*host: Field required"
+    ) as caught:
+        features.from_settings(write_config(project)).describe("numbers")
+    assert word not in str(caught.getrepr(style="long")) + "".join(traceback.format_exception(caught.value))
 
 
 def test_a_folder_without_a_store_says_what_to_set(tmp_path):

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import uvicorn
 
+from examples.repurchase import demo
 from mlops_lib import loaders, registry, skew, wrappers
 from mlops_lib.errors import MlopsError
 from mlops_lib.features.feast import FeastProvider
@@ -104,6 +105,13 @@ def test_rows_that_cannot_be_served_are_explained(served, row, status, said):
 
     answer = httpx.post(f"{served[1]}/predict", json={"inputs": row}, timeout=30)
     assert answer.status_code == status and said in answer.json()["detail"]
+
+
+@pytest.mark.slow
+def test_the_demo_shows_a_refusal_in_the_words_of_the_service(served):
+    """An answer that is no prediction ends the demo with what the service said, not with a traceback of urllib."""
+    with pytest.raises(MlopsError, match=r"answered 422: No usable features for row 0 \(user_id=999\)"):
+        demo.post(f"{served[1]}/predict", {"inputs": {"user_id": 999}})
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Rows out of SQLite and PostgreSQL: every type kept, nothing written, no password anywhere."""
 
 import datetime as dt
+import subprocess
+import sys
 import tracemalloc
 from decimal import Decimal
 
@@ -144,6 +146,26 @@ def test_nothing_can_be_written(database, query):
     assert loader(database).survey.rows == ROWS
 
 
+@pytest.mark.slow
+def test_a_function_that_writes_is_stopped_by_the_read_only_transaction(postgres_port):
+    """A SELECT like any other by its looks; only the transaction keeps its function from deleting."""
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_port}/postgres"
+    _fill(url.replace("postgres@", f"postgres:{PASSWORD}@"))
+    wipe = "CREATE OR REPLACE FUNCTION wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM orders; SELECT 1'"
+    _execute(url, wipe)
+    with pytest.raises(DataError, match="read-only transaction"):
+        _ = loader((url, PASSWORD), table="", query="SELECT wipe() AS id, 1 AS bought").survey
+    assert loader((url, PASSWORD)).survey.rows == ROWS
+
+
+def _execute(url, *statements):
+    engine = sa.create_engine(url.replace("postgres@", f"postgres:{PASSWORD}@"))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    engine.dispose()
+
+
 def test_a_changed_value_changes_the_fingerprint(sqlite, tmp_path):
     """Same rows, same fingerprint; one cell changed, another one."""
     before = loader(sqlite).fingerprint()
@@ -196,6 +218,34 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     assert peak_of(40_000) < 2 * small
 
 
+READ_BIG = """
+import sys
+from mlops_lib.loaders.sql import SQLDataLoader
+query = "SELECT * FROM big ORDER BY id LIMIT :rows"
+
+def read(rows):
+    big = SQLDataLoader(sys.argv[1], label="bought", key="id", query=query, params={"rows": rows},
+                        chunk_rows=2_000, password=sys.argv[2])
+    assert sum(len(chunk) for chunk in big.chunks()) == rows
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) / 1024
+
+few = read(10_000)
+print(read(150_000) - few)
+"""
+
+
+@pytest.mark.slow
+def test_a_server_s_rows_are_streamed(postgres_port):
+    """150 MB out of PostgreSQL take a fraction of that in a process that has read 10 MB before: none is held."""
+    url = f"postgresql+psycopg://postgres@127.0.0.1:{postgres_port}/postgres"
+    rows = "SELECT i AS id, repeat('x', 1000) AS note, i % 2 AS bought FROM generate_series(1, 150000) i"
+    _execute(url, "DROP TABLE IF EXISTS big", f"CREATE TABLE big AS {rows}")
+    command = [sys.executable, "-c", READ_BIG, url, PASSWORD]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 150 / 3  # MB
+
+
 def test_mixed_types_name_column_and_row(tmp_path):
     """SQLite keeps what it is given; a number among text stops with its place."""
     url = f"sqlite:///{tmp_path / 'mixed.db'}"
@@ -206,6 +256,20 @@ def test_mixed_types_name_column_and_row(tmp_path):
         connection.execute(sa.text("INSERT INTO mixed VALUES (:i, :a, 1)"), rows)
     with pytest.raises(DataError, match="'a' is text up to row 40, which is integer"):
         _ = loader(url, table="", query="SELECT * FROM mixed ORDER BY id").survey
+
+
+def test_a_big_integer_among_fractions_is_not_rounded_in_silence(tmp_path):
+    """A float cannot hold 2**53 + 1: the message has the column and the value; smaller ones become floats."""
+    url = f"sqlite:///{tmp_path / 'mixed.db'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE mixed (id, a, b, bought)"))
+        rows = [{"i": i, "a": BIG if i else 0.5, "b": 7 if i else 0.5} for i in range(50)]
+        connection.execute(sa.text("INSERT INTO mixed VALUES (:i, :a, :b, 1)"), rows)
+    with pytest.raises(DataError, match=f"'a' has fractions and {BIG}"):
+        loader(url, table="", query="SELECT id, a, bought FROM mixed ORDER BY id").load("train")
+    small = loader(url, table="", query="SELECT id, b, bought FROM mixed ORDER BY id").load("train")
+    assert small["b"].max() == 7.0
 
 
 def test_missing_things_are_named(sqlite, tmp_path):
@@ -220,6 +284,21 @@ def test_missing_things_are_named(sqlite, tmp_path):
         _ = loader(sqlite, label="rate").survey
     with pytest.raises(ConfigError, match="one of"):
         loader(sqlite, query="SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (lambda rows: rows.assign(bought=None), r"200 rows have no 'bought'; the first are rows 0, 1"),
+        (lambda rows: rows.drop(columns="id"), r"no column 'id' \(data\.key\)"),
+        (lambda rows: None, r"returned a NoneType, not a DataFrame"),
+    ],
+)
+def test_prepared_rows_keep_the_promises_too(sqlite, tmp_path, prepare, said):
+    """What data.prepare makes of a query's rows is held to label, key and shape like any other rows."""
+    with pytest.raises(DataError, match=said):
+        loader(sqlite, prepare=prepare).write(tmp_path)
+    assert not list(tmp_path.glob("*.parquet"))
 
 
 CONFIG = """
@@ -245,7 +324,17 @@ def test_a_password_in_the_environment_is_nowhere_to_be_seen(tmp_path, monkeypat
     assert word not in text and "***" in str(config.flat(settings)["secrets.data_password"])
 
 
-@pytest.mark.parametrize("source", ["postgresql://u:hunter2@h/d", "postgresql://h/d?password=hunter2"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "postgresql://u:hunter2@h/d",
+        "postgresql://h/d?password=hunter2",
+        "postgresql://u:hun/hunter2@h/d",
+        "postgresql://u:h hunter2@h/d",
+        "postgresql://h/d?sslpassword=hunter2",
+        "mssql+pyodbc:///?odbc_connect=UID%3Du%3BPWD%3Dhunter2",
+    ],
+)
 def test_a_password_in_a_file_or_a_parameter_is_refused_and_not_repeated(tmp_path, source):
     """Both are kept: config.yaml in git, the parameter in the executed notebook."""
     (tmp_path / "config.yaml").write_text(CONFIG.format(source=source))
@@ -254,6 +343,26 @@ def test_a_password_in_a_file_or_a_parameter_is_refused_and_not_repeated(tmp_pat
     with pytest.raises(ContractError, match="DATA_SOURCE_PASSWORD") as parameter:
         notebooks._check_parameters("01_get_data", contracts.CONTRACTS["01_get_data"], {"source": source})
     assert "hunter2" not in f"{file.value} {parameter.value}"
+
+
+@pytest.mark.parametrize("word", ["hun/ter2", "hunt er2"])
+def test_a_password_that_is_no_word_is_taken_out_of_the_environment_too(tmp_path, monkeypatch, word):
+    """What SQLAlchemy takes for the password goes to the secrets, whatever characters it has."""
+    (tmp_path / "config.yaml").write_text(CONFIG.format(source="unset"))
+    monkeypatch.setenv("DATA_SOURCE_PATH", f"postgresql+psycopg://u:{word}@h.invalid/d")
+    settings = config.load(tmp_path / "config.yaml")
+    assert settings.data.source == "postgresql+psycopg://u@h.invalid/d"
+    assert settings.secrets.data_password.get_secret_value() == word
+
+
+@pytest.mark.parametrize("query", ["sslpassword=hunter2", "odbc_connect=PWD%3Dhunter2"])
+def test_a_secret_that_is_not_the_users_password_is_refused_by_name(tmp_path, monkeypatch, query):
+    """It cannot be given apart from the address, and the address is shown."""
+    (tmp_path / "config.yaml").write_text(CONFIG.format(source="unset"))
+    monkeypatch.setenv("DATA_SOURCE_PATH", f"postgresql+psycopg://u@h.invalid/d?{query}")
+    with pytest.raises(ConfigError, match=query.partition("=")[0]) as caught:
+        config.load(tmp_path / "config.yaml")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ class Api(BaseHTTPRequestHandler):
     """get-features-batch and metadata, as https://docs.tecton.ai/http-api has them; strict about what comes in."""
 
     batches: list[int] = []  # noqa: RUF012
+    #: Where set, requests are answered once as many as it says have come.
+    together = None
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -38,6 +40,8 @@ class Api(BaseHTTPRequestHandler):
         asked = [item["joinKeyMap"]["user_id"] for item in params["requestData"]]
         assert len(asked) <= 10 and all(isinstance(user, str) for user in asked)
         self.batches.append(len(asked))
+        if self.together:
+            self.together.wait()
         rows = [{"features": USERS.get(user, [None, None, None])} for user in asked]
         statuses = ["PRESENT" if user in USERS else "MISSING_DATA" for user in asked]
         metadata = [{**item, "statuses": statuses} for item in described]
@@ -78,12 +82,17 @@ def test_service_and_values_come_over_the_documented_api(url):
 
 
 def test_many_keys_go_in_batches_that_the_api_takes(url):
-    """Twenty-five keys are three requests, and stay in order."""
+    """Twenty-five keys are three requests, which are under way at once; the rows stay in order."""
     provider = TectonProvider(url, "prod", KEY)
     service = provider.describe("customers")
     Api.batches.clear()
-    rows = provider.online(service, [{"user_id": 1 + i % 2} for i in range(25)])
-    assert Api.batches == [10, 10, 5] and [row.values["age"] for row in rows[:3]] == [21.5, 22.5, 21.5]
+    Api.together = threading.Barrier(3, timeout=20)
+    try:
+        rows = provider.online(service, [{"user_id": 1 + i % 2} for i in range(25)])
+    finally:
+        Api.together = None
+    assert sorted(Api.batches) == [5, 10, 10]
+    assert [row.values["age"] for row in rows] == [21.5 + i % 2 for i in range(25)]
 
 
 def test_errors_say_what_tecton_said_and_never_the_key(url):

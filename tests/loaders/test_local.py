@@ -217,3 +217,16 @@ def test_an_address_is_no_file(project):
     """s3://... is refused with what to do, not looked for under the project's folder."""
     with pytest.raises(DataError, match="reads files, and data.source is s3://bucket/rows.parquet"):
         LocalDataLoader.from_settings(project.settings(data__source="s3://bucket/rows.parquet"))
+
+
+def test_another_split_of_the_same_rows_is_another_dataset(tmp_path, frame):
+    """The fingerprint counts how rows are split; a folder that is split already is what it is."""
+    frame.to_parquet(tmp_path / "rows.parquet")
+    one = loader(tmp_path / "rows.parquet").fingerprint()
+    assert loader(tmp_path / "rows.parquet").fingerprint() == one
+    assert loader(tmp_path / "rows.parquet", seed=1).fingerprint() != one
+    assert loader(tmp_path / "rows.parquet", test_fraction=0.3).fingerprint() != one
+    (tmp_path / "split").mkdir()
+    for split in SPLITS:
+        frame.to_parquet(tmp_path / f"split/{split}.parquet")
+    assert loader(tmp_path / "split", seed=1).fingerprint() == loader(tmp_path / "split").fingerprint()

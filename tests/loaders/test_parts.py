@@ -24,12 +24,16 @@ def small_parts(monkeypatch):
 
 
 def write(folder, **columns):
-    """The same rows as each split, in three files of ragged row groups."""
+    """The same rows as each split but for id and code, in three files of ragged row groups."""
     frame = pd.DataFrame({"id": np.arange(ROWS), "y": np.arange(ROWS) % 2, **columns})
-    for split in SPLITS:
+    own = [name for name in ("id", "code") if name in frame]
+    for number, split in enumerate(SPLITS):
         (folder / split).mkdir()
         for i, rows in enumerate(np.array_split(np.arange(ROWS), 3)):
-            frame.iloc[rows].to_parquet(folder / split / f"{i}.parquet", row_group_size=101, index=False)
+            part = frame.iloc[rows]
+            part.assign(**{name: part[name] + 10_000 * number for name in own}).to_parquet(
+                folder / split / f"{i}.parquet", row_group_size=101, index=False
+            )
     return frame
 
 
@@ -129,9 +133,10 @@ def test_a_sample_is_evenly_spaced_and_no_larger_than_asked(tmp_path):
 
 
 def broken(loader, declared):
-    """(row, column, rule) of each finding, and the ids of the whole rows beside them."""
-    found, rows, complete = checks._of_split(loader, "train", declared)
-    assert rows == ROWS and complete
+    """(row, column, rule) of each finding in train; the whole rows beside them have the ids that they must."""
+    found, rows, complete = checks._findings(loader, declared)
+    assert rows == 3 * ROWS and complete
+    found = found[found["split"] == "train"]
     assert all(f.row == found.loc[i, "row.id"] for i, f in zip(found.index, found.itertuples(), strict=True))
     return [(f.row, f.column, f.rule) for f in found.itertuples()]
 
@@ -157,8 +162,9 @@ def test_a_missing_column_is_one_finding(tmp_path):
     """However many parts there are."""
     write(tmp_path)
     declared = CheckSettings(columns={"b": ColumnCheck()}, unique=("c", "id"))
-    found, *_ = checks._of_split(next(pair(tmp_path)), "train", declared)
-    assert found[["column", "rule"]].values.tolist() == [["b", "column is there"], ["c", "column is there"]]
+    found, *_ = checks._findings(next(pair(tmp_path)), declared)
+    missing = [["b", "column is there"], ["c", "column is there"]]
+    assert found[["column", "rule"]].values.tolist() == 3 * missing
 
 
 def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
@@ -171,7 +177,8 @@ def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monk
         CheckSettings(columns={"code": ColumnCheck(unique=True)}),
         CheckSettings(unique=("code", "a")),
     ):
-        found, _, complete = checks._of_split(disk, "train", declared)
+        found, _, complete = checks._findings(disk, declared)
+        found = found[found["split"] == "train"]
         assert not complete and 150 <= len(found) < ROWS / 2
         assert (found["row"] == found["row.id"]).all()
 

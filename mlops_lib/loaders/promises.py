@@ -1,0 +1,54 @@
+"""What every loader's rows must have, and the words in which it is said that they have not."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from mlops_lib.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Prepare = Callable[["pd.DataFrame"], "pd.DataFrame"]
+
+
+def prepared(prepare: Prepare, frame: "pd.DataFrame") -> "pd.DataFrame":
+    """What `prepare` makes of the rows.
+
+    Raises:
+        DataError: That is no table.
+    """
+    made = prepare(frame)
+    if not hasattr(made, "columns"):
+        name = getattr(prepare, "__name__", prepare)
+        raise DataError(f"data.prepare {name} returned a {type(made).__name__}, not a DataFrame.")
+    return made
+
+
+def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: str) -> None:
+    """Raise a DataError unless each of `wanted` (column -> the setting that names it) is among those `found`."""
+    there = list(found)
+    if missing := [column for column in wanted if column not in there]:
+        named = ", ".join(f"{column!r} ({wanted[column]})" for column in missing)
+        raise DataError(f"{where} has no column {named}. Columns it has: {', '.join(map(str, there))}.")
+
+
+def require_values(frame: "pd.DataFrame", columns: Iterable[str], where: str) -> None:
+    """Raise a DataError that names the rows (by their index) in which one of `columns` has no value."""
+    for column in columns:
+        if (empty := frame[column].isna()).any():
+            raise missing_values(column, int(empty.sum()), frame.index[empty][:10], where)
+
+
+def missing_values(column: str, count: int, first: Iterable[object], where: str) -> DataError:
+    """The error for `count` rows without a value in `column`."""
+    return DataError(
+        f"{where}: {count} rows have no {column!r}; the first are rows {', '.join(map(str, first))}, counted from 0. "
+        "Drop them or fill them in data.prepare, or in the query."
+    )
+
+
+def named_columns(label: str, key: str, features: Iterable[str] = ()) -> dict[str, str]:
+    """The columns that config.yaml names -> the setting that does."""
+    return {label: "data.label", **({key: "data.key"} if key else {})} | dict.fromkeys(
+        (name for name in features if name not in (label, key)), "data.features"
+    )
