@@ -82,18 +82,19 @@ class Call:
         Raises:
             Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway.
         """
-        body = b""
+        chunks, size = [], 0
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise Problem(
                     HTTPStatus.BAD_REQUEST, "disconnected", "The caller hung up before the body's end."
                 )
-            body += message.get("body", b"")
-            if len(body) > self.limit:
+            chunks.append(chunk := message.get("body", b""))
+            size += len(chunk)
+            if size > self.limit:
                 raise self.too_large()
             if not message.get("more_body"):
-                return body
+                return b"".join(chunks)
 
     def too_large(self) -> Problem:
         """The answer to a body that is too long."""
