@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlops_lib.errors import InputError, MlopsError, ModelError
+from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.base import ModelWrapper
-from serving.batching import Batcher, require_room
+from serving.batching import BadRow, Batcher, require_room
 from serving.enrich import Enricher
 from serving.metrics import Metrics
 from serving.results import as_list, require_finite
@@ -139,7 +139,7 @@ class ServedModel:
         if np.isinf(matrix).any():
             row, column = np.argwhere(np.isinf(matrix))[0]
             name = self.schema.columns[column]
-            raise InputError(f"Row {row}: feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
+            raise BadRow(int(row), f"feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
         return self.wrapper.predict(matrix)
 
 

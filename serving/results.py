@@ -39,13 +39,19 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     return values, [number for number, value in enumerate(values) if not _finite(value)]
 
 
-def require_finite(bad: list[int], start: int, rows: int) -> None:
-    """Raise a Problem when one of a caller's rows, which begin at `start` of the batch, is among the bad.
+def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> None:
+    """Raise a Problem when one of a caller's rows is among the bad.
+
+    Args:
+        bad: As `as_list` gave them.
+        start: Where in the batch the caller's rows begin.
+        rows: How many they are.
+        first: Which of the caller's rows that is: one with more than a batch's worth is served in several.
 
     Raises:
         Problem: 500; JSON has no NaN, and null would pass for an answer.
     """
-    if mine := [number - start for number in bad if start <= number < start + rows]:
+    if mine := [number - start + first for number in bad if start <= number < start + rows]:
         raise Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "non_finite_prediction",
