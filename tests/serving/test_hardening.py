@@ -164,6 +164,21 @@ def test_keys_open_what_they_should_and_rotate_without_a_restart(shop, tmp_path)
         assert not any(key in log for key in (ops, caller, slow, renewed))
 
 
+@pytest.mark.parametrize("with_keys", [False, True], ids=["no keys", "keys"])
+def test_keys_hold_under_a_root_path(shop, tmp_path, with_keys):
+    """Behind `--root-path /api` admin routes are an admin's, probes everybody's, and predictions are at /predict."""
+    file = tmp_path / "keys.yaml"
+    (ops, ops_line), (caller, caller_line) = make("ops", True), make("shop", False)
+    file.write_text(f"{ops_line}\n{caller_line}")
+    settings = copy(shop, tmp_path / "project", **({"api_keys": str(file)} if with_keys else {}))
+    with running(settings, "--root-path", "/api") as service:  # ready: the probe asks for no key
+        assert service.post("/model/reload", {})[0] == (401 if with_keys else 403)
+        assert service.post("/model/reload", {}, **{"X-API-Key": caller})[0] == 403
+        assert service.post("/model/reload", {}, **{"X-API-Key": ops})[0] == (200 if with_keys else 403)
+        assert service.post("/predict", ROW, **{"X-API-Key": caller})[0] == 200
+        assert service.post("/predict", ROW)[0] == (401 if with_keys else 200)
+
+
 def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):
     """A share of entities, always the same ones, is answered by the challenger; the rest is mirrored to it."""
     log = tmp_path / "log"
