@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.engine import Engine
 from serving.keys import given_key
-from serving.problems import MEDIA_TYPE, Problem, as_problem
+from serving.problems import MEDIA_TYPE, Problem, as_problem, disconnected
 
 #: What we repeat of a caller's id: no line breaks, nothing that a log or a header would choke on.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
@@ -87,9 +87,7 @@ class Call:
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise Problem(
-                    HTTPStatus.BAD_REQUEST, "disconnected", "The caller hung up before the body's end."
-                )
+                raise disconnected("the body's end")
             chunks.append(chunk := message.get("body", b""))
             size += len(chunk)
             if size > self.limit:

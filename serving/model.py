@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from mlops_lib.wrappers.base import ModelWrapper
 from serving.batching import BadRow, Batcher, require_room
 from serving.enrich import Enricher
 from serving.metrics import Metrics
-from serving.results import as_list, require_finite
+from serving.results import as_list, plain, require_finite
 from serving.schema import RequestSchema, columns
 
 log = logging.getLogger("serving")
@@ -114,7 +113,7 @@ class ServedModel:
         """Predictions for rows as `enricher` gave them: every column of the model, by name."""
         if self._matrix:
             return self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
-        return self._answers(rows)
+        return self._answers(self.schema.naive(rows))
 
     async def drain(self) -> None:
         """Let the last request that holds this version finish, then stop its threads."""
@@ -166,13 +165,19 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{version.name} version {version.version} does not answer the example it was logged with: "
             f"{type(error).__name__}: {error}"
         ) from error
-    first = example[0] if isinstance(example, list) and example else None
-    if isinstance(first, dict):  # JSON has no NaN
-        first = {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in first.items()
-        }
+    first = _as_json(example[0]) if isinstance(example, list) and example else None
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
+
+
+def _as_json(row: Any) -> Any:
+    """A row of the example as a caller would send it; JSON has no NaN."""
+    import pandas as pd
+
+    if isinstance(row, dict):
+        row = {
+            n: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for n, value in row.items()
+        }
+    return msgspec.to_builtins(row, enc_hook=plain)
 
 
 def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:

@@ -19,9 +19,10 @@ from starlette.responses import Response
 
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
+from serving.bodies import decode
 from serving.engine import Engine
 from serving.model import ServedModel
-from serving.problems import Problem, as_problem
+from serving.problems import Problem, as_problem, misfit
 from serving.stream import EventStream, until_gone
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -40,6 +41,9 @@ class ChatRequest(msgspec.Struct):
     n: int = 1
     thread_id: str | None = None
     resume: str | None = None
+
+
+decoder = msgspec.json.Decoder(ChatRequest)
 
 
 @router.get("/models")
@@ -118,12 +122,7 @@ async def _chunks(
 
 
 def _parse(body: bytes, model: ServedModel) -> ChatRequest:
-    try:
-        asked = msgspec.json.decode(body, type=ChatRequest)
-    except msgspec.ValidationError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.") from None
-    except msgspec.DecodeError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}") from None
+    asked = decode(decoder.decode, body)
     if asked.model not in ("", model.version.name):
         raise Problem(
             HTTPStatus.NOT_FOUND,
@@ -131,9 +130,7 @@ def _parse(body: bytes, model: ServedModel) -> ChatRequest:
             f"Model {asked.model!r} is not served here. This service has {model.version.name!r}.",
         )
     if asked.n != 1:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"'n' is {asked.n}; one answer is given."
-        )
+        raise misfit(f"'n' is {asked.n}; one answer is given.")
     return asked
 
 

@@ -13,14 +13,17 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     """Predictions as a list of plain values, and the rows (counted from 0) whose prediction is not finite.
 
     Args:
-        predictions: An array [rows, ...], a list, or a Series.
+        predictions: An array [rows, ...], a list, a Series, or a dict of these, which becomes a dict a row.
         rows: How many went in.
 
     Raises:
         Problem: 500 when there are not as many predictions as rows.
     """
-    count = len(predictions) if hasattr(predictions, "__len__") and np.ndim(predictions) != 0 else -1
-    if count != rows or isinstance(predictions, str | bytes | dict):
+    if isinstance(predictions, dict):
+        predictions = _by_row(predictions, rows)
+    single = isinstance(predictions, str | bytes | dict) or not hasattr(predictions, "__len__")
+    count = -1 if single or getattr(predictions, "ndim", 1) == 0 else len(predictions)
+    if count != rows:
         said = f"{count} predictions" if count >= 0 else f"a single {type(predictions).__name__}"
         raise Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -66,6 +69,14 @@ def plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump()
     return str(value)
+
+
+def _by_row(named: dict[str, Any], rows: int) -> Any:
+    """One dict a row, of a dict whose every value has one item a row; anything else as it is."""
+    items = [value.tolist() if hasattr(value, "tolist") else value for value in named.values()]
+    if not all(isinstance(value, list) and len(value) == rows for value in items):
+        return named
+    return [dict(zip(named, row, strict=True)) for row in zip(*items, strict=True)]
 
 
 def _finite(value: Any) -> bool:

@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack, aclosing
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -22,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from serving.engine import Engine
 from serving.enrich import HEADER
 from serving.model import ServedModel
-from serving.problems import Problem, as_problem
+from serving.problems import as_problem, misfit
 
 EVENT_STREAM = "text/event-stream"
 T = TypeVar("T")
@@ -50,10 +49,8 @@ async def stream(request: Request) -> Response:
     model = engine.holder.current()
     rows, single = model.schema.parse(body)
     if not single and len(rows) != 1:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_input",
-            f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'.",
+        raise misfit(
+            f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'."
         )
     if model.wrapper.waits:
         return EventStream(_events(request, model, rows), model.asked(1))

@@ -1,6 +1,7 @@
 """One running service, asked by the clients that people have."""
 
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -59,6 +60,7 @@ def test_mlflow_request_formats_are_answered_as_mlflow_does(shop_service, expect
         (b"frequency,recency,amount\nthree,1,1\n", "text/csv", 422),
         (b"", "text/csv", 422),
         (b"<rows/>", "text/xml", 415),
+        (b"frequency,recency,amount\nthree,1,1\n", "Text/CSV", 422),
     ],
 )
 def test_what_no_format_allows_is_a_problem(shop_service, body, kind, status):
@@ -109,6 +111,10 @@ def test_tritonclient_works_unchanged(shop_service, expected, binary):
         {"name": "frequency", "shape": [], "datatype": "INT64", "data": 1},
         {"name": "frequency", "shape": [1], "datatype": "INT64", "parameters": {"binary_data_size": 10**9}},
         {"name": "colour", "shape": [1], "datatype": "BYTES", "data": ["red"]},
+        {"name": "frequency", "shape": [1], "datatype": "INT64", "data": [1.7]},
+        {"name": "frequency", "shape": [1], "datatype": "INT64", "data": ["12"]},
+        {"name": "frequency", "shape": [1], "datatype": "BOOL", "data": ["false"]},
+        {"name": "frequency", "shape": [1], "datatype": "UINT8", "data": [-1]},
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(shop_service, tensor):
@@ -116,6 +122,57 @@ def test_tensors_that_do_not_fit_are_refused(shop_service, tensor):
     status, problem = shop_service.post("/v2/models/shop/infer", {"inputs": [tensor]})
     assert (status, problem["code"]) == (422, "invalid_input") and problem["detail"]
     assert shop_service.post("/v2/models/nobody/infer", {"inputs": [tensor]})[0] == 404
+
+
+def test_tensors_of_a_kind_that_fits_are_taken(shop_service, expected):
+    """Whole numbers for a tensor of floats, as JSON's writers make them, are no reason to refuse."""
+    tensors = [
+        {"name": "frequency", "shape": [1], "datatype": "UINT8", "data": [3]},
+        {"name": "recency", "shape": [1, 1], "datatype": "FP32", "data": [[2.5]]},
+        {"name": "amount", "shape": [2], "datatype": "FP64", "data": [7.25, 7]},
+    ]
+    assert shop_service.post("/v2/models/shop/infer", {"inputs": tensors})[0] == 422
+    tensors[2] |= {"shape": [1], "data": [7.25]}
+    status, said = shop_service.post("/v2/models/shop/infer", {"inputs": tensors})
+    assert status == 200 and said["outputs"][0]["data"] == [pytest.approx(expected, abs=1e-6)], said
+
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/feedback", b'{"request_id": "a", "outcome": ' + DEEP, {}),
+        ("/feedback", b'{"request_id": "a", "outcome": "\xff"}', {}),
+        ("/feedback", b'{"request_id": "a", "outcome": 1, "row": 1' + b"0" * 25 + b"}", {}),
+        ("/v1/chat/completions", b'{"messages": [{"a": ' + DEEP, {}),
+        ("/v1/chat/completions", b'{"messages": [{"a": "\xff"}]}', {}),
+        ("/v2/models/shop/infer", b'{"inputs": ' + DEEP, {}),
+        ("/v2/models/shop/infer", b"{}", {"Inference-Header-Content-Length": "9" * 5000}),
+        ("/v2/models/shop/infer", b"{}", {"Inference-Header-Content-Length": "3"}),
+        ("/predict", b'{"inputs": ' + DEEP, {}),
+        ("/invocations", b'{"instances": ' + DEEP, {}),
+    ],
+)
+def test_bodies_that_no_generator_makes_are_the_callers_fault(shop_service, path, body, headers):
+    """Nested without end, not UTF-8, numbers without end: 4xx, and nothing in the log that looks like a defect."""
+    status, problem = shop_service.post(path, body, **headers)
+    assert status in (400, 422), problem
+    assert "Traceback" not in shop_service.log.read_text()
+
+
+def test_a_caller_that_hangs_up_midway_is_no_failure_of_the_service(shop_service):
+    """Half a body to a route of the router, then gone: counted as 400, and no traceback in the log."""
+    series = 'mlops_serving_requests_total{route="/v2/models/{name}/infer",status="400"}'
+    before = figures(shop_service).get(series, 0)
+    host, port = shop_service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = b"POST /v2/models/shop/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n"
+        connection.sendall(head + b'{"a"')
+        time.sleep(0.3)
+    shop_service.until(lambda: figures(shop_service).get(series, 0) == before + 1, 20)
+    assert "Traceback" not in shop_service.log.read_text()
 
 
 def test_the_openapi_request_is_the_models(shop_service):
