@@ -34,7 +34,9 @@ async def feedback(request: Request) -> dict[str, str]:
     if engine.log is None:
         detail = "This service keeps no prediction log: set serving.prediction_log."
         raise Problem(HTTPStatus.CONFLICT, "no_prediction_log", detail)
-    sent = decode(decoder.decode, await request.body())
-    if not engine.log.add_feedback(Feedback(sent.request_id, sent.row, sent.outcome, time.time())):
+    body = await request.body()
+    sent = decode(decoder.decode, body)
+    kept = Feedback(sent.request_id, sent.row, sent.outcome, time.time(), len(body))
+    if not engine.log.add_feedback(kept):
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
     return {"status": "accepted", "request_id": sent.request_id}

@@ -57,7 +57,7 @@ async def invocations(engine: Engine, call: Call) -> Reply:
     else:
         detail = f"Content type {kind!r} is not known here. Send application/json or text/csv."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-    answered = await engine.infer(champion, champion.schema.convert(rows), call.request_id)
+    answered = await engine.infer(champion, champion.schema.convert(rows), call.request_id, len(body))
     return Reply(encode({"predictions": answered.predictions}))
 
 

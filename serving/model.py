@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,8 @@ class ServedModel:
 
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
-        self.version, self.wrapper, self.schema = loaded.version, loaded.wrapper, loaded.schema
+        self.wrapper, self.schema = loaded.wrapper, loaded.schema
+        self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
         #: Rows that a model that waits is asked about now.
@@ -64,16 +64,12 @@ class ServedModel:
             on_batch=self._on_batch,
         )
 
-    @cached_property
-    def card(self) -> dict[str, Any]:
-        """What every answer says about its model."""
-        v = self.version
-        return {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
-
-    @cached_property
-    def card_json(self) -> msgspec.Raw:
-        """The card, encoded once."""
-        return msgspec.Raw(msgspec.json.encode(self.card))
+    def describe(self, version: ModelVersion) -> None:
+        """Say from now on what the registry says of this version: its stage moves while its files stay."""
+        v = self.version = version
+        #: What every answer says about its model, encoded once.
+        self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
+        self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
 
     @property
     def queued_rows(self) -> int:

@@ -127,7 +127,7 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     sent, binary = _parse(body, request.headers.get(HEADER_LENGTH.decode(), ""))
     made = _rows(sent.inputs, binary, served.schema, engine.settings.serving.queue_rows)
     rows = served.schema.convert(made)
-    answered = await engine.infer(served, rows, request.state.request_id)
+    answered = await engine.infer(served, rows, request.state.request_id, len(body))
     asked_binary = bool(sent.parameters.get("binary_data_output"))
     for output in sent.outputs:
         if output.name != "predictions":

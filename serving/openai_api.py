@@ -73,8 +73,8 @@ async def chat_completions(request: Request) -> Response:
         head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
         if asked.stream:
             usage = bool((asked.stream_options or {}).get("include_usage"))
-            return EventStream(_chunks(request, model, row, head, usage), model.asked(1))
-        answered = await until_gone(request.receive, lambda: _answer(request, model, row))
+            return EventStream(_chunks(request, model, row, head, usage, len(body)), model.asked(1))
+        answered = await until_gone(request.receive, lambda: _answer(request, model, row, len(body)))
     except Exception as error:
         return _error(request, error)
     if answered is None:  # nobody is there to read it
@@ -84,15 +84,22 @@ async def chat_completions(request: Request) -> Response:
     return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(used)})
 
 
-async def _answer(request: Request, model: ServedModel, row: dict[str, Any]) -> tuple[str, Usage]:
+async def _answer(
+    request: Request, model: ServedModel, row: dict[str, Any], body_bytes: int
+) -> tuple[str, Usage]:
     engine: Engine = request.app.state.engine
     with tally() as usage:
-        found = await engine.infer(model, [row], request.state.request_id, champion_only=True)
+        found = await engine.infer(model, [row], request.state.request_id, body_bytes, champion_only=True)
     return _text(found.predictions[0]), usage
 
 
 async def _chunks(
-    request: Request, model: ServedModel, row: dict[str, Any], head: dict[str, Any], with_usage: bool
+    request: Request,
+    model: ServedModel,
+    row: dict[str, Any],
+    head: dict[str, Any],
+    with_usage: bool,
+    body_bytes: int,
 ) -> AsyncGenerator[str]:
     head = {**head, "object": "chat.completion.chunk"}
 
@@ -105,7 +112,7 @@ async def _chunks(
     try:
         with tally() as used:
             engine: Engine = request.app.state.engine
-            async with aclosing(engine.stream(model, [row], request.state.request_id)) as events:
+            async with aclosing(engine.stream(model, [row], request.state.request_id, body_bytes)) as events:
                 async for kind, data in events:
                     if kind == "token":
                         said = True

@@ -18,11 +18,13 @@ async def predict(engine: Engine, call: Call) -> Reply:
     champion = engine.holder.current()
     rows, single = champion.schema.parse(body)
     if champion.wrapper.waits:  # such work goes on elsewhere, and ends when its caller has gone
-        found = await until_gone(call.receive, lambda: engine.infer(champion, rows, call.request_id))
+        found = await until_gone(
+            call.receive, lambda: engine.infer(champion, rows, call.request_id, len(body))
+        )
         if found is None:
             raise disconnected("the answer")
     else:
-        found = await engine.infer(champion, rows, call.request_id)
+        found = await engine.infer(champion, rows, call.request_id, len(body))
     answer = {
         "predictions": found.predictions[0] if single else found.predictions,
         "model": found.served.card_json,

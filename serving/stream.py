@@ -53,8 +53,8 @@ async def stream(request: Request) -> Response:
             f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'."
         )
     if model.wrapper.waits:
-        return EventStream(_events(request, model, rows), model.asked(1))
-    found = await engine.infer(model, rows, request.state.request_id)
+        return EventStream(_events(request, model, rows, len(body)), model.asked(1))
+    found = await engine.infer(model, rows, request.state.request_id, len(body))
     answer, headers = _answer(request, found.served, found.predictions[0]), {}
     if found.features:
         answer["features"], headers[HEADER] = found.features.field, found.features.header
@@ -66,10 +66,13 @@ def wants_events(scope: Scope) -> bool:
     return EVENT_STREAM in Headers(scope=scope).get("accept", "")
 
 
-async def _events(request: Request, model: ServedModel, rows: list[Any]) -> AsyncGenerator[str]:
+async def _events(
+    request: Request, model: ServedModel, rows: list[Any], body_bytes: int
+) -> AsyncGenerator[str]:
+    engine: Engine = request.app.state.engine
     request_id = request.state.request_id
     try:
-        async with aclosing(request.app.state.engine.stream(model, rows, request_id)) as events:
+        async with aclosing(engine.stream(model, rows, request_id, body_bytes)) as events:
             async for kind, data in events:
                 if kind == "token":
                     yield event(kind, {"text": data})

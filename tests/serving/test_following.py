@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 
 from mlops_lib.registry import Registry
 from serving.keys import make
-from tests.serving.shop import ROW, add_version, answers, copy, free_port, running
+from tests.serving.shop import ROOT, ROW, add_version, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +109,7 @@ def test_a_pinned_version_stays(shop, tmp_path):
         assert status == 200 and said["wanted"] == "version 1" and not said["refused"]
         # Archived: it has asked the registry since, and knows that its version is no longer the stage's.
         assert (said["champion"]["version"], said["champion"]["stage"]) == (1, "Archived")
+        assert 'mlops_serving_reloads_total{outcome="loaded"} 1.0' in service.get("/metrics")[1].decode()
         answer = service.post("/predict", ROW, **admin)[1]
         assert answer["model"]["version"] == 1 and answer["predictions"] == pytest.approx(expected, abs=1e-6)
         assert service.get("/readyz")[1]["model"]["version"] == 1
@@ -155,6 +157,72 @@ def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(shop, tm
             service.until(lambda: service.get("/readyz")[1]["stale"] is False)
     finally:
         os.killpg(registry.pid, signal.SIGKILL)
+
+
+def test_a_registry_that_never_answers_holds_up_no_start(shop, tmp_path):
+    """It takes connections and says nothing: the last good version is served, `stale`, and SIGTERM is not held up."""
+    settings = copy(shop, tmp_path / "project")
+    expected = answers(settings, 1)
+    with running(settings):
+        pass
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(50)
+        uri = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        with running(settings, MLFLOW_TRACKING_URI=uri) as service:  # ready long before MLflow gives up
+            assert service.get("/readyz")[1]["stale"] is True
+            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+            assert "has not answered within" in service.get("/status")[1]["problem"]
+
+
+def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):
+    """Without a registry: unready, naming the folder; with one: downloaded again and served."""
+    settings = copy(shop, tmp_path / "project")
+    with running(settings):
+        pass
+    (kept,) = (settings.root / "cache" / "shop").glob("1-*/MLmodel")
+    kept.write_text(kept.read_text() + "\n")
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    with running(settings, ready=False, **away) as service:
+        detail = service.until(
+            lambda: "not what was downloaded" in (d := service.get("/readyz")[1]["detail"]) and d
+        )
+        assert str(kept.parent) in detail
+    with running(settings) as service:
+        assert service.post("/predict", ROW)[0] == 200 and service.get("/readyz")[1]["stale"] is False
+
+
+FETCHES = """
+import os, sys, mlflow
+from pathlib import Path
+from mlops_lib.registry import ModelVersion
+from serving.cache import ModelCache
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(name="model", python_model=sys.argv[1], pip_requirements=[], registered_model_name="m")
+before = set(os.listdir(os.environ["TMPDIR"]))
+folder = ModelCache(Path("cache")).fetch(ModelVersion("m", 1, "None", "r"))
+assert (folder / "MLmodel").is_file() and [file.name for file in Path("cache/m").glob("*")] != []
+print(set(os.listdir(os.environ["TMPDIR"])) - before, [f.name for f in Path("cache/m").glob(".*")])
+"""
+
+
+def test_a_download_through_the_registrys_server_leaves_nothing_behind(tmp_path):
+    """A model whose files come over HTTP is on disk once, in the cache."""
+    (tmp_path / "temp").mkdir()
+    port = free_port()
+    registry = registry_server(tmp_path, port)
+    environment = {
+        **os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "TMPDIR": str(tmp_path / "temp"), "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", FETCHES, str(Path(__file__).with_name("naughty.py"))],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.killpg(registry.pid, signal.SIGKILL)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "set() []"
 
 
 def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
