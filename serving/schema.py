@@ -29,6 +29,8 @@ TYPES: dict[str, Any] = {
     "datetime": datetime,
 }
 astuple = msgspec.structs.astuple
+#: Where OpenAPI keeps the schemas that others refer to.
+REFERENCE = "#/components/schemas/{name}"
 
 
 class RequestSchema:
@@ -161,9 +163,7 @@ class RequestSchema:
 
     def json_schema(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The JSON Schema of a body, and the components that it refers to."""
-        (body,), components = msgspec.json.schema_components(
-            [self.envelope], ref_template="#/components/schemas/{name}"
-        )
+        (body,), components = msgspec.json.schema_components([self.envelope], ref_template=REFERENCE)
         return body, components
 
     def _decode(self, body: bytes) -> Any:

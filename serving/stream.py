@@ -12,10 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, aclosing
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from serving.engine import Engine
@@ -27,16 +24,8 @@ EVENT_STREAM = "text/event-stream"
 T = TypeVar("T")
 
 
-class EventStreamRoute(APIRoute):
-    """Matches only requests that accept server-sent events; all others are the next route's."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http" or not wants_events(scope):
-            return Match.NONE, {}
-        return super().matches(scope)
-
-
-router = APIRouter(tags=["inference"], route_class=EventStreamRoute)
+#: `Edge` answers these routes itself, unless the caller accepts events.
+router = APIRouter(tags=["inference"])
 
 
 @router.post("/invoke")
@@ -59,11 +48,6 @@ async def stream(request: Request) -> Response:
     if found.features:
         answer["features"], headers[HEADER] = found.features.field, found.features.header
     return Response(event("prediction", answer), media_type=EVENT_STREAM, headers=headers)
-
-
-def wants_events(scope: Scope) -> bool:
-    """Whether the caller accepts server-sent events."""
-    return EVENT_STREAM in Headers(scope=scope).get("accept", "")
 
 
 async def _events(
