@@ -124,8 +124,8 @@ def install(app: FastAPI, engine: Engine) -> None:
             for operation in methods.values():
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = problem
-                for parameter in operation.get("parameters", ()) if served else ():
-                    if parameter["name"] in ("name", "version"):  # there is one of each
+                for parameter in operation.get("parameters", ()):
+                    if served and parameter["name"] in ("name", "version"):  # there is one of each
                         parameter["schema"]["enum"] = [str(getattr(served.version, parameter["name"]))]
         return document
 

@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from mlops_lib.registry import Registry
 from serving.keys import make
 from serving.shared import _born
-from tests.serving.shop import ROOT, ROW, Service, answers, copy, free_port, running
+from tests.serving.shop import ROOT, ROW, Service, add_naughty, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -29,26 +28,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def naughty(shop, tmp_path_factory):
     """The service on a model that raises, hangs, exits or miscounts on request, with tight limits."""
-    import mlflow
-    import pandas as pd
-    from mlflow.models import infer_signature
-
     settings = copy(
         shop, tmp_path_factory.mktemp("naughty") / "project",
         poll_s=60.0, predict_timeout_s=2.0, request_timeout_s=6.0, queue_rows=8, body_bytes=20_000, challenger="",
     )  # fmt: skip
-    registry = Registry(settings)
-    example = pd.DataFrame({"x": [1.5, 2.5]})
-    with mlflow.start_run():
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("naughty.py")),
-            signature=infer_signature(example, np.array([1.5, 2.5])),
-            input_example=example,
-            pip_requirements=["mlflow"],
-            registered_model_name="naughty",
-        )
-    registry.promote("naughty", 1, "Production")
+    add_naughty(settings)
     with running(settings, MLFLOW_MODEL_NAME="naughty") as service:
         yield service
 
