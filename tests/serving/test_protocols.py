@@ -150,6 +150,7 @@ DEEP = b"[" * 100_000
         ("/predict", b'{"inputs": ' + DEEP, {}),
         ("/invocations", b'{"instances": ' + DEEP, {}),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bodies_that_no_generator_makes_are_the_callers_fault(shop_service, path, body, headers):
     """Nested without end, not UTF-8, numbers without end: 4xx, and nothing in the log that looks like a defect."""
