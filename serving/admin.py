@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
 from serving.engine import Engine
 from serving.problems import Problem
@@ -12,7 +12,13 @@ from serving.problems import Problem
 router = APIRouter(tags=["model"])
 
 
-@router.post("/model/reload")
+def admitted(request: Request) -> None:
+    """Refuse what `Edge` has not let in as an admin's, however its path came here."""
+    if not request.state.admin:
+        raise Problem(HTTPStatus.FORBIDDEN, "not_admin", f"{request.url.path} is for admins.")
+
+
+@router.post("/model/reload", dependencies=[Depends(admitted)])
 async def reload(request: Request) -> dict[str, Any]:
     """Ask the registry now, and answer when the version that it names is served.
 

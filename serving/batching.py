@@ -18,6 +18,7 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from typing import Any
 
+from mlops_lib.errors import InputError
 from serving.problems import Problem
 from serving.results import as_list, require_finite
 
@@ -33,13 +34,29 @@ class _Abandoned(BaseException):
     """Raised inside a thread whose call took too long; no `except Exception` of the model's holds it."""
 
 
+class BadRow(InputError):
+    """What is wrong with one of the rows that a call was given.
+
+    Args:
+        row: Counted from the call's first; `Batcher` counts it from its caller's first.
+        said: What is wrong with it.
+    """
+
+    def __init__(self, row: int, said: str) -> None:
+        super().__init__(row, said)
+        self.row, self.said = row, said
+
+    def __str__(self) -> str:
+        return f"Row {self.row}: {self.said}"
+
+
 class _Job:
-    """One caller's rows on their way through a batch."""
+    """One caller's rows, or a batch's worth of them from its row `first` on, on their way through a batch."""
 
-    __slots__ = ("future", "rows")
+    __slots__ = ("first", "future", "rows")
 
-    def __init__(self, rows: Sequence[Any], future: "asyncio.Future[list[Any]]") -> None:
-        self.rows, self.future = rows, future
+    def __init__(self, rows: Sequence[Any], first: int, future: "asyncio.Future[list[Any]]") -> None:
+        self.rows, self.first, self.future = rows, first, future
 
 
 class _Worker:
@@ -100,7 +117,7 @@ class Batcher:
         size = self.batch_rows
         if len(rows) <= size:
             return self._enqueue(rows)
-        parts = [self._enqueue(rows[at : at + size]) for at in range(0, len(rows), size)]
+        parts = [self._enqueue(rows[at : at + size], at) for at in range(0, len(rows), size)]
         return _joined(parts)
 
     @property
@@ -122,10 +139,10 @@ class Batcher:
             worker.inbox.put(None)
         self._idle.clear()
 
-    def _enqueue(self, rows: Sequence[Any]) -> "asyncio.Future[list[Any]]":
+    def _enqueue(self, rows: Sequence[Any], first: int = 0) -> "asyncio.Future[list[Any]]":
         count = len(rows)
         future: asyncio.Future[list[Any]] = self._loop.create_future()
-        self._waiting.append(_Job(rows, future))
+        self._waiting.append(_Job(rows, first, future))
         self.waiting_rows += count
         if not self._collecting and self._idle:
             self._collecting = True
@@ -195,6 +212,7 @@ class Batcher:
 
     def _took_too_long(self, worker: _Worker) -> None:
         worker.abandoned = True
+        worker.inbox.put(None)  # for a model that swallows what is raised in it, and returns
         self._busy.discard(worker)
         self._hung.append(worker)
         if worker.thread.is_alive():  # the number of one that has ended may be another thread's by now
@@ -236,6 +254,8 @@ class Batcher:
             raise
         except BaseException as error:  # a model may raise anything, SystemExit too; the service lives on
             if len(jobs) == 1:
+                if isinstance(error, BadRow):
+                    error.row += jobs[0].first
                 return [error if isinstance(error, Exception) else RuntimeError(type(error).__name__)]
             return [self._run([job])[0] for job in jobs]
         if len(jobs) == 1 and not bad:
@@ -246,7 +266,7 @@ class Batcher:
             end = start + len(job.rows)
             try:
                 if bad:
-                    require_finite(bad, start, len(job.rows))
+                    require_finite(bad, start, len(job.rows), job.first)
                 outcomes.append(predictions[start:end])
             except Problem as problem:
                 outcomes.append(problem)

@@ -83,7 +83,7 @@ class ModelCache:
         try:
             home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=home, prefix=".incoming-") as incoming:
-                files = shutil.copytree(download(version.uri), Path(incoming) / "model")
+                files = download(version.uri, Path(incoming))
                 digest = digest_of(files)
                 folder = home / f"{version.version}-{digest[:12]}"
                 if folder.is_dir() and digest_of(folder) != digest:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from serving.enrich import EnrichedRows
 from serving.metrics import Metrics
 from serving.model import ServedModel
 
@@ -24,23 +25,38 @@ class Mirror:
     """Asks the challenger what the champion was asked, after the answer has gone out.
 
     Args:
-        record: Told served, rows, predictions, seconds and request id of each mirrored request.
+        record: Told served, rows, where looked-up ones came from, predictions, seconds, request id and length of the
+            body of each mirrored request.
     """
 
     def __init__(self, metrics: Metrics, record: Callable[..., None]) -> None:
         self._metrics, self._record = metrics, record
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def send(self, challenger: ServedModel, rows: list[dict[str, Any]], request_id: str) -> None:
+    def send(
+        self,
+        challenger: ServedModel,
+        rows: list[dict[str, Any]],
+        enriched: EnrichedRows | None,
+        request_id: str,
+        body_bytes: int,
+    ) -> None:
         """Mirror one request; returns at once."""
         if len(self._under_way) >= ROOM or challenger.full:
             self._metrics.dropped("mirror")
             return
-        task = asyncio.create_task(self._ask(challenger, rows, request_id))
+        task = asyncio.create_task(self._ask(challenger, rows, enriched, request_id, body_bytes))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _ask(self, challenger: ServedModel, rows: list[dict[str, Any]], request_id: str) -> None:
+    async def _ask(
+        self,
+        challenger: ServedModel,
+        rows: list[dict[str, Any]],
+        enriched: EnrichedRows | None,
+        request_id: str,
+        body_bytes: int,
+    ) -> None:
         began = time.perf_counter()
         challenger.in_use += 1
         try:
@@ -50,6 +66,7 @@ class Mirror:
             self._metrics.dropped("mirror_failed")
             log.info("challenger failed", extra={"request_id": request_id, "error": type(error).__name__})
         else:
-            self._record(challenger, fitted, predictions, time.perf_counter() - began, request_id)
+            seconds = time.perf_counter() - began
+            self._record(challenger, fitted, enriched, predictions, seconds, request_id, body_bytes)
         finally:
             challenger.in_use -= 1

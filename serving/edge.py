@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from starlette._utils import get_route_path  # what the router goes by, so that the two never differ
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.engine import Engine
 from serving.keys import given_key
-from serving.problems import MEDIA_TYPE, Problem, as_problem
+from serving.problems import MEDIA_TYPE, Problem, as_problem, disconnected
 
 #: What we repeat of a caller's id: no line breaks, nothing that a log or a header would choke on.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
@@ -82,18 +83,17 @@ class Call:
         Raises:
             Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway.
         """
-        body = b""
+        chunks, size = [], 0
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise Problem(
-                    HTTPStatus.BAD_REQUEST, "disconnected", "The caller hung up before the body's end."
-                )
-            body += message.get("body", b"")
-            if len(body) > self.limit:
+                raise disconnected("the body's end")
+            chunks.append(chunk := message.get("body", b""))
+            size += len(chunk)
+            if size > self.limit:
                 raise self.too_large()
             if not message.get("more_body"):
-                return body
+                return b"".join(chunks)
 
     def too_large(self) -> Problem:
         """The answer to a body that is too long."""
@@ -129,7 +129,7 @@ class Edge:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        path: str = scope["path"]
+        path = get_route_path(scope)
         call = Call(scope, receive, self.body_bytes)
         call.task = asyncio.current_task()
         call.deadline = began + self.timeout_s
@@ -141,15 +141,19 @@ class Edge:
         if endpoint and path in STREAMED and EVENTS in call.headers.get(b"accept", b""):
             endpoint = None  # an answer in events is the router's
         try:
-            self._admit(call, path, endpoint)
+            admin = self._admit(call, path, endpoint)
             if endpoint:
                 if scope["method"] != "POST":
-                    detail = f"{path} takes POST."
-                    raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+                    raise Problem(
+                        HTTPStatus.METHOD_NOT_ALLOWED,
+                        "method_not_allowed",
+                        f"{path} takes POST.",
+                        headers={"Allow": "POST"},
+                    )
                 reply = await endpoint(self.engine, call)
                 await answer.whole(200, reply.body, reply.headers)
             else:
-                scope.setdefault("state", {})["request_id"] = call.request_id
+                scope.setdefault("state", {}).update(request_id=call.request_id, admin=admin)
                 await self.app(scope, self._limited(call), answer.send)
         except asyncio.CancelledError:
             if not call.timed_out:
@@ -184,13 +188,13 @@ class Edge:
                 if call.task:
                     call.task.cancel()
 
-    def _admit(self, call: Call, path: str, endpoint: Endpoint | None) -> None:
-        """Raise a Problem unless the request may go on; nothing of its body has been read yet."""
+    def _admit(self, call: Call, path: str, endpoint: Endpoint | None) -> bool:
+        """Raise a Problem unless the request may go on; whether it is an admin's. Its body has not been read yet."""
         engine = self.engine
+        admin = path.startswith(ADMIN)
         if path not in OPEN:
             if engine.refusing:
                 raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "draining", "This process is stopping.", 1)
-            admin = path.startswith(ADMIN)
             if admin or engine.keys.file:
                 headers = call.headers
                 key = given_key(headers.get(b"authorization", b""), headers.get(b"x-api-key", b""))
@@ -199,6 +203,7 @@ class Edge:
             raise call.too_large()
         if endpoint:
             engine.require_room()
+        return admin
 
     def _limited(self, call: Call) -> Receive:
         """`receive`, ending in a Problem when the body is too long."""

@@ -105,7 +105,12 @@ class Engine:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_hangs", detail)
 
     async def infer(
-        self, champion: ServedModel, rows: list[Any], request_id: str, champion_only: bool = False
+        self,
+        champion: ServedModel,
+        rows: list[Any],
+        request_id: str,
+        body_bytes: int,
+        champion_only: bool = False,
     ) -> Answered:
         """Enrich, choose the version, predict, record.
 
@@ -113,6 +118,7 @@ class Engine:
             champion: The version whose schema made the rows; call this in the same step.
             rows: As its `RequestSchema.parse` or `convert` gave them.
             request_id: For the record, and for the canary where rows carry no entity key.
+            body_bytes: Length of the body that the rows came in, for the record.
             champion_only: No challenger is asked, whatever its share.
 
         Raises:
@@ -126,24 +132,25 @@ class Engine:
                 enriched = await champion.enricher.enrich(schema.given(rows))
             challenger = self.holder.challenger
             if challenger is None or champion_only:
-                return await self._answer(champion, rows, enriched, request_id)
+                return await self._answer(champion, rows, enriched, request_id, body_bytes)
             whole = enriched.rows if enriched else schema.given(rows)
             if any(map(champion.wrapper.keeps_state, whole)):  # it would be changed twice
-                return await self._answer(champion, rows, enriched, request_id)
+                return await self._answer(champion, rows, enriched, request_id, body_bytes)
             if self._is_canary(champion, rows[0], request_id):
                 try:
-                    return await self._answer(challenger, challenger.schema.adopt(whole), None, request_id)
+                    adopted = challenger.schema.adopt(whole)
+                    return await self._answer(challenger, adopted, enriched, request_id, body_bytes)
                 except Exception:  # whatever the challenger fails at, the champion answers
                     self.metrics.dropped("canary_failed")
-            answered = await self._answer(champion, rows, enriched, request_id)
+            answered = await self._answer(champion, rows, enriched, request_id, body_bytes)
             if challenger is self.holder.challenger:  # it may have been let go meanwhile
-                self._mirror.send(challenger, whole, request_id)
+                self._mirror.send(challenger, whole, enriched, request_id, body_bytes)
             return answered
         finally:
             champion.in_use -= 1
 
     async def stream(
-        self, champion: ServedModel, rows: list[Any], request_id: str
+        self, champion: ServedModel, rows: list[Any], request_id: str, body_bytes: int
     ) -> AsyncGenerator[StreamEvent]:
         """What a champion that waits says about one row while it works; what was said is recorded, however it ends.
 
@@ -151,6 +158,7 @@ class Engine:
             champion: Held by the caller (`ServedModel.asked`) until this is closed.
             rows: One, as its `RequestSchema` gave it, or a chat's.
             request_id: For the record.
+            body_bytes: For the record.
 
         Raises:
             Problem: With the reason, whatever it was.
@@ -190,19 +198,26 @@ class Engine:
                         answer,
                         took,
                         time.time(),
+                        body_bytes,
                         bool(whole),
                     )
                 )
 
     async def _answer(
-        self, served: ServedModel, rows: list[Any], enriched: EnrichedRows | None, request_id: str
+        self,
+        served: ServedModel,
+        rows: list[Any],
+        enriched: EnrichedRows | None,
+        request_id: str,
+        body_bytes: int,
     ) -> Answered:
+        """Ask the champion about its rows, enriched where they are, or the challenger about rows that it adopted."""
         began = time.perf_counter()
         if self.tracing:
             self.tracing.asked(served.version, len(rows))
         served.in_use += 1
         try:
-            if enriched:
+            if enriched and served.role == "champion":
                 predictions = await served.predict_enriched(enriched.rows)
             else:
                 predictions = await served.predict(rows)
@@ -213,7 +228,17 @@ class Engine:
         if self.log:
             seconds = time.perf_counter() - began
             self.log.add(
-                Record(request_id, served.role, served, rows, enriched, predictions, seconds, time.time())
+                Record(
+                    request_id,
+                    served.role,
+                    served,
+                    rows,
+                    enriched,
+                    predictions,
+                    seconds,
+                    time.time(),
+                    body_bytes,
+                )
             )
         return Answered(served, predictions, enriched.statuses if enriched else None)
 
@@ -232,10 +257,29 @@ class Engine:
         return share > 0 and is_canary(champion.schema.entity(row) or request_id, share)
 
     def _record_mirrored(
-        self, served: ServedModel, rows: list[Any], predictions: list[Any], seconds: float, request_id: str
+        self,
+        served: ServedModel,
+        rows: list[Any],
+        enriched: EnrichedRows | None,
+        predictions: list[Any],
+        seconds: float,
+        request_id: str,
+        body_bytes: int,
     ) -> None:
         if self.log:
-            self.log.add(Record(request_id, "mirror", served, rows, None, predictions, seconds, time.time()))
+            self.log.add(
+                Record(
+                    request_id,
+                    "mirror",
+                    served,
+                    rows,
+                    enriched,
+                    predictions,
+                    seconds,
+                    time.time(),
+                    body_bytes,
+                )
+            )
 
     def log_failure(self, request_id: str, method: str, route: str, status: int, seconds: float) -> None:
         """One line for a request that was not answered as asked. Bodies and headers are never logged."""

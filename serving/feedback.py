@@ -2,11 +2,13 @@
 
 import time
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Request
+from msgspec import Meta
 
+from serving.bodies import decode
 from serving.engine import Engine
 from serving.prediction_log import Feedback
 from serving.problems import Problem
@@ -19,7 +21,7 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
 
     request_id: str
     outcome: Any
-    row: int | None = None
+    row: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 decoder = msgspec.json.Decoder(Outcome)
@@ -32,12 +34,9 @@ async def feedback(request: Request) -> dict[str, str]:
     if engine.log is None:
         detail = "This service keeps no prediction log: set serving.prediction_log."
         raise Problem(HTTPStatus.CONFLICT, "no_prediction_log", detail)
-    try:
-        sent = decoder.decode(await request.body())
-    except msgspec.ValidationError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.") from None
-    if not engine.log.add_feedback(Feedback(sent.request_id, sent.row, sent.outcome, time.time())):
+    body = await request.body()
+    sent = decode(decoder.decode, body)
+    kept = Feedback(sent.request_id, sent.row, sent.outcome, time.time(), len(body))
+    if not engine.log.add_feedback(kept):
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
     return {"status": "accepted", "request_id": sent.request_id}

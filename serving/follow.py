@@ -4,16 +4,20 @@ Whatever fails, what runs goes on running and says why it has not moved.
 """
 
 import asyncio
+import concurrent.futures
 import gc
 import logging
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
-from mlops_lib.errors import MlopsError, NoSuchVersionError
+from mlops_lib.errors import MlopsError, NoSuchVersionError, RegistryError
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
+from mlops_lib.tracking import tracking_uri
 from mlops_lib.uris import masked
 from serving.cache import ModelCache
 from serving.metrics import Metrics
@@ -22,6 +26,9 @@ from serving.problems import Problem
 
 log = logging.getLogger("serving")
 ROLES = ("champion", "challenger")
+T = TypeVar("T")
+#: Longest wait for the registry's answer; one that takes connections and says nothing is as good as away.
+ASK_S = 10.0
 #: Longest pause before a version that was refused is tried again.
 MOST_PAUSE_S = 300.0
 
@@ -51,6 +58,8 @@ class ModelHolder:
         #: Whether the registry could not be asked when it last was.
         self.stale = False
         self._lock = asyncio.Lock()
+        #: A question to the registry that is not answered yet.
+        self._asked: asyncio.Future[dict[str, ModelVersion]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -89,7 +98,7 @@ class ModelHolder:
         """
         async with self._lock:
             try:
-                versions = await asyncio.to_thread(self._resolve)
+                versions = await self._ask()
             except NoSuchVersionError as error:
                 self._say(_reason(error), stale=False)
                 return
@@ -124,6 +133,21 @@ class ModelHolder:
                 log.exception("looking at the registry failed")
             await asyncio.sleep(limits.poll_s if "champion" in self.served else limits.retry_s)
 
+    async def _ask(self) -> dict[str, ModelVersion]:
+        """What the registry says each role should serve; one question at a time, however long it takes.
+
+        Raises:
+            RegistryError: It has not answered within `ASK_S`. The next call waits for the same answer.
+        """
+        asked = self._asked = self._asked or _in_thread(self._resolve)
+        done, _ = await asyncio.wait({asked}, timeout=ASK_S)
+        if not done:
+            raise RegistryError(
+                f"The registry at {tracking_uri(self.settings)} has not answered within {ASK_S:g} s."
+            )
+        self._asked = None
+        return asked.result()
+
     def _resolve(self) -> dict[str, ModelVersion]:
         """What the registry says each role should serve."""
         wanted, name = self.settings.serving, self.settings.model.name
@@ -144,11 +168,14 @@ class ModelHolder:
             self.refused.pop(role, None)
             self._swap(role, None)
             return
-        if running and (running.version, running.version.created_ms) == (version, version.created_ms):
+        if running and _same(running.version, version):
+            running.describe(version)
             self.refused.pop(role, None)
             return
         refused = self.refused.get(role)
-        if refused and refused.version == version and time.monotonic() < refused.again_at and not at_once:
+        if refused and not _same(refused.version, version):
+            refused = None
+        if refused and time.monotonic() < refused.again_at and not at_once:
             return
         try:
             folder = await asyncio.to_thread(self.cache.fetch, version)
@@ -156,7 +183,7 @@ class ModelHolder:
             if role == "champion":
                 await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
         except Exception as error:  # downloading and loading run other people's code
-            tries = refused.tries + 1 if refused and refused.version == version else 1
+            tries = refused.tries + 1 if refused else 1
             pause_s = min(MOST_PAUSE_S, self.settings.serving.retry_s * 2 ** (tries - 1))
             reason = _reason(error)
             self.refused[role] = Refused(version, reason, tries, time.monotonic() + pause_s)
@@ -172,9 +199,10 @@ class ModelHolder:
 
     def _swap(self, role: str, loaded: Loaded | None) -> None:
         """Put a version in place between two batches; the old one answers what it has and is let go."""
+        new = ServedModel(loaded, role, self.settings, self.metrics) if loaded else None
         old = self.served.pop(role, None)
-        if loaded:
-            self.served[role] = new = ServedModel(loaded, role, self.settings, self.metrics)
+        if new:
+            self.served[role] = new
             self.problem = ""
             log.info("%s is now %s", role, new.card)
             if role == "champion" and not old:
@@ -208,6 +236,27 @@ class ModelHolder:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _same(one: ModelVersion, other: ModelVersion) -> bool:
+    """Whether these are the same files; stage and aliases may have moved, and a deleted number may have come back."""
+    return (one.name, one.version, one.run_id, one.created_ms) == (
+        other.name, other.version, other.run_id, other.created_ms,
+    )  # fmt: skip
+
+
+def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Run `work` in a thread that does not hold up the end of the process, as one of asyncio's own would."""
+    told: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            told.set_result(work())
+        except Exception as error:
+            told.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="registry").start()
+    return asyncio.wrap_future(told)
 
 
 def _reason(error: Exception) -> str:

@@ -67,8 +67,8 @@ class Keys:
         self._buckets: dict[str, _Bucket] = {}
         self._looked_at, self._changed_at = 0.0, 0.0
 
-    def admit(self, given: bytes, admin: bool) -> str:
-        """The name of the caller whose key this is; "" when none is asked for.
+    def admit(self, given: bytes, admin: bool) -> None:
+        """Let a caller with this key go on.
 
         Raises:
             Problem: 401 without a known key, 403 for an admin route without an admin's, 429 too fast.
@@ -77,7 +77,7 @@ class Keys:
             if admin:
                 detail = "Admin routes need a key, and this service has none: set serving.api_keys."
                 raise Problem(HTTPStatus.FORBIDDEN, "admin_disabled", detail)
-            return ""
+            return
         key = self._find(given)
         if key is None:
             detail = "Send a known API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'."
@@ -89,7 +89,6 @@ class Keys:
             if wait_s := bucket.wait_s(key.rate_per_s):
                 detail = f"The key of {key.name!r} may send {key.rate_per_s:g} requests a second."
                 raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, int(wait_s) + 1)
-        return key.name
 
     def _find(self, given: bytes) -> Key | None:
         self._read_again()

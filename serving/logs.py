@@ -1,9 +1,14 @@
-"""Structured logs: one JSON object a line on standard error. Bodies, headers and keys are never in them."""
+"""Structured logs: one JSON object a line on standard error. Bodies, headers and keys are never in them.
+
+A driver's errors may have its database's address in them; passwords in addresses are masked here, for every line.
+"""
 
 import json
 import logging
 import sys
 import time
+
+from mlops_lib.uris import masked
 
 #: What a caller of the logger may add with ``extra=``.
 EXTRA = ("request_id", "method", "route", "status", "ms", "error")
@@ -19,11 +24,11 @@ class JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1e3):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": masked(record.getMessage()),
         }
         line |= {name: getattr(record, name) for name in EXTRA if hasattr(record, name)}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = masked(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 

@@ -2,26 +2,24 @@
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from mlops_lib.errors import InputError, MlopsError, ModelError
+from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.base import ModelWrapper
-from serving.batching import Batcher, require_room
+from serving.batching import BadRow, Batcher, require_room
 from serving.enrich import Enricher
 from serving.metrics import Metrics
-from serving.results import as_list, require_finite
+from serving.results import as_list, plain, require_finite
 from serving.schema import RequestSchema, columns
 
 log = logging.getLogger("serving")
@@ -49,7 +47,8 @@ class ServedModel:
 
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
-        self.version, self.wrapper, self.schema = loaded.version, loaded.wrapper, loaded.schema
+        self.wrapper, self.schema = loaded.wrapper, loaded.schema
+        self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
         #: Rows that a model that waits is asked about now.
@@ -65,16 +64,12 @@ class ServedModel:
             on_batch=self._on_batch,
         )
 
-    @cached_property
-    def card(self) -> dict[str, Any]:
-        """What every answer says about its model."""
-        v = self.version
-        return {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
-
-    @cached_property
-    def card_json(self) -> msgspec.Raw:
-        """The card, encoded once."""
-        return msgspec.Raw(msgspec.json.encode(self.card))
+    def describe(self, version: ModelVersion) -> None:
+        """Say from now on what the registry says of this version: its stage moves while its files stay."""
+        v = self.version = version
+        #: What every answer says about its model, encoded once.
+        self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
+        self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
 
     @property
     def queued_rows(self) -> int:
@@ -114,7 +109,7 @@ class ServedModel:
         """Predictions for rows as `enricher` gave them: every column of the model, by name."""
         if self._matrix:
             return self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
-        return self._answers(rows)
+        return self._answers(self.schema.naive(rows))
 
     async def drain(self) -> None:
         """Let the last request that holds this version finish, then stop its threads."""
@@ -139,7 +134,7 @@ class ServedModel:
         if np.isinf(matrix).any():
             row, column = np.argwhere(np.isinf(matrix))[0]
             name = self.schema.columns[column]
-            raise InputError(f"Row {row}: feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
+            raise BadRow(int(row), f"feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
         return self.wrapper.predict(matrix)
 
 
@@ -166,13 +161,19 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{version.name} version {version.version} does not answer the example it was logged with: "
             f"{type(error).__name__}: {error}"
         ) from error
-    first = example[0] if isinstance(example, list) and example else None
-    if isinstance(first, dict):  # JSON has no NaN
-        first = {
-            name: None if isinstance(value, float) and math.isnan(value) else value
-            for name, value in first.items()
-        }
+    first = _as_json(example[0]) if isinstance(example, list) and example else None
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
+
+
+def _as_json(row: Any) -> Any:
+    """A row of the example as a caller would send it; JSON has no NaN."""
+    import pandas as pd
+
+    if isinstance(row, dict):
+        row = {
+            n: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for n, value in row.items()
+        }
+    return msgspec.to_builtins(row, enc_hook=plain)
 
 
 def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:

@@ -13,17 +13,19 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 
 from mlops_lib import __version__
+from serving.batching import require_room
+from serving.bodies import decode
 from serving.engine import Engine
 from serving.health import readiness
 from serving.model import ServedModel
-from serving.problems import Problem
+from serving.problems import Problem, misfit
 from serving.results import plain
 from serving.schema import RequestSchema
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 encode = msgspec.json.Encoder(enc_hook=plain).encode
 HEADER_LENGTH = b"inference-header-content-length"
-DTYPES = {
+DTYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
@@ -123,12 +125,13 @@ async def infer(request: Request, name: str, version: str = "") -> Response:
     body = await request.body()
     served = _named(engine, name, version)
     sent, binary = _parse(body, request.headers.get(HEADER_LENGTH.decode(), ""))
-    rows = served.schema.convert(_rows(sent.inputs, binary, served.schema))
-    answered = await engine.infer(served, rows, request.state.request_id)
+    made = _rows(sent.inputs, binary, served.schema, engine.settings.serving.queue_rows)
+    rows = served.schema.convert(made)
+    answered = await engine.infer(served, rows, request.state.request_id, len(body))
     asked_binary = bool(sent.parameters.get("binary_data_output"))
     for output in sent.outputs:
         if output.name != "predictions":
-            raise _misfit(f"There is no output {output.name!r}; there is: predictions.")
+            raise misfit(f"There is no output {output.name!r}; there is: predictions.")
         asked_binary = bool(output.parameters.get("binary_data", asked_binary))
     return _answer(answered.served, answered.predictions, sent.id or request.state.request_id, asked_binary)
 
@@ -145,31 +148,33 @@ def _named(engine: Engine, name: str, version: str) -> ServedModel:
 
 def _parse(body: bytes, header_length: str) -> tuple[Inference, memoryview]:
     """The JSON part, and the binary part that follows it."""
-    at = int(header_length) if header_length.isdecimal() else len(body)
-    try:
-        return decoder.decode(body[:at]), memoryview(body)[at:]
-    except msgspec.ValidationError as error:
-        raise _misfit(f"{error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.") from None
+    at = len(body)
+    if header_length:
+        # Python refuses to read a number of thousands of digits.
+        at = int(header_length) if header_length.isdecimal() and len(header_length) < 20 else -1
+        if not 0 <= at <= len(body):
+            said = f"{HEADER_LENGTH.decode()} is {header_length[:40]!r}, the body has {len(body)} bytes."
+            raise misfit(said)
+    return decode(decoder.decode, body[:at]), memoryview(body)[at:]
 
 
-def _rows(inputs: list[Tensor], binary: memoryview, schema: RequestSchema) -> list[Any]:
+def _rows(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, most: int) -> list[Any]:
     columns: dict[str, list[Any]] = {}
     for tensor in inputs:
         size = tensor.parameters.get("binary_data_size")
         if size is not None and (not isinstance(size, int) or not 0 <= size <= len(binary)):
-            raise _misfit(
+            raise misfit(
                 f"Input {tensor.name!r}: binary_data_size is {size!r}, the body has {len(binary)} bytes."
             )
-        columns[tensor.name] = _values(tensor, None if size is None else binary[:size])
+        columns[tensor.name] = values = _values(tensor, None if size is None else binary[:size])
+        require_room(len(values), 0, most)
         binary = binary[size or 0 :]
     if not schema.columns:
         if len(columns) != 1:
-            raise _misfit(f"This model takes one tensor, not {len(columns)}.")
+            raise misfit(f"This model takes one tensor, not {len(columns)}.")
         return next(iter(columns.values()))
     if len({len(values) for values in columns.values()}) > 1:
-        raise _misfit("The inputs have different numbers of rows.")
+        raise misfit("The inputs have different numbers of rows.")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -180,18 +185,26 @@ def _values(tensor: Tensor, binary: memoryview | None) -> list[Any]:
             flat = tensor.data if binary is None else _strings(binary)
             values = np.array(flat, dtype=object).reshape(tensor.shape)
         elif tensor.datatype not in DTYPES:
-            raise _misfit(f"Input {tensor.name!r}: datatype {tensor.datatype!r} is not known.")
+            raise misfit(f"Input {tensor.name!r}: datatype {tensor.datatype!r} is not known.")
         elif binary is None:
-            values = np.asarray(tensor.data, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
+            values = _array(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
         else:
             values = np.frombuffer(binary, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
-        raise _misfit(f"Input {tensor.name!r} is no {tensor.datatype} {tensor.shape}: {error}.") from None
+        raise misfit(f"Input {tensor.name!r} is no {tensor.datatype} {tensor.shape}: {error}.") from None
     if values.ndim == 0 or any(size < 0 for size in tensor.shape):
-        raise _misfit(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
+        raise misfit(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise _misfit(f"Input {tensor.name!r} has values that are not finite.")
+        raise misfit(f"Input {tensor.name!r} has values that are not finite.")
     return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).tolist()
+
+
+def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
+    """JSON's values as an array, where they are of that kind: numpy would make 1 of 1.7, and True of "false"."""
+    kinds = {bool} if wanted is np.bool_ else {int} if issubclass(wanted, np.integer) else {int, float}
+    if others := set(map(type, np.asarray(data, dtype=object).ravel())) - kinds:
+        raise TypeError(f"its data have {', '.join(sorted(kind.__name__ for kind in others))}")
+    return np.asarray(data, dtype=wanted)
 
 
 def _strings(binary: memoryview) -> list[str]:
@@ -207,7 +220,10 @@ def _strings(binary: memoryview) -> list[str]:
 
 
 def _answer(served: ServedModel, predictions: list[Any], request_id: str, binary: bool) -> Response:
-    values = np.asarray(predictions)
+    try:
+        values = np.asarray(predictions)
+    except ValueError:  # lists of different lengths
+        values = np.asarray([encode(p).decode() for p in predictions], dtype=object)
     if values.dtype.kind in "OUS":
         values = np.array(
             [p if isinstance(p, str) else encode(p).decode() for p in predictions], dtype=object
@@ -236,7 +252,3 @@ def _answer(served: ServedModel, predictions: list[Any], request_id: str, binary
 
 def _datatype(dtype: Any) -> str:
     return next((name for name, known in DTYPES.items() if np.dtype(known) == dtype), "BYTES")
-
-
-def _misfit(detail: str) -> Problem:
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)

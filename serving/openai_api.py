@@ -19,9 +19,10 @@ from starlette.responses import Response
 
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
+from serving.bodies import decode
 from serving.engine import Engine
 from serving.model import ServedModel
-from serving.problems import Problem, as_problem
+from serving.problems import Problem, as_problem, misfit
 from serving.stream import EventStream, until_gone
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -40,6 +41,9 @@ class ChatRequest(msgspec.Struct):
     n: int = 1
     thread_id: str | None = None
     resume: str | None = None
+
+
+decoder = msgspec.json.Decoder(ChatRequest)
 
 
 @router.get("/models")
@@ -69,8 +73,8 @@ async def chat_completions(request: Request) -> Response:
         head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
         if asked.stream:
             usage = bool((asked.stream_options or {}).get("include_usage"))
-            return EventStream(_chunks(request, model, row, head, usage), model.asked(1))
-        answered = await until_gone(request.receive, lambda: _answer(request, model, row))
+            return EventStream(_chunks(request, model, row, head, usage, len(body)), model.asked(1))
+        answered = await until_gone(request.receive, lambda: _answer(request, model, row, len(body)))
     except Exception as error:
         return _error(request, error)
     if answered is None:  # nobody is there to read it
@@ -80,15 +84,22 @@ async def chat_completions(request: Request) -> Response:
     return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(used)})
 
 
-async def _answer(request: Request, model: ServedModel, row: dict[str, Any]) -> tuple[str, Usage]:
+async def _answer(
+    request: Request, model: ServedModel, row: dict[str, Any], body_bytes: int
+) -> tuple[str, Usage]:
     engine: Engine = request.app.state.engine
     with tally() as usage:
-        found = await engine.infer(model, [row], request.state.request_id, champion_only=True)
+        found = await engine.infer(model, [row], request.state.request_id, body_bytes, champion_only=True)
     return _text(found.predictions[0]), usage
 
 
 async def _chunks(
-    request: Request, model: ServedModel, row: dict[str, Any], head: dict[str, Any], with_usage: bool
+    request: Request,
+    model: ServedModel,
+    row: dict[str, Any],
+    head: dict[str, Any],
+    with_usage: bool,
+    body_bytes: int,
 ) -> AsyncGenerator[str]:
     head = {**head, "object": "chat.completion.chunk"}
 
@@ -101,7 +112,7 @@ async def _chunks(
     try:
         with tally() as used:
             engine: Engine = request.app.state.engine
-            async with aclosing(engine.stream(model, [row], request.state.request_id)) as events:
+            async with aclosing(engine.stream(model, [row], request.state.request_id, body_bytes)) as events:
                 async for kind, data in events:
                     if kind == "token":
                         said = True
@@ -118,12 +129,7 @@ async def _chunks(
 
 
 def _parse(body: bytes, model: ServedModel) -> ChatRequest:
-    try:
-        asked = msgspec.json.decode(body, type=ChatRequest)
-    except msgspec.ValidationError as error:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.") from None
-    except msgspec.DecodeError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}") from None
+    asked = decode(decoder.decode, body)
     if asked.model not in ("", model.version.name):
         raise Problem(
             HTTPStatus.NOT_FOUND,
@@ -131,9 +137,7 @@ def _parse(body: bytes, model: ServedModel) -> ChatRequest:
             f"Model {asked.model!r} is not served here. This service has {model.version.name!r}.",
         )
     if asked.n != 1:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"'n' is {asked.n}; one answer is given."
-        )
+        raise misfit(f"'n' is {asked.n}; one answer is given.")
     return asked
 
 

@@ -2,13 +2,20 @@
 
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
+from mlops_lib.registry import ModelVersion
 from serving.engine import Engine
+from serving.feedback import Outcome
+from serving.model import ServedModel
+from serving.oip import Inference
+from serving.openai_api import ChatRequest
 from serving.problems import MEDIA_TYPE
+from serving.schema import REFERENCE
 
 PROBLEM = {
     "type": "object",
@@ -51,7 +58,13 @@ INVOCATIONS = {
         "inputs": {},
     },
 }
-
+#: Bodies that a route reads by itself, as every route does: FastAPI knows nothing of them.
+BODIES: dict[str, type[msgspec.Struct]] = {
+    "/feedback": Outcome,
+    "/v1/chat/completions": ChatRequest,
+    "/v2/models/{name}/infer": Inference,
+    "/v2/models/{name}/versions/{version}/infer": Inference,
+}
 
 #: Addresses relative to /docs, so that the page works behind a proxy, whatever its scheme and prefix.
 DOCS: dict[str, Any] = {
@@ -65,14 +78,27 @@ DOCS: dict[str, Any] = {
 def install(app: FastAPI, engine: Engine) -> None:
     """Make `app` describe itself by the model that is served at that moment."""
 
+    made: tuple[ModelVersion | None, dict[str, Any]] | None = None
+
     def describe() -> dict[str, Any]:
+        nonlocal made
         served = engine.holder.served.get("champion")
+        version = served.version if served else None
+        if made is None or made[0] != version:
+            made = version, document_of(served)
+        return made[1]
+
+    def document_of(served: ServedModel | None) -> dict[str, Any]:
         body, components = served.schema.json_schema() if served else ({"type": "object"}, {})
         document = get_openapi(title=app.title, version=app.version, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(components, Problem=PROBLEM, Answer=ANSWER)
         answer = _json({"$ref": "#/components/schemas/Answer"})
-        example = {"inputs": served.example} if served and isinstance(served.example, dict) else None
+        example = (
+            None  # a row of somebody's data: where there are keys, /status shows it to those who have one
+        )
+        if served and isinstance(served.example, dict) and not engine.keys.file:
+            example = {"inputs": served.example}
         for path in ("/predict", "/invoke"):
             document["paths"][path] = {
                 "post": _operation(path, "Predictions for rows", _json(body, example), answer)
@@ -85,6 +111,11 @@ def install(app: FastAPI, engine: Engine) -> None:
                 _json({"type": "object", "properties": {"predictions": {"type": "array"}}}),
             )
         }
+        document["paths"]["/features"]["post"]["requestBody"] = _body(_json(body, example))
+        for path, asked in BODIES.items():
+            (schema,), parts = msgspec.json.schema_components([asked], ref_template=REFERENCE)
+            schemas.update(parts)
+            document["paths"][path]["post"]["requestBody"] = _body(_json(schema))
         problem = {
             "description": "A problem",
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -93,6 +124,9 @@ def install(app: FastAPI, engine: Engine) -> None:
             for operation in methods.values():
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = problem
+                for parameter in operation.get("parameters", ()):
+                    if served and parameter["name"] in ("name", "version"):  # there is one of each
+                        parameter["schema"]["enum"] = [str(getattr(served.version, parameter["name"]))]
         return document
 
     app.openapi = describe  # type: ignore[method-assign]
@@ -107,9 +141,13 @@ def _operation(path: str, summary: str, bodies: dict[str, Any], answer: dict[str
         "tags": ["inference"],
         "summary": summary,
         "operationId": path.strip("/"),
-        "requestBody": {"required": True, "content": bodies},
+        "requestBody": _body(bodies),
         "responses": {"200": {"description": "Predictions", "content": answer}},
     }
+
+
+def _body(bodies: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": bodies}
 
 
 def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:

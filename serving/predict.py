@@ -1,13 +1,11 @@
 """/predict and /invoke: rows in, predictions out. Knows no model kind: it calls `predict` and nothing else."""
 
-from http import HTTPStatus
-
 import msgspec
 
 from serving.edge import JSON, Call, Reply
 from serving.engine import Engine
 from serving.enrich import HEADER
-from serving.problems import Problem
+from serving.problems import disconnected
 from serving.results import plain
 from serving.stream import until_gone
 
@@ -20,11 +18,13 @@ async def predict(engine: Engine, call: Call) -> Reply:
     champion = engine.holder.current()
     rows, single = champion.schema.parse(body)
     if champion.wrapper.waits:  # such work goes on elsewhere, and ends when its caller has gone
-        found = await until_gone(call.receive, lambda: engine.infer(champion, rows, call.request_id))
+        found = await until_gone(
+            call.receive, lambda: engine.infer(champion, rows, call.request_id, len(body))
+        )
         if found is None:
-            raise Problem(HTTPStatus.BAD_REQUEST, "disconnected", "The caller hung up before the answer.")
+            raise disconnected("the answer")
     else:
-        found = await engine.infer(champion, rows, call.request_id)
+        found = await engine.infer(champion, rows, call.request_id, len(body))
     answer = {
         "predictions": found.predictions[0] if single else found.predictions,
         "model": found.served.card_json,

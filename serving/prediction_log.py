@@ -22,8 +22,10 @@ from serving.model import ServedModel
 from serving.results import plain
 
 log = logging.getLogger("serving")
-#: Records that wait in memory, at most; records and seconds that one file covers, at most.
-ROOM, FILE_RECORDS, FILE_S = 20_000, 10_000, 5.0
+#: Records that wait in memory, at most, and bytes of the bodies that brought them.
+ROOM, ROOM_BYTES = 20_000, 64 * 2**20
+#: Records and seconds that one file covers, at most.
+FILE_RECORDS, FILE_S = 10_000, 5.0
 encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 
@@ -38,6 +40,8 @@ class Record(NamedTuple):
     predictions: list[Any]
     seconds: float
     at_s: float
+    #: Of the request's body; what a record takes in memory grows with it.
+    body_bytes: int
     #: False for an answer in pieces that broke off, or whose caller went away: `predictions` has the pieces.
     finished: bool = True
 
@@ -49,6 +53,26 @@ class Feedback(NamedTuple):
     row: int | None
     outcome: Any
     at_s: float
+    body_bytes: int
+
+
+class _Queue:
+    """What waits to be written to files of one name."""
+
+    def __init__(self, name: str, what: str, as_row: Callable[[Any], dict[str, Any]]) -> None:
+        self.name, self.what, self.as_row = name, what, as_row
+        self.items: deque[Any] = deque()
+        #: Bytes so far; each number has one thread that changes it.
+        self.bytes_in = self.bytes_out = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self.bytes_in - self.bytes_out
+
+    def take(self, most: int) -> list[Any]:
+        taken = [self.items.popleft() for _ in range(min(most, len(self.items)))]
+        self.bytes_out += sum(item.body_bytes for item in taken)
+        return taken
 
 
 class PredictionLog:
@@ -60,8 +84,8 @@ class PredictionLog:
 
     def __init__(self, folder: Path, metrics: Metrics) -> None:
         self.folder, self._metrics = folder, metrics
-        self._records: deque[Record] = deque()
-        self._feedback: deque[Feedback] = deque()
+        self._records = _Queue("predictions", "prediction", _prediction_row)
+        self._feedback = _Queue("feedback", "feedback", _feedback_row)
         self._wake, self._stopping = threading.Event(), False
         self._thread: threading.Thread | None = None
 
@@ -79,18 +103,19 @@ class PredictionLog:
 
     def add(self, record: Record) -> None:
         """Keep a record; costs an append. Dropped, and counted, when there is no room."""
-        self._append(self._records, record, "prediction")
+        self._append(self._records, record)
 
     def add_feedback(self, feedback: Feedback) -> bool:
         """Keep an outcome; False when there was no room."""
-        return self._append(self._feedback, feedback, "feedback")
+        return self._append(self._feedback, feedback)
 
-    def _append(self, queue: deque[Any], item: Any, what: str) -> bool:
-        if len(queue) >= ROOM:
-            self._metrics.dropped(what)
+    def _append(self, queue: _Queue, item: Record | Feedback) -> bool:
+        if len(queue.items) >= ROOM or queue.waiting_bytes + item.body_bytes > ROOM_BYTES:
+            self._metrics.dropped(queue.what)
             return False
-        queue.append(item)
-        if len(queue) == FILE_RECORDS:
+        queue.items.append(item)
+        queue.bytes_in += item.body_bytes
+        if len(queue.items) == FILE_RECORDS or queue.waiting_bytes > ROOM_BYTES // 2:
             self._wake.set()
         return True
 
@@ -102,69 +127,70 @@ class PredictionLog:
         self._flush()
 
     def _flush(self) -> None:
-        for name, queue, as_columns in (
-            ("predictions", self._records, _prediction_columns),
-            ("feedback", self._feedback, _feedback_columns),
-        ):
-            while items := _take(queue, FILE_RECORDS):
+        for queue in (self._records, self._feedback):
+            while items := queue.take(FILE_RECORDS):
+                rows = [row for item in items if (row := self._row(queue, item))]
                 try:
-                    self._write(name, as_columns(items))
+                    if rows:
+                        self._write(queue.name, rows)
                 except Exception as error:  # a full disk must not end the thread
-                    log.error("%s log in %s: %s: %s", name, self.folder, type(error).__name__, error)
-                    for _ in items:
-                        self._metrics.dropped(name.rstrip("s"))
+                    self._lost(queue, len(rows), error)
 
-    def _write(self, name: str, columns: dict[str, list[Any]]) -> None:
+    def _row(self, queue: _Queue, item: Any) -> dict[str, Any] | None:
+        """One line of the table; None for what cannot be written, which must not take the others along."""
+        try:
+            return queue.as_row(item)
+        except Exception as error:
+            self._lost(queue, 1, error)
+            return None
+
+    def _lost(self, queue: _Queue, count: int, error: Exception) -> None:
+        log.error("%s log in %s lost %d: %s: %s", queue.name, self.folder, count, type(error).__name__, error)
+        for _ in range(count):
+            self._metrics.dropped(queue.what)
+
+    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        # The same types in every file, so that a folder of them reads as one table.
+        kinds = {
+            "time": pa.timestamp("us", "UTC"), "version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(),
+            "finished": pa.bool_(),
+        }  # fmt: skip
+        schema = pa.schema([(column, kinds.get(column, pa.string())) for column in rows[0]])
         self.folder.mkdir(parents=True, exist_ok=True)
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         final = self.folder / f"{name}-{stamp}-{os.getpid()}-{uuid4().hex[:6]}.parquet"
         unfinished = final.with_suffix(".unfinished")
-        pq.write_table(pa.table({key: _array(key, values) for key, values in columns.items()}), unfinished)
+        pq.write_table(pa.Table.from_pylist(rows, schema), unfinished)
         unfinished.rename(final)
 
 
-def _take(queue: deque[Any], most: int) -> list[Any]:
-    return [queue.popleft() for _ in range(min(most, len(queue)))]
-
-
-def _prediction_columns(records: list[Record]) -> dict[str, list[Any]]:
-    made: dict[str, Callable[[Record], Any]] = {
-        "time": lambda r: r.at_s,
-        "request_id": lambda r: r.request_id,
-        "role": lambda r: r.role,
-        "model": lambda r: r.served.version.name,
-        "version": lambda r: r.served.version.version,
-        "latency_ms": lambda r: r.seconds * 1e3,
-        "request": lambda r: _json(r.served.schema.given(r.rows)),
-        "features": lambda r: _json(r.enriched.rows) if r.enriched else None,
-        "freshness": lambda r: _json(r.enriched.statuses.field) if r.enriched else None,
-        "predictions": lambda r: _json(r.predictions),
-        "finished": lambda r: r.finished,
-    }
-    return {name: [make(record) for record in records] for name, make in made.items()}
-
-
-def _feedback_columns(items: list[Feedback]) -> dict[str, list[Any]]:
+def _prediction_row(r: Record) -> dict[str, Any]:
     return {
-        "time": [item.at_s for item in items],
-        "request_id": [item.request_id for item in items],
-        "row": [item.row for item in items],
-        "outcome": [_json(item.outcome) for item in items],
+        "time": int(r.at_s * 1e6),
+        "request_id": r.request_id,
+        "role": r.role,
+        "model": r.served.version.name,
+        "version": r.served.version.version,
+        "latency_ms": r.seconds * 1e3,
+        "request": _json(r.served.schema.given(r.rows)),
+        "features": _json(r.enriched.rows) if r.enriched else None,
+        "freshness": _json(r.enriched.statuses.field) if r.enriched else None,
+        "predictions": _json(r.predictions),
+        "finished": r.finished,
+    }
+
+
+def _feedback_row(f: Feedback) -> dict[str, Any]:
+    return {
+        "time": int(f.at_s * 1e6),
+        "request_id": f.request_id,
+        "row": f.row,
+        "outcome": _json(f.outcome),
     }
 
 
 def _json(value: Any) -> str:
     return encode(value).decode()
-
-
-def _array(name: str, values: list[Any]) -> Any:
-    """The same types in every file, so that a folder of them reads as one table."""
-    import pyarrow as pa
-
-    if name == "time":
-        return pa.array([int(value * 1e6) for value in values], pa.timestamp("us", "UTC"))
-    kinds = {"version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(), "finished": pa.bool_()}
-    return pa.array(values, kinds.get(name, pa.string()))

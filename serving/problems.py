@@ -8,6 +8,7 @@ from types import MappingProxyType
 import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mlops_lib.errors import InputError
 
@@ -61,12 +62,25 @@ class Problem(Exception):
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {})
 
 
+def misfit(detail: str) -> Problem:
+    """The answer to a request that is well formed, and that the model or the protocol does not take."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+
+
+def disconnected(before: str) -> Problem:
+    """What is counted for a caller who has gone; nobody reads it."""
+    detail = f"The caller hung up before {before}."
+    return Problem(HTTPStatus.BAD_REQUEST, "disconnected", detail)
+
+
 def as_problem(error: Exception, request_id: str) -> Problem:
     """The problem object that stands for any exception; one nobody expected goes to the log, not to the caller."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, InputError):
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", str(error))
+        return misfit(str(error))
+    if isinstance(error, ClientDisconnect):
+        return disconnected("the body's end")
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return Problem(status, status.name.lower(), str(error.detail))
@@ -84,5 +98,5 @@ def install(app: FastAPI) -> None:
         headers = problem.headers | dict(getattr(error, "headers", None) or {})  # Allow, on a 405
         return Response(problem.body(request_id), problem.status.value, headers, MEDIA_TYPE)
 
-    for kind in (Problem, InputError, HTTPException, Exception):
+    for kind in (Problem, InputError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _answer)

@@ -13,14 +13,17 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     """Predictions as a list of plain values, and the rows (counted from 0) whose prediction is not finite.
 
     Args:
-        predictions: An array [rows, ...], a list, or a Series.
+        predictions: An array [rows, ...], a list, a Series, or a dict of these, which becomes a dict a row.
         rows: How many went in.
 
     Raises:
         Problem: 500 when there are not as many predictions as rows.
     """
-    count = len(predictions) if hasattr(predictions, "__len__") and np.ndim(predictions) != 0 else -1
-    if count != rows or isinstance(predictions, str | bytes | dict):
+    if isinstance(predictions, dict):
+        predictions = _by_row(predictions, rows)
+    single = isinstance(predictions, str | bytes | dict) or not hasattr(predictions, "__len__")
+    count = -1 if single or getattr(predictions, "ndim", 1) == 0 else len(predictions)
+    if count != rows:
         said = f"{count} predictions" if count >= 0 else f"a single {type(predictions).__name__}"
         raise Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -39,13 +42,19 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     return values, [number for number, value in enumerate(values) if not _finite(value)]
 
 
-def require_finite(bad: list[int], start: int, rows: int) -> None:
-    """Raise a Problem when one of a caller's rows, which begin at `start` of the batch, is among the bad.
+def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> None:
+    """Raise a Problem when one of a caller's rows is among the bad.
+
+    Args:
+        bad: As `as_list` gave them.
+        start: Where in the batch the caller's rows begin.
+        rows: How many they are.
+        first: Which of the caller's rows that is: one with more than a batch's worth is served in several.
 
     Raises:
         Problem: 500; JSON has no NaN, and null would pass for an answer.
     """
-    if mine := [number - start for number in bad if start <= number < start + rows]:
+    if mine := [number - start + first for number in bad if start <= number < start + rows]:
         raise Problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             "non_finite_prediction",
@@ -60,6 +69,14 @@ def plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump()
     return str(value)
+
+
+def _by_row(named: dict[str, Any], rows: int) -> Any:
+    """One dict a row, of a dict whose every value has one item a row; anything else as it is."""
+    items = [value.tolist() if hasattr(value, "tolist") else value for value in named.values()]
+    if not all(isinstance(value, list) and len(value) == rows for value in items):
+        return named
+    return [dict(zip(named, row, strict=True)) for row in zip(*items, strict=True)]
 
 
 def _finite(value: Any) -> bool:

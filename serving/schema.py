@@ -4,8 +4,7 @@ msgspec parses and checks the JSON in one pass in C; its errors name the row and
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
-from http import HTTPStatus
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,8 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from serving.problems import Problem
+from serving.bodies import NOT_JSON, not_json
+from serving.problems import Problem, misfit
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -30,6 +30,8 @@ TYPES: dict[str, Any] = {
     "datetime": datetime,
 }
 astuple = msgspec.structs.astuple
+#: Where OpenAPI keeps the schemas that others refer to.
+REFERENCE = "#/components/schemas/{name}"
 
 
 class RequestSchema:
@@ -69,6 +71,8 @@ class RequestSchema:
         self.envelope = msgspec.defstruct("Body", [("inputs", either)], forbid_unknown_fields=True)
         self._body, self._row_alone = msgspec.json.Decoder(self.envelope), msgspec.json.Decoder(asked)
         self._width = len(self.columns)
+        self._kinds = dict(zip(self.columns, self.types, strict=True))
+        self._datetimes = tuple(name for name, kind in self._kinds.items() if kind == "datetime")
         self._named = (*self.columns, *self._keys)
 
     def parse(self, body: bytes) -> tuple[list[Any], bool]:
@@ -81,12 +85,8 @@ class RequestSchema:
             inputs = self._decode(body)
         except msgspec.ValidationError as error:
             raise self._misfit(error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            # Python's json writes these two names; no other language reads them.
-            named = [name for name in ("NaN", "Infinity") if name.encode() in body]
-            hint = f" JSON has no {named[0]}: send null for a missing value." if named else ""
-            detail = f"The body is not JSON: {error}.{hint}"
-            raise Problem(HTTPStatus.BAD_REQUEST, "invalid_json", detail) from None
+        except NOT_JSON as error:
+            raise not_json(error, body) from None
         if isinstance(inputs, list):
             return _not_empty(inputs), False
         return [inputs], True
@@ -123,7 +123,15 @@ class RequestSchema:
         """Rows as ``{column: value}``, without the entity keys; a chat's, and rows of no named columns, as they are."""
         if not self.columns or isinstance(rows[0], dict):
             return rows
-        return [dict(zip(self.columns, astuple(row), strict=False)) for row in rows]
+        return self.naive([dict(zip(self.columns, astuple(row), strict=False)) for row in rows])
+
+    def naive(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows whose times with an offset are in UTC without one: what MLflow takes for a column of datetimes."""
+        for name in self._datetimes:
+            for row in rows:
+                if (value := row.get(name)) is not None and value.tzinfo:
+                    row[name] = value.astimezone(UTC).replace(tzinfo=None)
+        return rows
 
     def given(self, rows: list[Any]) -> list[Any]:
         """What the caller sent, entity keys included and absent values left out; other rows as they are."""
@@ -144,7 +152,7 @@ class RequestSchema:
 
     def from_text(self, name: str, text: str) -> Any:
         """A cell of a CSV as its column's type, as text where it does not fit: `convert` then names it."""
-        kind = dict(zip(self.columns, self.types, strict=True)).get(name, "")
+        kind = self._kinds.get(name, "")
         try:
             if kind in ("integer", "long"):
                 return int(text)
@@ -156,9 +164,7 @@ class RequestSchema:
 
     def json_schema(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The JSON Schema of a body, and the components that it refers to."""
-        (body,), components = msgspec.json.schema_components(
-            [self.envelope], ref_template="#/components/schemas/{name}"
-        )
+        (body,), components = msgspec.json.schema_components([self.envelope], ref_template=REFERENCE)
         return body, components
 
     def _decode(self, body: bytes) -> Any:
@@ -193,7 +199,7 @@ class RequestSchema:
             wanted += f" A row may carry {', '.join(self._keys)} too, but no feature of this version is looked up by it."
         if "unknown field `input`" in str(error):
             wanted = ' Did you mean "inputs"?' + wanted
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", f"{error}.{wanted}")
+        return misfit(f"{error}.{wanted}")
 
 
 def _unnamed_row(spec: Any) -> Any:
@@ -232,6 +238,5 @@ def _key_type(dtype: str) -> Any:
 
 def _not_empty(rows: list[Any]) -> list[Any]:
     if not rows:
-        detail = "There are no rows: send at least one."
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+        raise misfit("There are no rows: send at least one.")
     return rows

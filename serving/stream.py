@@ -9,35 +9,23 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack, aclosing
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from serving.engine import Engine
 from serving.enrich import HEADER
 from serving.model import ServedModel
-from serving.problems import Problem, as_problem
+from serving.problems import as_problem, misfit
 
 EVENT_STREAM = "text/event-stream"
 T = TypeVar("T")
 
 
-class EventStreamRoute(APIRoute):
-    """Matches only requests that accept server-sent events; all others are the next route's."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http" or not wants_events(scope):
-            return Match.NONE, {}
-        return super().matches(scope)
-
-
-router = APIRouter(tags=["inference"], route_class=EventStreamRoute)
+#: `Edge` answers these routes itself, unless the caller accepts events.
+router = APIRouter(tags=["inference"])
 
 
 @router.post("/invoke")
@@ -50,29 +38,25 @@ async def stream(request: Request) -> Response:
     model = engine.holder.current()
     rows, single = model.schema.parse(body)
     if not single and len(rows) != 1:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_input",
-            f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'.",
+        raise misfit(
+            f"A stream answers one row, and {len(rows)} came. Send one, or leave out 'Accept: {EVENT_STREAM}'."
         )
     if model.wrapper.waits:
-        return EventStream(_events(request, model, rows), model.asked(1))
-    found = await engine.infer(model, rows, request.state.request_id)
+        return EventStream(_events(request, model, rows, len(body)), model.asked(1))
+    found = await engine.infer(model, rows, request.state.request_id, len(body))
     answer, headers = _answer(request, found.served, found.predictions[0]), {}
     if found.features:
         answer["features"], headers[HEADER] = found.features.field, found.features.header
     return Response(event("prediction", answer), media_type=EVENT_STREAM, headers=headers)
 
 
-def wants_events(scope: Scope) -> bool:
-    """Whether the caller accepts server-sent events."""
-    return EVENT_STREAM in Headers(scope=scope).get("accept", "")
-
-
-async def _events(request: Request, model: ServedModel, rows: list[Any]) -> AsyncGenerator[str]:
+async def _events(
+    request: Request, model: ServedModel, rows: list[Any], body_bytes: int
+) -> AsyncGenerator[str]:
+    engine: Engine = request.app.state.engine
     request_id = request.state.request_id
     try:
-        async with aclosing(request.app.state.engine.stream(model, rows, request_id)) as events:
+        async with aclosing(engine.stream(model, rows, request_id, body_bytes)) as events:
             async for kind, data in events:
                 if kind == "token":
                     yield event(kind, {"text": data})

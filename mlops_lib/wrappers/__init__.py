@@ -53,8 +53,13 @@ def load(model_uri: str, own_wrapper: str = "") -> "ModelWrapper":
     return plugins.load("wrapper", name)().load(str(folder))
 
 
-def download(model_uri: str) -> Path:
+def download(model_uri: str, into: Path | None = None) -> Path:
     """The folder of a logged model on this machine.
+
+    Args:
+        model_uri: As for `load`.
+        into: A new folder "model" is made there; None leaves the place to MLflow, which leaves it to nobody to
+            take it out again.
 
     Raises:
         ModelError: There is no such model.
@@ -68,7 +73,10 @@ def download(model_uri: str) -> Path:
     if "://" not in model_uri and Path(model_uri).is_dir():
         return Path(model_uri)
     try:
-        return Path(mlflow.artifacts.download_artifacts(model_uri))
+        if into:
+            (into / MODEL_PATH).mkdir()
+        target = str(into / MODEL_PATH) if into else None
+        return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=target))
     except Exception as error:  # MLflow lets the errors of object stores through as they are
         raise ModelError(f"Cannot download model {model_uri}: {masked(str(error))}") from error
 

@@ -56,14 +56,57 @@ def pyfunc_model(**logged):
     return ["four", "a"], [4, 1]
 
 
+def ragged_model(**logged):
+    """A function whose answers are lists of different lengths."""
+
+    def words(model_input: list[str]) -> list[list[str]]:
+        return [text.split() for text in model_input]
+
+    mlflow.pyfunc.log_model(name="model", python_model=words, input_example=["one two", "three"], **logged)
+    return ["a b c", "d"], [["a", "b", "c"], ["d"]]
+
+
+class Named(mlflow.pyfunc.PythonModel):
+    """Answers with an array a name."""
+
+    def predict(self, context, model_input, params=None):
+        return {"double": model_input["x"].to_numpy() * 2, "known": [True] * len(model_input)}
+
+
+def named_model(**logged):
+    """A class whose answer is a dict of arrays."""
+    example = pd.DataFrame({"x": [1.5, 2.5]})
+    mlflow.pyfunc.log_model(name="model", python_model=Named(), input_example=example, **logged)
+    return [{"x": 1.5}, {"x": 4}], [{"double": 3.0, "known": True}, {"double": 8.0, "known": True}]
+
+
+class Years(mlflow.pyfunc.PythonModel):
+    """Answers with the year of a time, which pandas keeps without an offset."""
+
+    def predict(self, context, model_input, params=None):
+        return model_input["when"].dt.year.to_numpy()
+
+
+def dated_model(**logged):
+    """A class that takes a column of datetimes."""
+    example = pd.DataFrame({"when": pd.to_datetime(["2020-01-01", "2021-01-01"])})
+    mlflow.pyfunc.log_model(name="model", python_model=Years(), input_example=example, **logged)
+    whens = ["2020-01-01T00:30:00Z", "2020-01-01T00:30:00+01:00", "2020-01-01 00:30:00"]
+    return [{"when": when} for when in whens], [2020, 2019, 2020]
+
+
 if __name__ == "__main__":
     said = {}
     for name, log in (
-        ("sklearn", sklearn_model), ("xgboost", xgboost_model), ("pytorch", pytorch_model), ("pyfunc", pyfunc_model)
+        ("sklearn", sklearn_model), ("xgboost", xgboost_model), ("pytorch", pytorch_model), ("pyfunc", pyfunc_model),
+        ("ragged", ragged_model), ("named", named_model), ("dated", dated_model),
     ):  # fmt: skip
         with mlflow.start_run():
             rows, answers = log(registered_model_name=name, pip_requirements=[])
         mlflow.MlflowClient().transition_model_version_stage(name, "1", "Production")
-        said[name] = {"rows": rows, "answers": np.asarray(answers, dtype=float).ravel().tolist()}
+        said[name] = {
+            "rows": rows,
+            "answers": answers if isinstance(answers, list) else np.ravel(answers).tolist(),
+        }
     assert not [module for module in sys.modules if module.startswith("mlops_lib")]
     print(json.dumps(said))

@@ -57,11 +57,34 @@ def make(folder: Path) -> Settings:
     return settings
 
 
-def add_version(settings: Settings, seed: int) -> ModelVersion:
-    """Train a version that differs from the others by its seed, and register it."""
-    changed = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
+def add_version(settings: Settings, seed: int, **different: Any) -> ModelVersion:
+    """Train a version that differs from the others by its seed, or by settings of its model, and register it."""
+    train, model = (
+        settings.train.model_copy(update={"seed": seed}),
+        settings.model.model_copy(update=different),
+    )
+    changed = settings.model_copy(update={"train": train, "model": model})
     result = wrappers.from_settings(changed).train(loaders.from_settings(changed), changed)
     return Registry(settings).register("shop", result.run_id, {})
+
+
+def add_naughty(settings: Settings) -> None:
+    """Register naughty.py as `naughty`, at Production."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    registry = Registry(settings)
+    example = pd.DataFrame({"x": [1.5, 2.5]})
+    with mlflow.start_run():
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("naughty.py")),
+            signature=infer_signature(example, np.array([1.5, 2.5])),
+            input_example=example,
+            pip_requirements=["mlflow"],
+            registered_model_name="naughty",
+        )
+    registry.promote("naughty", 1, "Production")
 
 
 def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:

@@ -1,13 +1,14 @@
 """Micro-batching by itself: real threads, functions for models."""
 
 import asyncio
+import contextlib
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from serving.batching import Batcher
+from serving.batching import BadRow, Batcher
 from serving.problems import Problem
 
 
@@ -27,6 +28,12 @@ class Doubler:
         if 13 in rows:
             while True:  # hangs where Python can stop it
                 time.sleep(0.01)
+        if 14 in rows:
+            with contextlib.suppress(BaseException):  # as a bare `except:` in a model does
+                while True:
+                    time.sleep(0.01)
+        if 15 in rows:
+            raise BadRow(rows.index(15), "feature 'x' is 15.")
         answers = np.array([float(row) * 2 for row in rows])
         answers[[row == 404 for row in rows]] = np.nan
         return answers[:-1] if 99 in rows else answers
@@ -141,6 +148,30 @@ def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
         await until(lambda: batcher.hung == 0)
 
     run(scenario, timeout_s=0.3)
+
+
+def test_the_thread_of_a_model_that_swallows_being_stopped_ends_with_its_call():
+    """A bare `except:` holds the exception that stops the call; the call returns, and is no longer counted as hung."""
+
+    async def scenario(batcher, model):
+        for _ in range(2):
+            with pytest.raises(Problem, match="did not answer"):
+                await batcher([14])
+        await asyncio.wait_for(until(lambda: batcher.hung == 0), 10)
+        assert await batcher([7]) == [14]
+
+    run(scenario, timeout_s=0.2)
+
+
+@pytest.mark.parametrize(("bad", "error"), [(404, Problem), (15, BadRow)])
+def test_a_bad_row_of_many_is_counted_from_the_callers_first(bad, error):
+    """Row 20 of a request that is served in calls of eight is row 20 to its caller, whoever found it bad."""
+
+    async def scenario(batcher, model):
+        with pytest.raises(error, match=r"\b20\b"):
+            await batcher([1] * 20 + [bad])
+
+    run(scenario)
 
 
 def test_a_request_that_is_refused_leaves_nothing_in_the_queue():

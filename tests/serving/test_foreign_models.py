@@ -64,3 +64,24 @@ def test_a_foreign_model_is_served(foreign, name):
         assert service.get(f"/v2/models/{name}")[1]["versions"] == ["1"]
         status, problem = service.post("/predict", {"inputs": [{"nonsense": 1}]})
         assert 400 <= status < 500 and problem["code"] == "invalid_input", problem
+
+
+@pytest.mark.parametrize("name", ["ragged", "named", "dated"])
+def test_what_is_no_array_is_served_too(foreign, name):
+    """Lists of different lengths, a dict of arrays and datetimes: the model's own answers, and an API page."""
+    folder, said = foreign
+    rows, expected = said[name]["rows"], said[name]["answers"]
+    with running(config.load(folder / "config.yaml"), MLFLOW_MODEL_NAME=name) as service:
+        status, answer = service.post("/predict", {"inputs": rows})
+        assert status == 200 and answer["predictions"] == expected, answer
+        status, answer = service.post("/invocations", {"instances": rows})
+        assert status == 200 and answer["predictions"] == expected, answer
+        status, document = service.get("/openapi.json")
+        assert status == 200
+        logged = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        if "example" in logged:
+            assert service.post("/predict", logged["example"])[0] == 200, logged["example"]
+        if name == "ragged":
+            output = service.post("/v2/models/ragged/infer", {"inputs": tensors(rows)})[1]["outputs"][0]
+            assert (output["datatype"], output["shape"]) == ("BYTES", [len(rows)])
+            assert [json.loads(text) for text in output["data"]] == expected

@@ -14,14 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from mlops_lib.registry import Registry
 from serving.keys import make
 from serving.shared import _born
-from tests.serving.shop import ROOT, ROW, Service, answers, copy, free_port, running
+from tests.serving.shop import ROOT, ROW, Service, add_naughty, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -29,26 +28,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def naughty(shop, tmp_path_factory):
     """The service on a model that raises, hangs, exits or miscounts on request, with tight limits."""
-    import mlflow
-    import pandas as pd
-    from mlflow.models import infer_signature
-
     settings = copy(
         shop, tmp_path_factory.mktemp("naughty") / "project",
         poll_s=60.0, predict_timeout_s=2.0, request_timeout_s=6.0, queue_rows=8, body_bytes=20_000, challenger="",
     )  # fmt: skip
-    registry = Registry(settings)
-    example = pd.DataFrame({"x": [1.5, 2.5]})
-    with mlflow.start_run():
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("naughty.py")),
-            signature=infer_signature(example, np.array([1.5, 2.5])),
-            input_example=example,
-            pip_requirements=["mlflow"],
-            registered_model_name="naughty",
-        )
-    registry.promote("naughty", 1, "Production")
+    add_naughty(settings)
     with running(settings, MLFLOW_MODEL_NAME="naughty") as service:
         yield service
 
@@ -162,6 +146,21 @@ def test_keys_open_what_they_should_and_rotate_without_a_restart(shop, tmp_path)
         assert service.post("/predict", ROW, **bearer(renewed))[0] == 200, "a slip locked everybody out"
         log = service.log.read_text()
         assert not any(key in log for key in (ops, caller, slow, renewed))
+
+
+@pytest.mark.parametrize("with_keys", [False, True], ids=["no keys", "keys"])
+def test_keys_hold_under_a_root_path(shop, tmp_path, with_keys):
+    """Behind `--root-path /api` admin routes are an admin's, probes everybody's, and predictions are at /predict."""
+    file = tmp_path / "keys.yaml"
+    (ops, ops_line), (caller, caller_line) = make("ops", True), make("shop", False)
+    file.write_text(f"{ops_line}\n{caller_line}")
+    settings = copy(shop, tmp_path / "project", **({"api_keys": str(file)} if with_keys else {}))
+    with running(settings, "--root-path", "/api") as service:  # ready: the probe asks for no key
+        assert service.post("/model/reload", {})[0] == (401 if with_keys else 403)
+        assert service.post("/model/reload", {}, **{"X-API-Key": caller})[0] == 403
+        assert service.post("/model/reload", {}, **{"X-API-Key": ops})[0] == (200 if with_keys else 403)
+        assert service.post("/predict", ROW, **{"X-API-Key": caller})[0] == 200
+        assert service.post("/predict", ROW)[0] == (401 if with_keys else 200)
 
 
 def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):

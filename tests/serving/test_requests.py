@@ -149,6 +149,7 @@ def test_paths_and_methods_that_are_not_there_are_problems_too(client):
     """One form of error everywhere."""
     for answer, status in ((client.get("/nowhere"), 404), (client.get("/predict"), 405)):
         assert answer.status_code == status and answer.json()["code"] and answer.json()["request_id"]
+    assert client.get("/predict").headers["Allow"] == client.get("/feedback").headers["Allow"] == "POST"
 
 
 def test_after_all_that_the_service_still_answers(client, rows, expected):

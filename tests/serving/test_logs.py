@@ -1,0 +1,21 @@
+"""What the service writes to its log."""
+
+import json
+import logging
+import sys
+
+from serving.logs import JsonLines
+
+
+def test_no_line_has_a_password_of_an_address():
+    """A driver's error, in the message or in a traceback, has its database's address in it; the password is masked."""
+    error = OSError("redis://u:hunter2@store:6379 refused")
+    try:
+        raise error
+    except OSError:
+        record = logging.LogRecord(
+            "serving", logging.ERROR, "f", 1, "lookup failed: %s", (error,), sys.exc_info()
+        )
+    line = json.loads(JsonLines().format(record))
+    assert line["message"] == "lookup failed: redis://***@store:6379 refused"
+    assert "Traceback" in line["traceback"] and "hunter2" not in str(line)
