@@ -76,9 +76,12 @@ def download(model_uri: str, into: Path | None = None) -> Path:
         if into:
             (into / MODEL_PATH).mkdir()
         target = str(into / MODEL_PATH) if into else None
-        return Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=target))
+        folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=target))
     except Exception as error:  # MLflow lets the errors of object stores through as they are
         raise ModelError(f"Cannot download model {model_uri}: {masked(str(error))}") from error
+    if not (folder / "MLmodel").is_file():  # MLflow gives an empty folder for files that are gone
+        raise ModelError(f"Cannot download model {model_uri}: the store has no MLmodel file of it any more.")
+    return folder
 
 
 def wrapper_name(folder: Path, model_uri: str) -> str:
