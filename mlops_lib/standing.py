@@ -8,11 +8,9 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from mlops_lib.contracts import Parameters
-from mlops_lib.registry import GATE_TAG
+from mlops_lib.registry import GATE_TAG, IN_USE
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
-
-IN_USE = ("Staging", "Production")
 
 
 class RunState(NamedTuple):
