@@ -42,7 +42,7 @@ NOWHERE_READ = ("cluster", "pipeline", "search", "secrets", "serving")
 NAMED: dict[str, tuple[str, ...]] = {
     "01_get_data": ("data.loader", "data.prepare", "data.feature_store"),
     "02_train": ("model.wrapper", "model.implementation", "model.params"),
-    "03_evaluate": ("model.wrapper", "evaluation.metrics"),
+    "03_evaluate": ("model.wrapper", "evaluation.task", "evaluation.metrics"),
     "04_register": (),
 }
 #: Files beside a module of the user's own that it may depend on.
@@ -205,11 +205,16 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _digest_named(settings: Settings, text: str) -> str:
     """Of what a text names: a module (with its neighbours, which it may read), a file or a folder; else ""."""
+    work = settings.path(settings.pipeline.work_dir)
     module, colon, _ = text.partition(":")
     if colon:
         with contextlib.suppress(ImportError, ValueError):
             spec = importlib.util.find_spec(module)
-            return _digest_of_folder(Path(spec.origin).parent, OWN_CODE) if spec and spec.origin else ""
+            if spec and spec.origin and spec.has_location:
+                folder = Path(spec.origin).resolve().parent
+                # Beside a module in no package lies the whole project: of that, only what it may import.
+                alone = not spec.parent or folder == settings.root.resolve()
+                return _digest_of_folder(folder, (".py",) if alone else OWN_CODE, work, deep=not alone)
         return ""
     try:
         path = settings.path(text)
@@ -217,15 +222,28 @@ def _digest_named(settings: Settings, text: str) -> str:
             return ""
     except (OSError, ValueError, RuntimeError):  # a text that cannot be a path: a prompt, say
         return ""
-    return tracking.sha256(path) if path.is_file() else _digest_of_folder(path, OWN_CODE)
+    return tracking.sha256(path) if path.is_file() else _digest_of_folder(path, OWN_CODE, work)
 
 
 @cache
-def _digest_of_folder(folder: Path, suffixes: tuple[str, ...] = (".py",)) -> str:
+def _digest_of_folder(
+    folder: Path, suffixes: tuple[str, ...] = (".py",), work: Path | None = None, deep: bool = True
+) -> str:
     digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob("*") if file.suffix in suffixes):
+    for file in sorted(file for file in _files(folder, work, deep) if file.suffix in suffixes):
         digest.update(f"{file.relative_to(folder)}\0{tracking.sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _files(folder: Path, work: Path | None, deep: bool) -> Iterator[Path]:
+    """Files of a folder that somebody wrote: not those of hidden folders, virtual environments or the work folder."""
+    for parent, folders, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names)
+        inner = [name for name in folders if deep and not name.startswith(".")]
+        paths = {name: Path(parent, name) for name in inner}
+        folders[:] = [
+            name for name, path in paths.items() if path != work and not (path / "pyvenv.cfg").exists()
+        ]
 
 
 def _listed(names: list[str]) -> str:

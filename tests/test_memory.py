@@ -120,13 +120,65 @@ def test_changed_prepared_data_misses_the_steps_that_learn_from_it(steps):
 
 def test_code_of_the_users_own_is_part_of_the_key(steps):
     """The function that prepares the rows decides what get-data makes, so an edit of it counts."""
-    (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers\n")
+    root = steps.project.root
+    (root / "own_code.py").write_text("from own_helper import customers\n")
+    (root / "own_helper.py").write_text("from examples.repurchase.features import customers\n")
     steps.project.configure(data={"prepare": "own_code:customers"})
     steps.keep_all()
+    memory._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+    for name in ("own_helper.py", "own_code.py"):
+        memory._digest_of_folder.cache_clear()
+        with (root / name).open("a") as file:
+            file.write("#\n")
+        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+        steps.keep_all()
+
+
+def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
+    """In a project's root, a run changes the work folder, and the config file, notes and environments are not code."""
+    root = steps.project.root
+    (root / "own_code.py").write_text("from examples.repurchase.features import customers\n")
+    steps.project.configure(data={"prepare": "own_code:customers"})
+    steps.keep_all()
+    for name in ("notes.md", "venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", ".mlops/runs/new/x.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    steps.project.configure(serving={"port": 9999})
+    memory._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+
+
+def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(steps):
+    """A graph's folder that holds an environment, hidden files and the work folder: only its own files are it."""
+    graph = steps.project.root / "graph"
+    steps.project.configure(
+        model={"params": {"files": {"docs": "graph"}}},
+        pipeline={"work_dir": "graph/work"}, mlflow={"tracking_uri": "sqlite:///.mlops/mlflow.db"},
+    )  # fmt: skip
+    shutil.copytree(steps.project.root / ".mlops" / "data", graph / "work" / "data")
+    steps.keep_all()
+    for name in ("venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", "work/x.py"):
+        (graph / name).parent.mkdir(parents=True, exist_ok=True)
+        (graph / name).touch()
+    memory._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+
+
+def test_a_task_of_the_users_own_is_part_of_the_key(steps):
+    """The class that judges decides the score, so an edit of it is judged by again."""
+    package = steps.project.root / "own"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    task = package / "judging.py"
+    task.write_text("from mlops_lib.evaluation.classification import Classification\n")
+    steps.project.configure(evaluation={"task": "own.judging:Classification"})
+    steps.keep_all()
+    memory._digest_of_folder.cache_clear()
     assert steps.reasons() == {}
     memory._digest_of_folder.cache_clear()
-    (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers  #\n")
-    assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+    task.write_text("from mlops_lib.evaluation.classification import Classification  #\n")
+    assert steps.reasons() == {"03_evaluate": "because what evaluation.task names changed"}
 
 
 def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
