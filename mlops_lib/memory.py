@@ -271,7 +271,15 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 
 def _write(file: Path, entry: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".partial", delete=False) as partial:
-        json.dump(entry, partial)
-    Path(partial.name).replace(file)
+    """As far as the disk takes it: a step that has done its work must not fail for what is remembered of it."""
+    partial = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".partial", delete=False) as stream:
+            partial = Path(stream.name)
+            json.dump(entry, stream)
+        partial.replace(file)
+    except OSError as error:
+        print(f"Not remembered in {file}: {error}", flush=True)
+        if partial:
+            partial.unlink(missing_ok=True)
