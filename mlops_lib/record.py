@@ -128,6 +128,7 @@ def send_kept(settings: Settings) -> None:
             # Ended by the step before, that is, and not by a later try that went well.
             if run.status == "RUNNING" or (run.end_time or 0) < kept.stat().st_mtime * 1000:
                 client.set_terminated(folder.name, kept.read_text())
+                tracking.end_children(client, folder.name, kept.read_text())
         except Exception as error:  # object stores raise their own, and another run may have been faster
             print(f"The record in {folder} stays there, since MLflow does not take it: {error}", flush=True)
             continue
