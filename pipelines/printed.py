@@ -33,8 +33,8 @@ class Log(io.TextIOBase):
     CELLS = re.compile(r"Executing:\s+\d+%.*?(\d+)/(\d+) ")
     REMEMBERED = re.compile(rf"{re.escape(REMEMBERED)} (\w+) (\w+: .*)")
 
-    def __init__(self, path: Path, on_progress: OnProgress) -> None:
-        self.path, self.on_progress = path, on_progress
+    def __init__(self, path: Path, on_progress: OnProgress, on_start: Callable[[], object]) -> None:
+        self.path, self.on_progress, self.on_start = path, on_progress, on_start
         self.notebook, self.tail = "", ""
         self._file: io.TextIOBase | None = None
         with contextlib.suppress(OSError):
@@ -46,6 +46,7 @@ class Log(io.TextIOBase):
             self.on_progress(Progress(found[1], note=found[2].strip()))
         if started := self.STARTED.search(text):
             self.notebook = started[1]
+            self.on_start()
         if cells := self.CELLS.findall(text):  # a container's output comes in pieces of many lines
             self.on_progress(Progress(self.notebook, *map(int, cells[-1])))
         self.tail = (self.tail + text)[-TAIL:]
@@ -74,7 +75,13 @@ class Log(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def captured(path: Path, on_progress: OnProgress) -> Iterator[Log]:
-    """kfp.local prints everything that the steps print; that goes to a file, not over the progress display."""
-    with contextlib.closing(Log(path, on_progress)) as log, contextlib.redirect_stdout(log):
+def captured(path: Path, on_progress: OnProgress, on_start: Callable[[], object]) -> Iterator[Log]:
+    """kfp.local prints everything that the steps print; that goes to a file, not over the progress display.
+
+    Args:
+        path: The file.
+        on_progress: Called for each cell that a step has run, and with what memory says of a step.
+        on_start: Called when the notebook of a step starts.
+    """
+    with contextlib.closing(Log(path, on_progress, on_start)) as log, contextlib.redirect_stdout(log):
         yield log

@@ -1,6 +1,7 @@
 """Where the pipeline runs: in processes of this machine, in containers, or (cluster.py) on Kubeflow."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -65,33 +66,51 @@ def run_local(
     Raises:
         MlopsError: A step failed; says which, with what it printed last and where its log is.
     """
-    if remember and not resume and (found := remembered.recall(settings, arguments)):
-        for notebook, (_, reason) in found.items():
-            on_progress(Progress(notebook, note=f"hit: {reason}"))
-        outputs = [found[notebook][0] if notebook in found else None for notebook in CONTRACTS]
-        return PipelineResult(outputs[0].parent_run_id, *outputs)
-    from mlflow.exceptions import MlflowException
-
+    image = {"MLOPS_IMAGE": settings.pipeline.image} if runner == "docker" else {}
+    with _environment(image):
+        found = remembered.recall(settings, arguments) if remember and not resume else None
+    if found:
+        for notebook, recall in found.items():
+            on_progress(Progress(notebook, note=f"hit: {recall.reason}"))
+        outputs = [found[notebook].outputs if notebook in found else None for notebook in CONTRACTS]
+        # Earlier steps may be those of an older run; the last one's run is the one that ended so.
+        return PipelineResult(list(found.values())[-1].run_id, *outputs)
     record.send_kept(settings)
     if resume:
         parent_run_id, arguments = resume, tracking.reopen_parent(settings, resume)
     else:
         tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
-        if runner == "docker":
-            tags["mlops.image"] = settings.pipeline.image
-        parent_run_id = tracking.open_parent(settings, tags)
+        with _environment(image):
+            parent_run_id = tracking.open_parent(settings, tags)
     words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
     environment = {
         CONFIG_ENV: str(config_file),
         MEMORY_ENV: ",".join(words),
         # A kernel's MLflow, left alone, would make a store of its own in the current folder.
         "MLFLOW_TRACKING_URI": tracking.tracking_uri(settings),
+        **image,
     }
-    named = "" if config_file == config.find_config() else f" --config {shlex.quote(str(config_file))}"
-    resume_with = f"Continue it with: mlops run{named} --resume {parent_run_id}"
+    folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
+    with _alone(folder):
+        resume_with = f"Continue it with: mlops run{_options(config_file, runner)} --resume {parent_run_id}"
+        return _to_its_end(settings, folder, arguments, on_progress, runner, environment, resume_with)
+
+
+def _to_its_end(
+    settings: Settings,
+    folder: Path,
+    arguments: dict[str, Any],
+    on_progress: OnProgress,
+    runner: str,
+    environment: dict[str, str],
+    resume_with: str,
+) -> PipelineResult:
+    """Run the steps, and whatever ends them, say how to go on."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        with tracking.ended(tracking.connect(settings), parent_run_id), _environment(environment):
-            return _run_steps(settings, parent_run_id, arguments, on_progress, runner, environment)
+        with tracking.ended(tracking.connect(settings), folder.name), _environment(environment):
+            return _run_steps(settings, folder, arguments, on_progress, runner, environment)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
     except (MlopsError, OSError) as error:
@@ -103,19 +122,25 @@ def run_local(
 
 def _run_steps(
     settings: Settings,
-    run_id: str,
+    folder: Path,
     arguments: dict[str, Any],
     on_progress: OnProgress,
     runner: str,
     environment: dict[str, str],
 ) -> PipelineResult:
-    folder = settings.path(settings.pipeline.work_dir) / "runs" / run_id
+    run_id = folder.name
     folder.mkdir(parents=True, exist_ok=True)
     stop = _start_kfp(settings, folder, runner, environment)
     from pipelines.training import make
 
     training = make(settings)
-    with printed.captured(folder / "pipeline.log", on_progress) as log, _interruptible(stop) as interrupted:
+    with (
+        _interruptible(stop) as interrupted,
+        # An interrupt that fell between two steps stopped nothing: it is for the one that starts next.
+        printed.captured(
+            folder / "pipeline.log", on_progress, lambda: interrupted.is_set() and stop()
+        ) as log,
+    ):
         try:
             training(parent_run_id=run_id, **arguments)
         # kfp.local loses the exit code of a container that was gone before it asked, takes that for success,
@@ -131,6 +156,37 @@ def _run_steps(
     if not result.evaluated or (result.evaluated.passed and not result.registered):
         raise MlopsError(log.why(RuntimeError("The last step ended without its outputs.")))
     return result
+
+
+def _options(config_file: Path, runner: str) -> str:
+    """The options of `mlops run` that a resumed run needs again; its arguments are on the run."""
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
+    options = {
+        "--config": "" if config_file == config.find_config() else str(config_file),
+        "--runner": "" if runner == "subprocess" else str(runner),
+        "--experiment": experiment,
+    }
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run in `folder` for this process alone: two would write the same steps.
+
+    Raises:
+        MlopsError: Another process of this machine works on it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context((folder / "lock").open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MlopsError(
+                f"Run {folder.name} is still running: another `mlops run` works on it. Wait for its end, or stop it."
+            ) from None
+        except OSError:  # no locks there, or a full disk, which the steps will meet
+            pass
+        yield
 
 
 def _log_noted(settings: Settings, run_id: str) -> None:
@@ -184,7 +240,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 def _interruptible(stop: Callable[[], None]) -> Iterator[threading.Event]:
     """Hand the first Ctrl-C to the running step and wait for its record; a second one stops at once.
 
-    kfp.local would leave a step behind that nobody waits for.
+    kfp.local would leave a step behind that nobody waits for. Gives whether there was one.
     """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
