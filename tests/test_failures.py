@@ -15,7 +15,9 @@ from mlflow.exceptions import MlflowException
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.contracts import CONTRACTS
 from mlops_lib.errors import NotebookError
+from mlops_lib.memory import MEMORY_ENV
 from mlops_lib.record import send_kept
+from pipelines import runners
 from tests import toy_notebooks
 
 FIRST_CELL = "print('this was done' + ' before')"
@@ -100,11 +102,86 @@ def test_a_notebook_that_is_stopped_keeps_what_it_had(toy, cell, sections, said)
 
 
 @pytest.mark.slow
+def test_what_was_killed_leaves_no_run_running(toy):
+    """kill -9 while training writes to its own run: that run could not end itself, so it is FAILED with its parent."""
+    train = """
+import os
+from mlops_lib import config, tracking
+with tracking.child_run(config.load(), "train-model", parent_run_id, {}) as run:
+    os.kill(os.getpid(), 9)
+"""
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, train)
+    with pytest.raises(NotebookError, match="died"):
+        notebooks.run("01_get_data", parent_run_id=tracking.open_parent(toy.settings()))
+    assert [run.info.status for run in runs(toy.settings())] == ["FAILED", "FAILED"]
+
+
+@pytest.mark.slow
+def test_a_remembered_run_ends_too(toy, monkeypatch, tmp_path):
+    """On a cluster, where 01_get_data opens the run: remembered or not, it is FINISHED and has its outputs."""
+    monkeypatch.setenv(MEMORY_ENV, "use")
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
+    made = [notebooks.run("01_get_data", data=str(tmp_path / pod / "data")) for pod in ("pod1", "pod2")]
+    found = {run.info.run_id: run for run in runs(toy.settings())}
+    assert len({outputs.parent_run_id for outputs in made} & set(found)) == 2
+    for run in found.values():
+        assert run.info.status == "FINISHED" and run.data.metrics["01_get_data.train_rows"] == 2
+    assert "mlops.notebook_sha256.01_get_data" not in found[made[1].parent_run_id].data.tags
+
+
+@pytest.mark.slow
+def test_a_loader_that_raises_is_on_record(toy):
+    """A loader of the user's own cannot read its source: `mlops run` shows the notebook's error, with its record."""
+    (toy.root / "bad_loader.py").write_text(
+        "from mlops_lib.loaders.local import LocalDataLoader\n"
+        "class Bad(LocalDataLoader):\n"
+        "    def fingerprint(self):\n"
+        "        raise ValueError('no such bucket')\n"
+    )
+    toy.configure(data={"loader": "bad_loader:Bad"})
+    read = "from mlops_lib import config, loaders; loaders.from_settings(config.load()).fingerprint()"
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, read)
+    result = toy.mlops("run")
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    assert "ValueError: no such bucket" in result.stderr
+    (run,) = runs(toy.settings())
+    page, status = record_of(toy.settings(), run.info.run_id)
+    assert SEEN in page and status == "FAILED"
+
+
+@pytest.mark.slow
+def test_an_interrupt_between_two_steps_stops_the_next(toy, monkeypatch):
+    """Nothing was there to stop when the signal came: the step that starts next is stopped, on record."""
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
+    stop_children, told = runners._stop_children, []
+
+    def nothing_to_stop_at_first():
+        told.append(len(told))
+        if len(told) > 1:
+            stop_children()
+
+    def interrupt_once(progress):
+        if progress.notebook == "01_get_data" and progress.cell and not told:
+            signal.raise_signal(signal.SIGINT)
+
+    toy_notebooks.replace(toy.root, "02_train", "import time; time.sleep(300)")
+    monkeypatch.setattr(runners, "_stop_children", nothing_to_stop_at_first)
+    with pytest.raises(KeyboardInterrupt, match="Interrupted. Continue it with: mlops run --resume"):
+        runners.run_local(toy.settings(), toy.config_file, {}, interrupt_once)
+    (run,) = runs(toy.settings())
+    assert told == [0, 1] and run.info.status == "KILLED"
+    assert run.data.metrics["01_get_data.train_rows"] == 2
+
+
+@pytest.mark.slow
 def test_an_interrupted_pipeline_is_killed_on_record(toy):
     """One Ctrl-C to `mlops run`: it waits for the step's record, and the run is KILLED, not left RUNNING."""
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, REACHED + "time.sleep(300)")
     process = mlops_run(toy)
     wait_for((toy.root / "reached").exists, "the second cell")
+    (run,) = runs(toy.settings())
+    second = toy.mlops("run", "--resume", run.info.run_id)
+    assert second.returncode == 1 and f"Run {run.info.run_id} is still running" in second.stderr
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0 and "Traceback" not in output
@@ -305,6 +382,9 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
         line for line in again.stderr.splitlines() if line.split("|")[-1].strip() in ("mlflow", "kfp")
     ]
     assert "Traceback" not in again.stderr and again.returncode == 3
+
+    anew = toy.mlops("run", "--limit", "7", "--no-cache")
+    assert "hit:" not in anew.stderr and anew.stderr.count(" done, ") == 3 and anew.returncode == 3
 
     missing = toy.mlops("run", "--resume", "no-such-run")
     assert missing.returncode == 1 and "no-such-run cannot be resumed" in missing.stderr
