@@ -30,19 +30,24 @@ MEMORY_ENV = "MLOPS_MEMORY"
 #: Settings that change nothing in a step. What is not listed counts, so that a new setting is never overlooked.
 PREPARED = ("data.loader", "data.source", "data.prepare", "data.seed", "data.validation_fraction",
             "data.test_fraction", "data.sql", "data.checks")  # fmt: skip
+JUDGING = ("evaluation.min_coverage", "evaluation.baselines", "evaluation.metrics", "evaluation.judge",
+           "evaluation.embeddings", "evaluation.concurrency", "evaluation.calls_per_minute", "evaluation.max_calls",
+           "evaluation.max_tokens", "evaluation.max_cost_usd", "evaluation.reuse", "evaluation.replay",
+           "secrets.openai_base_url")  # fmt: skip
 UNREAD: dict[str, tuple[str, ...]] = {
-    "01_get_data": ("model", "train", "evaluation", "llm"),
-    "02_train": (*PREPARED, "evaluation.metric", "evaluation.threshold",
-                 "evaluation.min_coverage", "evaluation.baselines"),
+    "01_get_data": ("model", "train", "evaluation", "llm", "secrets.openai_base_url"),
+    "02_train": (*PREPARED, *JUDGING, "evaluation.metric", "evaluation.threshold"),
     "03_evaluate": (*PREPARED, "train", "model.name", "model.params", "model.implementation"),
-    "04_register": ("data", "train", "model.wrapper", "model.implementation", "model.params"),
+    "04_register": (*JUDGING, "data", "train", "llm", "evaluation.task", "model.wrapper", "model.implementation",
+                    "model.params"),
 }  # fmt: skip
-NOWHERE_READ = ("cluster", "pipeline", "search", "secrets", "serving")
+NOWHERE_READ = ("cluster", "pipeline", "search", "serving", "secrets.openai_api_key", "secrets.anthropic_api_key",
+                "secrets.data_password", "secrets.tecton_api_key")  # fmt: skip
 #: Settings that may name code or files of the user's own, for the steps that read them.
 NAMED: dict[str, tuple[str, ...]] = {
     "01_get_data": ("data.loader", "data.prepare", "data.feature_store"),
     "02_train": ("model.wrapper", "model.implementation", "model.params"),
-    "03_evaluate": ("model.wrapper", "evaluation.metrics"),
+    "03_evaluate": ("model.wrapper", "evaluation.task", "evaluation.metrics"),
     "04_register": (),
 }
 #: Files beside a module of the user's own that it may depend on.
@@ -50,10 +55,11 @@ OWN_CODE = (".py", ".md", ".txt", ".yaml", ".yml", ".json", ".toml", ".jinja")
 
 
 class Recall(NamedTuple):
-    """What memory says of a step: the outputs it had (None: run it), and why."""
+    """What memory says of a step: the outputs it had (None: run it), why, and the pipeline run that made them."""
 
     outputs: Outputs | None
     reason: str
+    run_id: str = ""
 
 
 class Memory:
@@ -70,9 +76,9 @@ class Memory:
         self, settings: Settings, notebook: str, parameters: Parameters, fingerprint: str = ""
     ) -> None:
         self.settings, self.notebook, self.parameters = settings, notebook, parameters
-        work = settings.path(settings.pipeline.work_dir)
-        self.folder = work / "memory" / notebook
-        self._of_this_run = work / "runs" / parameters.parent_run_id / f"{notebook}.json"
+        self.work = settings.path(settings.pipeline.work_dir)
+        self.folder = self.work / "memory" / notebook
+        self._of_this_run = self.work / "runs" / parameters.parent_run_id / f"{notebook}.json"
         self.parts = _parts(settings, notebook, parameters, fingerprint)
         self.key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
 
@@ -96,11 +102,33 @@ class Memory:
         entry = {
             "parts": self.parts,
             "parent_run_id": self.parameters.parent_run_id,
-            "data": self._dataset,
+            "data": self._lasting(outputs),
             "outputs": outputs.model_dump(),
         }
         _write(self.folder / f"{self.key}.json", entry)
         self._note(entry)
+
+    def _lasting(self, outputs: Outputs) -> str:
+        """Where the dataset will still be: a pod takes its own folder along, so memory keeps one outside the work folder."""
+        folder = self._dataset
+        if self.notebook != "01_get_data" or Path(folder).is_relative_to(self.work):
+            return folder
+        fingerprint = str(outputs.model_dump()["fingerprint"])
+        # The folder's own name is part of the fingerprint.
+        kept = self.work / "memory" / "data" / fingerprint / Path(folder).name
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(dir=kept.parent, suffix=".partial"))
+            try:
+                _link(folder, str(partial))
+                shutil.rmtree(kept, ignore_errors=True)
+                partial.rename(kept)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        except OSError as error:
+            print(f"The dataset in {folder} is not remembered in {kept}: {error}", flush=True)
+            return folder
+        return str(kept)
 
     def _note(self, entry: Mapping[str, Any]) -> None:
         """Note in the folder of the run that the step is done, for a run that is resumed."""
@@ -120,14 +148,16 @@ class Memory:
         else:
             gone = standing.gone(self.settings, self.notebook, self.parameters, outputs)
         if self.notebook == "04_register" and not gone:  # promoted since, perhaps
-            stage = standing.stage(self.settings, outputs["model_name"], outputs["version"])
+            run_id = self.parts["model"]
+            stage = standing.stage(self.settings, outputs["model_name"], outputs["version"], run_id)
             outputs = {**outputs, "stage": stage}
         if gone:
             return Recall(None, f"because {gone}")
         if restore and self.notebook == "01_get_data" and self._dataset != entry["data"]:
             _link(entry["data"], self._dataset)
         self._note({**entry, "data": self._dataset, "outputs": outputs})
-        return Recall(CONTRACTS[self.notebook].outputs.model_validate(outputs), reason)
+        made = CONTRACTS[self.notebook].outputs.model_validate(outputs)
+        return Recall(made, reason, entry["parent_run_id"])
 
     def _dataset_gone(self, entry: dict[str, Any]) -> str:
         try:
@@ -154,6 +184,33 @@ class Memory:
         return f"because {_listed(changed)} changed"
 
 
+def consult(
+    settings: Settings,
+    notebook: str,
+    parameters: Parameters,
+    mode: str,
+    fingerprint: str = "",
+    restore: bool = True,
+) -> tuple[Memory | None, Recall]:
+    """The memory of a step, and what it says. Whatever cannot be read is the notebook's to complain of, on record.
+
+    Args:
+        settings: See `Memory`.
+        notebook: See `Memory`.
+        parameters: See `Memory`.
+        mode: See `Memory.recall`.
+        fingerprint: See `Memory`.
+        restore: See `Memory.recall`.
+    """
+    try:
+        memory = Memory(settings, notebook, parameters, fingerprint)
+        return memory, memory.recall(mode, restore)
+    except Exception as error:  # a loader of the user's own may raise anything
+        return None, Recall(
+            None, f"because it cannot be told whether anything changed: {type(error).__name__}"
+        )
+
+
 def noted(settings: Settings, run_id: str) -> dict[str, dict[str, Any]]:
     """The outputs that the steps of a run have noted, by notebook."""
     folder = settings.path(settings.pipeline.work_dir) / "runs" / run_id
@@ -168,12 +225,15 @@ def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprin
     parts = {
         "the notebook": tracking.sha256(settings.notebook(notebook)),
         "the library": f"{__version__} {_digest_of_folder(Path(__file__).parent)}",
+        # That a step works on the laptop does not say that the image holds what it needs.
+        "the image": os.environ.get("MLOPS_IMAGE", ""),
     }
     for name, value in given.items():
         if name not in ("parent_run_id", "data", "run_id"):
             parts[f"parameter {name}"] = str(value)
     # MLflow writes the resolved URI into the environment of the steps.
     values["mlflow.tracking_uri"] = masked(tracking.tracking_uri(settings))
+    values["secrets.openai_base_url"] = masked(settings.secrets.openai_base_url or "")
     for name, value in values.items():
         unread = (*UNREAD.get(notebook, ()), *NOWHERE_READ)
         if not any(f"{name}.".startswith(f"{key}.") for key in unread):
@@ -205,11 +265,16 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _digest_named(settings: Settings, text: str) -> str:
     """Of what a text names: a module (with its neighbours, which it may read), a file or a folder; else ""."""
+    work = settings.path(settings.pipeline.work_dir)
     module, colon, _ = text.partition(":")
     if colon:
         with contextlib.suppress(ImportError, ValueError):
             spec = importlib.util.find_spec(module)
-            return _digest_of_folder(Path(spec.origin).parent, OWN_CODE) if spec and spec.origin else ""
+            if spec and spec.origin and spec.has_location:
+                folder = Path(spec.origin).resolve().parent
+                # Beside a module in no package lies the whole project: of that, only what it may import.
+                alone = not spec.parent or folder == settings.root.resolve()
+                return _digest_of_folder(folder, (".py",) if alone else OWN_CODE, work, deep=not alone)
         return ""
     try:
         path = settings.path(text)
@@ -217,15 +282,28 @@ def _digest_named(settings: Settings, text: str) -> str:
             return ""
     except (OSError, ValueError, RuntimeError):  # a text that cannot be a path: a prompt, say
         return ""
-    return tracking.sha256(path) if path.is_file() else _digest_of_folder(path, OWN_CODE)
+    return tracking.sha256(path) if path.is_file() else _digest_of_folder(path, OWN_CODE, work)
 
 
 @cache
-def _digest_of_folder(folder: Path, suffixes: tuple[str, ...] = (".py",)) -> str:
+def _digest_of_folder(
+    folder: Path, suffixes: tuple[str, ...] = (".py",), work: Path | None = None, deep: bool = True
+) -> str:
     digest = hashlib.sha256()
-    for file in sorted(file for file in folder.rglob("*") if file.suffix in suffixes):
+    for file in sorted(file for file in _files(folder, work, deep) if file.suffix in suffixes):
         digest.update(f"{file.relative_to(folder)}\0{tracking.sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _files(folder: Path, work: Path | None, deep: bool) -> Iterator[Path]:
+    """Files of a folder that somebody wrote: not those of hidden folders, virtual environments or the work folder."""
+    for parent, folders, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names)
+        inner = [name for name in folders if deep and not name.startswith(".")]
+        paths = {name: Path(parent, name) for name in inner}
+        folders[:] = [
+            name for name, path in paths.items() if path != work and not (path / "pyvenv.cfg").exists()
+        ]
 
 
 def _listed(names: list[str]) -> str:
@@ -253,7 +331,15 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 
 def _write(file: Path, entry: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".partial", delete=False) as partial:
-        json.dump(entry, partial)
-    Path(partial.name).replace(file)
+    """As far as the disk takes it: a step that has done its work must not fail for what is remembered of it."""
+    partial = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".partial", delete=False) as stream:
+            partial = Path(stream.name)
+            json.dump(entry, stream)
+        partial.replace(file)
+    except OSError as error:
+        print(f"Not remembered in {file}: {error}", flush=True)
+        if partial:
+            partial.unlink(missing_ok=True)

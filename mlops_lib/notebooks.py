@@ -19,7 +19,7 @@ from mlops_lib import config, tracking
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
-from mlops_lib.memory import MEMORY_ENV, Memory
+from mlops_lib.memory import MEMORY_ENV, consult
 from mlops_lib.record import Record, send_kept
 from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
@@ -61,11 +61,15 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         parent_run_id = tracking.open_parent(settings)
         send_kept(settings)
     checked = checked.model_copy(update={"parent_run_id": parent_run_id})
-    memory, remembered = _remembered(settings, notebook, checked)
+    mode = os.environ.get(MEMORY_ENV, "")
+    memory, (remembered, reason, _) = consult(settings, notebook, checked, mode)
+    if reason:
+        print(f"{REMEMBERED} {notebook} {'miss' if remembered is None else 'hit'}: {reason}", flush=True)
     if remembered is not None:
-        if "noted" not in os.environ.get(MEMORY_ENV, ""):
-            tracking.connect(settings)
+        if "noted" not in mode:
+            client = tracking.connect(settings)
             tracking.log_outputs(parent_run_id, notebook, remembered.model_dump())
+            tracking.end(client, parent_run_id, None)
         return remembered
     # First of all, and alone: the kernel starts that much earlier, and what the record needs comes meanwhile.
     with without(JSON_SCHEMA_EXTRAS):
@@ -128,20 +132,6 @@ def _check_parameters(notebook: str, contract: Contract, parameters: dict[str, A
     except ValidationError as error:
         known = ", ".join(contract.parameters.model_fields)
         raise ContractError(f"Parameters of {notebook}: {_problems(error)}. It takes: {known}.") from None
-
-
-def _remembered(
-    settings: Settings, notebook: str, parameters: Parameters
-) -> tuple[Memory | None, Outputs | None]:
-    """The memory of a step and what it holds. A source that cannot be read is the notebook's to complain of."""
-    try:
-        memory = Memory(settings, notebook, parameters)
-        outputs, reason = memory.recall(os.environ.get(MEMORY_ENV, ""))
-    except Exception as error:  # a loader may raise anything; the notebook meets it again, on record
-        memory, outputs, reason = None, None, f"because its inputs cannot be read: {type(error).__name__}"
-    if reason:
-        print(f"{REMEMBERED} {notebook} {'miss' if outputs is None else 'hit'}: {reason}", flush=True)
-    return memory, outputs
 
 
 @contextlib.contextmanager

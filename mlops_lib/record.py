@@ -124,8 +124,11 @@ def send_kept(settings: Settings) -> None:
     for folder in folders:
         try:
             client.log_artifacts(folder.name, str(folder / FOLDER), FOLDER)
-            if client.get_run(folder.name).info.status == "RUNNING":
-                client.set_terminated(folder.name, (folder / "status").read_text())
+            run, kept = client.get_run(folder.name).info, folder / "status"
+            # Ended by the step before, that is, and not by a later try that went well.
+            if run.status == "RUNNING" or (run.end_time or 0) < kept.stat().st_mtime * 1000:
+                client.set_terminated(folder.name, kept.read_text())
+                tracking.end_children(client, folder.name, kept.read_text())
         except Exception as error:  # object stores raise their own, and another run may have been faster
             print(f"The record in {folder} stays there, since MLflow does not take it: {error}", flush=True)
             continue

@@ -6,7 +6,7 @@ that uses the number, so that a moved stage never changes a model under a caller
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 STAGES = ("Staging", "Production", "Archived")
+#: Those that one version at a time holds, with an alias of the same name.
+IN_USE = ("Staging", "Production")
 #: On a version that took a stage, with the stage appended: the version that it took the stage from.
 REPLACED_TAG = "mlops.replaced"
 #: On a run: "passed" or "refused", written by evaluation.
@@ -129,24 +131,43 @@ class Registry:
         with self._answers(f"delete {version.name!r} version {version.version}"):
             self._client.delete_model_version(version.name, str(version.version))
 
+    def of_run(self, name: str, run_id: str) -> ModelVersion | None:
+        """The newest version of `name` that is the model of this run; None when there is none."""
+        return next((version for version in self.versions(name) if version.run_id == run_id), None)
+
+    def describe(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Write on a version those of `tags` that it does not have, or has with another value."""
+        with self._answers(f"write tags on {version.name!r} version {version.version}"):
+            for key, value in dict(tags.items() - version.tags.items()).items():
+                self._client.set_model_version_tag(version.name, str(version.version), key, value)
+
     def promote(self, name: str, version: int, stage: str) -> ModelVersion:
-        """Move `version` to `stage` (stage and alias); the version that was there is archived."""
+        """Move `version` to `stage` (stage and alias); the version that was there is archived.
+
+        When that fails half-way, both versions get back the stage that they had, as far as the registry answers.
+        """
         if stage.title() not in STAGES:
             raise RegistryError(f"Unknown stage {stage!r}. Stages: {', '.join(STAGES)}.")
         stage = stage.title()
-        self.resolve(name, version=version)
+        found = self.resolve(name, version=version)
         before = [v for v in self.versions(name) if v.stage == stage and v.version != version]
         if before:
             with self._answers(f"note what {name!r} version {version} replaces"):
                 self._client.set_model_version_tag(
                     name, str(version), _replaced_tag(stage), str(before[0].version)
                 )
-        return self._place(name, version, stage)
+        try:
+            return self._place(name, version, stage)
+        except BaseException:
+            for moved in (found, *before):
+                with suppress(Exception):  # the first error says what happened
+                    self._place(name, moved.version, moved.stage)
+            raise
 
     def _place(self, name: str, version: int, stage: str) -> ModelVersion:
         with self._answers(f"move {name!r} version {version} to {stage}"):
             _move(self._client, name, version, stage)
-            if stage != "Archived":
+            if stage in IN_USE:
                 self._client.set_registered_model_alias(name, stage.lower(), str(version))
             for alias in self.resolve(name, version=version).aliases:
                 if alias.title() in STAGES and alias != stage.lower():
@@ -197,6 +218,9 @@ class Registry:
 def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersion:
     """Register the model of a run that passed the gate, and move it to Staging.
 
+    A run has one version of a name: what an earlier try left unfinished is finished, and a version that was
+    promoted to Production since stays there. So a step may be tried again.
+
     Args:
         settings: The `model` and `evaluation` sections are read.
         run_id: Run of the model.
@@ -204,7 +228,7 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
 
     Raises:
         RegistryError: The run was not evaluated, the gate refused it, or the registry cannot be reached.
-            Nothing stays registered then.
+            A version made here is taken back then; where the registry is away, the next try finishes it.
     """
     registry = Registry(settings)
     run = registry.run(run_id)
@@ -216,11 +240,18 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
     metric = settings.evaluation.metric
     tags = {key: value for key, value in run.data.tags.items() if key.startswith("mlops")}
     tags |= {METRIC_TAG: metric, SCORE_TAG: repr(run.data.metrics[f"test.{metric}"])}
-    made = registry.register(name or settings.model.name, run_id, tags)
+    name = name or settings.model.name
+    if before := registry.of_run(name, run_id):
+        registry.describe(before, tags)
+        if before.stage == "Production":
+            return before
+    version = before or registry.register(name, run_id, tags)
     try:
-        return registry.promote(made.name, made.version, "Staging")
+        return registry.promote(name, version.version, "Staging")
     except BaseException:
-        registry.delete(made)
+        if not before:
+            with suppress(Exception):  # the first error says what happened
+                registry.delete(version)
         raise
 
 
@@ -245,7 +276,7 @@ def _move(client: "MlflowClient", name: str, version: int, stage: str) -> None:
         # MLflow warns that stages will go; they are moved together with an alias for just that reason.
         warnings.simplefilter("ignore", FutureWarning)
         client.transition_model_version_stage(
-            name, str(version), stage, archive_existing_versions=stage != "Archived"
+            name, str(version), stage, archive_existing_versions=stage in IN_USE
         )
 
 

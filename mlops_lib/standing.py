@@ -8,11 +8,9 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from mlops_lib.contracts import Parameters
-from mlops_lib.registry import GATE_TAG
+from mlops_lib.registry import GATE_TAG, IN_USE
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
-
-IN_USE = ("Staging", "Production")
 
 
 class RunState(NamedTuple):
@@ -32,7 +30,7 @@ def gone(settings: Settings, notebook: str, parameters: Parameters, outputs: dic
         return "" if _run(settings, run_id) == (True, verdict) else f"run {run_id} was judged anew"
     if notebook == "04_register":
         name, version = outputs["model_name"], outputs["version"]
-        found = stage(settings, name, version)
+        found = stage(settings, name, version, parameters.model_dump()["run_id"])
         return "" if found in IN_USE else f"{name} version {version} is {found or 'gone'}"
     return ""
 
@@ -52,17 +50,24 @@ def _run_by_client(settings: Settings, run_id: str) -> RunState:
 
     try:
         run = mlflow.MlflowClient(tracking_uri(settings)).get_run(run_id)
-    except MlflowException:
+    except MlflowException as error:
+        _only_missing(error)
         return RunState(False, "")
     standing = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
     return RunState(standing, run.data.tags.get(GATE_TAG, ""))
 
 
-def stage(settings: Settings, name: str, version: int) -> str:
-    """The stage that a version is at; "" when there is no such version."""
-    query = "select current_stage from model_versions where name = ? and version = ?"
+def _only_missing(error: Exception) -> None:
+    """Raise what MLflow said, unless it is that there is no such thing: a hiccup must not train a model again."""
+    if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+        raise error
+
+
+def stage(settings: Settings, name: str, version: int, run_id: str) -> str:
+    """The stage that a version is at; "" when there is none, or it is another run's: numbers come again."""
+    query = "select current_stage from model_versions where name = ? and version = ? and run_id = ?"
     try:
-        found = _ask(settings, query, name, version)
+        found = _ask(settings, query, name, version, run_id)
         return found[0] if found else ""
     except sqlite3.Error:
         import mlflow
@@ -70,9 +75,11 @@ def stage(settings: Settings, name: str, version: int) -> str:
 
         try:
             uri = tracking_uri(settings)
-            return str(mlflow.MlflowClient(uri, uri).get_model_version(name, str(version)).current_stage)
-        except MlflowException:
+            made = mlflow.MlflowClient(uri, uri).get_model_version(name, str(version))
+        except MlflowException as error:
+            _only_missing(error)
             return ""
+        return str(made.current_stage) if made.run_id == run_id else ""
 
 
 def _ask(settings: Settings, query: str, *values: Any) -> tuple[Any, ...] | None:

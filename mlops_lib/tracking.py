@@ -34,8 +34,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 ARGUMENTS_TAG = "mlops.arguments"
 #: Set by Kubeflow Pipelines' MLflow plugin (kfp >= 2.17).
 RUN_ID_ENV = "MLFLOW_RUN_ID"
-#: What boto3 and MLflow read to reach artifacts in S3; a step needs it as its runner does.
+#: What boto3 and MLflow read to reach a server that asks who is there, and S3; a step needs it as its runner does.
 STORE_ENV = (
+    "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "MLFLOW_S3_ENDPOINT_URL",
 )  # fmt: skip
 PARENT_TAG = "mlflow.parentRunId"
@@ -178,14 +179,28 @@ def ended(client: "MlflowClient", run_id: str) -> Iterator[None]:
 
 
 def end(client: "MlflowClient", run_id: str, error: BaseException | None) -> None:
-    """Give a run its final status. Where an error is on its way already, MLflow being away must not hide it."""
+    """Give a run its final status. Where an error is on its way already, MLflow being away must not hide it.
+
+    What was killed could not end its own runs: those of its children that are still RUNNING end with it.
+    """
     from mlflow.exceptions import MlflowException
 
+    status = status_after(error)
     try:
-        client.set_terminated(run_id, status_after(error))
+        client.set_terminated(run_id, status)
+        if error is not None:
+            end_children(client, run_id, status)
     except MlflowException:
         if error is None:
             raise
+
+
+def end_children(client: "MlflowClient", run_id: str, status: str) -> None:
+    """Give the runs nested under a run that are still RUNNING this status."""
+    experiment = client.get_run(run_id).info.experiment_id
+    query = f"tags.`{PARENT_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([experiment], query):
+        client.set_terminated(child.info.run_id, status)
 
 
 def status_after(error: BaseException | None) -> str:
@@ -347,8 +362,6 @@ def log_dataset(
         source: Where it came from.
         profile: Its size, as JSON.
     """
-    import json
-
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     if not run_id:

@@ -25,8 +25,11 @@ LABEL = "mlops.run"
 TERMINATE = """
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
-    if b"\0kfp.dsl.executor_main\0" in (process / "cmdline").read_bytes():
-        os.kill(int(process.name), signal.SIGTERM)
+    try:
+        if b"\0kfp.dsl.executor_main\0" in (process / "cmdline").read_bytes():
+            os.kill(int(process.name), signal.SIGTERM)
+    except OSError:  # gone meanwhile, or another user's
+        pass
 """
 
 

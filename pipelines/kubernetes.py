@@ -1,6 +1,7 @@
 """What a step gets on a cluster: the `cluster` section of config.yaml, as kfp-kubernetes spells it."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mlops_lib.memory import MEMORY_ENV
@@ -38,6 +39,9 @@ def finisher(settings: Settings, remember: bool = True) -> Callable[[Any, str], 
             task.set_env_variable("MLFLOW_TRACKING_URI", home.tracking_uri)
         if remember and chosen.volume_claim:
             task.set_env_variable(MEMORY_ENV, "use")
+        # The image has a work folder of its own, which goes with the pod.
+        if chosen.volume_claim and Path(settings.pipeline.work_dir).is_relative_to(chosen.volume_path):
+            task.set_env_variable("MLOPS_WORK_DIR", settings.pipeline.work_dir)
         if chosen.secret:
             names = {key: key for key in chosen.secret_keys}
             kubernetes.use_secret_as_env(task, chosen.secret, names, optional=True)

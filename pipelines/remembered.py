@@ -2,34 +2,34 @@
 
 from typing import Any
 
-from mlops_lib.contracts import CONTRACTS, Outputs
-from mlops_lib.memory import Memory
+from mlops_lib.contracts import CONTRACTS
+from mlops_lib.memory import Recall, consult
 from mlops_lib.settings import Settings
 
 #: Which arguments of the pipeline each step takes; outputs of earlier steps come on top.
 ARGUMENTS = {name: set(contract.parameters.model_fields) for name, contract in CONTRACTS.items()}
 
 
-def recall(settings: Settings, arguments: dict[str, Any]) -> dict[str, tuple[Outputs, str]] | None:
-    """Outputs of each step and why they still hold; None when a step must run.
+def recall(settings: Settings, arguments: dict[str, Any]) -> dict[str, Recall] | None:
+    """What memory says of each step, in order; None when a step must run.
 
     Args:
         settings: Resolved settings.
         arguments: Arguments of `pipelines.training.training`.
     """
-    found: dict[str, tuple[Outputs, str]] = {}
+    found: dict[str, Recall] = {}
     known = {name: value for name, value in arguments.items() if name != "parent_run_id"}
     fingerprint = ""
     for notebook, contract in CONTRACTS.items():
         if known.get("passed") is False:
             break
         given = {name: value for name, value in known.items() if name in ARGUMENTS[notebook]}
-        memory = Memory(settings, notebook, contract.parameters.model_validate(given), fingerprint)
-        outputs, reason = memory.recall("use", restore=False)
-        if outputs is None:
+        parameters = contract.parameters.model_validate(given)
+        _, recall = consult(settings, notebook, parameters, "use", fingerprint, restore=False)
+        if recall.outputs is None:
             return None
-        found[notebook] = outputs, reason
-        results = outputs.model_dump()
+        found[notebook] = recall
+        results = recall.outputs.model_dump()
         fingerprint = results.get("fingerprint", fingerprint)
         known |= {name: results[name] for name in ("run_id", "passed") if name in results}
     return found

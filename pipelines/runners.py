@@ -1,10 +1,9 @@
 """Where the pipeline runs: in processes of this machine, in containers, or (cluster.py) on Kubeflow."""
 
 import contextlib
-import io
+import fcntl
 import json
 import os
-import re
 import shlex
 import signal
 import threading
@@ -26,9 +25,10 @@ from mlops_lib.contracts import (
 )
 from mlops_lib.errors import MlopsError
 from mlops_lib.memory import MEMORY_ENV
-from mlops_lib.notebooks import REMEMBERED, STARTED
 from mlops_lib.settings import Settings
-from pipelines import remembered
+from mlops_lib.uris import masked
+from pipelines import printed, remembered
+from pipelines.printed import OnProgress, Progress
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,6 @@ class PipelineResult:
     trained: TrainOutputs
     evaluated: EvaluateOutputs
     registered: RegisterOutputs | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A step has run `cell` of its `cells`, or there is a `note` on it: what memory says of it, say."""
-
-    notebook: str
-    cell: int = 0
-    cells: int = 0
-    note: str = ""
-
-
-OnProgress = Callable[[Progress], None]
 
 
 def run_local(
@@ -79,52 +66,133 @@ def run_local(
     Raises:
         MlopsError: A step failed; says which, with what it printed last and where its log is.
     """
-    if remember and not resume and (found := remembered.recall(settings, arguments)):
-        for notebook, (_, reason) in found.items():
-            on_progress(Progress(notebook, note=f"hit: {reason}"))
-        outputs = [found[notebook][0] if notebook in found else None for notebook in CONTRACTS]
-        return PipelineResult(outputs[0].parent_run_id, *outputs)
+    image = {"MLOPS_IMAGE": settings.pipeline.image} if runner == "docker" else {}
+    with _environment(image):
+        found = remembered.recall(settings, arguments) if remember and not resume else None
+    if found:
+        for notebook, recall in found.items():
+            on_progress(Progress(notebook, note=f"hit: {recall.reason}"))
+        outputs = [found[notebook].outputs if notebook in found else None for notebook in CONTRACTS]
+        # Earlier steps may be those of an older run; the last one's run is the one that ended so.
+        return PipelineResult(list(found.values())[-1].run_id, *outputs)
     record.send_kept(settings)
     if resume:
         parent_run_id, arguments = resume, tracking.reopen_parent(settings, resume)
     else:
         tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
-        if runner == "docker":
-            tags["mlops.image"] = settings.pipeline.image
-        parent_run_id = tracking.open_parent(settings, tags)
+        with _environment(image):
+            parent_run_id = tracking.open_parent(settings, tags)
     words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
-    named = "" if config_file == config.find_config() else f" --config {shlex.quote(str(config_file))}"
     environment = {
         CONFIG_ENV: str(config_file),
         MEMORY_ENV: ",".join(words),
         # A kernel's MLflow, left alone, would make a store of its own in the current folder.
         "MLFLOW_TRACKING_URI": tracking.tracking_uri(settings),
+        **image,
     }
     folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    with tracking.ended(tracking.connect(settings), parent_run_id):
-        stop = _start_kfp(settings, folder, runner, environment)
-        log = folder / "pipeline.log"
-        from pipelines.training import make
+    with _alone(folder):
+        resume_with = f"Continue it with: mlops run{_options(config_file, runner)} --resume {parent_run_id}"
+        return _to_its_end(settings, folder, arguments, on_progress, runner, environment, resume_with)
 
-        training = make(settings)
-        with _environment(environment), _captured(log, on_progress), _interruptible(stop) as interrupted:
-            try:
-                training(parent_run_id=parent_run_id, **arguments)
-            # kfp.local loses the exit code of a container that was gone before it asked, takes that for success,
-            # and misses the outputs later, with a ValueError.
-            except (RuntimeError, ValueError) as error:
-                resume_with = f"Continue it with: mlops run{named} --resume {parent_run_id}"
-                if interrupted.is_set():
-                    raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
-                raise MlopsError(f"{_why(log, error)}\n{resume_with}") from None
-            finally:
-                for notebook, outputs in memory.noted(settings, parent_run_id).items():
-                    tracking.log_outputs(parent_run_id, notebook, outputs)
-        result = collect(settings, parent_run_id)
-        if not result.evaluated or (result.evaluated.passed and not result.registered):
-            raise MlopsError(_why(log, RuntimeError("The last step ended without its outputs.")))
-        return result
+
+def _to_its_end(
+    settings: Settings,
+    folder: Path,
+    arguments: dict[str, Any],
+    on_progress: OnProgress,
+    runner: str,
+    environment: dict[str, str],
+    resume_with: str,
+) -> PipelineResult:
+    """Run the steps, and whatever ends them, say how to go on."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with tracking.ended(tracking.connect(settings), folder.name), _environment(environment):
+            return _run_steps(settings, folder, arguments, on_progress, runner, environment)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
+    except (MlopsError, OSError) as error:
+        raise MlopsError(f"{error}\n{resume_with}") from None
+    except MlflowException as error:
+        where = masked(tracking.tracking_uri(settings))
+        raise MlopsError(f"MLflow at {where} went away: {masked(error.message)}\n{resume_with}") from None
+
+
+def _run_steps(
+    settings: Settings,
+    folder: Path,
+    arguments: dict[str, Any],
+    on_progress: OnProgress,
+    runner: str,
+    environment: dict[str, str],
+) -> PipelineResult:
+    run_id = folder.name
+    folder.mkdir(parents=True, exist_ok=True)
+    stop = _start_kfp(settings, folder, runner, environment)
+    from pipelines.training import make
+
+    training = make(settings)
+    with (
+        _interruptible(stop) as interrupted,
+        # An interrupt that fell between two steps stopped nothing: it is for the one that starts next.
+        printed.captured(
+            folder / "pipeline.log", on_progress, lambda: interrupted.is_set() and stop()
+        ) as log,
+    ):
+        try:
+            training(parent_run_id=run_id, **arguments)
+        # kfp.local loses the exit code of a container that was gone before it asked, takes that for success,
+        # and misses the outputs later, with a ValueError.
+        except (RuntimeError, ValueError, OSError) as error:
+            with contextlib.suppress(Exception):  # the first error says what happened
+                _log_noted(settings, run_id)
+            if interrupted.is_set():
+                raise KeyboardInterrupt from None
+            raise MlopsError(log.why(error)) from None
+    _log_noted(settings, run_id)
+    result = collect(settings, run_id)
+    if not result.evaluated or (result.evaluated.passed and not result.registered):
+        raise MlopsError(log.why(RuntimeError("The last step ended without its outputs.")))
+    return result
+
+
+def _options(config_file: Path, runner: str) -> str:
+    """The options of `mlops run` that a resumed run needs again; its arguments are on the run."""
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
+    options = {
+        "--config": "" if config_file == config.find_config() else str(config_file),
+        "--runner": "" if runner == "subprocess" else str(runner),
+        "--experiment": experiment,
+    }
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the run in `folder` for this process alone: two would write the same steps.
+
+    Raises:
+        MlopsError: Another process of this machine works on it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context((folder / "lock").open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MlopsError(
+                f"Run {folder.name} is still running: another `mlops run` works on it. Wait for its end, or stop it."
+            ) from None
+        except OSError:  # no locks there, or a full disk, which the steps will meet
+            pass
+        yield
+
+
+def _log_noted(settings: Settings, run_id: str) -> None:
+    """What the steps noted, on their run: a remembered one leaves that to who started it."""
+    for notebook, outputs in memory.noted(settings, run_id).items():
+        tracking.log_outputs(run_id, notebook, outputs)
 
 
 def collect(settings: Settings, parent_run_id: str) -> PipelineResult:
@@ -172,7 +240,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 def _interruptible(stop: Callable[[], None]) -> Iterator[threading.Event]:
     """Hand the first Ctrl-C to the running step and wait for its record; a second one stops at once.
 
-    kfp.local would leave a step behind that nobody waits for.
+    kfp.local would leave a step behind that nobody waits for. Gives whether there was one.
     """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -202,44 +270,3 @@ def _stop_children() -> None:
         with contextlib.suppress(psutil.Error):
             if "kfp.dsl.executor_main" in process.cmdline():
                 process.terminate()
-
-
-class _Log(io.TextIOBase):
-    """Writes what the steps print to a file, and tells of each cell that has run."""
-
-    STARTED = re.compile(rf"{re.escape(STARTED)} (\w+)")
-    CELLS = re.compile(r"Executing:\s+\d+%.*?(\d+)/(\d+) ")
-    REMEMBERED = re.compile(rf"{re.escape(REMEMBERED)} (\w+) (\w+: .*)")
-
-    def __init__(self, file: io.TextIOBase, on_progress: OnProgress) -> None:
-        self.file, self.on_progress = file, on_progress
-        self.notebook = ""
-
-    def write(self, text: str) -> int:
-        if found := self.REMEMBERED.search(text):
-            self.on_progress(Progress(found[1], note=found[2].strip()))
-        if started := self.STARTED.search(text):
-            self.notebook = started[1]
-        if cells := self.CELLS.findall(text):  # a container's output comes in pieces of many lines
-            self.on_progress(Progress(self.notebook, *map(int, cells[-1])))
-        self.file.write(text)
-        self.file.flush()
-        return len(text)
-
-
-@contextlib.contextmanager
-def _captured(log: Path, on_progress: OnProgress) -> Iterator[None]:
-    """kfp.local prints everything that the steps print; that goes to a file, not over the progress display."""
-    with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(_Log(file, on_progress)):
-        yield
-
-
-def _why(log: Path, error: Exception) -> str:
-    """The error that the failed step ended with, out of its log."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines()]
-    raised = [i for i, line in enumerate(lines) if re.match(r"mlops_lib\.errors\.\w+: ", line)]
-    if not raised:
-        return f"{error}\nWhat the steps printed: {log}"
-    message = lines[raised[-1]].partition(": ")[2]
-    record = [line for line in lines[raised[-1] :] if line.startswith("Its record: ")]
-    return "\n".join([message, *record[:1], f"What the steps printed: {log}"])

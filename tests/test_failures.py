@@ -15,7 +15,9 @@ from mlflow.exceptions import MlflowException
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.contracts import CONTRACTS
 from mlops_lib.errors import NotebookError
+from mlops_lib.memory import MEMORY_ENV
 from mlops_lib.record import send_kept
+from pipelines import runners
 from tests import toy_notebooks
 
 FIRST_CELL = "print('this was done' + ' before')"
@@ -41,11 +43,27 @@ def record_of(settings, run_id):
     return page, client.get_run(run_id).info.status
 
 
+def runs(settings):
+    """All runs of the project's experiment, newest first."""
+    client = tracking.connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    return client.search_runs([experiment.experiment_id])
+
+
 def wait_for(condition, what, timeout_s=120):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
         time.sleep(0.1)
+
+
+def mlops_run(toy, *options):
+    """`mlops run`, started."""
+    command = [sys.executable, "-c", "from mlops_lib.cli import main; main()", "run", *options]
+    return subprocess.Popen(
+        command, cwd=toy.root, env={**os.environ, "COLUMNS": "200"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
 
 
 def is_clean(toy):
@@ -84,44 +102,95 @@ def test_a_notebook_that_is_stopped_keeps_what_it_had(toy, cell, sections, said)
 
 
 @pytest.mark.slow
+def test_what_was_killed_leaves_no_run_running(toy):
+    """kill -9 while training writes to its own run: that run could not end itself, so it is FAILED with its parent."""
+    train = """
+import os
+from mlops_lib import config, tracking
+with tracking.child_run(config.load(), "train-model", parent_run_id, {}) as run:
+    os.kill(os.getpid(), 9)
+"""
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, train)
+    with pytest.raises(NotebookError, match="died"):
+        notebooks.run("01_get_data", parent_run_id=tracking.open_parent(toy.settings()))
+    assert [run.info.status for run in runs(toy.settings())] == ["FAILED", "FAILED"]
+
+
+@pytest.mark.slow
+def test_a_remembered_run_ends_too(toy, monkeypatch, tmp_path):
+    """On a cluster, where 01_get_data opens the run: remembered or not, it is FINISHED and has its outputs."""
+    monkeypatch.setenv(MEMORY_ENV, "use")
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
+    made = [notebooks.run("01_get_data", data=str(tmp_path / pod / "data")) for pod in ("pod1", "pod2")]
+    found = {run.info.run_id: run for run in runs(toy.settings())}
+    assert len({outputs.parent_run_id for outputs in made} & set(found)) == 2
+    for run in found.values():
+        assert run.info.status == "FINISHED" and run.data.metrics["01_get_data.train_rows"] == 2
+    assert "mlops.notebook_sha256.01_get_data" not in found[made[1].parent_run_id].data.tags
+
+
+@pytest.mark.slow
+def test_a_loader_that_raises_is_on_record(toy):
+    """A loader of the user's own cannot read its source: `mlops run` shows the notebook's error, with its record."""
+    (toy.root / "bad_loader.py").write_text(
+        "from mlops_lib.loaders.local import LocalDataLoader\n"
+        "class Bad(LocalDataLoader):\n"
+        "    def fingerprint(self):\n"
+        "        raise ValueError('no such bucket')\n"
+    )
+    toy.configure(data={"loader": "bad_loader:Bad"})
+    read = "from mlops_lib import config, loaders; loaders.from_settings(config.load()).fingerprint()"
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, read)
+    result = toy.mlops("run")
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    assert "ValueError: no such bucket" in result.stderr
+    (run,) = runs(toy.settings())
+    page, status = record_of(toy.settings(), run.info.run_id)
+    assert SEEN in page and status == "FAILED"
+
+
+@pytest.mark.slow
+def test_an_interrupt_between_two_steps_stops_the_next(toy, monkeypatch):
+    """Nothing was there to stop when the signal came: the step that starts next is stopped, on record."""
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
+    stop_children, told = runners._stop_children, []
+
+    def nothing_to_stop_at_first():
+        told.append(len(told))
+        if len(told) > 1:
+            stop_children()
+
+    def interrupt_once(progress):
+        if progress.notebook == "01_get_data" and progress.cell and not told:
+            signal.raise_signal(signal.SIGINT)
+
+    toy_notebooks.replace(toy.root, "02_train", "import time; time.sleep(300)")
+    monkeypatch.setattr(runners, "_stop_children", nothing_to_stop_at_first)
+    with pytest.raises(KeyboardInterrupt, match="Interrupted. Continue it with: mlops run --resume"):
+        runners.run_local(toy.settings(), toy.config_file, {}, interrupt_once)
+    (run,) = runs(toy.settings())
+    assert told == [0, 1] and run.info.status == "KILLED"
+    assert run.data.metrics["01_get_data.train_rows"] == 2
+
+
+@pytest.mark.slow
 def test_an_interrupted_pipeline_is_killed_on_record(toy):
     """One Ctrl-C to `mlops run`: it waits for the step's record, and the run is KILLED, not left RUNNING."""
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, REACHED + "time.sleep(300)")
-    command = [sys.executable, "-c", "from mlops_lib.cli import main; main()", "run"]
-    process = subprocess.Popen(
-        command, cwd=toy.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = mlops_run(toy)
     wait_for((toy.root / "reached").exists, "the second cell")
+    (run,) = runs(toy.settings())
+    second = toy.mlops("run", "--resume", run.info.run_id)
+    assert second.returncode == 1 and f"Run {run.info.run_id} is still running" in second.stderr
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=120)[0]
     assert process.returncode != 0 and "Traceback" not in output
     settings = toy.settings()
-    client = tracking.connect(settings)
-    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
-    (run,) = client.search_runs([experiment.experiment_id])
+    (run,) = runs(settings)
     assert run.info.status == "KILLED"
     assert SEEN in record_of(settings, run.info.run_id)[0]
     assert f"mlops run --resume {run.info.run_id}" in output
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_on_record(toy, tmp_path):
-    """The work folder's disk is full: the error is in the record, which MLflow keeps on another disk."""
-    full = tmp_path / "full"
-    full.mkdir()
-    toy.configure(
-        pipeline={"work_dir": str(full)}, mlflow={"tracking_uri": f"sqlite:///{toy.root}/.mlops/mlflow.db"}
-    )
-    write = "(loaders.prepared_folder(config.load()).parent / 'rows').write_bytes(bytes(10**7))"
-    toy_notebooks.replace(
-        toy.root, "01_get_data", FIRST_CELL, f"from mlops_lib import config, loaders\n{write}"
-    )
-    settings = toy.settings()
-    run_id = tracking.open_parent(settings)
-    result = in_small_disk(full, STEP.format(run_id), toy)
-    assert "No space left on device" in result.stdout + result.stderr
-    page, status = record_of(settings, run_id)
-    assert SEEN in page and "No space left on device" in page and status == "FAILED"
+    assert is_clean(toy)
 
 
 @pytest.mark.slow
@@ -135,6 +204,58 @@ def test_a_full_disk_under_the_temporary_files_is_a_clear_error(toy, tmp_path):
     result = in_small_disk(full, STEP.format(run_id), toy, TMPDIR=str(full))
     assert "NotebookError: 01_get_data cannot be written" in result.stderr
     assert tracking.connect(settings).get_run(run_id).info.status == "FAILED"
+
+
+#: Run with `in_small_disk`.
+RUN = "from mlops_lib.cli import main; import sys; sys.argv = ['mlops', 'run']; main()"
+#: Leaves not a byte free on the work folder's disk.
+FILL = """
+from mlops_lib import config, loaders
+try:
+    with open(loaders.prepared_folder(config.load()).parent / "rows", "wb", buffering=0) as rows:
+        while rows.write(bytes(4096)):
+            pass
+except OSError as error:
+    said = str(error)
+"""
+
+
+@pytest.fixture
+def small_disk(toy, tmp_path):
+    """A folder that `in_small_disk` makes a disk of one megabyte: the toy's work folder, MLflow being elsewhere."""
+    full = tmp_path / "full"
+    full.mkdir()
+    store = f"sqlite:///{toy.root}/.mlops/mlflow.db"
+    toy.configure(pipeline={"work_dir": str(full)}, mlflow={"tracking_uri": store})
+    return full
+
+
+@pytest.mark.slow
+def test_a_pipeline_whose_disk_is_full_says_so(toy, small_disk):
+    """`mlops run` with no room for its own log: the step's error and how to go on, the run FAILED, the next one clean."""
+    toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, FILL + "raise OSError(said)")
+    result = in_small_disk(small_disk, RUN, toy)
+    settings = toy.settings()
+    (run,) = runs(settings)
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    assert "OSError: [Errno 28] No space left on device" in result.stderr
+    assert f"mlops run --resume {run.info.run_id}" in result.stderr and run.info.status == "FAILED"
+    page, _ = record_of(settings, run.info.run_id)
+    assert SEEN in page and "No space left on device" in page
+    assert is_clean(toy)
+
+
+@pytest.mark.slow
+def test_a_step_that_cannot_be_remembered_has_not_failed(toy, small_disk):
+    """The disk is full when the work is done: outputs are handed on, and no half-written memory is left."""
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA, FILL)
+    run_id = tracking.open_parent(toy.settings())
+    after = "; from pathlib import Path; print([str(f) for f in Path({!r}).rglob('*.partial')])"
+    result = in_small_disk(small_disk, STEP.format(run_id) + after.format(str(small_disk)), toy)
+    assert result.returncode == 0, result.stderr
+    assert "Not remembered" in result.stdout and result.stdout.splitlines()[-1] == "[]"
+    run = tracking.connect(toy.settings()).get_run(run_id)
+    assert run.info.status == "FINISHED" and run.data.metrics["01_get_data.train_rows"] == 2
 
 
 def in_small_disk(folder, code, toy, **environment):
@@ -170,14 +291,41 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.slow
-def test_mlflow_going_away_in_the_middle_costs_no_record(toy, monkeypatch):
-    """The server dies while a cell runs: the notebook is kept here, and the next run is clean once it is back."""
+@pytest.fixture
+def port(monkeypatch):
+    """Of the MLflow server that the project's settings name; nobody answers there yet."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    return port
+
+
+@pytest.mark.slow
+def test_a_pipeline_whose_mlflow_goes_away_says_so(toy, port):
+    """`mlops run`, the server dying in the second step: its error, its record, how to go on, and a clean next run."""
+    wait = REACHED + "while not Path('go').exists(): time.sleep(0.1)\nraise RuntimeError('and then this')"
+    toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
+    toy_notebooks.replace(toy.root, "02_train", FIRST_CELL, wait)
+    store = toy.root / ".mlops"
+    with mlflow_server(store, port):
+        process = mlops_run(toy)
+        wait_for((toy.root / "reached").exists, "the second cell")
+    (toy.root / "go").touch()
+    output = process.communicate(timeout=240)[0]
+    assert process.returncode == 1 and "Traceback" not in output, output
+    assert "RuntimeError: and then this" in output and "MLflow could not keep it" in output
+    assert "mlops run --resume " in output
+    with mlflow_server(store, port):
+        send_kept(toy.settings())
+        assert [run.info.status for run in runs(toy.settings())] == ["FAILED"]
+        assert is_clean(toy)
+
+
+@pytest.mark.slow
+def test_mlflow_going_away_in_the_middle_costs_no_record(toy, port):
+    """The server dies while a cell runs: the notebook is kept here, and the next run is clean once it is back."""
     wait = REACHED + "while not Path('go').exists(): time.sleep(0.1)"
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, wait, toy_notebooks.DATA)
     settings = toy.settings()
@@ -234,6 +382,9 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
         line for line in again.stderr.splitlines() if line.split("|")[-1].strip() in ("mlflow", "kfp")
     ]
     assert "Traceback" not in again.stderr and again.returncode == 3
+
+    anew = toy.mlops("run", "--limit", "7", "--no-cache")
+    assert "hit:" not in anew.stderr and anew.stderr.count(" done, ") == 3 and anew.returncode == 3
 
     missing = toy.mlops("run", "--resume", "no-such-run")
     assert missing.returncode == 1 and "no-such-run cannot be resumed" in missing.stderr

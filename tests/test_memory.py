@@ -6,12 +6,15 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import mlflow
 import nbformat
 import pytest
+from mlflow.exceptions import MlflowException
 
 from mlops_lib import config, loaders, memory, registry, tracking
 from mlops_lib.contracts import CONTRACTS
 from mlops_lib.memory import Memory
+from pipelines import remembered, runners
 
 STEPS = tuple(CONTRACTS)
 
@@ -90,6 +93,10 @@ def test_an_edited_notebook_misses_its_step_alone(steps, name):
         ("serving", {"port": 9999}, []),
         ("pipeline", {"cell_timeout_s": 60}, []),
         ("cluster", {"memory": "8Gi"}, []),
+        ("evaluation", {"concurrency": 2}, ["03_evaluate"]),
+        ("evaluation", {"max_calls": 7}, ["03_evaluate"]),
+        ("evaluation", {"baselines": []}, ["03_evaluate"]),
+        ("llm", {"timeout_s": 9.0}, ["02_train", "03_evaluate"]),
     ],
 )
 def test_a_setting_misses_the_steps_that_read_it(steps, section, change, missed):
@@ -120,13 +127,65 @@ def test_changed_prepared_data_misses_the_steps_that_learn_from_it(steps):
 
 def test_code_of_the_users_own_is_part_of_the_key(steps):
     """The function that prepares the rows decides what get-data makes, so an edit of it counts."""
-    (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers\n")
+    root = steps.project.root
+    (root / "own_code.py").write_text("from own_helper import customers\n")
+    (root / "own_helper.py").write_text("from examples.repurchase.features import customers\n")
     steps.project.configure(data={"prepare": "own_code:customers"})
     steps.keep_all()
+    memory._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+    for name in ("own_helper.py", "own_code.py"):
+        memory._digest_of_folder.cache_clear()
+        with (root / name).open("a") as file:
+            file.write("#\n")
+        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+        steps.keep_all()
+
+
+def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
+    """In a project's root, a run changes the work folder, and the config file, notes and environments are not code."""
+    root = steps.project.root
+    (root / "own_code.py").write_text("from examples.repurchase.features import customers\n")
+    steps.project.configure(data={"prepare": "own_code:customers"})
+    steps.keep_all()
+    for name in ("notes.md", "venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", ".mlops/runs/new/x.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    steps.project.configure(serving={"port": 9999})
+    memory._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+
+
+def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(steps):
+    """A graph's folder that holds an environment, hidden files and the work folder: only its own files are it."""
+    graph = steps.project.root / "graph"
+    steps.project.configure(
+        model={"params": {"files": {"docs": "graph"}}},
+        pipeline={"work_dir": "graph/work"}, mlflow={"tracking_uri": "sqlite:///.mlops/mlflow.db"},
+    )  # fmt: skip
+    shutil.copytree(steps.project.root / ".mlops" / "data", graph / "work" / "data")
+    steps.keep_all()
+    for name in ("venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", "work/x.py"):
+        (graph / name).parent.mkdir(parents=True, exist_ok=True)
+        (graph / name).touch()
+    memory._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+
+
+def test_a_task_of_the_users_own_is_part_of_the_key(steps):
+    """The class that judges decides the score, so an edit of it is judged by again."""
+    package = steps.project.root / "own"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    task = package / "judging.py"
+    task.write_text("from mlops_lib.evaluation.classification import Classification\n")
+    steps.project.configure(evaluation={"task": "own.judging:Classification"})
+    steps.keep_all()
+    memory._digest_of_folder.cache_clear()
     assert steps.reasons() == {}
     memory._digest_of_folder.cache_clear()
-    (steps.project.root / "own_code.py").write_text("from examples.repurchase.features import customers  #\n")
-    assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+    task.write_text("from mlops_lib.evaluation.classification import Classification  #\n")
+    assert steps.reasons() == {"03_evaluate": "because what evaluation.task names changed"}
 
 
 def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
@@ -205,6 +264,93 @@ def test_an_archived_version_is_registered_again(steps):
     """A version that is at neither Staging nor Production is not what register-model is asked for."""
     registry.Registry(steps.project.settings()).promote("repurchase", steps.trained.version, "Archived")
     assert "is Archived" in steps.reasons()["04_register"]
+
+
+def test_a_version_of_another_run_is_not_the_one_that_was_registered(steps, monkeypatch):
+    """A deleted model's numbers start again at 1: what is there now is another run's, whoever is asked."""
+    settings = steps.project.settings()
+    client = tracking.connect(settings)
+    client.delete_registered_model("repurchase")
+    client.create_registered_model("repurchase")
+    with tracking.child_run(settings, "train-model", "", {}) as run:
+        client.create_model_version("repurchase", str(steps.project.root), run.info.run_id)
+    registry.Registry(settings).promote("repurchase", 1, "Staging")
+    assert steps.trained.version == 1
+    assert steps.reasons() == {"04_register": "because repurchase version 1 is gone"}
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+    assert steps.reasons() == {"04_register": "because repurchase version 1 is gone"}
+
+
+def test_another_address_of_the_llm_is_asked_again(steps, monkeypatch):
+    """Answers of another server are other answers."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert steps.reasons() == {"03_evaluate": "because secrets.openai_base_url changed"}
+
+
+def test_another_image_misses_every_step(steps, monkeypatch):
+    """`--runner docker` after `mlops run` is asked whether the image holds all that is needed: it must run."""
+    monkeypatch.setenv("MLOPS_IMAGE", "mlops-notebook-python:new")
+    assert steps.reasons() == dict.fromkeys(STEPS, "because the image changed")
+
+
+def test_an_mlflow_that_does_not_answer_is_not_a_run_that_is_gone(steps, monkeypatch):
+    """A hiccup must not be told as a deleted run, and a step that cannot know runs and meets it on record."""
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+    monkeypatch.setattr(mlflow.MlflowClient, "get_run", hiccup)
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
+    for notebook in ("02_train", "03_evaluate", "04_register"):
+        with pytest.raises(MlflowException, match="hiccup"):
+            steps.of(notebook).recall("use")
+    parameters = steps.of("02_train").parameters
+    _, recall = memory.consult(steps.project.settings(), "02_train", parameters, "use")
+    assert recall == (None, "because it cannot be told whether anything changed: MlflowException", "")
+
+
+def hiccup(*_, **__):
+    raise MlflowException("hiccup")
+
+
+def test_a_loader_that_cannot_be_read_is_the_notebooks_to_tell(steps):
+    """Whatever a loader of the user's own raises, memory only says that a step must run."""
+    (steps.project.root / "bad_loader.py").write_text(
+        "from mlops_lib.loaders.local import LocalDataLoader\n"
+        "class Bad(LocalDataLoader):\n"
+        "    def fingerprint(self):\n"
+        "        raise ValueError('no such bucket')\n"
+    )
+    steps.project.configure(data={"loader": "bad_loader:Bad"})
+    assert remembered.recall(steps.project.settings(), {}) is None
+
+
+def test_the_run_that_is_shown_is_that_of_the_last_step(steps):
+    """Get-data remembered from one run and the rest from another: the second one's record is what a person wants."""
+    steps.project.configure(train={"max_epochs": 9})
+    second = Steps(steps.trained, "second")
+    for notebook in STEPS[1:]:
+        made = steps.of(notebook).recall("resume").outputs
+        second.of(notebook).keep(made)
+    found = remembered.recall(steps.project.settings(), {})
+    assert [recall.run_id for recall in found.values()] == ["first", "second", "second", "second"]
+    result = runners.run_local(steps.project.settings(), steps.project.config_file, {}, remember=True)
+    assert result.parent_run_id == "second" and result.registered.version == steps.trained.version
+
+
+def test_a_dataset_outside_the_work_folder_is_kept(steps, tmp_path):
+    """A pod's own folder goes with the pod: the next run's gets the dataset from the volume of the work folder."""
+    settings = steps.project.settings()
+    pod = tmp_path / "pod" / "data"
+    shutil.copytree(loaders.prepared_folder(settings), pod)
+    first = CONTRACTS["01_get_data"].parameters(data=str(pod), parent_run_id="first")
+    outputs = steps.of("01_get_data").recall("use").outputs
+    for _ in range(2):  # and again, by a run that ran it anew
+        Memory(settings, "01_get_data", first).keep(outputs)
+    shutil.rmtree(pod)
+    second = CONTRACTS["01_get_data"].parameters(data=str(tmp_path / "pod2" / "data"), parent_run_id="second")
+    recall = Memory(settings, "01_get_data", second).recall("use")
+    assert recall.outputs is not None, recall.reason
+    assert loaders.prepared(settings, tmp_path / "pod2" / "data").fingerprint() == outputs.fingerprint
+    kept = settings.path(".mlops/memory/data")
+    assert [str(path.relative_to(kept)) for path in kept.glob("*/*")] == [f"{outputs.fingerprint}/data"]
 
 
 def test_mlflow_is_asked_properly_where_its_tables_are_unknown(steps, monkeypatch):

@@ -3,11 +3,13 @@
 import mlflow
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 from sklearn.dummy import DummyClassifier
 
-from mlops_lib import registry, tracking
-from mlops_lib.errors import RegistryError
+from mlops_lib import config, notebooks, registry, tracking
+from mlops_lib.errors import NotebookError, RegistryError
 from mlops_lib.registry import GATE_TAG, Registry
+from tests import toy_notebooks
 
 
 @pytest.fixture
@@ -119,6 +121,75 @@ def test_a_registration_that_is_interrupted_leaves_no_version(settings, run_with
             registry.register_run(settings, run_id)
     assert Registry(settings).versions("repurchase") == []
     assert registry.register_run(settings, run_id).stage == "Staging"
+
+
+def stages(settings):
+    return [(v.version, v.stage, v.aliases) for v in Registry(settings).versions("repurchase")]
+
+
+def fail(*_, **__):
+    raise MlflowException("the registry went away")
+
+
+def test_a_run_is_registered_once_however_often_it_is_tried(settings, run_with_model):
+    """A retried step: the same version, with the score of its last evaluation; in Production it stays there."""
+    run_id = run_with_model("passed")
+    made = registry.register_run(settings, run_id)
+    tracking.connect(settings).log_metric(run_id, "test.roc_auc", 0.9)
+    again = registry.register_run(settings, run_id)
+    assert again == made and again.tags["mlops.score"] == "0.9"
+    Registry(settings).promote("repurchase", 1, "Production")
+    assert registry.register_run(settings, run_id).stage == "Production"
+    assert stages(settings) == [(1, "Production", ("production",))]
+
+
+def test_a_move_that_fails_half_way_gives_the_stage_back(settings, run_with_model, monkeypatch):
+    """The stage is moved and the alias is not: the version before holds both again, and the new one is gone."""
+    registry.register_run(settings, run_with_model("passed"))
+    run_id = run_with_model("passed")
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, "set_registered_model_alias", fail)
+        with pytest.raises(RegistryError, match="could not move 'repurchase' version 2 to Staging"):
+            registry.register_run(settings, run_id)
+    assert stages(settings) == [(1, "Staging", ("staging",))]
+
+
+def test_a_registry_that_goes_away_is_named_and_the_next_try_finishes(settings, run_with_model, monkeypatch):
+    """Nothing can be taken back then: the first error is told, not that of the tidying up, and no version is doubled."""
+    run_id = run_with_model("passed")
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_move", fail)
+        patched.setattr(mlflow.MlflowClient, "delete_model_version", fail)
+        with pytest.raises(RegistryError, match="could not move 'repurchase' version 1 to Staging"):
+            registry.register_run(settings, run_id)
+    assert stages(settings) == [(1, "None", ())]
+    assert registry.register_run(settings, run_id).version == 1
+    assert stages(settings) == [(1, "Staging", ("staging",))]
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_killed_at_the_move_leaves_what_the_next_run_finishes(
+    stored, run_with_model, monkeypatch
+):
+    """kill -9 inside 04_register, between the new version and its stage; run again, there is one version, at Staging."""
+    register = """
+import os
+from pathlib import Path
+from mlops_lib import config, notebooks, registry
+if not Path("killed").exists():
+    Path("killed").touch()
+    registry._move = lambda *_: os.kill(os.getpid(), 9)
+version = registry.register_run(config.load(), run_id)
+notebooks.glue(model_name=version.name, version=version.version, stage=version.stage)
+"""
+    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
+    toy_notebooks.replace(stored.root, "04_register", register)
+    run_id = run_with_model("passed")
+    with pytest.raises(NotebookError, match="died"):
+        notebooks.run("04_register", run_id=run_id)
+    assert stages(stored.settings()) == [(1, "None", ())]
+    assert notebooks.run("04_register", run_id=run_id).astuple() == ("repurchase", 1, "Staging")
+    assert stages(stored.settings()) == [(1, "Staging", ("staging",))]
 
 
 def test_resolving_gives_a_pinned_address(settings, run_with_model):
