@@ -1,6 +1,7 @@
 """The declared schema of a dataset (``data.checks``), held against its rows with Pandera."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from numbers import Number
@@ -44,8 +45,9 @@ def write(
     Raises:
         DataError: See `require`.
     """
-    aside = folder / ".unchecked"
-    shutil.rmtree(aside, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Of its own: a search, an evaluation and a notebook may write the same folder at once.
+    aside = Path(tempfile.mkdtemp(dir=folder, prefix=".unchecked-"))
     try:
         rows = dataset.write(aside, limit)
         require(settings, loaders.prepared(settings, aside), run_id)

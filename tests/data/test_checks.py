@@ -1,6 +1,7 @@
 """The declared schema: rows that break it are named, kept, and never trained on."""
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -229,3 +230,17 @@ def test_the_example_passes_its_own_checks_and_has_no_leak():
         dataset.load("train"), dataset.load("test"), list(dataset.schema.features), "repurchased", "user_id"
     )
     assert said == []
+
+
+def test_writers_of_one_folder_do_not_meet(tmp_path):
+    """A search, an evaluation and a notebook prepare the same data at once: each finds all rows, and nothing is left."""
+    rows = [{"id": i, "a": i % 7, "bought": i % 2} for i in range(300)]
+    settings = project(tmp_path, "{id: {type: integer}}", rows)
+
+    def write(_):
+        return checks.write(settings, loaders.from_settings(settings), tmp_path / "data")
+
+    with ThreadPoolExecutor(6) as writers:
+        counts = list(writers.map(write, range(12)))
+    assert all(sum(count.values()) == 300 for count in counts)
+    assert not list((tmp_path / "data").glob(".*"))
