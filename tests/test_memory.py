@@ -145,8 +145,8 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
     """In a project's root, a run changes the work folder, and the config file, notes and environments are not code."""
     root = steps.project.root
-    (root / "own_code.py").write_text("from examples.repurchase.features import customers\n")
-    steps.project.configure(data={"prepare": "own_code:customers"})
+    (root / "lone_code.py").write_text("from examples.repurchase.features import customers\n")
+    steps.project.configure(data={"prepare": "lone_code:customers"})
     steps.keep_all()
     for name in ("notes.md", "venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", ".mlops/runs/new/x.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
