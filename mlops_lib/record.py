@@ -3,8 +3,9 @@
 import contextlib
 import shutil
 import tempfile
+import threading
 import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 FOLDER = "notebooks"
+#: Seconds that an interrupted step waits for imports of its own that the interrupt may have stopped for ever.
+STUCK_S = 30
 
 
 class Record:
@@ -32,20 +35,24 @@ class Record:
 
     def __init__(self, settings: Settings, parent_run_id: str) -> None:
         self.settings, self.run_id = settings, parent_run_id
-        self._threads = ThreadPoolExecutor(1)
-        self._ready: Future[tuple[MlflowClient, Any]]
+        self._ready: Future[tuple[MlflowClient, Any]] = Future()
 
     def __enter__(self) -> Self:
-        self._ready = self._threads.submit(self._prepare)
+        # A daemon: an interrupt inside an import leaves Python's lock of that module taken, and whoever imports it
+        # next waiting for ever.
+        threading.Thread(target=self._fetch, daemon=True, name="record").start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.shutdown(wait=True)
-        if self._ready.exception() is None:
-            client, _ = self._ready.result()
-            tracking.end(client, self.run_id, error)
+        try:
+            client, _ = self._ready.result(STUCK_S if isinstance(error, KeyboardInterrupt) else None)
+        except (
+            Exception
+        ):  # MLflow is away, which `keep` has said; or stuck, and who started the step ends the run
+            return
+        tracking.end(client, self.run_id, error)
 
     def keep(self, executed: Path, source: Path, ended: BaseException | None = None) -> str:
         """Log the executed notebook as .ipynb and HTML, and say where; a local copy when MLflow is away.
@@ -87,6 +94,12 @@ class Record:
             raise MlopsError(
                 f"The notebook ran, but its outputs cannot be logged: {error.message}"
             ) from error
+
+    def _fetch(self) -> None:
+        try:
+            self._ready.set_result(self._prepare())
+        except BaseException as error:
+            self._ready.set_exception(error)
 
     def _prepare(self) -> "tuple[MlflowClient, Any]":
         import scrapbook  # noqa: F401 - fetched here, in the background, for whoever reads the outputs
