@@ -32,6 +32,9 @@ STARTED = "mlops: running"
 #: Printed before it: what memory says of the step.
 REMEMBERED = "mlops: memory"
 
+#: An address of a socket file holds 104 bytes on macOS and 108 on Linux, the kernel's "-5" and a zero among them.
+LONGEST_SOCKET = 100
+
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -161,8 +164,12 @@ def _execute(source: Path, executed: Path, parameters: Parameters, settings: Set
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     print(f"{STARTED} {source.stem}", flush=True)
+    sockets = str(executed.parent / "kernel")
+    # Not TCP: Jupyter picks ports, frees them, and hopes that they are still free when the kernel binds them.
+    ipc = {"transport": "ipc", "ip": sockets} if len(sockets) < LONGEST_SOCKET else {}
     try:
         papermill.execute_notebook(
             source,
@@ -171,12 +178,17 @@ def _execute(source: Path, executed: Path, parameters: Parameters, settings: Set
             cwd=settings.root,
             kernel_name="python3",
             execution_timeout=settings.pipeline.cell_timeout_s or None,
+            config=Config(KernelManager=ipc),
         )
     except PapermillExecutionError as error:
         raise NotebookError(_explain(source, error)) from None
     except DeadKernelError:
         raise NotebookError(
             f"The kernel of {source.stem} died: out of memory, or killed. The notebook up to there is in the record."
+        ) from None
+    except RuntimeError as error:  # nbclient's, before there is a cell to name
+        raise NotebookError(
+            f"The kernel of {source.stem} did not start: {error}. What it printed stands above."
         ) from None
     except CellTimeoutError:
         raise NotebookError(

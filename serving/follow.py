@@ -6,6 +6,7 @@ Whatever fails, what runs goes on running and says why it has not moved.
 import asyncio
 import concurrent.futures
 import gc
+import importlib
 import logging
 import threading
 import time
@@ -126,6 +127,8 @@ class ModelHolder:
 
     async def _follow(self) -> None:
         limits = self.settings.serving
+        # First, and by itself: its seconds on a busy machine are not the registry's, which `ASK_S` is for.
+        await asyncio.to_thread(importlib.import_module, "mlflow")
         while True:
             try:
                 await self.look()

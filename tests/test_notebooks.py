@@ -1,9 +1,11 @@
 """The notebooks' shape, what `run` refuses before a kernel starts, and the record that it keeps."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import mlflow
@@ -174,6 +176,31 @@ def test_a_kernel_that_dies_is_told_as_such(replaced):
     with pytest.raises(NotebookError, match="kernel of 03_evaluate died"):
         replaced("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", GLUE.format("0.75"))
     assert parent_of(replaced.project)[0].info.status == "FAILED"
+
+
+def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp_path):
+    """A broken environment, say: an error of the step, after which the run has ended."""
+    spec = tmp_path / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(
+        json.dumps(
+            {"argv": [sys.executable, "-c", "raise SystemExit('no kernel today')"], "language": "python"}
+        )
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    with pytest.raises(NotebookError, match="kernel of 03_evaluate did not start"):
+        replaced(GLUE.format("0.75"))
+    assert parent_of(replaced.project)[0].info.status == "FAILED"
+
+
+@pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp")])
+def test_a_kernel_needs_no_port(replaced, monkeypatch, folder, transport):
+    """Another program cannot take it meanwhile. Where a socket's file would have too long a name, TCP it is."""
+    with tempfile.TemporaryDirectory() as base:
+        (Path(base) / folder).mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(Path(base) / folder))
+        found = "from ipykernel.connect import get_connection_info as info\nfound = info(unpack=True)['transport']"
+        replaced(found, f"assert found == {transport!r}, found", GLUE.format("0.75"))
 
 
 @pytest.mark.parametrize(

@@ -177,4 +177,5 @@ def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, sto
         with running(settings) as service:
             answer = service.post("/predict", row)[1]
             assert answer["predictions"] == expected and answer["model"]["version"] == first.version
-            assert "refused" in service.log.read_text() and SECRET not in service.log.read_text()
+            service.until(lambda: "version 2 was refused: Cannot download" in service.log.read_text())
+            assert SECRET not in service.log.read_text()
