@@ -58,7 +58,7 @@ notebook: $(STAMP) ## Open JupyterLab on the notebooks
 
 .PHONY: serve
 serve: $(STAMP) ## Serve the promoted model on port 8080
-	@cd serving && ../$(BIN)/uvicorn main:app --host 0.0.0.0 --port 8080
+	@cd serving && ../$(BIN)/uvicorn main:app --host 0.0.0.0 --port 8080 --no-server-header
 
 .PHONY: ui
 ui: $(STAMP) ## Open the MLflow UI on the embedded store, port 5000

@@ -232,7 +232,13 @@ def serve(
     os.environ[config.CONFIG_ENV] = str(loaded.file)
     serving = loaded.settings.serving
     _require_free(serving.host, serving.port)
-    uvicorn.run("serving.main:app", host=serving.host, port=serving.port, workers=serving.workers)
+    uvicorn.run(
+        "serving.main:app",
+        host=serving.host,
+        port=serving.port,
+        workers=serving.workers,
+        server_header=False,  # callers need not know what to look up the weaknesses of
+    )
 
 
 @app.command()

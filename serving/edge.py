@@ -33,6 +33,7 @@ JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 EVENTS = b"text/event-stream"
 CLOSE = (b"connection", b"close")
+NEVER = float("inf")
 #: Seconds between looks for requests that take too long.
 SWEEP_S = 0.25
 #: Routes that need no key: probes, scrapes, and the pages whose data need one.
@@ -75,7 +76,7 @@ class Call:
         self.length = int(length) if length.isdigit() else 0
         self.timed_out = False
         self.task: asyncio.Task[Any] | None = None
-        self.deadline = float("inf")
+        self.deadline = NEVER
 
     async def body(self) -> bytes:
         """The whole body.
@@ -184,7 +185,7 @@ class Edge:
             now = time.perf_counter()
             for call in [call for call in self.in_flight if call.deadline < now]:
                 call.timed_out = True
-                call.deadline = float("inf")
+                call.deadline = NEVER
                 if call.task:
                     call.task.cancel()
 
@@ -230,7 +231,7 @@ class _Answer:
         self.status, self.finished = 0, False
 
     async def whole(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        self.status, self.call.deadline = status, float("inf")
+        self.status, self.call.deadline = status, NEVER
         headers = self._headers([*headers, (b"content-length", b"%d" % len(body))])
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         self.finished = True
@@ -243,7 +244,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.call.deadline = float("inf")
+            self.call.deadline = NEVER
             message["headers"] = self._headers(message["headers"])
         elif not message.get("more_body"):
             self.finished = True

@@ -60,7 +60,7 @@ def servers(peers: Path, model: str, folder: Path, files: Path) -> list[Server]:
     found = [
         Server("floor", lambda port: [*uvicorn, str(port), "--lifespan", "off", "floor:app"]),
         Server("plain", lambda port: [*uvicorn, str(port), "plain:app"]),
-        Server("mlops", lambda port: [*uvicorn, str(port), "main:app"], folder=ROOT / "serving"),
+        Server("mlops", lambda port: [*uvicorn, str(port), "--no-server-header", "main:app"], folder=ROOT / "serving"),
         Server(
             "mlflow",
             lambda port: [str(BIN / "mlflow"), "models", "serve", "-m", f"models:/{model}/1", "--env-manager", "local",

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def test_the_service_predicts_what_the_model_says(served, registry):
     assert status == 200, answer
     assert answer["predictions"] == [pytest.approx(registry[2], abs=1e-5)]
     assert (answer["model"]["name"], answer["model"]["stage"]) == ("repurchase", "Production")
+    with urllib.request.urlopen(f"{served.url}/livez") as alive:
+        assert "server" not in alive.headers
 
 
 def test_the_same_image_serves_the_langgraph_example(docker, serve_image, registry):

@@ -212,6 +212,7 @@ def test_several_workers_serve_and_count_together(shop, tmp_path):
     try:
         service.until(lambda: log.read_text().count("champion is now") == 2)
         assert all(service.post("/predict", ROW)[0] == 200 for _ in range(40))
+        assert "server" not in httpx.get(f"{service.url}/livez").headers
 
         def counted() -> float:
             text = service.get("/metrics")[1].decode()
