@@ -5,22 +5,30 @@ from urllib.parse import unquote
 
 # scheme://user:password@host as SQLAlchemy has it, where a password may hold '/' and spaces; '@' too, for safety.
 _USER_INFO = re.compile(r"(?P<before>\w[\w+.-]*://[^:/]*):(?P<password>[^@]*(?:@[^@/?#\s]*(?=@))*)@")
+# The same in the addresses of files, which end it at the first slash: what follows a port may hold an '@'.
+_USER_INFO_OF_A_FILE = re.compile(r"(?P<before>[^:/?#]+://[^:/?#@]*):(?P<password>[^/?#]*)@")
+_FILES = re.compile(r"(?:https?|s?ftp|s3a?|gs|gcs|az|abfss?|hdfs|file)://", re.IGNORECASE)
 # ?password=... and its like; passfile is a path, and odbc_connect holds a whole address of its own.
-_KEY = r"(?P<key>[^=&?\s]*(?:pass(?!file)|pwd|secret|token|odbc_connect)[^=&?\s]*)"
+_SECRET = r"pass(?:word|wd|phrase)|(?<![a-z])pass(?![a-z])|pwd|secret|token(?!s)|api_?key|odbc_connect"
+_KEY = rf"(?P<key>[^=&?\s]*(?:{_SECRET})[^=&?\s]*)"
 _QUERY = re.compile(rf"(?P<before>[?&]){_KEY}=(?P<value>[^&]+)", re.IGNORECASE)
 #: Keys whose value is the user's own password, for which `password_in` may stand in.
 _OWN = ("password", "passwd", "pwd")
 
-# In running text: up to the last '@' before a space, else, where no port can be meant, to the first '@' of the line.
-_SHOWN_USER_INFO = re.compile(
-    r"//(?:[^/\s]+|[^:/@\s]*:(?:[^\s?]*|(?!\d+\b)[^@\n]*)(?:@[^\s?]*)?)@",
-)
-_SHOWN_QUERY = re.compile(rf"(?P<before>[?&]{_KEY})=[^&\s'\"]+", re.IGNORECASE)
+# For running text, which may be as long as a request and written to be slow: no run of characters is read twice.
+_SHOWN_QUERY = re.compile(r"(?P<before>[?&](?P<key>[^=&?\s]*))=[^&\s'\"]+")
+_NAMES_A_SECRET = re.compile(_SECRET, re.IGNORECASE)
+_SLASHES = re.compile("//(?!/)")
+_TO_SLASH = re.compile(r"[^/\s]*")
+_USER = re.compile(r"[^:/@\s]*:")
+_PORT = re.compile(r"\d+\b")
+_TO_SPACE = re.compile(r"[^\s?]*")
+_LONGEST_KEY = 200
 
 
 def password_in(uri: str) -> str:
     """The password (or other secret) that `uri` carries, decoded; "" when there is none."""
-    if found := _USER_INFO.match(uri):
+    if found := _user_info_in(uri).match(uri):
         return unquote(found["password"])
     found = _QUERY.search(uri) if "://" in uri else None
     return unquote(found["value"]) if found else ""
@@ -33,10 +41,47 @@ def other_secrets_in(uri: str) -> list[str]:
 
 def without_password(uri: str) -> str:
     """`uri` without its password and other secrets; everything else stays."""
-    uri = _USER_INFO.sub(r"\g<before>@", uri, count=1)
+    uri = _user_info_in(uri).sub(r"\g<before>@", uri, count=1)
     return _QUERY.sub(r"\g<before>", uri).replace("?&", "?").rstrip("?&")
 
 
 def masked(text: str) -> str:
-    """`text` with ``***`` in the place of user and password in every address."""
-    return _SHOWN_QUERY.sub(r"\g<before>=***", _SHOWN_USER_INFO.sub("//***@", text))
+    """`text` with ``***`` in the place of user and password in every address; takes time in proportion to its length."""
+    return _SHOWN_QUERY.sub(_without_value, _without_users(text))
+
+
+def _user_info_in(uri: str) -> re.Pattern[str]:
+    return _USER_INFO_OF_A_FILE if _FILES.match(uri) else _USER_INFO
+
+
+def _without_value(found: re.Match[str]) -> str:
+    key = found["key"]
+    is_secret = len(key) > _LONGEST_KEY or _NAMES_A_SECRET.search(key)
+    return f"{found['before']}=***" if is_secret else found[0]
+
+
+def _without_users(text: str) -> str:
+    """Mask from ``//`` up to the last '@' before a space, else, where no port can be meant, to the first of the line."""
+    shown: list[str] = []
+    done = 0
+    at = line_end = run_end = -1
+    for slash in _SLASHES.finditer(text):
+        if slash.start() < done:
+            continue
+        begin = slash.end()
+        last = text.rfind("@", begin + 1, _TO_SLASH.match(text, begin).end())  # type: ignore[union-attr]
+        if last < 0 and (user := _USER.match(text, begin)):
+            begins = user.end()
+            if at < begins and (at := text.find("@", begins)) < 0:
+                break
+            if run_end < begins:  # else an earlier address has found that this run of characters has no '@'
+                run_end = _TO_SPACE.match(text, begins).end()  # type: ignore[union-attr]
+                last = text.rfind("@", begins, run_end)
+            if line_end < begins and (line_end := text.find("\n", begins)) < 0:
+                line_end = len(text)
+            if last < 0 and at < line_end and not _PORT.match(text, begins):
+                last = text.rfind("@", at, _TO_SPACE.match(text, at).end())  # type: ignore[union-attr]
+        if last >= 0:
+            shown += [text[done : slash.start()], "//***"]
+            done = last
+    return "".join([*shown, text[done:]])

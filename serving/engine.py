@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.settings import Settings
-from mlops_lib.uris import masked
 from mlops_lib.wrappers.base import StreamEvent
 from serving import telemetry
 from serving.batching import MOST_HUNG, overloaded
@@ -18,6 +17,7 @@ from serving.challenger import Mirror, is_canary
 from serving.enrich import EnrichedRows, Statuses
 from serving.follow import ModelHolder
 from serving.keys import Keys
+from serving.logs import shown
 from serving.metrics import Metrics
 from serving.model import ServedModel
 from serving.prediction_log import PredictionLog, Record
@@ -248,7 +248,7 @@ class Engine:
             return error
         log.error("model failed", exc_info=error, extra={"request_id": request_id})
         v, kind = served.version, type(error).__name__
-        said = masked(str(error)) if isinstance(error, ModelError) else f"{kind}."
+        said = shown(str(error)) if isinstance(error, ModelError) else f"{kind}."
         detail = f"Model {v.name} version {v.version} failed on these rows: {said}"
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
 

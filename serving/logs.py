@@ -10,6 +10,8 @@ import time
 
 from mlops_lib.uris import masked
 
+#: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
+LONGEST = 16_384
 #: What a caller of the logger may add with ``extra=``.
 EXTRA = ("request_id", "method", "route", "status", "ms", "error")
 
@@ -24,12 +26,20 @@ class JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1e3):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": masked(record.getMessage()),
+            "message": shown(record.getMessage()),
         }
         line |= {name: getattr(record, name) for name in EXTRA if hasattr(record, name)}
         if record.exc_info:
-            line["traceback"] = masked(self.formatException(record.exc_info))
+            line["traceback"] = shown(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
+
+
+def shown(text: str) -> str:
+    """`text` without passwords of addresses, and without its middle when it is long."""
+    if len(text) > LONGEST:
+        half = LONGEST // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return masked(text)
 
 
 def configure() -> None:

@@ -37,6 +37,9 @@ def test_no_part_of_a_password_is_shown(uri):
         ("sqlite:////tmp/a:b@c.db", "", "sqlite:////tmp/a:b@c.db"),
         ("s3://bucket/a:b@c", "", "s3://bucket/a:b@c"),
         ("https://host:5000/path", "", "https://host:5000/path"),
+        ("http://host:8000/exports/me@corp.csv", "", "http://host:8000/exports/me@corp.csv"),
+        ("http://u:p@host:8000/me@corp.csv", "p", "http://u@host:8000/me@corp.csv"),
+        ("http://host/rows?compass=3&maximum_tokens=1", "", "http://host/rows?compass=3&maximum_tokens=1"),
         ("data/rows?token=1.csv", "", "data/rows?token=1.csv"),
     ],
 )
@@ -58,6 +61,13 @@ def test_a_password_is_found_where_a_database_driver_finds_it(uri, password, res
 def test_text_without_a_password_stays_as_it_is(text):
     """Ports, paths and mail addresses are no secrets."""
     assert masked(text) == text
+
+
+@pytest.mark.parametrize("piece", ["//a:", "//a:1", "?pass", "/", "//u:p@", "//x:y z"])
+def test_a_text_that_is_written_to_be_slow_is_masked_too(piece):
+    """In proportion to its length; a run of characters that is read again for every address takes hours here."""
+    text = piece * 250_000
+    assert masked(f"{text} postgresql://u:hunter2@host").endswith("@host")
 
 
 def test_two_addresses_of_one_line_are_masked_apart():

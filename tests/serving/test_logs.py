@@ -19,3 +19,10 @@ def test_no_line_has_a_password_of_an_address():
     line = json.loads(JsonLines().format(record))
     assert line["message"] == "lookup failed: redis://***@store:6379 refused"
     assert "Traceback" in line["traceback"] and "hunter2" not in str(line)
+
+
+def test_a_long_line_has_its_beginning_and_its_end():
+    """An error that quotes a whole request costs one short line, whose end says what was raised."""
+    record = logging.LogRecord("serving", logging.ERROR, "f", 1, "%s", ("a" + "//x:" * 10**6 + "z",), None)
+    message = json.loads(JsonLines().format(record))["message"]
+    assert len(message) < 20_000 and message[0] == "a" and message[-1] == "z"
