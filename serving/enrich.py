@@ -96,6 +96,7 @@ class Enricher:
         self.features = tuple(name for name in columns if name in service.dtypes)
         self._policies = {name: settings.policies.get(name, settings.on_trouble) for name in self.features}
         self._check_policies()
+        self._defaults = {name: self._default(name, value) for name, value in settings.defaults.items()}
         self._wanted = frozenset(self.features)
         self._lookups: Lookups[Key, OnlineRow] = Lookups(self._read, settings.timeout_s, provider.reconnect)
         #: Entity -> when it was last read and the last values it had, the one read longest ago first.
@@ -257,7 +258,7 @@ class Enricher:
     def _by_policy(self, name: str, key: Key, online: OnlineRow | None) -> tuple[Any, str]:
         policy = self._policies[name]
         if policy == "default":
-            return self.settings.defaults[name], "default"
+            return self._defaults[name], "default"
         if policy == "last_known":
             # A stale value is itself the last one known; else what this process saw.
             if online and online.trouble[name] == "stale":
@@ -289,6 +290,19 @@ class Enricher:
         return Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "features_rejected", detail, headers={HEADER: statuses.header}
         )
+
+    def _default(self, name: str, value: Any) -> Any:
+        """A time in config.yaml is text; the store gives times in UTC."""
+        if not self.service.dtypes[name].startswith("datetime") or value is None:
+            return value
+        try:
+            time_ = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"serving.features.defaults has {value!r} for {name!r}, which is a time. Write it as text: "
+                "'2026-01-31T00:00:00Z'."
+            ) from None
+        return time_ if time_.tzinfo else time_.replace(tzinfo=UTC)
 
     def _check_policies(self) -> None:
         chosen = self.settings

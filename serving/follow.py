@@ -5,6 +5,7 @@ Whatever fails, what runs goes on running and says why it has not moved.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import importlib
 import logging
@@ -99,7 +100,7 @@ class ModelHolder:
         """
         async with self._lock:
             try:
-                versions = await self._ask()
+                versions = await self._ask(anew=at_once)
             except NoSuchVersionError as error:
                 self._say(_reason(error), stale=False)
                 return
@@ -128,7 +129,8 @@ class ModelHolder:
     async def _follow(self) -> None:
         limits = self.settings.serving
         # First, and by itself: its seconds on a busy machine are not the registry's, which `ASK_S` is for.
-        await asyncio.to_thread(importlib.import_module, "mlflow")
+        with contextlib.suppress(Exception):  # which `look` will say
+            await asyncio.to_thread(importlib.import_module, "mlflow")
         while True:
             try:
                 await self.look()
@@ -136,12 +138,20 @@ class ModelHolder:
                 log.exception("looking at the registry failed")
             await asyncio.sleep(limits.poll_s if "champion" in self.served else limits.retry_s)
 
-    async def _ask(self) -> dict[str, ModelVersion]:
+    async def _ask(self, anew: bool) -> dict[str, ModelVersion]:
         """What the registry says each role should serve; one question at a time, however long it takes.
+
+        Args:
+            anew: An answer to a question that was asked before will not do.
 
         Raises:
             RegistryError: It has not answered within `ASK_S`. The next call waits for the same answer.
         """
+        if anew and self._asked:
+            done, _ = await asyncio.wait({self._asked}, timeout=ASK_S)
+            if done:
+                self._asked.exception()  # looked at, or asyncio would complain
+                self._asked = None
         asked = self._asked = self._asked or _in_thread(self._resolve)
         done, _ = await asyncio.wait({asked}, timeout=ASK_S)
         if not done:

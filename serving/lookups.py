@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -23,18 +24,21 @@ PROBE_S, LONGEST_PROBE_S = 1.0, 300.0
 MOST_TURNS = 8
 
 
+#: Who waits, and for which keys.
+Waiter = tuple[asyncio.Future[dict[K, V]], list[K]]
+
+
 class LookupTimeout(Exception):
     """The values did not come in time."""
 
 
 class _Batch(Generic[K, V]):
-    """The keys of one lookup, and the futures of those who wait for it, each with its own keys."""
+    """Those who wait for one lookup."""
 
-    __slots__ = ("keys", "late", "waiters")
+    __slots__ = ("late", "waiters")
 
     def __init__(self) -> None:
-        self.keys: dict[K, None] = {}
-        self.waiters: list[tuple[asyncio.Future[dict[K, V]], list[K]]] = []
+        self.waiters: list[Waiter[K, V]] = []
         self.late: asyncio.TimerHandle | None = None
 
 
@@ -90,7 +94,6 @@ class Lookups(Generic[K, V]):
             raise LookupTimeout
         batch = self._waiting = self._waiting or _Batch()
         asked = list(keys)
-        batch.keys.update(dict.fromkeys(asked))
         waiter: asyncio.Future[dict[K, V]] = loop.create_future()
         batch.waiters.append((waiter, asked))
         if self._running is None and len(batch.waiters) == 1:
@@ -130,29 +133,51 @@ class Lookups(Generic[K, V]):
         probes = len(self._overdue) >= MAX_OVERDUE
         worker = self._idle.pop() if self._idle else _Worker()
 
+        def tell(waiters: list[Waiter[K, V]], outcome: dict[K, V] | Exception) -> None:
+            loop.call_soon_threadsafe(_tell, waiters, outcome)
+
         def work() -> None:
-            outcomes = self._outcomes(batch, probes)
+            # A store that takes longer than this to say no is not asked again for each caller.
+            until = time.monotonic() + self.timeout_s / 2
             try:
-                loop.call_soon_threadsafe(self._finish, batch, worker, outcomes, loop)
+                if probes:
+                    self._connect_anew()
+                outcome = self._try(batch.waiters)
+                answered = isinstance(outcome, dict)
+                if not answered and len(batch.waiters) > 1:
+                    answered = self._halves(batch.waiters, outcome, until, tell)
+                loop.call_soon_threadsafe(self._finish, batch, worker, outcome, answered, loop)
             except RuntimeError:  # the event loop is closed: the process ends
                 worker.inbox.put(None)
 
         worker.inbox.put(work)
 
-    def _outcomes(self, batch: _Batch[K, V], reconnect: bool) -> list[dict[K, V] | Exception]:
-        """What each waiter gets. Where all would get an error, each is tried alone: one bad key is nobody else's."""
-        if reconnect:
-            try:
-                self._reconnect()
-            except Exception:
-                log.exception("the feature store cannot be connected to anew")
-        together = self._try(batch.keys)
-        if isinstance(together, dict) or len(batch.waiters) == 1:
-            return [together] * len(batch.waiters)
-        return [together if waiter.done() else self._try(keys) for waiter, keys in batch.waiters]
+    def _connect_anew(self) -> None:
+        try:
+            self._reconnect()
+        except Exception:
+            log.exception("the feature store cannot be connected to anew")
 
-    def _try(self, keys: Iterable[K]) -> dict[K, V] | Exception:
-        asked = list(dict.fromkeys(keys))
+    def _halves(
+        self,
+        waiters: list[Waiter[K, V]],
+        error: dict[K, V] | Exception,
+        until: float,
+        tell: Callable[[list[Waiter[K, V]], dict[K, V] | Exception], None],
+    ) -> bool:
+        """Read each half alone, and so on: one bad key is nobody else's. Whether anybody was answered."""
+        answered, middle = False, len(waiters) // 2
+        for half in (waiters[:middle], waiters[middle:]):
+            outcome = self._try(half) if time.monotonic() < until else error
+            if isinstance(outcome, Exception) and len(half) > 1 and time.monotonic() < until:
+                answered |= self._halves(half, outcome, until, tell)
+            else:
+                answered |= isinstance(outcome, dict)
+                tell(half, outcome)
+        return answered
+
+    def _try(self, waiters: list[Waiter[K, V]]) -> dict[K, V] | Exception:
+        asked = list(dict.fromkeys(key for _, keys in waiters for key in keys))
         try:
             return dict(zip(asked, self._read(asked), strict=True))
         except BaseException as raised:  # a store's driver may raise anything; the thread lives on
@@ -178,7 +203,8 @@ class Lookups(Generic[K, V]):
         self,
         batch: _Batch[K, V],
         worker: _Worker,
-        outcomes: list[dict[K, V] | Exception],
+        outcome: dict[K, V] | Exception,
+        answered: bool,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         assert batch.late
@@ -189,20 +215,24 @@ class Lookups(Generic[K, V]):
             self._idle.append(worker)
         self._overdue.discard(batch)
         self._lost.discard(batch)
-        for (waiter, _), outcome in zip(batch.waiters, outcomes, strict=True):
-            if waiter.done():
-                continue
-            if isinstance(outcome, Exception):
-                waiter.set_exception(outcome)
-            else:
-                waiter.set_result(outcome)
+        _tell(batch.waiters, outcome)  # but those who have been told already
         if self._running is batch:
             if len(self._overdue) >= MAX_OVERDUE:  # it answers again, if only to say no
                 self._lost |= self._overdue
                 self._overdue.clear()
-            if any(isinstance(outcome, dict) for outcome in outcomes):
+            if answered:
                 self._pause_s = PROBE_S
             self._start(loop)
+
+
+def _tell(waiters: list[Waiter[K, V]], outcome: dict[K, V] | Exception) -> None:
+    for waiter, _ in waiters:
+        if waiter.done():
+            continue
+        if isinstance(outcome, Exception):
+            waiter.set_exception(outcome)
+        else:
+            waiter.set_result(outcome)
 
 
 def _expire(waiter: "asyncio.Future[Any]") -> None:

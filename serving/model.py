@@ -109,7 +109,7 @@ class ServedModel:
         """Predictions for rows as `enricher` gave them: every column of the model, by name."""
         if self._matrix:
             return self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
-        return self._answers(self.schema.naive(rows))
+        return self._answers(rows)
 
     async def drain(self) -> None:
         """Let the last request that holds this version finish, then stop its threads."""

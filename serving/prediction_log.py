@@ -22,8 +22,8 @@ from serving.model import ServedModel
 from serving.results import plain
 
 log = logging.getLogger("serving")
-#: Records that wait in memory, at most, and bytes of the bodies that brought them.
-ROOM, ROOM_BYTES = 20_000, 64 * 2**20
+#: Records that wait in memory, at most, and bytes that they take; what one looked-up value takes.
+ROOM, ROOM_BYTES, VALUE_BYTES = 20_000, 64 * 2**20, 32
 #: Records and seconds that one file covers, at most.
 FILE_RECORDS, FILE_S = 10_000, 5.0
 encode = msgspec.json.Encoder(enc_hook=plain).encode
@@ -45,6 +45,13 @@ class Record(NamedTuple):
     #: False for an answer in pieces that broke off, or whose caller went away: `predictions` has the pieces.
     finished: bool = True
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory, roughly: those of its body, and of the features that were looked up for it."""
+        if not self.enriched or not self.enriched.rows:
+            return self.body_bytes
+        return self.body_bytes + VALUE_BYTES * len(self.enriched.rows) * len(self.enriched.rows[0])
+
 
 class Feedback(NamedTuple):
     """What really happened, for a request that was answered before."""
@@ -53,7 +60,8 @@ class Feedback(NamedTuple):
     row: int | None
     outcome: Any
     at_s: float
-    body_bytes: int
+    #: Of the request's body.
+    size: int
 
 
 class _Queue:
@@ -71,7 +79,7 @@ class _Queue:
 
     def take(self, most: int) -> list[Any]:
         taken = [self.items.popleft() for _ in range(min(most, len(self.items)))]
-        self.bytes_out += sum(item.body_bytes for item in taken)
+        self.bytes_out += sum(item.size for item in taken)
         return taken
 
 
@@ -110,11 +118,14 @@ class PredictionLog:
         return self._append(self._feedback, feedback)
 
     def _append(self, queue: _Queue, item: Record | Feedback) -> bool:
-        if len(queue.items) >= ROOM or queue.waiting_bytes + item.body_bytes > ROOM_BYTES:
+        full = (
+            queue.items and queue.waiting_bytes + item.size > ROOM_BYTES
+        )  # a lone one, however large, is written
+        if len(queue.items) >= ROOM or full:
             self._metrics.dropped(queue.what)
             return False
         queue.items.append(item)
-        queue.bytes_in += item.body_bytes
+        queue.bytes_in += item.size
         if len(queue.items) == FILE_RECORDS or queue.waiting_bytes > ROOM_BYTES // 2:
             self._wake.set()
         return True

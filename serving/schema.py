@@ -4,7 +4,7 @@ msgspec parses and checks the JSON in one pass in C; its errors name the row and
 """
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +72,6 @@ class RequestSchema:
         self._body, self._row_alone = msgspec.json.Decoder(self.envelope), msgspec.json.Decoder(asked)
         self._width = len(self.columns)
         self._kinds = dict(zip(self.columns, self.types, strict=True))
-        self._datetimes = tuple(name for name, kind in self._kinds.items() if kind == "datetime")
         self._named = (*self.columns, *self._keys)
 
     def parse(self, body: bytes) -> tuple[list[Any], bool]:
@@ -123,15 +122,7 @@ class RequestSchema:
         """Rows as ``{column: value}``, without the entity keys; a chat's, and rows of no named columns, as they are."""
         if not self.columns or isinstance(rows[0], dict):
             return rows
-        return self.naive([dict(zip(self.columns, astuple(row), strict=False)) for row in rows])
-
-    def naive(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Rows whose times with an offset are in UTC without one: what MLflow takes for a column of datetimes."""
-        for name in self._datetimes:
-            for row in rows:
-                if (value := row.get(name)) is not None and value.tzinfo:
-                    row[name] = value.astimezone(UTC).replace(tzinfo=None)
-        return rows
+        return [dict(zip(self.columns, astuple(row), strict=False)) for row in rows]
 
     def given(self, rows: list[Any]) -> list[Any]:
         """What the caller sent, entity keys included and absent values left out; other rows as they are."""

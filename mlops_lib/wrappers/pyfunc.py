@@ -44,7 +44,7 @@ class PyfuncWrapper(ModelWrapper):
         return predictions
 
     def _frame(self, rows: list[dict[str, Any]]) -> Any:
-        """A DataFrame in the signature's types: JSON has one kind of number, MLflow refuses a wider one."""
+        """A DataFrame in the signature's types: JSON has one kind of number, MLflow refuses a wider one, and an offset."""
         import pandas as pd
 
         frame = pd.DataFrame.from_records(rows)
@@ -56,6 +56,11 @@ class PyfuncWrapper(ModelWrapper):
                 floating or (kind == "integer" and frame[column.name].notna().all())
             ):
                 frame[column.name] = frame[column.name].astype(column.type.to_pandas())
+            if column.name in frame and kind == "datetime":
+                try:
+                    frame[column.name] = pd.to_datetime(frame[column.name], utc=True).dt.tz_localize(None)
+                except (ValueError, OverflowError) as error:
+                    raise InputError(f"Column {column.name!r} has no usable time: {error}") from None
         return frame
 
     def _tensor(self, rows: list[Any]) -> Any:

@@ -6,18 +6,21 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from mlops_lib import features
 from mlops_lib.errors import ConfigError, ModelError
-from mlops_lib.features import OnlineRow
+from mlops_lib.features import FeatureService, OnlineRow
 from mlops_lib.features.feast import FeastProvider
 from mlops_lib.registry import ModelVersion
+from mlops_lib.settings import EnrichmentSettings
 from serving.enrich import Enricher
-from serving.lookups import MAX_OVERDUE, MOST_HUNG
+from serving.lookups import MAX_OVERDUE, MOST_HUNG, Lookups
 from serving.problems import Problem
 from serving.schema import RequestSchema
 from tests.data import servers
@@ -81,6 +84,7 @@ FIRST_REQUEST = """
 import asyncio
 from mlops_lib import config
 from mlops_lib.registry import ModelVersion
+from mlops_lib.settings import EnrichmentSettings
 from serving.enrich import Enricher
 tags = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 version = ModelVersion("small", 1, "Production", "run", tags)
@@ -237,6 +241,41 @@ def test_one_callers_bad_key_is_nobody_elses_trouble(project):
     assert bad.headers["X-Features-Status"] == "reject:store_down=2"
 
 
+def test_bad_keys_cost_the_others_no_time_out():
+    """Among sixty callers who share a slow lookup, two bad keys are refused and everybody else is answered."""
+
+    def read(keys):
+        time.sleep(0.02)
+        if set(keys) & {7, 40}:
+            raise ValueError("no such key")
+        return keys
+
+    async def at_once():
+        lookups = Lookups(read, timeout_s=1.0)
+        calls = (lookups.get([key]) for key in range(60))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    outcomes = asyncio.run(at_once())
+    assert [i for i, outcome in enumerate(outcomes) if not isinstance(outcome, dict)] == [7, 40]
+    assert {type(outcomes[7]), type(outcomes[40])} == {ValueError}
+
+
+def test_a_store_that_takes_its_time_to_fail_is_told_as_down_at_once():
+    """Not asked again for every caller until their time is up."""
+    reads = []
+
+    def read(keys):
+        reads.append(keys)
+        time.sleep(0.6)
+        raise OSError("refused")
+
+    async def at_once():
+        lookups = Lookups(read, timeout_s=1.0)
+        return await asyncio.gather(*(lookups.get([key]) for key in range(9)), return_exceptions=True)
+
+    assert {type(outcome) for outcome in asyncio.run(at_once())} == {OSError} and len(reads) == 1
+
+
 @pytest.mark.slow
 def test_more_keys_than_a_statement_takes_are_read_in_several(project):
     """A quarter of a million entities in one request are read like one."""
@@ -267,6 +306,33 @@ def test_a_key_is_held_to_the_type_that_the_store_has(dtype, good, bad):
     schema.parse(f'{{"key": {good}}}'.encode())
     with pytest.raises(Problem, match="key"):
         schema.parse(f'{{"key": {bad}}}'.encode())
+
+
+def test_the_default_of_a_time_is_a_time():
+    """config.yaml has it as text; the model gets what the store would have given. What is no time stops the load."""
+    service = FeatureService(
+        "people", {"user_id": "int64"}, {"since": "datetime64[ns, UTC]"}, {"since": None}
+    )
+    away = SimpleNamespace(reconnect=None, online=lambda *_: 1 / 0)
+
+    def made(default):
+        settings = EnrichmentSettings(on_trouble="default", defaults={"since": default})
+        return Enricher(away, service, ["since"], settings)
+
+    rows, _ = enrich(made("2026-01-31T01:00:00+01:00"), {"user_id": 1})
+    assert rows == [{"since": datetime(2026, 1, 31, tzinfo=UTC)}]
+    with pytest.raises(ConfigError, match="has 5 for 'since', which is a time"):
+        made(5)
+
+
+def test_a_time_of_the_request_keeps_its_offset():
+    """A model that learned from the store's times, which are in UTC, cannot compare them with times of no zone."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    schema = RequestSchema(ModelSignature(inputs=Schema([ColSpec("datetime", "when")])))
+    rows, _ = schema.parse(b'{"when": "2026-01-31T00:00:00Z"}')
+    assert schema.as_dicts(rows) == [{"when": datetime(2026, 1, 31, tzinfo=UTC)}]
 
 
 def test_models_without_a_service_are_left_alone(project):

@@ -14,8 +14,11 @@ import httpx
 import psutil
 import pytest
 
+from mlops_lib.errors import RegistryError
 from mlops_lib.registry import Registry
+from serving import follow
 from serving.keys import make
+from serving.metrics import Metrics
 from tests.serving.shop import ROOT, ROW, add_naughty, add_version, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
@@ -188,6 +191,25 @@ def test_a_registry_that_never_answers_holds_up_no_start(shop, tmp_path):
             assert service.get("/readyz")[1]["stale"] is True
             assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
             assert "has not answered within" in service.get("/status")[1]["problem"]
+
+
+def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
+    """A registry that answered late said how things were then; whoever asks now is told how they are now."""
+    monkeypatch.setattr(follow, "ASK_S", 0.2)
+    versions = iter(["before", "now"])
+
+    def resolve():
+        time.sleep(0.3 if (version := next(versions)) == "before" else 0)
+        return {"champion": version}
+
+    async def asked():
+        holder = follow.ModelHolder(project.settings(), Metrics())
+        holder._resolve = resolve
+        with pytest.raises(RegistryError, match="has not answered within"):
+            await holder._ask(anew=False)
+        return await holder._ask(anew=True)
+
+    assert asyncio.run(asked()) == {"champion": "now"}
 
 
 def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):

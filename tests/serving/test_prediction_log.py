@@ -4,8 +4,9 @@ import time
 
 import pyarrow.parquet as pq
 
+from serving.enrich import EnrichedRows, Statuses
 from serving.metrics import Metrics
-from serving.prediction_log import ROOM, ROOM_BYTES, Feedback, PredictionLog
+from serving.prediction_log import ROOM, ROOM_BYTES, Feedback, PredictionLog, Record
 
 
 def feedback(request_id: str, outcome: object = 1, body_bytes: int = 50) -> Feedback:
@@ -51,3 +52,17 @@ def test_what_finds_no_room_is_dropped_and_counted(tmp_path):
         log.stop()
         assert len(kept(tmp_path / str(size))) == fit
         assert log.add_feedback(feedback("later", body_bytes=size)), "what was written makes room"
+
+
+def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_path):
+    """Otherwise no outcome of such a request could ever be told."""
+    log = PredictionLog(tmp_path, Metrics())
+    assert log.add_feedback(feedback("huge", body_bytes=2 * ROOM_BYTES))
+    assert not log.add_feedback(feedback("next"))
+
+
+def test_looked_up_features_take_room_too():
+    """A key of a few bytes brings as many values as the feature service has."""
+    enriched = EnrichedRows([dict.fromkeys(range(100), 1.0)] * 1000, Statuses({}))
+    record = Record("id", "champion", None, [], enriched, [], 0.0, 0.0, 9_000)
+    assert record.size > 1_000_000 > record._replace(enriched=None).size == 9_000
