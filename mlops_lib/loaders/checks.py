@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ ARTIFACT = "checks/failing_rows.csv"
 LISTED = 10
 #: Findings in one split after which its rows are not read on; the run stops anyway.
 KEPT = 100_000
+#: Seconds after which nobody is still writing to a folder of rows that were not checked.
+LEFT_S = 86_400.0
 FINDINGS = ["split", "row", "column", "rule", "value"]
 
 
@@ -46,6 +49,10 @@ def write(
         DataError: See `require`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".unchecked-*"):  # of a process that was killed
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
     # Of its own: a search, an evaluation and a notebook may write the same folder at once.
     aside = Path(tempfile.mkdtemp(dir=folder, prefix=".unchecked-"))
     try:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Hashes are kept in this many files on disk, of which one at a time is read back.
 BUCKETS = 64
+#: Bits of a gap, whatever the type of its column.
+NO_VALUE = np.uint64(hash(None) % 2**64)
 
 
 class Repeated:
@@ -65,13 +67,21 @@ class Repeated:
 
 
 def _hashes(frame: "pd.DataFrame") -> np.ndarray:
-    """64 bits for each row [rows], the same for equal values in whatever part they are."""
+    """64 bits for each row [rows], the same for equal values in whatever part they are.
+
+    A part may have another type: pandas makes floats of integers where one is missing.
+    """
+    import pandas as pd
     from pandas.util import hash_pandas_object
 
     total = np.zeros(len(frame), dtype=np.uint64)
     for name in frame.columns:
         column = frame[name]
-        if column.dtype == object:
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype)
+        if pd.api.types.is_numeric_dtype(column):
+            values = _of_numbers(column)
+        elif column.dtype == object:
             # Python's own hash is equal for what is equal, 1 and Decimal(1) too; pandas would compare their text.
             try:
                 values = column.where(column.notna(), None).map(hash).to_numpy(np.int64).view(np.uint64)
@@ -84,3 +94,14 @@ def _hashes(frame: "pd.DataFrame") -> np.ndarray:
             values = hash_pandas_object(column, index=False).to_numpy()
         total = mix(total + values, 1)
     return total
+
+
+def _of_numbers(column: "pd.Series") -> np.ndarray:
+    """64 bits for each number: those of its float, or of its integer where no float has all digits of it."""
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # of -0.0 too
+    bits = numbers.view(np.uint64).copy()
+    bits[np.isnan(numbers)] = NO_VALUE
+    wide = (np.abs(numbers) >= 2.0**53) & (np.abs(numbers) < 2.0**63)
+    if wide.any():
+        bits[wide] = column[wide].to_numpy(dtype=np.int64).view(np.uint64)
+    return bits

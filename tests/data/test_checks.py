@@ -1,6 +1,7 @@
 """The declared schema: rows that break it are named, kept, and never trained on."""
 
 import datetime as dt
+import os
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -244,3 +245,15 @@ def test_writers_of_one_folder_do_not_meet(tmp_path):
         counts = list(writers.map(write, range(12)))
     assert all(sum(count.values()) == 300 for count in counts)
     assert not list((tmp_path / "data").glob(".*"))
+
+
+def test_what_a_killed_writer_left_goes_with_a_later_write(tmp_path):
+    """A day later, that is: until then somebody may still be writing there."""
+    rows = [{"id": i, "a": i % 7, "bought": i % 2} for i in range(300)]
+    settings, folder = project(tmp_path, "{id: {type: integer}}", rows), tmp_path / "data"
+    old, new = folder / ".unchecked-old", folder / ".unchecked-new"
+    for left in (old, new):
+        left.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    checks.write(settings, loaders.from_settings(settings), folder)
+    assert new.is_dir() and not old.exists()

@@ -203,6 +203,32 @@ def test_every_kind_of_value_that_comes_twice_is_found_across_parts(values):
     assert found == whole.duplicated(keep=False).tolist()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pd.Series([1, -1, 2**53 + 1]), pd.Series([1.0, None, 7.0])),
+        (pd.Series([1, -1, 2**60]), pd.Series([-1, 2, 3], dtype="int32")),
+        (pd.Series([1, 2, 2**60]), pd.Series([None, 2**60, 4], dtype="Int64")),
+        (pd.Series([0.0, 1.5]), pd.Series([-0.0, 2.5])),
+        (pd.Series(["a", "b"]), pd.Series(["b", "c"], dtype="category")),
+        (pd.Series([1, 2]), pd.Series([2, 3], dtype="category")),
+        (pd.Series([1.0, None]), pd.Series([None, None], dtype=object)),
+        (pd.Series([-1, -2, 2**53, 2**53 + 1]), pd.Series([5, 6])),
+    ],
+)
+def test_parts_of_other_types_share_their_values(one, other):
+    """An integer column is one of floats where a file has a gap; what comes in both comes twice, and nothing else."""
+    frames = [pd.DataFrame({"a": values}) for values in (one, other)]
+    with uniques.Repeated(["a"]) as repeated:
+        for frame in frames:
+            repeated.see(frame)
+        found = [mark for frame in frames for mark in repeated.among(frame).tolist()]
+    together = pd.Series(
+        [None if pd.isna(value) else value for values in (one, other) for value in values], dtype=object
+    )
+    assert found == together.duplicated(keep=False).tolist()
+
+
 def test_files_with_an_index_of_pandas_are_read(tmp_path):
     """What a filter leaves behind is an index without order, which pandas writes as a column of its own."""
     frame = pd.DataFrame({"id": np.arange(ROWS), "y": np.arange(ROWS) % 2})
