@@ -78,7 +78,7 @@ class Memory:
         self.settings, self.notebook, self.parameters = settings, notebook, parameters
         self.work = settings.path(settings.pipeline.work_dir)
         self.folder = self.work / "memory" / notebook
-        self._of_this_run = self.work / "runs" / parameters.parent_run_id / f"{notebook}.json"
+        self._of_this_run = _note_of(settings, notebook, parameters.parent_run_id)
         self.parts = _parts(settings, notebook, parameters, fingerprint)
         self.key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
 
@@ -194,6 +194,8 @@ def consult(
 ) -> tuple[Memory | None, Recall]:
     """The memory of a step, and what it says. Whatever cannot be read is the notebook's to complain of, on record.
 
+    None where not even the key can be told.
+
     Args:
         settings: See `Memory`.
         notebook: See `Memory`.
@@ -202,20 +204,31 @@ def consult(
         fingerprint: See `Memory`.
         restore: See `Memory.recall`.
     """
+    memory = None
     try:
         memory = Memory(settings, notebook, parameters, fingerprint)
         return memory, memory.recall(mode, restore)
     except Exception as error:  # a loader of the user's own may raise anything
-        return None, Recall(
+        # With a memory, where there is one: that MLflow did not answer is no reason to forget what is made now.
+        return memory, Recall(
             None, f"because it cannot be told whether anything changed: {type(error).__name__}"
         )
 
 
+def forget(settings: Settings, notebook: str, run_id: str) -> None:
+    """Drop what a step has noted in its run: it was run anew, and whoever started the run would log the old outputs."""
+    with contextlib.suppress(OSError):
+        _note_of(settings, notebook, run_id).unlink(missing_ok=True)
+
+
 def noted(settings: Settings, run_id: str) -> dict[str, dict[str, Any]]:
     """The outputs that the steps of a run have noted, by notebook."""
-    folder = settings.path(settings.pipeline.work_dir) / "runs" / run_id
-    entries = {notebook: _read(folder / f"{notebook}.json") for notebook in CONTRACTS}
+    entries = {notebook: _read(_note_of(settings, notebook, run_id)) for notebook in CONTRACTS}
     return {notebook: entry["outputs"] for notebook, entry in entries.items() if entry}
+
+
+def _note_of(settings: Settings, notebook: str, run_id: str) -> Path:
+    return settings.path(settings.pipeline.work_dir) / "runs" / run_id / f"{notebook}.json"
 
 
 def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprint: str) -> dict[str, str]:

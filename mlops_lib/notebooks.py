@@ -19,7 +19,7 @@ from mlops_lib import config, tracking
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
-from mlops_lib.memory import MEMORY_ENV, consult
+from mlops_lib.memory import MEMORY_ENV, consult, forget
 from mlops_lib.record import Record, send_kept
 from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
@@ -98,6 +98,7 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         print(f"The record of {notebook}: {where}", flush=True)
         outputs = _read_outputs(notebook, contract, executed)
         record.outputs(notebook, outputs.model_dump())
+    forget(settings, notebook, parent_run_id)
     if memory:
         memory.keep(outputs)
     return outputs

@@ -294,16 +294,22 @@ def test_another_image_misses_every_step(steps, monkeypatch):
 
 
 def test_an_mlflow_that_does_not_answer_is_not_a_run_that_is_gone(steps, monkeypatch):
-    """A hiccup must not be told as a deleted run, and a step that cannot know runs and meets it on record."""
-    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
-    monkeypatch.setattr(mlflow.MlflowClient, "get_run", hiccup)
-    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
-    for notebook in ("02_train", "03_evaluate", "04_register"):
-        with pytest.raises(MlflowException, match="hiccup"):
-            steps.of(notebook).recall("use")
-    parameters = steps.of("02_train").parameters
-    _, recall = memory.consult(steps.project.settings(), "02_train", parameters, "use")
+    """A hiccup must not be told as a deleted run; a step that cannot know runs, and what it makes is remembered."""
+    settings, parameters = steps.project.settings(), steps.of("02_train").parameters
+    outputs = steps.of("02_train").recall("use").outputs
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+        patch.setattr(mlflow.MlflowClient, "get_run", hiccup)
+        patch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
+        for notebook in ("02_train", "03_evaluate", "04_register"):
+            with pytest.raises(MlflowException, match="hiccup"):
+                steps.of(notebook).recall("use")
+        kept, recall = memory.consult(settings, "02_train", parameters, "use")
     assert recall == (None, "because it cannot be told whether anything changed: MlflowException", "")
+    made_anew = outputs.model_copy(update={"model_uri": "models:/anew"})
+    kept.keep(made_anew)
+    assert memory.noted(settings, "first")["02_train"] == made_anew.model_dump()
+    assert steps.of("02_train").recall("use").outputs == made_anew
 
 
 def hiccup(*_, **__):
