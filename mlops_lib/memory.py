@@ -50,6 +50,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "03_evaluate": ("model.wrapper", "evaluation.task", "evaluation.metrics"),
     "04_register": (),
 }
+CODE = (".py",)
 #: Files beside a module of the user's own that it may depend on.
 OWN_CODE = (".py", ".md", ".txt", ".yaml", ".yml", ".json", ".toml", ".jinja")
 
@@ -285,9 +286,11 @@ def _digest_named(settings: Settings, text: str) -> str:
             spec = importlib.util.find_spec(module)
             if spec and spec.origin and spec.has_location:
                 folder = Path(spec.origin).resolve().parent
-                # Beside a module in no package lies the whole project: of that, only what it may import.
-                alone = not spec.parent or folder == settings.root.resolve()
-                return _digest_of_folder(folder, (".py",) if alone else OWN_CODE, work, deep=not alone)
+                # Beside a module in no package may lie anything: of that, only what it may import. Where that is
+                # the project, packages too; elsewhere, in an environment say, those are somebody else's.
+                own = folder == settings.root.resolve()
+                suffixes = CODE if own or not spec.parent else OWN_CODE
+                return _digest_of_folder(folder, suffixes, work, deep=own or bool(spec.parent))
         return ""
     try:
         path = settings.path(text)
@@ -300,20 +303,23 @@ def _digest_named(settings: Settings, text: str) -> str:
 
 @cache
 def _digest_of_folder(
-    folder: Path, suffixes: tuple[str, ...] = (".py",), work: Path | None = None, deep: bool = True
+    folder: Path, suffixes: tuple[str, ...] = CODE, work: Path | None = None, deep: bool = True
 ) -> str:
     digest = hashlib.sha256()
-    for file in sorted(file for file in _files(folder, work, deep) if file.suffix in suffixes):
+    for file in sorted(_files(folder, suffixes, work, deep)):
         digest.update(f"{file.relative_to(folder)}\0{tracking.sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _files(folder: Path, work: Path | None, deep: bool) -> Iterator[Path]:
-    """Files of a folder that somebody wrote: not those of hidden folders, virtual environments or the work folder."""
+def _files(folder: Path, suffixes: tuple[str, ...], work: Path | None, deep: bool) -> Iterator[Path]:
+    """Files of a folder that somebody wrote: not those of hidden folders, virtual environments or the work folder.
+
+    Where only code is wanted, only from folders that an import can name: MLflow keeps models' code in numbered ones.
+    """
     for parent, folders, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names)
+        yield from (path for name in names if (path := Path(parent, name)).suffix in suffixes)
         inner = [name for name in folders if deep and not name.startswith(".")]
-        paths = {name: Path(parent, name) for name in inner}
+        paths = {name: Path(parent, name) for name in inner if name.isidentifier() or suffixes != CODE}
         folders[:] = [
             name for name, path in paths.items() if path != work and not (path / "pyvenv.cfg").exists()
         ]

@@ -143,17 +143,55 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
 
 
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
-    """In a project's root, a run changes the work folder, and the config file, notes and environments are not code."""
+    """In a project's root, runs change the work folder and artifacts, and notes, data and environments are no code."""
     root = steps.project.root
     (root / "lone_code.py").write_text("from examples.repurchase.features import customers\n")
-    steps.project.configure(data={"prepare": "lone_code:customers"})
+    steps.project.configure(
+        data={"prepare": "lone_code:customers"},
+        pipeline={"work_dir": "work"}, mlflow={"tracking_uri": "sqlite:///.mlops/mlflow.db"},
+    )  # fmt: skip
+    shutil.copytree(root / ".mlops" / "data", root / "work" / "data")
     steps.keep_all()
-    for name in ("notes.md", "venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", ".mlops/runs/new/x.py"):
+    no_code = ("notes.md", "features/rows.json", "notebooks/out.ipynb", "venv/pyvenv.cfg", "venv/lib/six.py",
+               "conda/lib/python3.11/six.py", ".hidden/x.py", "work/runs/new/x.py", "artifacts/1/models/m/x.py")  # fmt: skip
+    for name in no_code:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     steps.project.configure(serving={"port": 9999})
     memory._digest_of_folder.cache_clear()
     assert steps.reasons() == {}
+
+
+def test_packages_beside_the_users_code_are_part_of_it(steps):
+    """What a module beside config.yaml imports may lie in a folder there, with an __init__.py or without."""
+    root = steps.project.root
+    (root / "cleaning" / "deep").mkdir(parents=True)
+    (root / "cleaning" / "deep" / "rows.py").write_text(
+        "from examples.repurchase.features import customers\n"
+    )
+    (root / "cleaning" / "__init__.py").write_text("from cleaning.deep.rows import customers\n")
+    (root / "importing.py").write_text("from cleaning import customers\n")
+    steps.project.configure(data={"prepare": "importing:customers"})
+    for name in ("__init__.py", "deep/rows.py"):
+        steps.keep_all()
+        with (root / "cleaning" / name).open("a") as file:
+            file.write("#\n")
+        memory._digest_of_folder.cache_clear()
+        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+
+
+def test_folders_beside_a_module_that_lies_elsewhere_are_no_part_of_it(steps, tmp_path, monkeypatch):
+    """An installed module has every other package of the environment beside it: only the files there count."""
+    elsewhere = tmp_path / "site-packages"
+    (elsewhere / "other").mkdir(parents=True)
+    (elsewhere / "installed.py").write_text("from examples.repurchase.features import customers\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    steps.project.configure(data={"prepare": "installed:customers"})
+    steps.keep_all()
+    for name, missed in (("other/x.py", []), ("beside.py", ["01_get_data"])):
+        (elsewhere / name).touch()
+        memory._digest_of_folder.cache_clear()
+        assert sorted(steps.reasons()) == missed
 
 
 def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(steps):
