@@ -98,18 +98,23 @@ class Memory:
             return self._checked(entry, f"nothing changed since run {entry['parent_run_id']}", restore)
         return Recall(None, self._what_changed())
 
-    def keep(self, outputs: Outputs) -> None:
-        """Remember the outputs of the step; written aside and moved, so that no reader meets half a file."""
+    def keep(self, outputs: Outputs, mode: str = "use") -> None:
+        """Remember the outputs of the step; written aside and moved, so that no reader meets half a file.
+
+        Args:
+            outputs: What the step has made.
+            mode: The words of `MEMORY_ENV`: a dataset is copied to where it lasts only for a memory in use.
+        """
         entry = {
             "parts": self.parts,
             "parent_run_id": self.parameters.parent_run_id,
-            "data": self._lasting(outputs),
+            "data": self._lasting(outputs, mode),
             "outputs": outputs.model_dump(),
         }
         _write(self.folder / f"{self.key}.json", entry)
         self._note(entry)
 
-    def _lasting(self, outputs: Outputs) -> str:
+    def _lasting(self, outputs: Outputs, mode: str) -> str:
         """Where the dataset will still be: a pod takes its own folder along, so memory keeps one outside the work folder."""
         folder = self._dataset
         if self.notebook != "01_get_data" or Path(folder).is_relative_to(self.work):
@@ -117,19 +122,31 @@ class Memory:
         fingerprint = str(outputs.model_dump()["fingerprint"])
         # The folder's own name is part of the fingerprint.
         kept = self.work / "memory" / "data" / fingerprint / Path(folder).name
+        if self._is_copy(kept, fingerprint):  # of another run, which may be reading it now
+            return str(kept)
+        if "use" not in mode:
+            return folder
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(kept, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(dir=kept.parent, suffix=".partial"))
             try:
                 _link(folder, str(partial))
-                shutil.rmtree(kept, ignore_errors=True)
                 partial.rename(kept)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         except OSError as error:
-            print(f"The dataset in {folder} is not remembered in {kept}: {error}", flush=True)
-            return folder
+            if not self._is_copy(kept, fingerprint):  # else another run was faster
+                print(f"The dataset in {folder} is not remembered in {kept}: {error}", flush=True)
+                return folder
         return str(kept)
+
+    def _is_copy(self, kept: Path, fingerprint: str) -> bool:
+        """Whether a folder holds this step's dataset, tags and all: those are no part of the fingerprint."""
+        with contextlib.suppress(Exception):  # what cannot be read is none, and no step fails for it
+            found, own = loaders.prepared(self.settings, kept), loaders.prepared(self.settings, self._dataset)
+            return found.fingerprint() == fingerprint and found.tags == own.tags
+        return False
 
     def _note(self, entry: Mapping[str, Any]) -> None:
         """Note in the folder of the run that the step is done, for a run that is resumed."""

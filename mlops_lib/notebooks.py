@@ -100,7 +100,7 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         record.outputs(notebook, outputs.model_dump())
     forget(settings, notebook, parent_run_id)
     if memory:
-        memory.keep(outputs)
+        memory.keep(outputs, mode)
     return outputs
 
 

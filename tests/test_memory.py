@@ -397,6 +397,71 @@ def test_a_dataset_outside_the_work_folder_is_kept(steps, tmp_path):
     assert [str(path.relative_to(kept)) for path in kept.glob("*/*")] == [f"{outputs.fingerprint}/data"]
 
 
+def get_data_in_a_pod(steps, folder):
+    """01_get_data of a run of its own, with its dataset in a folder of its pod."""
+    settings = steps.project.settings()
+    shutil.copytree(loaders.prepared_folder(settings), folder)
+    parameters = CONTRACTS["01_get_data"].parameters(data=str(folder), parent_run_id=folder.parent.name)
+    return Memory(settings, "01_get_data", parameters)
+
+
+def test_a_dataset_is_copied_only_for_a_memory_in_use(steps, tmp_path):
+    """It may be large, and a pod's disk small: where nobody asks the memory, nothing is copied."""
+    pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
+    pod.keep(steps.of("01_get_data").recall("use").outputs, "")
+    assert not (steps.project.root / ".mlops" / "memory" / "data").exists()
+
+
+@pytest.mark.parametrize("mode", ["use", ""])
+def test_a_kept_dataset_is_left_as_it_is(steps, tmp_path, mode):
+    """Another run may be reading it; one with the same data names that copy, and not a folder that goes with its pod."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    get_data_in_a_pod(steps, tmp_path / "pod1" / "data").keep(outputs)
+    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    before = {file.name: file.stat().st_ino for file in kept.iterdir()}
+    second = get_data_in_a_pod(steps, tmp_path / "pod2" / "data")
+    second.keep(outputs, mode)
+    assert {file.name: file.stat().st_ino for file in kept.iterdir()} == before
+    assert memory._read(second.folder / f"{second.key}.json")["data"] == str(kept)
+
+
+def test_two_pods_keep_the_same_dataset_at_the_same_time(steps, tmp_path, monkeypatch, capsys):
+    """The one that comes second finds the other's copy in place of its own, and names it."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    first, second = (get_data_in_a_pod(steps, tmp_path / pod / "data") for pod in ("pod1", "pod2"))
+    link = memory._link
+
+    def first_is_faster(folder, target):
+        monkeypatch.setattr(memory, "_link", link)
+        link(folder, target)
+        first.keep(outputs)
+
+    monkeypatch.setattr(memory, "_link", first_is_faster)
+    second.keep(outputs)
+    data = memory._read(second.folder / f"{second.key}.json")["data"]
+    assert Path(data).is_relative_to(second.work) and "not remembered" not in capsys.readouterr().out
+    assert (Path(data) / "train.parquet").samefile(tmp_path / "pod1" / "data" / "train.parquet")
+    assert [path.name for path in Path(data).parent.iterdir()] == ["data"]
+
+
+def test_a_kept_dataset_that_somebody_changed_is_kept_anew(steps, tmp_path):
+    """Rows or tags that are not those of the step: its own take their place."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
+    changes = (
+        ("train.parquet", "broken"),
+        ("dataset.yaml", "feature_service: another"),
+        ("dataset.yaml", "{"),
+    )
+    for name, text in changes:
+        pod.keep(outputs)
+        (kept / name).unlink()
+        (kept / name).write_text(text)
+        pod.keep(outputs)
+        assert (kept / name).read_bytes() == (tmp_path / "pod" / "data" / name).read_bytes()
+
+
 def test_mlflow_is_asked_properly_where_its_tables_are_unknown(steps, monkeypatch):
     """The short cut through sqlite3 is only a short cut: without it the answers are the same."""
     monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
