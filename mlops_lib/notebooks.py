@@ -32,7 +32,7 @@ STARTED = "mlops: running"
 #: Printed before it: what memory says of the step.
 REMEMBERED = "mlops: memory"
 
-#: An address of a socket file holds 104 bytes on macOS and 108 on Linux, the kernel's "-5" and a zero among them.
+#: In bytes. An address of a socket file holds 104 on macOS and 108 on Linux, the kernel's "-5" and a zero among them.
 LONGEST_SOCKET = 100
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -170,7 +170,7 @@ def _execute(source: Path, executed: Path, parameters: Parameters, settings: Set
     print(f"{STARTED} {source.stem}", flush=True)
     sockets = str(executed.parent / "kernel")
     # Not TCP: Jupyter picks ports, frees them, and hopes that they are still free when the kernel binds them.
-    ipc = {"transport": "ipc", "ip": sockets} if len(sockets) < LONGEST_SOCKET else {}
+    ipc = {"transport": "ipc", "ip": sockets} if len(os.fsencode(sockets)) < LONGEST_SOCKET else {}
     try:
         papermill.execute_notebook(
             source,

@@ -204,9 +204,9 @@ def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp
     assert parent_of(replaced.project)[0].info.status == "FAILED"
 
 
-@pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp")])
+@pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp"), ("é" * 45, "tcp")])
 def test_a_kernel_needs_no_port(replaced, monkeypatch, folder, transport):
-    """Another program cannot take it meanwhile. Where a socket's file would have too long a name, TCP it is."""
+    """Another program cannot take it meanwhile. Where a socket's file would have too long a name, in bytes, TCP it is."""
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / folder).mkdir(exist_ok=True)
         monkeypatch.setattr(tempfile, "tempdir", str(Path(base) / folder))
