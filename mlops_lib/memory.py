@@ -50,6 +50,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "03_evaluate": ("model.wrapper", "evaluation.task", "evaluation.metrics"),
     "04_register": (),
 }
+CODE = (".py",)
 #: Files beside a module of the user's own that it may depend on.
 OWN_CODE = (".py", ".md", ".txt", ".yaml", ".yml", ".json", ".toml", ".jinja")
 
@@ -78,7 +79,7 @@ class Memory:
         self.settings, self.notebook, self.parameters = settings, notebook, parameters
         self.work = settings.path(settings.pipeline.work_dir)
         self.folder = self.work / "memory" / notebook
-        self._of_this_run = self.work / "runs" / parameters.parent_run_id / f"{notebook}.json"
+        self._of_this_run = _note_of(settings, notebook, parameters.parent_run_id)
         self.parts = _parts(settings, notebook, parameters, fingerprint)
         self.key = hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()
 
@@ -97,18 +98,23 @@ class Memory:
             return self._checked(entry, f"nothing changed since run {entry['parent_run_id']}", restore)
         return Recall(None, self._what_changed())
 
-    def keep(self, outputs: Outputs) -> None:
-        """Remember the outputs of the step; written aside and moved, so that no reader meets half a file."""
+    def keep(self, outputs: Outputs, mode: str = "use") -> None:
+        """Remember the outputs of the step; written aside and moved, so that no reader meets half a file.
+
+        Args:
+            outputs: What the step has made.
+            mode: The words of `MEMORY_ENV`: a dataset is copied to where it lasts only for a memory in use.
+        """
         entry = {
             "parts": self.parts,
             "parent_run_id": self.parameters.parent_run_id,
-            "data": self._lasting(outputs),
+            "data": self._lasting(outputs, mode),
             "outputs": outputs.model_dump(),
         }
         _write(self.folder / f"{self.key}.json", entry)
         self._note(entry)
 
-    def _lasting(self, outputs: Outputs) -> str:
+    def _lasting(self, outputs: Outputs, mode: str) -> str:
         """Where the dataset will still be: a pod takes its own folder along, so memory keeps one outside the work folder."""
         folder = self._dataset
         if self.notebook != "01_get_data" or Path(folder).is_relative_to(self.work):
@@ -116,19 +122,31 @@ class Memory:
         fingerprint = str(outputs.model_dump()["fingerprint"])
         # The folder's own name is part of the fingerprint.
         kept = self.work / "memory" / "data" / fingerprint / Path(folder).name
+        if self._is_copy(kept, fingerprint):  # of another run, which may be reading it now
+            return str(kept)
+        if "use" not in mode:
+            return folder
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(kept, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(dir=kept.parent, suffix=".partial"))
             try:
                 _link(folder, str(partial))
-                shutil.rmtree(kept, ignore_errors=True)
                 partial.rename(kept)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         except OSError as error:
-            print(f"The dataset in {folder} is not remembered in {kept}: {error}", flush=True)
-            return folder
+            if not self._is_copy(kept, fingerprint):  # else another run was faster
+                print(f"The dataset in {folder} is not remembered in {kept}: {error}", flush=True)
+                return folder
         return str(kept)
+
+    def _is_copy(self, kept: Path, fingerprint: str) -> bool:
+        """Whether a folder holds this step's dataset, tags and all: those are no part of the fingerprint."""
+        with contextlib.suppress(Exception):  # what cannot be read is none, and no step fails for it
+            found, own = loaders.prepared(self.settings, kept), loaders.prepared(self.settings, self._dataset)
+            return found.fingerprint() == fingerprint and found.tags == own.tags
+        return False
 
     def _note(self, entry: Mapping[str, Any]) -> None:
         """Note in the folder of the run that the step is done, for a run that is resumed."""
@@ -194,6 +212,8 @@ def consult(
 ) -> tuple[Memory | None, Recall]:
     """The memory of a step, and what it says. Whatever cannot be read is the notebook's to complain of, on record.
 
+    None where not even the key can be told.
+
     Args:
         settings: See `Memory`.
         notebook: See `Memory`.
@@ -202,20 +222,31 @@ def consult(
         fingerprint: See `Memory`.
         restore: See `Memory.recall`.
     """
+    memory = None
     try:
         memory = Memory(settings, notebook, parameters, fingerprint)
         return memory, memory.recall(mode, restore)
     except Exception as error:  # a loader of the user's own may raise anything
-        return None, Recall(
+        # With a memory, where there is one: that MLflow did not answer is no reason to forget what is made now.
+        return memory, Recall(
             None, f"because it cannot be told whether anything changed: {type(error).__name__}"
         )
 
 
+def forget(settings: Settings, notebook: str, run_id: str) -> None:
+    """Drop what a step has noted in its run: it was run anew, and whoever started the run would log the old outputs."""
+    with contextlib.suppress(OSError):
+        _note_of(settings, notebook, run_id).unlink(missing_ok=True)
+
+
 def noted(settings: Settings, run_id: str) -> dict[str, dict[str, Any]]:
     """The outputs that the steps of a run have noted, by notebook."""
-    folder = settings.path(settings.pipeline.work_dir) / "runs" / run_id
-    entries = {notebook: _read(folder / f"{notebook}.json") for notebook in CONTRACTS}
+    entries = {notebook: _read(_note_of(settings, notebook, run_id)) for notebook in CONTRACTS}
     return {notebook: entry["outputs"] for notebook, entry in entries.items() if entry}
+
+
+def _note_of(settings: Settings, notebook: str, run_id: str) -> Path:
+    return settings.path(settings.pipeline.work_dir) / "runs" / run_id / f"{notebook}.json"
 
 
 def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprint: str) -> dict[str, str]:
@@ -272,9 +303,11 @@ def _digest_named(settings: Settings, text: str) -> str:
             spec = importlib.util.find_spec(module)
             if spec and spec.origin and spec.has_location:
                 folder = Path(spec.origin).resolve().parent
-                # Beside a module in no package lies the whole project: of that, only what it may import.
-                alone = not spec.parent or folder == settings.root.resolve()
-                return _digest_of_folder(folder, (".py",) if alone else OWN_CODE, work, deep=not alone)
+                # Beside a module in no package may lie anything: of that, only what it may import. Where that is
+                # the project, packages too; elsewhere, in an environment say, those are somebody else's.
+                own = folder == settings.root.resolve()
+                suffixes = CODE if own or not spec.parent else OWN_CODE
+                return _digest_of_folder(folder, suffixes, work, deep=own or bool(spec.parent))
         return ""
     try:
         path = settings.path(text)
@@ -287,20 +320,23 @@ def _digest_named(settings: Settings, text: str) -> str:
 
 @cache
 def _digest_of_folder(
-    folder: Path, suffixes: tuple[str, ...] = (".py",), work: Path | None = None, deep: bool = True
+    folder: Path, suffixes: tuple[str, ...] = CODE, work: Path | None = None, deep: bool = True
 ) -> str:
     digest = hashlib.sha256()
-    for file in sorted(file for file in _files(folder, work, deep) if file.suffix in suffixes):
+    for file in sorted(_files(folder, suffixes, work, deep)):
         digest.update(f"{file.relative_to(folder)}\0{tracking.sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _files(folder: Path, work: Path | None, deep: bool) -> Iterator[Path]:
-    """Files of a folder that somebody wrote: not those of hidden folders, virtual environments or the work folder."""
+def _files(folder: Path, suffixes: tuple[str, ...], work: Path | None, deep: bool) -> Iterator[Path]:
+    """Files of a folder that somebody wrote: not those of hidden folders, virtual environments or the work folder.
+
+    Where only code is wanted, only from folders that an import can name: MLflow keeps models' code in numbered ones.
+    """
     for parent, folders, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names)
+        yield from (path for name in names if (path := Path(parent, name)).suffix in suffixes)
         inner = [name for name in folders if deep and not name.startswith(".")]
-        paths = {name: Path(parent, name) for name in inner}
+        paths = {name: Path(parent, name) for name in inner if name.isidentifier() or suffixes != CODE}
         folders[:] = [
             name for name, path in paths.items() if path != work and not (path / "pyvenv.cfg").exists()
         ]

@@ -19,7 +19,7 @@ from mlops_lib import config, tracking
 from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
-from mlops_lib.memory import MEMORY_ENV, consult
+from mlops_lib.memory import MEMORY_ENV, consult, forget
 from mlops_lib.record import Record, send_kept
 from mlops_lib.settings import Settings
 from mlops_lib.uris import masked
@@ -32,7 +32,7 @@ STARTED = "mlops: running"
 #: Printed before it: what memory says of the step.
 REMEMBERED = "mlops: memory"
 
-#: An address of a socket file holds 104 bytes on macOS and 108 on Linux, the kernel's "-5" and a zero among them.
+#: In bytes. An address of a socket file holds 104 on macOS and 108 on Linux, the kernel's "-5" and a zero among them.
 LONGEST_SOCKET = 100
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -98,8 +98,9 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         print(f"The record of {notebook}: {where}", flush=True)
         outputs = _read_outputs(notebook, contract, executed)
         record.outputs(notebook, outputs.model_dump())
+    forget(settings, notebook, parent_run_id)
     if memory:
-        memory.keep(outputs)
+        memory.keep(outputs, mode)
     return outputs
 
 
@@ -169,7 +170,7 @@ def _execute(source: Path, executed: Path, parameters: Parameters, settings: Set
     print(f"{STARTED} {source.stem}", flush=True)
     sockets = str(executed.parent / "kernel")
     # Not TCP: Jupyter picks ports, frees them, and hopes that they are still free when the kernel binds them.
-    ipc = {"transport": "ipc", "ip": sockets} if len(sockets) < LONGEST_SOCKET else {}
+    ipc = {"transport": "ipc", "ip": sockets} if len(os.fsencode(sockets)) < LONGEST_SOCKET else {}
     try:
         papermill.execute_notebook(
             source,

@@ -148,23 +148,35 @@ def open_parent(settings: Settings, tags: Mapping[str, str] | None = None) -> st
     return run.info.run_id
 
 
-def reopen_parent(settings: Settings, run_id: str) -> dict[str, Any]:
-    """Set a pipeline's run to RUNNING again and give the arguments that it was started with.
+def arguments_of(settings: Settings, run_id: str) -> dict[str, Any]:
+    """The arguments that a pipeline's run was started with.
 
     Raises:
         MlopsError: There is no such run, or it is no pipeline's.
     """
     from mlflow.exceptions import MlflowException
 
-    client = connect(settings)
     try:
-        arguments = client.get_run(run_id).data.tags.get(ARGUMENTS_TAG)
-        if arguments is None:
-            raise MlopsError(f"Run {run_id} was not started by `mlops run`, so it cannot be resumed.")
-        client.update_run(run_id, status="RUNNING")
+        arguments = connect(settings).get_run(run_id).data.tags.get(ARGUMENTS_TAG)
     except MlflowException as error:
         raise MlopsError(f"Run {run_id} cannot be resumed: {error.message}") from None
+    if arguments is None:
+        raise MlopsError(f"Run {run_id} was not started by `mlops run`, so it cannot be resumed.")
     return json.loads(arguments)
+
+
+def reopen_parent(settings: Settings, run_id: str) -> None:
+    """Set a pipeline's run to RUNNING again.
+
+    Raises:
+        MlopsError: MLflow refuses: the run is deleted, say.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        connect(settings).update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        raise MlopsError(f"Run {run_id} cannot be resumed: {error.message}") from None
 
 
 @contextmanager

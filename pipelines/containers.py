@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 IMAGE_USER = 10001
 #: On each container: the pipeline run that it belongs to.
 LABEL = "mlops.run"
-#: Run inside a container, whose first process is a shell that would not pass a signal on to the step.
-TERMINATE = """
+#: Run inside a container, whose first process is a shell that would not pass a signal on to the step. Raw: the zeros
+#: are for the Python in there to read, and no argument of a process may hold a real one.
+TERMINATE = r"""
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
     try:

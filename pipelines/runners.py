@@ -77,7 +77,7 @@ def run_local(
         return PipelineResult(list(found.values())[-1].run_id, *outputs)
     record.send_kept(settings)
     if resume:
-        parent_run_id, arguments = resume, tracking.reopen_parent(settings, resume)
+        parent_run_id, arguments = resume, tracking.arguments_of(settings, resume)
     else:
         tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
         with _environment(image):
@@ -92,6 +92,8 @@ def run_local(
     }
     folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
     with _alone(folder):
+        if resume:  # not before: who works on it gives it the status that it ends with
+            tracking.reopen_parent(settings, resume)
         resume_with = f"Continue it with: mlops run{_options(config_file, runner)} --resume {parent_run_id}"
         return _to_its_end(settings, folder, arguments, on_progress, runner, environment, resume_with)
 

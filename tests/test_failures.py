@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.contracts import CONTRACTS
-from mlops_lib.errors import NotebookError
+from mlops_lib.errors import MlopsError, NotebookError
 from mlops_lib.memory import MEMORY_ENV
 from mlops_lib.record import send_kept
 from pipelines import runners
@@ -171,6 +171,21 @@ def test_an_interrupt_between_two_steps_stops_the_next(toy, monkeypatch):
     (run,) = runs(toy.settings())
     assert told == [0, 1] and run.info.status == "KILLED"
     assert run.data.metrics["01_get_data.train_rows"] == 2
+
+
+def test_a_run_that_another_process_holds_is_not_opened_again(toy):
+    """That one may have set the status that the run ends with a moment ago: nobody would set it again."""
+    settings = toy.settings()
+    run_id = tracking.open_parent(settings, {tracking.ARGUMENTS_TAG: "{}"})
+    client = tracking.connect(settings)
+    client.set_terminated(run_id, "FINISHED")
+    work = settings.path(settings.pipeline.work_dir)
+    with runners._alone(work / "runs" / run_id), pytest.raises(MlopsError, match="still running"):
+        runners.run_local(settings, toy.config_file, {}, resume=run_id)
+    assert client.get_run(run_id).info.status == "FINISHED"
+    with pytest.raises(MlopsError, match="no-such-run cannot be resumed"):
+        runners.run_local(settings, toy.config_file, {}, resume="no-such-run")
+    assert not (work / "runs" / "no-such-run").exists()
 
 
 @pytest.mark.slow

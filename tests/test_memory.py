@@ -143,17 +143,55 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
 
 
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
-    """In a project's root, a run changes the work folder, and the config file, notes and environments are not code."""
+    """In a project's root, runs change the work folder and artifacts, and notes, data and environments are no code."""
     root = steps.project.root
     (root / "lone_code.py").write_text("from examples.repurchase.features import customers\n")
-    steps.project.configure(data={"prepare": "lone_code:customers"})
+    steps.project.configure(
+        data={"prepare": "lone_code:customers"},
+        pipeline={"work_dir": "work"}, mlflow={"tracking_uri": "sqlite:///.mlops/mlflow.db"},
+    )  # fmt: skip
+    shutil.copytree(root / ".mlops" / "data", root / "work" / "data")
     steps.keep_all()
-    for name in ("notes.md", "venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", ".mlops/runs/new/x.py"):
+    no_code = ("notes.md", "features/rows.json", "notebooks/out.ipynb", "venv/pyvenv.cfg", "venv/lib/six.py",
+               "conda/lib/python3.11/six.py", ".hidden/x.py", "work/runs/new/x.py", "artifacts/1/models/m/x.py")  # fmt: skip
+    for name in no_code:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     steps.project.configure(serving={"port": 9999})
     memory._digest_of_folder.cache_clear()
     assert steps.reasons() == {}
+
+
+def test_packages_beside_the_users_code_are_part_of_it(steps):
+    """What a module beside config.yaml imports may lie in a folder there, with an __init__.py or without."""
+    root = steps.project.root
+    (root / "cleaning" / "deep").mkdir(parents=True)
+    (root / "cleaning" / "deep" / "rows.py").write_text(
+        "from examples.repurchase.features import customers\n"
+    )
+    (root / "cleaning" / "__init__.py").write_text("from cleaning.deep.rows import customers\n")
+    (root / "importing.py").write_text("from cleaning import customers\n")
+    steps.project.configure(data={"prepare": "importing:customers"})
+    for name in ("__init__.py", "deep/rows.py"):
+        steps.keep_all()
+        with (root / "cleaning" / name).open("a") as file:
+            file.write("#\n")
+        memory._digest_of_folder.cache_clear()
+        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+
+
+def test_folders_beside_a_module_that_lies_elsewhere_are_no_part_of_it(steps, tmp_path, monkeypatch):
+    """An installed module has every other package of the environment beside it: only the files there count."""
+    elsewhere = tmp_path / "site-packages"
+    (elsewhere / "other").mkdir(parents=True)
+    (elsewhere / "installed.py").write_text("from examples.repurchase.features import customers\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    steps.project.configure(data={"prepare": "installed:customers"})
+    steps.keep_all()
+    for name, missed in (("other/x.py", []), ("beside.py", ["01_get_data"])):
+        (elsewhere / name).touch()
+        memory._digest_of_folder.cache_clear()
+        assert sorted(steps.reasons()) == missed
 
 
 def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(steps):
@@ -294,16 +332,22 @@ def test_another_image_misses_every_step(steps, monkeypatch):
 
 
 def test_an_mlflow_that_does_not_answer_is_not_a_run_that_is_gone(steps, monkeypatch):
-    """A hiccup must not be told as a deleted run, and a step that cannot know runs and meets it on record."""
-    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
-    monkeypatch.setattr(mlflow.MlflowClient, "get_run", hiccup)
-    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
-    for notebook in ("02_train", "03_evaluate", "04_register"):
-        with pytest.raises(MlflowException, match="hiccup"):
-            steps.of(notebook).recall("use")
-    parameters = steps.of("02_train").parameters
-    _, recall = memory.consult(steps.project.settings(), "02_train", parameters, "use")
+    """A hiccup must not be told as a deleted run; a step that cannot know runs, and what it makes is remembered."""
+    settings, parameters = steps.project.settings(), steps.of("02_train").parameters
+    outputs = steps.of("02_train").recall("use").outputs
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+        patch.setattr(mlflow.MlflowClient, "get_run", hiccup)
+        patch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
+        for notebook in ("02_train", "03_evaluate", "04_register"):
+            with pytest.raises(MlflowException, match="hiccup"):
+                steps.of(notebook).recall("use")
+        kept, recall = memory.consult(settings, "02_train", parameters, "use")
     assert recall == (None, "because it cannot be told whether anything changed: MlflowException", "")
+    made_anew = outputs.model_copy(update={"model_uri": "models:/anew"})
+    kept.keep(made_anew)
+    assert memory.noted(settings, "first")["02_train"] == made_anew.model_dump()
+    assert steps.of("02_train").recall("use").outputs == made_anew
 
 
 def hiccup(*_, **__):
@@ -351,6 +395,71 @@ def test_a_dataset_outside_the_work_folder_is_kept(steps, tmp_path):
     assert loaders.prepared(settings, tmp_path / "pod2" / "data").fingerprint() == outputs.fingerprint
     kept = settings.path(".mlops/memory/data")
     assert [str(path.relative_to(kept)) for path in kept.glob("*/*")] == [f"{outputs.fingerprint}/data"]
+
+
+def get_data_in_a_pod(steps, folder):
+    """01_get_data of a run of its own, with its dataset in a folder of its pod."""
+    settings = steps.project.settings()
+    shutil.copytree(loaders.prepared_folder(settings), folder)
+    parameters = CONTRACTS["01_get_data"].parameters(data=str(folder), parent_run_id=folder.parent.name)
+    return Memory(settings, "01_get_data", parameters)
+
+
+def test_a_dataset_is_copied_only_for_a_memory_in_use(steps, tmp_path):
+    """It may be large, and a pod's disk small: where nobody asks the memory, nothing is copied."""
+    pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
+    pod.keep(steps.of("01_get_data").recall("use").outputs, "")
+    assert not (steps.project.root / ".mlops" / "memory" / "data").exists()
+
+
+@pytest.mark.parametrize("mode", ["use", ""])
+def test_a_kept_dataset_is_left_as_it_is(steps, tmp_path, mode):
+    """Another run may be reading it; one with the same data names that copy, and not a folder that goes with its pod."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    get_data_in_a_pod(steps, tmp_path / "pod1" / "data").keep(outputs)
+    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    before = {file.name: file.stat().st_ino for file in kept.iterdir()}
+    second = get_data_in_a_pod(steps, tmp_path / "pod2" / "data")
+    second.keep(outputs, mode)
+    assert {file.name: file.stat().st_ino for file in kept.iterdir()} == before
+    assert memory._read(second.folder / f"{second.key}.json")["data"] == str(kept)
+
+
+def test_two_pods_keep_the_same_dataset_at_the_same_time(steps, tmp_path, monkeypatch, capsys):
+    """The one that comes second finds the other's copy in place of its own, and names it."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    first, second = (get_data_in_a_pod(steps, tmp_path / pod / "data") for pod in ("pod1", "pod2"))
+    link = memory._link
+
+    def first_is_faster(folder, target):
+        monkeypatch.setattr(memory, "_link", link)
+        link(folder, target)
+        first.keep(outputs)
+
+    monkeypatch.setattr(memory, "_link", first_is_faster)
+    second.keep(outputs)
+    data = memory._read(second.folder / f"{second.key}.json")["data"]
+    assert Path(data).is_relative_to(second.work) and "not remembered" not in capsys.readouterr().out
+    assert (Path(data) / "train.parquet").samefile(tmp_path / "pod1" / "data" / "train.parquet")
+    assert [path.name for path in Path(data).parent.iterdir()] == ["data"]
+
+
+def test_a_kept_dataset_that_somebody_changed_is_kept_anew(steps, tmp_path):
+    """Rows or tags that are not those of the step: its own take their place."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
+    changes = (
+        ("train.parquet", "broken"),
+        ("dataset.yaml", "feature_service: another"),
+        ("dataset.yaml", "{"),
+    )
+    for name, text in changes:
+        pod.keep(outputs)
+        (kept / name).unlink()
+        (kept / name).write_text(text)
+        pod.keep(outputs)
+        assert (kept / name).read_bytes() == (tmp_path / "pod" / "data" / name).read_bytes()
 
 
 def test_mlflow_is_asked_properly_where_its_tables_are_unknown(steps, monkeypatch):

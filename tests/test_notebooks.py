@@ -13,7 +13,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from mlops_lib import notebooks, tracking
+from mlops_lib import memory, notebooks, tracking
 from mlops_lib.contracts import CONTRACTS
 from mlops_lib.errors import ConfigError, ContractError, NotebookError
 
@@ -157,6 +157,17 @@ def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     )
 
 
+def test_what_is_made_anew_replaces_what_was_noted(replaced, monkeypatch, tmp_path):
+    """A step of a resumed run that could not be remembered again: its run must not be told the old outputs."""
+    settings = replaced.project.settings()
+    run_id = tracking.open_parent(settings)
+    note = memory._note_of(settings, "03_evaluate", run_id)
+    memory._write(note, {"outputs": {"score": 0.1, "threshold": 0.5, "passed": False}})
+    # No dataset: neither can its fingerprint be told, nor with that the key.
+    outputs = replaced(GLUE.format("0.75"), parent_run_id=run_id, data=str(tmp_path / "none"))
+    assert outputs.score == 0.75 and memory.noted(settings, run_id) == {}
+
+
 def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):
     """Which cell, which error, where to read it; the partial notebook is in MLflow and the run is FAILED."""
     with pytest.raises(NotebookError) as error:
@@ -193,9 +204,9 @@ def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp
     assert parent_of(replaced.project)[0].info.status == "FAILED"
 
 
-@pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp")])
+@pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp"), ("é" * 45, "tcp")])
 def test_a_kernel_needs_no_port(replaced, monkeypatch, folder, transport):
-    """Another program cannot take it meanwhile. Where a socket's file would have too long a name, TCP it is."""
+    """Another program cannot take it meanwhile. Where a socket's file would have too long a name, in bytes, TCP it is."""
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / folder).mkdir(exist_ok=True)
         monkeypatch.setattr(tempfile, "tempdir", str(Path(base) / folder))

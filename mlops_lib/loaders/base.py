@@ -155,5 +155,8 @@ class BaseDataLoader(ABC):
             )
         for split in SPLITS:
             partial[split].replace(folder / f"{split}.parquet")
-        (folder / TAGS_FILE).write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
+        # Moved as well: memory links the files of a dataset, and what is written over would change in its copy too.
+        tags = folder / ".tags.partial"
+        tags.write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
+        tags.replace(folder / TAGS_FILE)
         return rows

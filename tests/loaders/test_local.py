@@ -189,6 +189,19 @@ def test_writing_and_opening_a_dataset_keeps_every_row(project):
     assert source.write(project.root / "few", limit=10) == dict.fromkeys(SPLITS, 10)
 
 
+def test_writing_a_dataset_again_leaves_its_links_alone(project, tmp_path):
+    """What memory keeps of a dataset are links to its files: another dataset in its place must not change them."""
+    folder, kept = tmp_path / "data", tmp_path / "kept"
+    source = loaders.from_settings(project.settings())
+    source.write(folder)
+    kept.mkdir()
+    for file in folder.iterdir():
+        (kept / file.name).hardlink_to(file)
+    source.write(folder, limit=10)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(file.name for file in kept.iterdir())
+    assert not [file for file in folder.iterdir() if file.samefile(kept / file.name)]
+
+
 def test_a_split_without_rows_is_an_error(tmp_path, frame):
     """A fraction of zero leaves a notebook nothing to judge on."""
     frame.to_csv(tmp_path / "a.csv", index=False)
