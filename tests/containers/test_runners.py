@@ -1,6 +1,9 @@
 """The Docker runner: what the subprocess runner makes, it makes too, and what ends it is on record."""
 
+import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ from mlops_lib import tracking
 from mlops_lib.contracts import CONTRACTS
 from mlops_lib.registry import Registry
 from tests import toy_notebooks
+from tests.conftest import BIN
+from tests.containers.platform import until
 
 #: What may differ: names and numbers of the run itself, and the image that only one of them has.
 OWN = (
@@ -106,3 +111,25 @@ def test_out_of_memory_in_a_container_is_on_record(docker, stored, notebook_imag
     newest = client.search_runs([experiment.experiment_id], filter_string="attributes.status = 'FAILED'")
     assert [run.info.run_id for run in newest] == [failed.info.run_id]
     assert not docker("ps", "--quiet", "--all", "--filter", "label=mlops.run")
+
+
+def test_ctrl_c_ends_a_step_in_its_container_on_record(docker, stored, notebook_image):
+    """The step keeps what it had, the run is KILLED, and no container goes on."""
+    stored.configure(pipeline={"image": notebook_image})
+    reached = stored.root / ".mlops" / "reached"
+    wait = f"import pathlib, time; pathlib.Path({str(reached)!r}).touch(); time.sleep(300)"
+    toy_notebooks.replace(stored.root, "01_get_data", "print('this was done' + ' before')", wait)
+    process = subprocess.Popen(
+        [str(BIN / "mlops"), "run", "--runner", "docker"],
+        cwd=stored.root, env={**os.environ, "COLUMNS": "200"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(reached.exists, "the second cell")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and "mlops run --runner docker --resume" in said, said
+    client = tracking.connect(stored.settings())
+    experiment = client.get_experiment_by_name(stored.settings().mlflow.experiment)
+    (run,) = client.search_runs([experiment.experiment_id])
+    page = client.download_artifacts(run.info.run_id, "notebooks/01_get_data.html")
+    assert run.info.status == "KILLED" and "this was done before" in Path(page).read_text()
+    assert not docker("ps", "--quiet", "--filter", "label=mlops.run")
