@@ -84,6 +84,7 @@ def postgres_server() -> Iterator[int]:
     process = subprocess.Popen([*command, "-h", "127.0.0.1"], stderr=subprocess.DEVNULL, cwd="/")
     try:
         _wait(port, process)
+        _wait_until_ready(data / "postmaster.pid")
         yield port
     finally:
         pid = (data / "postmaster.pid").read_text().split()[0]
@@ -149,3 +150,11 @@ def _wait(port: int, process: "subprocess.Popen[bytes]", seconds: float = 30) ->
         except OSError:
             time.sleep(0.05)
     raise TimeoutError(f"no server on port {port}")
+
+
+def _wait_until_ready(postmaster: Path, seconds: float = 60) -> None:
+    """PostgreSQL takes connections before it answers them; the last line of its file says when it does, as pg_ctl knows."""
+    deadline = time.monotonic() + seconds
+    while not postmaster.is_file() or postmaster.read_text().split()[-1:] != ["ready"]:
+        assert time.monotonic() < deadline, f"PostgreSQL is not ready after {seconds} s"
+        time.sleep(0.05)
