@@ -23,7 +23,6 @@ _TO_SLASH = re.compile(r"[^/\s]*")
 _USER = re.compile(r"[^:/@\s]*:")
 _PORT = re.compile(r"\d+\b")
 _TO_SPACE = re.compile(r"[^\s?]*")
-_LONGEST_KEY = 200
 
 
 def password_in(uri: str) -> str:
@@ -55,9 +54,7 @@ def _user_info_in(uri: str) -> re.Pattern[str]:
 
 
 def _without_value(found: re.Match[str]) -> str:
-    key = found["key"]
-    is_secret = len(key) > _LONGEST_KEY or _NAMES_A_SECRET.search(key)
-    return f"{found['before']}=***" if is_secret else found[0]
+    return f"{found['before']}=***" if _NAMES_A_SECRET.search(found["key"]) else found[0]
 
 
 def _without_users(text: str) -> str:

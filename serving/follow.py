@@ -148,18 +148,20 @@ class ModelHolder:
             RegistryError: It has not answered within `ASK_S`. The next call waits for the same answer.
         """
         if anew and self._asked:
-            done, _ = await asyncio.wait({self._asked}, timeout=ASK_S)
-            if done:
-                self._asked.exception()  # looked at, or asyncio would complain
-                self._asked = None
+            await self._in_time(self._asked)
+            self._asked.exception()  # looked at, or asyncio would complain
+            self._asked = None
         asked = self._asked = self._asked or _in_thread(self._resolve)
+        await self._in_time(asked)
+        self._asked = None
+        return asked.result()
+
+    async def _in_time(self, asked: "asyncio.Future[Any]") -> None:
         done, _ = await asyncio.wait({asked}, timeout=ASK_S)
         if not done:
             raise RegistryError(
                 f"The registry at {tracking_uri(self.settings)} has not answered within {ASK_S:g} s."
             )
-        self._asked = None
-        return asked.result()
 
     def _resolve(self) -> dict[str, ModelVersion]:
         """What the registry says each role should serve."""

@@ -36,10 +36,11 @@ class JsonLines(logging.Formatter):
 
 def shown(text: str) -> str:
     """`text` without passwords of addresses, and without its middle when it is long."""
-    if len(text) > LONGEST:
-        half = LONGEST // 2
-        text = f"{text[:half]} ... {text[-half:]}"
-    return masked(text)
+    if len(text) <= LONGEST:
+        return masked(text)
+    # Masked before it is cut: half an address does not look like one, and shows its password.
+    half = LONGEST // 2
+    return f"{masked(text[:LONGEST])[:half]} ... {masked(text[-LONGEST:])[-half:]}"
 
 
 def configure() -> None:

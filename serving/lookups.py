@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -133,9 +133,6 @@ class Lookups(Generic[K, V]):
         probes = len(self._overdue) >= MAX_OVERDUE
         worker = self._idle.pop() if self._idle else _Worker()
 
-        def tell(waiters: list[Waiter[K, V]], outcome: dict[K, V] | Exception) -> None:
-            loop.call_soon_threadsafe(_tell, waiters, outcome)
-
         def work() -> None:
             # A store that takes longer than this to say no is not asked again for each caller.
             until = time.monotonic() + self.timeout_s / 2
@@ -144,8 +141,10 @@ class Lookups(Generic[K, V]):
                     self._connect_anew()
                 outcome = self._try(batch.waiters)
                 answered = isinstance(outcome, dict)
-                if not answered and len(batch.waiters) > 1:
-                    answered = self._halves(batch.waiters, outcome, until, tell)
+                if isinstance(outcome, Exception):
+                    for some, own in self._apart(batch.waiters, outcome, until):
+                        answered |= isinstance(own, dict)
+                        loop.call_soon_threadsafe(_tell, some, own)
                 loop.call_soon_threadsafe(self._finish, batch, worker, outcome, answered, loop)
             except RuntimeError:  # the event loop is closed: the process ends
                 worker.inbox.put(None)
@@ -158,23 +157,20 @@ class Lookups(Generic[K, V]):
         except Exception:
             log.exception("the feature store cannot be connected to anew")
 
-    def _halves(
-        self,
-        waiters: list[Waiter[K, V]],
-        error: dict[K, V] | Exception,
-        until: float,
-        tell: Callable[[list[Waiter[K, V]], dict[K, V] | Exception], None],
-    ) -> bool:
-        """Read each half alone, and so on: one bad key is nobody else's. Whether anybody was answered."""
-        answered, middle = False, len(waiters) // 2
+    def _apart(
+        self, waiters: list[Waiter[K, V]], error: Exception, until: float
+    ) -> Iterator[tuple[list[Waiter[K, V]], dict[K, V] | Exception]]:
+        """What those get who failed together: each half is read alone, and so on, since one bad key is nobody else's."""
+        if len(waiters) == 1 or time.monotonic() >= until:
+            yield waiters, error
+            return
+        middle = len(waiters) // 2
         for half in (waiters[:middle], waiters[middle:]):
-            outcome = self._try(half) if time.monotonic() < until else error
-            if isinstance(outcome, Exception) and len(half) > 1 and time.monotonic() < until:
-                answered |= self._halves(half, outcome, until, tell)
+            outcome = self._try(half)
+            if isinstance(outcome, Exception):
+                yield from self._apart(half, outcome, until)
             else:
-                answered |= isinstance(outcome, dict)
-                tell(half, outcome)
-        return answered
+                yield half, outcome
 
     def _try(self, waiters: list[Waiter[K, V]]) -> dict[K, V] | Exception:
         asked = list(dict.fromkeys(key for _, keys in waiters for key in keys))

@@ -118,10 +118,9 @@ class PredictionLog:
         return self._append(self._feedback, feedback)
 
     def _append(self, queue: _Queue, item: Record | Feedback) -> bool:
-        full = (
-            queue.items and queue.waiting_bytes + item.size > ROOM_BYTES
-        )  # a lone one, however large, is written
-        if len(queue.items) >= ROOM or full:
+        # A lone one is written, however large.
+        no_bytes_left = bool(queue.items) and queue.waiting_bytes + item.size > ROOM_BYTES
+        if len(queue.items) >= ROOM or no_bytes_left:
             self._metrics.dropped(queue.what)
             return False
         queue.items.append(item)

@@ -157,7 +157,7 @@ def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     )
 
 
-def test_what_is_made_anew_replaces_what_was_noted(replaced, monkeypatch, tmp_path):
+def test_what_is_made_anew_replaces_what_was_noted(replaced, tmp_path):
     """A step of a resumed run that could not be remembered again: its run must not be told the old outputs."""
     settings = replaced.project.settings()
     run_id = tracking.open_parent(settings)

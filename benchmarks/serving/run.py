@@ -56,11 +56,18 @@ class Server:
 
 def servers(peers: Path, model: str, folder: Path, files: Path) -> list[Server]:
     """All servers that are installed."""
-    uvicorn = [str(BIN / "uvicorn"), "--no-access-log", "--log-level", "warning", "--port"]
+    uvicorn = [
+        str(BIN / "uvicorn"),
+        "--no-access-log",
+        "--no-server-header",
+        "--log-level",
+        "warning",
+        "--port",
+    ]
     found = [
         Server("floor", lambda port: [*uvicorn, str(port), "--lifespan", "off", "floor:app"]),
         Server("plain", lambda port: [*uvicorn, str(port), "plain:app"]),
-        Server("mlops", lambda port: [*uvicorn, str(port), "--no-server-header", "main:app"], folder=ROOT / "serving"),
+        Server("mlops", lambda port: [*uvicorn, str(port), "main:app"], folder=ROOT / "serving"),
         Server(
             "mlflow",
             lambda port: [str(BIN / "mlflow"), "models", "serve", "-m", f"models:/{model}/1", "--env-manager", "local",

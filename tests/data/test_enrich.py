@@ -84,7 +84,6 @@ FIRST_REQUEST = """
 import asyncio
 from mlops_lib import config
 from mlops_lib.registry import ModelVersion
-from mlops_lib.settings import EnrichmentSettings
 from serving.enrich import Enricher
 tags = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 version = ModelVersion("small", 1, "Production", "run", tags)

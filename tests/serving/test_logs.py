@@ -2,9 +2,12 @@
 
 import json
 import logging
+import re
 import sys
 
-from serving.logs import JsonLines
+import pytest
+
+from serving.logs import LONGEST, JsonLines, shown
 
 
 def test_no_line_has_a_password_of_an_address():
@@ -19,6 +22,14 @@ def test_no_line_has_a_password_of_an_address():
     line = json.loads(JsonLines().format(record))
     assert line["message"] == "lookup failed: redis://***@store:6379 refused"
     assert "Traceback" in line["traceback"] and "hunter2" not in str(line)
+
+
+@pytest.mark.parametrize("before", range(LONGEST // 2 - 30, LONGEST // 2 + 5))
+def test_a_cut_through_an_address_shows_no_password(before):
+    """Wherever the cut falls: half an address would not be known for one."""
+    address = "redis://u:hunter2@store:6379"
+    text = "a" * before + address + "b" * 10 * LONGEST + address + "c" * before
+    assert not re.search("hunt|nter|ter2", shown(text))
 
 
 def test_a_long_line_has_its_beginning_and_its_end():
