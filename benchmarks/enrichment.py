@@ -21,9 +21,9 @@ import pandas as pd
 from mlops_lib import config, features, loaders, registry, wrappers
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
-from serving.enrich import EnrichedRows, Enricher, Statuses
-from tests.data import servers
-from tests.data.projects import NOW, write_config, write_repo
+from serving.features.enrichment import EnrichedRows, Enricher, Statuses
+from tests.support import servers
+from tests.support.feature_projects import NOW, write_config, write_repo
 
 USERS, REQUESTS, ROUNDS = 5_000, 1_500, 5
 TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
@@ -169,9 +169,10 @@ class served:
 def _serve(kind: type[Enricher], settings: Settings, port: int) -> None:
     import uvicorn
 
-    from serving import app, model
+    from serving import app
+    from serving.models import served as served_model
 
-    model.Enricher = kind  # type: ignore[misc]
+    served_model.Enricher = kind  # type: ignore[misc]
     uvicorn.run(app.create_app(settings), port=port, log_level="error", access_log=False)
 
 

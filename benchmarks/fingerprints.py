@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.files import LocalDataLoader
 
 FILES, MEGABYTES_EACH = 16, 32
 

@@ -40,7 +40,7 @@ def build(package):
 
 def main() -> None:
     """Start the server, evaluate with each wrapper, print ratios."""
-    command = [sys.executable, "-m", "tests.llm.vendor_server"]
+    command = [sys.executable, "-m", "tests.support.vendor_server"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{int(server.stdout.readline())}"

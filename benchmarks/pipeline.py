@@ -32,14 +32,14 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     commands = {
         "papermill": [sys.executable, "-c", BARE, *NOTEBOOKS],
-        "pipeline": [sys.executable, "-m", "mlops_lib.cli", "run"],
+        "pipeline": [sys.executable, "-m", "mlops_lib.cli.app", "run"],
     }
     walls: dict[str, list[float]] = {name: [] for name in commands}
     cpus: dict[str, list[float]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
         subprocess.run(
-            [sys.executable, "-m", "mlops_lib.cli", "models"],
+            [sys.executable, "-m", "mlops_lib.cli.app", "models"],
             cwd=ROOT,
             env=environment,
             check=True,

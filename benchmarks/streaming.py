@@ -64,7 +64,7 @@ def train(folder: Path, limit_mb: int) -> None:
     import torch
     from lightning.pytorch import Trainer
 
-    from mlops_lib.loaders.local import LocalDataLoader
+    from mlops_lib.loaders.files import LocalDataLoader
     from mlops_lib.networks.tabular import TabularNetwork
 
     torch.set_num_threads(1)

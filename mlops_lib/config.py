@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
+from mlops_lib.redact import masked, other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
-from mlops_lib.uris import masked, other_secrets_in, password_in, without_password
 
 CONFIG_ENV = "MLOPS_CONFIG"
 

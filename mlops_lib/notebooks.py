@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mlops_lib import config, tracking
-from mlops_lib.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
-from mlops_lib.memory import MEMORY_ENV, consult, forget
-from mlops_lib.record import Record, send_kept
+from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
-from mlops_lib.uris import masked
+from mlops_lib.step_cache.store import MEMORY_ENV, consult, forget
+from mlops_lib.steps.contracts import CONTRACTS, Contract, Outputs, Parameters
+from mlops_lib.steps.record import Record, send_kept
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError

@@ -20,7 +20,7 @@ class Plugin(NamedTuple):
 
 TABLE: dict[str, dict[str, Plugin]] = {
     "loader": {
-        "local": Plugin("mlops_lib.loaders.local:LocalDataLoader"),
+        "local": Plugin("mlops_lib.loaders.files:LocalDataLoader"),
         "feature_store": Plugin("mlops_lib.loaders.feature_store:FeatureStoreDataLoader", "feast"),
         "sql": Plugin("mlops_lib.loaders.sql:SQLDataLoader", "sql"),
     },
@@ -42,21 +42,21 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
-        "classification": Plugin("mlops_lib.evaluation.classification:Classification", "sklearn"),
-        "regression": Plugin("mlops_lib.evaluation.regression:Regression", "sklearn"),
-        "text": Plugin("mlops_lib.evaluation.text:Text", "llm"),
+        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn"),
+        "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
+        "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
     "metric": {
-        "bleu": Plugin("mlops_lib.evaluation.text_metrics:Bleu", "llm"),
-        "chrf": Plugin("mlops_lib.evaluation.text_metrics:ChrF", "llm"),
-        "exact_match": Plugin("mlops_lib.evaluation.text_metrics:ExactMatch"),
-        "rouge_l": Plugin("mlops_lib.evaluation.text_metrics:RougeL", "llm"),
-        "semantic_similarity": Plugin("mlops_lib.evaluation.text_metrics:SemanticSimilarity", "llm"),
-        "faithfulness": Plugin("mlops_lib.evaluation.ragas:Faithfulness", "ragas"),
-        "answer_relevancy": Plugin("mlops_lib.evaluation.ragas:AnswerRelevancy", "ragas"),
-        "context_precision": Plugin("mlops_lib.evaluation.ragas:ContextPrecision", "ragas"),
-        "context_recall": Plugin("mlops_lib.evaluation.ragas:ContextRecall", "ragas"),
-        "factual_correctness": Plugin("mlops_lib.evaluation.ragas:FactualCorrectness", "ragas"),
+        "bleu": Plugin("mlops_lib.evaluation.metrics.text:Bleu", "llm"),
+        "chrf": Plugin("mlops_lib.evaluation.metrics.text:ChrF", "llm"),
+        "exact_match": Plugin("mlops_lib.evaluation.metrics.text:ExactMatch"),
+        "rouge_l": Plugin("mlops_lib.evaluation.metrics.text:RougeL", "llm"),
+        "semantic_similarity": Plugin("mlops_lib.evaluation.metrics.text:SemanticSimilarity", "llm"),
+        "faithfulness": Plugin("mlops_lib.evaluation.metrics.ragas:Faithfulness", "ragas"),
+        "answer_relevancy": Plugin("mlops_lib.evaluation.metrics.ragas:AnswerRelevancy", "ragas"),
+        "context_precision": Plugin("mlops_lib.evaluation.metrics.ragas:ContextPrecision", "ragas"),
+        "context_recall": Plugin("mlops_lib.evaluation.metrics.ragas:ContextRecall", "ragas"),
+        "factual_correctness": Plugin("mlops_lib.evaluation.metrics.ragas:FactualCorrectness", "ragas"),
     },
 }
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from mlops_lib.contracts import CONTRACTS
-from mlops_lib.memory import Recall, consult
 from mlops_lib.settings import Settings
+from mlops_lib.step_cache.store import Recall, consult
+from mlops_lib.steps.contracts import CONTRACTS
 
 #: Which arguments of the pipeline each step takes; outputs of earlier steps come on top.
 ARGUMENTS = {name: set(contract.parameters.model_fields) for name, contract in CONTRACTS.items()}

@@ -10,29 +10,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
 from mlops_lib.settings import Settings
-from serving import (
-    admin,
-    features,
-    feedback,
-    health,
-    mlflow_api,
-    oip,
-    openai_api,
-    openapi,
-    page,
-    problems,
-    stream,
-)
-from serving.drain import on_sigterm
-from serving.edge import Edge, Endpoint
-from serving.engine import Engine
-from serving.predict import predict
+from serving.features import raw
+from serving.inference.predictor import Engine
+from serving.operations import admin, feedback, health
+from serving.operations.shutdown import on_sigterm
+from serving.pages import home
+from serving.protocols import mlflow, open_inference, openai
+from serving.protocols.rows import predict
+from serving.web import openapi, problems, sse
+from serving.web.gateway import Edge, Endpoint
 
 #: Inference, answered without FastAPI's routing, which costs more than everything else on the way.
 ENDPOINTS: dict[str, Endpoint] = {
     "/predict": predict,
     "/invoke": predict,
-    "/invocations": mlflow_api.invocations,
+    "/invocations": mlflow.invocations,
 }
 #: All that ask the model, for the latest latencies; the rest of them goes through the router.
 INFERENCE = frozenset(
@@ -87,7 +79,7 @@ def create_app(settings: Settings | None = None) -> Service:
     inner: ASGIApp = super(Service, app).__call__
     app.edge = Edge(inner, engine, ENDPOINTS, INFERENCE)
     problems.install(app)
-    for module in (stream, features, openai_api, mlflow_api, oip, feedback, admin, health, page):
+    for module in (sse, raw, openai, mlflow, open_inference, feedback, admin, health, home):
         app.include_router(module.router)
     openapi.install(app, engine)
     # FastAPI's own page fetches its scripts from the internet, which a cluster may not reach.

@@ -7,13 +7,13 @@ import sys
 # defaults costs seconds of the start and, later, hundreds of milliseconds of some caller's time.
 gc.set_threshold(50_000, 50, 100)
 
-from serving import shared
+from serving.operations import worker_metrics
 
-shared.join()
+worker_metrics.join()
 
 from mlops_lib.errors import MlopsError  # after the environment is set
-from serving import logs
 from serving.app import create_app
+from serving.operations import logs
 
 logs.configure()
 try:

@@ -17,12 +17,25 @@ import yaml
 from mlops_lib import config
 from mlops_lib.settings import Settings
 
+pytest_plugins = [
+    "tests.support.feature_fixtures",
+    "tests.support.llm_fixtures",
+    "tests.support.tracking_server",
+]
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 #: Fixtures that take long: their tests stay on one worker (pytest-xdist, --dist loadgroup). The first match wins.
 SHARED = ("docker", "tracking_server", "s3_server", "pipeline_run", "trained_once", "blank_store", "shop")
 #: Names that the platform, MLflow or Kubeflow read; a test starts without any of them.
-VARIABLES = (*config.ENVIRONMENT, config.CONFIG_ENV, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "GIT_COMMIT")
+VARIABLES = (
+    *config.ENVIRONMENT,
+    config.CONFIG_ENV,
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "GIT_COMMIT",
+    "ANTHROPIC_BASE_URL",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

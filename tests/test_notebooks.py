@@ -13,9 +13,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from mlops_lib import memory, notebooks, tracking
-from mlops_lib.contracts import CONTRACTS
+from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ConfigError, ContractError, NotebookError
+from mlops_lib.step_cache import store
+from mlops_lib.steps.contracts import CONTRACTS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -161,11 +162,11 @@ def test_what_is_made_anew_replaces_what_was_noted(replaced, tmp_path):
     """A step of a resumed run that could not be remembered again: its run must not be told the old outputs."""
     settings = replaced.project.settings()
     run_id = tracking.open_parent(settings)
-    note = memory._note_of(settings, "03_evaluate", run_id)
-    memory._write(note, {"outputs": {"score": 0.1, "threshold": 0.5, "passed": False}})
+    note = store._note_of(settings, "03_evaluate", run_id)
+    store._write(note, {"outputs": {"score": 0.1, "threshold": 0.5, "passed": False}})
     # No dataset: neither can its fingerprint be told, nor with that the key.
     outputs = replaced(GLUE.format("0.75"), parent_run_id=run_id, data=str(tmp_path / "none"))
-    assert outputs.score == 0.75 and memory.noted(settings, run_id) == {}
+    assert outputs.score == 0.75 and store.noted(settings, run_id) == {}
 
 
 def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):

@@ -10,7 +10,8 @@ import pytest
 import typer
 import yaml
 
-from mlops_lib import cli, config, loaders, plugins, registry, wrappers
+from mlops_lib import config, loaders, plugins, registry, wrappers
+from mlops_lib.cli import app
 from mlops_lib.errors import EvaluationError
 from mlops_lib.loaders.base import SPLITS
 
@@ -42,7 +43,7 @@ def test_every_make_target_exists():
 
 def test_every_mlops_command_parses():
     """Command, arguments and options are those of the command line."""
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app.app)
     calls = commands("mlops")
     assert {call[0] for call in calls} == {
         "run",

@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from examples.repurchase.demo import post, service
-from mlops_lib import cli, config
+from mlops_lib import config
+from mlops_lib.cli import app
+from mlops_lib.cli.run_display import PipelineDisplay, show_result
 from mlops_lib.errors import MlopsError
-from mlops_lib.terminal import PipelineDisplay, show_result
 
 CONFIG = Path(__file__).with_name("config.yaml")
 QUESTION = "How do I give Production back to the version that held it before?"
@@ -19,7 +20,7 @@ console = Console()
 
 def main() -> None:
     """Take the assistant through the pipeline and ask the served version one question; needs no key."""
-    from pipelines.runners import run_local
+    from pipelines.local import run_local
 
     began = time.monotonic()
     loaded = config.load_with_origins(CONFIG)
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.guarded(main)
+    app.guarded(main)

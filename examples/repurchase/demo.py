@@ -16,11 +16,12 @@ from typing import Any
 
 from rich.console import Console
 
-from mlops_lib import cli, config, features, loaders, tracking
+from mlops_lib import config, features, loaders, tracking
+from mlops_lib.cli import app
+from mlops_lib.cli.run_display import PipelineDisplay
 from mlops_lib.errors import MlopsError
 from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
-from mlops_lib.terminal import PipelineDisplay
 
 START_TIMEOUT_S = 120
 console = Console()
@@ -28,7 +29,7 @@ console = Console()
 
 def main() -> None:
     """Run the main job, promote what came of it, and ask the service for one prediction."""
-    from pipelines.runners import PipelineResult, run_local
+    from pipelines.local import PipelineResult, run_local
 
     began = time.monotonic()
     loaded = config.load_with_origins()
@@ -157,4 +158,4 @@ def summary(settings: Settings, parent_run_id: str, version: int, took_s: float)
 
 
 if __name__ == "__main__":
-    cli.guarded(main)
+    app.guarded(main)

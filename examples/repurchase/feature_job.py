@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from examples.repurchase.features import CUTOFF, customer_features
-from mlops_lib import cli, config
+from mlops_lib import config
+from mlops_lib.cli import app
 from mlops_lib.settings import Settings
 
 
@@ -23,4 +24,4 @@ def write_features(settings: Settings) -> Path:
 
 
 if __name__ == "__main__":
-    cli.guarded(lambda: print(write_features(config.load())))
+    app.guarded(lambda: print(write_features(config.load())))

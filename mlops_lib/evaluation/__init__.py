@@ -78,3 +78,13 @@ def evaluate(
         figures=task.figures(y_true, y_pred, predictions),
         **task.details(y_true, y_pred),
     )
+
+
+def __getattr__(name: str) -> Any:
+    """The places of `overview` and `profile` before they moved, for the notebooks of existing projects."""
+    import importlib
+
+    moved = {"overview": "mlops_lib.evaluation.figures.overview", "profile": "mlops_lib.data_checks.profile"}
+    if name in moved:
+        return importlib.import_module(moved[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

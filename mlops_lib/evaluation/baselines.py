@@ -11,7 +11,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import inputs
-from mlops_lib.evaluation.tasks import Predictor
+from mlops_lib.evaluation.tasks.interface import Predictor
 
 
 def check_names(names: Iterable[str], available: Sequence[str]) -> None:

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlops_lib.evaluation import plots
 from mlops_lib.evaluation.cases import Case
-from mlops_lib.evaluation.classification import brier
+from mlops_lib.evaluation.figures import style
+from mlops_lib.evaluation.tasks.classification import brier
 
 Z95 = 1.96
 
@@ -26,7 +26,7 @@ def reliability(probability: np.ndarray, happened: np.ndarray) -> Bins:
 
     The interval is Wilson's (1927), which stays within 0 and 1 also for a bin in which all rows agree.
     """
-    _, group, rows = np.unique(plots.bins(probability), return_inverse=True, return_counts=True)
+    _, group, rows = np.unique(style.bins(probability), return_inverse=True, return_counts=True)
     predicted = np.bincount(group, probability) / rows
     observed = np.bincount(group, happened) / rows
     centre = (observed + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
@@ -42,21 +42,21 @@ def calibration(case: Case) -> Figure:
     probability = case.probabilities[:, 1] if two else case.probabilities.max(axis=1)
     happened = case.codes == 1 if two else case.predicted == case.codes
     bins = reliability(probability, happened)
-    name = f"class {plots.shorten(case.classes[1])}" if two else "the most probable class"
+    name = f"class {style.shorten(case.classes[1])}" if two else "the most probable class"
     question = "Do its probabilities come true?"
     answer = (
         f"mean predicted {probability.mean():.3f}, observed {happened.mean():.3f}; Brier {brier(case):.3f}"
     )
     xlabel = f"predicted probability of {name}"
     ylabel = f"observed share of {name}" if two else "share of rows where it is right"
-    with plots.chart(question, answer, xlabel, ylabel) as (figure, axes):
-        plots.shares(axes)
-        axes.plot([0, 1], [0, 1], color=plots.GREY, linewidth=0.8)
-        axes.annotate("predictions too low", (0.03, 0.95), color=plots.GREY, fontsize=8, va="top")
-        axes.annotate("predictions too high", (0.97, 0.03), color=plots.GREY, fontsize=8, ha="right")
+    with style.chart(question, answer, xlabel, ylabel) as (figure, axes):
+        style.shares(axes)
+        axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8)
+        axes.annotate("predictions too low", (0.03, 0.95), color=style.GREY, fontsize=8, va="top")
+        axes.annotate("predictions too high", (0.97, 0.03), color=style.GREY, fontsize=8, ha="right")
         whiskers = [bins.observed - bins.low, bins.high - bins.observed]
         label = f"model, about {len(case.codes) / len(bins.observed):,.0f} rows a point, 95% interval"
         axes.errorbar(
-            bins.predicted, bins.observed, whiskers, color=plots.MODEL, marker="o", markersize=4, label=label
+            bins.predicted, bins.observed, whiskers, color=style.MODEL, marker="o", markersize=4, label=label
         )
     return figure

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow, Trouble
+from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
-from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins, tracking
 from mlops_lib.settings import Settings
@@ -22,7 +22,7 @@ def from_settings(settings: Settings) -> "BaseDataLoader":
 
 def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
     """The dataset that 01_get_data wrote to `folder` (empty: ``data`` in the work folder)."""
-    from mlops_lib.loaders.local import LocalDataLoader
+    from mlops_lib.loaders.files import LocalDataLoader
 
     data = settings.data
     return LocalDataLoader(
@@ -57,3 +57,12 @@ def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
 def fingerprint_cache(settings: Settings) -> Path:
     """Where digests of files are remembered."""
     return settings.path(settings.pipeline.work_dir) / "fingerprints.json"
+
+
+def __getattr__(name: str) -> Any:
+    """The place of `checks` before it moved, for the notebooks of existing projects."""
+    if name == "checks":
+        from mlops_lib.data_checks import declared
+
+        return declared
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

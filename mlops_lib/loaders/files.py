@@ -1,153 +1,156 @@
-"""Find, read and split tables on disk: Parquet, CSV, JSON and JSON Lines."""
+"""Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property, partial
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
+import yaml
+
+from mlops_lib import plugins
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import SPLITS, Split
-from mlops_lib.loaders.promises import Prepare, named_columns, prepared, require_columns, require_values
-from mlops_lib.loaders.splits import assign
+from mlops_lib.loaders import fingerprint_cache
+from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.fingerprints import Fingerprints
+from mlops_lib.loaders.parquet import ParquetRows
+from mlops_lib.loaders.reading import SplitFiles
+from mlops_lib.loaders.row_checks import Prepare
+from mlops_lib.redact import masked
+from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    from torch.utils.data import DataLoader
 
-SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 
+class LocalDataLoader(BaseDataLoader):
+    """Rows of files on disk, split as `SplitFiles` has it.
 
-@dataclass(eq=False)
-class SplitFiles:
-    """Rows of one file, of a folder of files with the same columns, or of a folder that is already split.
-
-    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with one of the
-    known endings or a folder of such files. Otherwise rows are split by a hash of the key (by position
-    where there is no key).
-
-    Attributes:
-        path: The file or the folder.
-        label: Column that every row has a value in.
-        key: The same of the entity key; empty: there is none.
-        wanted: Further columns that must be there.
-        prepare: Rows as they are on disk -> rows to split.
-        validation_fraction, test_fraction, seed: See `splits.assign`.
+    With `streaming`, the rows of a folder of Parquet that is already split come from its files part by part, but
+    for `load`, which always gives all of them; `cache` is where digests of files are remembered.
     """
 
-    path: Path
-    label: str
-    key: str = ""
-    wanted: tuple[str, ...] = ()
-    prepare: Prepare | None = None
-    validation_fraction: float = 0.15
-    test_fraction: float = 0.25
-    seed: int = 0
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        label: str,
+        key: str = "",
+        features: tuple[str, ...] = (),
+        prepare: Prepare | None = None,
+        validation_fraction: float = 0.15,
+        test_fraction: float = 0.25,
+        seed: int = 0,
+        streaming: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        self.source = SplitFiles(
+            Path(path), label, key, features, prepare, validation_fraction, test_fraction, seed
+        )
+        self.path, self.label, self.key, self.features = self.source.path, label, key, features
+        self.streaming, self.cache = streaming, cache
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        data = settings.data
+        if "://" in data.source:
+            raise DataError(
+                f"The local loader reads files, and data.source is {masked(data.source)}. Copy or mount it, or write a "
+                "loader of your own (docs/guide/data.md)."
+            )
+        return cls(
+            settings.path(data.source),
+            label=data.label,
+            key=data.key,
+            features=data.features,
+            prepare=plugins.load("prepare", data.prepare) if data.prepare else None,
+            validation_fraction=data.validation_fraction,
+            test_fraction=data.test_fraction,
+            seed=data.seed,
+            streaming=data.streaming,
+            cache=fingerprint_cache(settings),
+        )
 
     @cached_property
-    def files(self) -> list[Path]:
-        """All files there are."""
-        if not self.path.exists():
-            raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
-        files = [self.path] if self.path.is_file() else data_files(self.path)
-        if not files:
-            raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
-        return files
+    def schema(self) -> Schema:
+        if self._streamed:
+            dtypes = self._streamed["train"].dtypes
+            self.source.require(list(dtypes))
+        else:
+            dtypes = self.source.frames["train"].dtypes.to_dict()
+        chosen = self.features or [name for name in dtypes if name not in (self.key, self.label)]
+        return Schema(features={n: str(dtypes[n]) for n in chosen}, label=self.label, key=self.key)
 
     @property
-    def splitting(self) -> tuple[str, float, float, int]:
-        """What decides where a row goes that is not in a split already."""
-        return self.key, self.validation_fraction, self.test_fraction, self.seed
-
-    @cached_property
-    def by_split(self) -> dict[Split, list[Path]]:
-        """The files of each split of a folder that is already split; else empty."""
-        if not self.path.is_dir():
+    def tags(self) -> dict[str, str]:
+        """Those of the loader that wrote this folder, where one did."""
+        file = self.path / TAGS_FILE
+        if not file.is_file():
             return {}
-        found = {split: files_of_split(self.path, split) for split in SPLITS}
-        return found if all(found.values()) else {}
+        tags = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        if not isinstance(tags, dict) or not all(isinstance(v, str) for pair in tags.items() for v in pair):
+            raise DataError(f"{file} must map names to text; write the folder again with 01_get_data.")
+        return tags
+
+    def load(self, split: Split) -> "pd.DataFrame":
+        return self.source.frames[split][self._columns]
+
+    def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
+        if not self._streamed:
+            yield from super().parts(split)
+            return
+        if not self.count(split):
+            raise DataError(f"Split {split!r} of {self.path} has no rows.")
+        for part in self._streamed[split].parts(self._columns):
+            yield self.source.prepared(part.frame)
+
+    def fingerprint(self) -> str:
+        digest, known = hashlib.sha256(), Fingerprints(self.cache)
+        for file in self.source.files:
+            digest.update(f"{file.relative_to(self.path.parent)}\0{known.sha256(file)}\n".encode())
+        known.save()
+        if not self.source.by_split:
+            digest.update(repr(self.source.splitting).encode())
+        return digest.hexdigest()
+
+    def count(self, split: Split) -> int:
+        return len(self._streamed[split]) if self._streamed else super().count(split)
+
+    def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
+        if not self._streamed:
+            yield from super().tables(limit)
+        for split, stored in self._streamed.items():
+            rows = 0
+            for table, frame in stored.parts(self._columns):
+                self.source.prepared(frame)
+                yield split, table
+                rows += len(table)
+                if limit and rows >= limit:
+                    break
+
+    def torch(
+        self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
+    ) -> "DataLoader":
+        if not self._streamed:
+            return super().torch(split, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        from mlops_lib.loaders.batches import EpochLoader
+        from mlops_lib.loaders.streaming import ParquetBatches
+
+        batches = ParquetBatches(self._streamed[split].files, self.schema, batch_size, shuffle, seed)
+        return EpochLoader(batches, num_workers)
+
+    @property
+    def _columns(self) -> list[str]:
+        return [*([self.key] if self.key else []), *self.schema.features, self.label]
 
     @cached_property
-    def frames(self) -> dict[Split, "pd.DataFrame"]:
-        """All columns of all rows by split, in memory."""
-        if self.by_split:
-            return {split: self.prepared(read_all(files)) for split, files in self.by_split.items()}
-        whole = self.prepared(read_all(self.files))
-        keys = whole[self.key] if self.key else whole.index.to_series()
-        split_of = assign(keys, *self.splitting[1:])
-        return {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
-
-    def prepared(self, frame: "pd.DataFrame") -> "pd.DataFrame":
-        """Rows after `prepare`.
-
-        Raises:
-            DataError: There are none, or columns, labels or keys are missing; names columns and rows.
-        """
-        if frame.empty:
-            raise DataError(f"Data source {self.path} has no rows.")
-        if self.prepare is not None:
-            frame = prepared(self.prepare, frame)
-        self.require(frame.columns)
-        require_values(frame, named_columns(self.label, self.key), str(self.path))
-        return frame
-
-    def require(self, columns: Iterable[object]) -> None:
-        """Raise a DataError unless label, key and what else is wanted are among `columns`."""
-        require_columns(columns, named_columns(self.label, self.key, self.wanted), str(self.path))
-
-
-def data_files(folder: Path) -> list[Path]:
-    """Files of the known kinds below `folder`, sorted; hidden ones and what is in hidden folders left out."""
-    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
-def files_of_split(folder: Path, split: str) -> list[Path]:
-    """``<split>.<ending>`` in `folder`, else the files of the folder ``<split>``; empty where there is neither."""
-    files = [p for p in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if p.is_file()]
-    return files or (data_files(folder / split) if (folder / split).is_dir() else [])
-
-
-def read_all(files: list[Path]) -> "pd.DataFrame":
-    """The rows of all files, in the order of their names.
-
-    Raises:
-        DataError: A file cannot be read, or its columns are not those of the first one.
-    """
-    import pandas as pd
-
-    frames = [_read(file) for file in files]
-    expected = list(frames[0].columns)
-    for file, frame in zip(files, frames, strict=True):
-        if set(frame.columns) != set(expected):
-            lacks = sorted(set(expected) - set(frame.columns)) or "nothing"
-            extra = sorted(set(frame.columns) - set(expected)) or "nothing"
-            raise DataError(
-                f"{file} does not have the columns of {files[0]}: it lacks {lacks} and adds {extra}."
-            )
-    return pd.concat([frame[expected] for frame in frames], ignore_index=True)
-
-
-def _read(file: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    # JSON has types of its own; guessing others would make one key of "01234" and "1234".
-    as_written = partial(pd.read_json, dtype=False, convert_dates=False)
-    readers: dict[str, Callable[[Path], Any]] = {
-        ".parquet": pd.read_parquet,
-        ".csv": pd.read_csv,
-        ".json": as_written,
-        ".jsonl": partial(as_written, lines=True),
-        ".ndjson": partial(as_written, lines=True),
-    }
-    suffix = file.suffix.lower()
-    if suffix not in readers:
-        raise DataError(f"{file} ends in {suffix!r}; known endings are {', '.join(SUFFIXES)}.")
-    if not file.stat().st_size:
-        raise DataError(f"{file} is empty: it has no bytes, so no header and no rows.")
-    try:
-        frame = readers[suffix](file)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file} cannot be read as {suffix[1:]}: {error}") from error
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"{file} is not a table of rows.")
-    return frame
+    def _streamed(self) -> dict[Split, ParquetRows]:
+        """The rows of each split, when they come from Parquet files part by part; else empty."""
+        if not self.streaming or self.source.prepare:
+            return {}
+        files = self.source.by_split
+        if any(file.suffix.lower() != ".parquet" for found in files.values() for file in found):
+            return {}
+        return {split: ParquetRows(found) for split, found in files.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
-from mlops_lib.loaders.promises import (
+from mlops_lib.loaders.row_checks import (
     Prepare,
     missing_values,
     named_columns,
@@ -19,10 +19,10 @@ from mlops_lib.loaders.promises import (
     require_columns,
     require_values,
 )
-from mlops_lib.loaders.splits import assign
+from mlops_lib.loaders.splitting import assign
 from mlops_lib.loaders.sql_types import Column, to_frame
+from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
-from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
 from mlops_lib.errors import ModelError
+from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
-from mlops_lib.uris import masked
 
 if TYPE_CHECKING:
-    from mlops_lib.wrappers.base import ModelWrapper
+    from mlops_lib.wrappers.interface import ModelWrapper
 
 #: Where a run keeps its model, and the metadata key that says which wrapper logged it.
 MODEL_PATH = "model"

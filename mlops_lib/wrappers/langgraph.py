@@ -22,7 +22,7 @@ from mlops_lib.llm import chat
 from mlops_lib.llm.generation import Generation
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import prompts
-from mlops_lib.wrappers.base import StreamEvent
+from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper, copy_into, read_json
 
 if TYPE_CHECKING:

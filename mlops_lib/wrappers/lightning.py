@@ -14,10 +14,11 @@ from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers import MODEL_PATH, fitting, ranks
-from mlops_lib.wrappers.base import ModelWrapper, build
+from mlops_lib.training import launch, lightning_fit
+from mlops_lib.wrappers import MODEL_PATH
 from mlops_lib.wrappers.frozen import freeze
 from mlops_lib.wrappers.inputs import to_matrix
+from mlops_lib.wrappers.interface import ModelWrapper, build
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,8 @@ class PytorchLightningWrapper(ModelWrapper):
     takes_matrix = True
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
-        fitting.begin(config.train.seed)
-        train, validation = fitting.batches(data_loader, config)
+        lightning_fit.begin(config.train.seed)
+        train, validation = lightning_fit.batches(data_loader, config)
         features = data_loader.head("train", EXAMPLE_ROWS)[list(data_loader.schema.features)]
         n_classes = _count_classes(train) if config.evaluation.task == "classification" else 0
         facts = {"n_features": features.shape[1], "n_classes": n_classes}
@@ -52,9 +53,9 @@ class PytorchLightningWrapper(ModelWrapper):
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
         if config.train.processes * config.train.nodes > 1:
-            ranks.fit(module, data_loader, config, run_id, facts)
+            launch.fit(module, data_loader, config, run_id, facts)
         else:
-            fitting.fit(module, train, validation, config, run_id)
+            lightning_fit.fit(module, train, validation, config, run_id)
         return _log(module, features, config, run_id, self.metadata(config))
 
     def open(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.base import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper
 
 
 class PyfuncWrapper(ModelWrapper):

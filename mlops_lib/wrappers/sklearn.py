@@ -10,8 +10,8 @@ from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers import MODEL_PATH
-from mlops_lib.wrappers.base import CLASSES_KEY, ModelWrapper, build
 from mlops_lib.wrappers.inputs import to_frame
+from mlops_lib.wrappers.interface import CLASSES_KEY, ModelWrapper, build
 
 if TYPE_CHECKING:
     import pandas as pd

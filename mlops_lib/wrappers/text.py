@@ -22,7 +22,7 @@ from mlops_lib.llm.ledger import current, tally
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.settings import EvaluationSettings, LlmSettings, Settings
 from mlops_lib.wrappers import MODEL_PATH, prompts, recorded
-from mlops_lib.wrappers.base import ModelWrapper, StreamEvent
+from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

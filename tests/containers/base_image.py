@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.containers.engine import Docker, EngineError
-from tests.data.servers import install
+from tests.support.servers import install
 
 NAME = "python:3.11-slim"
 #: What CPython is linked against.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.data.servers import install
+from tests.support.servers import install
 
 START_S = 60
 #: Room for both images, several times over.

@@ -19,8 +19,8 @@ from typing import Any
 
 from tests.conftest import ROOT
 from tests.containers.engine import Docker, remove
-from tests.data.servers import free_port
-from tests.serving.shop import answer_to
+from tests.support.servers import free_port
+from tests.support.shop import answer_to
 
 #: Inside a container, the machine that it runs on.
 HOST = "host.docker.internal"

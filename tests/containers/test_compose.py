@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.containers.platform import ask, until
 from tests.containers.test_images import CUSTOMER
-from tests.data.servers import free_port, install
+from tests.support.servers import free_port, install
 
 PORTS = ("MLFLOW_PORT", "SERVICE_PORT", "JUPYTER_PORT")
 

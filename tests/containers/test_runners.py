@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlops_lib import tracking
-from mlops_lib.contracts import CONTRACTS
 from mlops_lib.registry import Registry
+from mlops_lib.steps.contracts import CONTRACTS
 from tests import toy_notebooks
 from tests.conftest import BIN
 from tests.containers.platform import until

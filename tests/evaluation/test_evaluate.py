@@ -9,7 +9,7 @@ import pytest
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError, PluginError
 from mlops_lib.evaluation import decide, evaluate
-from mlops_lib.evaluation.tasks import Task
+from mlops_lib.evaluation.tasks.interface import Task
 
 X = np.arange(40.0).reshape(-1, 1)
 Y = np.arange(40) >= 20

@@ -12,8 +12,7 @@ from mlops_lib.llm.chat import chat_model, openai_client
 from mlops_lib.llm.fake import UNKNOWN, reply
 from mlops_lib.llm.ledger import Ledger, tally
 from mlops_lib.settings import LlmSettings
-
-from .conftest import KEY, Vendor
+from tests.support.llm_fixtures import KEY, Vendor
 
 FAST = LlmSettings(timeout_s=0.5, prices={"openai:gpt-test": [1.0, 2.0]})
 

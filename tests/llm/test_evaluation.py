@@ -12,9 +12,8 @@ from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.errors import EvaluationError, InputError, MlopsError, ModelError, RegistryError, TrainingError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.base import ModelWrapper
-
-from .conftest import KEY, Vendor, files_with
+from mlops_lib.wrappers.interface import ModelWrapper
+from tests.support.llm_fixtures import KEY, Vendor, files_with
 
 Project = Callable[..., Path]
 
@@ -32,9 +31,9 @@ def judged(settings: Settings, model: ModelWrapper, **evaluation: Any) -> Evalua
     return model.evaluate(loaders.from_settings(settings), settings)
 
 
-def test_passing_faults_cost_no_coverage(vendor: Vendor, project: Project) -> None:
+def test_passing_faults_cost_no_coverage(vendor: Vendor, llm_project: Project) -> None:
     """With a tenth of the calls failing once, every row is scored and the gate lets the model pass."""
-    settings, model = trained(project(rows=100))
+    settings, model = trained(llm_project(rows=100))
     vendor.control(
         faults=[{"kind": "429", "share": 0.05, "times": 1}, {"kind": "500", "share": 0.1, "times": 1}]
     )
@@ -44,9 +43,9 @@ def test_passing_faults_cost_no_coverage(vendor: Vendor, project: Project) -> No
     assert report.verdict is not None and report.verdict.passed
 
 
-def test_lasting_faults_show_and_the_gate_refuses(vendor: Vendor, project: Project) -> None:
+def test_lasting_faults_show_and_the_gate_refuses(vendor: Vendor, llm_project: Project) -> None:
     """Rows that fail for good are counted as errors, lower the score, are named in the table, and fail the gate."""
-    settings, model = trained(project(rows=100))
+    settings, model = trained(llm_project(rows=100))
     vendor.control(faults=[{"kind": "400", "share": 0.1, "times": -1}])
     report = judged(settings, model)
     score = report.metrics["exact_match"]
@@ -61,26 +60,26 @@ def test_lasting_faults_show_and_the_gate_refuses(vendor: Vendor, project: Proje
         registry.register_run(settings, model.run_id)
 
 
-def test_a_lower_coverage_may_be_allowed(vendor: Vendor, project: Project) -> None:
+def test_a_lower_coverage_may_be_allowed(vendor: Vendor, llm_project: Project) -> None:
     """min_coverage says how many rows may fail; the failed ones still count as wrong."""
-    settings, model = trained(project(rows=100))
+    settings, model = trained(llm_project(rows=100))
     vendor.control(faults=[{"kind": "400", "share": 0.1, "times": -1}])
     verdict = judged(settings, model, min_coverage=0.7).verdict
     assert verdict is not None and verdict.passed and verdict.score is not None and verdict.score < 1
 
 
-def test_concurrency_is_what_was_asked_for(vendor: Vendor, project: Project) -> None:
+def test_concurrency_is_what_was_asked_for(vendor: Vendor, llm_project: Project) -> None:
     """As many rows are in work at once as configured, never more, and answers keep the order of the rows."""
-    settings, model = trained(project(rows=40))
+    settings, model = trained(llm_project(rows=40))
     vendor.control(delay_s=0.1)
     report = judged(settings, model, concurrency=5)
     assert vendor.stats["most"] == 5
     assert list(report.per_row["output"]) == list(report.per_row["reference"])
 
 
-def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, project: Project) -> None:
+def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, llm_project: Project) -> None:
     """A spent budget leaves a partial run that says so, with what was answered kept, and the gate refuses it."""
-    settings, model = trained(project(rows=30))
+    settings, model = trained(llm_project(rows=30))
     vendor.control(delay_s=0.02)
     report = judged(settings, model, max_calls=7)
     assert vendor.stats["calls"] == 7
@@ -91,9 +90,9 @@ def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, project: Project) 
     assert again.metrics == report.metrics
 
 
-def test_an_unchanged_evaluation_costs_no_calls(vendor: Vendor, project: Project) -> None:
+def test_an_unchanged_evaluation_costs_no_calls(vendor: Vendor, llm_project: Project) -> None:
     """Evaluated again, also as a new run, an unchanged model makes no call; `reuse: false` asks anew."""
-    file = project()
+    file = llm_project()
     settings, model = trained(file)
     first = judged(settings, model)
     vendor.control()
@@ -106,10 +105,10 @@ def test_an_unchanged_evaluation_costs_no_calls(vendor: Vendor, project: Project
 
 
 def test_a_replay_needs_neither_network_nor_key(
-    vendor: Vendor, project: Project, monkeypatch: pytest.MonkeyPatch
+    vendor: Vendor, llm_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The replay of a run with errors in it gives the same rows and scores, latency and cost included."""
-    settings, model = trained(project(rows=40))
+    settings, model = trained(llm_project(rows=40))
     vendor.control(faults=[{"kind": "400", "share": 0.2, "times": -1}])
     report = judged(settings, model, min_coverage=0.5)
     assert report.verdict is not None and report.verdict.passed
@@ -126,9 +125,9 @@ def test_a_replay_needs_neither_network_nor_key(
     assert mlflow.MlflowClient().get_run(model.run_id).data.tags[registry.GATE_TAG] == "passed"
 
 
-def test_a_replay_of_something_else_is_an_error(vendor: Vendor, project: Project) -> None:
+def test_a_replay_of_something_else_is_an_error(vendor: Vendor, llm_project: Project) -> None:
     """A changed prompt makes calls that are not on the cassette: an error that names what changed."""
-    file = project()
+    file = llm_project()
     settings, model = trained(file)
     judged(settings, model)
     file.with_name("prompts.yaml").write_text("user: 'Please: {{question}}'\n")
@@ -137,9 +136,9 @@ def test_a_replay_of_something_else_is_an_error(vendor: Vendor, project: Project
         judged(settings, changed, replay=model.run_id)
 
 
-def test_the_diff_names_what_changed(vendor: Vendor, project: Project) -> None:
+def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> None:
     """Against the version before, rows that changed are listed and the parts that changed are named."""
-    file = project(rows=10)
+    file = llm_project(rows=10)
     settings, model = trained(file)
     assert not any("Against" in title for title in judged(settings, model).tables)
     registry.register_run(settings, model.run_id)
@@ -151,9 +150,9 @@ def test_the_diff_names_what_changed(vendor: Vendor, project: Project) -> None:
     assert diff["output now"].str.contains("Please").all()
 
 
-def test_rows_are_kept_with_all_there_is_to_know(vendor: Vendor, project: Project) -> None:
+def test_rows_are_kept_with_all_there_is_to_know(vendor: Vendor, llm_project: Project) -> None:
     """One row a question is logged: input, output, reference, contexts, scores, latency, tokens, cost, error."""
-    settings, model = trained(project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
+    settings, model = trained(llm_project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
     judged(settings, model)
     path = mlflow.artifacts.download_artifacts(run_id=model.run_id, artifact_path="evaluation/test/rows.json")
     rows = json.loads(Path(path).read_text())
@@ -163,9 +162,9 @@ def test_rows_are_kept_with_all_there_is_to_know(vendor: Vendor, project: Projec
     assert row["contexts"] == [] and row["error"] == "" and row["exact_match"] == 1.0
 
 
-def test_prompts_get_a_version_when_they_change(vendor: Vendor, project: Project) -> None:
+def test_prompts_get_a_version_when_they_change(vendor: Vendor, llm_project: Project) -> None:
     """MLflow's prompt registry has one version for each text of a prompt, and the run says which it used."""
-    file = project()
+    file = llm_project()
     used = []
     for text in ("user: '{{question}}'", "user: '{{question}}'", "user: 'Please: {{question}}'"):
         file.with_name("prompts.yaml").write_text(text)
@@ -175,11 +174,11 @@ def test_prompts_get_a_version_when_they_change(vendor: Vendor, project: Project
 
 
 def test_no_key_is_written_anywhere(
-    vendor: Vendor, project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    vendor: Vendor, llm_project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither store, artifacts, cassette nor log hold the key, though the provider repeats it in its errors."""
     caplog.set_level("DEBUG")
-    settings, model = trained(project(llm={"tracing": True}))
+    settings, model = trained(llm_project(llm={"tracing": True}))
     vendor.control(faults=[{"kind": "401", "share": 0.5, "times": -1}])
     report = judged(settings, model)
     assert report.metrics["exact_match"].errored > 0
@@ -192,25 +191,25 @@ def test_no_key_is_written_anywhere(
     assert not any(KEY in message for message in ours)
 
 
-def test_any_mlflow_client_can_load_it(vendor: Vendor, project: Project) -> None:
+def test_any_mlflow_client_can_load_it(vendor: Vendor, llm_project: Project) -> None:
     """A packaged model answers through plain mlflow.pyfunc too."""
-    _, model = trained(project())
+    _, model = trained(llm_project())
     loaded = mlflow.pyfunc.load_model(wrappers.uri_of_run(model.run_id))
     assert list(loaded.predict([{"question": "a"}, {"question": "b"}])) == ["Answer to: a", "Answer to: b"]
 
 
-def test_predict_takes_one_or_many(vendor: Vendor, project: Project) -> None:
+def test_predict_takes_one_or_many(vendor: Vendor, llm_project: Project) -> None:
     """A row or a question gives one answer, a list gives a list in its order; a bad row says what it lacks."""
-    _, model = trained(project())
+    _, model = trained(llm_project())
     assert model.predict("a") == model.predict({"question": "a"}) == "Answer to: a"
     assert model.predict(["b", "a"]) == ["Answer to: b", "Answer to: a"]
     with pytest.raises(InputError, match="'question', which the row lacks"):
         model.predict([{"other": "a"}])
 
 
-def test_one_vendor_for_another(vendor: Vendor, project: Project) -> None:
+def test_one_vendor_for_another(vendor: Vendor, llm_project: Project) -> None:
     """Claude instead of GPT is another name in config.yaml and nothing else."""
-    _, model = trained(project(model={"implementation": "anthropic:claude-test"}))
+    _, model = trained(llm_project(model={"implementation": "anthropic:claude-test"}))
     assert model.predict("a") == "Claude answers: a"
 
 
@@ -222,15 +221,17 @@ def test_one_vendor_for_another(vendor: Vendor, project: Project) -> None:
         ({"implementation": "gpt"}, "provider:model"),
     ],
 )
-def test_a_model_that_cannot_be_packaged_says_why(project: Project, model: dict[str, Any], says: str) -> None:
+def test_a_model_that_cannot_be_packaged_says_why(
+    llm_project: Project, model: dict[str, Any], says: str
+) -> None:
     """A missing prompts file and a bad model name stop training with what to do."""
     with pytest.raises(MlopsError, match=says):
-        trained(project(model=model))
+        trained(llm_project(model=model))
 
 
-def test_prompts_must_be_texts(project: Project) -> None:
+def test_prompts_must_be_texts(llm_project: Project) -> None:
     """A prompts file that is no mapping of names to texts is refused."""
-    file = project()
+    file = llm_project()
     file.with_name("prompts.yaml").write_text("user: [1, 2]")
     with pytest.raises(TrainingError, match="map names to texts"):
         trained(file)

@@ -13,8 +13,7 @@ import pytest
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.errors import InputError, MlopsError, ModelError
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
-
-from .conftest import Vendor
+from tests.support.llm_fixtures import Vendor
 
 GRAPH = '''
 """A graph for tests: asks the model; asks a person first when the question says so; adds with a tool."""
@@ -73,7 +72,7 @@ def build(package):
 
 
 @pytest.fixture
-def graph(project: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+def graph(llm_project: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """Makes a project whose model is the graph above; returns its config file."""
 
     def make(code: str = GRAPH, **settings: Any) -> Path:
@@ -84,7 +83,7 @@ def graph(project: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
         (folder / "config.json").write_text(
             json.dumps({"model": "openai:gpt-test", "threads": True} | settings)
         )
-        return project(model={"wrapper": "langgraph", "implementation": "graph", "params": {}})
+        return llm_project(model={"wrapper": "langgraph", "implementation": "graph", "params": {}})
 
     return make
 

@@ -55,7 +55,7 @@ def run(folder: str, streaming: bool, margin_mb: int = MARGIN_MB) -> None:
     import torch
 
     from mlops_lib import config, loaders, wrappers
-    from mlops_lib.loaders import checks
+    from mlops_lib.data_checks import declared
 
     torch.set_num_threads(1)
     root = Path(folder)
@@ -65,7 +65,7 @@ def run(folder: str, streaming: bool, margin_mb: int = MARGIN_MB) -> None:
         file.write_text(CONFIG.format(source=source, streaming=str(streaming).lower()))
         settings = config.load(file)
         into = root / f"data-{streaming}-{limit}"
-        print(checks.write(settings, loaders.from_settings(settings), into, limit))
+        print(declared.write(settings, loaders.from_settings(settings), into, limit))
         dataset = loaders.prepared(settings, into)
         dataset.head("train", 1000)
         model = wrappers.from_settings(settings)

@@ -9,7 +9,7 @@ import torch
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import batches
-from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.files import LocalDataLoader
 
 
 @pytest.fixture

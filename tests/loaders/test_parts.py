@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mlops_lib.data_checks import declared as checks
+from mlops_lib.data_checks import uniqueness
 from mlops_lib.errors import DataError
-from mlops_lib.loaders import checks, parquet, uniques
+from mlops_lib.loaders import parquet
 from mlops_lib.loaders.base import SPLITS
-from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.settings import CheckSettings, ColumnCheck
 
 ROWS = 997
@@ -196,7 +198,7 @@ def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monk
 def test_every_kind_of_value_that_comes_twice_is_found_across_parts(values):
     """As pandas sees it: 1 and Decimal(1.0) are one value, and so are two gaps."""
     whole = pd.DataFrame({"a": pd.Series(values)})
-    with uniques.Repeated(["a"]) as repeated:
+    with uniqueness.Repeated(["a"]) as repeated:
         for i in range(len(whole)):
             repeated.see(whole.iloc[[i]])
         found = [bool(repeated.among(whole.iloc[[i]])[0]) for i in range(len(whole))]
@@ -219,7 +221,7 @@ def test_every_kind_of_value_that_comes_twice_is_found_across_parts(values):
 def test_parts_of_other_types_share_their_values(one, other):
     """An integer column is one of floats where a file has a gap; what comes in both comes twice, and nothing else."""
     frames = [pd.DataFrame({"a": values}) for values in (one, other)]
-    with uniques.Repeated(["a"]) as repeated:
+    with uniqueness.Repeated(["a"]) as repeated:
         for frame in frames:
             repeated.see(frame)
         found = [mark for frame in frames for mark in repeated.among(frame).tolist()]

@@ -15,7 +15,7 @@ import torch
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprints
 from mlops_lib.loaders.base import Schema
-from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.loaders.streaming import ParquetBatches
 
 ROWS = 1003

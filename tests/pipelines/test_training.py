@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_lib.contracts import CONTRACTS
+from mlops_lib.steps.contracts import CONTRACTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +64,7 @@ def test_every_step_runs_in_the_notebook_image_and_installs_nothing(compiled):
 def test_a_component_is_plain_python_that_runs_its_notebook(monkeypatch):
     """Through `.python_func`: the notebook's name and the parameters, and the outputs as a tuple."""
     from mlops_lib import notebooks
-    from mlops_lib.contracts import RegisterOutputs
+    from mlops_lib.steps.contracts import RegisterOutputs
     from pipelines import components
 
     seen = {}

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.serving import shop as shop_module
+from tests.support import shop as shop_module
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlops_lib.registry import Registry
-from serving.keys import make
-from serving.shared import _born
-from tests.serving.shop import ROOT, ROW, Service, add_naughty, answers, copy, free_port, running
+from serving.operations.worker_metrics import _born
+from serving.web.api_keys import make
+from tests.support.shop import ROOT, ROW, Service, add_naughty, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor, nn
 
 from mlops_lib.networks.tabular import TabularNetwork
-from mlops_lib.wrappers.base import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper
 
 
 class OwnNetwork(pl.LightningModule):

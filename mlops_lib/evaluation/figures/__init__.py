@@ -1,0 +1,1 @@
+"""Figures of evaluations, datasets, training and searches, in one house style."""

@@ -1,0 +1,95 @@
+"""RAGAS metrics (https://docs.ragas.io), through its `metrics.collections` API and any OpenAI-compatible judge.
+
+The judge's calls go through the platform's transport, so they are retried, limited, counted and recorded
+like the model's own.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.metrics.text import Case, TextMetric
+from mlops_lib.llm.chat import openai_client, split
+
+if TYPE_CHECKING:
+    from mlops_lib.settings import Settings
+
+
+class _Ragas(TextMetric):
+    """One metric of ragas.
+
+    Attributes:
+        metric: Its class in ``ragas.metrics.collections``.
+        wants: Argument of its ``ascore`` -> attribute of a Case.
+        needs_embeddings: Whether it compares embeddings besides asking the judge.
+    """
+
+    metric: ClassVar[str]
+    wants: ClassVar[dict[str, str]]
+    needs_embeddings: ClassVar[bool] = False
+
+    def __init__(self, settings: "Settings | None" = None) -> None:
+        name = settings.evaluation.judge if settings else ""
+        if settings is None or not name:
+            raise EvaluationError(
+                f"{self.metric} asks a judge. Set evaluation.judge, for example to openai:gpt-4o-mini."
+            )
+        # ragas reads both when it is imported.
+        os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        from importlib.metadata import version
+
+        from ragas.embeddings import OpenAIEmbeddings
+        from ragas.llms import llm_factory
+        from ragas.metrics import collections
+
+        judge = llm_factory(split(name)[1], provider="openai", client=openai_client(name, settings.llm))
+        options: dict[str, Any] = {"llm": judge}
+        if self.needs_embeddings:
+            embeddings = settings.evaluation.embeddings
+            client = openai_client(embeddings, settings.llm)
+            options["embeddings"] = OpenAIEmbeddings(client=client, model=split(embeddings)[1])
+        self._metric = getattr(collections, self.metric)(**options)
+        self.note = f"ragas {version('ragas')}, judge {name}"
+
+    async def row(self, case: Case) -> float:
+        if "retrieved_contexts" in self.wants and not case.contexts:
+            raise EvaluationError(f"{self.metric} needs the passages of an answer, and this one has none.")
+        result = await self._metric.ascore(**{name: getattr(case, what) for name, what in self.wants.items()})
+        return float(result.value)
+
+
+class Faithfulness(_Ragas):
+    """Share of the answer's claims that its passages support, 0 to 1."""
+
+    metric = "Faithfulness"
+    wants: ClassVar = {"user_input": "question", "response": "answer", "retrieved_contexts": "contexts"}
+
+
+class AnswerRelevancy(_Ragas):
+    """How close the questions that the answer would answer are to the one asked, 0 to 1."""
+
+    metric = "AnswerRelevancy"
+    wants: ClassVar = {"user_input": "question", "response": "answer"}
+    needs_embeddings = True
+
+
+class ContextPrecision(_Ragas):
+    """Whether the passages that matter for the reference come first, 0 to 1."""
+
+    metric = "ContextPrecision"
+    wants: ClassVar = {"user_input": "question", "reference": "reference", "retrieved_contexts": "contexts"}
+
+
+class ContextRecall(_Ragas):
+    """Share of the reference that the passages support, 0 to 1."""
+
+    metric = "ContextRecall"
+    wants: ClassVar = {"user_input": "question", "reference": "reference", "retrieved_contexts": "contexts"}
+
+
+class FactualCorrectness(_Ragas):
+    """F1 of the claims of answer and reference, 0 to 1."""
+
+    metric = "FactualCorrectness"
+    wants: ClassVar = {"response": "answer", "reference": "reference"}

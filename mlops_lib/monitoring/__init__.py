@@ -1,0 +1,1 @@
+"""Checks of a deployed model against its training."""

@@ -1,0 +1,1 @@
+"""The step cache: a step whose inputs are unchanged is not run again."""

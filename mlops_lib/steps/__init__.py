@@ -1,0 +1,1 @@
+"""The steps of a pipeline: their contracts, their execution and their record."""

@@ -1,0 +1,125 @@
+"""What each notebook takes and what it leaves: the contract between notebooks, pipeline and record.
+
+The fields of a `Parameters` class are the notebook's ``parameters`` cell and the component's signature;
+the fields of an `Outputs` class are what the notebook glues and what the component returns. A test holds
+all three equal.
+"""
+
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+
+from mlops_lib.redact import password_in
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _without_password(source: str) -> str:
+    if password_in(source):
+        raise ValueError("a parameter is written into the notebook: set DATA_SOURCE_PASSWORD instead")
+    return source
+
+
+Source = Annotated[str, AfterValidator(_without_password)]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class Parameters(_Contract):
+    """Parameters that every notebook has."""
+
+    parent_run_id: str = Field("", description="MLflow run of the whole pipeline; empty: none")
+
+
+class Outputs(_Contract):
+    """Outputs of a notebook; `astuple` is what a pipeline component returns."""
+
+    def astuple(self) -> tuple[Any, ...]:
+        """Values in the order of the fields."""
+        return tuple(self.model_dump().values())
+
+
+class GetDataParameters(Parameters):
+    """01_get_data writes the folder `data`."""
+
+    data: str = Field("", description="folder to write; empty: data/ in the work folder")
+    loader: str = Field("", description="loader name; empty: data.loader of config.yaml")
+    source: Source = Field("", description="file, folder or URI; empty: data.source of config.yaml")
+    limit: Count = Field(0, description="rows to keep of each split; 0 means all")
+
+
+class GetDataOutputs(Outputs):
+    """How many rows each split has and the fingerprint of the prepared dataset."""
+
+    train_rows: Positive
+    validation_rows: Positive
+    test_rows: Positive
+    fingerprint: Text
+    parent_run_id: str
+
+
+class TrainParameters(Parameters):
+    """02_train reads the folder `data`."""
+
+    data: str = Field("", description="folder of the prepared dataset; empty: data/ in the work folder")
+    max_epochs: Count = Field(0, description="most passes over the data; 0: train.max_epochs of config.yaml")
+    seed: int = Field(-1, ge=-1, description="seed of weights and shuffling; -1: train.seed of config.yaml")
+
+
+class TrainOutputs(Outputs):
+    """The MLflow run that holds the model, and the model's address."""
+
+    run_id: Text
+    model_uri: Text
+
+
+class EvaluateParameters(Parameters):
+    """03_evaluate reads the folder `data` and the model of `run_id`."""
+
+    data: str = Field("", description="folder of the prepared dataset; empty: data/ in the work folder")
+    run_id: str = Field("", description="MLflow run of the model; empty: the latest trained run")
+    threshold: FiniteFloat = Field(
+        -1.0, description="score to reach; -1: evaluation.threshold of config.yaml"
+    )
+
+
+class EvaluateOutputs(Outputs):
+    """The score, the threshold it was held against, and the gate's verdict."""
+
+    score: FiniteFloat
+    threshold: FiniteFloat
+    passed: bool
+
+
+class RegisterParameters(Parameters):
+    """04_register reads the model of `run_id`."""
+
+    run_id: str = Field("", description="MLflow run of the model; empty: the latest run that passed the gate")
+    model_name: str = Field("", description="name in the registry; empty: model.name of config.yaml")
+
+
+class RegisterOutputs(Outputs):
+    """The version that the registry gave the model."""
+
+    model_name: Text
+    version: Positive
+    stage: Text
+
+
+class Contract(NamedTuple):
+    """Both sides of one notebook."""
+
+    parameters: type[Parameters]
+    outputs: type[Outputs]
+
+
+CONTRACTS: dict[str, Contract] = {
+    "01_get_data": Contract(GetDataParameters, GetDataOutputs),
+    "02_train": Contract(TrainParameters, TrainOutputs),
+    "03_evaluate": Contract(EvaluateParameters, EvaluateOutputs),
+    "04_register": Contract(RegisterParameters, RegisterOutputs),
+}

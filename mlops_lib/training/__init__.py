@@ -1,0 +1,1 @@
+"""Training: run lifecycle, Lightning's fit, several processes, TrainJobs."""

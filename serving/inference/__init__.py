@@ -1,0 +1,1 @@
+"""The inference path: request rows to checked predictions."""

@@ -1,0 +1,89 @@
+"""What a model gave back, as plain lists and numbers: one prediction a row, every number finite."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+
+from serving.web.problems import Problem
+
+
+def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
+    """Predictions as a list of plain values, and the rows (counted from 0) whose prediction is not finite.
+
+    Args:
+        predictions: An array [rows, ...], a list, a Series, or a dict of these, which becomes a dict a row.
+        rows: How many went in.
+
+    Raises:
+        Problem: 500 when there are not as many predictions as rows.
+    """
+    if isinstance(predictions, dict):
+        predictions = _by_row(predictions, rows)
+    single = isinstance(predictions, str | bytes | dict) or not hasattr(predictions, "__len__")
+    count = -1 if single or getattr(predictions, "ndim", 1) == 0 else len(predictions)
+    if count != rows:
+        said = f"{count} predictions" if count >= 0 else f"a single {type(predictions).__name__}"
+        raise Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "wrong_prediction_count",
+            f"The model gave {said} for {rows} rows.",
+        )
+    if hasattr(predictions, "to_numpy"):
+        predictions = predictions.to_numpy()
+    if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":
+        return predictions.tolist(), []
+    if isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f":
+        finite = np.isfinite(predictions)
+        bad = [] if finite.all() else np.flatnonzero(~finite.reshape(rows, -1).all(axis=1)).tolist()
+        return predictions.tolist(), bad
+    values = list(predictions)
+    return values, [number for number, value in enumerate(values) if not _finite(value)]
+
+
+def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> None:
+    """Raise a Problem when one of a caller's rows is among the bad.
+
+    Args:
+        bad: As `as_list` gave them.
+        start: Where in the batch the caller's rows begin.
+        rows: How many they are.
+        first: Which of the caller's rows that is: one with more than a batch's worth is served in several.
+
+    Raises:
+        Problem: 500; JSON has no NaN, and null would pass for an answer.
+    """
+    if mine := [number - start + first for number in bad if start <= number < start + rows]:
+        raise Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "non_finite_prediction",
+            f"The model's prediction is not a finite number for rows {mine[:10]}, counted from 0.",
+        )
+
+
+def plain(value: Any) -> Any:
+    """What JSON has no form for, in plain values (numpy scalars and arrays)."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    return str(value)
+
+
+def _by_row(named: dict[str, Any], rows: int) -> Any:
+    """One dict a row, of a dict whose every value has one item a row; anything else as it is."""
+    items = [value.tolist() if hasattr(value, "tolist") else value for value in named.values()]
+    if not all(isinstance(value, list) and len(value) == rows for value in items):
+        return named
+    return [dict(zip(named, row, strict=True)) for row in zip(*items, strict=True)]
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float | np.floating):
+        return math.isfinite(value)
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind != "f" or bool(np.isfinite(value).all())
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, list | tuple) else True

@@ -1,0 +1,1 @@
+"""Served model versions: found in the registry, cached on disk, loaded."""

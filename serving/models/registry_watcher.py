@@ -1,0 +1,279 @@
+"""Follows the registry: the version at the stage or alias is loaded beside the running one, checked, and swapped in.
+
+Whatever fails, what runs goes on running and says why it has not moved.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import gc
+import importlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from mlops_lib.errors import MlopsError, NoSuchVersionError, RegistryError
+from mlops_lib.redact import masked
+from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.settings import Settings
+from mlops_lib.tracking import tracking_uri
+from serving.models.cache import ModelCache
+from serving.models.served import Loaded, ServedModel, load
+from serving.operations.metrics import Metrics
+from serving.web.problems import Problem
+
+log = logging.getLogger("serving")
+ROLES = ("champion", "challenger")
+T = TypeVar("T")
+#: Longest wait for the registry's answer; one that takes connections and says nothing is as good as away.
+ASK_S = 10.0
+#: Longest pause before a version that was refused is tried again.
+MOST_PAUSE_S = 300.0
+
+
+@dataclass
+class Refused:
+    """A version that could not be served, why, and when it is tried again."""
+
+    version: ModelVersion
+    reason: str
+    tries: int
+    again_at: float
+
+
+class ModelHolder:
+    """The served champion and challenger, or the reason why there is none."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        wanted = settings.serving
+        what = f"version {wanted.version}" if wanted.version else ""
+        self.wanted = what or (f"alias {wanted.alias}" if wanted.alias else f"stage {wanted.stage}")
+        self.cache = ModelCache(settings.path(wanted.cache))
+        self.served: dict[str, ServedModel] = {}
+        self.refused: dict[str, Refused] = {}
+        self.problem = "The model is still being loaded."
+        #: Whether the registry could not be asked when it last was.
+        self.stale = False
+        self._lock = asyncio.Lock()
+        #: A question to the registry that is not answered yet.
+        self._asked: asyncio.Future[dict[str, ModelVersion]] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to load; the service is live meanwhile, and ready when the champion is."""
+        self._in_background(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following, and let what is being answered finish."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(
+            *self._tasks, *(served.drain() for served in self.served.values()), return_exceptions=True
+        )
+
+    def current(self) -> ServedModel:
+        """The model to answer with.
+
+        Raises:
+            Problem: 503, with the reason why there is none.
+        """
+        served = self.served.get("champion")
+        if served is None:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready", self.problem, 5)
+        return served
+
+    @property
+    def challenger(self) -> ServedModel | None:
+        """The version that is tried beside the champion, if there is one."""
+        return self.served.get("challenger")
+
+    async def look(self, at_once: bool = False) -> None:
+        """Ask the registry, and move where it points.
+
+        Args:
+            at_once: Also try a version again that was refused a moment ago.
+        """
+        async with self._lock:
+            try:
+                versions = await self._ask(anew=at_once)
+            except NoSuchVersionError as error:
+                self._say(_reason(error), stale=False)
+                return
+            except Exception as error:  # an embedded store raises its database's errors as they are
+                self._say(_reason(error), stale=True)
+                if "champion" not in self.served:
+                    await self._start_from_disk()
+                return
+            self._say("", stale=False)
+            for role in ROLES:
+                await self._move(role, versions.get(role), at_once)
+
+    def status(self) -> dict[str, Any]:
+        """What is served, from where, and what went wrong."""
+        return {
+            "wanted": self.wanted,
+            "stale": self.stale,
+            "problem": self.problem or None,
+            **{role: served.card for role, served in self.served.items()},
+            "refused": {
+                role: {"version": refused.version.version, "reason": refused.reason}
+                for role, refused in self.refused.items()
+            },
+        }
+
+    async def _follow(self) -> None:
+        limits = self.settings.serving
+        # First, and by itself: its seconds on a busy machine are not the registry's, which `ASK_S` is for.
+        with contextlib.suppress(Exception):  # which `look` will say
+            await asyncio.to_thread(importlib.import_module, "mlflow")
+        while True:
+            try:
+                await self.look()
+            except Exception:  # whatever it was, following goes on
+                log.exception("looking at the registry failed")
+            await asyncio.sleep(limits.poll_s if "champion" in self.served else limits.retry_s)
+
+    async def _ask(self, anew: bool) -> dict[str, ModelVersion]:
+        """What the registry says each role should serve; one question at a time, however long it takes.
+
+        Args:
+            anew: An answer to a question that was asked before will not do.
+
+        Raises:
+            RegistryError: It has not answered within `ASK_S`. The next call waits for the same answer.
+        """
+        if anew and self._asked:
+            await self._in_time(self._asked)
+            self._asked.exception()  # looked at, or asyncio would complain
+            self._asked = None
+        asked = self._asked = self._asked or _in_thread(self._resolve)
+        await self._in_time(asked)
+        self._asked = None
+        return asked.result()
+
+    async def _in_time(self, asked: "asyncio.Future[Any]") -> None:
+        done, _ = await asyncio.wait({asked}, timeout=ASK_S)
+        if not done:
+            raise RegistryError(
+                f"The registry at {tracking_uri(self.settings)} has not answered within {ASK_S:g} s."
+            )
+
+    def _resolve(self) -> dict[str, ModelVersion]:
+        """What the registry says each role should serve."""
+        wanted, name = self.settings.serving, self.settings.model.name
+        registry = Registry(self.settings)
+        found = {"champion": registry.resolve(name, wanted.stage, wanted.alias, wanted.version)}
+        if wanted.challenger:
+            try:
+                challenger = registry.resolve(name, alias=wanted.challenger)
+            except NoSuchVersionError:
+                return found
+            if challenger.version != found["champion"].version:
+                found["challenger"] = challenger
+        return found
+
+    async def _move(self, role: str, version: ModelVersion | None, at_once: bool) -> None:
+        running = self.served.get(role)
+        if version is None:
+            self.refused.pop(role, None)
+            self._swap(role, None)
+            return
+        if running and _same(running.version, version):
+            running.describe(version)
+            self.refused.pop(role, None)
+            return
+        refused = self.refused.get(role)
+        if refused and not _same(refused.version, version):
+            refused = None
+        if refused and time.monotonic() < refused.again_at and not at_once:
+            return
+        try:
+            folder = await asyncio.to_thread(self.cache.fetch, version)
+            loaded = await asyncio.to_thread(load, version, folder, self.settings)
+            if role == "champion":
+                await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
+        except Exception as error:  # downloading and loading run other people's code
+            tries = refused.tries + 1 if refused else 1
+            pause_s = min(MOST_PAUSE_S, self.settings.serving.retry_s * 2 ** (tries - 1))
+            reason = _reason(error)
+            self.refused[role] = Refused(version, reason, tries, time.monotonic() + pause_s)
+            self.metrics.reloaded("refused")
+            log.error("%s version %s was refused: %s", role, version.version, reason)
+            if role == "champion" and not running:
+                self.problem = reason
+                await self._start_from_disk()
+            return
+        self.refused.pop(role, None)
+        self.metrics.reloaded("loaded")
+        self._swap(role, loaded)
+
+    def _swap(self, role: str, loaded: Loaded | None) -> None:
+        """Put a version in place between two batches; the old one answers what it has and is let go."""
+        new = ServedModel(loaded, role, self.settings, self.metrics) if loaded else None
+        old = self.served.pop(role, None)
+        if new:
+            self.served[role] = new
+            self.problem = ""
+            log.info("%s is now %s", role, new.card)
+            if role == "champion" and not old:
+                gc.freeze()  # what is loaded by now stays; the collector need not walk it again and again
+        if old:
+            log.info("%s was %s", role, old.card)
+            self._in_background(old.drain())
+
+    async def _start_from_disk(self) -> None:
+        try:
+            version, folder = await asyncio.to_thread(
+                self.cache.last_good, self.settings.model.name, self.wanted
+            )
+            loaded = await asyncio.to_thread(load, version, folder, self.settings)
+        except Exception as error:  # loading runs other people's code
+            self.problem = f"{self.problem} And nothing to start from without it: {_reason(error)}"
+            return
+        log.warning("starting from %s, which served last: %s", folder, self.problem)
+        problem = self.problem
+        self._swap("champion", loaded)
+        self.problem = problem
+
+    def _say(self, problem: str, stale: bool) -> None:
+        if problem and problem != self.problem:
+            log.error("%s", problem)
+        if problem or self.served:
+            self.problem = problem
+        self.stale = stale
+
+    def _in_background(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _same(one: ModelVersion, other: ModelVersion) -> bool:
+    """Whether these are the same files; stage and aliases may have moved, and a deleted number may have come back."""
+    return (one.name, one.version, one.run_id, one.created_ms) == (
+        other.name, other.version, other.run_id, other.created_ms,
+    )  # fmt: skip
+
+
+def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Run `work` in a thread that does not hold up the end of the process, as one of asyncio's own would."""
+    told: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            told.set_result(work())
+        except Exception as error:
+            told.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="registry").start()
+    return asyncio.wrap_future(told)
+
+
+def _reason(error: Exception) -> str:
+    """In one sentence, without the passwords that a database's driver puts into its errors."""
+    return masked(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")

@@ -1,0 +1,199 @@
+"""A served version: loaded, checked, warmed, and called in batches."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlops_lib.errors import MlopsError, ModelError
+from mlops_lib.registry import ModelVersion
+from mlops_lib.settings import Settings
+from mlops_lib.wrappers.interface import ModelWrapper
+from serving.features.enrichment import Enricher
+from serving.inference.batching import BadRow, Batcher, require_room
+from serving.inference.predictions import as_list, plain, require_finite
+from serving.inference.schema import RequestSchema, columns
+from serving.operations.metrics import Metrics
+
+log = logging.getLogger("serving")
+#: Longest computation on the event loop: about what handing a batch to a thread and back costs, twice.
+INLINE_S = 200e-6
+MEASURED_ROWS = 64
+
+
+@dataclass
+class Loaded:
+    """A version in memory that has answered its own example."""
+
+    version: ModelVersion
+    wrapper: ModelWrapper
+    schema: RequestSchema
+    enricher: Enricher | None
+    #: Rows that it computes faster than they can be handed to a thread; 0 where that is not known.
+    inline_rows: int
+    #: The first row of the example that was logged with it, None where none was.
+    example: Any
+
+
+class ServedModel:
+    """A loaded version with its queue. `in_use` counts requests that hold it, so that it is not drained early."""
+
+    def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
+        limits = settings.serving
+        self.wrapper, self.schema = loaded.wrapper, loaded.schema
+        self.describe(loaded.version)
+        self.enricher, self.example = loaded.enricher, loaded.example
+        self.role, self.in_use = role, 0
+        #: Rows that a model that waits is asked about now.
+        self.waiting_rows = 0
+        self._on_batch = metrics.on_batch(self.version.version, role)
+        self._matrix = self.wrapper.takes_matrix and bool(self.schema.columns)
+        self.batcher = Batcher(
+            self._predict_matrix if self._matrix else self.wrapper.predict,
+            batch_rows=limits.batch_rows,
+            queue_rows=limits.queue_rows,
+            timeout_s=limits.predict_timeout_s,
+            inline_rows=loaded.inline_rows,
+            on_batch=self._on_batch,
+        )
+
+    def describe(self, version: ModelVersion) -> None:
+        """Say from now on what the registry says of this version: its stage moves while its files stay."""
+        v = self.version = version
+        #: What every answer says about its model, encoded once.
+        self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
+        self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
+
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for the model, or that a model that waits is asked about."""
+        return self.batcher.waiting_rows + self.waiting_rows
+
+    @property
+    def full(self) -> bool:
+        """Whether no further row may wait."""
+        return self.queued_rows >= self.batcher.queue_rows
+
+    @contextmanager
+    def asked(self, rows: int) -> Iterator[None]:
+        """Hold this version, and room in its queue, while a model that waits is asked about `rows`.
+
+        Raises:
+            Problem: 503 when too many are asked about already, 413 when these alone are too many.
+        """
+        require_room(rows, self.waiting_rows, self.batcher.queue_rows)
+        self.waiting_rows += rows
+        self.in_use += 1
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waiting_rows -= rows
+            self.in_use -= 1
+            self._on_batch(rows, time.perf_counter() - began)
+
+    def predict(self, rows: list[Any]) -> Awaitable[list[Any]]:
+        """Predictions for rows as `schema` gave them, in order. Raises what `Batcher` raises."""
+        if self._matrix:
+            return self.batcher(self.schema.as_tuples(rows))
+        return self._answers(self.schema.as_dicts(rows))
+
+    def predict_enriched(self, rows: list[dict[str, Any]]) -> Awaitable[list[Any]]:
+        """Predictions for rows as `enricher` gave them: every column of the model, by name."""
+        if self._matrix:
+            return self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
+        return self._answers(rows)
+
+    async def drain(self) -> None:
+        """Let the last request that holds this version finish, then stop its threads."""
+        while self.in_use:
+            await asyncio.sleep(0.01)
+        await self.batcher.drain()
+        if self.enricher:
+            self.enricher.close()
+
+    async def _answers(self, rows: list[Any]) -> list[Any]:
+        if not self.wrapper.waits:
+            return await self.batcher(rows)
+        # Others do the work: batches would make a caller wait for the slowest of strangers.
+        with self.asked(len(rows)):
+            predictions, bad = as_list(await self.wrapper.apredict(rows), len(rows))
+        require_finite(bad, 0, len(rows))
+        return predictions
+
+    def _predict_matrix(self, rows: list[tuple[Any, ...]]) -> Any:
+        with np.errstate(over="ignore"):
+            matrix = np.array(rows, dtype=np.float32)
+        if np.isinf(matrix).any():
+            row, column = np.argwhere(np.isinf(matrix))[0]
+            name = self.schema.columns[column]
+            raise BadRow(int(row), f"feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
+        return self.wrapper.predict(matrix)
+
+
+def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
+    """Load a version from its files and hold it to what it promises: signature and example.
+
+    Raises:
+        ModelError: It cannot be loaded, or does not answer the example that was logged with it.
+    """
+    from mlops_lib import wrappers
+
+    wrapper = wrappers.load(str(folder), settings.model.wrapper)
+    try:
+        wrapper.attach(settings)
+        enricher = Enricher.for_version(version, columns(wrapper.signature), settings)
+        schema = _schema(wrapper, enricher, settings)
+        if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
+            _, bad = as_list(wrapper.predict(example), len(example))
+            require_finite(bad, 0, len(example))
+    except MlopsError:
+        raise
+    except Exception as error:  # a model's code may raise anything
+        raise ModelError(
+            f"{version.name} version {version.version} does not answer the example it was logged with: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    first = _as_json(example[0]) if isinstance(example, list) and example else None
+    return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
+
+
+def _as_json(row: Any) -> Any:
+    """A row of the example as a caller would send it; JSON has no NaN."""
+    import pandas as pd
+
+    if isinstance(row, dict):
+        row = {
+            n: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for n, value in row.items()
+        }
+    return msgspec.to_builtins(row, enc_hook=plain)
+
+
+def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
+    if enricher:
+        return RequestSchema(wrapper.signature, enricher.features, enricher.service.key_dtypes)
+    # Without a feature store the key is still what a canary is chosen by.
+    return RequestSchema(wrapper.signature, keys={settings.data.key: ""} if settings.data.key else {})
+
+
+def _inline_rows(wrapper: ModelWrapper, columns: int) -> int:
+    """How many rows a straight-line model computes within `INLINE_S`, measured in this thread's own time."""
+    if not (wrapper.straight_line and wrapper.takes_matrix and columns):
+        return 0
+    one, many = (min(_seconds(wrapper, rows, columns) for _ in range(20)) for rows in (1, MEASURED_ROWS))
+    per_row = max(many - one, 1e-9) / (MEASURED_ROWS - 1)
+    return max(0, int((INLINE_S - one) / per_row))
+
+
+def _seconds(wrapper: ModelWrapper, rows: int, columns: int) -> float:
+    matrix = np.ones((rows, columns), dtype=np.float32)
+    began = time.thread_time()
+    wrapper.predict(matrix)
+    return time.thread_time() - began

@@ -1,0 +1,42 @@
+"""POST /feedback: what really happened, for a request that was answered before."""
+
+import time
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from msgspec import Meta
+
+from serving.inference.predictor import Engine
+from serving.operations.prediction_log import Feedback
+from serving.web.bodies import decode
+from serving.web.problems import Problem
+
+router = APIRouter(tags=["feedback"])
+
+
+class Outcome(msgspec.Struct, forbid_unknown_fields=True):
+    """The body: the answer's request id, what came of it, and of which row (all, when left out)."""
+
+    request_id: str
+    outcome: Any
+    row: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+
+
+decoder = msgspec.json.Decoder(Outcome)
+
+
+@router.post("/feedback", status_code=HTTPStatus.ACCEPTED)
+async def feedback(request: Request) -> dict[str, str]:
+    """Keep an outcome beside the prediction log, to be joined on the request id."""
+    engine: Engine = request.app.state.engine
+    if engine.log is None:
+        detail = "This service keeps no prediction log: set serving.prediction_log."
+        raise Problem(HTTPStatus.CONFLICT, "no_prediction_log", detail)
+    body = await request.body()
+    sent = decode(decoder.decode, body)
+    kept = Feedback(sent.request_id, sent.row, sent.outcome, time.time(), len(body))
+    if not engine.log.add_feedback(kept):
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
+    return {"status": "accepted", "request_id": sent.request_id}

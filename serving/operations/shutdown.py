@@ -1,0 +1,51 @@
+"""SIGTERM: unready first, then refusing, then gone, with everything that was accepted answered."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from serving.inference.predictor import Engine
+
+log = logging.getLogger("serving")
+
+
+@contextmanager
+def on_sigterm(engine: Engine) -> Iterator[None]:
+    """While the block runs, put a drain before what SIGTERM did so far (uvicorn's graceful shutdown).
+
+    For ``serving.drain_s`` the service is unready but answers, each answer closing its connection, so that
+    a load balancer can look elsewhere; then it refuses; then uvicorn closes the sockets and waits for
+    what is still being answered.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def pass_on() -> None:
+        engine.refusing = True
+        if callable(before):
+            before(signal.SIGTERM, None)
+        else:
+            raise SystemExit(0)
+
+    def begin() -> None:
+        if engine.draining:
+            return
+        engine.draining = True
+        log.info("stopping: unready now, refusing in %s s", engine.settings.serving.drain_s)
+        loop.call_later(engine.settings.serving.drain_s, pass_on)
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(begin)
+
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

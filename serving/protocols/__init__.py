@@ -1,0 +1,1 @@
+"""The protocols of inference; each decodes requests and encodes answers."""

@@ -1,0 +1,1 @@
+"""HTTP: gateway, keys, problem objects, OpenAPI."""

@@ -1,0 +1,265 @@
+"""The command line: help with examples, clear errors, secrets masked."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlops_lib import config, loaders, plugins, wrappers
+from mlops_lib.cli import app
+from mlops_lib.registry import Registry
+from mlops_lib.steps.contracts import CONTRACTS
+
+COMMANDS = (
+    "run",
+    "evaluate",
+    "search",
+    "compile",
+    "serve",
+    "promote",
+    "rollback",
+    "models",
+    "init",
+    "config",
+    "ui",
+)
+
+
+@pytest.fixture
+def mlops(project, monkeypatch, capsys):
+    """Run the command line in this process, in the project's folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+        for console in (app.out, app.err):
+            monkeypatch.setattr(console, "_width", 250, raising=False)
+        code = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_every_command_has_help_with_an_example(mlops):
+    """And the list of commands is the list of commands."""
+    code, listed, _ = mlops("--help")
+    assert code == 0 and all(command in listed for command in COMMANDS)
+    for command in COMMANDS:
+        code, said, _ = mlops(command, "--help")
+        assert code == 0 and re.search(rf"Example: .*mlops {command}", said), said
+
+
+def test_config_shows_every_value_and_where_it_came_from(mlops, monkeypatch):
+    """File, environment, default."""
+    monkeypatch.setenv("MLFLOW_MODEL_STAGE", "Staging")
+    code, said, _ = mlops("config")
+    assert code == 0
+    lines = {line.split()[0]: line for line in said.splitlines() if "." in line.split(" ")[0]}
+    assert re.search(r"Staging\s+environment MLFLOW_MODEL_STAGE", lines["serving.stage"])
+    assert re.search(r"0\.6\s+config\.yaml", lines["evaluation.threshold"])
+    assert re.search(r"default$", lines["train.accelerator"].strip())
+
+
+def test_config_masks_secrets(mlops, monkeypatch):
+    """Neither the table nor --get prints a key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "ak-very-secret")
+    for arguments in (["config"], ["config", "--get", "secrets.openai_api_key"]):
+        code, said, error = mlops(*arguments)
+        assert code == 0 and "very-secret" not in said + error and "****" in said
+
+
+def test_config_get_is_for_scripts(mlops):
+    """One value, nothing around it; an unknown name lists the known ones."""
+    assert mlops("config", "--get", "model.name") == (0, "repurchase\n", "")
+    code, _, error = mlops("config", "--get", "model.nam")
+    assert code == 1 and "'model.nam'" in error and "model.name" in error
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"evaluation": {"threshold": "high"}},
+            ["'evaluation.threshold'", "'high'", "number", "config.yaml"],
+        ),
+        ({"evaluation": {"threshold": 2}}, ["'evaluation.threshold'", "2", "roc_auc is 1 at most"]),
+        (
+            {"evaluation": {"task": "regression", "metric": "rmse", "threshold": -5}},
+            ["'evaluation.threshold'", "-5", "lower is better"],
+        ),
+        ({"evaluation": {"metric": "auc"}}, ["'evaluation.metric'", "'auc'", "roc_auc", "config.yaml"]),
+        ({"evaluation": {"task": "regression"}}, ["'evaluation.metric'", "'roc_auc'", "rmse"]),
+        ({"data": {"lodaer": "local"}}, ["'data.lodaer'", "loader"]),
+        (
+            {"model": {"wrapper": "lightening"}},
+            ["'lightening'", "Available: ", "lightning", "pyfunc", "sklearn"],
+        ),
+    ],
+)
+def test_a_bad_setting_is_one_message_and_nothing_is_made(project, mlops, sections, words):
+    """Exit code 1, the message on stderr, no traceback, no run, no folder."""
+    project.configure(**sections)
+    code, said, error = mlops("run")
+    assert code == 1 and said == "" and "Traceback" not in error
+    assert [word for word in words if word not in error.replace("\n", " ")] == []
+    assert not (project.root / ".mlops").exists()
+
+
+def test_an_option_of_the_wrong_type_is_refused(mlops, project):
+    """Before anything starts: a text by Typer, a number that no score can be compared with by the settings."""
+    code, _, error = mlops("run", "--threshold", "high")
+    assert code == 2 and "--threshold" in error and "number" in error
+    code, _, error = mlops("run", "--threshold", "nan")
+    assert code == 1 and "'evaluation.threshold'" in error and "nan" in error and "finite" in error
+    assert not (project.root / ".mlops").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--cron", "0 0 3 * * *"), "--runner kfp: leave out --cron"),
+        (("--host", "http://kfp", "--namespace", "team"), "--runner kfp: leave out --host, --namespace"),
+        (("--runner", "kfp", "--host", "http://kfp", "--resume", "abc"), "leave out --resume"),
+        (("--resume", "abc", "--limit", "5", "--seed", "0"), "leave out --limit, --seed"),
+    ],
+)
+def test_an_option_that_would_not_be_followed_is_refused(mlops, project, arguments, said):
+    """A schedule without a cluster trains nothing now, and a resumed run takes no arguments."""
+    code, _, error = mlops("run", *arguments)
+    assert code == 1 and said in error
+    assert not (project.root / ".mlops").exists()
+
+
+def test_models_and_promotion(trained_copy, mlops, monkeypatch):
+    """The list shows version, stage and score; promote and rollback say what they did, or why not."""
+    monkeypatch.chdir(trained_copy.project.root)
+    code, said, _ = mlops("models")
+    assert code == 0 and re.search(r"repurchase\s+1\s+Staging\s+staging\s+roc_auc 0\.\d{4}", said)
+    code, said, _ = mlops("promote", "repurchase", "1")
+    assert code == 0 and "version 1 is at Production" in said
+    assert Registry(trained_copy.project.settings()).resolve("repurchase", "Production").version == 1
+    code, _, error = mlops("promote", "repurchase", "9")
+    assert code == 1 and "version 9" in error
+    code, _, error = mlops("promote", "repurchase", "1", "--stage", "Live")
+    assert code == 1 and "'Live'" in error and "Production" in error
+    code, _, error = mlops("rollback", "repurchase")
+    assert code == 1 and "replaced no version" in error
+    code, said, _ = mlops("models", "nobody")
+    assert code == 1 and "No model 'nobody'" in said and "mlops run" in said
+
+
+def test_compile_writes_a_pipeline(mlops, project):
+    """A file for a cluster, and what to do with it."""
+    code, said, _ = mlops("compile", "mine.yaml")
+    assert code == 0 and "mine.yaml" in said and "pipelineInfo" in (project.root / "mine.yaml").read_text()
+
+
+def test_without_a_config_file_the_answer_is_how_to_name_one(mlops, tmp_path, monkeypatch):
+    """In any other folder."""
+    monkeypatch.chdir(tmp_path)
+    code, _, error = mlops("models")
+    assert code == 1 and "No config.yaml" in error and "MLOPS_CONFIG" in error
+
+
+def test_the_installed_command_is_the_same(project):
+    """`mlops` on the path, as a process."""
+    result = project.mlops("--version")
+    assert result.returncode == 0 and re.fullmatch(r"\d+\.\d+\.\d+", result.stdout.strip())
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    """`import mlops_lib` has no torch, pandas, MLflow, kfp or pydantic; the command line's help has no MLflow."""
+    heavy = ["torch", "pandas", "mlflow", "numpy", "sklearn", "kfp", "fastapi", "lightning", "matplotlib"]
+    code = "import sys, json; {}; print(json.dumps([m for m in " + repr(heavy) + " if m in sys.modules]))"
+    for statement in (
+        "import mlops_lib",
+        "import mlops_lib.cli.app",
+        "import mlops_lib.config, mlops_lib.steps.contracts",
+    ):
+        command = [sys.executable, "-c", code.format(statement)]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert json.loads(found) == [], statement
+
+
+def test_imports_run_one_way():
+    """import-linter, with the contracts of pyproject.toml."""
+    root = Path(__file__).parents[2]
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", result.stdout)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_init_makes_a_project_that_runs(mlops, project, task):
+    """Its config.yaml resolves, its gate knows the metric, and its notebooks are where it looks for them."""
+    rows = pd.DataFrame({"x": range(100), "who": range(100), "y": [i % 2 for i in range(100)]})
+    rows.to_csv(project.root / "rows.csv", index=False)
+    arguments = ("mine", "--source", "rows.csv", "--label", "y", "--key", "who", "--task", task)
+    code, said, _ = mlops("init", *arguments)
+    assert code == 0 and "cd mine && mlops run" in said
+    settings = config.load(project.root / "mine/config.yaml")
+    assert all(settings.notebook(name).is_file() for name in CONTRACTS)
+    loader = loaders.from_settings(settings)
+    assert list(loader.schema.features) == ["x"] and loader.count("train") > 50
+    assert settings.evaluation.metric in plugins.load("task", task).metrics
+    model = wrappers.from_settings(settings)
+    model.train(loader, settings)
+    assert model.evaluate(loader, settings).verdict is not None
+    code, _, error = mlops("init", *arguments)
+    assert code == 1 and "is there already" in error
+
+
+def test_init_takes_names_as_they_are(mlops, project):
+    """What YAML would read as a number, a truth or a comment is text; a source with a password leaves nothing."""
+    code, _, error = mlops("init", "2024", "--source", "my data #1.csv", "--label", "no")
+    assert code == 0, error
+    settings = config.load(project.root / "2024/config.yaml")
+    assert (settings.model.name, settings.data.label) == ("2024", "no")
+    assert settings.path(settings.data.source) == project.root / "my data #1.csv"
+    code, _, error = mlops("init", "db", "--source", "postgresql://me:t0p@host/db", "--label", "y")
+    assert code == 1 and "t0p" not in error and not (project.root / "db/config.yaml").exists()
+
+
+def test_init_begins_only_what_it_can(mlops, project):
+    """A task that has no estimator to begin with is refused before anything is written."""
+    code, _, error = mlops("init", "mine", "--source", "a.csv", "--label", "y", "--task", "text")
+    assert code == 1 and "'text'" in error and not (project.root / "mine").exists()
+
+
+def test_a_project_without_notebooks_is_told_how_to_get_them(mlops, project):
+    """One sentence, not the traceback of a missing file."""
+    shutil.rmtree(project.root / "notebooks")
+    code, _, error = mlops("run")
+    assert code == 1 and "01_get_data.ipynb" in error and "mlops init" in error and "Traceback" not in error
+
+
+def test_nothing_is_cut_off_in_a_pipe(project):
+    """A value as long as it is, whatever the terminal's width, and no blanks at the end of a line."""
+    project.configure(data={"prepare": f"examples.repurchase.features:{'customers' * 9}"})
+    piped = project.mlops("config", COLUMNS="60").stdout
+    assert "customers" * 9 in piped
+    assert not [line for line in piped.splitlines() if line != line.rstrip()]
+
+
+def test_a_port_in_use_is_said_before_a_model_is_loaded(mlops):
+    """With the address and what to do, and not with the exit status of a refused model."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, error = mlops("serve", "--port", str(port))
+    assert code == 1 and f"port {port}" in error and "--port" in error

@@ -1,0 +1,116 @@
+"""The assistant example: an honest golden dataset, citations, its tool, and the whole pipeline without a key."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+
+from mlops_lib import config, loaders, wrappers
+from tests.support.llm_fixtures import ROOT
+
+EXAMPLE = ROOT / "examples" / "assistant"
+
+
+@pytest.fixture
+def assistant(tmp_path: Path, empty_store: Path) -> Path:
+    """The example's config with a store, and a work folder, of its own."""
+    import shutil
+
+    content = yaml.safe_load((EXAMPLE / "config.yaml").read_text())
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    content["mlflow"]["tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
+    content["pipeline"] = {"notebooks": str(ROOT / "notebooks"), "work_dir": str(tmp_path / "work")}
+    content["data"]["source"] = str(EXAMPLE / "golden.jsonl")
+    content["model"]["implementation"] = str(EXAMPLE / "graph")
+    content["model"]["params"]["files"]["docs"] = str(ROOT / "docs" / "guide")
+    (tmp_path / "assistant_metrics.py").write_text((EXAMPLE / "assistant_metrics.py").read_text())
+    shutil.copy(EXAMPLE / "golden.jsonl", tmp_path)
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def test_every_reference_is_supported_by_the_documentation() -> None:
+    """At least 60 questions, none twice; each supporting passage stands word for word in docs/guide."""
+    rows = [json.loads(line) for line in (EXAMPLE / "golden.jsonl").read_text().splitlines()]
+    assert len({row["question"] for row in rows}) == len(rows) >= 60
+    documents = "\n".join(file.read_text() for file in (ROOT / "docs" / "guide").glob("*.md"))
+    for row in rows:
+        assert row["reference"].strip() and all(passage in documents for passage in row["passages"]), row
+    assert sum(not row["passages"] for row in rows) >= 2, "some questions must have no answer"
+
+
+def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
+    """What the assistant says stands in the passage whose number it cites."""
+    settings = config.load(assistant)
+    model = wrappers.from_settings(settings)
+    model.train(loaders.from_settings(settings), settings)
+    rows = loaders.from_settings(settings).load("test")[["question"]]
+    cited = 0
+    for made in model.answers(rows, settings):
+        assert made.error == ""
+        if match := re.fullmatch(r"(.*) \[(\d+)\]", made.output):
+            assert match[1] in " ".join(made.contexts[int(match[2]) - 1].split())
+            cited += 1
+    assert cited > 60
+
+
+def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
+    """Seven features in the question end in a request to /predict, and its answer in the assistant's."""
+    asked = []
+
+    class Predict(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            model = {"name": "repurchase", "version": 3, "stage": "Production", "run_id": "r"}
+            body = json.dumps({"predictions": 0.625, "model": model}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Predict)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/predict"
+    question = (
+        "Will a customer with frequency=3, recency_days=120, tenure_days=200, mean_amount=25.5, total_amount=102, "
+        "quantity=7, days_since_last=80 buy again?"
+    )
+    answers = []
+    for address in (url, "http://127.0.0.1:9/predict"):
+        content = yaml.safe_load(assistant.read_text())
+        content["model"]["params"]["config"]["repurchase_url"] = address
+        assistant.write_text(yaml.safe_dump(content))
+        settings = config.load(assistant)
+        model = wrappers.from_settings(settings)
+        model.train(loaders.from_settings(settings), settings)
+        answers.append(model.predict(question))
+    server.shutdown()
+    assert "0.625 by repurchase version 3 at Production" in answers[0]
+    assert "does not answer" in answers[1]
+    assert asked[0]["inputs"]["mean_amount"] == 25.5 and asked[0]["inputs"]["frequency"] == 3
+
+
+@pytest.mark.slow
+def test_the_four_notebooks_take_it_to_staging_without_a_key(assistant: Path) -> None:
+    """get-data, train, evaluate and register run as for any model, and the version is at Staging."""
+    from pipelines.local import run_local
+
+    loaded = config.load_with_origins(assistant)
+    result = run_local(loaded.settings, loaded.file, {"limit": 10})
+    assert result.evaluated.passed
+    assert result.registered is not None and result.registered.stage == "Staging"
+    kept = mlflow.artifacts.download_artifacts(
+        run_id=result.parent_run_id, artifact_path="notebooks/03_evaluate.ipynb"
+    )
+    record = Path(kept).read_text()
+    for title in ("Scores, and the rows behind them", "The 10 worst rows", "tok:13a"):
+        assert title in record

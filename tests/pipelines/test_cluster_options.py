@@ -1,0 +1,19 @@
+"""What a step gets on a cluster, read from the YAML that is uploaded."""
+
+import pytest
+import yaml
+
+from pipelines import kubeflow
+
+
+@pytest.mark.parametrize(
+    ("work_dir", "given"), [("/mnt/mlops/repurchase", "/mnt/mlops/repurchase"), (".mlops", None)]
+)
+def test_steps_remember_on_the_volume_when_the_work_folder_is_there(project, tmp_path, work_dir, given):
+    """The image names a work folder of its own, which goes with the pod: the volume's is given to each step."""
+    project.configure(cluster={"volume_claim": "mlops"}, pipeline={"work_dir": work_dir})
+    kubeflow.compile_pipeline(project.settings(), tmp_path / "training.yaml")
+    pipeline, _ = yaml.safe_load_all((tmp_path / "training.yaml").read_text())
+    for executor in pipeline["deploymentSpec"]["executors"].values():
+        environment = {variable["name"]: variable.get("value") for variable in executor["container"]["env"]}
+        assert environment.get("MLOPS_WORK_DIR") == given

@@ -1,0 +1,103 @@
+"""`mlops run` beside another one of the same project, and after an edit of the library: real processes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mlops_lib import tracking
+from mlops_lib.registry import Registry
+from mlops_lib.steps.contracts import CONTRACTS
+from tests import toy_notebooks
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+#: Logs a model of two numbers, as a real notebook does.
+TRAIN = """
+import mlflow
+from mlops_lib import config, notebooks, tracking
+settings = config.load()
+class Constant(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input):
+        return [seed] * len(model_input)
+with tracking.child_run(settings, "train-model", parent_run_id, {}) as run:
+    with mlflow.start_run(run_id=run.info.run_id):
+        mlflow.pyfunc.log_model(name="model", python_model=Constant(), pip_requirements=[])
+notebooks.glue(run_id=run.info.run_id, model_uri=f"runs:/{run.info.run_id}/model")
+"""
+PASS = """
+from mlops_lib import config, notebooks, registry, tracking
+tracking.connect(config.load()).set_tag(run_id, registry.GATE_TAG, "passed")
+notebooks.glue(score=0.9, threshold=0.5, passed=True)
+"""
+REGISTER = """
+from mlops_lib import config, notebooks, registry
+settings = config.load()
+store = registry.Registry(settings)
+version = store.promote(settings.model.name, store.register(settings.model.name, run_id, {}).version, "Staging")
+notebooks.glue(model_name=version.name, version=version.version, stage=version.stage)
+"""
+
+
+@pytest.fixture
+def quick(stored):
+    """A project whose four notebooks do their part in a second."""
+    for name, cell in zip(CONTRACTS, (toy_notebooks.DATA, TRAIN, PASS, REGISTER), strict=True):
+        toy_notebooks.replace(stored.root, name, cell)
+    return stored
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A copy of the code, which the runs of the test use and the test may edit."""
+    for package in ("mlops_lib", "pipelines"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path / "mlops_lib"
+
+
+def start(project, seed):
+    command = [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run", "--seed", seed]
+    return subprocess.Popen(
+        command, cwd=project.root, env={**os.environ, "COLUMNS": "200"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def finish(process):
+    said = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, said
+    return said
+
+
+def test_two_runs_at_the_same_time_and_an_edited_library(quick, library):
+    """Both finish, each with a version of its own run; both are remembered; an edit of the library misses all steps."""
+    for process in [start(quick, seed) for seed in "12"]:
+        finish(process)
+    client = tracking.connect(quick.settings())
+    experiment = client.get_experiment_by_name(quick.settings().mlflow.experiment).experiment_id
+    runs = client.search_runs([experiment])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    parents = {run.info.run_id: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    nested = [run for run in runs if run.info.run_id not in parents]
+    children = {run.info.run_id: run.data.tags["mlflow.parentRunId"] for run in nested}
+    versions = Registry(quick.settings()).versions("repurchase")
+    assert sorted(version.version for version in versions) == [1, 2]
+    assert {version.run_id for version in versions} == set(children)
+    assert set(children.values()) == set(parents)
+    for version in versions:
+        recorded = parents[children[version.run_id]].data
+        assert recorded.metrics["04_register.version"] == version.version
+        assert recorded.tags["02_train.run_id"] == version.run_id
+
+    newest = parents[children[versions[0].run_id]].data.tags[tracking.ARGUMENTS_TAG]
+    seed = "1" if '"seed": 1' in newest else "2"
+    assert finish(start(quick, seed)).count("hit: nothing changed since run") == 4
+    with (library / "loaders/local.py").open("a") as file:
+        file.write("# one more line\n")
+    missed = re.findall(r"miss: because (.* )?the library changed", finish(start(quick, seed)))
+    assert len(missed) == 4  # the later ones because of the new model too

@@ -1,0 +1,31 @@
+"""What is run inside a step's container, without a container."""
+
+import signal
+import subprocess
+import sys
+
+from pipelines import docker
+
+SLEEP = "import time; print('up', flush=True); time.sleep(60)"
+
+
+def test_an_interrupt_ends_the_step_and_nothing_else(tmp_path):
+    """The text that `stop` has a container run is a program that ends the step; the shell around it goes on."""
+    step, shell = (
+        subprocess.Popen([sys.executable, "-c", SLEEP, *words], stdout=subprocess.PIPE)
+        for words in (["-m", "kfp.dsl.executor_main", "--x"], ["python -m kfp.dsl.executor_main --x"])
+    )
+    try:
+        for process in (step, shell):
+            process.stdout.readline()
+            (tmp_path / str(process.pid)).symlink_to(f"/proc/{process.pid}")
+        # A container has its own processes only; here, those of other tests must not be seen.
+        assert '"/proc"' in docker.TERMINATE
+        text = docker.TERMINATE.replace('"/proc"', repr(str(tmp_path)))
+        subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
+        assert step.wait(60) == -signal.SIGTERM
+        assert shell.poll() is None
+    finally:
+        for process in (step, shell):
+            process.kill()
+            process.communicate()

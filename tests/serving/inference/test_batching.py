@@ -1,0 +1,229 @@
+"""Micro-batching by itself: real threads, functions for models."""
+
+import asyncio
+import contextlib
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from serving.inference.batching import BadRow, Batcher
+from serving.web.problems import Problem
+
+
+class Doubler:
+    """Doubles numbers; remembers its batches; can be held up, and told to misbehave on some rows."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, rows: list[int]) -> np.ndarray:
+        self.batches.append(list(rows))
+        self.gate.wait(10)
+        if 666 in rows:
+            raise ValueError("the number of the beast")
+        if 13 in rows:
+            while True:  # hangs where Python can stop it
+                time.sleep(0.01)
+        if 14 in rows:
+            with contextlib.suppress(BaseException):  # as a bare `except:` in a model does
+                while True:
+                    time.sleep(0.01)
+        if 15 in rows:
+            raise BadRow(rows.index(15), "feature 'x' is 15.")
+        answers = np.array([float(row) * 2 for row in rows])
+        answers[[row == 404 for row in rows]] = np.nan
+        return answers[:-1] if 99 in rows else answers
+
+
+def run(scenario, **limits):
+    """Run a coroutine function on a new Batcher and its model."""
+
+    async def main():
+        model = Doubler()
+        batcher = Batcher(model, **{"batch_rows": 8, "queue_rows": 64, "timeout_s": 5, **limits})
+        try:
+            return await asyncio.wait_for(scenario(batcher, model), 20)
+        finally:
+            model.gate.set()
+            await batcher.drain()
+
+    return asyncio.run(main())
+
+
+async def until(holds) -> None:
+    """Wait until a condition holds."""
+    while not holds():
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("inline_rows", [0, 100])
+def test_each_caller_gets_its_own_rows_in_order(inline_rows):
+    """Whatever batches forty callers' rows travel in, in a thread or on the loop, each has its own back."""
+
+    async def scenario(batcher, model):
+        asked = [[at * 10 + n for n in range(at % 4 + 1)] for at in range(20)]
+        answers = await asyncio.gather(*map(batcher, asked))
+        assert answers == [[row * 2 for row in rows] for rows in asked]
+        assert sum(map(len, model.batches)) == sum(map(len, asked))
+        assert max(map(len, model.batches)) <= 8
+
+    run(scenario, inline_rows=inline_rows)
+
+
+def test_rows_that_arrive_during_a_call_form_the_next_batch():
+    """An idle model is called at once with the lone row; the nine that come meanwhile are one call, up to the bound."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        first = asyncio.ensure_future(batcher([1]))
+        await until(lambda: model.batches)
+        assert model.batches == [[1]], "it waited for company"
+        others = [asyncio.ensure_future(batcher([n])) for n in range(2, 11)]
+        await until(lambda: batcher.waiting_rows == 9)
+        model.gate.set()
+        await asyncio.gather(first, *others)
+        assert model.batches == [[1], [2, 3, 4, 5, 6, 7, 8, 9], [10]]
+
+    run(scenario)
+
+
+def test_a_request_larger_than_a_batch_is_cut_and_put_together_again():
+    """Thirty rows in calls of at most eight, one answer in order."""
+
+    async def scenario(batcher, model):
+        assert await batcher(list(range(500, 530))) == [row * 2 for row in range(500, 530)]
+        assert max(map(len, model.batches)) <= 8
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("inline_rows", [0, 100])
+@pytest.mark.parametrize(
+    ("bad", "error", "said"),
+    [
+        (666, ValueError, "beast"),
+        (404, Problem, "not a finite number"),
+        (99, Problem, "predictions for 2 rows"),
+    ],
+)
+def test_a_bad_row_is_nobody_elses_problem(inline_rows, bad, error, said):
+    """Raising, not finite, a prediction too few: its caller alone is told; the batch's others are answered."""
+
+    async def scenario(batcher, model):
+        asked = [[1, 2], [3, bad], [4], [5, 6]]
+        model.gate.clear() if not inline_rows else None
+        held = asyncio.ensure_future(batcher([0]))
+        await asyncio.sleep(0.01)
+        waiting = [asyncio.ensure_future(batcher(rows)) for rows in asked]
+        await asyncio.sleep(0.01)
+        model.gate.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert await held == [0]
+        assert isinstance(answers[1], error) and said in str(answers[1]), answers
+        assert answers[::2] == [[2, 4], [8]] and answers[3] == [10, 12]
+        if bad == 404:
+            assert "rows [1]" in str(answers[1]), "the row is counted from the caller's first"
+
+    run(scenario, inline_rows=inline_rows)
+
+
+def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
+    """Its caller gets 504 after the time-out, those in its batch and after it get predictions; the thread ends."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        held = asyncio.ensure_future(batcher([0]))
+        await until(lambda: model.batches)
+        waiting = [asyncio.ensure_future(batcher([row])) for row in (1, 13, 2)]
+        await until(lambda: batcher.waiting_rows == 3)
+        model.gate.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert (answers[0], answers[2], await held) == ([2], [4], [0])
+        assert isinstance(answers[1], Problem) and answers[1].code == "model_timeout"
+        assert await batcher([7]) == [14]
+        await until(lambda: batcher.hung == 0)
+
+    run(scenario, timeout_s=0.3)
+
+
+def test_the_thread_of_a_model_that_swallows_being_stopped_ends_with_its_call():
+    """A bare `except:` holds the exception that stops the call; the call returns, and is no longer counted as hung."""
+
+    async def scenario(batcher, model):
+        for _ in range(2):
+            with pytest.raises(Problem, match="did not answer"):
+                await batcher([14])
+        await asyncio.wait_for(until(lambda: batcher.hung == 0), 10)
+        assert await batcher([7]) == [14]
+
+    run(scenario, timeout_s=0.2)
+
+
+@pytest.mark.parametrize(("bad", "error"), [(404, Problem), (15, BadRow)])
+def test_a_bad_row_of_many_is_counted_from_the_callers_first(bad, error):
+    """Row 20 of a request that is served in calls of eight is row 20 to its caller, whoever found it bad."""
+
+    async def scenario(batcher, model):
+        with pytest.raises(error, match=r"\b20\b"):
+            await batcher([1] * 20 + [bad])
+
+    run(scenario)
+
+
+def test_a_request_that_is_refused_leaves_nothing_in_the_queue():
+    """Larger than the queue and longer than a batch: refused whole, so that no row is computed for nobody."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        with pytest.raises(Problem) as refused:
+            await batcher(list(range(9)))
+        assert refused.value.status == 413 and batcher.waiting_rows == 0
+        model.gate.set()
+        assert await batcher([3]) == [6] and model.batches[-1] == [3]
+
+    run(scenario, batch_rows=2, queue_rows=8)
+
+
+def test_more_rows_than_may_wait_are_turned_away():
+    """503 with a time to try again when the queue is full, 413 for one request that could never fit."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        held = asyncio.ensure_future(batcher([0]))
+        await until(lambda: model.batches)
+        waiting = [asyncio.ensure_future(batcher([1, 2])) for _ in range(2)]
+        await until(lambda: batcher.full)
+        with pytest.raises(Problem) as refused:
+            await batcher([3])
+        assert (refused.value.status, refused.value.code) == (503, "overloaded")
+        assert refused.value.retry_after_s > 0
+        with pytest.raises(Problem) as refused:
+            await batcher([3] * 5)
+        assert refused.value.status == 413
+        model.gate.set()
+        await asyncio.gather(held, *waiting)
+        assert await batcher([3]) == [6]
+
+    run(scenario, queue_rows=4)
+
+
+def test_rows_whose_caller_has_gone_are_not_computed():
+    """A request that gave up while it waited costs the model nothing."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        held = asyncio.ensure_future(batcher([0]))
+        await until(lambda: model.batches)
+        gone, stays = asyncio.ensure_future(batcher([1])), asyncio.ensure_future(batcher([2]))
+        await until(lambda: batcher.waiting_rows == 2)
+        gone.cancel()
+        await asyncio.sleep(0.01)
+        model.gate.set()
+        await asyncio.gather(held, stays)
+        assert model.batches == [[0], [2]]
+
+    run(scenario)

@@ -1,0 +1,66 @@
+"""What is kept of the challenger's answers, with a real feature store behind both versions."""
+
+import asyncio
+import json
+
+import mlflow
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from mlflow.models import infer_signature
+
+from mlops_lib.features.feast import FeastProvider
+from mlops_lib.registry import ModelVersion
+from serving.inference.predictor import Engine
+from serving.models.served import ServedModel, load
+from tests.support.feature_projects import NOW, write_config, write_repo
+
+TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
+
+
+class Sum(mlflow.pyfunc.PythonModel):
+    """Adds up what it is given."""
+
+    def predict(self, context, model_input, params=None):
+        return model_input.sum(axis=1).to_numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "role"), [(1.0, "challenger"), (0.0, "mirror")])
+def test_the_challengers_record_has_the_features_and_their_freshness(tmp_path, share, role):
+    """As canary and as mirror: features and where they came from are logged; a canary's caller is told as well."""
+    provider = FeastProvider(write_repo(tmp_path / "repo"))
+    provider.apply()
+    provider.materialize(NOW.replace(year=2000), NOW)
+    settings = write_config(
+        tmp_path,
+        f"serving: {{canary_share: {share}, prediction_log: log, features: {{timeout_s: 30}}}}",
+    )
+    example = pd.DataFrame({"visits": [1], "age": [2.0]})
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", python_model=Sum(), signature=infer_signature(example, [3.0]), pip_requirements=[]
+    )
+
+    async def main():
+        engine = Engine(settings)
+        for number, each in enumerate(("champion", "challenger"), start=1):
+            version = ModelVersion("small", number, "Production", "run", TAGS)
+            loaded = load(version, tmp_path / "model", settings)
+            engine.holder.served[each] = ServedModel(loaded, each, settings, engine.metrics)
+        champion = engine.holder.current()
+        engine.log.start()
+        rows, _ = champion.schema.parse(b'{"user_id": 1}')
+        answered = await engine.infer(champion, rows, "asked", 14)
+        while engine._mirror._under_way:
+            await asyncio.sleep(0.01)
+        await engine.stop()
+        return answered
+
+    answered = asyncio.run(main())
+    assert answered.predictions == [26.0] and answered.served.role == ("challenger" if share else "champion")
+    assert answered.features.header == "online=2"
+    logged = [row for file in (tmp_path / "log").glob("*") for row in pq.read_table(file).to_pylist()]
+    (record,) = [row for row in logged if row["role"] == role]
+    assert json.loads(record["features"]) == [{"visits": 5, "age": 21.0}]
+    assert json.loads(record["freshness"])["counts"] == {"online": 2}
+    assert (record["version"], json.loads(record["predictions"])) == (2, [26.0])

@@ -1,0 +1,304 @@
+"""The service and the registry: moves are followed under load, and a registry that is away stops nothing."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from mlops_lib.errors import RegistryError
+from mlops_lib.registry import Registry
+from serving.models import registry_watcher
+from serving.operations.metrics import Metrics
+from serving.web.api_keys import make
+from tests.support.shop import ROOT, ROW, add_naughty, add_version, answers, copy, free_port, running
+
+pytestmark = pytest.mark.slow
+
+
+async def load(url: str, until: asyncio.Event, concurrency: int) -> list[tuple[int, int, float]]:
+    """Ask until told to stop; (status, version, prediction) of each answer, status 0 for a lost connection."""
+    seen: list[tuple[int, int, float]] = []
+
+    async def client() -> None:
+        async with httpx.AsyncClient(timeout=30) as http:
+            while not until.is_set():
+                try:
+                    answer = await http.post(f"{url}/predict", json=ROW)
+                except httpx.TransportError:
+                    seen.append((0, 0, 0.0))
+                    continue
+                said = answer.json()
+                version = said["model"]["version"] if answer.status_code == 200 else 0
+                seen.append((answer.status_code, version, said.get("predictions", 0.0)))
+
+    await asyncio.gather(*(client() for _ in range(concurrency)))
+    return seen
+
+
+def test_ten_moves_of_the_stage_under_load_fail_no_request(shop, tmp_path):
+    """Concurrency 64, ten moves between three versions, of which one runs in a thread and the others on the event loop:
+    every answer is 200 and from the version that it names, and versions that are gone leave neither thread nor memory."""
+    settings = copy(shop, tmp_path / "project")
+    add_version(
+        settings,
+        seed=0,
+        wrapper="sklearn",
+        implementation="sklearn.linear_model:LogisticRegression",
+        params={},
+    )
+    expected = {version: answers(settings, version) for version in (1, 2, 3)}
+    assert len({round(each, 3) for each in expected.values()}) == 3, (
+        "versions that answer alike prove nothing"
+    )
+    registry = Registry(settings)
+
+    async def soak(service):
+        stop = asyncio.Event()
+        asking = asyncio.create_task(load(service.url, stop, 64))
+        process = psutil.Process(service.process.pid)
+        for move in range(10):
+            version = (2, 3, 1)[move % 3]
+            await asyncio.to_thread(registry.promote, "shop", version, "Production")
+            served = lambda v=version: service.get("/readyz")[1]["model"]["version"] == v
+            await asyncio.to_thread(service.until, served)
+            rss.append(process.memory_info().rss)
+        stop.set()
+        return await asking
+
+    rss: list[int] = []
+    with running(settings) as service:
+        seen = asyncio.run(soak(service))
+        threads = len(os.listdir(f"/proc/{service.process.pid}/task"))
+    assert {status for status, _, _ in seen} == {200}
+    assert {version for _, version, _ in seen} == {1, 2, 3} and len(seen) > 200
+    assert all(said == pytest.approx(expected[version], abs=1e-6) for _, version, said in seen)
+    assert threads < 40, "swapped versions leave their threads behind"
+    assert min(rss[-3:]) < 1.25 * max(rss[:4]), "swapped versions leave their memory behind"
+
+
+def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(shop, tmp_path):
+    """Broken files: /model/reload says 409 with the reason, /status too, and version 1 answers; then 2 is taken."""
+    keys = tmp_path / "keys.yaml"
+    key, line = make("ops", admin=True)
+    keys.write_text(line)
+    settings = copy(shop, tmp_path / "project", poll_s=60.0, api_keys=str(keys))
+    admin = {"Authorization": f"Bearer {key}"}
+    broken = add_version(settings, seed=5)
+    registry = Registry(settings)
+    source = registry._client.get_model_version_download_uri("shop", str(broken.version))
+    for file in Path(source.removeprefix("file://")).rglob("*.pt2"):
+        file.write_bytes(b"not a model")
+    with running(settings) as service:
+        registry.promote("shop", broken.version, "Production")
+        status, problem = service.post("/model/reload", {}, **admin)
+        assert (status, problem["code"]) == (409, "version_refused") and f"{broken.version}" in problem[
+            "detail"
+        ]
+        assert service.post("/predict", ROW, **admin)[1]["model"]["version"] == 1
+        assert service.get("/status", **admin)[1]["refused"]["champion"]["version"] == broken.version
+        registry.promote("shop", 2, "Production")
+        status, moved = service.post("/model/reload", {}, **admin)
+        assert status == 200 and moved["champion"]["version"] == 2 and not moved["refused"]
+        assert service.post("/predict", ROW, **admin)[1]["model"]["version"] == 2
+        assert service.post("/model/reload", {})[0] == 401
+
+
+def test_a_pinned_version_stays(shop, tmp_path):
+    """MLFLOW_MODEL_VERSION wins over the stage: that moves, the service looks, stays, and says what it wants and why."""
+    keys = tmp_path / "keys.yaml"
+    key, line = make("ops", admin=True)
+    keys.write_text(line)
+    settings = copy(shop, tmp_path / "project", api_keys=str(keys))
+    admin = {"Authorization": f"Bearer {key}"}
+    expected = answers(settings, 1)
+    with running(settings, MLFLOW_MODEL_VERSION="1") as service:
+        assert service.get("/status", **admin)[1]["champion"]["stage"] == "Production"
+        Registry(settings).promote("shop", 2, "Production")
+        status, said = service.post("/model/reload", {}, **admin)
+        assert status == 200 and said["wanted"] == "version 1" and not said["refused"]
+        # Archived: it has asked the registry since, and knows that its version is no longer the stage's.
+        assert (said["champion"]["version"], said["champion"]["stage"]) == (1, "Archived")
+        assert 'mlops_serving_reloads_total{outcome="loaded"} 1.0' in service.get("/metrics")[1].decode()
+        answer = service.post("/predict", ROW, **admin)[1]
+        assert answer["model"]["version"] == 1 and answer["predictions"] == pytest.approx(expected, abs=1e-6)
+        assert service.get("/readyz")[1]["model"]["version"] == 1
+
+
+def registry_server(folder, port: int) -> "subprocess.Popen[bytes]":
+    """A real MLflow server over a folder's store."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts"],
+        cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+            return process
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the registry did not start")
+
+
+def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(shop, tmp_path):
+    """Killed while serving: answers go on, `stale`. Started without it: the last good version, `stale`, same answer."""
+    settings = copy(shop, tmp_path / "project")
+    port = free_port()
+    environment = {
+        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
+    }
+    expected = answers(settings, 1)
+    registry = registry_server(settings.root, port)
+    try:
+        with running(settings, **environment) as service:
+            assert service.get("/readyz")[1]["stale"] is False
+            os.killpg(registry.pid, signal.SIGKILL)
+            service.until(lambda: service.get("/readyz")[1]["stale"])
+            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+        with running(settings, **environment) as service:
+            said = service.get("/readyz")[1]
+            assert said["stale"] is True and said["model"]["version"] == 1
+            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+            registry = registry_server(settings.root, port)
+            service.until(lambda: service.get("/readyz")[1]["stale"] is False)
+    finally:
+        os.killpg(registry.pid, signal.SIGKILL)
+
+
+def test_a_registry_that_never_answers_holds_up_no_start(shop, tmp_path):
+    """It takes connections and says nothing: the last good version is served, `stale`, and SIGTERM is not held up."""
+    settings = copy(shop, tmp_path / "project")
+    expected = answers(settings, 1)
+    with running(settings):
+        pass
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(50)
+        uri = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        with running(settings, MLFLOW_TRACKING_URI=uri) as service:  # ready long before MLflow gives up
+            assert service.get("/readyz")[1]["stale"] is True
+            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+            assert "has not answered within" in service.get("/status")[1]["problem"]
+
+
+def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
+    """A registry that answered late said how things were then; whoever asks now is told how they are now."""
+    monkeypatch.setattr(registry_watcher, "ASK_S", 0.5)
+    versions = iter(["before", "now"])
+
+    def resolve():
+        time.sleep(1.2 if (version := next(versions)) == "before" else 0)
+        return {"champion": version}
+
+    async def asked():
+        holder = registry_watcher.ModelHolder(project.settings(), Metrics())
+        holder._resolve = resolve
+        for anew in (False, True):
+            with pytest.raises(RegistryError, match="has not answered within"):
+                await holder._ask(anew)
+        return await holder._ask(anew=True)
+
+    assert asyncio.run(asked()) == {"champion": "now"}
+
+
+def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):
+    """Without a registry: unready, naming the folder; with one: downloaded again and served."""
+    settings = copy(shop, tmp_path / "project")
+    with running(settings):
+        pass
+    (kept,) = (settings.root / "cache" / "shop").glob("1-*/MLmodel")
+    kept.write_text(kept.read_text() + "\n")
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    with running(settings, ready=False, **away) as service:
+        detail = service.until(
+            lambda: "not what was downloaded" in (d := service.get("/readyz")[1]["detail"]) and d
+        )
+        assert str(kept.parent) in detail
+    with running(settings) as service:
+        assert service.post("/predict", ROW)[0] == 200 and service.get("/readyz")[1]["stale"] is False
+
+
+FETCHES = """
+import os, sys, mlflow
+from pathlib import Path
+from mlops_lib.registry import ModelVersion
+from serving.cache import ModelCache
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(name="model", python_model=sys.argv[1], pip_requirements=[], registered_model_name="m")
+before = set(os.listdir(os.environ["TMPDIR"]))
+folder = ModelCache(Path("cache")).fetch(ModelVersion("m", 1, "None", "r"))
+assert (folder / "MLmodel").is_file() and [file.name for file in Path("cache/m").glob("*")] != []
+print(set(os.listdir(os.environ["TMPDIR"])) - before, [f.name for f in Path("cache/m").glob(".*")])
+"""
+
+
+def test_a_download_through_the_registrys_server_leaves_nothing_behind(tmp_path):
+    """A model whose files come over HTTP is on disk once, in the cache."""
+    (tmp_path / "temp").mkdir()
+    port = free_port()
+    registry = registry_server(tmp_path, port)
+    environment = {
+        **os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "TMPDIR": str(tmp_path / "temp"), "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", FETCHES, str(ROOT / "tests/support/naughty.py")],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.killpg(registry.pid, signal.SIGKILL)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "set() []"
+
+
+def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
+    """Unready first, then gone with exit code 0; calls that outlast `drain_s` are answered, and no connection breaks."""
+    settings = copy(shop, tmp_path / "project")
+    add_naughty(settings)
+    asked: list[dict[str, float | int | str]] = []
+
+    async def client(service) -> None:
+        """Asks what takes 1.5 s, each time on a connection of its own, until it is sent elsewhere."""
+        while True:
+            each: dict[str, float | int | str] = {"began": time.monotonic()}
+            asked.append(each)
+            try:
+                async with httpx.AsyncClient(timeout=30) as http:
+                    answer = await http.post(f"{service.url}/predict", json={"x": 5})
+                each["said"] = answer.json().get("code", answer.status_code)
+            except httpx.TransportError as error:
+                each["said"] = type(error).__name__
+            each["ended"] = time.monotonic()
+            if each["said"] != 200:
+                return
+
+    async def scenario(service):
+        asking = asyncio.gather(*(client(service) for _ in range(16)))
+        await asyncio.sleep(2)
+        service.process.send_signal(signal.SIGTERM)
+        told = time.monotonic()
+        unready = await asyncio.to_thread(service.get, "/readyz")
+        await asyncio.to_thread(service.process.wait, 30)
+        await asking
+        return told, unready
+
+    with running(settings, MLFLOW_MODEL_NAME="naughty") as service:
+        told, unready = asyncio.run(scenario(service))
+        assert unready[0] == 503 and unready[1]["code"] == "draining"
+        assert service.process.returncode in (0, -signal.SIGTERM)
+        assert "Traceback" not in service.log.read_text()
+    assert {each["said"] for each in asked} <= {200, "draining", "ConnectError"}
+    under_way = [each["said"] for each in asked if each["began"] < told < each["ended"]]
+    assert len(under_way) == 16 and set(under_way) == {200}

@@ -1,0 +1,68 @@
+"""The prediction log by itself: what it keeps, what it drops, and that it says so."""
+
+import time
+
+import pyarrow.parquet as pq
+
+from serving.features.enrichment import EnrichedRows, Statuses
+from serving.operations.metrics import Metrics
+from serving.operations.prediction_log import ROOM, ROOM_BYTES, Feedback, PredictionLog, Record
+
+
+def feedback(request_id: str, outcome: object = 1, body_bytes: int = 50) -> Feedback:
+    """An outcome of now."""
+    return Feedback(request_id, 0, outcome, time.time(), body_bytes)
+
+
+def dropped(metrics: Metrics) -> float:
+    """What the counter says of feedback."""
+    lines = metrics.exposition().decode().splitlines()
+    found = [line for line in lines if line.startswith('mlops_serving_dropped_total{what="feedback"}')]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
+def kept(folder) -> list[str]:
+    """Request ids in the files."""
+    return [
+        row["request_id"] for file in folder.glob("feedback-*") for row in pq.read_table(file).to_pylist()
+    ]
+
+
+def test_a_record_that_cannot_be_written_is_lost_alone(tmp_path):
+    """Half a surrogate pair has no UTF-8: that one is dropped and counted, the fifty beside it are in the file."""
+    metrics = Metrics()
+    log = PredictionLog(tmp_path, metrics)
+    for number in range(50):
+        assert log.add_feedback(feedback(f"good-{number}"))
+    assert log.add_feedback(feedback("bad", "\ud800"))
+    log.start()
+    log.stop()
+    assert sorted(kept(tmp_path)) == sorted(f"good-{number}" for number in range(50))
+    assert dropped(metrics) == 1
+
+
+def test_what_finds_no_room_is_dropped_and_counted(tmp_path):
+    """The bound is on records and on bytes, so that a few thousand large bodies do not fill the memory either."""
+    for size, fit in ((1, ROOM), (ROOM_BYTES // 4, 4)):
+        metrics = Metrics()
+        log = PredictionLog(tmp_path / str(size), metrics)
+        said = [log.add_feedback(feedback(str(number), body_bytes=size)) for number in range(fit + 3)]
+        assert said == [True] * fit + [False] * 3 and dropped(metrics) == 3
+        log.start()
+        log.stop()
+        assert len(kept(tmp_path / str(size))) == fit
+        assert log.add_feedback(feedback("later", body_bytes=size)), "what was written makes room"
+
+
+def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_path):
+    """Otherwise no outcome of such a request could ever be told."""
+    log = PredictionLog(tmp_path, Metrics())
+    assert log.add_feedback(feedback("huge", body_bytes=2 * ROOM_BYTES))
+    assert not log.add_feedback(feedback("next"))
+
+
+def test_looked_up_features_take_room_too():
+    """A key of a few bytes brings as many values as the feature service has."""
+    enriched = EnrichedRows([dict.fromkeys(range(100), 1.0)] * 1000, Statuses({}))
+    record = Record("id", "champion", None, [], enriched, [], 0.0, 0.0, 9_000)
+    assert record.size > 1_000_000 > record._replace(enriched=None).size == 9_000

@@ -1,0 +1,514 @@
+"""What the steps remember: each kind of change misses exactly the steps that it concerns."""
+
+import json
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import mlflow
+import nbformat
+import pytest
+from mlflow.exceptions import MlflowException
+
+from mlops_lib import config, loaders, registry, tracking
+from mlops_lib.step_cache import store
+from mlops_lib.step_cache.store import Memory
+from mlops_lib.steps.contracts import CONTRACTS
+from pipelines import local, remembered
+
+STEPS = tuple(CONTRACTS)
+
+
+class Steps:
+    """The four steps of one run, as memory knows them."""
+
+    def __init__(self, trained, parent_run_id="first"):
+        self.project, self.trained, self.parent_run_id = trained.project, trained, parent_run_id
+
+    def of(self, notebook):
+        settings = self.project.settings()
+        given = {"parent_run_id": self.parent_run_id, "run_id": self.trained.run_id}
+        fields = CONTRACTS[notebook].parameters.model_fields
+        parameters = {name: value for name, value in given.items() if name in fields}
+        return Memory(settings, notebook, CONTRACTS[notebook].parameters.model_validate(parameters))
+
+    def keep_all(self):
+        fingerprint = loaders.prepared(self.project.settings()).fingerprint()
+        rows = {"train_rows": 1, "validation_rows": 1, "test_rows": 1}
+        made = (
+            {**rows, "fingerprint": fingerprint, "parent_run_id": self.parent_run_id},
+            {"run_id": self.trained.run_id, "model_uri": "models:/m"},
+            {"score": 0.7, "threshold": 0.6, "passed": True},
+            {"model_name": "repurchase", "version": self.trained.version, "stage": "Staging"},
+        )
+        for notebook, outputs in zip(STEPS, made, strict=True):
+            self.of(notebook).keep(CONTRACTS[notebook].outputs.model_validate(outputs))
+
+    def reasons(self, mode="use"):
+        """Notebook -> why it must run, for those that must."""
+        found = {notebook: self.of(notebook).recall(mode) for notebook in STEPS}
+        return {notebook: recall.reason for notebook, recall in found.items() if recall.outputs is None}
+
+
+@pytest.fixture
+def steps(trained_copy):
+    """A finished pipeline run whose steps are remembered; its models are where the original's are."""
+    settings = trained_copy.project.settings()
+    tracking.connect(settings)
+    steps = Steps(trained_copy)
+    steps.keep_all()
+    return steps
+
+
+def edit_notebook(project, name):
+    file = project.root / "notebooks" / f"{name}.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[0].source += "\n\nOne more line."
+    nbformat.write(notebook, file)
+
+
+def test_nothing_changed_means_that_nothing_runs(steps):
+    """All four steps of an unchanged project are remembered, with the outputs that they had."""
+    assert steps.reasons() == {}
+    assert steps.of("02_train").recall("use").outputs.run_id == steps.trained.run_id
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_edited_notebook_misses_its_step_alone(steps, name):
+    """The notebook's bytes are part of its step's key, and of no other."""
+    edit_notebook(steps.project, name)
+    assert steps.reasons() == {name: "because the notebook changed"}
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "missed"),
+    [
+        ("train", {"max_epochs": 4}, ["02_train"]),
+        ("model", {"params": {"hidden": [8]}}, ["02_train"]),
+        ("evaluation", {"threshold": 0.61}, ["03_evaluate", "04_register"]),
+        ("data", {"seed": 7}, ["01_get_data"]),
+        ("data", {"features": ["recency_days", "frequency"]}, ["01_get_data", "02_train", "03_evaluate"]),
+        ("model", {"name": "other"}, ["02_train", "04_register"]),
+        ("mlflow", {"experiment": "other"}, list(STEPS)),
+        ("serving", {"port": 9999}, []),
+        ("pipeline", {"cell_timeout_s": 60}, []),
+        ("cluster", {"memory": "8Gi"}, []),
+        ("evaluation", {"concurrency": 2}, ["03_evaluate"]),
+        ("evaluation", {"max_calls": 7}, ["03_evaluate"]),
+        ("evaluation", {"baselines": []}, ["03_evaluate"]),
+        ("llm", {"timeout_s": 9.0}, ["02_train", "03_evaluate"]),
+    ],
+)
+def test_a_setting_misses_the_steps_that_read_it(steps, section, change, missed):
+    """A step is told to run when a setting that it reads changed, and is told which one."""
+    steps.project.configure(**{section: change})
+    reasons = steps.reasons()
+    assert sorted(reasons) == missed
+    assert all(f"{section}.{next(iter(change))} changed" in reason for reason in reasons.values())
+
+
+def test_changed_source_data_misses_get_data(steps, purchases_slice):
+    """The content of the source counts, not its name or its age."""
+    source = steps.project.root / "purchases.parquet"
+    source.touch()
+    assert steps.reasons() == {}
+    purchases_slice.iloc[1:].to_parquet(source, index=False)
+    assert steps.reasons() == {"01_get_data": "because data changed"}
+
+
+def test_changed_prepared_data_misses_the_steps_that_learn_from_it(steps):
+    """Train and evaluate look at the rows that they are given; get-data sees that its dataset is another one."""
+    folder = loaders.prepared_folder(steps.project.settings())
+    shutil.copy(folder / "test.parquet", folder / "train.parquet")
+    reasons = steps.reasons()
+    assert reasons["02_train"] == reasons["03_evaluate"] == "because data changed"
+    assert "was changed" in reasons["01_get_data"] and len(reasons) == 3
+
+
+def test_code_of_the_users_own_is_part_of_the_key(steps):
+    """The function that prepares the rows decides what get-data makes, so an edit of it counts."""
+    root = steps.project.root
+    (root / "own_code.py").write_text("from own_helper import customers\n")
+    (root / "own_helper.py").write_text("from examples.repurchase.features import customers\n")
+    steps.project.configure(data={"prepare": "own_code:customers"})
+    steps.keep_all()
+    store._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+    for name in ("own_helper.py", "own_code.py"):
+        store._digest_of_folder.cache_clear()
+        with (root / name).open("a") as file:
+            file.write("#\n")
+        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+        steps.keep_all()
+
+
+def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
+    """In a project's root, runs change the work folder and artifacts, and notes, data and environments are no code."""
+    root = steps.project.root
+    (root / "lone_code.py").write_text("from examples.repurchase.features import customers\n")
+    steps.project.configure(
+        data={"prepare": "lone_code:customers"},
+        pipeline={"work_dir": "work"}, mlflow={"tracking_uri": "sqlite:///.mlops/mlflow.db"},
+    )  # fmt: skip
+    shutil.copytree(root / ".mlops" / "data", root / "work" / "data")
+    steps.keep_all()
+    no_code = ("notes.md", "features/rows.json", "notebooks/out.ipynb", "venv/pyvenv.cfg", "venv/lib/six.py",
+               "conda/lib/python3.11/six.py", ".hidden/x.py", "work/runs/new/x.py", "artifacts/1/models/m/x.py")  # fmt: skip
+    for name in no_code:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    steps.project.configure(serving={"port": 9999})
+    store._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+
+
+def test_packages_beside_the_users_code_are_part_of_it(steps):
+    """What a module beside config.yaml imports may lie in a folder there, with an __init__.py or without."""
+    root = steps.project.root
+    (root / "cleaning" / "deep").mkdir(parents=True)
+    (root / "cleaning" / "deep" / "rows.py").write_text(
+        "from examples.repurchase.features import customers\n"
+    )
+    (root / "cleaning" / "__init__.py").write_text("from cleaning.deep.rows import customers\n")
+    (root / "importing.py").write_text("from cleaning import customers\n")
+    steps.project.configure(data={"prepare": "importing:customers"})
+    for name in ("__init__.py", "deep/rows.py"):
+        steps.keep_all()
+        with (root / "cleaning" / name).open("a") as file:
+            file.write("#\n")
+        store._digest_of_folder.cache_clear()
+        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+
+
+def test_folders_beside_a_module_that_lies_elsewhere_are_no_part_of_it(steps, tmp_path, monkeypatch):
+    """An installed module has every other package of the environment beside it: only the files there count."""
+    elsewhere = tmp_path / "site-packages"
+    (elsewhere / "other").mkdir(parents=True)
+    (elsewhere / "installed.py").write_text("from examples.repurchase.features import customers\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    steps.project.configure(data={"prepare": "installed:customers"})
+    steps.keep_all()
+    for name, missed in (("other/x.py", []), ("beside.py", ["01_get_data"])):
+        (elsewhere / name).touch()
+        store._digest_of_folder.cache_clear()
+        assert sorted(steps.reasons()) == missed
+
+
+def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(steps):
+    """A graph's folder that holds an environment, hidden files and the work folder: only its own files are it."""
+    graph = steps.project.root / "graph"
+    steps.project.configure(
+        model={"params": {"files": {"docs": "graph"}}},
+        pipeline={"work_dir": "graph/work"}, mlflow={"tracking_uri": "sqlite:///.mlops/mlflow.db"},
+    )  # fmt: skip
+    shutil.copytree(steps.project.root / ".mlops" / "data", graph / "work" / "data")
+    steps.keep_all()
+    for name in ("venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", "work/x.py"):
+        (graph / name).parent.mkdir(parents=True, exist_ok=True)
+        (graph / name).touch()
+    store._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+
+
+def test_a_task_of_the_users_own_is_part_of_the_key(steps):
+    """The class that judges decides the score, so an edit of it is judged by again."""
+    package = steps.project.root / "own"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    task = package / "judging.py"
+    task.write_text("from mlops_lib.evaluation.tasks.classification import Classification\n")
+    steps.project.configure(evaluation={"task": "own.judging:Classification"})
+    steps.keep_all()
+    store._digest_of_folder.cache_clear()
+    assert steps.reasons() == {}
+    store._digest_of_folder.cache_clear()
+    task.write_text("from mlops_lib.evaluation.tasks.classification import Classification  #\n")
+    assert steps.reasons() == {"03_evaluate": "because what evaluation.task names changed"}
+
+
+def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
+    """A graph's folder and its prompts: a changed prompt is another model."""
+    prompt = steps.project.root / "graph" / "prompts.yaml"
+    prompt.parent.mkdir()
+    prompt.write_text("answer: shortly")
+    steps.project.configure(model={"params": {"files": {"docs": "graph"}}})
+    steps.keep_all()
+    assert steps.reasons() == {}
+    store._digest_of_folder.cache_clear()
+    prompt.write_text("answer: at length")
+    assert steps.reasons() == {"02_train": "because what model.params names changed"}
+
+
+def test_another_library_misses_every_step(steps, monkeypatch, tmp_path):
+    """One changed byte in any module of the library is another library."""
+    copy = tmp_path / "mlops_lib"
+    shutil.copytree(Path(store.__file__).parents[1], copy)
+    assert store._digest_of_folder(copy) == store._digest_of_folder(Path(store.__file__).parents[1])
+    store._digest_of_folder.cache_clear()
+    with (copy / "loaders" / "local.py").open("a") as file:
+        file.write("#")
+    assert store._digest_of_folder(copy) != store._digest_of_folder(Path(store.__file__).parents[1])
+    monkeypatch.setattr(store, "__version__", "999")
+    assert steps.reasons() == dict.fromkeys(STEPS, "because the library changed")
+
+
+def test_a_deleted_dataset_is_made_again(steps):
+    """A remembered dataset that is not there any more is no use."""
+    shutil.rmtree(loaders.prepared_folder(steps.project.settings()))
+    memory_of_get_data = steps.of("01_get_data")
+    assert "is gone" in memory_of_get_data.recall("use").reason
+
+
+def test_a_remembered_dataset_is_put_where_the_new_run_wants_it(steps, tmp_path):
+    """Each run has its own folder; the files in it are those of the run that made them."""
+    wanted = tmp_path / "elsewhere" / "data"
+    parameters = CONTRACTS["01_get_data"].parameters(data=str(wanted), parent_run_id="second")
+    outputs = Memory(steps.project.settings(), "01_get_data", parameters).recall("use").outputs
+    assert outputs.parent_run_id == "second"
+    assert loaders.prepared(steps.project.settings(), wanted).fingerprint() == outputs.fingerprint
+
+
+def test_a_step_that_only_reads_a_dataset_never_writes_one(steps, tmp_path):
+    """Train remembered in a new run must leave the folder alone from which the next step reads."""
+    settings = steps.project.settings()
+    wanted = tmp_path / "mine" / "data"
+    shutil.copytree(loaders.prepared_folder(settings), wanted)
+    before = {file.name: file.stat().st_ino for file in wanted.iterdir()}
+    parameters = CONTRACTS["02_train"].parameters(data=str(wanted), parent_run_id="second")
+    assert Memory(settings, "02_train", parameters).recall("use").outputs is not None
+    assert {file.name: file.stat().st_ino for file in wanted.iterdir()} == before
+
+
+def test_a_long_text_in_a_setting_is_no_path(steps):
+    """A prompt among the parameters is longer than a file name may be; it counts as the text it is."""
+    steps.project.configure(model={"params": {"prompt": "Answer in one sentence. " * 400}})
+    assert steps.reasons() == {"02_train": "because model.params changed"}
+
+
+def test_a_deleted_run_is_trained_again(steps):
+    """Memory asks MLflow whether the run still stands."""
+    tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)
+    assert "is gone" in steps.reasons()["02_train"]
+
+
+def test_a_run_that_was_judged_otherwise_since_is_judged_again(steps):
+    """The verdict on the model's run is the last one; a remembered one that disagrees must not register."""
+    client = tracking.connect(steps.project.settings())
+    client.set_tag(steps.trained.run_id, registry.GATE_TAG, "refused")
+    assert "judged anew" in steps.reasons()["03_evaluate"]
+
+
+def test_an_archived_version_is_registered_again(steps):
+    """A version that is at neither Staging nor Production is not what register-model is asked for."""
+    registry.Registry(steps.project.settings()).promote("repurchase", steps.trained.version, "Archived")
+    assert "is Archived" in steps.reasons()["04_register"]
+
+
+def test_a_version_of_another_run_is_not_the_one_that_was_registered(steps, monkeypatch):
+    """A deleted model's numbers start again at 1: what is there now is another run's, whoever is asked."""
+    settings = steps.project.settings()
+    client = tracking.connect(settings)
+    client.delete_registered_model("repurchase")
+    client.create_registered_model("repurchase")
+    with tracking.child_run(settings, "train-model", "", {}) as run:
+        client.create_model_version("repurchase", str(steps.project.root), run.info.run_id)
+    registry.Registry(settings).promote("repurchase", 1, "Staging")
+    assert steps.trained.version == 1
+    assert steps.reasons() == {"04_register": "because repurchase version 1 is gone"}
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+    assert steps.reasons() == {"04_register": "because repurchase version 1 is gone"}
+
+
+def test_another_address_of_the_llm_is_asked_again(steps, monkeypatch):
+    """Answers of another server are other answers."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert steps.reasons() == {"03_evaluate": "because secrets.openai_base_url changed"}
+
+
+def test_another_image_misses_every_step(steps, monkeypatch):
+    """`--runner docker` after `mlops run` is asked whether the image holds all that is needed: it must run."""
+    monkeypatch.setenv("MLOPS_IMAGE", "mlops-notebook-python:new")
+    assert steps.reasons() == dict.fromkeys(STEPS, "because the image changed")
+
+
+def test_an_mlflow_that_does_not_answer_is_not_a_run_that_is_gone(steps, monkeypatch):
+    """A hiccup must not be told as a deleted run; a step that cannot know runs, and what it makes is remembered."""
+    settings, parameters = steps.project.settings(), steps.of("02_train").parameters
+    outputs = steps.of("02_train").recall("use").outputs
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+        patch.setattr(mlflow.MlflowClient, "get_run", hiccup)
+        patch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
+        for notebook in ("02_train", "03_evaluate", "04_register"):
+            with pytest.raises(MlflowException, match="hiccup"):
+                steps.of(notebook).recall("use")
+        kept, recall = store.consult(settings, "02_train", parameters, "use")
+    assert recall == (None, "because it cannot be told whether anything changed: MlflowException", "")
+    made_anew = outputs.model_copy(update={"model_uri": "models:/anew"})
+    kept.keep(made_anew)
+    assert store.noted(settings, "first")["02_train"] == made_anew.model_dump()
+    assert steps.of("02_train").recall("use").outputs == made_anew
+
+
+def hiccup(*_, **__):
+    raise MlflowException("hiccup")
+
+
+def test_a_loader_that_cannot_be_read_is_the_notebooks_to_tell(steps):
+    """Whatever a loader of the user's own raises, memory only says that a step must run."""
+    (steps.project.root / "bad_loader.py").write_text(
+        "from mlops_lib.loaders.files import LocalDataLoader\n"
+        "class Bad(LocalDataLoader):\n"
+        "    def fingerprint(self):\n"
+        "        raise ValueError('no such bucket')\n"
+    )
+    steps.project.configure(data={"loader": "bad_loader:Bad"})
+    assert remembered.recall(steps.project.settings(), {}) is None
+
+
+def test_the_run_that_is_shown_is_that_of_the_last_step(steps):
+    """Get-data remembered from one run and the rest from another: the second one's record is what a person wants."""
+    steps.project.configure(train={"max_epochs": 9})
+    second = Steps(steps.trained, "second")
+    for notebook in STEPS[1:]:
+        made = steps.of(notebook).recall("resume").outputs
+        second.of(notebook).keep(made)
+    found = remembered.recall(steps.project.settings(), {})
+    assert [recall.run_id for recall in found.values()] == ["first", "second", "second", "second"]
+    result = local.run_local(steps.project.settings(), steps.project.config_file, {}, remember=True)
+    assert result.parent_run_id == "second" and result.registered.version == steps.trained.version
+
+
+def test_a_dataset_outside_the_work_folder_is_kept(steps, tmp_path):
+    """A pod's own folder goes with the pod: the next run's gets the dataset from the volume of the work folder."""
+    settings = steps.project.settings()
+    pod = tmp_path / "pod" / "data"
+    shutil.copytree(loaders.prepared_folder(settings), pod)
+    first = CONTRACTS["01_get_data"].parameters(data=str(pod), parent_run_id="first")
+    outputs = steps.of("01_get_data").recall("use").outputs
+    for _ in range(2):  # and again, by a run that ran it anew
+        Memory(settings, "01_get_data", first).keep(outputs)
+    shutil.rmtree(pod)
+    second = CONTRACTS["01_get_data"].parameters(data=str(tmp_path / "pod2" / "data"), parent_run_id="second")
+    recall = Memory(settings, "01_get_data", second).recall("use")
+    assert recall.outputs is not None, recall.reason
+    assert loaders.prepared(settings, tmp_path / "pod2" / "data").fingerprint() == outputs.fingerprint
+    kept = settings.path(".mlops/memory/data")
+    assert [str(path.relative_to(kept)) for path in kept.glob("*/*")] == [f"{outputs.fingerprint}/data"]
+
+
+def get_data_in_a_pod(steps, folder):
+    """01_get_data of a run of its own, with its dataset in a folder of its pod."""
+    settings = steps.project.settings()
+    shutil.copytree(loaders.prepared_folder(settings), folder)
+    parameters = CONTRACTS["01_get_data"].parameters(data=str(folder), parent_run_id=folder.parent.name)
+    return Memory(settings, "01_get_data", parameters)
+
+
+def test_a_dataset_is_copied_only_for_a_memory_in_use(steps, tmp_path):
+    """It may be large, and a pod's disk small: where nobody asks the memory, nothing is copied."""
+    pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
+    pod.keep(steps.of("01_get_data").recall("use").outputs, "")
+    assert not (steps.project.root / ".mlops" / "memory" / "data").exists()
+
+
+@pytest.mark.parametrize("mode", ["use", ""])
+def test_a_kept_dataset_is_left_as_it_is(steps, tmp_path, mode):
+    """Another run may be reading it; one with the same data names that copy, and not a folder that goes with its pod."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    get_data_in_a_pod(steps, tmp_path / "pod1" / "data").keep(outputs)
+    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    before = {file.name: file.stat().st_ino for file in kept.iterdir()}
+    second = get_data_in_a_pod(steps, tmp_path / "pod2" / "data")
+    second.keep(outputs, mode)
+    assert {file.name: file.stat().st_ino for file in kept.iterdir()} == before
+    assert store._read(second.folder / f"{second.key}.json")["data"] == str(kept)
+
+
+def test_two_pods_keep_the_same_dataset_at_the_same_time(steps, tmp_path, monkeypatch, capsys):
+    """The one that comes second finds the other's copy in place of its own, and names it."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    first, second = (get_data_in_a_pod(steps, tmp_path / pod / "data") for pod in ("pod1", "pod2"))
+    link = store._link
+
+    def first_is_faster(folder, target):
+        monkeypatch.setattr(store, "_link", link)
+        link(folder, target)
+        first.keep(outputs)
+
+    monkeypatch.setattr(store, "_link", first_is_faster)
+    second.keep(outputs)
+    data = store._read(second.folder / f"{second.key}.json")["data"]
+    assert Path(data).is_relative_to(second.work) and "not remembered" not in capsys.readouterr().out
+    assert (Path(data) / "train.parquet").samefile(tmp_path / "pod1" / "data" / "train.parquet")
+    assert [path.name for path in Path(data).parent.iterdir()] == ["data"]
+
+
+def test_a_kept_dataset_that_somebody_changed_is_kept_anew(steps, tmp_path):
+    """Rows or tags that are not those of the step: its own take their place."""
+    outputs = steps.of("01_get_data").recall("use").outputs
+    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
+    changes = (
+        ("train.parquet", "broken"),
+        ("dataset.yaml", "feature_service: another"),
+        ("dataset.yaml", "{"),
+    )
+    for name, text in changes:
+        pod.keep(outputs)
+        (kept / name).unlink()
+        (kept / name).write_text(text)
+        pod.keep(outputs)
+        assert (kept / name).read_bytes() == (tmp_path / "pod" / "data" / name).read_bytes()
+
+
+def test_mlflow_is_asked_properly_where_its_tables_are_unknown(steps, monkeypatch):
+    """The short cut through sqlite3 is only a short cut: without it the answers are the same."""
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+    assert steps.reasons() == {}
+    tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)
+    assert "is gone" in steps.reasons()["02_train"]
+
+
+def test_a_broken_memory_file_is_a_miss(steps):
+    """Half a file, from a crash of the machine say, must not stop a pipeline."""
+    step = steps.of("02_train")
+    (step.folder / f"{step.key}.json").write_text('{"parts": {')
+    assert step.recall("use").outputs is None
+
+
+def test_concurrent_runs_leave_whole_files(steps):
+    """Many writers of one key and a reader that never meets half an entry."""
+    step = steps.of("02_train")
+    outputs = step.recall("use").outputs
+    with ThreadPoolExecutor(8) as pool:
+        writes = [pool.submit(step.keep, outputs) for _ in range(200)]
+        while not all(write.done() for write in writes):
+            json.loads((step.folder / f"{step.key}.json").read_text())
+    assert not [write for write in writes if write.exception()]
+    assert sorted(file.suffix for file in step.folder.iterdir()) == [".json"]
+
+
+def test_memory_is_only_asked_when_told_to(steps):
+    """Without the word, a step always runs; a person who runs a notebook by hand expects no less."""
+    assert sorted(steps.reasons("")) == sorted(STEPS)
+
+
+def test_a_resumed_run_trusts_what_it_has_finished(steps):
+    """Resume takes the run's own steps although a notebook changed since; another run's it does not take."""
+    edit_notebook(steps.project, "02_train")
+    assert steps.reasons("resume") == {}
+    other = Steps(steps.trained, "other")
+    assert sorted(other.reasons("resume")) == sorted(STEPS)
+
+
+def test_secrets_are_in_no_memory(steps, monkeypatch):
+    """Keys name what changed, so what is in them is on disk: no secret is."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setattr(tracking, "tracking_uri", lambda _: "postgresql://me:sk-very-secret@host/mlflow")
+    steps.keep_all()
+    work = config.load(steps.project.config_file).path(".mlops")
+    kept = [file.read_text() for file in work.rglob("*.json")]
+    assert any("//***@host/mlflow" in text for text in kept)
+    assert not [text for text in kept if "sk-very-secret" in text]

@@ -1,0 +1,98 @@
+"""Contract = parameters cell = component signature, and contract outputs = component outputs = glue."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import nbformat
+import pytest
+from pydantic import ValidationError
+
+from mlops_lib.steps.contracts import CONTRACTS, EvaluateOutputs, EvaluateParameters, TrainParameters
+
+ROOT = Path(__file__).parents[2]
+
+COMPONENTS = {
+    "01_get_data": "get_data",
+    "02_train": "train_model",
+    "03_evaluate": "evaluate_model",
+    "04_register": "register_model",
+}
+
+
+def cell(notebook: str, tag: str) -> str:
+    """Source of the one cell with a tag."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
+    (found,) = [cell.source for cell in cells if tag in cell.metadata.get("tags", [])]
+    return found
+
+
+def component(notebook: str):
+    """The Kubeflow component of a notebook."""
+    from pipelines import components
+
+    return getattr(components, COMPONENTS[notebook])
+
+
+@pytest.mark.parametrize("notebook", CONTRACTS)
+def test_the_parameters_cell_is_the_contract(notebook):
+    """Names, types, defaults and comments of the cell are those of the contract's fields."""
+    source = cell(notebook, "parameters")
+    in_cell = {}
+    for line, node in zip(source.splitlines(), ast.parse(source).body, strict=True):
+        comment = line.partition("  # ")[2]
+        in_cell[node.target.id] = (node.annotation.id, ast.literal_eval(node.value), comment)
+    fields = CONTRACTS[notebook].parameters.model_fields
+    assert in_cell == {
+        name: (field.annotation.__name__, field.default, field.description) for name, field in fields.items()
+    }
+
+
+@pytest.mark.parametrize("notebook", CONTRACTS)
+def test_the_components_signature_is_the_contract(notebook):
+    """A component takes the contract's parameters with their types and defaults; the dataset is an artifact."""
+    signature = inspect.signature(component(notebook).python_func).parameters
+    taken = {n: (p.annotation.__name__, p.default) for n, p in signature.items() if n != "data"}
+    fields = CONTRACTS[notebook].parameters.model_fields
+    assert taken == {n: (f.annotation.__name__, f.default) for n, f in fields.items() if n != "data"}
+    assert ("data" in signature) == ("data" in fields)
+
+
+@pytest.mark.parametrize("notebook", CONTRACTS)
+def test_the_components_outputs_are_the_contract(notebook):
+    """A component returns the contract's outputs, in their order and with their types."""
+    returned = inspect.signature(component(notebook).python_func).return_annotation.__annotations__
+    fields = CONTRACTS[notebook].outputs.model_fields
+    assert list(returned.items()) == [(name, field.annotation) for name, field in fields.items()]
+
+
+@pytest.mark.parametrize("notebook", CONTRACTS)
+def test_the_glue_is_the_contract(notebook):
+    """The last cell glues the contract's outputs and nothing else."""
+    (call,) = [n for n in ast.walk(ast.parse(cell(notebook, "glue"))) if ast.unparse(n).startswith("notebooks.glue(")
+               and isinstance(n, ast.Call)]  # fmt: skip
+    assert [keyword.arg for keyword in call.keywords] == list(CONTRACTS[notebook].outputs.model_fields)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.8"])
+def test_outputs_refuse_what_a_gate_cannot_compare(value):
+    """A score that is not a finite number never leaves a notebook."""
+    with pytest.raises(ValidationError):
+        EvaluateOutputs(score=value, threshold=0.5, passed=True)
+
+
+@pytest.mark.parametrize(
+    ("contract", "parameters"),
+    [
+        (TrainParameters, {"max_epochs": "ten"}),
+        (TrainParameters, {"max_epochs": -1}),
+        (TrainParameters, {"seed": 1.5}),
+        (TrainParameters, {"epochs": 3}),
+        (EvaluateParameters, {"threshold": float("nan")}),
+        (EvaluateParameters, {"threshold": "high"}),
+    ],
+)
+def test_parameters_refuse_unknown_names_and_wrong_types(contract, parameters):
+    """Papermill would pass all of these on."""
+    with pytest.raises(ValidationError):
+        contract(**parameters)

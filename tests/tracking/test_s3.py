@@ -1,0 +1,181 @@
+"""Artifacts in S3: a real server that speaks S3, a real MLflow server on it, and the service that loads from there."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from mlflow.store.artifact import s3_artifact_repo
+
+from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
+from mlops_lib.errors import MlopsError, ModelError
+from tests.support.servers import mlflow_server
+from tests.support.shop import running
+
+KEY, SECRET = "mlops-key", "t0p-secret"
+IDENTITIES = f"""
+{{"identities": [{{"name": "mlops", "actions": ["Admin", "Read", "Write", "List"],
+  "credentials": [{{"accessKey": "{KEY}", "secretKey": "{SECRET}"}}]}}]}}
+"""
+BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.slow
+
+
+class S3:
+    """A SeaweedFS on a folder, with the bucket ``mlops``."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "data").mkdir()
+        (folder / "s3.json").write_text(IDENTITIES)
+        port = iter(free_ports(8))
+        self.url = f"http://127.0.0.1:{next(port)}"
+        options = {
+            "dir": folder / "data",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "s3.config": folder / "s3.json",
+        }
+        for name in ("master", "volume", "filer"):
+            options |= {f"{name}.port": next(port), f"{name}.port.grpc": next(port)}
+        options |= {"s3.port": self.url.rpartition(":")[2], "s3.port.grpc": next(port)}
+        options |= {"s3.port.iceberg": 0, "s3.port.lance": 0, "master.telemetry": "false"}
+        options["master.volumeSizeLimitMB"] = 64
+        command = [BIN / "weed", "server", "-s3", *(f"-{name}={value}" for name, value in options.items())]
+        self.log = folder / "weed.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+        )
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                self.client.create_bucket(Bucket="mlops")
+                return
+            except (BotoCoreError, ClientError):
+                assert time.monotonic() < deadline and self.process.poll() is None, self.log.read_text()
+                time.sleep(0.2)
+
+    def keys(self) -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="mlops")
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has, no two of them the same."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory):
+    server = S3(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """A running S3 server; this process and those that it starts have its keys."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server.url)
+    # boto3 and MLflow read the keys once in a process.
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    s3_artifact_repo._cached_get_s3_client.cache_clear()
+    return s3_server
+
+
+@pytest.mark.parametrize(
+    ("changes", "bucket", "told"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "t0p-other"}, "mlops", "signature we calculated does not match"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "mlops", "access key ID you provided does not exist"),
+        ({}, "no-such-bucket", "The specified bucket does not exist"),
+        ({"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "mlops", "Could not connect to the endpoint"),
+    ],
+)
+def test_a_store_that_refuses_is_found_before_training(s3, stored, monkeypatch, changes, bucket, told):
+    """Wrong key, no bucket, nobody there: one message with the place and what to look at, and no secret in it."""
+    settings = stored.settings()
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+    tracking.use_store(settings)
+    tracking.connect(stored.settings(mlflow__experiment="Default")).create_experiment(
+        "repurchase", artifact_location=f"s3://{bucket}/artifacts"
+    )
+    loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+    with pytest.raises(MlopsError, match=told) as error:
+        wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
+    assert f"s3://{bucket}/artifacts" in str(error.value) and "AWS_SECRET_ACCESS_KEY and MLFLOW_S3" in str(
+        error.value
+    )
+    assert "t0p" not in str(error.value)
+    with pytest.raises(ModelError, match="Cannot download model") as error:
+        wrappers.download(f"s3://{bucket}/artifacts/model")
+    assert "t0p" not in str(error.value)
+
+
+def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, stored, monkeypatch):
+    """Notebook, checkpoint and model are objects; the service loads from there, and starts without S3 from what it had."""
+    with mlflow_server(f"sqlite:///{stored.root}/.mlops/mlflow.db", "s3://mlops/artifacts") as address:
+        stored.configure(mlflow={"tracking_uri": address}, serving={"stage": "Production", "poll_s": 0.3})
+        monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
+        settings = stored.settings()
+        loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+        dataset = loaders.prepared(settings)
+        parent = tracking.open_parent(settings)
+        trained = notebooks.run("02_train", parent_run_id=parent)
+        model = wrappers.load(trained.model_uri)
+        model.evaluate(dataset, settings)
+        first = registry.register_run(settings, trained.run_id)
+        models = registry.Registry(settings)
+        models.promote(first.name, first.version, "Production")
+
+        keys = s3.keys()
+        assert (
+            tracking.connect(settings).get_run(parent).info.artifact_uri.startswith("s3://mlops/artifacts/")
+        )
+        for ending in ("notebooks/02_train.html", "MLmodel", ".ckpt", "evaluation/test/report.json"):
+            assert [key for key in keys if key.startswith("artifacts/") and key.endswith(ending)], (
+                ending,
+                keys,
+            )
+
+        row = dataset.load("test")[model.feature_names].head(1).to_dict("records")[0]
+        expected = pytest.approx(float(model.predict([row])[0]), abs=1e-6)
+        with running(settings) as service:
+            assert service.post("/predict", row)[1]["predictions"] == expected
+            s3.kill()
+            assert service.post("/predict", row)[1]["predictions"] == expected
+        second = models.register(first.name, trained.run_id, {})
+        models.promote(second.name, second.version, "Production")
+        with running(settings) as service:
+            answer = service.post("/predict", row)[1]
+            assert answer["predictions"] == expected and answer["model"]["version"] == first.version
+            service.until(lambda: "version 2 was refused: Cannot download" in service.log.read_text())
+            assert SECRET not in service.log.read_text()

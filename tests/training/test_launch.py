@@ -1,0 +1,156 @@
+"""Training in several processes: the same rows, the same model, and a clear end when a process fails."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from mlops_lib import config, loaders, notebooks, tracking, wrappers
+from mlops_lib.errors import ConfigError, TrainingError
+from mlops_lib.loaders.files import LocalDataLoader
+from mlops_lib.training import launch, worker
+
+pytestmark = pytest.mark.slow
+
+
+def written(project, **settings):
+    """Settings of a project, and its prepared dataset."""
+    resolved = project.settings(**settings)
+    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
+    return resolved, loaders.prepared(resolved)
+
+
+def fragile(project, way):
+    """The project with a network whose rank 1 fails in the second epoch."""
+    model = {"implementation": "toy_models:FragileNetwork", "params": {"way": way}}
+    return project.configure(model=model, train={"processes": 2})
+
+
+def ranks_running():
+    """Ranks of this process or of nobody."""
+    found = psutil.process_iter(["cmdline", "environ"])
+    mine = str(os.environ.get("PYTEST_CURRENT_TEST"))
+    return [
+        p.pid
+        for p in found
+        if worker.__name__ in (p.info["cmdline"] or [])
+        and (p.info["environ"] or {}).get("PYTEST_CURRENT_TEST", "").split()[:1] == mine.split()[:1]
+    ]
+
+
+def test_ranks_open_only_files_that_are_what_the_loader_gives(stored, tmp_path):
+    """Of a loader that prepares its rows, or of none that reads files, the rows are written beside the plan."""
+    settings, prepared = written(stored)
+    assert launch._files(prepared, settings, tmp_path / "a") == str(loaders.prepared_folder(settings))
+    own = LocalDataLoader(prepared.path, label="repurchased", prepare=lambda rows: rows.head(100))
+    assert launch._files(own, settings, tmp_path / "b") == ""
+    assert loaders.prepared(settings, tmp_path / "b").count("train") == 100
+
+
+def test_every_way_of_logging_is_a_mean_over_ranks():
+    """`log_dict` hands on sync_dist=False of its own accord; each rank would then keep another epoch."""
+    seen = []
+    worker._log_of_all(
+        lambda *_, **options: seen.append(options["sync_dist"]), "val_loss", 1.0, sync_dist=False
+    )
+    worker._log_of_all(lambda *_, **options: seen.append(options["sync_dist"]), "x", 1.0, rank_zero_only=True)
+    assert seen == [True, False]
+
+
+def test_two_processes_learn_what_one_does_from_each_row_once(trained_copy, tmp_path, monkeypatch):
+    """02_train in a kernel, two gloo ranks: every row once an epoch; losses and score are those of one process."""
+    from sklearn.metrics import roc_auc_score
+
+    seen, project = tmp_path / "seen", trained_copy.project
+    seen.mkdir()
+    params = {**project.settings().model.params, "folder": str(seen)}
+    model = {"implementation": "toy_models:WitnessNetwork", "params": params}
+    project.configure(model=model, train={"processes": 2})
+    monkeypatch.setenv(config.CONFIG_ENV, str(project.config_file))
+    outputs = notebooks.run("02_train")
+
+    settings = project.settings()
+    dataset = loaders.prepared(settings)
+    train = dataset.load("train")[list(dataset.schema.features)].to_numpy("float32")
+    expected = sorted(train.astype("float64").sum(1))
+    orders = []
+    for epoch in range(3):
+        parts = [[float(v) for v in (seen / f"rank-{r}-epoch-{epoch}").read_text().split()] for r in (0, 1)]
+        assert abs(len(parts[0]) - len(parts[1])) <= 1
+        assert sorted(parts[0] + parts[1]) == pytest.approx(expected)
+        orders.append(parts[0])
+    assert orders[0] != orders[1] != orders[2]
+
+    client = tracking.connect(settings)
+    run = client.get_run(outputs.run_id)
+    assert run.info.status == "FINISHED" and run.data.params["train.processes"] == "2"
+    assert [file.path for file in client.list_artifacts(outputs.run_id) if "checkpoint" in file.path]
+    both = (trained_copy.run_id, outputs.run_id)
+    for metric, tolerance in (("val_loss", 0.01), ("train_loss", 0.03)):
+        one, two = ([value for _, value in tracking.history(r, [metric])[metric]] for r in both)
+        assert len(two) == 3 and two == pytest.approx(one, abs=tolerance)
+    rows = dataset.load("test")
+    one, two = (
+        roc_auc_score(rows["repurchased"], wrappers.load(wrappers.uri_of_run(r)).predict(rows)) for r in both
+    )
+    assert two == pytest.approx(one, abs=0.01)
+
+
+def test_a_rank_that_dies_ends_the_training_with_its_reason(stored):
+    """The error names the rank that began it, the run is FAILED, and no process is left waiting."""
+    settings, dataset = written(fragile(stored, "die"))
+    with pytest.raises(TrainingError, match="Rank 1 of 2 was killed by SIGKILL"):
+        wrappers.from_settings(settings).train(dataset, settings)
+    client = tracking.connect(settings)
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+    assert ranks_running() == []
+
+
+TRAIN = """
+import sys
+from mlops_lib import config, loaders, wrappers
+settings = config.load()
+wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
+"""
+
+
+def test_ranks_end_with_a_process_that_is_killed(stored):
+    """A kernel that is gone without a word: its ranks, one of which hangs, are gone seconds later."""
+    written(fragile(stored, "sleep"))
+    environment = {**os.environ, config.CONFIG_ENV: str(stored.config_file)}
+    with subprocess.Popen(
+        [sys.executable, "-c", TRAIN], env=environment, stderr=subprocess.DEVNULL
+    ) as parent:
+        deadline = time.monotonic() + 120
+        while len(ranks_running()) < 2 and time.monotonic() < deadline and parent.poll() is None:
+            time.sleep(0.1)
+        assert len(ranks_running()) == 2
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while ranks_running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert ranks_running() == []
+
+
+def test_what_cannot_be_shared_is_refused_before_a_process_starts(stored):
+    """More processes than rows, and a batch too small to halve."""
+    settings, dataset = written(stored, train__processes=500, train__batch_size=1000)
+    with pytest.raises(TrainingError, match="'validation' has .* rows, which 500 processes cannot share"):
+        wrappers.from_settings(settings).train(dataset, settings)
+    with pytest.raises(ConfigError, match="batch_size is shared by 50 processes: make it 100 rows or more"):
+        stored.settings(train__processes=50)
+
+
+def test_a_rank_that_raises_leaves_its_last_words(tmp_path):
+    """What is wrong (here: no launcher) is in the file that a parent or Kubernetes reads, and in the log."""
+    words = tmp_path / "words"
+    result = subprocess.run(
+        [sys.executable, "-m", worker.__name__, tmp_path], env={**os.environ, worker.LAST_WORDS_ENV: str(words)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1 and "Traceback" in result.stderr
+    assert words.read_text().startswith("A launcher sets MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE.")
