@@ -47,7 +47,6 @@ def registry(docker, make_project, tmp_path_factory) -> Iterator[tuple[str, str,
         assistant = yaml.safe_load((ROOT / "examples/assistant/config.yaml").read_text())
         assistant["mlflow"]["tracking_uri"] = outside
         assistant["pipeline"]["work_dir"] = str(folder / "assistant")
-        assistant["model"]["params"]["files"]["docs"] = str(ROOT / "docs/guide")
         shutil.copytree(ROOT / "examples/assistant", folder / "example")
         (folder / "example/config.yaml").write_text(yaml.safe_dump(assistant))
         publish(config.load(folder / "example/config.yaml"), QUESTION)
