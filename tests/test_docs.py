@@ -12,6 +12,7 @@ import yaml
 
 from mlops_lib import config, loaders, plugins
 from mlops_lib.cli import app
+from mlops_lib.evaluation import evaluate
 from mlops_lib.settings import Section, Settings
 from tests.support.pages import PAGES, ROOT, TARGETS, blocks, commands, inline
 
@@ -66,7 +67,11 @@ def is_code(name: str) -> bool:
         file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
         if file.is_file():
             rest = parts[length:]
-            defined = rf"^\s*(class|def|async def) {rest[-1]}\b|\b{rest[-1]}\b.*=" if rest else ""
+            defined = (
+                rf"^\s*(class|def|async def|from .* import .*) ?\b{rest[-1]}\b|\b{rest[-1]}\b.*="
+                if rest
+                else ""
+            )
             return bool(re.search(defined, file.read_text(), re.MULTILINE))
     return False
 
@@ -162,6 +167,16 @@ def test_the_metric_of_the_llm_page_scores(tmp_path):
     names = names_of(tmp_path, "llm.md", "my_metrics.py")
     case = Case(Generation(input={"question": "Now?"}, output="Please wait."), "Please wait.")
     assert names["polite"](case) == 1.0
+
+
+def test_the_metric_of_the_evaluation_page_is_reported(project):
+    """The example metric stands in a report beside ROC AUC, as its setting says."""
+    (project.root / "shop_metrics.py").write_text(program("evaluation.md", "shop_metrics.py"))
+    section = next(b for b in blocks(ROOT / "docs" / "evaluation.md", "yaml") if "shop_metrics" in b)
+    settings = project.configure(**yaml.safe_load(section)).settings()
+    report = evaluate("classification", [0, 1, 1], [0.2, 0.4, 0.9], split="test", settings=settings)
+    assert report.metrics["shop_metrics:missed_buyers"].value == 0.5
+    assert set(report.metrics) == {"roc_auc", "shop_metrics:missed_buyers"}
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
