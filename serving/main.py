@@ -26,6 +26,6 @@ from serving.operations import logs
 
 logs.configure()
 try:
-    app = create_app().edge  # FastAPI's own entrance would be one more step for every request
+    app = create_app().gateway  # FastAPI's own entrance would be one more step for every request
 except MlopsError as error:
     sys.exit(f"The service cannot start: {error}")
