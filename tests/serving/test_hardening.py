@@ -139,7 +139,7 @@ def test_keys_open_what_they_should_and_rotate_without_a_restart(shop, tmp_path)
         assert 200 in asked and 429 in asked and set(asked) == {200, 429}
         renewed, renewed_line = make("shop", False)
         file.write_text(f"{ops_line}\n{renewed_line}")
-        service.until(lambda: service.post("/predict", ROW, **bearer(renewed))[0] == 200, 15)
+        service.until(lambda: service.post("/predict", ROW, **bearer(renewed))[0] == 200)
         assert service.post("/predict", ROW, **bearer(caller))[0] == 401
         file.write_text("- {name: [")
         time.sleep(1.5)
