@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 from mlops_lib import __version__, config
 from mlops_lib.settings import Settings
 from serving.operations.admin import require_admitted
-from serving.operations.shutdown import on_sigterm
+from serving.operations.shutdown import ended_by_sigterm, on_sigterm
+from serving.operations.workers import Workers
 from serving.service import Service
 from serving.web import openapi, problems
 from serving.web.gateway import Gateway
@@ -27,22 +28,26 @@ class Application(FastAPI):
         await self.gateway(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Application:
+def create_app(settings: Settings | None = None, workers: Workers | None = None) -> Application:
     """The service for the model that the settings name.
 
     Args:
         settings: None resolves them from config.yaml and the environment.
+        workers: The other workers, where this process is one of several.
 
     Raises:
         ConfigError: The settings cannot be resolved.
     """
-    service = Service(settings or config.load())
+    service = Service(settings or config.load(), workers)
     table = route_table()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(app.gateway.sweep())
         service.start()
+        if workers:
+            with ended_by_sigterm():
+                await workers.wait_for_turn()
         with on_sigterm(service):
             yield
         sweeper.cancel()

@@ -17,8 +17,10 @@ import gc
 gc.set_threshold(50_000, 50, 100)
 
 from serving.operations import worker_metrics
+from serving.operations.workers import Workers
 
-worker_metrics.join()
+if workers := Workers.join():
+    worker_metrics.share(workers)
 
 from mlops_lib.errors import MlopsError  # after the environment is set
 from serving.app import create_app
@@ -26,6 +28,8 @@ from serving.operations import logs
 
 logs.configure()
 try:
-    app = create_app().gateway  # FastAPI's own entrance would be one more step for every request
+    app = create_app(
+        workers=workers
+    ).gateway  # FastAPI's own entrance would be one more step for every request
 except MlopsError as error:
     sys.exit(f"The service cannot start: {error}")

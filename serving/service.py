@@ -8,6 +8,7 @@ from serving.models.registry_watcher import ModelHolder
 from serving.operations import telemetry
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import PredictionLog
+from serving.operations.workers import Workers
 from serving.web.api_keys import Keys
 
 
@@ -15,15 +16,16 @@ class Service:
     """Models, predictor, keys, figures, log and traces of one process.
 
     Attributes:
+        workers: The other workers, where this process is one of several.
         draining: SIGTERM has come: not ready, but requests are answered.
         refusing: Requests are refused, because the process ends.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, workers: Workers | None = None) -> None:
+        self.settings, self.workers = settings, workers
         wanted = settings.serving
-        self.metrics = Metrics()
-        self.models = ModelHolder(settings, self.metrics)
+        self.metrics = Metrics(workers)
+        self.models = ModelHolder(settings, self.metrics, workers.ready if workers else lambda: None)
         self.keys = Keys(settings.path(wanted.api_keys) if wanted.api_keys else None)
         self.log = (
             PredictionLog(settings.path(wanted.prediction_log), self.metrics)

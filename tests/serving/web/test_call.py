@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 from serving.web.call import Call
 
-
 LIMITS = SimpleNamespace(body_bytes=2**30, request_timeout_s=60.0)
 
 
