@@ -91,14 +91,12 @@ def test_a_search_is_resumed_only_where_scores_compare(tree):
     parent = search.begin(settings, dataset)
     fewer = {name: SPACE[name] for name in list(SPACE)[:1]}
     other = tree.configure(search={"space": fewer}).settings()
-    with pytest.raises(
-        MlopsError, match="search.space, evaluation.metric, model or train is not what it was"
-    ):
+    with pytest.raises(MlopsError, match="search.space, evaluation.metric, model or train has changed"):
         search.begin(other, dataset, resume=parent)
     other, dataset = written(tree.configure(search={"space": SPACE}), data__seed=7)
-    with pytest.raises(MlopsError, match="the dataset is not what it was"):
+    with pytest.raises(MlopsError, match="the dataset has changed"):
         search.begin(other, dataset, resume=parent)
-    with pytest.raises(MlopsError, match="is no search"):
+    with pytest.raises(MlopsError, match="is not a search"):
         search.begin(settings, dataset, resume=tracking.open_parent(settings))
 
 
