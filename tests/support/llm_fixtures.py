@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-#: Searched for in everything that is written: it must turn up nowhere.
+#: A key that no log, store or report may hold.
 KEY = "sk-test-5f1c0ffee-do-not-log"
 
 
@@ -24,14 +24,14 @@ class Vendor:
         self.url = f"http://127.0.0.1:{port}"
 
     def control(self, **behaviour: Any) -> None:
-        """Set behaviour, back to its defaults where nothing is given; counters start anew."""
+        """Set the behaviour (the default for what is not given), and reset the counters."""
         defaults = {"delay_s": 0.0, "chunks": 4, "chunk_s": 0.0, "faults": [], "verdict": 1}
         body = json.dumps(defaults | behaviour).encode()
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/_control", body), timeout=10).close()
 
     @property
     def stats(self) -> dict[str, Any]:
-        """What happened since the last `control`."""
+        """Counters since the last `control`."""
         with urllib.request.urlopen(f"{self.url}/_stats", timeout=10) as response:
             return json.load(response)
 
@@ -49,7 +49,7 @@ def vendor_process() -> Iterator[Vendor]:
 
 @pytest.fixture
 def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
-    """The server, and an environment in which both vendors' clients talk to it."""
+    """The server, and an environment in which both vendors' clients call it."""
     vendor_process.control()
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendor_process.url}/v1")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", vendor_process.url)
@@ -60,7 +60,7 @@ def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedded MLflow store with nothing in it: making one takes seconds, copying it none."""
+    """An empty embedded MLflow store. Making one takes seconds, copying one does not."""
     import mlflow
 
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -107,7 +107,7 @@ def llm_project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPat
                 "metric": "exact_match",
                 "threshold": 0.5,
             },
-            "llm": {"timeout_s": 2.0, "tracing": False},
+            "llm": {"timeout_s": 60.0, "tracing": False},
         }
         for name, values in sections.items():
             content[name] = content.get(name, {}) | values
