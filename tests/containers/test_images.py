@@ -16,7 +16,8 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
 from tests.conftest import ROOT
 from tests.containers import platform
-from tests.containers.platform import ask, service, until
+from tests.containers.platform import ask, service
+from tests.support.waiting import until
 
 CUSTOMER = {
     "frequency": 3, "recency_days": 200, "tenure_days": 250, "mean_amount": 25.0,

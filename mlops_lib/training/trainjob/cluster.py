@@ -66,7 +66,7 @@ def explained(action: str, job: str) -> Iterator[None]:
         except (ValueError, TypeError, KeyError):
             message = error.reason
         hint = {
-            403: " The step's service account needs the Role of docs/training-at-scale.md.",
+            403: " The step's service account needs the Role of docs/training.md.",
             404: " Is Kubeflow Trainer v2 installed there?" if action == "create" else "",
         }.get(error.status, "")
         raise TrainingError(
