@@ -122,6 +122,7 @@ def test_what_is_proposed_follows_the_scores_and_the_way_they_point(tree):
     assert sum(abs(depth - 5) for depth in near) * 2 < sum(abs(depth - 5) for depth in far)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_lines_for_config_yaml(tree):
     """Pasted into config.yaml, they give the model of the best trial; a choice may be a list."""
     tree.configure(search={"space": {**SPACE, "train.seed": {"type": "int", "low": 0, "high": 9}}})
