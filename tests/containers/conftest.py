@@ -1,25 +1,15 @@
 """One engine and one build of each image for all tests of containers."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.containers import base_image, engine, wheels
 from tests.containers.engine import Docker
 
 NOTEBOOK_IMAGE = "mlops-test-notebook:latest"
 SERVE_IMAGE = "mlops-test-serve:latest"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.containers)
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -33,24 +23,6 @@ def docker() -> Iterator[Docker]:
                 docker("image", "rm", "--force", base_image.NAME, check=False)
     except engine.EngineError as error:
         pytest.fail(str(error), pytrace=False)
-
-
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of this checkout that git knows or would take in: nothing that a build left behind."""
-    folder = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if listed.returncode:  # no clone: an archive of it, say
-        ignored = shutil.ignore_patterns(".venv", ".mlops", "mlruns", ".*_cache", "__pycache__")
-        return Path(shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True))
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -11,18 +11,18 @@ import pytest
 import yaml
 
 from mlops_lib import config, loaders, wrappers
-from tests.support.llm_fixtures import ROOT
+from tests.support.projects import ROOT
 
 EXAMPLE = ROOT / "examples" / "assistant"
 
 
 @pytest.fixture
-def assistant(tmp_path: Path, empty_store: Path) -> Path:
+def assistant(tmp_path: Path, blank_store: Path) -> Path:
     """The example's config with a store, and a work folder, of its own."""
     import shutil
 
     content = yaml.safe_load((EXAMPLE / "config.yaml").read_text())
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    shutil.copy(blank_store, tmp_path / "mlflow.db")
     content["mlflow"]["tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
     content["pipeline"] = {"notebooks": str(ROOT / "notebooks"), "work_dir": str(tmp_path / "work")}
     content["data"]["source"] = str(EXAMPLE / "golden.jsonl")

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.support.projects import ROOT
+
 #: Searched for in everything that is written: it must turn up nowhere.
 KEY = "sk-test-5f1c0ffee-do-not-log"
 
@@ -44,7 +45,7 @@ def vendor_process() -> Iterator[Vendor]:
     assert process.stdout is not None
     yield Vendor(int(process.stdout.readline()))
     process.terminate()
-    process.wait(10)
+    process.wait()
 
 
 @pytest.fixture
@@ -58,23 +59,13 @@ def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
     return vendor_process
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedded MLflow store with nothing in it: making one takes seconds, copying it none."""
-    import mlflow
-
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
-def llm_project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def llm_project(tmp_path: Path, blank_store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Makes a project folder with a golden dataset and an LLM model of one prompt; returns its config file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / ".mlops").mkdir()
-    shutil.copy(empty_store, tmp_path / ".mlops" / "mlflow.db")
+    shutil.copy(blank_store, tmp_path / ".mlops" / "mlflow.db")
 
     def make(rows: int = 20, wrapper: str = "llm", **sections: dict[str, Any]) -> Path:
         for split, count in (("train", 1), ("validation", 1), ("test", rows)):
