@@ -36,16 +36,31 @@ demo: $(STAMP) ## From raw purchases to a served prediction
 demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer over HTTP; needs no key
 	@$(BIN)/python -m examples.assistant.demo
 
+# One process a core, each with one thread: their threads would only wait for each other.
+PYTEST = -m pytest -q --disable-warnings -n 2 --dist loadgroup --no-loadscope-reorder
+check test coverage stress: export OMP_NUM_THREADS = 1
+
+.PHONY: check
+check: $(STAMP) lint ## Check style, types, imports, and run the quick tests
+	@$(BIN)/python $(PYTEST) -m 'not slow'
+
 .PHONY: test
 test: $(STAMP) lint ## Run every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python $(PYTEST)
+
+.PHONY: coverage
+coverage: $(STAMP) ## Run every test and report the branches covered, subprocesses included
+	@rm -f .coverage*
+	@$(BIN)/coverage run $(PYTEST)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the import rules
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 
 .PHONY: format
 format: $(STAMP) ## Format the code

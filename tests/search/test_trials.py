@@ -120,6 +120,7 @@ def test_proposals_follow_the_scores_and_their_direction(tree):
     assert sum(abs(depth - 5) for depth in near) * 2 < sum(abs(depth - 5) for depth in far)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_lines_for_config_yaml(tree):
     """Pasted into config.yaml, they give the model of the best trial; a choice may be a list."""
     tree.configure(search={"space": {**SPACE, "train.seed": {"type": "int", "low": 0, "high": 9}}})

@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(200, content, truncated=kind == "truncated")
 
     def think(self, seconds: float) -> None:
-        """Wait, until the caller hangs up at most."""
+        """Wait, unless the caller hangs up."""
         if seconds and select.select([self.connection], [], [], seconds)[0]:
             raise ConnectionResetError("the caller is gone")
 
