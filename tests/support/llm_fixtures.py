@@ -50,7 +50,7 @@ def vendor_process() -> Iterator[Vendor]:
 
 @pytest.fixture
 def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
-    """The server, and an environment in which both vendors' clients talk to it."""
+    """The server, and an environment in which both vendors' clients call it."""
     vendor_process.control()
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendor_process.url}/v1")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", vendor_process.url)
@@ -98,7 +98,7 @@ def llm_project(tmp_path: Path, blank_store: Path, monkeypatch: pytest.MonkeyPat
                 "metric": "exact_match",
                 "threshold": 0.5,
             },
-            "llm": {"timeout_s": 2.0, "tracing": False},
+            "llm": {"timeout_s": 60.0, "tracing": False},
         }
         for name, values in sections.items():
             content[name] = content.get(name, {}) | values

@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         question = text_of(body["messages"][-1])
         kind = self.fault(question)
-        self.think(5.0 if kind == "slow" else state["delay_s"])
+        self.think(600.0 if kind == "slow" else state["delay_s"])
         if kind == "429":
             return self.reply(429, error("Slow down."), {"retry-after-ms": "20"})
         if kind == "retry_after":
