@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.support.servers import free_port
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 
 @pytest.fixture
@@ -72,13 +72,13 @@ def test_a_wheel_is_enough_for_init_run_promote_and_serve(mlops, tmp_path):
 
     def ready() -> bool:
         assert service.poll() is None, log.read_text()
-        return urllib.request.urlopen(f"{url}/readyz", timeout=60).status == 200
+        return urllib.request.urlopen(f"{url}/readyz", timeout=LIMIT_S).status == 200
 
     try:
         until(ready, "the service is ready", log.read_text)
         body = json.dumps({"inputs": [{"x": 3}, {"x": 900}]}).encode()
         request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
             answer = json.load(response)
     finally:
         service.terminate()

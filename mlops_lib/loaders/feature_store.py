@@ -12,6 +12,7 @@ from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import named_columns, require_columns, require_values
 from mlops_lib.loaders.schema import Schema, Split
 from mlops_lib.settings import Settings
+from mlops_lib.tracking import list_tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +78,8 @@ class FeatureStoreDataLoader(BaseDataLoader):
         looked_up = [name for name in self.features or self.service.dtypes if name in self.service.dtypes]
         return {
             SERVICE_TAG: self.service.name,
-            KEYS_TAG: ",".join(self.service.entity_keys),
-            FEATURES_TAG: ",".join(looked_up),
+            KEYS_TAG: list_tag(self.service.entity_keys),
+            FEATURES_TAG: list_tag(looked_up),
         }
 
     def load(self, split: Split) -> "pd.DataFrame":

@@ -14,7 +14,7 @@ SERVE_IMAGE = "mlops-test-serve:latest"
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
-    """An engine that has ``python:3.11-slim``, a stand-in of it where no registry answers."""
+    """An engine that has ``python:3.11-slim`` or a stand-in of it."""
     try:
         with engine.running() as docker:
             stand_in = base_image.provide(docker)
@@ -27,7 +27,7 @@ def docker() -> Iterator[Docker]:
 
 @pytest.fixture(scope="session")
 def local_wheels() -> Iterator[list[str]]:
-    """Options for a build on a machine that keeps its torch in a folder."""
+    """Build options for a machine that has its torch wheel in a folder."""
     with wheels.index() as options:
         yield options
 

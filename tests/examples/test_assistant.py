@@ -46,7 +46,7 @@ def test_every_reference_is_supported_by_the_documentation() -> None:
 
 
 def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
-    """What the assistant says stands in the passage whose number it cites."""
+    """Each answer is in the passage that it cites."""
     settings = config.load(assistant)
     model = wrappers.from_settings(settings)
     model.train(loaders.from_settings(settings), settings)
@@ -61,7 +61,7 @@ def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
 
 
 def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
-    """Seven features in the question end in a request to /predict, and its answer in the assistant's."""
+    """A question with seven features becomes a request to /predict, and the answer quotes the score."""
     asked = []
 
     class Predict(BaseHTTPRequestHandler):
