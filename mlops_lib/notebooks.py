@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mlops_lib import config, tracking
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.step_cache.store import MEMORY_ENV, consult, forget
 from mlops_lib.steps.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.steps.execute import execute, stoppable
@@ -135,7 +135,7 @@ def _read_outputs(notebook: str, contract: Contract, executed: Path) -> Outputs:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))} has value {masked(repr(problem['input']))}: {problem['msg']}"
+        f"{'.'.join(map(str, problem['loc']))} has value {mask(repr(problem['input']))}: {problem['msg']}"
         if problem["type"] != "missing"
         else f"{'.'.join(map(str, problem['loc']))} is missing"
         for problem in error.errors(include_url=False)

@@ -16,7 +16,7 @@ from typing import Any
 from mlops_lib import config, tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import store
 from mlops_lib.step_cache.store import MEMORY_ENV
@@ -120,8 +120,8 @@ def _to_its_end(
     except (MlopsError, OSError) as error:
         raise MlopsError(f"{error}\n{resume_with}") from None
     except MlflowException as error:
-        where = masked(tracking.tracking_uri(settings))
-        raise MlopsError(f"MLflow at {where} went away: {masked(error.message)}\n{resume_with}") from None
+        where = mask(tracking.tracking_uri(settings))
+        raise MlopsError(f"MLflow at {where} went away: {mask(error.message)}\n{resume_with}") from None
 
 
 def _run_steps(

@@ -15,7 +15,7 @@ from mlops_lib import __version__, config
 from mlops_lib.cli import features, project, registry, search, serve
 from mlops_lib.cli.display import ConfigOption, err, out
 from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +46,7 @@ def guarded(function: Callable[[], None]) -> None:
     try:
         function()
     except MlopsError as error:
-        err.print("[bold red]Error:[/] " + escape(masked(str(error))), highlight=False, soft_wrap=True)
+        err.print("[bold red]Error:[/] " + escape(mask(str(error))), highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

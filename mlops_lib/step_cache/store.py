@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from mlops_lib import __version__, config, loaders, tracking
 from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import mlflow_state
 from mlops_lib.steps.contracts import CONTRACTS, Outputs, Parameters
@@ -270,8 +270,8 @@ def _parts(settings: Settings, notebook: str, parameters: Parameters, fingerprin
         if name not in ("parent_run_id", "data", "run_id"):
             parts[f"parameter {name}"] = str(value)
     # MLflow writes the resolved URI into the environment of the steps.
-    values["mlflow.tracking_uri"] = masked(tracking.tracking_uri(settings))
-    values["secrets.openai_base_url"] = masked(settings.secrets.openai_base_url or "")
+    values["mlflow.tracking_uri"] = mask(tracking.tracking_uri(settings))
+    values["secrets.openai_base_url"] = mask(settings.secrets.openai_base_url or "")
     for name, value in values.items():
         unread = (*UNREAD.get(notebook, ()), *NOWHERE_READ)
         if not any(f"{name}.".startswith(f"{key}.") for key in unread):

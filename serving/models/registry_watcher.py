@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from mlops_lib.errors import MlopsError, NoSuchVersionError, RegistryError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
@@ -279,4 +279,4 @@ def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
 
 def _reason(error: Exception) -> str:
     """In one sentence, without the passwords that a database's driver puts into its errors."""
-    return masked(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")
+    return mask(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")
