@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import StreamEvent
+from serving.blocking_calls import MAX_HUNG
 from serving.features.enrichment import EnrichedRows, Statuses
-from serving.inference.batching import MOST_HUNG, overloaded
+from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
 from serving.inference.predictions import as_list, require_finite
 from serving.models.registry_watcher import ModelHolder
@@ -101,7 +102,7 @@ class Engine:
     def require_alive(self) -> None:
         """Raise a Problem when so many calls hang that only a restart helps."""
         hung = sum(served.batcher.hung for served in self.holder.served.values())
-        if hung > MOST_HUNG:
+        if hung > MAX_HUNG:
             detail = f"{hung} calls of the model hang and cannot be stopped: restart this process."
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_hangs", detail)
 

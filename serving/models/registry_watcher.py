@@ -4,23 +4,22 @@ Whatever fails, what runs goes on running and says why it has not moved.
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import gc
 import importlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from mlops_lib.errors import MlopsError, NoSuchVersionError, RegistryError
 from mlops_lib.redact import masked
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
+from serving.blocking_calls import in_daemon_thread
 from serving.models.cache import ModelCache
 from serving.models.served import Loaded, ServedModel, load
 from serving.operations.metrics import Metrics
@@ -28,7 +27,6 @@ from serving.web.problems import Problem
 
 log = logging.getLogger("serving")
 ROLES = ("champion", "challenger")
-T = TypeVar("T")
 #: Longest wait for the registry's answer; one that takes connections and says nothing is as good as away.
 ASK_S = 10.0
 #: Longest pause before a version that was refused is tried again.
@@ -153,7 +151,7 @@ class ModelHolder:
             await self._in_time(self._asked)
             self._asked.exception()  # looked at, or asyncio would complain
             self._asked = None
-        asked = self._asked = self._asked or _in_thread(self._resolve)
+        asked = self._asked = self._asked or in_daemon_thread(self._resolve, "registry")
         await self._in_time(asked)
         self._asked = None
         return asked.result()
@@ -261,20 +259,6 @@ def _same(one: ModelVersion, other: ModelVersion) -> bool:
     return (one.name, one.version, one.run_id, one.created_ms) == (
         other.name, other.version, other.run_id, other.created_ms,
     )  # fmt: skip
-
-
-def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run `work` in a thread that does not hold up the end of the process, as one of asyncio's own would."""
-    told: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            told.set_result(work())
-        except Exception as error:
-            told.set_exception(error)
-
-    threading.Thread(target=run, daemon=True, name="registry").start()
-    return asyncio.wrap_future(told)
 
 
 def _reason(error: Exception) -> str:

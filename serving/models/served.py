@@ -17,7 +17,8 @@ from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from serving.features.enrichment import Enricher
-from serving.inference.batching import BadRow, Batcher, require_room
+from serving.inference.batching import Batcher, require_room
+from serving.inference.jobs import BadRow
 from serving.inference.predictions import as_list, plain, require_finite
 from serving.inference.schema import RequestSchema, columns
 from serving.operations.metrics import Metrics

@@ -19,8 +19,9 @@ from mlops_lib.features import FeatureService, OnlineRow
 from mlops_lib.features.feast import FeastProvider
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import EnrichmentSettings
+from serving.blocking_calls import MAX_HUNG
 from serving.features.enrichment import Enricher
-from serving.features.lookups import MAX_OVERDUE, MOST_HUNG, Lookups
+from serving.features.lookups import MAX_OVERDUE, Lookups
 from serving.inference.schema import RequestSchema
 from serving.web.problems import Problem
 from tests.support import servers
@@ -464,7 +465,7 @@ def test_lookups_that_hang_for_ever_do_not_outlast_the_trouble(tmp_path):
     for connection in held:
         connection.close()
     assert back == "online=2"
-    assert MAX_OVERDUE < hanging < MOST_HUNG
+    assert MAX_OVERDUE < hanging < MAX_HUNG
 
 
 @pytest.mark.slow

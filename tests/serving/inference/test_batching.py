@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from serving.inference.batching import BadRow, Batcher
+from serving.inference.batching import Batcher
+from serving.inference.jobs import BadRow
 from serving.web.problems import Problem
 
 
@@ -196,7 +197,7 @@ def test_more_rows_than_may_wait_are_turned_away():
         held = asyncio.ensure_future(batcher([0]))
         await until(lambda: model.batches)
         waiting = [asyncio.ensure_future(batcher([1, 2])) for _ in range(2)]
-        await until(lambda: batcher.full)
+        await until(lambda: batcher.waiting_rows == 4)
         with pytest.raises(Problem) as refused:
             await batcher([3])
         assert (refused.value.status, refused.value.code) == (503, "overloaded")
