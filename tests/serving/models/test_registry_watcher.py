@@ -16,7 +16,7 @@ import pytest
 
 from mlops_lib.errors import RegistryError
 from mlops_lib.registry import Registry
-from serving.models import registry_watcher
+from serving.models import registry_query, registry_watcher
 from serving.operations.metrics import Metrics
 from serving.web.api_keys import make
 from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
@@ -195,7 +195,7 @@ def test_a_registry_that_never_answers_holds_up_no_start(shop, tmp_path):
 
 def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
     """A registry that answered late said how things were then; whoever asks now is told how they are now."""
-    monkeypatch.setattr(registry_watcher, "ASK_S", 0.5)
+    monkeypatch.setattr(registry_query, "REGISTRY_TIMEOUT_S", 0.5)
     versions = iter(["before", "now"])
 
     def resolve():
@@ -203,12 +203,12 @@ def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
         return {"champion": version}
 
     async def asked():
-        holder = registry_watcher.ModelHolder(project.settings(), Metrics())
-        holder._resolve = resolve
+        watcher = registry_watcher.RegistryWatcher(project.settings(), Metrics())
+        watcher._resolve = resolve
         for anew in (False, True):
             with pytest.raises(RegistryError, match="has not answered within"):
-                await holder._ask(anew)
-        return await holder._ask(anew=True)
+                await watcher._ask(anew)
+        return await watcher._ask(anew=True)
 
     assert asyncio.run(asked()) == {"champion": "now"}
 
@@ -223,7 +223,7 @@ def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     with running(settings, ready=False, **away) as service:
         detail = service.until(
-            lambda: "not what was downloaded" in (d := service.get("/readyz")[1]["detail"]) and d
+            lambda: "have changed since" in (d := service.get("/readyz")[1]["detail"]) and d
         )
         assert str(kept.parent) in detail
     with running(settings) as service:
