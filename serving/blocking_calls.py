@@ -35,12 +35,13 @@ class Call:
         late: It has taken longer than its limit.
     """
 
-    __slots__ = ("about", "done", "late", "timer", "work")
+    __slots__ = ("about", "done", "late", "loop", "timer", "work")
 
     def __init__(
         self, work: Callable[[Any], Any], about: Any, done: Callable[["Call", Any, float], None]
     ) -> None:
         self.work, self.about, self.done, self.late = work, about, done, False
+        self.loop = asyncio.get_running_loop()
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -93,10 +94,9 @@ class DaemonThreads:
                 ends after all.
             late: Gets the call when it is late.
         """
-        self._loop = asyncio.get_running_loop()
         call = Call(work, about, done)
         thread = self._idle.pop() if self._idle else _Thread(self)
-        call.timer = self._loop.call_later(limit_s, self._give_up, thread, call, late)
+        call.timer = call.loop.call_later(limit_s, self._give_up, thread, call, late)
         thread.inbox.put(call)
         return call
 
@@ -133,7 +133,7 @@ class DaemonThreads:
                 began = time.perf_counter()
                 result = call.work(call.about)
                 seconds = time.perf_counter() - began
-                self._loop.call_soon_threadsafe(self._finish, thread, call, result, seconds)
+                call.loop.call_soon_threadsafe(self._finish, thread, call, result, seconds)
         except Interrupted:
             pass
         except RuntimeError:  # the event loop is closed: the process ends

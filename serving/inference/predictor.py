@@ -12,7 +12,7 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
-from serving.features.enrichment import Statuses
+from serving.features.statuses import Statuses
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
 from serving.inference.predictions import as_list, require_finite

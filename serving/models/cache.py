@@ -5,7 +5,6 @@
 <cache>/<model>/good-<wanted>.json    the version that last served what was wanted (a stage, say)
 """
 
-import logging
 import os
 import shutil
 import tempfile
@@ -17,7 +16,6 @@ from mlops_lib.errors import ModelError
 from mlops_lib.files import digest_of_folder, read_json, write_json
 from mlops_lib.registry import ModelVersion
 
-log = logging.getLogger("serving")
 #: Versions kept on disk for each model.
 MAX_VERSIONS = 4
 

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from mlops_lib.wrappers.interface import StreamEvent
-from serving.features.enrichment import HEADER
+from serving.features.statuses import HEADER
 from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
