@@ -16,6 +16,7 @@ from mlops_lib.errors import ModelError
 from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import EnrichmentSettings, Settings
+from mlops_lib.tracking import read_list_tag
 from serving.features.known_rows import Key, KnownRows
 from serving.features.lookups import Lookups, LookupTimeout
 from serving.features.policy import Policies
@@ -187,13 +188,13 @@ def _require_unchanged(
     version: ModelVersion, service: FeatureService, name: str, columns: Sequence[str]
 ) -> None:
     """Raise ModelError when the feature service no longer has the keys and features of the version's training."""
-    trained = version.tags.get(KEYS_TAG, "").split(",")
+    trained = read_list_tag(version.tags.get(KEYS_TAG, ""))
     if set(trained) != set(service.entity_keys):
         raise ModelError(
             f"{version.name} version {version.version} was trained with entity keys {', '.join(trained)}; feature "
             f"service {name!r} now has {', '.join(service.entity_keys)}. Train again, or restore the service."
         )
-    looked_up = version.tags.get(FEATURES_TAG, "").split(",")
+    looked_up = read_list_tag(version.tags.get(FEATURES_TAG, ""))
     if gone := [column for column in columns if column in looked_up and column not in service.dtypes]:
         raise ModelError(
             f"{version.name} version {version.version} was trained with {', '.join(gone)} of feature service "
