@@ -48,6 +48,19 @@ check: $(STAMP) lint ## Check style, types, imports, and run the quick tests
 test: $(STAMP) lint ## Run every test
 	@$(BIN)/python $(PYTEST)
 
+# Tests that wait for processes, threads or limits.
+TIMING := $(addprefix tests/,serving steps/test_failures.py training/test_launch.py training/test_trainjob.py \
+	pipelines/test_docker.py pipelines/test_concurrent_runs.py llm/test_calls.py features/test_tecton.py \
+	cli/test_features.py tracking/test_s3.py)
+ROUNDS ?= 10
+
+.PHONY: stress
+stress: $(STAMP) ## Run the tests that depend on time ten times (ROUNDS) while other processes use every core
+	@for core in $$(seq $$(nproc)); do yes > /dev/null & done; trap 'kill $$(jobs -p)' EXIT; \
+	for round in $$(seq $(ROUNDS)); do \
+		echo "Round $$round of $(ROUNDS)"; $(BIN)/python $(PYTEST) $(TIMING) || exit 1; \
+	done
+
 .PHONY: coverage
 coverage: $(STAMP) ## Run every test and report the branches covered, subprocesses included
 	@rm -f .coverage*

@@ -8,7 +8,7 @@ from mlops_lib.settings.section import Name, Section
 
 
 class ModelSettings(Section):
-    """What is trained and the name it is registered under."""
+    """The model to train, and its name in the registry."""
 
     name: Name = Field("model", description="name in the MLflow Model Registry")
     wrapper: Name = Field("lightning", description="lightning, sklearn, pyfunc, or package.module:Class")
