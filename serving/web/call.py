@@ -27,6 +27,7 @@ JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 CLOSE = (b"connection", b"close")
 NEVER = float("inf")
+NO_VALUES: Mapping[str, str] = MappingProxyType({})
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -77,7 +78,7 @@ class Call:
         self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
         length = self.headers.get(b"content-length", b"0")
         self.length = int(length) if length.isdigit() else 0
-        self.params: Mapping[str, str] = MappingProxyType({})
+        self.params = NO_VALUES
         self.body_bytes = self.status = 0
         self.read = self.finished = False
         self.ended: Problem | None = None
