@@ -5,11 +5,12 @@ import itertools
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.service import Service
@@ -40,11 +41,11 @@ def _ids() -> Callable[[], str]:
 _new_id = _ids()
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """An answer in one piece."""
 
     body: bytes
-    headers: Headers = [JSON]  # noqa: RUF012  # never changed
+    headers: Sequence[tuple[bytes, bytes]] = (JSON,)
     status: int = 200
 
 
