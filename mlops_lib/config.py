@@ -4,6 +4,8 @@ Relative paths are taken from the folder of the config file, whatever the curren
 notebook in ``notebooks/``, a pipeline step and the service all mean the same file.
 """
 
+import contextlib
+import copy
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -84,14 +86,53 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     for variable, key in ENVIRONMENT.items():
         if value := os.environ.get(variable):
             _put(values, origins, key, value, f"environment {variable}")
+    _part_with_password(values, origins)
+    configured = {"root": path.parent, **copy.deepcopy(values)}
     for key, value in (overrides or {}).items():
         if value not in (None, "", (), {}):
             _put(values, origins, key, value, "argument")
     _part_with_password(values, origins)
+    settings = _validated({**values, "root": path.parent}, origins, path)
+    if overrides:
+        with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
+            settings = settings.with_digest_of(Settings.model_validate(configured))
+    _check_plugins(settings, origins, path)
+    # Classes of the user's own live beside the config file; kernels and steps start in other folders.
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    return Loaded(settings, path, origins)
+
+
+def replaced(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Resolved settings with other values for some of them.
+
+    Args:
+        settings: Resolved settings.
+        overrides: Dotted key -> value.
+
+    Raises:
+        ConfigError: A value is wrong; the message names key and value.
+    """
+    if not overrides:
+        return settings
+    values, origins = settings.model_dump(), dict[str, str]()
+    for key, value in overrides.items():
+        _put(values, origins, key, value, "argument")
+    _part_with_password(values, origins)
+    made = _validated(values, origins, settings.root / "config.yaml")
+    _check_plugins(made, origins, settings.root / "config.yaml")
+    return made.with_digest_of(settings)
+
+
+def _validated(values: dict[str, Any], origins: dict[str, str], path: Path) -> Settings:
     try:
-        settings = Settings.model_validate({**values, "root": path.parent})
+        return Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_explain(error, origins, path)) from None
+
+
+def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> None:
+    """Raise ConfigError for the name of an implementation that does not exist."""
     named = flat(settings)
     plugin_names = [
         ("loader", "data.loader", named["data.loader"]),
@@ -105,10 +146,6 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
             plugins.check(kind, name)
         except plugins.PluginError as error:
             raise ConfigError(f"'{key}' in {origins.get(key, path)}: {error}") from None
-    # Classes of the user's own live beside the config file; kernels and steps start in other folders.
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    return Loaded(settings, path, origins)
 
 
 def flat(settings: Settings) -> dict[str, Any]:

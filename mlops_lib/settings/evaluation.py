@@ -2,6 +2,7 @@
 
 from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
 #: Metrics of the tasks with numbers -> whether higher is better. None that is goes above 1, none that is not below 0.
@@ -22,12 +23,28 @@ METRICS: dict[str, dict[str, bool]] = {
 class EvaluationSettings(Section):
     """How a trained model is judged and when it may be registered."""
 
-    task: Name = Field("classification", description="classification, regression, text")
-    metric: Name = Field("roc_auc", validate_default=True, description="the metric that the gate looks at")
-    threshold: FiniteFloat = Field(description="score that the model must reach to be registered")
+    task: Name = Field(
+        "classification",
+        description="classification, regression, text",
+        json_schema_extra=read_by("train-model", "evaluate-model", code=("evaluate-model",)),
+    )
+    metric: Name = Field(
+        "roc_auc",
+        validate_default=True,
+        description="the metric that the gate looks at",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
+    )
+    threshold: FiniteFloat = Field(
+        description="score that the model must reach to be registered",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
+    )
     min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
     baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
-    metrics: tuple[str, ...] = Field((), description="text: metrics by name, or package.module:function")
+    metrics: tuple[str, ...] = Field(
+        (),
+        description="text: metrics by name, or package.module:function",
+        json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
+    )
     judge: str = Field("", description="text: LLM that ragas metrics ask, as provider:model")
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
