@@ -132,18 +132,19 @@ def _validated(values: dict[str, Any], origins: dict[str, str], path: Path) -> S
 
 
 def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> None:
-    """Raise ConfigError for the name of an implementation that does not exist."""
-    named = flat(settings)
-    plugin_names = [
-        ("loader", "data.loader", named["data.loader"]),
-        ("wrapper", "model.wrapper", named["model.wrapper"]),
-        ("task", "evaluation.task", named["evaluation.task"]),
-        ("features", "data.feature_store.provider", named["data.feature_store.provider"]),
-        *(("metric", "evaluation.metrics", name) for name in settings.evaluation.metrics),
+    """Raise ConfigError for a setting that names an implementation that does not exist. Imports nothing."""
+    data, judged = settings.data, settings.evaluation
+    named = [
+        ("loader", "data.loader", data.loader, ""),
+        ("features", "data.feature_store.provider", data.feature_store.provider, ""),
+        ("wrapper", "model.wrapper", settings.model.wrapper, ""),
+        ("task", "evaluation.task", judged.task, ""),
+        *(("metric", "evaluation.metrics", name, judged.task) for name in judged.metrics),
+        *(("baseline", "evaluation.baselines", name, judged.task) for name in judged.baselines),
     ]
-    for kind, key, name in plugin_names:
+    for kind, key, name, task in named:
         try:
-            plugins.check(kind, name)
+            plugins.check(kind, name, task)
         except plugins.PluginError as error:
             raise ConfigError(f"'{key}' in {origins.get(key, path)}: {error}") from None
 

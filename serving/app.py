@@ -13,7 +13,8 @@ from mlops_lib.settings import Settings
 from serving.features import raw
 from serving.inference.predictor import Engine
 from serving.operations import admin, feedback, health
-from serving.operations.shutdown import on_sigterm
+from serving.operations.shutdown import ended_by_sigterm, on_sigterm
+from serving.operations.workers import Workers
 from serving.pages import home
 from serving.protocols import mlflow, open_inference, openai
 from serving.protocols.rows import predict
@@ -46,22 +47,26 @@ class Service(FastAPI):
         await self.edge(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Service:
+def create_app(settings: Settings | None = None, workers: Workers | None = None) -> Service:
     """The service for the model that the settings name.
 
     Args:
         settings: None resolves them from config.yaml and the environment.
+        workers: The other workers, where this process is one of several.
 
     Raises:
         ConfigError: The settings cannot be resolved.
     """
     settings = settings or config.load()
-    engine = Engine(settings)
+    engine = Engine(settings, workers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(app.edge.sweep())
         engine.start()
+        if workers:
+            with ended_by_sigterm():
+                await workers.wait_for_turn()
         with on_sigterm(engine):
             yield
         sweeper.cancel()

@@ -8,8 +8,10 @@ import sys
 gc.set_threshold(50_000, 50, 100)
 
 from serving.operations import worker_metrics
+from serving.operations.workers import Workers
 
-worker_metrics.join()
+if workers := Workers.join():
+    worker_metrics.share(workers)
 
 from mlops_lib.errors import MlopsError  # after the environment is set
 from serving.app import create_app
@@ -17,6 +19,6 @@ from serving.operations import logs
 
 logs.configure()
 try:
-    app = create_app().edge  # FastAPI's own entrance would be one more step for every request
+    app = create_app(workers=workers).edge  # FastAPI's own entrance would be one more step for every request
 except MlopsError as error:
     sys.exit(f"The service cannot start: {error}")

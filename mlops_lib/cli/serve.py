@@ -10,6 +10,9 @@ from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, err
 from mlops_lib.errors import MlopsError
 
+#: Time for a worker to answer uvicorn, which kills it otherwise. Loading a model may hold Python's lock for long.
+HEALTHCHECK_S = 60
+
 
 def serve(
     config_file: ConfigOption = None,
@@ -41,6 +44,7 @@ def serve(
         host=serving.host,
         port=serving.port,
         workers=serving.workers,
+        timeout_worker_healthcheck=HEALTHCHECK_S,
         server_header=False,  # it would help an attacker to find known weaknesses
     )
 

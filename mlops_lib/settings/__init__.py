@@ -14,7 +14,7 @@ from mlops_lib.settings.data import (
     FeatureStoreSettings,
     SqlSettings,
 )
-from mlops_lib.settings.evaluation import METRICS, EvaluationSettings
+from mlops_lib.settings.evaluation import EvaluationSettings
 from mlops_lib.settings.llm import LlmSettings
 from mlops_lib.settings.mlflow import MlflowSettings
 from mlops_lib.settings.model import ModelSettings
@@ -27,7 +27,6 @@ from mlops_lib.settings.serving import EnrichmentSettings, Policy, ServingSettin
 from mlops_lib.settings.train import TrainSettings
 
 __all__ = [
-    "METRICS",
     "CheckSettings",
     "ClusterSettings",
     "ColumnCheck",

@@ -2,22 +2,10 @@
 
 from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
+from mlops_lib import plugins
+from mlops_lib.errors import PluginError
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
-
-#: Metrics of the tasks with numbers -> whether higher is better. None that is goes above 1, none that is not below 0.
-METRICS: dict[str, dict[str, bool]] = {
-    "classification": {
-        "roc_auc": True,
-        "average_precision": True,
-        "accuracy": True,
-        "balanced_accuracy": True,
-        "f1": True,
-        "log_loss": False,
-        "brier": False,
-    },
-    "regression": {"r2": True, "rmse": False, "mae": False, "median_absolute_error": False},
-}
 
 
 class EvaluationSettings(Section):
@@ -31,18 +19,22 @@ class EvaluationSettings(Section):
     metric: Name = Field(
         "roc_auc",
         validate_default=True,
-        description="the metric that the gate looks at",
-        json_schema_extra=read_by("evaluate-model", "register-model"),
+        description="metric that the gate decides on, by name or package.module:function",
+        json_schema_extra=read_by("evaluate-model", "register-model", code=("evaluate-model",)),
     )
     threshold: FiniteFloat = Field(
         description="score that the model must reach to be registered",
         json_schema_extra=read_by("evaluate-model", "register-model"),
     )
     min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
-    baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
+    baselines: tuple[str, ...] = Field(
+        (),
+        description="simple models shown beside it",
+        json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
+    )
     metrics: tuple[str, ...] = Field(
         (),
-        description="text: metrics by name, or package.module:function",
+        description="metrics to report, by name or package.module:function; empty: the task's",
         json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
     )
     judge: str = Field("", description="text: LLM that ragas metrics ask, as provider:model")
@@ -57,22 +49,32 @@ class EvaluationSettings(Section):
     reuse: bool = Field(True, description="answer LLM calls that an earlier evaluation recorded from there")
     replay: str = Field("", description="run whose recorded LLM calls are the only ones; nothing is logged")
 
-    # Found here, and not by the gate after an hour of training.
+    # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")
     @classmethod
     def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
         task = info.data.get("task", "")
-        if task in METRICS and metric not in METRICS[task]:
-            raise ValueError(f"{task} has the metrics {', '.join(METRICS[task])}")
+        known = plugins.names("metric", task) if task in plugins.TABLE["task"] else []
+        if known and metric not in known and not plugins.is_path(metric):
+            raise ValueError(
+                f"{task} has the metrics {', '.join(known)}, or your own as package.module:function"
+            )
         return metric
 
     @field_validator("threshold")
     @classmethod
     def _can_be_reached(cls, threshold: float, info: ValidationInfo) -> float:
-        metric = info.data.get("metric", "")
-        higher_is_better = METRICS.get(info.data.get("task", ""), {}).get(metric)
-        if higher_is_better and threshold > 1:
-            raise ValueError(f"no model reaches it, since {metric} is 1 at most")
-        if higher_is_better is False and threshold < 0:
-            raise ValueError(f"no model reaches it, since {metric} is 0 at least, and lower is better")
+        name = info.data.get("metric", "")
+        if name not in plugins.TABLE["metric"]:  # a metric of the user's own is imported when it is used
+            return threshold
+        try:
+            metric = plugins.load("metric", name)
+        except PluginError:  # not installed here; a service, say, reads these settings and evaluates nothing
+            return threshold
+        if metric.higher_is_better and threshold > metric.highest:
+            raise ValueError(f"no model reaches it, since {name} is {metric.highest:g} at most")
+        if not metric.higher_is_better and threshold < metric.lowest:
+            raise ValueError(
+                f"no model reaches it, since {name} is {metric.lowest:g} at least, and lower is better"
+            )
         return threshold

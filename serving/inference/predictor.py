@@ -21,6 +21,7 @@ from serving.operations import telemetry
 from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import PredictionLog, Record
+from serving.operations.workers import Workers
 from serving.web.api_keys import Keys
 from serving.web.problems import Problem
 
@@ -39,11 +40,11 @@ class Answered(NamedTuple):
 class Engine:
     """Holds the models and everything that is kept about requests."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, workers: Workers | None = None) -> None:
+        self.settings, self.workers = settings, workers
         wanted = settings.serving
-        self.metrics = Metrics()
-        self.holder = ModelHolder(settings, self.metrics)
+        self.metrics = Metrics(workers)
+        self.holder = ModelHolder(settings, self.metrics, workers.ready if workers else lambda: None)
         self.keys = Keys(settings.path(wanted.api_keys) if wanted.api_keys else None)
         self.log = (
             PredictionLog(settings.path(wanted.prediction_log), self.metrics)

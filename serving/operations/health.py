@@ -20,9 +20,10 @@ async def livez(request: Request) -> dict[str, str]:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> dict[str, Any]:
-    """A model is loaded and warm; 503 with the reason while there is none, or while the process stops.
+    """A model is loaded and warm, in each worker that takes requests; else 503 with the reason.
 
-    `stale` says that the registry cannot be reached and the model is the last that was known to work.
+    Also 503 while the process stops. `stale`: the registry cannot be reached, and the model is the last one known to
+    work.
     """
     return readiness(request.app.state.engine)
 
@@ -43,4 +44,7 @@ def readiness(engine: Engine) -> dict[str, Any]:
     if engine.draining:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "draining", "This process is stopping.", 1)
     served = engine.holder.current()
+    if engine.workers and (unready := engine.workers.unready()):
+        detail = f"Workers of this service that have no model yet: {unready}."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "workers_not_ready", detail, 1)
     return {"status": HTTPStatus.OK.phrase, "model": served.card, "stale": engine.holder.stale}

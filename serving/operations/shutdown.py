@@ -14,6 +14,19 @@ log = logging.getLogger("serving")
 
 
 @contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """While the block runs, SIGTERM ends the process at once: it has accepted no request yet."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def on_sigterm(engine: Engine) -> Iterator[None]:
     """While the block runs, put a drain before what SIGTERM did so far (uvicorn's graceful shutdown).
 

@@ -68,8 +68,8 @@ def add_version(settings: Settings, seed: int, **different: Any) -> ModelVersion
     return Registry(settings).register("shop", result.run_id, {})
 
 
-def add_naughty(settings: Settings) -> None:
-    """Register naughty.py as `naughty`, at Production."""
+def add_pyfunc(settings: Settings, name: str, stage: str = "Production") -> None:
+    """Register the model of the file `name`.py in this folder under its name, and promote it."""
     import mlflow
     from mlflow.models import infer_signature
 
@@ -78,13 +78,13 @@ def add_naughty(settings: Settings) -> None:
     with mlflow.start_run():
         mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(Path(__file__).with_name("naughty.py")),
+            python_model=str(Path(__file__).with_name(f"{name}.py")),
             signature=infer_signature(example, np.array([1.5, 2.5])),
             input_example=example,
             pip_requirements=["mlflow"],
-            registered_model_name="naughty",
+            registered_model_name=name,
         )
-    registry.promote("naughty", 1, "Production")
+    registry.promote(name, 1, stage)
 
 
 def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:
