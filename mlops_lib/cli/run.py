@@ -1,6 +1,5 @@
 """``mlops run`` and ``compile``: the training pipeline on this machine or on a Kubeflow cluster."""
 
-import importlib
 import os
 import signal
 from enum import StrEnum
@@ -91,7 +90,8 @@ def run(
         return
     if source and "://" not in source:
         arguments["source"] = str(loaded.settings.path(source))
-    run_local = importlib.import_module("pipelines.local").run_local
+    from pipelines.local import run_local
+
     try:
         with PipelineDisplay(err) as display:
             result = run_local(
@@ -119,7 +119,9 @@ def compile(
     [dim]Example:[/] mlops compile training.yaml
     """
     settings = config.load(config_file)
-    importlib.import_module("pipelines.kubeflow").compile_pipeline(settings, output)
+    from pipelines.kubeflow import compile_pipeline
+
+    compile_pipeline(settings, output)
     out.print(
         f"Pipeline written to {output}. Upload it in the Kubeflow UI, or with: kfp pipeline create {output}"
     )
@@ -144,7 +146,8 @@ def _check(settings: Settings, arguments: dict[str, Any]) -> None:
 def _on_cluster(
     settings: Settings, arguments: dict[str, Any], host: str, token: str, cron: str, cache: bool
 ) -> None:
-    run_on_cluster = importlib.import_module("pipelines.kubeflow").run_on_cluster
+    from pipelines.kubeflow import run_on_cluster
+
     started = run_on_cluster(
         settings,
         arguments,

@@ -26,7 +26,7 @@ class ClusterSettings(Section):
         ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), description="keys taken from it"
     )
     volume_claim: str = Field(
-        "", description="PersistentVolumeClaim mounted at volume_path, for data and memory"
+        "", description="PersistentVolumeClaim mounted at volume_path, for data and the step cache"
     )
     volume_path: Name = Field("/mnt/mlops", description="where it is mounted; point pipeline.work_dir there")
     node_selector: dict[str, str] = Field({}, description="labels that a node must have")

@@ -11,5 +11,5 @@ class PipelineSettings(Section):
     name: Name = Field("training", description="name of the Kubeflow pipeline")
     notebooks: Name = Field("notebooks", description="folder of the four notebooks")
     image: Name = Field("mlops-notebook-python:latest", description="container image of the steps")
-    work_dir: Name = Field(".mlops", description="folder for run logs, pipeline files and the steps' memory")
+    work_dir: Name = Field(".mlops", description="folder for run logs, pipeline files and the step cache")
     cell_timeout_s: int = Field(0, ge=0, description="longest that one cell may run; 0: as long as it takes")
