@@ -215,7 +215,7 @@ def test_init_makes_a_project_that_runs(mlops, project, task):
     assert all(settings.notebook(step.notebook).is_file() for step in STEPS)
     loader = loaders.from_settings(settings)
     assert list(loader.schema.features) == ["x"] and loader.count("train") > 50
-    assert settings.evaluation.metric in plugins.load("task", task).metrics
+    assert settings.evaluation.metric in plugins.names("metric", task)
     model = wrappers.from_settings(settings)
     model.train(loader, settings)
     assert model.evaluate(loader, settings).verdict is not None

@@ -379,8 +379,11 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     ):
         toy_notebooks.replace(toy.root, step.notebook, cell)
     (toy.root / "broken").touch()
-    first = toy.mlops("run", "--limit", "7")
-    assert first.returncode == 1 and "somebody must mend this first" in first.stderr
+    arguments = ("--limit", "7", "--max-epochs", "3", "--seed", "2", "--threshold", "0.9")
+    first = toy.mlops("run", *arguments)
+    assert first.returncode == 1 and "Traceback" not in first.stderr
+    error = "RuntimeError: somebody must mend this first\nRemove the file broken.\nIts record: "
+    assert error in first.stderr  # all lines of the error, and then where to read on
     run_id = first.stderr.partition("mlops run --resume ")[2].split()[0]
     client = tracking.connect(toy.settings())
     assert client.get_run(run_id).info.status == "FAILED"
@@ -388,20 +391,24 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     (toy.root / "broken").unlink()
     resumed = toy.mlops("run", "--resume", run_id)
     assert resumed.returncode == 3, resumed.stderr  # these notebooks refuse
-    assert "get-data        hit: finished in this run before" in resumed.stderr
+    assert resumed.stderr.count("get-data        hit: finished in this run before") == 1
     assert "train-model     miss: because it has not run before" in resumed.stderr
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED" and run.data.tags["mlops.arguments"].count('"limit": 7')
 
-    again = toy.mlops("run", "--limit", "7", PYTHONPROFILEIMPORTTIME="1")
+    rows = client.get_metric_history(run_id, "01_get_data.train_rows")
+    assert len(rows) == 1  # and not a second time by the resumed run
+
+    folders = sorted((toy.root / ".mlops" / "runs").iterdir())
+    again = toy.mlops("run", *arguments, PYTHONPROFILEIMPORTTIME="1")
     assert again.stderr.count("hit: nothing changed since run") == 3
-    # What takes its seconds in a run is the import of these; a run that has nothing to do does not pay them.
-    assert not [
-        line for line in again.stderr.splitlines() if line.split("|")[-1].strip() in ("mlflow", "kfp")
-    ]
+    # No step was started, and the first process did not import these, which takes seconds.
+    assert sorted((toy.root / ".mlops" / "runs").iterdir()) == folders
+    imported = {line.split("|")[-1].strip() for line in again.stderr.splitlines()}
+    assert not imported & {"mlflow", "kfp", "papermill", "sklearn"}
     assert "Traceback" not in again.stderr and again.returncode == 3
 
-    anew = toy.mlops("run", "--limit", "7", "--no-cache")
+    anew = toy.mlops("run", *arguments, "--no-cache")
     assert "hit:" not in anew.stderr and anew.stderr.count(" done, ") == 3 and anew.returncode == 3
 
     missing = toy.mlops("run", "--resume", "no-such-run")
