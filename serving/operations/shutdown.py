@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from serving.inference.predictor import Engine
+from serving.service import Service
 
 log = logging.getLogger("serving")
 
@@ -27,7 +27,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def on_sigterm(engine: Engine) -> Iterator[None]:
+def on_sigterm(service: Service) -> Iterator[None]:
     """While the block runs, put a drain before what SIGTERM did so far (uvicorn's graceful shutdown).
 
     For ``serving.drain_s`` the service is unready but answers, each answer closing its connection, so that
@@ -41,18 +41,18 @@ def on_sigterm(engine: Engine) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
 
     def pass_on() -> None:
-        engine.refusing = True
+        service.refusing = True
         if callable(before):
             before(signal.SIGTERM, None)
         else:
             raise SystemExit(0)
 
     def begin() -> None:
-        if engine.draining:
+        if service.draining:
             return
-        engine.draining = True
-        log.info("stopping: unready now, refusing in %s s", engine.settings.serving.drain_s)
-        loop.call_later(engine.settings.serving.drain_s, pass_on)
+        service.draining = True
+        log.info("stopping: unready now, refusing in %s s", service.settings.serving.drain_s)
+        loop.call_later(service.settings.serving.drain_s, pass_on)
 
     def handler(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(begin)

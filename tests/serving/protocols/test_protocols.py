@@ -185,7 +185,7 @@ def test_the_openapi_request_is_the_models(shop_service):
         if "requestBody" not in methods.get("post", {"requestBody": 1})
     }
     assert without == {"/model/reload"}, "a body that the document does not describe is tested by nobody"
-    parameters = document["paths"]["/v2/models/{name}/infer"]["post"]["parameters"]
+    parameters = document["paths"]["/v2/models/{name}/versions/{version}/infer"]["post"]["parameters"]
     assert {each["name"]: each["schema"]["enum"] for each in parameters} == {
         "name": ["shop"],
         "version": ["1"],
