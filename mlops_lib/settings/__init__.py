@@ -51,7 +51,7 @@ __all__ = [
 
 
 class Settings(Section):
-    """Everything the platform reads. `root` is the folder that relative paths start from."""
+    """All settings. `root` is the folder that relative paths start from."""
 
     root: Path
     mlflow: MlflowSettings = MlflowSettings()
@@ -73,16 +73,16 @@ class Settings(Section):
         return (self.root / Path(value).expanduser()).resolve()
 
     def notebook(self, name: str) -> Path:
-        """The file of one of the four notebooks.
+        """The file of a notebook.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: The file does not exist.
         """
         file = self.path(self.pipeline.notebooks) / f"{name}.ipynb"
         if not file.is_file():
             raise ConfigError(
-                f"There is no notebook {file}. `mlops init` puts the four into a folder, and pipeline.notebooks of "
-                "config.yaml says where they are."
+                f"There is no notebook {file}. `mlops init` copies the notebooks into a project; pipeline.notebooks of "
+                "config.yaml is their folder."
             )
         return file
 

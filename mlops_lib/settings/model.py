@@ -9,7 +9,7 @@ from mlops_lib.settings.section import Name, Section
 
 
 class ModelSettings(Section):
-    """What is trained and the name it is registered under."""
+    """The model to train, and its name in the registry."""
 
     name: Name = Field(
         "model",

@@ -7,7 +7,7 @@ from mlops_lib.settings.section import Section
 
 
 class Secrets(Section):
-    """Credentials. They come from the environment alone and are masked wherever settings are shown."""
+    """Credentials. They are read only from the environment, and masked wherever settings are shown."""
 
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = Field(None, json_schema_extra=read_by("evaluate-model"))

@@ -18,6 +18,7 @@ from mlops_lib.errors import ConfigError, ModelError
 from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import EnrichmentSettings, Settings
+from mlops_lib.tracking import read_list_tag
 from serving.features.lookups import Lookups, LookupTimeout
 from serving.web.problems import Problem
 
@@ -115,13 +116,13 @@ class Enricher:
             return None
         provider = features.from_settings(settings)
         service = provider.describe(name)
-        trained = version.tags.get(KEYS_TAG, "").split(",")
+        trained = read_list_tag(version.tags.get(KEYS_TAG, ""))
         if set(trained) != set(service.entity_keys):
             raise ModelError(
                 f"{version.name} version {version.version} was trained with entity keys {', '.join(trained)}; feature "
                 f"service {name!r} now has {', '.join(service.entity_keys)}. Train again, or restore the service."
             )
-        looked_up = version.tags.get(FEATURES_TAG, "").split(",")
+        looked_up = read_list_tag(version.tags.get(FEATURES_TAG, ""))
         if gone := [column for column in columns if column in looked_up and column not in service.dtypes]:
             raise ModelError(
                 f"{version.name} version {version.version} was trained with {', '.join(gone)} of feature service "

@@ -256,7 +256,7 @@ def test_mixed_types_name_column_and_row(tmp_path):
         connection.execute(sa.text("CREATE TABLE mixed (id, a, bought)"))
         rows = [{"i": i, "a": "x" if i < 40 else 3} for i in range(50)]
         connection.execute(sa.text("INSERT INTO mixed VALUES (:i, :a, 1)"), rows)
-    with pytest.raises(DataError, match="'a' is text up to row 40, which is integer"):
+    with pytest.raises(DataError, match="'a' is text before row 40, and integer in that row"):
         _ = loader(url, table="", query="SELECT * FROM mixed ORDER BY id").survey
 
 

@@ -79,7 +79,8 @@ def extended(stored, tmp_path):
     ):
         toy_notebooks.replace(stored.root, name, cell)
     parameters = nbformat.v4.new_code_cell(PARAMETERS.strip(), metadata={"tags": ["parameters"]})
-    report = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(GLUE)])
+    report = nbformat.read(stored.root / "notebooks" / "04_register.ipynb", as_version=4)
+    report.cells = [parameters, nbformat.v4.new_code_cell(GLUE)]
     nbformat.write(report, stored.root / "notebooks" / "05_report.ipynb")
     return stored, library
 

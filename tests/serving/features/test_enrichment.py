@@ -1,6 +1,7 @@
 """Rows that carry only their key: where their features come from, and what happens when there are none."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -365,14 +366,15 @@ def test_a_service_with_other_keys_than_at_training_is_refused(feature_project):
         enricher(feature_project, tags=TAGS | {"mlops.entity_keys": "account_id"})
 
 
-def test_a_feature_that_left_the_service_is_refused(feature_project):
+@pytest.mark.parametrize("form", [",".join, json.dumps], ids=["commas of older versions", "JSON"])
+def test_a_feature_that_left_the_service_is_refused(feature_project, form):
     """Otherwise it would pass for a column of the model's own, and every request with a key alone would fail."""
-    tags = TAGS | {"mlops.features": "visits,age,own"}
+    tags = {**TAGS, "mlops.entity_keys": form(["user_id"]), "mlops.features": form(["visits", "age", "own"])}
     with pytest.raises(
         ModelError, match=r"trained with own of feature service 'numbers', which it no longer"
     ):
         enricher(feature_project, tags=tags)
-    assert enricher(feature_project, tags=TAGS | {"mlops.features": "visits,age"})
+    assert enricher(feature_project, tags=tags | {"mlops.features": form(["visits", "age"])})
 
 
 @pytest.fixture(scope="module")
