@@ -12,6 +12,7 @@ import yaml
 
 from mlops_lib import config, loaders, plugins
 from mlops_lib.cli import app
+from mlops_lib.evaluation import evaluate
 from mlops_lib.settings import Section, Settings
 from tests.support.pages import PAGES, ROOT, TARGETS, blocks, commands, inline
 
@@ -66,7 +67,11 @@ def is_code(name: str) -> bool:
         file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
         if file.is_file():
             rest = parts[length:]
-            defined = rf"^\s*(class|def|async def) {rest[-1]}\b|\b{rest[-1]}\b.*=" if rest else ""
+            defined = (
+                rf"^\s*(class|def|async def|from .* import .*) ?\b{rest[-1]}\b|\b{rest[-1]}\b.*="
+                if rest
+                else ""
+            )
             return bool(re.search(defined, file.read_text(), re.MULTILINE))
     return False
 
@@ -164,6 +169,16 @@ def test_the_metric_of_the_llm_page_scores(tmp_path):
     assert names["polite"](case) == 1.0
 
 
+def test_the_metric_of_the_evaluation_page_is_reported(project):
+    """The example metric stands in a report beside ROC AUC, as its setting says."""
+    (project.root / "shop_metrics.py").write_text(program("evaluation.md", "shop_metrics.py"))
+    section = next(b for b in blocks(ROOT / "docs" / "evaluation.md", "yaml") if "shop_metrics" in b)
+    settings = project.configure(**yaml.safe_load(section)).settings()
+    report = evaluate("classification", [0, 1, 1], [0.2, 0.4, 0.9], split="test", settings=settings)
+    assert report.metrics["shop_metrics:missed_buyers"].value == 0.5
+    assert set(report.metrics) == {"roc_auc", "shop_metrics:missed_buyers"}
+
+
 def rows(page: str, heading: str) -> list[list[str]]:
     """Cells of the first table below a heading, without its two header lines."""
     section = (ROOT / "docs" / page).read_text().partition(heading)[2].partition("\n## ")[0]
@@ -197,3 +212,16 @@ def test_the_pages_name_every_loader_wrapper_and_metric():
     for kind in ("loader", "wrapper", "task", "metric", "features", "network"):
         missing = [name for name in plugins.names(kind) if not re.search(rf"`{name}`|: {name}\b", text)]
         assert not missing, f"{kind}: {missing}"
+
+
+def test_the_page_on_serving_names_every_code_and_path():
+    """Codes of problem objects that callers get, and paths of inference, stand in its tables."""
+    from serving.protocols.inference import InferenceRoute
+    from serving.web.routes import route_table
+
+    text = (ROOT / "docs" / "serving.md").read_text()
+    sources = "\n".join(file.read_text() for file in (ROOT / "serving").rglob("*.py"))
+    codes = set(re.findall(r"Problem\(\s*HTTPStatus\.\w+,\s*\"(\w+)\"", sources)) - {"disconnected"}
+    assert len(codes) > 20 and not [code for code in codes if f"`{code}`" not in text]
+    paths = {route.path for route in route_table().routes if isinstance(route, InferenceRoute)}
+    assert not [path for path in paths if not path.startswith("/v2/") and f"`{path}`" not in text]

@@ -9,7 +9,7 @@ from rich.console import Console
 from examples.repurchase.demo import post, service
 from mlops_lib import config
 from mlops_lib.cli import app
-from mlops_lib.cli.run_display import PipelineDisplay, show_result
+from mlops_lib.cli.display import PipelineDisplay, show_result
 from mlops_lib.errors import MlopsError
 
 CONFIG = Path(__file__).with_name("config.yaml")
@@ -19,7 +19,7 @@ console = Console()
 
 
 def main() -> None:
-    """Take the assistant through the pipeline and ask the served version one question; needs no key."""
+    """Run the pipeline on the assistant and ask the served version one question; needs no key."""
     from pipelines.local import run_local
 
     began = time.monotonic()
@@ -28,8 +28,7 @@ def main() -> None:
     console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
     with PipelineDisplay(Console(stderr=True)) as display:
         result = run_local(loaded.settings, loaded.file, {}, display.update)
-    show_result(loaded.settings, result)
-    if result.registered is None:
+    if not show_result(loaded.settings, result):
         raise MlopsError("The gate refused the assistant, so there is nothing to serve.")
     console.rule("[bold]2  Service: the version at Staging", align="left")
     with service(loaded.file) as url:
@@ -39,9 +38,9 @@ def main() -> None:
     console.rule("[bold]Next", align="left")
     for command, what in (
         (f".venv/bin/mlops serve -c {SHOWN}", "the service, on port 8081"),
-        (f".venv/bin/mlops evaluate -c {SHOWN}", "judge it again: costs no calls"),
+        (f".venv/bin/mlops evaluate -c {SHOWN}", "evaluate it again: costs no calls"),
         ("OPENAI_API_KEY=...", "with model.params.config.model: openai:gpt-4o-mini in its config.yaml"),
-        ("docs/llm.md", "how LLM models are packaged, judged and served"),
+        ("docs/llm.md", "LLM models: packaging, evaluation, serving"),
     ):
         console.print(f"{command:<60} [dim]{what}[/]", soft_wrap=True, highlight=False)
     console.print(f"[dim]done in {time.monotonic() - began:.0f} s[/]")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mlops_lib import config, loaders, notebooks, tracking
-from mlops_lib.data_checks import declared, profile
+from mlops_lib.data_checks import declared, profile, rules
 from mlops_lib.errors import ConfigError, DataError, NotebookError
 from mlops_lib.settings import CheckSettings, ColumnCheck
 from tests.support.feature_projects import ROOT
@@ -37,7 +37,7 @@ def project(folder, columns, rows):
 
 def found(frame, unique=(), **columns):
     checked = CheckSettings(columns={n: ColumnCheck(**c) for n, c in columns.items()}, unique=unique)
-    return [(f.row, f.column, f.rule) for f in declared.failures(pd.DataFrame(frame), checked).itertuples()]
+    return [(f.row, f.column, f.rule) for f in rules.failures(pd.DataFrame(frame), checked).itertuples()]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_lists_cannot_be_unique_and_it_is_said(tmp_path):
         declared.require(settings, loaders.from_settings(settings))
     table = profile.table(rows, "bought")
     assert table.loc["a", "distinct"] == 2 and table.loc["a", "alone tells the label"] == 1.0
-    assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone tells")
+    assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone predicts")
 
 
 def test_bad_rows_are_listed_kept_and_not_written(tmp_path):
