@@ -97,5 +97,5 @@ def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):
 
         mirrored = 2 * rounds[0].count(1)
         service.until(
-            lambda: logged() == {"champion": mirrored, "mirror": mirrored, "challenger": 80 - mirrored}, 30
+            lambda: logged() == {"champion": mirrored, "mirror": mirrored, "challenger": 80 - mirrored}
         )
