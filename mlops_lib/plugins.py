@@ -12,10 +12,14 @@ from mlops_lib.errors import PluginError
 
 
 class Plugin(NamedTuple):
-    """Where an implementation lives and which extra of the distribution brings what it imports."""
+    """Where an implementation lives, which extra of the distribution brings what it imports, and what of that is slow.
+
+    The local runner imports the slow packages once for all steps.
+    """
 
     path: str
     extra: str = ""
+    imports: tuple[str, ...] = ()
 
 
 TABLE: dict[str, dict[str, Plugin]] = {
@@ -29,8 +33,14 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tecton": Plugin("mlops_lib.features.tecton:TectonProvider", "tecton"),
     },
     "wrapper": {
-        "lightning": Plugin("mlops_lib.wrappers.lightning:PytorchLightningWrapper", "torch"),
-        "sklearn": Plugin("mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn"),
+        "lightning": Plugin(
+            "mlops_lib.wrappers.lightning:PytorchLightningWrapper",
+            "torch",
+            ("torch", "lightning.pytorch", "mlflow.pytorch", "torch.export._trace"),
+        ),
+        "sklearn": Plugin(
+            "mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn", ("sklearn.ensemble", "mlflow.sklearn")
+        ),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
         "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
         "llm": Plugin("mlops_lib.wrappers.llm:LLMClientWrapper", "llm"),
@@ -42,7 +52,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
-        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn"),
+        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn", ("sklearn.linear_model",)),
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },

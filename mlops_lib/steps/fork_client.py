@@ -1,0 +1,130 @@
+"""Asks the fork server for a step: the runner starts the server, the process of each step asks it.
+
+Without a server, or when it does not answer, the step runs in its own process: only the time saved is lost.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from mlops_lib.errors import NotebookError
+
+#: Address of the fork server's socket, for the steps of a run.
+FORK_SERVER_ENV = "MLOPS_FORK_SERVER"
+#: How a request starts: its length in bytes.
+LENGTH = struct.Struct("!I")
+#: Seconds for the server to end by itself; it may be in the middle of an import that nobody needs any more.
+END_S = 1
+
+
+@contextlib.contextmanager
+def server(modules: tuple[str, ...]) -> Iterator[None]:
+    """Have a fork server for the processes that the block starts. Linux only; elsewhere steps start cold.
+
+    Args:
+        modules: Packages of the model, which the server imports last.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="mlops-") as folder, socket.socket(socket.AF_UNIX) as listener:
+        address = f"{folder}/fork"
+        listener.bind(address)
+        listener.listen()
+        command = [sys.executable, "-m", "mlops_lib.steps.fork_server", str(listener.fileno()), *modules]
+        process = subprocess.Popen(
+            command,
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        listener.close()  # so that nobody waits for an answer when the server has ended
+        os.environ[FORK_SERVER_ENV] = address
+        try:
+            yield
+        finally:
+            del os.environ[FORK_SERVER_ENV]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=END_S)
+            process.kill()
+            process.wait()
+
+
+def run(notebook: str, parameters: dict[str, Any]) -> Any:
+    """Run a step in a child of the fork server; None when there is no server.
+
+    Raises:
+        NotebookError: The child was killed.
+        BaseException: What the step raised.
+    """
+    if not (address := os.environ.get(FORK_SERVER_ENV)):
+        return None
+    request = {
+        "notebook": notebook,
+        "parameters": parameters,
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "path": sys.path,
+    }
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(address)
+            body = json.dumps(request).encode()
+            socket.send_fds(connection, [LENGTH.pack(len(body))], [1, 2])
+            connection.sendall(body)
+            started = receive(connection, LENGTH.size)
+        except OSError:
+            return None
+        if len(started) < LENGTH.size:
+            return None
+        with _forwarding(*LENGTH.unpack(started)):
+            reply = receive(connection)
+    if not reply:
+        raise NotebookError(f"The process of {notebook} was killed: out of memory, perhaps.")
+    result = pickle.loads(reply)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def receive(connection: socket.socket, length: int = sys.maxsize) -> bytes:
+    """Read `length` bytes, or as many as come before the other side closes."""
+    parts = []
+    while length and (part := connection.recv(min(length, 1 << 16))):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+@contextlib.contextmanager
+def _forwarding(pid: int) -> Iterator[None]:
+    """Forward the first interrupt to the step, which then keeps its record and answers KeyboardInterrupt."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield
+        return
+
+    def forward(number: int, _: Any) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    before = [signal.signal(number, forward) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
