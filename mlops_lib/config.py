@@ -92,23 +92,29 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
         settings = Settings.model_validate({**values, "root": path.parent})
     except ValidationError as error:
         raise ConfigError(_explain(error, origins, path)) from None
-    named = flat(settings)
-    plugin_names = [
-        ("loader", "data.loader", named["data.loader"]),
-        ("wrapper", "model.wrapper", named["model.wrapper"]),
-        ("task", "evaluation.task", named["evaluation.task"]),
-        ("features", "data.feature_store.provider", named["data.feature_store.provider"]),
-        *(("metric", "evaluation.metrics", name) for name in settings.evaluation.metrics),
-    ]
-    for kind, key, name in plugin_names:
-        try:
-            plugins.check(kind, name)
-        except plugins.PluginError as error:
-            raise ConfigError(f"'{key}' in {origins.get(key, path)}: {error}") from None
+    _check_plugins(settings, origins, path)
     # Classes of the user's own live beside the config file; kernels and steps start in other folders.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     return Loaded(settings, path, origins)
+
+
+def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> None:
+    """Raise ConfigError for a setting that names an implementation that does not exist. Imports nothing."""
+    data, judged = settings.data, settings.evaluation
+    named = [
+        ("loader", "data.loader", data.loader, ""),
+        ("features", "data.feature_store.provider", data.feature_store.provider, ""),
+        ("wrapper", "model.wrapper", settings.model.wrapper, ""),
+        ("task", "evaluation.task", judged.task, ""),
+        *(("metric", "evaluation.metrics", name, judged.task) for name in judged.metrics),
+        *(("baseline", "evaluation.baselines", name, judged.task) for name in judged.baselines),
+    ]
+    for kind, key, name, task in named:
+        try:
+            plugins.check(kind, name, task)
+        except plugins.PluginError as error:
+            raise ConfigError(f"'{key}' in {origins.get(key, path)}: {error}") from None
 
 
 def flat(settings: Settings) -> dict[str, Any]:

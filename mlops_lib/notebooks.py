@@ -3,15 +3,10 @@
 `run` is all that a pipeline component calls; `glue` is what a notebook ends with.
 """
 
-import contextlib
 import os
-import re
-import signal
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,23 +14,13 @@ from mlops_lib import config, tracking
 from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.redact import masked
-from mlops_lib.settings import Settings
 from mlops_lib.step_cache.store import MEMORY_ENV, consult, forget
 from mlops_lib.steps.contracts import CONTRACTS, Contract, Outputs, Parameters
+from mlops_lib.steps.execute import execute, stoppable
 from mlops_lib.steps.record import Record, send_kept
 
-if TYPE_CHECKING:
-    from papermill.exceptions import PapermillExecutionError
-
-#: Printed when a notebook starts; papermill's progress lines follow it. Runners read both.
-STARTED = "mlops: running"
 #: Printed before it: what memory says of the step.
 REMEMBERED = "mlops: memory"
-
-#: In bytes. An address of a socket file holds 104 on macOS and 108 on Linux, the kernel's "-5" and a zero among them.
-LONGEST_SOCKET = 100
-
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(notebook: str, **parameters: Any) -> Outputs:
@@ -80,12 +65,12 @@ def run(notebook: str, **parameters: Any) -> Outputs:
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         Record(settings, parent_run_id) as record,
-        _stoppable() as ignore_interrupts,
+        stoppable() as ignore_interrupts,
     ):
         executed = Path(folder) / f"{notebook}.ipynb"
         ended: BaseException | None = None
         try:
-            _execute(source, executed, checked, settings)
+            execute(source, executed, checked, settings)
         except (NotebookError, KeyboardInterrupt) as error:
             ended = error
         ignore_interrupts()
@@ -136,75 +121,6 @@ def _check_parameters(notebook: str, contract: Contract, parameters: dict[str, A
     except ValidationError as error:
         known = ", ".join(contract.parameters.model_fields)
         raise ContractError(f"Parameters of {notebook}: {_problems(error)}. It takes: {known}.") from None
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[Callable[[], None]]:
-    """SIGTERM, which is how a container is stopped, ends the step like Ctrl-C does: with a record.
-
-    Gives a function to call when the record is about to be kept, which nothing may interrupt.
-    """
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
-        yield lambda: None
-        return
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
-
-    def ignore_interrupts() -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-
-    try:
-        yield ignore_interrupts
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _execute(source: Path, executed: Path, parameters: Parameters, settings: Settings) -> None:
-    import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    print(f"{STARTED} {source.stem}", flush=True)
-    sockets = str(executed.parent / "kernel")
-    # Not TCP: Jupyter picks ports, frees them, and hopes that they are still free when the kernel binds them.
-    ipc = {"transport": "ipc", "ip": sockets} if len(os.fsencode(sockets)) < LONGEST_SOCKET else {}
-    try:
-        papermill.execute_notebook(
-            source,
-            executed,
-            parameters=parameters.model_dump(),
-            cwd=settings.root,
-            kernel_name="python3",
-            execution_timeout=settings.pipeline.cell_timeout_s or None,
-            config=Config(KernelManager=ipc),
-        )
-    except PapermillExecutionError as error:
-        raise NotebookError(_explain(source, error)) from None
-    except DeadKernelError:
-        raise NotebookError(
-            f"The kernel of {source.stem} died: out of memory, or killed. The notebook up to there is in the record."
-        ) from None
-    except RuntimeError as error:  # nbclient's, before there is a cell to name
-        raise NotebookError(
-            f"The kernel of {source.stem} did not start: {error}. What it printed stands above."
-        ) from None
-    except CellTimeoutError:
-        raise NotebookError(
-            f"A cell of {source.stem} ran longer than pipeline.cell_timeout_s: {settings.pipeline.cell_timeout_s}. "
-            "The notebook up to there is in the record; set a longer time, or 0 for none."
-        ) from None
-    except OSError as error:
-        raise NotebookError(
-            f"{source.stem} cannot be written while it runs: {error}. Is the disk full? Folder: {executed.parent}"
-        ) from None
-
-
-def _explain(source: Path, error: "PapermillExecutionError") -> str:
-    message = ANSI.sub("", error.evalue).strip()
-    return f"{source.stem} failed in cell In [{error.exec_count}]: {error.ename}: {message}"
 
 
 def _read_outputs(notebook: str, contract: Contract, executed: Path) -> Outputs:

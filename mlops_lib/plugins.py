@@ -1,7 +1,7 @@
 """Implementations by name: a table of dotted paths, imported on first use.
 
-A new loader, wrapper, network or task is one file and one line here. A class of the user's own needs no
-line: name it by its dotted path, ``package.module:Class``.
+A new loader, wrapper, network, task, metric or baseline is one file and one line here. A class or function of the
+user's own needs no line: its name is its dotted path, ``package.module:Object``.
 """
 
 import importlib
@@ -12,15 +12,23 @@ from mlops_lib.errors import PluginError
 
 
 class Plugin(NamedTuple):
-    """Where an implementation lives, which extra of the distribution brings what it imports, and what of that is slow.
+    """Where an implementation is.
 
-    The local runner imports the slow packages once for all steps.
+    Attributes:
+        path: ``package.module:Object``.
+        extra: Extra of the distribution that installs what it imports.
+        task: Metrics and baselines: the task that they belong to.
+        imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
     """
 
     path: str
     extra: str = ""
+    task: str = ""
     imports: tuple[str, ...] = ()
 
+
+_METRICS = "mlops_lib.evaluation.metrics"
+_BASELINES = "mlops_lib.evaluation.baselines"
 
 TABLE: dict[str, dict[str, Plugin]] = {
     "loader": {
@@ -36,10 +44,10 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "lightning": Plugin(
             "mlops_lib.wrappers.lightning:PytorchLightningWrapper",
             "torch",
-            ("torch", "lightning.pytorch", "mlflow.pytorch", "torch.export._trace"),
+            imports=("torch", "lightning.pytorch", "mlflow.pytorch", "torch.export._trace"),
         ),
         "sklearn": Plugin(
-            "mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn", ("sklearn.ensemble", "mlflow.sklearn")
+            "mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn", imports=("sklearn.ensemble", "mlflow.sklearn")
         ),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
         "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
@@ -52,36 +60,66 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
-        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn", ("sklearn.linear_model",)),
+        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn", imports=("sklearn.linear_model",)),
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
-    "metric": {
-        "bleu": Plugin("mlops_lib.evaluation.metrics.text:Bleu", "llm"),
-        "chrf": Plugin("mlops_lib.evaluation.metrics.text:ChrF", "llm"),
-        "exact_match": Plugin("mlops_lib.evaluation.metrics.text:ExactMatch"),
-        "rouge_l": Plugin("mlops_lib.evaluation.metrics.text:RougeL", "llm"),
-        "semantic_similarity": Plugin("mlops_lib.evaluation.metrics.text:SemanticSimilarity", "llm"),
-        "faithfulness": Plugin("mlops_lib.evaluation.metrics.ragas:Faithfulness", "ragas"),
-        "answer_relevancy": Plugin("mlops_lib.evaluation.metrics.ragas:AnswerRelevancy", "ragas"),
-        "context_precision": Plugin("mlops_lib.evaluation.metrics.ragas:ContextPrecision", "ragas"),
-        "context_recall": Plugin("mlops_lib.evaluation.metrics.ragas:ContextRecall", "ragas"),
-        "factual_correctness": Plugin("mlops_lib.evaluation.metrics.ragas:FactualCorrectness", "ragas"),
+    "metric": {  # in the order of reports
+        "roc_auc": Plugin(f"{_METRICS}.classification:roc_auc", "sklearn", "classification"),
+        "average_precision": Plugin(
+            f"{_METRICS}.classification:average_precision", "sklearn", "classification"
+        ),
+        "accuracy": Plugin(f"{_METRICS}.classification:accuracy", "sklearn", "classification"),
+        "balanced_accuracy": Plugin(
+            f"{_METRICS}.classification:balanced_accuracy", "sklearn", "classification"
+        ),
+        "f1": Plugin(f"{_METRICS}.classification:f1", "sklearn", "classification"),
+        "log_loss": Plugin(f"{_METRICS}.classification:log_loss", "sklearn", "classification"),
+        "brier": Plugin(f"{_METRICS}.classification:brier", "sklearn", "classification"),
+        "r2": Plugin(f"{_METRICS}.regression:r2", "sklearn", "regression"),
+        "rmse": Plugin(f"{_METRICS}.regression:rmse", "sklearn", "regression"),
+        "mae": Plugin(f"{_METRICS}.regression:mae", "sklearn", "regression"),
+        "median_absolute_error": Plugin(
+            f"{_METRICS}.regression:median_absolute_error", "sklearn", "regression"
+        ),
+        "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
+        "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
+        "exact_match": Plugin(f"{_METRICS}.text:ExactMatch", "", "text"),
+        "rouge_l": Plugin(f"{_METRICS}.text:RougeL", "llm", "text"),
+        "semantic_similarity": Plugin(f"{_METRICS}.text:SemanticSimilarity", "llm", "text"),
+        "faithfulness": Plugin(f"{_METRICS}.ragas:Faithfulness", "ragas", "text"),
+        "answer_relevancy": Plugin(f"{_METRICS}.ragas:AnswerRelevancy", "ragas", "text"),
+        "context_precision": Plugin(f"{_METRICS}.ragas:ContextPrecision", "ragas", "text"),
+        "context_recall": Plugin(f"{_METRICS}.ragas:ContextRecall", "ragas", "text"),
+        "factual_correctness": Plugin(f"{_METRICS}.ragas:FactualCorrectness", "ragas", "text"),
+    },
+    "baseline": {
+        "majority": Plugin(f"{_BASELINES}:majority", "sklearn", "classification"),
+        "logistic": Plugin(f"{_BASELINES}:logistic", "sklearn", "classification"),
+        "mean": Plugin(f"{_BASELINES}:mean", "sklearn", "regression"),
+        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression"),
     },
 }
 
 
-def names(kind: str) -> list[str]:
-    """The names of one kind (``loader``, ``wrapper``, ``network``, ``task``), sorted."""
-    return sorted(TABLE[kind])
+def names(kind: str, task: str = "") -> list[str]:
+    """The names of one kind, in the table's order; with `task`, those of this task."""
+    return [name for name, plugin in TABLE[kind].items() if not task or plugin.task == task]
 
 
-def check(kind: str, name: str) -> None:
-    """Raise PluginError unless `name` is in the table or has the form of a dotted path; imports nothing."""
-    if name not in TABLE[kind] and not re.fullmatch(r"[\w.]+:\w+", name):
+def is_path(name: str) -> bool:
+    """Whether `name` has the form of a dotted path, ``package.module:Object``."""
+    return re.fullmatch(r"[\w.]+:\w+", name) is not None
+
+
+def check(kind: str, name: str, task: str = "") -> None:
+    """Raise PluginError unless `name` is in the table (for `task`) or is a dotted path; imports nothing."""
+    available = names(kind, task if task in TABLE["task"] else "")
+    if name not in available and not is_path(name):
+        of_task = f" of task {task!r}" if task else ""
         raise PluginError(
-            f"Unknown {kind} {name!r}. Available: {', '.join(names(kind))}, "
-            "or a class of your own as 'package.module:Class'."
+            f"Unknown {kind} {name!r}{of_task}. Available: {', '.join(sorted(available)) or 'none'}, "
+            "or one of your own as 'package.module:Class'."
         )
 
 

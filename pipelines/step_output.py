@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_lib.notebooks import REMEMBERED, STARTED
+from mlops_lib.notebooks import REMEMBERED
+from mlops_lib.steps.execute import STARTED
 
 #: Characters of what was printed last that are kept at hand; the file may be on a disk that is full.
 TAIL = 100_000

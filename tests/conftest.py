@@ -20,7 +20,7 @@ from mlops_lib.settings import Settings
 pytest_plugins = [
     "tests.support.feature_fixtures",
     "tests.support.llm_fixtures",
-    "tests.support.tracking_server",
+    "tests.support.server_fixtures",
 ]
 
 ROOT = Path(__file__).parents[1]

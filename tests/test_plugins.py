@@ -11,9 +11,9 @@ BUILT_IN = [(kind, name) for kind, table in plugins.TABLE.items() for name in ta
 
 
 @pytest.mark.parametrize(("kind", "name"), BUILT_IN)
-def test_every_line_of_the_table_leads_to_a_class(kind, name):
-    """No entry points at something that is not there."""
-    assert isinstance(plugins.load(kind, name), type)
+def test_every_line_of_the_table_leads_to_an_implementation(kind, name):
+    """Each entry points to a class or a function that exists."""
+    assert callable(plugins.load(kind, name))
 
 
 @pytest.mark.parametrize(

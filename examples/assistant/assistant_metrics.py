@@ -4,7 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from mlops_lib.evaluation.metrics.text import Case
+from mlops_lib.evaluation.metrics import Case
 
 GOLDEN = Path(__file__).with_name("golden.jsonl")
 

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from mlops_lib import __version__, config
-from mlops_lib.cli import features, project, registry, search
+from mlops_lib.cli import features, project, registry, search, serve
 from mlops_lib.cli.display import ConfigOption, err, out
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import masked
@@ -207,78 +207,13 @@ def compile(
     )
 
 
-@app.command()
-def serve(
-    config_file: ConfigOption = None,
-    host: Annotated[str, typer.Option(help="Address to bind; default: serving.host.")] = "",
-    port: Annotated[
-        int, typer.Option(min=-1, max=65535, help="Port; 0 takes a free one; -1: serving.port.")
-    ] = -1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: serving.workers.")] = 0,
-) -> None:
-    """Serve the model at the configured stage over HTTP.
-
-    [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops serve --port 8081 --workers 2
-    """
-    import uvicorn
-
-    loaded = config.load_with_origins(
-        config_file,
-        {
-            "serving.host": host,
-            "serving.port": None if port < 0 else port,
-            "serving.workers": workers or None,
-        },
-    )
-    os.environ[config.CONFIG_ENV] = str(loaded.file)
-    serving = loaded.settings.serving
-    _require_free(serving.host, serving.port)
-    uvicorn.run(
-        "serving.main:app",
-        host=serving.host,
-        port=serving.port,
-        workers=serving.workers,
-        server_header=False,  # callers need not know what to look up the weaknesses of
-    )
-
-
-@app.command()
-def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    admin: Annotated[bool, typer.Option("--admin", help="It also opens the admin routes.")] = False,
-) -> None:
-    """Make an API key for the service, and the line for the file that serving.api_keys names.
-
-    [dim]Example:[/] mlops key shop >> keys.yaml
-    """
-    make = _attribute("serving.web.api_keys", "make")
-    secret, line = make(name, admin)
-    err.print(f"The key, shown this once: {secret}", highlight=False, soft_wrap=True)
-    typer.echo(line)
-
-
 def _refuse(options: dict[str, Any], why: str) -> None:
     """Raise for options that were given and would not be followed."""
     if given := [name for name, value in options.items() if value]:
         raise MlopsError(f"{why}: leave out {', '.join(given)}.")
 
 
-def _require_free(host: str, port: int) -> None:
-    """Uvicorn's own message has an error number and no advice."""
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise MlopsError(
-                f"Cannot listen at {host}, port {port}: {error.strerror}. Take another with --port (0: any free one)."
-            ) from None
-
-
-for command in (registry.models, registry.promote, registry.rollback, search.search):
+for command in (registry.models, registry.promote, registry.rollback, search.search, serve.serve, serve.key):
     app.command()(command)
 app.command()(project.init)
 app.command(name="config")(project.show_config)

@@ -1,7 +1,7 @@
-"""Scoring predictions against the truth: numbers in, a report and figures out; nothing is logged here.
+"""Scores predictions against the truth: numbers in, a report and figures out. Nothing is logged here.
 
-``evaluate`` scores a model and its baselines with the metrics of a task, ``decide`` says whether a score is
-good enough. Tasks are named in ``mlops_lib.plugins`` and imported on first use.
+`evaluate` scores a model and its baselines with the metrics of a task; `decide` is the gate. Tasks, metrics and
+baselines are named in `mlops_lib.plugins` and imported on first use.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,19 +32,19 @@ def evaluate(
     """Score predictions, and the named baselines on the same rows.
 
     Args:
-        task_name: A task of ``mlops_lib.plugins`` ("regression", say), or ``package.module:Class``.
+        task_name: A task of `mlops_lib.plugins` such as "regression", or ``package.module:Class``.
         y_true: The truth, N rows.
-        y_pred: The predictions, N rows, in the form that the task's ``score`` describes.
-        split: Name of the split the rows come from; kept in the report.
+        y_pred: The predictions, N rows, in the form that the task's class describes.
+        split: Name of the split that the rows come from; stored in the report.
         train: Features and truth that the baselines learn from; needed with `baseline_names`.
         test_x: Features of the N rows, all at once or as an iterator over parts of them; needed with
             `baseline_names`.
-        baseline_names: Baselines of the task to set beside the model.
-        settings: For tasks whose metrics are chosen in config.yaml.
+        baseline_names: Baselines to compare with, by name or ``package.module:function``.
+        settings: Chooses the metrics; None: the task's defaults.
 
     Raises:
-        PluginError: There is no such task, or what it imports is not installed.
-        EvaluationError: The rows cannot be scored, or a baseline is unknown or cannot be fitted.
+        PluginError: A task, metric or baseline does not exist, or a package that it imports is not installed.
+        EvaluationError: The rows cannot be scored, or a baseline cannot be fitted.
     """
     if baseline_names and (train is None or test_x is None):
         raise EvaluationError(
@@ -53,16 +53,7 @@ def evaluate(
         )
     task = plugins.load("task", task_name)(settings)
     metrics = task.score(y_true, y_pred)
-    predictions = {}
-    if train and baseline_names:
-        import numpy as np
-
-        fitted = task.fit_baselines(*train, baseline_names)
-        parts: dict[str, list[Any]] = {name: [] for name in fitted}
-        for part in test_x if isinstance(test_x, Iterator) else [test_x]:
-            for name, predict in fitted.items():
-                parts[name].append(predict(part))
-        predictions = {name: np.concatenate(found) for name, found in parts.items()}
+    predictions = _baseline_predictions(baseline_names, train, test_x) if train and baseline_names else {}
     baselines = {}
     for name, predicted in predictions.items():
         try:
@@ -75,13 +66,26 @@ def evaluate(
         rows=len(y_true),
         metrics=metrics,
         baselines=baselines,
+        directions=dict(task.metrics),
         figures=task.figures(y_true, y_pred, predictions),
         **task.details(y_true, y_pred),
     )
 
 
+def _baseline_predictions(names: Sequence[str], train: tuple[Any, Any], test_x: Any) -> dict[str, Any]:
+    """Fit the named baselines, and predict the rows of `test_x`, all at once or part by part."""
+    import numpy as np
+
+    fitted = {name: plugins.load("baseline", name)(*train) for name in names}
+    parts: dict[str, list[Any]] = {name: [] for name in fitted}
+    for part in test_x if isinstance(test_x, Iterator) else [test_x]:
+        for name, predict in fitted.items():
+            parts[name].append(predict(part))
+    return {name: np.concatenate(found) for name, found in parts.items()}
+
+
 def __getattr__(name: str) -> Any:
-    """The places of `overview` and `profile` before they moved, for the notebooks of existing projects."""
+    """Old import paths of `overview` and `profile`: notebooks in existing projects use them."""
     import importlib
 
     moved = {"overview": "mlops_lib.evaluation.figures.overview", "profile": "mlops_lib.data_checks.profile"}

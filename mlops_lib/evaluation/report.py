@@ -1,4 +1,4 @@
-"""What an evaluation found: scores with the number of rows behind each."""
+"""The result of an evaluation: scores, each with the number of rows behind it."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Score(BaseModel):
-    """One metric's value and the rows it was taken over; a mean over the rows that survived is not the whole.
+    """One metric's value, and how many rows it covers.
 
     ``value`` is None exactly when no row could be scored. NaN, infinities and a value without rows (or rows
     without a value) are refused with pydantic's ValidationError, which is a ValueError.
@@ -33,7 +33,7 @@ class Score(BaseModel):
 
     @property
     def rows(self) -> int:
-        """Rows accounted for: scored, errored and empty together."""
+        """All rows: scored, errored and empty together."""
         return self.scored + self.errored + self.empty
 
     @property
@@ -57,11 +57,11 @@ class Verdict(BaseModel):
     def __str__(self) -> str:
         side = "at least" if self.higher_is_better else "at most"
         score = "none" if self.score is None else f"{self.score:.4f}"
-        asked = f"{self.metric} {score}, and {side} {self.threshold:g} is asked for"
+        asked = f"{self.metric} {score}, and the gate asks for {side} {self.threshold:g}"
         return " ".join((f"{'passed' if self.passed else 'refused'}: {asked}.", *self.reasons))
 
     def _repr_markdown_(self) -> str:
-        """What a notebook shows."""
+        """The verdict as a notebook shows it."""
         verdict, _, rest = str(self).partition(":")
         return f"**{verdict.capitalize()}**:{rest}"
 
@@ -69,10 +69,12 @@ class Verdict(BaseModel):
 class EvaluationReport(BaseModel):
     """Scores of a model on one split, and of the baselines on the same rows (baseline -> metric -> score).
 
-    ``figures`` and ``tables`` (title -> DataFrame) are for looking at, and ``per_row`` (a DataFrame, or None) has
-    a row for each row judged; all three are left out when the report is written down. ``verdict`` is the
-    gate's, None before it was asked. ``directions`` says of metrics that the task does not know itself whether
-    higher is better, and ``notes`` what a reader must know of a figure: a metric's signature, say.
+    Attributes:
+        verdict: The gate's decision; None before the gate decided.
+        directions: Metric -> whether higher is better.
+        notes: Metric or topic -> a remark that a reader needs to compare numbers, such as a metric's signature.
+        figures, tables (title -> DataFrame): For people. Not part of the JSON.
+        per_row: DataFrame with one row for each scored row, or None. Not part of the JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -58,7 +58,7 @@ class LocalDataLoader(BaseDataLoader):
         if "://" in data.source:
             raise DataError(
                 f"The local loader reads files, and data.source is {masked(data.source)}. Copy or mount it, or write a "
-                "loader of your own (docs/guide/data.md)."
+                "loader of your own (docs/data.md)."
             )
         return cls(
             settings.path(data.source),

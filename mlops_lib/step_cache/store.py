@@ -48,7 +48,13 @@ NOWHERE_READ = ("cluster", "pipeline", "search", "serving", "secrets.openai_api_
 NAMED: dict[str, tuple[str, ...]] = {
     "01_get_data": ("data.loader", "data.prepare", "data.feature_store"),
     "02_train": ("model.wrapper", "model.implementation", "model.params"),
-    "03_evaluate": ("model.wrapper", "evaluation.task", "evaluation.metrics"),
+    "03_evaluate": (
+        "model.wrapper",
+        "evaluation.task",
+        "evaluation.metric",
+        "evaluation.metrics",
+        "evaluation.baselines",
+    ),
     "04_register": (),
 }
 CODE = (".py",)

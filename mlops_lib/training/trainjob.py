@@ -270,7 +270,7 @@ class _Job:
             except (ValueError, TypeError, KeyError):
                 message = error.reason
             hint = {
-                403: " The step's service account needs the Role of docs/training-at-scale.md.",
+                403: " The step's service account needs the Role of docs/training.md.",
                 404: " Is Kubeflow Trainer v2 installed there?" if doing == "create" else "",
             }.get(error.status, "")
             raise TrainingError(

@@ -48,8 +48,10 @@ class Refused:
 class ModelHolder:
     """The served champion and challenger, or the reason why there is none."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.settings, self.metrics = settings, metrics
+    def __init__(
+        self, settings: Settings, metrics: Metrics, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        self.settings, self.metrics, self._on_ready = settings, metrics, on_ready
         wanted = settings.serving
         what = f"version {wanted.version}" if wanted.version else ""
         self.wanted = what or (f"alias {wanted.alias}" if wanted.alias else f"stage {wanted.stage}")
@@ -221,6 +223,7 @@ class ModelHolder:
             self.problem = ""
             log.info("%s is now %s", role, new.card)
             if role == "champion" and not old:
+                self._on_ready()
                 gc.freeze()  # what is loaded by now stays; the collector need not walk it again and again
         if old:
             log.info("%s was %s", role, old.card)

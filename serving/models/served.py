@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,13 @@ import numpy as np
 from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from serving.features.enrichment import Enricher
 from serving.inference.batching import BadRow, Batcher, require_room
 from serving.inference.predictions import as_list, plain, require_finite
-from serving.inference.schema import RequestSchema, columns
+from serving.inference.row_types import columns
+from serving.inference.rows import Rows
+from serving.inference.schema import RequestSchema
 from serving.operations.metrics import Metrics
 
 log = logging.getLogger("serving")
@@ -99,17 +101,29 @@ class ServedModel:
             self.in_use -= 1
             self._on_batch(rows, time.perf_counter() - began)
 
-    def predict(self, rows: list[Any]) -> Awaitable[list[Any]]:
-        """Predictions for rows as `schema` gave them, in order. Raises what `Batcher` raises."""
-        if self._matrix:
-            return self.batcher(self.schema.as_tuples(rows))
-        return self._answers(self.schema.as_dicts(rows))
+    @property
+    def max_rows(self) -> int:
+        """Most rows that may wait, and so most of one request."""
+        return self.batcher.queue_rows
 
-    def predict_enriched(self, rows: list[dict[str, Any]]) -> Awaitable[list[Any]]:
-        """Predictions for rows as `enricher` gave them: every column of the model, by name."""
+    @property
+    def waits(self) -> bool:
+        """Whether the model answers by waiting on others; such a model can stream."""
+        return self.wrapper.waits
+
+    def keeps_state(self, rows: Rows) -> bool:
+        """Whether answering these rows changes later answers: a turn of a conversation, say."""
+        return any(map(self.wrapper.keeps_state, rows.complete()))
+
+    def predict(self, rows: Rows) -> Awaitable[list[Any]]:
+        """Predictions for rows of `schema`, in order. Raises what `Batcher` raises."""
         if self._matrix:
-            return self.batcher([tuple(row[name] for name in self.schema.columns) for row in rows])
-        return self._answers(rows)
+            return self.batcher(rows.tuples())
+        return self._answers(rows.dicts())
+
+    def stream(self, rows: Rows) -> AsyncIterator[StreamEvent]:
+        """The events of one row. Closing the iterator stops the work; hold the version (`asked`) until then."""
+        return self.wrapper.astream(rows.dicts()[0])
 
     async def drain(self) -> None:
         """Let the last request that holds this version finish, then stop its threads."""

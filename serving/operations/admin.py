@@ -4,21 +4,20 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Request
 
-from serving.inference.predictor import Engine
+from serving.service import Service
 from serving.web.problems import Problem
+from serving.web.route import get, post
 
-router = APIRouter(tags=["model"])
 
-
-def admitted(request: Request) -> None:
-    """Refuse what `Edge` has not let in as an admin's, however its path came here."""
-    if not request.state.admin:
+def require_admitted(request: Request) -> None:
+    """Raise a Problem unless the gateway has admitted the request as an admin's, whatever its path."""
+    route = request.state.route
+    if not route or route.access != "admin":
         raise Problem(HTTPStatus.FORBIDDEN, "not_admin", f"{request.url.path} is for admins.")
 
 
-@router.post("/model/reload", dependencies=[Depends(admitted)])
 async def reload(request: Request) -> dict[str, Any]:
     """Ask the registry now, and answer when the version that it names is served.
 
@@ -26,30 +25,29 @@ async def reload(request: Request) -> dict[str, Any]:
     version that was served goes on in both. With several workers, this moves the one that answers; the
     others follow at their next look.
     """
-    holder = request.app.state.engine.holder
-    await holder.look(at_once=True)
-    if refused := holder.refused.get("champion"):
+    models = request.app.state.service.models
+    await models.look(at_once=True)
+    if refused := models.refused.get("champion"):
         detail = f"Version {refused.version.version} was refused: {refused.reason}"
         raise Problem(HTTPStatus.CONFLICT, "version_refused", detail)
-    if holder.problem:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "registry_problem", holder.problem)
-    return holder.status()
+    if models.problem:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "registry_problem", models.problem)
+    return models.status()
 
 
-@router.get("/status")
 async def status(request: Request) -> dict[str, Any]:
     """What is served, from which run, with which scores, and how fast it has answered of late."""
-    engine: Engine = request.app.state.engine
-    holder = engine.holder
-    served = holder.served.get("champion")
+    service: Service = request.app.state.service
+    models = service.models
+    served = models.served.get("champion")
     lineage = dict(served.version.tags) if served else {}
     return {
-        **holder.status(),
-        "draining": engine.draining,
-        "recent": engine.metrics.recent(),
+        **models.status(),
+        "draining": service.draining,
+        "recent": service.metrics.recent(),
         "queue_rows": served.queued_rows if served else 0,
         "tags": lineage,
-        "links": _links(engine),
+        "links": _links(service),
         "inputs": [
             {"name": name, "type": kind}
             for name, kind in zip(served.schema.columns, served.schema.types, strict=True)
@@ -61,10 +59,10 @@ async def status(request: Request) -> dict[str, Any]:
     }
 
 
-def _links(engine: Engine) -> dict[str, str]:
+def _links(service: Service) -> dict[str, str]:
     """Where the registry's own pages are, for a tracking server that has pages."""
-    uri = engine.settings.mlflow.tracking_uri.rstrip("/")
-    served = engine.holder.served.get("champion")
+    uri = service.settings.mlflow.tracking_uri.rstrip("/")
+    served = service.models.served.get("champion")
     if served is None or not uri.startswith("http") or "@" in uri:  # never show a password
         return {}
     v = served.version
@@ -72,3 +70,9 @@ def _links(engine: Engine) -> dict[str, str]:
         "version": f"{uri}/#/models/{quote(v.name)}/versions/{v.version}",
         "run": f"{uri}/#/runs/{v.run_id}",
     }
+
+
+ROUTES = (
+    post("/model/reload", reload, "model", access="admin"),
+    get("/status", status, "model"),
+)

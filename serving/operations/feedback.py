@@ -5,15 +5,14 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from msgspec import Meta
 
-from serving.inference.predictor import Engine
 from serving.operations.prediction_log import Feedback
+from serving.service import Service
 from serving.web.bodies import decode
 from serving.web.problems import Problem
-
-router = APIRouter(tags=["feedback"])
+from serving.web.route import post
 
 
 class Outcome(msgspec.Struct, forbid_unknown_fields=True):
@@ -27,16 +26,18 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
 decoder = msgspec.json.Decoder(Outcome)
 
 
-@router.post("/feedback", status_code=HTTPStatus.ACCEPTED)
 async def feedback(request: Request) -> dict[str, str]:
     """Keep an outcome beside the prediction log, to be joined on the request id."""
-    engine: Engine = request.app.state.engine
-    if engine.log is None:
+    service: Service = request.app.state.service
+    if service.log is None:
         detail = "This service keeps no prediction log: set serving.prediction_log."
         raise Problem(HTTPStatus.CONFLICT, "no_prediction_log", detail)
     body = await request.body()
     sent = decode(decoder.decode, body)
     kept = Feedback(sent.request_id, sent.row, sent.outcome, time.time(), len(body))
-    if not engine.log.add_feedback(kept):
+    if not service.log.add_feedback(kept):
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
     return {"status": "accepted", "request_id": sent.request_id}
+
+
+ROUTES = (post("/feedback", feedback, "feedback", request=Outcome, status=HTTPStatus.ACCEPTED),)

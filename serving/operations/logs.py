@@ -10,6 +10,7 @@ import time
 
 from mlops_lib.redact import masked
 
+log = logging.getLogger("serving")
 #: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
 LONGEST = 16_384
 #: What a caller of the logger may add with ``extra=``.
@@ -56,3 +57,10 @@ def configure() -> None:
         logger.setLevel(level)
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
+
+
+def log_failure(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
+    """Log a request that was not answered as asked, without its body and headers."""
+    level = logging.WARNING if status >= 500 else logging.INFO
+    about = {"request_id": request_id, "method": method, "route": route, "status": status}
+    log.log(level, "request failed", extra={**about, "ms": round(seconds * 1e3, 1)})

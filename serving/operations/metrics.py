@@ -1,6 +1,6 @@
 """Figures for Prometheus, and the latest latencies for people.
 
-With several workers, each writes to files in PROMETHEUS_MULTIPROC_DIR and whichever is asked adds them up.
+With several workers, each writes to files in PROMETHEUS_MULTIPROC_DIR, and the one that is asked adds them up.
 """
 
 import os
@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from serving.operations import worker_metrics
+from serving.operations.workers import Workers
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -22,7 +23,8 @@ SHARED = worker_metrics.VARIABLE in os.environ
 class Metrics:
     """Everything that the service counts. Names start with ``mlops_serving_``; times are in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: Workers | None = None) -> None:
+        self._workers = workers
         own = self._registry = CollectorRegistry()
         p = "mlops_serving_"
         self._requests = Counter(f"{p}requests", "Requests answered", ["route", "status"], registry=own)
@@ -83,12 +85,9 @@ class Metrics:
             self.info.labels(*card).set(card in cards)
 
     def stop(self) -> None:
-        """This process's gauges are no longer anybody's."""
-        if SHARED:
-            from prometheus_client.multiprocess import mark_process_dead
-
-            mark_process_dead(os.getpid())
-            worker_metrics.leave()
+        """Remove what the other workers would still count of this process."""
+        if self._workers:
+            worker_metrics.leave(self._workers)
 
     def dropped(self, what: str) -> None:
         """A record or mirrored request was dropped, because there was no room for it."""
@@ -113,6 +112,8 @@ class Metrics:
             return generate_latest(self._registry) + generate_latest(REGISTRY)  # REGISTRY: the lookups'
         from prometheus_client.multiprocess import MultiProcessCollector
 
+        if self._workers:
+            worker_metrics.remove_dead(self._workers)
         merged = CollectorRegistry()
         MultiProcessCollector(merged)
         return generate_latest(merged)

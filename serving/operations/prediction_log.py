@@ -16,8 +16,8 @@ from uuid import uuid4
 
 import msgspec
 
-from serving.features.enrichment import EnrichedRows
 from serving.inference.predictions import plain
+from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
 from serving.operations.metrics import Metrics
 
@@ -32,25 +32,22 @@ encode = msgspec.json.Encoder(enc_hook=plain).encode
 class Record(NamedTuple):
     """One answered request, or what the challenger made of it."""
 
-    request_id: str
+    context: Context
     role: str
     served: ServedModel
-    rows: list[Any]
-    enriched: EnrichedRows | None
+    rows: Rows
     predictions: list[Any]
     seconds: float
     at_s: float
-    #: Of the request's body; what a record takes in memory grows with it.
-    body_bytes: int
     #: False for an answer in pieces that broke off, or whose caller went away: `predictions` has the pieces.
     finished: bool = True
 
     @property
     def size(self) -> int:
         """Bytes that it takes in memory, roughly: those of its body, and of the features that were looked up for it."""
-        if not self.enriched or not self.enriched.rows:
-            return self.body_bytes
-        return self.body_bytes + VALUE_BYTES * len(self.enriched.rows) * len(self.enriched.rows[0])
+        looked_up = self.rows.looked_up.rows if self.rows.looked_up else []
+        values = len(looked_up) * len(looked_up[0]) if looked_up else 0
+        return self.context.body_bytes + VALUE_BYTES * values
 
 
 class Feedback(NamedTuple):
@@ -178,16 +175,17 @@ class PredictionLog:
 
 
 def _prediction_row(r: Record) -> dict[str, Any]:
+    looked_up = r.rows.looked_up
     return {
         "time": int(r.at_s * 1e6),
-        "request_id": r.request_id,
+        "request_id": r.context.request_id,
         "role": r.role,
         "model": r.served.version.name,
         "version": r.served.version.version,
         "latency_ms": r.seconds * 1e3,
-        "request": _json(r.served.schema.given(r.rows)),
-        "features": _json(r.enriched.rows) if r.enriched else None,
-        "freshness": _json(r.enriched.statuses.field) if r.enriched else None,
+        "request": _json(r.rows.given()),
+        "features": _json(looked_up.rows) if looked_up else None,
+        "freshness": _json(looked_up.statuses.field) if looked_up else None,
         "predictions": _json(r.predictions),
         "finished": r.finished,
     }

@@ -8,13 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from serving.inference.predictor import Engine
+from serving.service import Service
 
 log = logging.getLogger("serving")
 
 
 @contextmanager
-def on_sigterm(engine: Engine) -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
+    """While the block runs, SIGTERM ends the process at once: it has accepted no request yet."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def on_sigterm(service: Service) -> Iterator[None]:
     """While the block runs, put a drain before what SIGTERM did so far (uvicorn's graceful shutdown).
 
     For ``serving.drain_s`` the service is unready but answers, each answer closing its connection, so that
@@ -28,18 +41,18 @@ def on_sigterm(engine: Engine) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
 
     def pass_on() -> None:
-        engine.refusing = True
+        service.refusing = True
         if callable(before):
             before(signal.SIGTERM, None)
         else:
             raise SystemExit(0)
 
     def begin() -> None:
-        if engine.draining:
+        if service.draining:
             return
-        engine.draining = True
-        log.info("stopping: unready now, refusing in %s s", engine.settings.serving.drain_s)
-        loop.call_later(engine.settings.serving.drain_s, pass_on)
+        service.draining = True
+        log.info("stopping: unready now, refusing in %s s", service.settings.serving.drain_s)
+        loop.call_later(service.settings.serving.drain_s, pass_on)
 
     def handler(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(begin)

@@ -1,51 +1,32 @@
-"""Where several workers keep their figures: one folder for each service, named after the process that started them.
+"""Metrics of several workers: each writes to files in one folder, and the one that is asked adds them up."""
 
-A process id comes back one day, and with it the figures of another service; so the name has its start time too.
-"""
-
-import multiprocessing
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
+from serving.operations.workers import Workers
+
+#: Names the folder to prometheus_client, which reads it once, when it is imported.
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-PREFIX = "mlops-serving-metrics-"
 
 
-def join() -> None:
-    """As one of several workers, share a folder with the others; what services left that ended badly is taken out.
-
-    Call it before prometheus_client is imported, which reads the variable once.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None or VARIABLE in os.environ:
-        return
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        pid, _, born = folder.name.removeprefix(PREFIX).partition("-")
-        if pid.isdecimal() and _born(int(pid)) != born:
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.gettempdir()) / f"{PREFIX}{parent.pid}-{_born(parent.pid or 0)}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / f"worker-{os.getpid()}").touch()
-    os.environ[VARIABLE] = str(folder)
+def share(workers: Workers) -> None:
+    """Keep the metrics in the workers' folder, unless the operator chose another; call it before prometheus_client is imported."""
+    os.environ.setdefault(VARIABLE, str(workers.folder))
+    remove_dead(workers)
 
 
-def leave() -> None:
-    """Take the folder out when no other worker is in it; a folder that an operator chose is left."""
-    folder = Path(os.environ[VARIABLE])
-    own = folder / f"worker-{os.getpid()}"
-    if not own.exists():
-        return
-    own.unlink()
-    # Of two that leave at once, the later one sees nobody.
-    if not any(_born(int(worker.name.partition("-")[2])) for worker in folder.glob("worker-*")):
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_dead(workers: Workers) -> None:
+    """Remove the gauges of workers that died. Their counters stay: a counter must not go down."""
+    for pid in workers.remove_dead():
+        _remove_gauges(pid)
 
 
-def _born(pid: int) -> str:
-    """When a process started, in the kernel's ticks; "" when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+def leave(workers: Workers) -> None:
+    """Remove this worker's gauges and its record."""
+    _remove_gauges(os.getpid())
+    workers.leave()
+
+
+def _remove_gauges(pid: int) -> None:
+    for file in Path(os.environ[VARIABLE]).glob(f"gauge_live*_{pid}.db"):
+        file.unlink(missing_ok=True)

@@ -5,9 +5,10 @@ import hashlib
 import re
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
-router = APIRouter(include_in_schema=False)
+from serving.web.route import get
+
 PAGE = Path(__file__).with_name("home.html").read_text(encoding="utf-8")
 
 
@@ -24,7 +25,9 @@ POLICY = (
 )
 
 
-@router.get("/")
 async def page() -> Response:
     """The page; its data come from /status, behind the key where there is one."""
     return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": POLICY})
+
+
+ROUTES = (get("/", page, "pages", access="open", shown=False),)

@@ -10,31 +10,69 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from serving.inference.batching import require_room
 from serving.inference.predictions import plain
-from serving.inference.predictor import Engine
+from serving.inference.predictor import Answered
 from serving.inference.schema import RequestSchema
+from serving.models.served import ServedModel
 from serving.operations.health import readiness
-from serving.web.bodies import decode
-from serving.web.gateway import Call, Reply
+from serving.protocols.inference import Asked, InferenceRoute
+from serving.web import bodies
+from serving.web.call import Call, Reply
 from serving.web.problems import Problem, misfit
+from serving.web.route import get
 
-router = APIRouter(tags=["mlflow"])
-encode = msgspec.json.Encoder(enc_hook=plain).encode
+encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-@router.get("/ping")
-@router.get("/health")
+REQUEST = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "description": "One of MLflow's formats.",
+            "properties": {
+                "dataframe_split": {"type": "object"},
+                "dataframe_records": {"type": "array", "items": {"type": "object"}},
+                "instances": {"type": "array"},
+                "inputs": {},
+            },
+        }
+    },
+    "text/csv": {"schema": {"type": "string"}},
+}
+ANSWER = {
+    "application/json": {"schema": {"type": "object", "properties": {"predictions": {"type": "array"}}}}
+}
+
+
+def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+    """Rows in one of MLflow's formats, by the content type."""
+    given = call.headers.get(b"content-type", b"application/json").decode("latin-1")
+    kind = given.split(";")[0].strip().lower()
+    if kind == "text/csv":
+        rows = _from_csv(body, model.schema, model.max_rows)
+    elif kind == "application/json":
+        rows = _from_json(body, model.schema, model.max_rows)
+    else:
+        detail = f"Content type {kind!r} is not known here. Send application/json or text/csv."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    return Asked(model.schema.convert(rows))
+
+
+def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+    """Predictions in MLflow's answer format."""
+    return Reply(encode_json({"predictions": answered.predictions}))
+
+
 async def ping(request: Request) -> Response:
     """Whether there is a model to ask."""
-    readiness(request.app.state.engine)
+    readiness(request.app.state.service)
     return Response("\n", media_type="application/json")
 
 
-@router.get("/version")
 async def version() -> Response:
     """The version of MLflow that loads the model."""
     from importlib.metadata import version as installed
@@ -42,27 +80,8 @@ async def version() -> Response:
     return Response(installed("mlflow"), media_type="text/plain")
 
 
-async def invocations(engine: Engine, call: Call) -> Reply:
-    """Predictions for MLflow's request formats, in MLflow's answer format."""
-    body = await call.body()
-    champion = engine.holder.current()
-    kind = (
-        call.headers.get(b"content-type", b"application/json").decode("latin-1").split(";")[0].strip().lower()
-    )
-    most = engine.settings.serving.queue_rows
-    if kind == "text/csv":
-        rows = _from_csv(body, champion.schema, most)
-    elif kind == "application/json":
-        rows = _from_json(body, champion.schema, most)
-    else:
-        detail = f"Content type {kind!r} is not known here. Send application/json or text/csv."
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-    answered = await engine.infer(champion, champion.schema.convert(rows), call.request_id, len(body))
-    return Reply(encode({"predictions": answered.predictions}))
-
-
 def _from_json(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
-    sent = decode(msgspec.json.decode, body)
+    sent = bodies.decode(msgspec.json.decode, body)
     given = [name for name in FORMATS if isinstance(sent, dict) and name in sent]
     if len(given) != 1:
         raise misfit(f"The body must be an object with one of {', '.join(FORMATS)}.")
@@ -113,3 +132,19 @@ def _named(row: Any, columns: Any) -> dict[str, Any]:
     if not isinstance(row, list) or len(row) != len(columns):
         raise misfit(f"A row must be a list of {len(columns)} values: {', '.join(columns)}.")
     return dict(zip(columns, row, strict=True))
+
+
+ROUTES = (
+    InferenceRoute(
+        path="/invocations",
+        tag="inference",
+        request=REQUEST,
+        decode=decode,
+        encode=encode,
+        summary="Predictions for MLflow's request formats",
+        answer=ANSWER,
+    ),
+    get("/ping", ping, "mlflow", access="open"),
+    get("/health", ping, "mlflow", access="open"),
+    get("/version", version, "mlflow", access="open"),
+)

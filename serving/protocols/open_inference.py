@@ -6,41 +6,28 @@ one tensor, ``predictions``.
 """
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import Request
 
 from mlops_lib import __version__
-from serving.inference.batching import require_room
 from serving.inference.predictions import plain
-from serving.inference.predictor import Engine
-from serving.inference.schema import RequestSchema
+from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
-from serving.operations.health import readiness
-from serving.web.bodies import decode
+from serving.operations.health import readiness, require_alive
+from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.tensors import Tensor, datatype_of, packed, rows_of
+from serving.web import bodies
+from serving.web.call import Call, Reply
 from serving.web.problems import Problem, misfit
+from serving.web.route import get
 
-router = APIRouter(prefix="/v2", tags=["open inference protocol"])
-encode = msgspec.json.Encoder(enc_hook=plain).encode
+TAG = "open inference protocol"
+encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 HEADER_LENGTH = b"inference-header-content-length"
-DTYPES: dict[str, type[np.generic]] = {
-    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
-    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
-    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
-}  # fmt: skip
 COLUMN_DTYPES = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64"}
-
-
-class Tensor(msgspec.Struct):
-    """One input of a request."""
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: Any = None
-    parameters: dict[str, Any] = {}
 
 
 class Output(msgspec.Struct):
@@ -62,88 +49,114 @@ class Inference(msgspec.Struct):
 decoder = msgspec.json.Decoder(Inference)
 
 
-@router.get("")
+class Wanted(NamedTuple):
+    """What the encoder needs of a request."""
+
+    request_id: str
+    binary: bool
+
+
+def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+    """Rows of the request's tensors, JSON or binary."""
+    _require_named(model, call.params["name"], call.params.get("version", ""))
+    header_length = call.headers.get(HEADER_LENGTH, b"").decode("latin-1")
+    sent, binary = _parse(body, header_length)
+    rows = model.schema.convert(rows_of(sent.inputs, binary, model.schema, model.max_rows))
+    wants_binary = bool(sent.parameters.get("binary_data_output"))
+    for output in sent.outputs:
+        if output.name != "predictions":
+            raise misfit(f"There is no output {output.name!r}; there is: predictions.")
+        wants_binary = bool(output.parameters.get("binary_data", wants_binary))
+    return Asked(rows, own=Wanted(sent.id or call.request_id, wants_binary))
+
+
+def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+    """Predictions as one tensor, JSON or binary, whichever the caller asks for."""
+    predictions = answered.predictions
+    try:
+        values = np.asarray(predictions)
+    except ValueError:  # lists of different lengths
+        values = np.asarray([encode_json(p).decode() for p in predictions], dtype=object)
+    if values.dtype.kind in "OUS":
+        texts = [p if isinstance(p, str) else encode_json(p).decode() for p in predictions]
+        values = np.array(texts, dtype=object)
+    datatype = datatype_of(values.dtype)
+    output: dict[str, Any] = {"name": "predictions", "datatype": datatype, "shape": list(values.shape)}
+    version = answered.served.version
+    answer = {
+        "model_name": version.name,
+        "model_version": str(version.version),
+        "id": asked.own.request_id,
+        "outputs": [output],
+    }
+    if not asked.own.binary:
+        output["data"] = values.ravel().tolist()
+        return Reply(encode_json(answer))
+    tail = packed(values.tolist()) if datatype == "BYTES" else np.ascontiguousarray(values).tobytes()
+    output["parameters"] = {"binary_data_size": len(tail)}
+    head = encode_json(answer)
+    headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(head))]
+    return Reply(head + tail, headers)
+
+
 async def server() -> dict[str, Any]:
     """Server metadata."""
     return {"name": "mlops", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
-@router.get("/health/live")
 async def live(request: Request) -> dict[str, bool]:
     """As /livez."""
-    request.app.state.engine.require_alive()
+    require_alive(request.app.state.service)
     return {"live": True}
 
 
-@router.get("/health/ready")
 async def ready(request: Request) -> dict[str, bool]:
     """As /readyz."""
-    readiness(request.app.state.engine)
+    readiness(request.app.state.service)
     return {"ready": True}
 
 
-@router.get("/models/{name}/ready")
-@router.get("/models/{name}/versions/{version}/ready")
 async def model_ready(request: Request, name: str, version: str = "") -> dict[str, Any]:
     """Whether this model, and this version of it, is the one that is served."""
-    readiness(request.app.state.engine)
-    served = _named(request.app.state.engine, name, version)
+    readiness(request.app.state.service)
+    served = request.app.state.service.models.current()
+    _require_named(served, name, version)
     return {"name": served.version.name, "ready": True}
 
 
-@router.get("/models/{name}")
-@router.get("/models/{name}/versions/{version}")
 async def model(request: Request, name: str, version: str = "") -> dict[str, Any]:
     """Model metadata, from the signature."""
-    served = _named(request.app.state.engine, name, version)
-    schema = served.schema
-    inputs: list[dict[str, Any]] = [
+    served = request.app.state.service.models.current()
+    _require_named(served, name, version)
+    return {
+        "name": served.version.name,
+        "versions": [str(served.version.version)],
+        "platform": "mlflow",
+        "inputs": _inputs(served),
+        "outputs": [{"name": "predictions", "datatype": "FP64", "shape": [-1]}],
+    }
+
+
+def _inputs(served: ServedModel) -> list[dict[str, Any]]:
+    named = zip(served.schema.columns, served.schema.types, strict=True)
+    inputs = [
         {"name": column, "datatype": COLUMN_DTYPES.get(kind, "BYTES"), "shape": [-1]}
-        for column, kind in zip(schema.columns, schema.types, strict=True)
+        for column, kind in named
     ]
     signature = served.wrapper.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():
         spec = signature.inputs.inputs[0]
-        inputs = [{"name": spec.name or "input", "datatype": _datatype(spec.type), "shape": list(spec.shape)}]
-    outputs = [{"name": "predictions", "datatype": "FP64", "shape": [-1]}]
-    v = served.version
-    return {
-        "name": v.name,
-        "versions": [str(v.version)],
-        "platform": "mlflow",
-        "inputs": inputs,
-        "outputs": outputs,
-    }
+        return [{"name": spec.name or "input", "datatype": datatype_of(spec.type), "shape": list(spec.shape)}]
+    return inputs
 
 
-@router.post("/models/{name}/infer")
-@router.post("/models/{name}/versions/{version}/infer")
-async def infer(request: Request, name: str, version: str = "") -> Response:
-    """Predictions for tensors, as JSON or binary, whichever the caller sent and asks for."""
-    engine: Engine = request.app.state.engine
-    engine.require_room()
-    body = await request.body()
-    served = _named(engine, name, version)
-    sent, binary = _parse(body, request.headers.get(HEADER_LENGTH.decode(), ""))
-    made = _rows(sent.inputs, binary, served.schema, engine.settings.serving.queue_rows)
-    rows = served.schema.convert(made)
-    answered = await engine.infer(served, rows, request.state.request_id, len(body))
-    asked_binary = bool(sent.parameters.get("binary_data_output"))
-    for output in sent.outputs:
-        if output.name != "predictions":
-            raise misfit(f"There is no output {output.name!r}; there is: predictions.")
-        asked_binary = bool(output.parameters.get("binary_data", asked_binary))
-    return _answer(answered.served, answered.predictions, sent.id or request.state.request_id, asked_binary)
-
-
-def _named(engine: Engine, name: str, version: str) -> ServedModel:
-    served = engine.holder.current()
+def _require_named(served: ServedModel, name: str, version: str) -> None:
+    """Raise a Problem unless the path names the served model."""
     v = served.version
     if name != v.name or version not in ("", str(v.version)):
         asked = f"{name!r} version {version}" if version else repr(name)
         detail = f"Model {asked} is not served here; {v.name!r} version {v.version} is."
         raise Problem(HTTPStatus.NOT_FOUND, "model_not_served", detail)
-    return served
 
 
 def _parse(body: bytes, header_length: str) -> tuple[Inference, memoryview]:
@@ -155,100 +168,26 @@ def _parse(body: bytes, header_length: str) -> tuple[Inference, memoryview]:
         if not 0 <= at <= len(body):
             said = f"{HEADER_LENGTH.decode()} is {header_length[:40]!r}, the body has {len(body)} bytes."
             raise misfit(said)
-    return decode(decoder.decode, body[:at]), memoryview(body)[at:]
+    return bodies.decode(decoder.decode, body[:at]), memoryview(body)[at:]
 
 
-def _rows(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, most: int) -> list[Any]:
-    columns: dict[str, list[Any]] = {}
-    for tensor in inputs:
-        size = tensor.parameters.get("binary_data_size")
-        if size is not None and (not isinstance(size, int) or not 0 <= size <= len(binary)):
-            raise misfit(
-                f"Input {tensor.name!r}: binary_data_size is {size!r}, the body has {len(binary)} bytes."
-            )
-        columns[tensor.name] = values = _values(tensor, None if size is None else binary[:size])
-        require_room(len(values), 0, most)
-        binary = binary[size or 0 :]
-    if not schema.columns:
-        if len(columns) != 1:
-            raise misfit(f"This model takes one tensor, not {len(columns)}.")
-        return next(iter(columns.values()))
-    if len({len(values) for values in columns.values()}) > 1:
-        raise misfit("The inputs have different numbers of rows.")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _values(tensor: Tensor, binary: memoryview | None) -> list[Any]:
-    """One value a row: plain for [rows] and [rows, 1], nested lists for more dimensions."""
-    try:
-        if tensor.datatype == "BYTES":
-            flat = tensor.data if binary is None else _strings(binary)
-            values = np.array(flat, dtype=object).reshape(tensor.shape)
-        elif tensor.datatype not in DTYPES:
-            raise misfit(f"Input {tensor.name!r}: datatype {tensor.datatype!r} is not known.")
-        elif binary is None:
-            values = _array(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
-        else:
-            values = np.frombuffer(binary, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
-    except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
-        raise misfit(f"Input {tensor.name!r} is no {tensor.datatype} {tensor.shape}: {error}.") from None
-    if values.ndim == 0 or any(size < 0 for size in tensor.shape):
-        raise misfit(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise misfit(f"Input {tensor.name!r} has values that are not finite.")
-    return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).tolist()
-
-
-def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
-    """JSON's values as an array, where they are of that kind: numpy would make 1 of 1.7, and True of "false"."""
-    kinds = {bool} if wanted is np.bool_ else {int} if issubclass(wanted, np.integer) else {int, float}
-    if others := set(map(type, np.asarray(data, dtype=object).ravel())) - kinds:
-        raise TypeError(f"its data have {', '.join(sorted(kind.__name__ for kind in others))}")
-    return np.asarray(data, dtype=wanted)
-
-
-def _strings(binary: memoryview) -> list[str]:
-    """Length-prefixed strings, 4 bytes little-endian each."""
-    found, at = [], 0
-    while at < len(binary):
-        size = int.from_bytes(binary[at : at + 4], "little")
-        if at + 4 + size > len(binary):
-            raise ValueError("a string is longer than what is left")
-        found.append(bytes(binary[at + 4 : at + 4 + size]).decode())
-        at += 4 + size
-    return found
-
-
-def _answer(served: ServedModel, predictions: list[Any], request_id: str, binary: bool) -> Response:
-    try:
-        values = np.asarray(predictions)
-    except ValueError:  # lists of different lengths
-        values = np.asarray([encode(p).decode() for p in predictions], dtype=object)
-    if values.dtype.kind in "OUS":
-        values = np.array(
-            [p if isinstance(p, str) else encode(p).decode() for p in predictions], dtype=object
+MODEL = "/v2/models/{name}"
+VERSION = MODEL + "/versions/{version}"
+ROUTES = (
+    *(
+        InferenceRoute(
+            path=f"{path}/infer",
+            tag=TAG,
+            request=Inference,
+            decode=decode,
+            encode=encode,
+            summary="Predictions for tensors, as JSON or binary, whichever the caller sent and asks for",
         )
-    datatype = _datatype(values.dtype)
-    output: dict[str, Any] = {"name": "predictions", "datatype": datatype, "shape": list(values.shape)}
-    answer = {
-        "model_name": served.version.name,
-        "model_version": str(served.version.version),
-        "id": request_id,
-        "outputs": [output],
-    }
-    if not binary:
-        output["data"] = values.ravel().tolist()
-        return Response(encode(answer), media_type="application/json")
-    if datatype == "BYTES":
-        texts = [text.encode() for text in values.tolist()]
-        tail = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
-    else:
-        tail = np.ascontiguousarray(values).tobytes()
-    output["parameters"] = {"binary_data_size": len(tail)}
-    head = encode(answer)
-    headers = {HEADER_LENGTH.decode(): str(len(head))}
-    return Response(head + tail, headers=headers, media_type="application/octet-stream")
-
-
-def _datatype(dtype: Any) -> str:
-    return next((name for name, known in DTYPES.items() if np.dtype(known) == dtype), "BYTES")
+        for path in (MODEL, VERSION)
+    ),
+    get("/v2", server, TAG, access="open"),
+    get("/v2/health/live", live, TAG, access="open"),
+    get("/v2/health/ready", ready, TAG, access="open"),
+    *(get(path, model, TAG) for path in (MODEL, VERSION)),
+    *(get(f"{path}/ready", model_ready, TAG) for path in (MODEL, VERSION)),
+)

@@ -9,25 +9,28 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
-from serving.inference.predictor import Engine
+from mlops_lib.wrappers.interface import StreamEvent
+from serving.inference.predictor import Answered
+from serving.inference.rows import Rows
 from serving.models.served import ServedModel
-from serving.web.bodies import decode
+from serving.protocols.inference import Asked, InferenceRoute
+from serving.web import bodies
+from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem, misfit
-from serving.web.sse import EventStream, until_gone
+from serving.web.route import get
 
-router = APIRouter(prefix="/v1", tags=["openai"])
-
-#: What a problem's status is called in OpenAI's errors.
+TAG = "openai"
+#: The type of OpenAI's errors for a problem's status.
 ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: "invalid_request_error"}
 
 
@@ -43,112 +46,100 @@ class ChatRequest(msgspec.Struct):
     resume: str | None = None
 
 
+class Chat(NamedTuple):
+    """What the encoder needs of a request: the fields that every object of the answer has."""
+
+    head: dict[str, Any]
+    with_usage: bool
+
+
 decoder = msgspec.json.Decoder(ChatRequest)
 
 
-@router.get("/models")
-async def models(request: Request) -> JSONResponse:
+def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+    """A chat as one row, always the champion's, see docs/decisions/0305."""
+    sent = bodies.decode(decoder.decode, body)
+    if sent.model not in ("", model.version.name):
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "model_not_found",
+            f"Model {sent.model!r} is not served here. This service has {model.version.name!r}.",
+        )
+    if sent.n != 1:
+        raise misfit(f"'n' is {sent.n}; one answer is given.")
+    row = model.wrapper.chat_row(sent.messages)
+    row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
+    head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
+    chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
+    return Asked(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
+
+
+def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+    """The answer in one piece."""
+    message = {"role": "assistant", "content": _text(answered.predictions[0])}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    answer = {**asked.own.head, "object": "chat.completion", "choices": [choice]}
+    return Reply(_json(answer | {"usage": _usage(answered.usage or Usage())}))
+
+
+async def events(
+    call: Call, asked: Asked, model: ServedModel, events: AsyncGenerator[StreamEvent]
+) -> AsyncGenerator[str]:
+    """The answer in chunks."""
+    head = {**asked.own.head, "object": "chat.completion.chunk"}
+
+    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return _data({**head, "choices": [choice]})
+
+    any_token = False
+    yield chunk({"role": "assistant", "content": ""})
+    try:
+        with tally() as used:
+            async with aclosing(events):
+                async for kind, data in events:
+                    if kind == "token":
+                        any_token = True
+                        yield chunk({"content": data})
+                    elif kind == "interrupt" or (kind == "prediction" and not any_token):
+                        yield chunk({"content": _text(data)})
+    except Exception as error:
+        yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
+        return
+    yield chunk({}, "stop")
+    if asked.own.with_usage:
+        yield _data({**head, "choices": [], "usage": _usage(used)})
+    yield "data: [DONE]\n\n"
+
+
+def problem(call: Call, problem: Problem) -> Reply:
+    """A problem in the form that OpenAI's clients read."""
+    kind = ERROR_TYPES.get(problem.status, "server_error")
+    error = {"message": problem.detail, "type": kind, "code": problem.code, "param": None}
+    headers = [JSON, *problem.raw_headers]
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # The service has retried its own calls; a caller that retries too would multiply them.
+        headers.append((b"x-should-retry", b"false"))
+    return Reply(_json({"error": error}), headers, problem.status.value)
+
+
+async def models(request: Request) -> Response:
     """The served model, as a list of one."""
     try:
-        model = request.app.state.holder.current()
+        model = request.app.state.service.models.current()
     except Problem as error:
-        return _error(request, error)
+        reply = problem(request.state.call, error)
+        return Response(reply.body, reply.status, error.headers, "application/json")
     card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
     return JSONResponse({"object": "list", "data": [card]})
 
 
-@router.post("/chat/completions")
-async def chat_completions(request: Request) -> Response:
-    """One answer to a chat, whole or in pieces; always the champion's, see docs/decisions/0305."""
-    engine: Engine = request.app.state.engine
-    try:
-        engine.require_room()
-        body = await request.body()
-        model = engine.holder.current()
-        asked = _parse(body, model)
-        row = model.wrapper.chat_row(asked.messages)
-        row |= {
-            name: value for name in ("thread_id", "resume") if (value := getattr(asked, name)) is not None
-        }
-        head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
-        if asked.stream:
-            usage = bool((asked.stream_options or {}).get("include_usage"))
-            return EventStream(_chunks(request, model, row, head, usage, len(body)), model.asked(1))
-        answered = await until_gone(request.receive, lambda: _answer(request, model, row, len(body)))
-    except Exception as error:
-        return _error(request, error)
-    if answered is None:  # nobody is there to read it
-        return Response(status_code=499)
-    text, used = answered
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": _usage(used)})
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def _answer(
-    request: Request, model: ServedModel, row: dict[str, Any], body_bytes: int
-) -> tuple[str, Usage]:
-    engine: Engine = request.app.state.engine
-    with tally() as usage:
-        found = await engine.infer(model, [row], request.state.request_id, body_bytes, champion_only=True)
-    return _text(found.predictions[0]), usage
-
-
-async def _chunks(
-    request: Request,
-    model: ServedModel,
-    row: dict[str, Any],
-    head: dict[str, Any],
-    with_usage: bool,
-    body_bytes: int,
-) -> AsyncGenerator[str]:
-    head = {**head, "object": "chat.completion.chunk"}
-
-    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return f"data: {json.dumps({**head, 'choices': [choice]}, ensure_ascii=False)}\n\n"
-
-    said = False
-    yield chunk({"role": "assistant", "content": ""})
-    try:
-        with tally() as used:
-            engine: Engine = request.app.state.engine
-            async with aclosing(engine.stream(model, [row], request.state.request_id, body_bytes)) as events:
-                async for kind, data in events:
-                    if kind == "token":
-                        said = True
-                        yield chunk({"content": data})
-                    elif kind == "interrupt" or (kind == "prediction" and not said):
-                        yield chunk({"content": _text(data)})
-    except Exception as error:
-        yield f"data: {bytes(_error(request, error).body).decode()}\n\n"
-        return
-    yield chunk({}, "stop")
-    if with_usage:
-        yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(used)})}\n\n"
-    yield "data: [DONE]\n\n"
-
-
-def _parse(body: bytes, model: ServedModel) -> ChatRequest:
-    asked = decode(decoder.decode, body)
-    if asked.model not in ("", model.version.name):
-        raise Problem(
-            HTTPStatus.NOT_FOUND,
-            "model_not_found",
-            f"Model {asked.model!r} is not served here. This service has {model.version.name!r}.",
-        )
-    if asked.n != 1:
-        raise misfit(f"'n' is {asked.n}; one answer is given.")
-    return asked
-
-
-def _error(request: Request, error: Exception) -> JSONResponse:
-    """A problem in the form that OpenAI's clients read."""
-    problem = as_problem(error, request.state.request_id)
-    kind = ERROR_TYPES.get(problem.status, "server_error")
-    body = {"message": problem.detail, "type": kind, "code": problem.code, "param": None}
-    # Retrying is for the service's own calls; a caller that retries too would multiply them.
-    headers = {"x-should-retry": "false"} if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR else {}
-    return JSONResponse({"error": body}, problem.status, problem.headers | headers)
+def _data(value: Any) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
 def _usage(used: Usage) -> dict[str, int]:
@@ -163,3 +154,18 @@ def _text(prediction: Any) -> str:
     return (
         prediction if isinstance(prediction, str) else json.dumps(prediction, ensure_ascii=False, default=str)
     )
+
+
+ROUTES = (
+    InferenceRoute(
+        path="/v1/chat/completions",
+        tag=TAG,
+        request=ChatRequest,
+        decode=decode,
+        encode=encode,
+        events=events,
+        problem=problem,
+        summary="One answer to a chat, whole or in pieces; always the champion's",
+    ),
+    get("/v1/models", models, TAG),
+)

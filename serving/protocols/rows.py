@@ -1,36 +1,117 @@
-"""/predict and /invoke: rows in, predictions out. Knows no model kind: it calls `predict` and nothing else."""
+"""/predict and /invoke: rows in, predictions out, whole or as events; /features: the rows as the model gets them.
+
+Events are ``token`` ``{"text"}``, ``update`` (node -> what it changed), then one of ``prediction`` or ``interrupt``,
+which hold the same object as the plain answer, or ``error``, which holds a problem object.
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import Any
 
 import msgspec
+from fastapi import Request, Response
 
+from mlops_lib.wrappers.interface import StreamEvent
 from serving.features.enrichment import HEADER
 from serving.inference.predictions import plain
-from serving.inference.predictor import Engine
-from serving.web.gateway import JSON, Call, Reply
-from serving.web.problems import disconnected
-from serving.web.sse import until_gone
+from serving.inference.predictor import Answered
+from serving.models.served import ServedModel
+from serving.protocols.inference import Asked, InferenceRoute
+from serving.service import Service
+from serving.web.call import JSON, Call, Reply
+from serving.web.problems import Problem, as_problem, misfit
+from serving.web.route import MODEL_ROWS, post
+from serving.web.sse import EVENT_STREAM, HEADERS, event
 
-encode = msgspec.json.Encoder(enc_hook=plain).encode
+encode_json = msgspec.json.Encoder(enc_hook=plain).encode
+TAG = "inference"
 
 
-async def predict(engine: Engine, call: Call) -> Reply:
-    """Predictions in the order of the rows; a single row in gives a single prediction out."""
-    body = await call.body()
-    champion = engine.holder.current()
-    rows, single = champion.schema.parse(body)
-    if champion.wrapper.waits:  # such work goes on elsewhere, and ends when its caller has gone
-        found = await until_gone(
-            call.receive, lambda: engine.infer(champion, rows, call.request_id, len(body))
+def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+    """Rows of the model's own schema; with ``Accept: text/event-stream`` exactly one, for a stream."""
+    asked = Asked(model.schema.parse(body), EVENT_STREAM in call.headers.get(b"accept", b""))
+    if asked.stream and len(asked.rows) != 1:
+        raise misfit(
+            f"A stream answers one row, and {len(asked.rows)} came. Send one, or leave out "
+            f"'Accept: {EVENT_STREAM.decode()}'."
         )
-        if found is None:
-            raise disconnected("the answer")
-    else:
-        found = await engine.infer(champion, rows, call.request_id, len(body))
+    return asked
+
+
+def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+    """Predictions in the order of the rows; a single prediction for a single row."""
+    whole = not (asked.rows.single or asked.stream)
     answer = {
-        "predictions": found.predictions[0] if single else found.predictions,
-        "model": found.served.card_json,
+        "predictions": answered.predictions if whole else answered.predictions[0],
+        "model": answered.served.card_json,
         "request_id": call.request_id,
     }
-    if found.features is None:
-        return Reply(encode(answer))
-    answer["features"] = found.features.field
-    return Reply(encode(answer), [JSON, (HEADER.lower().encode(), found.features.header.encode())])
+    headers = HEADERS if asked.stream else [JSON]
+    if answered.features:
+        answer["features"] = answered.features.field
+        headers = [*headers, (HEADER.lower().encode(), answered.features.header.encode())]
+    if asked.stream:  # of a model that answers in one piece
+        return Reply(event("prediction", json.loads(encode_json(answer))).encode(), headers)
+    return Reply(encode_json(answer), headers)
+
+
+async def events(
+    call: Call, asked: Asked, model: ServedModel, events: AsyncGenerator[StreamEvent]
+) -> AsyncGenerator[str]:
+    """The events of one row. Once the answer has begun, its status cannot say that it failed: an event does."""
+    try:
+        async with aclosing(events):
+            async for kind, data in events:
+                if kind == "token":
+                    yield event(kind, {"text": data})
+                elif kind == "update":
+                    yield event(kind, data)
+                else:
+                    answer = {"predictions": data, "model": model.card, "request_id": call.request_id}
+                    yield event(kind, answer)
+    except Exception as error:
+        yield event("error", json.loads(as_problem(error, call.request_id).body(call.request_id)))
+
+
+async def features(request: Request) -> Response:
+    """The body of /predict in, the model's columns of each row out, with where they came from."""
+    body = await request.body()
+    service: Service = request.app.state.service
+    served = service.models.current()
+    if served.enricher is None:
+        version = f"{served.version.name} version {served.version.version}"
+        raise Problem(
+            HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
+        )
+    asked = served.schema.parse(body)
+    served.in_use += 1
+    try:
+        rows, statuses = await served.enricher.enrich(asked.given())
+    finally:
+        served.in_use -= 1
+    answer: dict[str, Any] = {
+        "rows": rows[0] if asked.single else rows,
+        "model": served.card,
+        "features": statuses.field,
+    }
+    return Response(encode_json(answer), media_type="application/json", headers={HEADER: statuses.header})
+
+
+ROUTES = (
+    *(
+        InferenceRoute(
+            path=path,
+            tag=TAG,
+            request=MODEL_ROWS,
+            decode=decode,
+            encode=encode,
+            events=events,
+            summary="Predictions for rows",
+            answer={"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}},
+        )
+        for path in ("/predict", "/invoke")
+    ),
+    post("/features", features, TAG, request=MODEL_ROWS),
+)

@@ -1,21 +1,20 @@
-"""/openapi.json and /docs, in which the request is the loaded model's own."""
+"""/openapi.json, derived from the route table; the request is that of the served model."""
 
+import re
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse
 
 from mlops_lib.registry import ModelVersion
-from serving.inference.predictor import Engine
 from serving.inference.schema import REFERENCE
 from serving.models.served import ServedModel
-from serving.operations.feedback import Outcome
-from serving.protocols.open_inference import Inference
-from serving.protocols.openai import ChatRequest
+from serving.protocols.inference import InferenceRoute
+from serving.service import Service
 from serving.web.problems import MEDIA_TYPE
+from serving.web.route import MODEL_ROWS, HandlerRoute, Route
+from serving.web.routes import RouteTable
 
 PROBLEM = {
     "type": "object",
@@ -48,107 +47,75 @@ ANSWER = {
         "features": {"type": "object", "description": "where looked-up features came from"},
     },
 }
-INVOCATIONS = {
-    "type": "object",
-    "description": "One of MLflow's formats.",
-    "properties": {
-        "dataframe_split": {"type": "object"},
-        "dataframe_records": {"type": "array", "items": {"type": "object"}},
-        "instances": {"type": "array"},
-        "inputs": {},
-    },
-}
-#: Bodies that a route reads by itself, as every route does: FastAPI knows nothing of them.
-BODIES: dict[str, type[msgspec.Struct]] = {
-    "/feedback": Outcome,
-    "/v1/chat/completions": ChatRequest,
-    "/v2/models/{name}/infer": Inference,
-    "/v2/models/{name}/versions/{version}/infer": Inference,
-}
-
-#: Addresses relative to /docs, so that the page works behind a proxy, whatever its scheme and prefix.
-DOCS: dict[str, Any] = {
-    "openapi_url": "openapi.json",
-    "swagger_js_url": "swagger/swagger-ui-bundle.js",
-    "swagger_css_url": "swagger/swagger-ui.css",
-    "swagger_favicon_url": "swagger/favicon-32x32.png",
+ANY_JSON: dict[str, Any] = {"application/json": {"schema": {}}}
+A_PROBLEM = {
+    "description": "A problem",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
 
-def install(app: FastAPI, engine: Engine) -> None:
+def install(app: FastAPI, table: RouteTable, service: Service) -> None:
     """Make `app` describe itself by the model that is served at that moment."""
-
     made: tuple[ModelVersion | None, dict[str, Any]] | None = None
 
     def describe() -> dict[str, Any]:
         nonlocal made
-        served = engine.holder.served.get("champion")
+        served = service.models.served.get("champion")
         version = served.version if served else None
         if made is None or made[0] != version:
-            made = version, document_of(served)
+            made = version, _document(app, table, served, has_keys=bool(service.keys.file))
         return made[1]
-
-    def document_of(served: ServedModel | None) -> dict[str, Any]:
-        body, components = served.schema.json_schema() if served else ({"type": "object"}, {})
-        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(components, Problem=PROBLEM, Answer=ANSWER)
-        answer = _json({"$ref": "#/components/schemas/Answer"})
-        example = (
-            None  # a row of somebody's data: where there are keys, /status shows it to those who have one
-        )
-        if served and isinstance(served.example, dict) and not engine.keys.file:
-            example = {"inputs": served.example}
-        for path in ("/predict", "/invoke"):
-            document["paths"][path] = {
-                "post": _operation(path, "Predictions for rows", _json(body, example), answer)
-            }
-        document["paths"]["/invocations"] = {
-            "post": _operation(
-                "/invocations",
-                "Predictions for MLflow's request formats",
-                _json(INVOCATIONS) | {"text/csv": {"schema": {"type": "string"}}},
-                _json({"type": "object", "properties": {"predictions": {"type": "array"}}}),
-            )
-        }
-        document["paths"]["/features"]["post"]["requestBody"] = _body(_json(body, example))
-        for path, asked in BODIES.items():
-            (schema,), parts = msgspec.json.schema_components([asked], ref_template=REFERENCE)
-            schemas.update(parts)
-            document["paths"][path]["post"]["requestBody"] = _body(_json(schema))
-        problem = {
-            "description": "A problem",
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for methods in document["paths"].values():
-            for operation in methods.values():
-                operation["responses"].pop("422", None)
-                operation["responses"]["default"] = problem
-                for parameter in operation.get("parameters", ()):
-                    if served and parameter["name"] in ("name", "version"):  # there is one of each
-                        parameter["schema"]["enum"] = [str(getattr(served.version, parameter["name"]))]
-        return document
 
     app.openapi = describe  # type: ignore[method-assign]
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(title=app.title, **DOCS)
+
+def _document(app: FastAPI, table: RouteTable, served: ServedModel | None, has_keys: bool) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    components = served.schema.json_schema() if served else {"Body": {"type": "object"}}
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(components, Problem=PROBLEM, Answer=ANSWER)
+    example = None
+    # It is a row of somebody's data: where there are keys, only /status shows it, to callers with a key.
+    if served and isinstance(served.example, dict) and not has_keys:
+        example = {"inputs": served.example}
+    for route in table.routes:
+        if isinstance(route, HandlerRoute) and not route.shown:
+            continue
+        operations = document["paths"].setdefault(route.path, {})
+        if isinstance(route, InferenceRoute):
+            operations["post"] = _operation(route)
+        operation = operations[route.method.lower()]
+        if route.request is not None:
+            content, parts = _content(route)
+            schemas.update(parts)
+            if route.request is MODEL_ROWS and example:
+                content = {kind: {**media, "example": example} for kind, media in content.items()}
+            operation["requestBody"] = {"required": True, "content": content}
+        operation["responses"].pop("422", None)  # FastAPI's own form of error, which no route has
+        operation["responses"]["default"] = A_PROBLEM
+        for parameter in operation.get("parameters", ()):
+            if served and parameter["name"] in ("name", "version"):  # there is one of each
+                parameter["schema"]["enum"] = [str(getattr(served.version, parameter["name"]))]
+    return document
 
 
-def _operation(path: str, summary: str, bodies: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "tags": ["inference"],
-        "summary": summary,
-        "operationId": path.strip("/"),
-        "requestBody": _body(bodies),
-        "responses": {"200": {"description": "Predictions", "content": answer}},
+def _operation(route: InferenceRoute) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "tags": [route.tag],
+        "summary": route.summary,
+        "operationId": "_".join(re.findall(r"\w+", route.path)),
+        "responses": {"200": {"description": "Predictions", "content": dict(route.answer or ANY_JSON)}},
     }
+    if names := re.findall(r"\{(\w+)\}", route.path):
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    return operation
 
 
-def _body(bodies: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": bodies}
-
-
-def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    return {"application/json": {"schema": schema, **({"example": example} if example else {})}}
+def _content(route: Route) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content of a route's request, and the components that it refers to."""
+    if not isinstance(route.request, type):
+        return dict(route.request or {}), {}
+    (schema,), parts = msgspec.json.schema_components([route.request], ref_template=REFERENCE)
+    return {"application/json": {"schema": schema}}, parts

@@ -53,6 +53,11 @@ class Problem(Exception):
         )
 
     @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The same, as ASGI has them."""
+        return [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+
+    @property
     def headers(self) -> dict[str, str]:
         """Headers that belong to it."""
         headers = {
@@ -65,6 +70,12 @@ class Problem(Exception):
 def misfit(detail: str) -> Problem:
     """The answer to a request that is well formed, and that the model or the protocol does not take."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+
+
+def too_large(limit: int) -> Problem:
+    """The answer to a body of more than `limit` bytes."""
+    detail = f"The body is longer than {limit} bytes (serving.body_bytes). Send fewer rows a request."
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
 
 
 def disconnected(before: str) -> Problem:
@@ -93,7 +104,7 @@ def install(app: FastAPI) -> None:
     """Map every exception of FastAPI's routes to a problem object."""
 
     async def _answer(request: Request, error: Exception) -> Response:
-        request_id = request.state.request_id
+        request_id = request.state.call.request_id
         problem = as_problem(error, request_id)
         headers = problem.headers | dict(getattr(error, "headers", None) or {})  # Allow, on a 405
         return Response(problem.body(request_id), problem.status.value, headers, MEDIA_TYPE)

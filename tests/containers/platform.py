@@ -3,40 +3,25 @@
 import ipaddress
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
 from tests.containers.engine import Docker, remove
+from tests.support import servers
 from tests.support.servers import free_port
 from tests.support.shop import answer_to
+from tests.support.waiting import until
 
 #: Inside a container, the machine that it runs on.
 HOST = "host.docker.internal"
-
-
-def until(holds: Callable[[], Any], what: str, said: Callable[[], str] = str, seconds: float = 180) -> Any:
-    """Wait until `holds()` gives something true, and return it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if found := holds():
-                return found
-        except (OSError, HTTPException):
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"waited {seconds} s for {what}:\n{said()[-4000:]}")
 
 
 def ask(url: str, body: Any = None) -> tuple[int, Any]:
@@ -53,20 +38,10 @@ def mlflow_server(docker: Docker, folder: Path) -> Iterator[tuple[str, str]]:
     gateway = _gateway(docker)
     address = gateway if _is_ours(gateway) else "127.0.0.1"  # where the engine is in a machine of its own
     port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", address, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts",
-        "--allowed-hosts", f"{HOST}:{port},{address}:{port}",
-    ]  # fmt: skip
-    with (folder / "mlflow.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    outside = f"http://{address}:{port}"
-    try:
-        until(lambda: ask(f"{outside}/health")[0] == 200, "MLflow", (folder / "mlflow.log").read_text)
+    names = ("--allowed-hosts", f"{HOST}:{port},{address}:{port}")
+    store, artifacts = f"sqlite:///{folder}/mlflow.db", f"{folder}/artifacts"
+    with servers.mlflow_server(store, artifacts, *names, proxy=True, host=address, port=port) as outside:
         yield outside, f"http://{HOST}:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def _gateway(docker: Docker) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conftest import ROOT
-from tests.containers.platform import ask, until
+from tests.containers.platform import ask
 from tests.containers.test_images import CUSTOMER
 from tests.support.servers import free_port, install
+from tests.support.waiting import until
 
 PORTS = ("MLFLOW_PORT", "SERVICE_PORT", "JUPYTER_PORT")
 

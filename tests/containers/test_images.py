@@ -16,7 +16,8 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
 from tests.conftest import ROOT
 from tests.containers import platform
-from tests.containers.platform import ask, service, until
+from tests.containers.platform import ask, service
+from tests.support.waiting import until
 
 CUSTOMER = {
     "frequency": 3, "recency_days": 200, "tenure_days": 250, "mean_amount": 25.0,
@@ -46,7 +47,6 @@ def registry(docker, make_project, tmp_path_factory) -> Iterator[tuple[str, str,
         assistant = yaml.safe_load((ROOT / "examples/assistant/config.yaml").read_text())
         assistant["mlflow"]["tracking_uri"] = outside
         assistant["pipeline"]["work_dir"] = str(folder / "assistant")
-        assistant["model"]["params"]["files"]["docs"] = str(ROOT / "docs/guide")
         shutil.copytree(ROOT / "examples/assistant", folder / "example")
         (folder / "example/config.yaml").write_text(yaml.safe_dump(assistant))
         publish(config.load(folder / "example/config.yaml"), QUESTION)

@@ -13,7 +13,7 @@ from mlops_lib.registry import Registry
 from mlops_lib.steps.contracts import CONTRACTS
 from tests import toy_notebooks
 from tests.conftest import BIN
-from tests.containers.platform import until
+from tests.support.waiting import until
 
 #: What may differ: names and numbers of the run itself, and the image that only one of them has.
 OWN = (

@@ -27,7 +27,7 @@ def assistant(tmp_path: Path, empty_store: Path) -> Path:
     content["pipeline"] = {"notebooks": str(ROOT / "notebooks"), "work_dir": str(tmp_path / "work")}
     content["data"]["source"] = str(EXAMPLE / "golden.jsonl")
     content["model"]["implementation"] = str(EXAMPLE / "graph")
-    content["model"]["params"]["files"]["docs"] = str(ROOT / "docs" / "guide")
+    content["model"]["params"]["files"]["docs"] = str(EXAMPLE / "handbook")
     (tmp_path / "assistant_metrics.py").write_text((EXAMPLE / "assistant_metrics.py").read_text())
     shutil.copy(EXAMPLE / "golden.jsonl", tmp_path)
     file = tmp_path / "config.yaml"
@@ -36,10 +36,10 @@ def assistant(tmp_path: Path, empty_store: Path) -> Path:
 
 
 def test_every_reference_is_supported_by_the_documentation() -> None:
-    """At least 60 questions, none twice; each supporting passage stands word for word in docs/guide."""
+    """At least 60 questions, none twice; each supporting passage is a sentence of the handbook."""
     rows = [json.loads(line) for line in (EXAMPLE / "golden.jsonl").read_text().splitlines()]
     assert len({row["question"] for row in rows}) == len(rows) >= 60
-    documents = "\n".join(file.read_text() for file in (ROOT / "docs" / "guide").glob("*.md"))
+    documents = "\n".join(file.read_text() for file in (EXAMPLE / "handbook").glob("*.md"))
     for row in rows:
         assert row["reference"].strip() and all(passage in documents for passage in row["passages"]), row
     assert sum(not row["passages"] for row in rows) >= 2, "some questions must have no answer"

@@ -1,14 +1,12 @@
-"""Fixtures of a small feature repository and of real servers."""
+"""Fixtures: small feature repositories, filled."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mlops_lib import config
-from tests.support import servers
 from tests.support.feature_projects import ROOT, write_repo
 
 
@@ -45,15 +43,3 @@ def example_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.apply()
     store.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC))
     return folder
-
-
-@pytest.fixture(scope="session")
-def redis_port() -> Iterator[int]:
-    with servers.redis_server() as (port, _):
-        yield port
-
-
-@pytest.fixture(scope="session")
-def postgres_port() -> Iterator[int]:
-    with servers.postgres_server() as port:
-        yield port

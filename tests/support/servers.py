@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.waiting import until
 
 PASSWORD = "s3cr3t-p4ss"
 
@@ -94,19 +95,28 @@ def postgres_server() -> Iterator[int]:
 
 
 @contextmanager
-def mlflow_server(store: str, root: str) -> Iterator[str]:
-    """Address of an MLflow server that keeps runs in `store` and tells its clients to keep artifacts at `root`."""
-    port = free_port()
+def mlflow_server(
+    store: str, artifacts: str, *options: str, proxy: bool = False, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
+    """Address of an MLflow server that keeps runs in `store`.
+
+    Args:
+        artifacts: Where artifacts go: by way of the server with `proxy`, else straight from its clients.
+        port: A free one by default.
+    """
+    port = port or free_port()
+    kept = ["--artifacts-destination", artifacts] if proxy else ["--no-serve-artifacts"]
+    kept += [] if proxy else ["--default-artifact-root", artifacts]
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", store, "--default-artifact-root", root, "--no-serve-artifacts",
+        sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1",
+        "--backend-store-uri", store, *kept, *options,
     ]  # fmt: skip
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        _wait(port, process, 120)
-        yield f"http://127.0.0.1:{port}"
+        _wait(port, process, host)
+        yield f"http://{host}:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -140,21 +150,17 @@ def _find(name: str, pattern: str) -> str:
     return shutil.which(name) or (paths[-1] if paths else "")
 
 
-def _wait(port: int, process: "subprocess.Popen[bytes]", seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def _wait(port: int, process: "subprocess.Popen[bytes]", host: str = "127.0.0.1") -> None:
+    """Wait until the server accepts connections."""
+
+    def listens() -> bool:
         assert process.poll() is None, f"the server ended with {process.returncode}"
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError(f"no server on port {port}")
+        socket.create_connection((host, port), 1).close()
+        return True
+
+    until(listens, f"a server listens on port {port}")
 
 
-def _wait_until_ready(postmaster: Path, seconds: float = 60) -> None:
-    """PostgreSQL takes connections before it answers them; the last line of its file says when it does, as pg_ctl knows."""
-    deadline = time.monotonic() + seconds
-    while not postmaster.is_file() or postmaster.read_text().split()[-1:] != ["ready"]:
-        assert time.monotonic() < deadline, f"PostgreSQL is not ready after {seconds} s"
-        time.sleep(0.05)
+def _wait_until_ready(postmaster: Path) -> None:
+    """PostgreSQL accepts connections before it answers; like pg_ctl, read the last line of its status file."""
+    until(lambda: postmaster.read_text().split()[-1:] == ["ready"], "PostgreSQL is ready")

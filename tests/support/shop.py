@@ -3,13 +3,11 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,8 @@ import yaml
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
+from tests.support.servers import free_port
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ("frequency", "recency", "amount")
@@ -68,8 +68,8 @@ def add_version(settings: Settings, seed: int, **different: Any) -> ModelVersion
     return Registry(settings).register("shop", result.run_id, {})
 
 
-def add_naughty(settings: Settings) -> None:
-    """Register naughty.py as `naughty`, at Production."""
+def add_pyfunc(settings: Settings, name: str, stage: str = "Production") -> None:
+    """Register the model of the file `name`.py in this folder under its name, and promote it."""
     import mlflow
     from mlflow.models import infer_signature
 
@@ -78,13 +78,13 @@ def add_naughty(settings: Settings) -> None:
     with mlflow.start_run():
         mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(Path(__file__).with_name("naughty.py")),
+            python_model=str(Path(__file__).with_name(f"{name}.py")),
             signature=infer_signature(example, np.array([1.5, 2.5])),
             input_example=example,
             pip_requirements=["mlflow"],
-            registered_model_name="naughty",
+            registered_model_name=name,
         )
-    registry.promote("naughty", 1, "Production")
+    registry.promote(name, 1, stage)
 
 
 def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:
@@ -122,18 +122,19 @@ class Service:
         sent = {"Content-Type": "application/json", **headers}
         return answer_to(urllib.request.Request(self.url + path, data, sent))
 
-    def until(self, holds: Any, seconds: float = 120) -> Any:
-        """Wait until `holds()` gives something true, and return it."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def until(self, holds: Callable[[], Any]) -> Any:
+        """Wait until `holds()` gives something true, and return it; a missing key counts as "not yet"."""
+
+        def met() -> Any:
             try:
                 if found := holds():
                     return found
             except (OSError, KeyError):
                 pass
             assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.1)
-        raise AssertionError(f"it never came true; the log ends:\n{self.log.read_text()[-3000:]}")
+            return None
+
+        return until(met, "the service", self.log.read_text)
 
     def until_ready(self) -> None:
         """Wait until it is ready."""
@@ -151,13 +152,6 @@ def answer_to(request: urllib.request.Request) -> tuple[int, Any]:
         return status, json.loads(text)
     except ValueError:
         return status, text
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

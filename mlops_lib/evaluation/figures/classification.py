@@ -8,22 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
-from mlops_lib.evaluation.cases import Case
+from mlops_lib.evaluation.cases import ClassificationCases
 from mlops_lib.evaluation.figures import style
-from mlops_lib.evaluation.tasks.classification import average_precision, roc_auc
+from mlops_lib.evaluation.metrics.classification import average_precision, roc_auc
 
 GRID = np.linspace(0, 1, 501)
 COUNTED_CLASSES, NAMED_CLASSES = 4, 12
 
 
-def roc(case: Case, baselines: Mapping[str, Case]) -> Figure:
+def roc(cases: ClassificationCases, baselines: Mapping[str, ClassificationCases]) -> Figure:
     """True against false positive rate (sklearn.metrics.roc_curve); mean of one-vs-rest for C > 2 classes."""
-    two = len(case.classes) == 2
-    question = f"How well does it rank {_pair(case)}?" if two else "How well does it tell the classes apart?"
-    answer = f"ROC AUC {roc_auc(case):.3f}" + (
-        "" if two else f", mean of {len(case.classes)} classes against the rest"
+    two = len(cases.classes) == 2
+    question = f"How well does it rank {_pair(cases)}?" if two else "How well does it tell the classes apart?"
+    answer = f"ROC AUC {roc_auc(cases):.3f}" + (
+        "" if two else f", mean of {len(cases.classes)} classes against the rest"
     )
-    one = f"class {style.shorten(case.classes[1])}" if two else "each class"
+    one = f"class {style.shorten(cases.classes[1])}" if two else "each class"
     with style.chart(
         question,
         answer,
@@ -33,16 +33,16 @@ def roc(case: Case, baselines: Mapping[str, Case]) -> Figure:
         style.shares(axes)
         axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8)
         axes.annotate("chance", (0.9, 0.87), color=style.GREY, fontsize=8, va="top")
-        _curves(axes, case, baselines, _roc_curve, roc_auc)
+        _curves(axes, cases, baselines, _roc_curve, roc_auc)
     return figure
 
 
-def precision_recall(case: Case, baselines: Mapping[str, Case]) -> Figure:
+def precision_recall(cases: ClassificationCases, baselines: Mapping[str, ClassificationCases]) -> Figure:
     """Precision at each recall (sklearn.metrics.precision_recall_curve); mean of one-vs-rest for C > 2."""
-    two = len(case.classes) == 2
-    one = f"class {style.shorten(case.classes[1])}" if two else "each class"
-    chance = case.one_hot[:, case.columns].mean()
-    answer = f"average precision {average_precision(case):.3f}, by chance {chance:.3f}"
+    two = len(cases.classes) == 2
+    one = f"class {style.shorten(cases.classes[1])}" if two else "each class"
+    chance = cases.one_hot[:, cases.columns].mean()
+    answer = f"average precision {average_precision(cases):.3f}, by chance {chance:.3f}"
     with style.chart(
         f"How many false alarms does finding {one} cost?",
         answer,
@@ -56,25 +56,25 @@ def precision_recall(case: Case, baselines: Mapping[str, Case]) -> Figure:
             "chance", (0.01, chance), xytext=(0, offset), textcoords="offset points", va=va,
             color=style.GREY, fontsize=8,
         )  # fmt: skip
-        _curves(axes, case, baselines, _precision_curve, average_precision)
+        _curves(axes, cases, baselines, _precision_curve, average_precision)
     return figure
 
 
-def confusion(case: Case) -> Figure:
+def confusion(cases: ClassificationCases) -> Figure:
     """Rows by true and most probable class, as shares of the true class, with counts while they fit in."""
-    size = len(case.classes)
-    counts = np.bincount(case.codes * size + case.predicted, minlength=size * size).reshape(size, size)
+    size = len(cases.classes)
+    counts = np.bincount(cases.codes * size + cases.predicted, minlength=size * size).reshape(size, size)
     rows = counts.sum(axis=1, keepdims=True)
     share = counts / rows
     answer = f"accuracy {np.trace(counts) / counts.sum():.3f}; in the cells: share of the true class"
-    rule = f"{style.shorten(case.classes[1])} above 0.5" if size == 2 else "the most probable"
+    rule = f"{style.shorten(cases.classes[1])} above 0.5" if size == 2 else "the most probable"
     question = "Which classes does it confuse?"
     with style.chart(question, answer, f"predicted class ({rule})", "true class") as (figure, axes):
         image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         axes.grid(False)
         axes.spines[:].set_visible(False)
         ticks = np.arange(0, size, -(-size // NAMED_CLASSES))
-        names = [style.shorten(case.classes[tick], 10) for tick in ticks]
+        names = [style.shorten(cases.classes[tick], 10) for tick in ticks]
         axes.set_xticks(ticks, names, rotation=0 if sum(map(len, names)) < 40 else 45)
         axes.set_yticks(ticks, names)
         axes.tick_params(length=0)
@@ -93,38 +93,48 @@ def confusion(case: Case) -> Figure:
     return figure
 
 
-def _curves(axes: Axes, case: Case, baselines: Mapping[str, Case], curve: Callable, area: Callable) -> None:
+def _curves(
+    axes: Axes,
+    cases: ClassificationCases,
+    baselines: Mapping[str, ClassificationCases],
+    curve: Callable,
+    area: Callable,
+) -> None:
     """Draw `curve` of the model and the baselines, each named with its `area`; the thick line lies below."""
-    axes.plot(*curve(case, case.columns), color=style.MODEL, linewidth=2.4, label=f"model {area(case):.3f}")
+    axes.plot(
+        *curve(cases, cases.columns), color=style.MODEL, linewidth=2.4, label=f"model {area(cases):.3f}"
+    )
     for position, (name, other) in enumerate(baselines.items()):
         label = f"{style.shorten(name)} {area(other):.3f}"
         axes.plot(*curve(other, other.columns), **style.baseline_style(position), label=label)
-    if len(case.classes) > 2:
-        for column in case.columns:
+    if len(cases.classes) > 2:
+        for column in cases.columns:
             named: dict[str, Any] = {"label": "model, each class"} if column == 0 else {}
             axes.plot(
-                *curve(case, [column]), color=style.MODEL, alpha=0.25, linewidth=0.8, zorder=1.5, **named
+                *curve(cases, [column]), color=style.MODEL, alpha=0.25, linewidth=0.8, zorder=1.5, **named
             )
 
 
-def _roc_curve(case: Case, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    curves = [sk.roc_curve(case.codes == column, case.probabilities[:, column])[:2] for column in columns]
+def _roc_curve(cases: ClassificationCases, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    curves = [sk.roc_curve(cases.codes == column, cases.probabilities[:, column])[:2] for column in columns]
     if len(curves) == 1:
         return curves[0]
     return GRID, np.mean([np.interp(GRID, x, y) for x, y in curves], axis=0)
 
 
-def _precision_curve(case: Case, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _precision_curve(cases: ClassificationCases, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Precision at the next recall that was reached: the steps whose area average precision is."""
     steps = []
     for column in columns:
-        precision, recall, _ = sk.precision_recall_curve(case.codes == column, case.probabilities[:, column])
+        precision, recall, _ = sk.precision_recall_curve(
+            cases.codes == column, cases.probabilities[:, column]
+        )
         # The last point, precision 1 at recall 0, is a convention that no threshold reaches.
         recall, precision = recall[-2::-1], precision[-2::-1]
         steps.append(precision[np.searchsorted(recall, GRID[1:], side="left")])
     return GRID[1:], np.mean(steps, axis=0)
 
 
-def _pair(case: Case) -> str:
-    negative, positive = (style.shorten(name) for name in case.classes)
+def _pair(cases: ClassificationCases) -> str:
+    negative, positive = (style.shorten(name) for name in cases.classes)
     return f"class {positive} above class {negative}"

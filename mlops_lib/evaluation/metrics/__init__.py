@@ -1,1 +1,5 @@
-"""Metrics by name."""
+"""Metrics: small objects that score checked rows, listed in the ``metric`` table of `mlops_lib.plugins`."""
+
+from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, metric
+
+__all__ = ["Case", "Metric", "TextMetric", "metric"]

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.metrics.text import Case, TextMetric
+from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.llm.chat import openai_client, split
 
 if TYPE_CHECKING:

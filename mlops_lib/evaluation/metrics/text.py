@@ -1,72 +1,20 @@
-"""Metrics of text by name: BLEU and chrF of sacrebleu, exact match, ROUGE-L, semantic similarity, and your own."""
+"""Metrics of text: BLEU and chrF (sacrebleu), exact match, ROUGE-L and semantic similarity."""
 
-import asyncio
-import inspect
 import re
 import string
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib import plugins
-from mlops_lib.errors import EvaluationError
-from mlops_lib.llm.generation import Generation
+from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings
 
 
-@dataclass(frozen=True)
-class Case:
-    """One row to be judged: what was asked and answered, and what the answer should have been."""
-
-    generation: Generation
-    reference: str
-
-    @property
-    def answer(self) -> str:
-        """The model's answer as text."""
-        return str(self.generation.output)
-
-    @property
-    def question(self) -> str:
-        """The row's input as text: the value of its first column."""
-        return str(next(iter(self.generation.input.values()), ""))
-
-    @property
-    def contexts(self) -> list[str]:
-        """Passages the answer was made from."""
-        return list(self.generation.contexts)
-
-
-class TextMetric:
-    """One metric. `row` scores a row that has an answer; `total` makes one number of all rows.
-
-    Attributes:
-        higher_is_better: Which way is up.
-        worst: What a row without an answer counts as; None: such a row cannot be counted.
-        note: What a reader must know to compare the number: a signature, a judge.
-    """
-
-    higher_is_better = True
-    worst: float | None = 0.0
-    note = ""
-
-    def __init__(self, settings: "Settings | None" = None) -> None:
-        self.settings = settings
-
-    async def row(self, case: Case) -> float:
-        """The score of one answer."""
-        raise NotImplementedError
-
-    def total(self, cases: Sequence[Case], values: Sequence[float | None]) -> float:
-        """The mean over all rows, those without a value counted as the worst."""
-        return float(sum(self.worst if v is None else v for v in values) / len(values))  # type: ignore[misc]
-
-
 class _Sacrebleu(TextMetric):
     """Corpus scores, 0 to 100; a row without an answer is an empty hypothesis."""
 
+    highest = 100.0
     corpus: Any
     sentence: Any
 
@@ -99,9 +47,9 @@ class ChrF(_Sacrebleu):
 
 
 class ExactMatch(TextMetric):
-    """1 where answer and reference are the same words (case, punctuation and a, an, the left out), else 0.
+    """1 where answer and reference have the same words in the same order, else 0.
 
-    The normalisation is SQuAD's (Rajpurkar et al. 2016).
+    Case, punctuation and the articles (a, an, the) do not count, as in SQuAD (Rajpurkar et al. 2016).
     """
 
     async def row(self, case: Case) -> float:
@@ -126,6 +74,8 @@ class RougeL(TextMetric):
 class SemanticSimilarity(TextMetric):
     """Cosine of the embeddings of answer and reference, -1 to 1, by the model ``evaluation.embeddings``."""
 
+    lowest = -1.0
+
     def __init__(self, settings: "Settings | None" = None) -> None:
         from mlops_lib.llm.chat import openai_client, split
 
@@ -142,46 +92,6 @@ class SemanticSimilarity(TextMetric):
         product = sum(a * b for a, b in zip(one, other, strict=True))
         lengths = (sum(a * a for a in one) * sum(b * b for b in other)) ** 0.5
         return product / lengths if lengths else 0.0
-
-
-class OwnMetric(TextMetric):
-    """A function of the user's, ``score(case) -> float``, plain or async.
-
-    Attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0; none where lower is better) may
-    be set on the function.
-    """
-
-    def __init__(self, function: Callable[[Case], Any], name: str) -> None:
-        self._function = function
-        self.higher_is_better = bool(getattr(function, "higher_is_better", True))
-        self.worst = getattr(function, "worst", 0.0 if self.higher_is_better else None)
-        self.note = name
-
-    async def row(self, case: Case) -> float:
-        if inspect.iscoroutinefunction(self._function):
-            return float(await self._function(case))
-        return float(await asyncio.to_thread(self._function, case))
-
-
-def make(name: str, settings: "Settings | None") -> TextMetric:
-    """The metric of a name, or of a dotted path ``package.module:function``.
-
-    Raises:
-        PluginError: There is none of that name, or what it imports is not installed.
-        EvaluationError: It cannot be set up with these settings.
-    """
-    found = plugins.load("metric", name)
-    try:
-        if inspect.isclass(found) and issubclass(found, TextMetric):
-            return found(settings)
-    except ImportError as error:
-        extra = plugins.TABLE["metric"].get(name, plugins.Plugin("")).extra or "llm"
-        raise EvaluationError(
-            f"Metric {name!r}: {error}. Install it with: pip install 'mlops-lib[{extra}]'"
-        ) from error
-    if not callable(found):
-        raise EvaluationError(f"Metric {name!r} is a {type(found).__name__}, not a function of a case.")
-    return OwnMetric(found, name)
 
 
 def _normal(text: str) -> str:

@@ -1,10 +1,10 @@
-"""The interface of a task: how predictions of one kind are scored, drawn and compared with baselines.
+"""The interface of a task: how predictions of one kind are scored and drawn.
 
-Tasks are named in the ``task`` table of ``mlops_lib.plugins``; a new one is one file and one line there.
+Tasks are named in the ``task`` table of `mlops_lib.plugins`; a new one is one file and one line there.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib.evaluation.report import Score
@@ -16,33 +16,29 @@ if TYPE_CHECKING:
     from mlops_lib.settings import Settings
 
 
-#: Features of some rows to predictions of them, in the form that the task scores.
-Predictor = Callable[[Any], "np.ndarray"]
-
-
 class Task(ABC):
     """One kind of prediction.
 
     Args:
-        settings: For a task whose metrics are chosen in config.yaml; most need none.
+        settings: ``evaluation.metrics`` and ``evaluation.metric`` choose the metrics; None: the task's defaults.
 
     Attributes:
-        name: What it is called in the plugin table.
-        metrics: Metric name -> whether higher is better; the gate reads the direction here.
+        name: Its name in the plugin table.
+        metrics: Metric -> whether higher is better; the gate reads the direction from here.
     """
 
     name: ClassVar[str]
-    metrics: ClassVar[dict[str, bool]]
+    metrics: Mapping[str, bool]
 
     def __init__(self, settings: "Settings | None" = None) -> None:
         self.settings = settings
 
     @abstractmethod
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
-        """Score N predictions; a score's counts add up to N.
+        """Score N predictions with each of `metrics`; the counts of a score add up to N.
 
         Raises:
-            EvaluationError: The two do not fit together, or hold values that cannot be scored.
+            EvaluationError: Truth and predictions do not fit together, or hold values that cannot be scored.
         """
 
     def details(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
@@ -51,15 +47,4 @@ class Task(ABC):
 
     @abstractmethod
     def figures(self, y_true: Any, y_pred: Any, baselines: "Mapping[str, np.ndarray]") -> "dict[str, Figure]":
-        """Draw what the scores leave out, by figure name; `baselines` are predictions for the same N rows."""
-
-    @abstractmethod
-    def fit_baselines(self, train_x: Any, train_y: Any, names: Sequence[str]) -> "dict[str, Predictor]":
-        """Fit the named baselines on the training rows.
-
-        Returns:
-            For each of them what predicts rows of features.
-
-        Raises:
-            EvaluationError: There is no baseline of that name, or it cannot be fitted on these columns.
-        """
+        """Figures by name; `baselines` are predictions for the same N rows."""

@@ -1,25 +1,26 @@
 """Text: an answer for each row, judged against a reference answer."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.metrics.text import Case, TextMetric, make
+from mlops_lib.evaluation.metrics import answers
+from mlops_lib.evaluation.metrics.interface import Case, chosen
 from mlops_lib.evaluation.report import Score
-from mlops_lib.evaluation.tasks.interface import Predictor, Task
+from mlops_lib.evaluation.tasks.interface import Task
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.keys import masked
-from mlops_lib.settings import LlmSettings
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from mlops_lib.settings import Settings
+
 DEFAULT_METRICS = ("chrf", "rouge_l", "exact_match")
+#: Rows answered at once when config.yaml is not read.
+CONCURRENCY = 8
 WORST_ROWS = 10
 
 
@@ -33,40 +34,41 @@ class Text(Task):
     """
 
     name: ClassVar[str] = "text"
-    metrics: ClassVar[dict[str, bool]] = {}
+
+    def __init__(self, settings: "Settings | None" = None) -> None:
+        super().__init__(settings)
+        names = chosen(self.name, settings, DEFAULT_METRICS)
+        self._metrics = {name: answers.make(name, settings) for name in names}
+        self.metrics: Mapping[str, bool] = {n: m.higher_is_better for n, m in self._metrics.items()}
 
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
-        """Score answers; EvaluationError when the two do not fit together or a metric cannot be set up."""
+        """Score answers; EvaluationError when truth and answers do not fit together."""
         self._cases = _cases(y_true, y_pred)
-        chosen = self.settings.evaluation if self.settings else None
-        names = (chosen.metrics if chosen else ()) or DEFAULT_METRICS
-        concurrency = chosen.concurrency if chosen else 8
-        self._metrics = {name: make(name, self.settings) for name in names}
+        concurrency = self.settings.evaluation.concurrency if self.settings else CONCURRENCY
         self._values: dict[str, list[float | None]] = {}
         self._problems: dict[str, list[str]] = {}
         self._scores: dict[str, Score] = {}
         for name, metric in self._metrics.items():
-            results = loop.run(_values(metric, self._cases, concurrency, name))
+            results = loop.run(answers.score_rows(metric, self._cases, concurrency, name))
             self._values[name] = [value for value, _ in results]
             self._problems[name] = [problem for _, problem in results]
-            self._scores[name] = _score(name, metric, self._cases, self._values[name])
+            self._scores[name] = answers.total(name, metric, self._cases, self._values[name])
         return self._scores
 
     def details(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
         import pandas as pd
 
         per_row = self._per_row()
-        kept = {name: metric.note for name, metric in self._metrics.items() if metric.note}
+        notes = {name: metric.note for name, metric in self._metrics.items() if metric.note}
         counts = pd.DataFrame(
             [
                 {"metric": n, "value": s.value, "scored": s.scored, "errored": s.errored, "empty": s.empty,
-                 "note": kept.get(n, "")}
+                 "note": notes.get(n, "")}
                 for n, s in self._scores.items()
             ]
         )  # fmt: skip
         return {
-            "directions": {name: metric.higher_is_better for name, metric in self._metrics.items()},
-            "notes": kept,
+            "notes": notes,
             "tables": {
                 "Scores, and the rows behind them": counts,
                 f"The {WORST_ROWS} worst rows": self._worst(per_row),
@@ -74,15 +76,11 @@ class Text(Task):
             "per_row": per_row,
         }
 
-    def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
+    def figures(self, y_true: Any, y_pred: Any, baselines: "Mapping[str, np.ndarray]") -> "dict[str, Figure]":
         """Draw ``score_distributions``: how each metric's scores spread over the rows."""
         from mlops_lib.evaluation.figures.text import distributions
 
         return {"score_distributions": distributions(self._values)}
-
-    def fit_baselines(self, train_x: Any, train_y: Any, names: Sequence[str]) -> dict[str, Predictor]:
-        """There are none for text."""
-        raise EvaluationError(f"Unknown baseline {names[0]!r}. The text task has none.")
 
     def _per_row(self) -> "pd.DataFrame":
         """Input, output, reference, contexts, every score, latency, tokens, cost and error of each row."""
@@ -132,45 +130,3 @@ def _cases(y_true: Any, y_pred: Any) -> list[Case]:
         )
     made = [g if isinstance(g, Generation) else Generation({}, str(g)) for g in made]
     return [Case(generation, reference) for generation, reference in zip(made, truth, strict=True)]
-
-
-async def _values(
-    metric: TextMetric, cases: Sequence[Case], concurrency: int, name: str
-) -> list[tuple[float | None, str]]:
-    """(score, "") of each row; (None, why) where there is none."""
-    gate = asyncio.Semaphore(concurrency)
-
-    async def one(case: Case) -> tuple[float | None, str]:
-        if case.generation.error:
-            return None, case.generation.error
-        if not case.answer.strip():
-            return None, ""
-        async with gate:
-            try:
-                value = float(await metric.row(case))
-            except Exception as error:  # a judge or the user's own metric may raise anything
-                return None, masked(f"{type(error).__name__}: {error}")
-        if not np.isfinite(value):
-            return None, f"{name} gave {value}, which is no score"
-        return value, ""
-
-    return list(await asyncio.gather(*map(one, cases)))
-
-
-def _score(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence[float | None]) -> Score:
-    known = [value for value in values if value is not None]
-    empty = sum(not case.generation.error and not case.answer.strip() for case in cases)
-    counts = {"scored": len(known), "errored": len(values) - len(known) - empty, "empty": empty}
-    if not known:
-        return Score(value=None, **counts)
-    if len(known) < len(values) and metric.worst is None:
-        raise EvaluationError(
-            f"Metric {name} has no value for {len(values) - len(known)} rows, and lower is better: say what such a "
-            "row counts as, with an attribute `worst` on the function."
-        )
-    return Score(value=metric.total(cases, values), **counts)
-
-
-def llm_settings(settings: Any) -> LlmSettings:
-    """The `llm` section, or its defaults."""
-    return settings.llm if settings else LlmSettings()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib._pylab_helpers import Gcf
 
-from mlops_lib.evaluation.calibration import reliability
 from mlops_lib.evaluation.figures import style
+from mlops_lib.evaluation.figures.calibration import reliability
 from mlops_lib.evaluation.tasks.classification import Classification
 from mlops_lib.evaluation.tasks.regression import Regression
 

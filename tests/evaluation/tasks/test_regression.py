@@ -62,23 +62,3 @@ def test_what_cannot_be_scored_says_why(y_true, y_pred, message):
     """Values that are not finite are named by row; shapes that do not fit are printed."""
     with pytest.raises(EvaluationError, match=message):
         TASK.score(y_true, y_pred)
-
-
-def test_mean_is_that_of_the_training_rows():
-    """The constant comes from training, not from the rows it is scored on."""
-    fitted = TASK.fit_baselines([[0.0]] * 3, [1, 2, 6], ["mean"])
-    assert fitted["mean"]([[0.0]] * 2).tolist() == [3.0, 3.0]
-
-
-def test_ridge_learns_a_logarithm():
-    """The signed logarithm in its pipeline makes a long-tailed feature linear, on both sides of zero."""
-    x = np.random.default_rng(0).lognormal(2, 1, size=(500, 1)) * np.where(np.arange(500) % 2, 1, -1)[:, None]
-    y = 3 * np.sign(x[:, 0]) * np.log1p(np.abs(x[:, 0])) + 1
-    got = TASK.fit_baselines(x[:400], y[:400], ["ridge"])["ridge"](x[400:])
-    assert np.abs(got - y[400:]).max() < 0.1
-
-
-def test_an_unknown_baseline_lists_those_there_are():
-    """A slip in a name stops before anything is fitted."""
-    with pytest.raises(EvaluationError, match=r"Unknown baseline 'median'. Available: mean, ridge"):
-        TASK.fit_baselines([[0.0]], [1.0], ["median"])

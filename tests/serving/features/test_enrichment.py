@@ -336,8 +336,8 @@ def test_a_time_of_the_request_keeps_its_offset():
     from mlflow.types import ColSpec, Schema
 
     schema = RequestSchema(ModelSignature(inputs=Schema([ColSpec("datetime", "when")])))
-    rows, _ = schema.parse(b'{"when": "2026-01-31T00:00:00Z"}')
-    assert schema.as_dicts(rows) == [{"when": datetime(2026, 1, 31, tzinfo=UTC)}]
+    rows = schema.parse(b'{"when": "2026-01-31T00:00:00Z"}')
+    assert rows.dicts() == [{"when": datetime(2026, 1, 31, tzinfo=UTC)}]
 
 
 def test_models_without_a_service_are_left_alone(feature_project):

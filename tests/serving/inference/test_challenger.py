@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import mlflow
 import pandas as pd
@@ -11,8 +12,9 @@ from mlflow.models import infer_signature
 
 from mlops_lib.features.feast import FeastProvider
 from mlops_lib.registry import ModelVersion
-from serving.inference.predictor import Engine
+from serving.inference.rows import Context
 from serving.models.served import ServedModel, load
+from serving.service import Service
 from tests.support.feature_projects import NOW, write_config, write_repo
 
 TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
@@ -42,18 +44,18 @@ def test_the_challengers_record_has_the_features_and_their_freshness(tmp_path, s
     )
 
     async def main():
-        engine = Engine(settings)
+        service = Service(settings)
         for number, each in enumerate(("champion", "challenger"), start=1):
             version = ModelVersion("small", number, "Production", "run", TAGS)
             loaded = load(version, tmp_path / "model", settings)
-            engine.holder.served[each] = ServedModel(loaded, each, settings, engine.metrics)
-        champion = engine.holder.current()
-        engine.log.start()
-        rows, _ = champion.schema.parse(b'{"user_id": 1}')
-        answered = await engine.infer(champion, rows, "asked", 14)
-        while engine._mirror._under_way:
-            await asyncio.sleep(0.01)
-        await engine.stop()
+            service.models.served[each] = ServedModel(loaded, each, settings, service.metrics)
+        champion = service.models.current()
+        service.log.start()
+        rows = champion.schema.parse(b'{"user_id": 1}')
+        context = Context("asked", 14, deadline=time.monotonic() + 60)
+        answered = await service.predictor.infer(champion, rows, context)
+        await service.predictor.mirror.finish()
+        await service.stop()
         return answered
 
     answered = asyncio.run(main())

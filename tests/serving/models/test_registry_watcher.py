@@ -19,7 +19,7 @@ from mlops_lib.registry import Registry
 from serving.models import registry_watcher
 from serving.operations.metrics import Metrics
 from serving.web.api_keys import make
-from tests.support.shop import ROOT, ROW, add_naughty, add_version, answers, copy, free_port, running
+from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -266,7 +266,7 @@ def test_a_download_through_the_registrys_server_leaves_nothing_behind(tmp_path)
 def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
     """Unready first, then gone with exit code 0; calls that outlast `drain_s` are answered, and no connection breaks."""
     settings = copy(shop, tmp_path / "project")
-    add_naughty(settings)
+    add_pyfunc(settings, "naughty")
     asked: list[dict[str, float | int | str]] = []
 
     async def client(service) -> None:

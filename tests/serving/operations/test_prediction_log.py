@@ -5,6 +5,8 @@ import time
 import pyarrow.parquet as pq
 
 from serving.features.enrichment import EnrichedRows, Statuses
+from serving.inference.rows import Context, Rows
+from serving.inference.schema import RequestSchema
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import ROOM, ROOM_BYTES, Feedback, PredictionLog, Record
 
@@ -64,5 +66,6 @@ def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_pat
 def test_looked_up_features_take_room_too():
     """A key of a few bytes brings as many values as the feature service has."""
     enriched = EnrichedRows([dict.fromkeys(range(100), 1.0)] * 1000, Statuses({}))
-    record = Record("id", "champion", None, [], enriched, [], 0.0, 0.0, 9_000)
-    assert record.size > 1_000_000 > record._replace(enriched=None).size == 9_000
+    context, rows = Context("id", 9_000, deadline=0.0), Rows(RequestSchema(None), [{"user_id": 1}])
+    record = Record(context, "champion", None, rows.with_features(enriched), [], 0.0, 0.0)
+    assert record.size > 1_000_000 > record._replace(rows=rows).size == 9_000

@@ -8,7 +8,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from serving.inference.schema import RequestSchema
-from serving.protocols import mlflow, open_inference
+from serving.protocols import mlflow, tensors
 from serving.web.problems import Problem
 
 
@@ -57,11 +57,11 @@ def test_a_csv_or_a_tensor_of_more_rows_than_are_taken_is_refused_before_they_ar
     """The same for a CSV, whose empty lines are no rows, and for the Open Inference Protocol."""
     body = b"c0\n" + b"1.5\n\n" * 9
     assert len(mlflow._from_csv(body, schema(1), 9)) == 9
-    tensor = open_inference.Tensor("c0", [9], "FP64", [1.5] * 9)
-    assert len(open_inference._rows([tensor], memoryview(b""), schema(1), 9)) == 9
+    tensor = tensors.Tensor("c0", [9], "FP64", [1.5] * 9)
+    assert len(tensors.rows_of([tensor], memoryview(b""), schema(1), 9)) == 9
     for read in (
         lambda: mlflow._from_csv(body, schema(1), 8),
-        lambda: open_inference._rows([tensor], memoryview(b""), schema(1), 8),
+        lambda: tensors.rows_of([tensor], memoryview(b""), schema(1), 8),
     ):
         with pytest.raises(Problem) as refused:
             read()

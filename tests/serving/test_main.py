@@ -15,6 +15,7 @@ import pytest
 
 from mlops_lib import loaders
 from mlops_lib.registry import Registry
+from tests.support import shop as shop_module
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,3 +129,36 @@ def test_a_model_whose_files_are_gone_is_told_and_tried_again(trained_copy, tmp_
     finally:
         if aside.exists():
             shutil.move(aside, source)
+
+
+OWN_MODULES = {
+    "features.py": """
+from mlops_lib.wrappers.lightning import PytorchLightningWrapper
+from models import NAME
+
+class Own(PytorchLightningWrapper):
+    name = NAME
+""",
+    "models.py": "NAME = 'features:Own'\n",
+}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_users_modules_may_have_the_names_of_the_services_folders(shop, tmp_path, monkeypatch, workers):
+    """A wrapper in the project's own features.py, which imports its models.py, is served from serving/."""
+    settings = shop_module.copy(shop, tmp_path / "project")
+    for name, text in OWN_MODULES.items():
+        (settings.root / name).write_text(text)
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
+    monkeypatch.syspath_prepend(settings.root)
+    version = shop_module.add_version(settings, 2, wrapper="features:Own")
+    for name in OWN_MODULES:
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"))
+    Registry(settings).promote("shop", version.version, "Production")
+    file = settings.root / "config.yaml"
+    file.write_text(file.read_text().replace("wrapper: lightning", "wrapper: features:Own"))
+    with shop_module.running(settings, "--workers", workers) as running:
+        status, answer = running.post("/predict", shop_module.ROW)
+        assert (status, answer["model"]["version"]) == (200, version.version)
+        loaded = f"champion is now {{'name': 'shop', 'version': {version.version}"
+        running.until(lambda: running.log.read_text().count(loaded) == int(workers))

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlops_lib.evaluation.cases import Case
+from mlops_lib.evaluation.cases import ClassificationCases
 from mlops_lib.evaluation.figures import style
-from mlops_lib.evaluation.tasks.classification import brier
+from mlops_lib.evaluation.metrics.classification import brier
 
 Z95 = 1.96
 
@@ -36,16 +36,16 @@ def reliability(probability: np.ndarray, happened: np.ndarray) -> Bins:
     return Bins(predicted, observed, np.minimum(centre - half, observed), np.maximum(centre + half, observed))
 
 
-def calibration(case: Case) -> Figure:
+def calibration(cases: ClassificationCases) -> Figure:
     """Observed against predicted share; of the most probable class for C > 2 (Guo et al. 2017)."""
-    two = len(case.classes) == 2
-    probability = case.probabilities[:, 1] if two else case.probabilities.max(axis=1)
-    happened = case.codes == 1 if two else case.predicted == case.codes
+    two = len(cases.classes) == 2
+    probability = cases.probabilities[:, 1] if two else cases.probabilities.max(axis=1)
+    happened = cases.codes == 1 if two else cases.predicted == cases.codes
     bins = reliability(probability, happened)
-    name = f"class {style.shorten(case.classes[1])}" if two else "the most probable class"
+    name = f"class {style.shorten(cases.classes[1])}" if two else "the most probable class"
     question = "Do its probabilities come true?"
     answer = (
-        f"mean predicted {probability.mean():.3f}, observed {happened.mean():.3f}; Brier {brier(case):.3f}"
+        f"mean predicted {probability.mean():.3f}, observed {happened.mean():.3f}; Brier {brier(cases):.3f}"
     )
     xlabel = f"predicted probability of {name}"
     ylabel = f"observed share of {name}" if two else "share of rows where it is right"
@@ -55,7 +55,7 @@ def calibration(case: Case) -> Figure:
         axes.annotate("predictions too low", (0.03, 0.95), color=style.GREY, fontsize=8, va="top")
         axes.annotate("predictions too high", (0.97, 0.03), color=style.GREY, fontsize=8, ha="right")
         whiskers = [bins.observed - bins.low, bins.high - bins.observed]
-        label = f"model, about {len(case.codes) / len(bins.observed):,.0f} rows a point, 95% interval"
+        label = f"model, about {len(cases.codes) / len(bins.observed):,.0f} rows a point, 95% interval"
         axes.errorbar(
             bins.predicted, bins.observed, whiskers, color=style.MODEL, marker="o", markersize=4, label=label
         )

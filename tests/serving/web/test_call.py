@@ -1,13 +1,18 @@
-"""The outermost layer by itself."""
+"""One request by itself."""
 
 import asyncio
 import time
+from types import SimpleNamespace
 
-from serving.web.gateway import Call
+from serving.web.call import Call
+
+LIMITS = SimpleNamespace(body_bytes=2**30, request_timeout_s=60.0)
 
 
 def test_a_body_in_many_pieces_is_put_together_once():
     """Eight times the pieces take about eight times as long, not sixty-four times."""
+
+    service = SimpleNamespace(settings=SimpleNamespace(serving=LIMITS))
 
     def seconds(pieces: int) -> float:
         async def main() -> float:
@@ -18,7 +23,7 @@ def test_a_body_in_many_pieces_is_put_together_once():
                 left -= 1
                 return {"type": "http.request", "body": b"x" * 500, "more_body": left > 0}
 
-            call = Call({"headers": []}, receive, 2**30)
+            call = Call({"headers": []}, receive, None, service)
             began = time.process_time()
             assert await call.body() == b"x" * 500 * pieces
             return time.process_time() - began

@@ -1,0 +1,93 @@
+"""Score answers row by row with a text metric, and add the rows up."""
+
+import asyncio
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib import plugins
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.metrics.interface import Case, TextMetric
+from mlops_lib.evaluation.report import Score
+from mlops_lib.llm.keys import masked as mask
+
+if TYPE_CHECKING:
+    from mlops_lib.settings import Settings
+
+
+class OwnMetric(TextMetric):
+    """A function of the user's, ``score(case) -> float``, plain or async.
+
+    Attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0; none where lower is better) may
+    be set on the function.
+    """
+
+    def __init__(self, function: Callable[[Case], Any], name: str) -> None:
+        self._function = function
+        self.higher_is_better = bool(getattr(function, "higher_is_better", True))
+        self.worst = getattr(function, "worst", 0.0 if self.higher_is_better else None)
+        self.note = name
+
+    async def row(self, case: Case) -> float:
+        if inspect.iscoroutinefunction(self._function):
+            return float(await self._function(case))
+        return float(await asyncio.to_thread(self._function, case))
+
+
+def make(name: str, settings: "Settings | None") -> TextMetric:
+    """The metric of a name, or of a dotted path ``package.module:function``.
+
+    Raises:
+        PluginError: There is none of that name, or what it imports is not installed.
+        EvaluationError: It cannot be set up with these settings.
+    """
+    found = plugins.load("metric", name)
+    try:
+        if inspect.isclass(found) and issubclass(found, TextMetric):
+            return found(settings)
+    except ImportError as error:
+        extra = plugins.TABLE["metric"].get(name, plugins.Plugin("")).extra or "llm"
+        raise EvaluationError(
+            f"Metric {name!r}: {error}. Install it with: pip install 'mlops-lib[{extra}]'"
+        ) from error
+    if not callable(found):
+        raise EvaluationError(f"Metric {name!r} is a {type(found).__name__}, not a function of a case.")
+    return OwnMetric(found, name)
+
+
+async def score_rows(
+    metric: TextMetric, cases: Sequence[Case], concurrency: int, name: str
+) -> list[tuple[float | None, str]]:
+    """(score, "") of each row; (None, why) where there is none."""
+    limit = asyncio.Semaphore(concurrency)
+
+    async def one(case: Case) -> tuple[float | None, str]:
+        if case.generation.error:
+            return None, case.generation.error
+        if not case.answer.strip():
+            return None, ""
+        async with limit:
+            try:
+                value = float(await metric.row(case))
+            except Exception as error:  # a judge or the user's own metric may raise anything
+                return None, mask(f"{type(error).__name__}: {error}")
+        if not math.isfinite(value):
+            return None, f"{name} gave {value}, which is no score"
+        return value, ""
+
+    return list(await asyncio.gather(*map(one, cases)))
+
+
+def total(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence[float | None]) -> Score:
+    known = [value for value in values if value is not None]
+    empty = sum(not case.generation.error and not case.answer.strip() for case in cases)
+    counts = {"scored": len(known), "errored": len(values) - len(known) - empty, "empty": empty}
+    if not known:
+        return Score(value=None, **counts)
+    if len(known) < len(values) and metric.worst is None:
+        raise EvaluationError(
+            f"Metric {name} has no value for {len(values) - len(known)} rows, and lower is better: say what such a "
+            "row counts as, with an attribute `worst` on the function."
+        )
+    return Score(value=metric.total(cases, values), **counts)

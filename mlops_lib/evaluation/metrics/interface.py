@@ -1,0 +1,105 @@
+"""The two forms of a metric: one number over all rows (`Metric`), or one for each answer (`TextMetric`)."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib import plugins
+from mlops_lib.llm.generation import Generation
+
+if TYPE_CHECKING:
+    from mlops_lib.settings import Settings
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of classification or regression.
+
+    Attributes:
+        function: Checked rows (`ClassificationCases` or `RegressionCases`) -> the value, or None where the metric
+            is not defined on them.
+        higher_is_better: Which way is better.
+        lowest, highest: Bounds of the value. config.yaml may not ask for a threshold beyond them.
+    """
+
+    function: Callable[[Any], float | None]
+    higher_is_better: bool = True
+    lowest: float = -math.inf
+    highest: float = math.inf
+
+    def __call__(self, cases: Any) -> float | None:
+        return self.function(cases)
+
+
+def metric(
+    *, higher_is_better: bool = True, lowest: float = -math.inf, highest: float = math.inf
+) -> Callable[[Callable[[Any], float | None]], Metric]:
+    """Make a `Metric` of a function of checked rows."""
+    return lambda function: Metric(function, higher_is_better, lowest, highest)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answer to judge: the question, the answer and the reference answer."""
+
+    generation: Generation
+    reference: str
+
+    @property
+    def answer(self) -> str:
+        """The model's answer as text."""
+        return str(self.generation.output)
+
+    @property
+    def question(self) -> str:
+        """The row's input as text: the value of its first column."""
+        return str(next(iter(self.generation.input.values()), ""))
+
+    @property
+    def contexts(self) -> list[str]:
+        """Passages that the answer was made from."""
+        return list(self.generation.contexts)
+
+
+class TextMetric:
+    """A metric of text. `row` scores one answer; `total` makes one number of all rows.
+
+    Attributes:
+        higher_is_better: Which way is better.
+        lowest, highest: Bounds of the total. config.yaml may not ask for a threshold beyond them.
+        worst: Score of a row without an answer; None: such a row has no score.
+        note: Printed beside the number so that it can be compared: a signature, the judge's name.
+    """
+
+    higher_is_better = True
+    lowest: float = 0.0
+    highest: float = 1.0
+    worst: float | None = 0.0
+    note = ""
+
+    def __init__(self, settings: "Settings | None" = None) -> None:
+        self.settings = settings
+
+    async def row(self, case: Case) -> float:
+        """The score of one answer."""
+        raise NotImplementedError
+
+    def total(self, cases: Sequence[Case], values: Sequence[float | None]) -> float:
+        """The mean over all rows; a row without a value counts as the worst."""
+        return float(sum(self.worst if v is None else v for v in values) / len(values))  # type: ignore[misc]
+
+
+def chosen(task: str, settings: "Settings | None", default: Sequence[str] = ()) -> list[str]:
+    """Names of the metrics to compute: those of ``evaluation.metrics``, else the default; always the gate's metric.
+
+    Args:
+        task: Name of the task.
+        settings: None takes the default.
+        default: Names; empty: all metrics that the plugin table has for the task.
+    """
+    names = list(default) or plugins.names("metric", task)
+    if settings is None:
+        return names
+    asked = settings.evaluation
+    return list(dict.fromkeys([*(asked.metrics or names), asked.metric]))

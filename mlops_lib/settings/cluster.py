@@ -1,0 +1,35 @@
+"""Settings of section `cluster`: what a step gets when it is a container."""
+
+from pydantic import Field
+
+from mlops_lib.settings.section import Name, Section
+
+
+class ClusterSettings(Section):
+    """What a step gets when it is a container: on a Kubeflow cluster and, as far as it applies, in Docker."""
+
+    cpu: float = Field(2.0, gt=0, description="processor cores of a step")
+    memory: str = Field("4Gi", pattern=r"^[1-9]\d*[MG]i$", description="memory of a step, as 512Mi or 4Gi")
+    gpus: int = Field(0, ge=0, description="GPUs of the training step")
+    gpu_type: Name = Field("nvidia.com/gpu", description="resource name of those GPUs")
+    training_runtime: Name = Field(
+        "torch-distributed", description="ClusterTrainingRuntime of a TrainJob (train.nodes above 1)"
+    )
+    retries: int = Field(2, ge=0, description="how often a failed step is tried again")
+    retry_wait_s: int = Field(
+        30, ge=1, description="seconds before the first retry; each later one waits twice as long"
+    )
+    namespace: str = Field("", description="namespace to run in; empty: the server's default")
+    service_account: str = Field("", description="service account of the steps; empty: the default one")
+    secret: str = Field("", description="Secret whose keys become environment variables of the steps")
+    secret_keys: tuple[str, ...] = Field(
+        ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), description="keys taken from it"
+    )
+    volume_claim: str = Field(
+        "", description="PersistentVolumeClaim mounted at volume_path, for data and memory"
+    )
+    volume_path: Name = Field("/mnt/mlops", description="where it is mounted; point pipeline.work_dir there")
+    node_selector: dict[str, str] = Field({}, description="labels that a node must have")
+    pipeline_root: str = Field(
+        "", description="where Kubeflow keeps what steps hand on: s3://bucket/folder; empty: its default"
+    )

@@ -1,0 +1,65 @@
+"""Settings of section `evaluation`."""
+
+from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
+
+from mlops_lib import plugins
+from mlops_lib.errors import PluginError
+from mlops_lib.settings.section import Fraction, Name, Section
+
+
+class EvaluationSettings(Section):
+    """How a trained model is judged and when it may be registered."""
+
+    task: Name = Field("classification", description="classification, regression, text")
+    metric: Name = Field(
+        "roc_auc",
+        validate_default=True,
+        description="metric that the gate decides on, by name or package.module:function",
+    )
+    threshold: FiniteFloat = Field(description="score that the model must reach to be registered")
+    min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
+    baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
+    metrics: tuple[str, ...] = Field(
+        (), description="metrics to report, by name or package.module:function; empty: the task's"
+    )
+    judge: str = Field("", description="text: LLM that ragas metrics ask, as provider:model")
+    embeddings: str = Field(
+        "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
+    )
+    concurrency: int = Field(8, ge=1, description="rows that an LLM answers at once")
+    calls_per_minute: float = Field(0.0, ge=0, description="most LLM calls started in a minute; 0: no limit")
+    max_calls: int = Field(0, ge=0, description="LLM calls after which an evaluation stops; 0: no limit")
+    max_tokens: int = Field(0, ge=0, description="tokens after which an evaluation stops; 0: no limit")
+    max_cost_usd: float = Field(0.0, ge=0, description="US dollars after which it stops; 0: no limit")
+    reuse: bool = Field(True, description="answer LLM calls that an earlier evaluation recorded from there")
+    replay: str = Field("", description="run whose recorded LLM calls are the only ones; nothing is logged")
+
+    # Checked here, so that a slip is found before an hour of training and not by the gate after it.
+    @field_validator("metric")
+    @classmethod
+    def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
+        task = info.data.get("task", "")
+        known = plugins.names("metric", task) if task in plugins.TABLE["task"] else []
+        if known and metric not in known and not plugins.is_path(metric):
+            raise ValueError(
+                f"{task} has the metrics {', '.join(known)}, or your own as package.module:function"
+            )
+        return metric
+
+    @field_validator("threshold")
+    @classmethod
+    def _can_be_reached(cls, threshold: float, info: ValidationInfo) -> float:
+        name = info.data.get("metric", "")
+        if name not in plugins.TABLE["metric"]:  # a metric of the user's own is imported when it is used
+            return threshold
+        try:
+            metric = plugins.load("metric", name)
+        except PluginError:  # not installed here; a service, say, reads these settings and evaluates nothing
+            return threshold
+        if metric.higher_is_better and threshold > metric.highest:
+            raise ValueError(f"no model reaches it, since {name} is {metric.highest:g} at most")
+        if not metric.higher_is_better and threshold < metric.lowest:
+            raise ValueError(
+                f"no model reaches it, since {name} is {metric.lowest:g} at least, and lower is better"
+            )
+        return threshold

@@ -1,0 +1,57 @@
+"""Settings of section `search`: the space of a hyper-parameter search."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, FiniteFloat, model_validator
+
+from mlops_lib.settings.section import Section
+from mlops_lib.settings.train import TrainSettings
+
+
+class Dimension(Section):
+    """Values that a search may give one setting: a range of numbers, or choices."""
+
+    type: Literal["float", "int", "categorical"]
+    low: FiniteFloat | None = Field(None, description="float, int: smallest value")
+    high: FiniteFloat | None = Field(None, description="float, int: largest value, itself included")
+    log: bool = Field(False, description="float, int: look as closely at 1 to 10 as at 10 to 100")
+    choices: Annotated[tuple[Any, ...], Field(strict=False)] = Field(
+        (), description="categorical: the values"
+    )
+
+    @model_validator(mode="after")
+    def _is_a_range_or_choices(self) -> "Dimension":
+        if self.type == "categorical":
+            if len(self.choices) < 2 or self.low is not None or self.high is not None or self.log:
+                raise ValueError("categorical takes two or more choices, and nothing else")
+            return self
+        if self.low is None or self.high is None or self.low >= self.high or self.choices:
+            raise ValueError(f"{self.type} takes low and high, low below high, and no choices")
+        if self.log and self.low <= 0:
+            raise ValueError("with log, low must be above 0")
+        if self.type == "int" and (self.low % 1 or self.high % 1):
+            raise ValueError("int takes whole numbers as low and high")
+        return self
+
+
+class SearchSettings(Section):
+    """What `mlops search` tries: hyper-parameters, judged on the validation split."""
+
+    trials: int = Field(20, ge=1, description="how many sets of values are tried")
+    parallel: int = Field(
+        4, ge=1, description="on Kubeflow: trials at once; each round learns from those before"
+    )
+    seed: int = Field(0, ge=0, description="the same seed and scores give the same trials")
+    space: dict[str, Dimension] = Field({}, description="train.x or model.params.x -> values to try")
+
+    @model_validator(mode="after")
+    def _names_can_be_searched(self) -> "SearchSettings":
+        known = {f"train.{name}" for name in TrainSettings.model_fields}
+        known -= {"train.processes", "train.nodes", "train.accelerator"}  # where it runs, not what it learns
+        for name in self.space:
+            own = name.removeprefix("model.params.")
+            if name not in known and not (own != name and own.isidentifier()):
+                raise ValueError(
+                    f"{name!r} cannot be searched; name {', '.join(sorted(known))} or model.params.x"
+                )
+        return self

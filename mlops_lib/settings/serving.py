@@ -1,0 +1,51 @@
+"""Settings of section `serving`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mlops_lib.settings.section import Fraction, Name, Section
+
+Policy = Literal["reject", "default", "last_known"]
+
+
+class EnrichmentSettings(Section):
+    """Online features for rows that carry only their entity key, and what to do when there are none."""
+
+    timeout_s: float = Field(0.25, gt=0, description="seconds that a request may wait for its features")
+    on_trouble: Policy = Field("reject", description="time-out, store down, unknown entity, stale value")
+    policies: dict[str, Policy] = Field({}, description="feature -> policy, where it differs")
+    defaults: dict[str, float | int | str | bool | None] = Field(
+        {}, description="feature -> value of policy default"
+    )
+    cache_ttl_s: float = Field(0.0, ge=0, description="seconds a looked-up value is reused; 0: no cache")
+    cache_rows: int = Field(10_000, ge=1, description="entities remembered for the cache and for last_known")
+
+
+class ServingSettings(Section):
+    """Which version the service answers with, where it listens, and what it puts up with."""
+
+    stage: Name = Field("Production", description="registry stage to serve")
+    alias: str = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
+    version: int = Field(0, ge=0, strict=False, description="version to pin; 0 follows the stage or alias")
+    host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
+    port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
+    workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
+    retry_s: float = Field(
+        5.0, gt=0, description="seconds between tries while there is no model at the stage"
+    )
+    poll_s: float = Field(10.0, gt=0, description="seconds between looks at the registry")
+    cache: Name = Field(".mlops/serving", description="folder of the versions known to have worked")
+
+    batch_rows: int = Field(256, ge=1, description="most rows that one call of the model gets")
+    queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")
+    body_bytes: int = Field(2**20 * 8, ge=1, description="largest request body; beyond: 413")
+    predict_timeout_s: float = Field(10.0, gt=0, description="longest call of the model")
+    request_timeout_s: float = Field(120.0, gt=0, description="longest request, waiting included")
+    drain_s: float = Field(1.0, ge=0, description="seconds between unready and refusing, after SIGTERM")
+
+    challenger: str = Field("challenger", description="alias of a version to mirror traffic to; empty: none")
+    canary_share: Fraction = Field(0.0, description="share of entities that the challenger answers")
+    prediction_log: str = Field("", description="folder to log predictions and feedback to; empty: none")
+    api_keys: str = Field("", description="YAML file of hashed API keys; empty: inference is open")
+    features: EnrichmentSettings = EnrichmentSettings()

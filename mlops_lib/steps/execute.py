@@ -1,0 +1,111 @@
+"""Executes a notebook in a kernel of its own and reports a failure as one clear error."""
+
+import contextlib
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_lib.errors import NotebookError
+from mlops_lib.settings import Settings
+from mlops_lib.steps.contracts import Parameters
+
+if TYPE_CHECKING:
+    from papermill.exceptions import PapermillExecutionError
+
+#: Printed when a notebook starts; papermill's progress lines follow it. Runners read both.
+STARTED = "mlops: running"
+#: In bytes. The address of a socket file holds 104 bytes on macOS and 108 on Linux. Five of them are the kernel's
+#: suffix "-5" and a zero byte.
+MAX_SOCKET_PATH = 100
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def execute(source: Path, executed: Path, parameters: Parameters, settings: Settings) -> None:
+    """Run every cell of `source` and write the notebook with its outputs to `executed`, cell by cell.
+
+    Args:
+        source: The notebook to run.
+        executed: File to write. Its folder also holds the sockets of the kernel.
+        parameters: Values for the notebook's ``parameters`` cell.
+        settings: The kernel starts in ``settings.root``; ``pipeline.cell_timeout_s`` limits each cell.
+
+    Raises:
+        NotebookError: A cell raised or ran too long, the kernel died or did not start, or the disk is full.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    print(f"{STARTED} {source.stem}", flush=True)
+    try:
+        papermill.execute_notebook(
+            source,
+            executed,
+            parameters=parameters.model_dump(),
+            cwd=settings.root,
+            kernel_name="python3",
+            execution_timeout=settings.pipeline.cell_timeout_s or None,
+            config=Config(KernelManager=_transport(executed.parent)),
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(_explain(source, error)) from None
+    except DeadKernelError:
+        raise NotebookError(
+            f"The kernel of {source.stem} died: out of memory, or killed. The record has the cells before that."
+        ) from None
+    except RuntimeError as error:  # of nbclient, before the first cell
+        raise NotebookError(
+            f"The kernel of {source.stem} did not start: {error}. The log has what it printed."
+        ) from None
+    except CellTimeoutError:
+        raise NotebookError(
+            f"A cell of {source.stem} ran longer than pipeline.cell_timeout_s: {settings.pipeline.cell_timeout_s}. "
+            "The record has the cells before that. Set a longer time, or 0 for no limit."
+        ) from None
+    except OSError as error:
+        raise NotebookError(
+            f"{source.stem} cannot be written while it runs: {error}. Is the disk full? Folder: {executed.parent}"
+        ) from None
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """Make SIGTERM, which stops a container, end the block with KeyboardInterrupt as Ctrl-C does.
+
+    Yields a function that makes the process ignore both signals, to call before the record is written.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():  # Python allows no handlers here
+        yield lambda: None
+        return
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+
+    def ignore_interrupts() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        yield ignore_interrupts
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _transport(folder: Path) -> dict[str, str]:
+    """Sockets in a folder, where the path is short enough; else TCP.
+
+    Jupyter picks free TCP ports and releases them before the kernel binds them, so another program can take one.
+    """
+    sockets = str(folder / "kernel")
+    return {"transport": "ipc", "ip": sockets} if len(os.fsencode(sockets)) < MAX_SOCKET_PATH else {}
+
+
+def _explain(source: Path, error: "PapermillExecutionError") -> str:
+    message = ANSI.sub("", error.evalue).strip()
+    return f"{source.stem} failed in cell In [{error.exec_count}]: {error.ename}: {message}"

@@ -1,0 +1,97 @@
+"""The content of a run: parameters, metrics, outputs, datasets and texts, and where a user finds them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mlops_lib.redact import masked, without_password
+from mlops_lib.settings import Section, Settings
+from mlops_lib.tracking.store import connect, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
+    """Log each setting of some sections as ``section.key``; a nested setting is one value."""
+    import mlflow
+    from mlflow.entities import Param
+
+    params = [
+        Param(f"{section}.{key}", str(value))
+        for section, settings in sections.items()
+        for key, value in settings.model_dump().items()
+    ]
+    mlflow.MlflowClient().log_batch(run_id, params=params)
+
+
+def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str]) -> None:
+    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    for name, value in outputs.items():
+        if isinstance(value, bool | str):
+            client.set_tag(run_id, f"{step}.{name}", value)
+        else:
+            client.log_metric(run_id, f"{step}.{name}", value)
+
+
+def log_dataset(
+    settings: Settings, run_id: str, name: str, context: str, digest: str, source: str, profile: str
+) -> None:
+    """Log a dataset as an input of a run.
+
+    Args:
+        settings: Resolved settings.
+        run_id: The run; empty: nothing is logged.
+        name: Name of the dataset.
+        context: What the run uses the dataset for: train, validation, test.
+        digest: Fingerprint; MLflow stores the first 36 characters.
+        source: Address of the data.
+        profile: Size of the data, as JSON.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    if not run_id:
+        return
+    dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": masked(source)}), profile=profile)
+    tag = InputTag("mlflow.data.context", context)
+    connect(settings).log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+
+def keep_text(settings: Settings, run_id: str, text: str, path: str) -> str:
+    """Save a text as an artifact of a run (empty: in the work folder), and return its location."""
+    if not run_id:
+        file = settings.path(settings.pipeline.work_dir) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return str(file)
+    client = connect(settings)
+    client.log_text(run_id, text, path)
+    return artifact_location(client.get_run(run_id), path)
+
+
+def history(run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """(step, value) pairs of each metric of a run, in order; an empty list for an unknown metric."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    return {
+        name: sorted((m.step, m.value) for m in client.get_metric_history(run_id, name)) for name in metrics
+    }
+
+
+def artifact_location(run: "Run", path: str) -> str:
+    """The location of an artifact: a file of an embedded store, else a URI."""
+    uri = f"{run.info.artifact_uri}/{path}"
+    return uri.removeprefix("file://") if uri.startswith("file:///") else uri
+
+
+def describe_run(settings: Settings, run_id: str) -> str:
+    """The address of a run in MLflow's UI; for an embedded store, the run id and how to start the UI."""
+    uri = tracking_uri(settings)
+    if uri.startswith("http"):
+        experiment_id = connect(settings).get_run(run_id).info.experiment_id
+        return f"{without_password(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"run {run_id} (see it with: mlops ui)"

@@ -1,0 +1,97 @@
+"""The rows of one request, in each form that the service needs them in."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
+
+from serving.features.enrichment import EnrichedRows
+
+if TYPE_CHECKING:
+    from serving.inference.schema import RequestSchema
+
+astuple = msgspec.structs.astuple
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What the predictor knows of a request beside its rows.
+
+    Attributes:
+        request_id: For the record, and for the choice of a canary where rows carry no entity key.
+        body_bytes: Length of the body that the rows came in: a record takes about as much memory.
+        deadline: Time of `time.monotonic()` at which a stream ends.
+        champion_only: No challenger answers the request, whatever its share.
+    """
+
+    request_id: str
+    body_bytes: int
+    deadline: float
+    champion_only: bool = False
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Rows that a version's schema has checked. Each form is made when it is asked for.
+
+    Attributes:
+        schema: The schema that checked them.
+        values: A struct for each row of named columns; else what came in: lists, values, or a chat's dict.
+        single: Whether one row came in outside a list.
+        looked_up: The rows completed from the feature store, and where each feature came from.
+        completed: Whether the model gets the rows of `looked_up`. A challenger's rows are made from them already.
+    """
+
+    schema: "RequestSchema"
+    values: list[Any]
+    single: bool = False
+    looked_up: EnrichedRows | None = None
+    completed: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def with_features(self, looked_up: EnrichedRows) -> "Rows":
+        """The same rows with every column of the model."""
+        return Rows(self.schema, self.values, self.single, looked_up, completed=True)
+
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """The values of each row in the order of the model's columns: a row of its matrix."""
+        if self.completed and self.looked_up:
+            columns = self.schema.columns
+            return [tuple(row[name] for name in columns) for row in self.looked_up.rows]
+        if not self.schema.keys:
+            return [astuple(row) for row in self.values]
+        width = len(self.schema.columns)
+        return [astuple(row)[:width] for row in self.values]
+
+    def dicts(self) -> list[Any]:
+        """Rows as ``{column: value}``, without the entity keys; rows of no named columns as they came in."""
+        if self.completed and self.looked_up:
+            return self.looked_up.rows
+        if not self._are_structs:
+            return self.values
+        columns = self.schema.columns
+        return [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
+
+    def given(self) -> list[Any]:
+        """What the caller sent: entity keys included, absent values left out."""
+        return [self._given(row) for row in self.values] if self._are_structs else self.values
+
+    def complete(self) -> list[Any]:
+        """Every value that is known: the caller's, or those of the feature store."""
+        return self.looked_up.rows if self.completed and self.looked_up else self.given()
+
+    def entity(self) -> tuple[Any, ...] | None:
+        """The values of the first row's entity keys; None where it lacks one."""
+        row = self._given(self.values[0]) if self._are_structs else self.values[0]
+        if not self.schema.entity_keys or not isinstance(row, dict):
+            return None
+        entity = tuple(row.get(name) for name in self.schema.entity_keys)
+        return None if None in entity else entity
+
+    @property
+    def _are_structs(self) -> bool:
+        return bool(self.schema.columns) and not isinstance(self.values[0], dict)
+
+    def _given(self, row: Any) -> dict[str, Any]:
+        named = zip(self.schema.fields, astuple(row), strict=True)
+        return {name: value for name, value in named if value is not UNSET}

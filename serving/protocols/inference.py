@@ -1,0 +1,93 @@
+"""The way of every inference request, whatever its protocol: decode, predict, encode.
+
+A protocol is a module of this package with `ROUTES`, and one line in `serving.web.routes`.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mlops_lib.wrappers.interface import StreamEvent
+from serving.inference.predictor import Answered
+from serving.inference.rows import Context, Rows
+from serving.models.served import ServedModel
+from serving.service import Service
+from serving.web.call import Call, Reply
+from serving.web.problems import Problem, as_problem
+from serving.web.route import Route
+from serving.web.sse import HEADERS
+
+
+class Asked(msgspec.Struct):
+    """A decoded request.
+
+    Attributes:
+        rows: Of the champion's schema.
+        stream: Whether the caller wants events; a model that does not wait on others answers in one piece.
+        champion_only: Whether no challenger may answer.
+        own: Whatever the protocol's encoder needs of the request.
+    """
+
+    rows: Rows
+    stream: bool = False
+    champion_only: bool = False
+    own: Any = None
+
+
+Decode = Callable[[Call, bytes, ServedModel], Asked]
+Encode = Callable[[Call, Asked, Answered], Reply]
+Events = Callable[[Call, Asked, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
+
+
+def _problem(call: Call, problem: Problem) -> Reply:
+    raise problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRoute(Route):
+    """A route that asks the model. The gateway answers it, without FastAPI's routing.
+
+    Attributes:
+        decode: Call, body and champion to the request. Raises Problem or InputError.
+        encode: Predictions to the answer.
+        events: The model's events as server-sent events; None: the protocol has no streams.
+        problem: A problem in the protocol's own form. Left out: a problem object (RFC 9457).
+        summary: One line for OpenAPI.
+        answer: Content of a good answer, for OpenAPI; None: any JSON.
+    """
+
+    method: str = "POST"
+    decode: Decode
+    encode: Encode
+    events: Events | None = None
+    problem: Callable[[Call, Problem], Reply] = _problem
+    summary: str = "Predictions"
+    answer: Mapping[str, Any] | None = None
+
+
+async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
+    """Answer a call that was admitted.
+
+    Raises:
+        Exception: For a problem object, where the protocol has no form of its own.
+    """
+    try:
+        predictor = service.predictor
+        predictor.require_room()
+        body = await call.body()
+        model = service.models.current()
+        asked = route.decode(call, body, model)
+        context = Context(call.request_id, len(body), call.deadline, asked.champion_only)
+        if asked.stream and model.waits and route.events:
+            with model.asked(1):  # before the answer begins, so that a refusal can still be its status
+                events = predictor.stream(model, asked.rows, context)
+                await call.stream(route.events(call, asked, model, events), HEADERS)
+            return
+        reply = route.encode(call, asked, await predictor.infer(model, asked.rows, context))
+    except Exception as error:
+        if call.status:  # half an answer is out
+            raise
+        reply = route.problem(call, as_problem(error, call.request_id))
+    await call.reply(reply)

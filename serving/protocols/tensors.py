@@ -1,0 +1,102 @@
+"""Tensors of the Open Inference Protocol, as JSON or binary, to rows."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from serving.inference.batching import require_room
+from serving.inference.schema import RequestSchema
+from serving.web.problems import misfit
+
+DTYPES: dict[str, type[np.generic]] = {
+    "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
+    "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
+    "FP16": np.float16, "FP32": np.float32, "FP64": np.float64,
+}  # fmt: skip
+
+
+class Tensor(msgspec.Struct):
+    """One input of a request."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Any = None
+    parameters: dict[str, Any] = {}
+
+
+def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max_rows: int) -> list[Any]:
+    """The rows of a request's tensors: one dict a row, or the items of the one tensor of an unnamed signature.
+
+    Raises:
+        Problem: 422 for tensors that do not fit; 413 for more than `max_rows` rows.
+    """
+    columns: dict[str, list[Any]] = {}
+    for tensor in inputs:
+        size = tensor.parameters.get("binary_data_size")
+        if size is not None and (not isinstance(size, int) or not 0 <= size <= len(binary)):
+            raise misfit(
+                f"Input {tensor.name!r}: binary_data_size is {size!r}, the body has {len(binary)} bytes."
+            )
+        columns[tensor.name] = values = _values(tensor, None if size is None else binary[:size])
+        require_room(len(values), 0, max_rows)
+        binary = binary[size or 0 :]
+    if not schema.columns:
+        if len(columns) != 1:
+            raise misfit(f"This model takes one tensor, not {len(columns)}.")
+        return next(iter(columns.values()))
+    if len({len(values) for values in columns.values()}) > 1:
+        raise misfit("The inputs have different numbers of rows.")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _values(tensor: Tensor, binary: memoryview | None) -> list[Any]:
+    """One value a row: plain for [rows] and [rows, 1], nested lists for more dimensions."""
+    try:
+        if tensor.datatype == "BYTES":
+            flat = tensor.data if binary is None else unpacked(binary)
+            values = np.array(flat, dtype=object).reshape(tensor.shape)
+        elif tensor.datatype not in DTYPES:
+            raise misfit(f"Input {tensor.name!r}: datatype {tensor.datatype!r} is not known.")
+        elif binary is None:
+            values = _array(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
+        else:
+            values = np.frombuffer(binary, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
+    except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
+        raise misfit(f"Input {tensor.name!r} is no {tensor.datatype} {tensor.shape}: {error}.") from None
+    if values.ndim == 0 or any(size < 0 for size in tensor.shape):
+        raise misfit(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise misfit(f"Input {tensor.name!r} has values that are not finite.")
+    return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).tolist()
+
+
+def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
+    """JSON's values as an array, where they are of that kind: numpy would make 1 of 1.7, and True of "false"."""
+    kinds = {bool} if wanted is np.bool_ else {int} if issubclass(wanted, np.integer) else {int, float}
+    if others := set(map(type, np.asarray(data, dtype=object).ravel())) - kinds:
+        raise TypeError(f"its data have {', '.join(sorted(kind.__name__ for kind in others))}")
+    return np.asarray(data, dtype=wanted)
+
+
+def unpacked(binary: memoryview) -> list[str]:
+    """The strings of `packed`."""
+    found, at = [], 0
+    while at < len(binary):
+        size = int.from_bytes(binary[at : at + 4], "little")
+        if at + 4 + size > len(binary):
+            raise ValueError("a string is longer than what is left")
+        found.append(bytes(binary[at + 4 : at + 4 + size]).decode())
+        at += 4 + size
+    return found
+
+
+def packed(texts: list[str]) -> bytes:
+    """Strings, each behind its length in 4 bytes, little-endian."""
+    encoded = [text.encode() for text in texts]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
+
+
+def datatype_of(dtype: Any) -> str:
+    return next((name for name, known in DTYPES.items() if np.dtype(known) == dtype), "BYTES")

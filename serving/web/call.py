@@ -1,0 +1,166 @@
+"""One request and its answer, on plain ASGI."""
+
+import asyncio
+import itertools
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from starlette.types import Message, Receive, Scope, Send
+
+from serving.service import Service
+from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
+
+#: What we repeat of a caller's id: no line breaks, nothing that a log or a header would choke on.
+SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
+SECURITY = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+JSON = (b"content-type", b"application/json")
+PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+CLOSE = (b"connection", b"close")
+NEVER = float("inf")
+Headers = list[tuple[bytes, bytes]]
+
+
+def _ids() -> Callable[[], str]:
+    """A source of request ids: 32 hex digits, of which 16 are random and this process's own."""
+    prefix, numbers = os.urandom(8).hex(), itertools.count(int.from_bytes(os.urandom(4)))
+    return lambda: f"{prefix}{next(numbers):016x}"
+
+
+_new_id = _ids()
+
+
+class Reply(NamedTuple):
+    """An answer in one piece."""
+
+    body: bytes
+    headers: Headers = [JSON]  # noqa: RUF012  # never changed
+    status: int = 200
+
+
+class Call:
+    """One request on its way.
+
+    Attributes:
+        params: Values of the path's placeholders.
+        began: Time of `time.monotonic()` at which it came in.
+        deadline: Time of `time.monotonic()` at which the request ends; `NEVER` once its answer has begun.
+        body_bytes: Length of what has been read of the body.
+        read: Whether the body has been read to its end: what `receive` gives next is that the caller has left.
+        status: Of the answer; 0 before it has begun.
+        finished: Whether the last byte of the answer is out.
+        ended: Why the work was cancelled, as the answer to give.
+    """
+
+    __slots__ = (
+        "_limit", "_receive", "_send", "_service", "began", "body_bytes", "deadline", "ended", "finished", "headers", "length",
+        "params", "read", "request_id", "status", "task", "watch",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
+        self._receive, self._send, self._service = receive, send, service
+        limits = service.settings.serving
+        self._limit = limits.body_bytes
+        self.began = time.monotonic()
+        self.deadline = self.began + limits.request_timeout_s
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
+        self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
+        length = self.headers.get(b"content-length", b"0")
+        self.length = int(length) if length.isdigit() else 0
+        self.params: Mapping[str, str] = MappingProxyType({})
+        self.body_bytes = self.status = 0
+        self.read = self.finished = False
+        self.ended: Problem | None = None
+        self.task: asyncio.Task[Any] | None = asyncio.current_task()
+        self.watch: asyncio.Task[None] | None = None
+
+    def require_fit(self) -> None:
+        """Raise a Problem for a body that is declared longer than it may be."""
+        if self.length > self._limit:
+            raise too_large(self._limit)
+
+    async def receive(self) -> Message:
+        """The next message of the server.
+
+        Raises:
+            Problem: 413 once the body is longer than it may be.
+        """
+        return self._counted(await self._receive())
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway.
+        """
+        chunks = []
+        while not self.read:
+            message = self._counted(await self._receive())
+            if message["type"] == "http.disconnect":
+                raise disconnected("the body's end")
+            chunks.append(message.get("body", b""))
+        return b"".join(chunks)
+
+    async def left(self) -> None:
+        """Return once the caller has left. Call it after the body has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def end(self, reason: Problem) -> None:
+        """Cancel the work, unless the answer is out."""
+        if self.task and not self.finished and not self.ended:
+            self.ended = reason
+            self.task.cancel()
+
+    async def reply(self, reply: Reply) -> None:
+        """Send an answer in one piece."""
+        self.status, self.deadline = reply.status, NEVER
+        headers = self._headers([*reply.headers, (b"content-length", b"%d" % len(reply.body))])
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        self.finished = True
+        await self._send({"type": "http.response.body", "body": reply.body})
+
+    async def problem(self, problem: Problem) -> None:
+        """Send a problem object."""
+        body = problem.body(self.request_id)
+        await self.reply(Reply(body, [PROBLEM, *problem.raw_headers], problem.status.value))
+
+    async def stream(self, pieces: AsyncGenerator[str], headers: Headers) -> None:
+        """Send an answer in pieces. `pieces` is closed however it ends, in this task, whose context it may have set."""
+        async with aclosing(pieces):
+            await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+            async for piece in pieces:
+                await self.send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def send(self, message: Message) -> None:
+        """Send a message of an application behind the gateway, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status, self.deadline = message["status"], NEVER
+            message["headers"] = self._headers(message["headers"])
+        elif not message.get("more_body"):
+            self.finished = True
+        await self._send(message)
+
+    def _counted(self, message: Message) -> Message:
+        self.body_bytes += len(message.get("body", b""))
+        if self.body_bytes > self._limit:
+            raise too_large(self._limit)
+        self.read = not message.get("more_body")
+        return message
+
+    def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> Headers:
+        headers = [*own, *SECURITY, (b"x-request-id", self.request_id.encode())]
+        if self._service.draining:
+            headers.append(CLOSE)
+        return headers

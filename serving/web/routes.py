@@ -1,0 +1,60 @@
+"""The route table: every route of the service, and how a request finds its own.
+
+Gateway, keys, metrics, cancellation and the API's description are derived from it. A new protocol is one module in
+`serving.protocols` and one line here.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType, ModuleType
+
+from serving.operations import admin, feedback, health
+from serving.pages import docs, home
+from serving.protocols import mlflow, open_inference, openai, rows
+from serving.web.route import Route
+
+NO_VALUES: Mapping[str, str] = MappingProxyType({})
+#: Modules with `ROUTES`, each a tuple of `Route`.
+PROTOCOLS: list[ModuleType] = [rows, mlflow, openai, open_inference]
+OTHERS: list[ModuleType] = [feedback, admin, health, home, docs]
+
+
+class RouteTable:
+    """Finds the route of a request.
+
+    Args:
+        routes: All routes, in the order in which the API's description lists them.
+    """
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact = {(r.method, r.path): (r, NO_VALUES) for r in self.routes if "{" not in r.path}
+        self._templates = [(r.method, _pattern(r.path), r) for r in self.routes if "{" in r.path]
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """The route for a path, and the values of its placeholders. A slash at the path's end does not matter."""
+        if found := self._exact.get((method, path)):
+            return found
+        path = path.rstrip("/")
+        if exact := self._exact.get((method, path)):
+            return exact
+        for of_method, pattern, route in self._templates:
+            if of_method == method and (match := pattern.fullmatch(path)):
+                return route, match.groupdict()
+        return None
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that a path has routes for."""
+        return [
+            method for method in sorted({route.method for route in self.routes}) if self.find(method, path)
+        ]
+
+
+def route_table() -> RouteTable:
+    """All routes of the service."""
+    return RouteTable(route for module in (*PROTOCOLS, *OTHERS) for route in module.ROUTES)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """``/models/{name}`` as an expression; a placeholder is one segment."""
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
