@@ -15,6 +15,7 @@ from mlops_lib.errors import ContractError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.redact import masked
 from mlops_lib.step_cache.store import MEMORY_ENV, consult, forget
+from mlops_lib.steps import fork_client, kernel_ahead, preload
 from mlops_lib.steps.contracts import CONTRACTS, Contract, Outputs, Parameters
 from mlops_lib.steps.execute import execute, stoppable
 from mlops_lib.steps.record import Record, send_kept
@@ -41,6 +42,8 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         ConfigError: There is no such file.
         NotebookError: A cell raised or the kernel died; says which cell, and where the record is.
     """
+    if (forked := fork_client.run(notebook, parameters)) is not None:
+        return forked
     contract = contract_of(notebook)
     checked = _check_parameters(notebook, contract, parameters)
     settings = config.load()
@@ -59,10 +62,9 @@ def run(notebook: str, **parameters: Any) -> Outputs:
             tracking.log_outputs(parent_run_id, notebook, remembered.model_dump())
             tracking.end(client, parent_run_id, None)
         return remembered
-    # First of all, and alone: the kernel starts that much earlier, and what the record needs comes meanwhile.
-    with without(JSON_SCHEMA_EXTRAS):
-        import papermill  # noqa: F401
+    uses_model = notebook in ("02_train", "03_evaluate")
     with (
+        kernel_ahead.started(preload.chosen(settings, uses_model)),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         Record(settings, parent_run_id) as record,
         stoppable() as ignore_interrupts,

@@ -47,7 +47,9 @@ TABLE: dict[str, dict[str, Plugin]] = {
             imports=("torch", "lightning.pytorch", "mlflow.pytorch", "torch.export._trace"),
         ),
         "sklearn": Plugin(
-            "mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn", imports=("sklearn.ensemble", "mlflow.sklearn")
+            "mlops_lib.wrappers.sklearn:SklearnWrapper",
+            "sklearn",
+            imports=("sklearn.ensemble", "mlflow.sklearn"),
         ),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
         "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
@@ -60,7 +62,11 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
-        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn", imports=("sklearn.linear_model",)),
+        "classification": Plugin(
+            "mlops_lib.evaluation.tasks.classification:Classification",
+            "sklearn",
+            imports=("sklearn.linear_model",),
+        ),
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },

@@ -20,7 +20,7 @@ from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import store
 from mlops_lib.step_cache.store import MEMORY_ENV
-from mlops_lib.steps import record
+from mlops_lib.steps import fork_client, preload, record
 from mlops_lib.steps.contracts import (
     CONTRACTS,
     EvaluateOutputs,
@@ -77,27 +77,31 @@ def run_local(
         outputs = [found[notebook].outputs if notebook in found else None for notebook in CONTRACTS]
         # Earlier steps may be those of an older run; the last one's run is the one that ended so.
         return PipelineResult(list(found.values())[-1].run_id, *outputs)
-    record.send_kept(settings)
-    if resume:
-        parent_run_id, arguments = resume, tracking.arguments_of(settings, resume)
-    else:
-        tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
-        with _environment(image):
-            parent_run_id = tracking.open_parent(settings, tags)
-    words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
-    environment = {
-        CONFIG_ENV: str(config_file),
-        MEMORY_ENV: ",".join(words),
-        # A kernel's MLflow, left alone, would make a store of its own in the current folder.
-        "MLFLOW_TRACKING_URI": tracking.tracking_uri(settings),
-        **image,
-    }
-    folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
-    with _alone(folder):
-        if resume:  # not before: who works on it gives it the status that it ends with
-            tracking.reopen_parent(settings, resume)
-        resume_with = f"Continue it with: mlops run{_options(config_file, runner)} --resume {parent_run_id}"
-        return _to_its_end(settings, folder, arguments, on_progress, runner, environment, resume_with)
+    # Before anything else, because importing takes as long as all else that is done here before the first step.
+    with fork_client.server(preload.chosen(settings)) if runner == "subprocess" else contextlib.nullcontext():
+        record.send_kept(settings)
+        if resume:
+            parent_run_id, arguments = resume, tracking.arguments_of(settings, resume)
+        else:
+            tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
+            with _environment(image):
+                parent_run_id = tracking.open_parent(settings, tags)
+        words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
+        environment = {
+            CONFIG_ENV: str(config_file),
+            MEMORY_ENV: ",".join(words),
+            # A kernel's MLflow, left alone, would make a store of its own in the current folder.
+            "MLFLOW_TRACKING_URI": tracking.tracking_uri(settings),
+            **image,
+        }
+        folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
+        with _alone(folder):
+            if resume:  # not before: who works on it gives it the status that it ends with
+                tracking.reopen_parent(settings, resume)
+            resume_with = (
+                f"Continue it with: mlops run{_options(config_file, runner)} --resume {parent_run_id}"
+            )
+            return _to_its_end(settings, folder, arguments, on_progress, runner, environment, resume_with)
 
 
 def _to_its_end(

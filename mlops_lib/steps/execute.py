@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import NotebookError
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import Parameters
 
@@ -37,11 +38,15 @@ def execute(source: Path, executed: Path, parameters: Parameters, settings: Sett
     Raises:
         NotebookError: A cell raised or ran too long, the kernel died or did not start, or the disk is full.
     """
-    import papermill
+    with without(JSON_SCHEMA_EXTRAS):
+        import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    from mlops_lib.steps import kernel_provisioner
+
+    kernel_provisioner.use()
     print(f"{STARTED} {source.stem}", flush=True)
     try:
         papermill.execute_notebook(

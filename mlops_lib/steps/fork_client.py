@@ -32,7 +32,7 @@ def server(modules: tuple[str, ...]) -> Iterator[None]:
     """Have a fork server for the processes that the block starts. Linux only; elsewhere steps start cold.
 
     Args:
-        modules: Packages of the model, which the server imports last.
+        modules: Packages that the server imports after those that every step needs.
     """
     if sys.platform != "linux":
         yield

@@ -28,7 +28,7 @@ STDIN, STDOUT, STDERR = range(3)
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the listening socket with file descriptor `arguments[0]`; `arguments[1:]` are the model's packages."""
+    """Serve the listening socket with file descriptor `arguments[0]`; then load `arguments[1:]`."""
     preload.leave_current_folder()
     listener = socket.socket(fileno=int(arguments[0]))
     if connection := _serve(listener, tuple(arguments[1:])):
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
 def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket | None:
     """Fork for each connection. Returns the connection in a child, None in the server when it ends.
 
-    The first step needs none of the model's packages, so requests are served between two of those imports.
+    The first step needs no package of the model, so requests are served between two imports of `modules`.
     """
     for _ in preload.each(preload.STEP + preload.KERNEL):
         pass
@@ -47,13 +47,13 @@ def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket |
     loading = preload.each(modules)
     while True:
         is_loading = next(loading, "") != ""
-        ready, _, _ = select.select([listener, STDIN], [], [], 0 if is_loading else None)
+        ready, _, _ = select.select([listener.fileno(), STDIN], [], [], 0 if is_loading else None)
         with contextlib.suppress(ChildProcessError):  # there is none left
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
         if STDIN in ready:
             return None
-        if listener in ready:
+        if listener.fileno() in ready:
             connection, _ = listener.accept()
             gc.freeze()  # a collection in a child would copy the pages that it shares with the server
             with contextlib.suppress(OSError):  # no memory, or too many processes: the step starts cold
@@ -71,7 +71,6 @@ def _reseed() -> None:
 
 def _run_step(connection: socket.socket) -> None:
     """Run the step that the connection asks for, as its caller would: same streams, folder and environment."""
-    gc.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     length, streams, _, _ = socket.recv_fds(connection, LENGTH.size, 2)
     request: dict[str, Any] = json.loads(receive(connection, *LENGTH.unpack(length)))

@@ -94,7 +94,7 @@ def started(modules: tuple[str, ...]) -> Iterator[None]:
     """Have a process waiting for the kernel that starts in the block; a child of the fork server has one already.
 
     Args:
-        modules: Packages of the model, to import on top.
+        modules: Packages to import after those that every notebook needs.
     """
     global _waiting
     if not _waiting:
@@ -122,7 +122,7 @@ def fork(connection: socket.socket) -> None:
     orders, end = os.pipe()
     if pid := os.fork():
         os.close(orders)
-        _waiting = Waiting(Forked(pid), open(end, "wb"))
+        _waiting = Waiting(Forked(pid), os.fdopen(end, "wb"))
         return
     connection.close()
     os.close(end)

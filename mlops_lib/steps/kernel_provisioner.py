@@ -13,6 +13,8 @@ from mlops_lib.steps import kernel_ahead
 class StartedAhead(LocalProvisioner):
     """Hands the start of a kernel to the process that waits; where there is none, starts one as always."""
 
+    process: Any  # a `Popen`, or what has the part of it that jupyter_client uses
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel."""
         if not (waiting := kernel_ahead.take()):

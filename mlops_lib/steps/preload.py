@@ -1,23 +1,24 @@
 """The packages that steps and their kernels import, loaded ahead in a process that then waits."""
 
+import contextlib
 import gc
 import importlib
 import os
 import sys
 from collections.abc import Iterator
 
-from mlops_lib import plugins
+from mlops_lib import plugins, tracking
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.settings import Settings
 
-#: What a kernel and the notebooks of this project import, in the order in which a notebook needs it.
+#: Imported by a kernel and the notebooks of this project, in the order in which the first step needs them.
 KERNEL = (
     "ipykernel.kernelapp",
     "pandas",
     "pandas.io.formats.style",
     "pyarrow.parquet",
     "pandera.pandas",
-    "pandera.backends.pandas",
+    "pandera.backends.pandas.builtin_checks",
     "mlops_lib.data_checks.declared",
     "mlflow",
     "mlflow.pyfunc.loaders",
@@ -26,22 +27,31 @@ KERNEL = (
     "scrapbook",
     "mlops_lib.wrappers.interface",
 )
-#: What MLflow imports on first use of a store that is a database.
-STORE = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
-#: What the process of a step imports on top.
+#: Imported by the process of a step, which executes the notebook and stores its record.
 STEP = ("papermill", "nbconvert", "mlops_lib.notebooks")
-#: ipykernel's own default. Matplotlib reads it once, on import.
+#: Imported by MLflow on the first use of a store in a database.
+STORE = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+#: The default of ipykernel. Matplotlib reads this variable once, when it is imported.
 MATPLOTLIB_BACKEND = ("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 
-def chosen(settings: Settings) -> tuple[str, ...]:
-    """The slow packages of the implementations that the settings name; none of the user's own.
+def chosen(settings: Settings, model: bool = True) -> tuple[str, ...]:
+    """The slow packages that the settings ask for.
 
-    The user's own modules are never loaded ahead: they may do anything on import.
+    Modules of the user's own are never loaded ahead, because an import may do anything.
+
+    Args:
+        settings: Resolved settings.
+        model: Whether to load the packages of the model wrapper and of its evaluation too.
     """
+    scheme = tracking.tracking_uri(settings).partition(":")[0].partition("+")[0]
+    modules = STORE if scheme in DATABASES else ()
+    if not model:
+        return modules
     names = {"wrapper": settings.model.wrapper, "task": settings.evaluation.task}
     rows = [plugins.TABLE[kind].get(name) for kind, name in names.items()]
-    return tuple(module for row in rows if row for module in (*row.imports, row.path.partition(":")[0]))
+    return modules + tuple(name for row in rows if row for name in (*row.imports, row.path.partition(":")[0]))
 
 
 def leave_current_folder() -> None:
@@ -51,23 +61,32 @@ def leave_current_folder() -> None:
 
 
 def each(modules: tuple[str, ...]) -> Iterator[str]:
-    """Import the modules one after another and yield the name of each, so that the caller can stop between two.
+    """Import the modules one after another, and yield after each, so that the caller can stop between two.
 
-    A module that cannot be imported is skipped: the notebook that needs it reports the error.
+    A module that cannot be imported is skipped; the notebook that needs it reports the error.
     """
-    name, backend = MATPLOTLIB_BACKEND
-    gc.disable()  # imports make many objects and no garbage
-    try:
-        for module in modules:
-            unset = os.environ.setdefault(name, backend) and name not in os.environ
-            try:
-                with without(JSON_SCHEMA_EXTRAS), without(MLFLOW_PYTORCH_EXTRAS):
-                    importlib.import_module(module)
-            except Exception:
-                continue
-            finally:
-                if unset:
-                    del os.environ[name]
-            yield module
-    finally:
+    for module in modules:
+        gc.disable()  # an import makes many objects and little garbage
+        with (
+            contextlib.suppress(Exception),
+            _matplotlib_backend(),
+            without(JSON_SCHEMA_EXTRAS),
+            without(MLFLOW_PYTORCH_EXTRAS),
+        ):
+            importlib.import_module(module)
         gc.enable()
+        yield module
+
+
+@contextlib.contextmanager
+def _matplotlib_backend() -> Iterator[None]:
+    """Let Matplotlib draw into the notebook, as it does when a kernel imports it."""
+    name, backend = MATPLOTLIB_BACKEND
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = backend
+    try:
+        yield
+    finally:
+        del os.environ[name]
