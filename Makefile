@@ -36,16 +36,44 @@ demo: $(STAMP) ## From raw purchases to a served prediction
 demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer over HTTP; needs no key
 	@$(BIN)/python -m examples.assistant.demo
 
+# One process a core, each with one thread: their threads would only wait for each other.
+PYTEST = -m pytest -q --disable-warnings -n 2 --dist loadgroup --no-loadscope-reorder
+check test coverage stress: export OMP_NUM_THREADS = 1
+
+.PHONY: check
+check: $(STAMP) lint ## Check style, types, imports, and run the quick tests
+	@$(BIN)/python $(PYTEST) -m 'not slow'
+
 .PHONY: test
 test: $(STAMP) lint ## Run every test
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python $(PYTEST)
+
+# Tests that wait for processes, threads or limits.
+TIMING := $(addprefix tests/,serving steps/test_failures.py training/test_launch.py training/test_trainjob.py \
+	pipelines/test_docker.py pipelines/test_concurrent_runs.py llm/test_calls.py features/test_tecton.py \
+	cli/test_features.py tracking/test_s3.py)
+ROUNDS ?= 10
+
+.PHONY: stress
+stress: $(STAMP) ## Run the tests that depend on time ten times (ROUNDS) while other processes use every core
+	@for core in $$(seq $$(nproc)); do yes > /dev/null & done; trap 'kill $$(jobs -p)' EXIT; \
+	for round in $$(seq $(ROUNDS)); do \
+		echo "Round $$round of $(ROUNDS)"; $(BIN)/python $(PYTEST) $(TIMING) || exit 1; \
+	done
+
+.PHONY: coverage
+coverage: $(STAMP) ## Run every test and report the branches covered, subprocesses included
+	@rm -f .coverage*
+	@$(BIN)/coverage run $(PYTEST)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the import rules
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@said=$$($(BIN)/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 
 .PHONY: format
 format: $(STAMP) ## Format the code

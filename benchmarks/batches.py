@@ -1,6 +1,6 @@
-"""Rows to torch batches: the loader against the stock DataLoader and against bare slicing.
+"""Compare the loader's torch batches with the stock DataLoader and with bare slicing.
 
-``python -m benchmarks.batches``. Interleaved rounds, medians, one process; only the ratios mean something.
+``python -m benchmarks.batches``. One process, interleaved rounds, medians. Compare ratios only.
 """
 
 import statistics
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def rates(ways: dict[str, Callable[[], Iterable]]) -> dict[str, float]:
-    """Rows a second of each way: the median of rounds that take turns."""
+    """Rows a second of each method: the median over interleaved rounds."""
     took: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():

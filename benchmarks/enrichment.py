@@ -1,7 +1,7 @@
-"""Requests a second with the feature lookup on, against one `get_online_features` call for each request.
+"""Compare the service's feature lookup with one `get_online_features` call for each request.
 
-``python -m benchmarks.enrichment [concurrency] [redis]``. First the lookup alone, then a whole service over
-HTTP; the naive ways and ours take turns in one run. SQLite by default, else a Redis that is started here.
+``python -m benchmarks.enrichment [concurrency] [redis]``. First the lookup alone, then a
+whole service over HTTP, in interleaved rounds. The store is SQLite, or with `redis` a Redis that is started here.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ COLUMNS = ["visits", "age"]
 
 
 class Naive(Enricher):
-    """What Feast's own feature server does: each request resolves the feature service and asks for its own row."""
+    """The method of Feast's own feature server: each request resolves the feature service and reads one row."""
 
     def feature_service(self) -> Any:
         return self.provider.store.get_feature_service("numbers", allow_cache=True)  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ class Naive(Enricher):
 
 
 class Held(Naive):
-    """The same by somebody who knows what that costs: the feature service is resolved once."""
+    """The same with the feature service resolved once."""
 
     held: Any = None
 
@@ -58,7 +58,7 @@ KINDS = {"resolved each time": Naive, "resolved once": Held, "ours": Enricher}
 
 
 def main(concurrency: int = 32, online: str = "sqlite") -> None:
-    """Print requests a second of both, alone and served, and the ratios."""
+    """Print requests a second of each method, alone and served, and the ratios."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         entry = "{type: sqlite, path: data/online.db}"
         if online == "redis":
@@ -84,7 +84,7 @@ def main(concurrency: int = 32, online: str = "sqlite") -> None:
 
 
 def show(what: str, rates: dict[str, list[float]]) -> None:
-    """Medians, requests a second, and our ratio to each of the others."""
+    """Print the medians in requests a second, and our ratio to each of the others."""
     median = {name: statistics.median(found) for name, found in rates.items()}
     ours = median["ours"]
     others = ", ".join(
@@ -94,7 +94,7 @@ def show(what: str, rates: dict[str, list[float]]) -> None:
 
 
 def project(folder: Path, online: str) -> Settings:
-    """A filled feature store of some thousand users."""
+    """Make a project whose feature store has a few thousand users."""
     repo = write_repo(folder / "repo", online)
     users = range(USERS)
     visits = pd.DataFrame({"user_id": users, "event_timestamp": NOW, "visits": users})
@@ -124,7 +124,7 @@ def register(settings: Settings) -> None:
 
 
 def made(kind: type[Enricher], settings: Settings) -> Enricher:
-    """An enricher of either kind, warm."""
+    """Make an enricher of one kind that has answered once."""
     enricher = kind.for_version(ModelVersion("m", 1, "Production", "r", TAGS), COLUMNS, settings)
     assert enricher
     asyncio.run(enricher.enrich([{"user_id": 1}]))
@@ -142,7 +142,7 @@ async def _alone(enricher: Enricher, concurrency: int) -> float:
 
 
 class served:
-    """A process that serves a sum of the features with an enricher of one kind; gives its port."""
+    """Start a process that serves the sum of the features with an enricher of one kind; yield its port."""
 
     def __init__(self, kind: type[Enricher], settings: Settings) -> None:
         self.port = servers.free_port()
@@ -150,7 +150,7 @@ class served:
         self.process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments)
 
     def __enter__(self) -> int:
-        # Feast's import set them here; in a service it comes too late to slow down every count.
+        # Importing Feast set these variables, which would make every metric slow. In a service that import comes too late.
         for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
             os.environ.pop(name, None)
         self.process.start()
@@ -177,9 +177,9 @@ def _serve(kind: type[Enricher], settings: Settings, port: int) -> None:
 
 
 async def _over_http(port: int, concurrency: int, requests: int = REQUESTS, whole: bool = False) -> float:
-    """Requests a second over kept-alive connections, written by hand: a client library would be what is measured.
+    """Measure requests a second over kept-alive connections. Written by hand: a client library costs more than the service.
 
-    With `whole` rows nothing is looked up: what everything else costs.
+    With `whole` rows nothing is looked up; this measures everything but the lookup.
     """
 
     async def one(number: int) -> None:

@@ -1,4 +1,4 @@
-"""The fingerprint of unchanged data, found again: against reading it all.
+"""Compare a cached fingerprint of unchanged data with reading the data again.
 
 ``python -m benchmarks.fingerprints``.
 """
@@ -14,13 +14,13 @@ FILES, MEGABYTES_EACH = 16, 32
 
 
 def main() -> None:
-    """Print seconds of the first and of the second time, and their ratio; then change one byte."""
+    """Print the seconds of the first and second fingerprint and their ratio; then change one byte."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "data"
         folder.mkdir()
         for number in range(FILES):
             (folder / f"{number:02}.parquet").write_bytes(os.urandom(MEGABYTES_EACH * 2**20))
-        time.sleep(1.5)  # files that were just written are not remembered
+        time.sleep(1.5)  # files that were just written are not cached
         first, first_s = _timed(folder)
         again, again_s = _timed(folder)
         assert again == first

@@ -1,7 +1,7 @@
-"""How close does an evaluation come to the ideal, on a server that answers after 300 ms?
+"""Compare the time of an LLM evaluation with the ideal, on a server that answers after 300 ms.
 
-The ideal is rows / concurrency x 300 ms. Prints the ratio for an LLM client and for the assistant's graph form,
-each over 200 golden rows: `python -m benchmarks.llm_evaluation`.
+The ideal is rows / concurrency x 300 ms. Prints the ratio for an LLM client and for a graph, each over 200
+golden rows: `python -m benchmarks.llm_evaluation`.
 """
 
 import json
@@ -39,7 +39,7 @@ def build(package):
 
 
 def main() -> None:
-    """Start the server, evaluate with each wrapper, print ratios."""
+    """Start the server, evaluate with each wrapper, and print the ratios."""
     command = [sys.executable, "-m", "tests.support.vendor_server"]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def evaluate(folder: Path, wrapper: str) -> tuple[float, float]:
-    """Seconds that 200 rows take to be answered, and the share of them that was."""
+    """Return the seconds for 200 rows and the share of rows with an answer."""
     from mlops_lib import config, loaders, wrappers
 
     rows = [{"question": f"Question {i}?", "reference": "x"} for i in range(ROWS)]

@@ -1,8 +1,8 @@
-"""2.2 GB of Parquet through one epoch of training, in a process that may have 700 MB; and 01 to 03 on 1.3 GB.
+"""Train an epoch on 2.2 GB of Parquet in a process limited to 700 MB; then run 01 to 03 on 1.3 GB.
 
 ``python -m benchmarks.streaming [megabytes] [limit in megabytes]``. The limit is the kernel's (RLIMIT_DATA):
-a process that wants more private memory gets a MemoryError. The second part checks, writes, trains and judges; its
-limit comes on top of what its imports and a rehearsal on a few rows have taken.
+a process that wants more private memory gets a MemoryError. The second part checks, writes, trains and
+evaluates; its limit is added to the memory that imports and a rehearsal on a few rows have taken.
 """
 
 import resource
@@ -18,12 +18,12 @@ from tests.loaders import large
 
 FEATURES, GROUP_ROWS, FILES = 16, 65_536, 16
 JUDGED_MB = 600
-#: Memory at the end of the epoch by that of its begin, beyond which it is not flat.
+#: Largest allowed ratio of the memory at the end of the epoch to the memory at its beginning.
 FLAT = 1.1
 
 
 def main(megabytes: int = 2_200, limit_mb: int = 700) -> None:
-    """Write the files, train on them in a limited process, and show that what it prints is flat."""
+    """Write the files, train on them in a limited process, and check that its memory does not grow."""
     with tempfile.TemporaryDirectory() as folder:
         size = write(Path(folder), megabytes)
         print(f"{size / 2**20:.0f} MB of Parquet, {limit_mb} MB of memory: {size / 2**20 / limit_mb:.1f} x")
@@ -40,7 +40,7 @@ def main(megabytes: int = 2_200, limit_mb: int = 700) -> None:
 
 
 def write(folder: Path, megabytes: int) -> int:
-    """Random rows as Parquet without compression; the size of the train split in bytes."""
+    """Write random rows as Parquet without compression; return the size of the train split in bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -59,7 +59,7 @@ def write(folder: Path, megabytes: int) -> int:
 
 
 def train(folder: Path, limit_mb: int) -> None:
-    """One epoch of the platform's network on the streamed batches, within the limit."""
+    """Train the platform's network for one epoch on streamed batches, within the limit."""
     resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
     import torch
     from lightning.pytorch import Trainer

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
-from mlops_lib.redact import masked, other_secrets_in, password_in, without_password
+from mlops_lib.redact import mask, other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
 
 CONFIG_ENV = "MLOPS_CONFIG"
@@ -226,7 +226,7 @@ def _explain(error: ValidationError, origins: dict[str, str], path: Path) -> str
             wanted = f"a mapping of {', '.join(_known_keys(location))}"
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
         else:
-            lines.append(f"'{key}' has value {masked(repr(problem['input']))} in {origin}. {problem['msg']}.")
+            lines.append(f"'{key}' has value {mask(repr(problem['input']))} in {origin}. {problem['msg']}.")
     return "\n".join(lines)
 
 

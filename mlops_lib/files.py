@@ -1,9 +1,9 @@
-"""Digests of files and folders, and files that are written whole or not at all."""
+"""Digests of files and folders, and atomic writes."""
 
 import contextlib
 import hashlib
 import json
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,8 @@ def replacing(file: Path) -> Iterator[Path]:
     Other processes see the old file or the new one, never half of it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=file.parent, prefix=f".{file.name}-", suffix=".partial", delete=False
-    ) as made:
-        partial = Path(made.name)
+    # Not made by tempfile, whose files only their owner may read: steps in other containers read them too.
+    partial = file.with_name(f".{file.name}-{uuid.uuid4().hex}.partial")
     try:
         yield partial
         partial.replace(file)

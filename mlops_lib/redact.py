@@ -1,7 +1,11 @@
-"""Passwords in addresses: find them, take them out, and mask them wherever an address is shown."""
+"""Secrets in texts: find and remove the password in an address, and mask secrets wherever a text is shown."""
 
+import os
 import re
 from urllib.parse import unquote
+
+#: Environment variables whose values must never be shown; a provider may repeat its key in an error.
+KEY_VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TECTON_API_KEY")
 
 # scheme://user:password@host as SQLAlchemy has it, where a password may hold '/' and spaces; '@' too, for safety.
 _USER_INFO = re.compile(r"(?P<before>\w[\w+.-]*://[^:/]*):(?P<password>[^@]*(?:@[^@/?#\s]*(?=@))*)@")
@@ -44,9 +48,18 @@ def without_password(uri: str) -> str:
     return _QUERY.sub(r"\g<before>", uri).replace("?&", "?").rstrip("?&")
 
 
-def masked(text: str) -> str:
-    """`text` with ``***`` in the place of user and password in every address; takes time in proportion to its length."""
+def mask(text: str) -> str:
+    """`text` with ``***`` for every API key, and for user, password and secrets in every address.
+
+    Takes time in proportion to the length of `text`.
+    """
+    for variable in KEY_VARIABLES:
+        if key := os.environ.get(variable):
+            text = text.replace(key, "***")
     return _SHOWN_QUERY.sub(_without_value, _without_users(text))
+
+
+masked = mask
 
 
 def _user_info_in(uri: str) -> re.Pattern[str]:

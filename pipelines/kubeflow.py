@@ -1,4 +1,4 @@
-"""The pipeline on a Kubeflow cluster: compile, upload, run, and follow to the end."""
+"""The pipeline on a Kubeflow cluster: compile, upload, run, and wait for the end."""
 
 import re
 import tempfile
@@ -9,32 +9,33 @@ from pathlib import Path
 from typing import Any
 
 from mlops_lib.errors import MlopsError
+from mlops_lib.polling import poll
 from mlops_lib.settings import Settings
 from pipelines.cluster_options import finisher
 from pipelines.training import make
 
 POLL_S = 5.0
-#: Looks in a row that may fail, with a load balancer that restarts or a token that is renewed, two minutes long.
-MOST_MISSES = 24
-#: States of a run that nothing follows (KFP v2 API, V2beta1RuntimeState).
+#: Failed polls in a row before the wait ends. Two minutes: enough to restart a load balancer or renew a token.
+MAX_POLL_FAILURES = 24
+#: Final states of a run (KFP v2 API, V2beta1RuntimeState).
 SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 
 
 @dataclass(frozen=True)
 class ClusterRun:
-    """A run, or with `cron` a recurring run, on a cluster and where a person sees it."""
+    """A run, or with `cron` a recurring run, on a cluster, and its address in Kubeflow's UI."""
 
     id: str
     url: str
     state: str
 
 
-#: Makes a pipeline, given what each of its tasks gets on a cluster.
+#: Makes a pipeline from the settings and a function that gives each task its cluster options.
 Maker = Callable[[Settings, Callable[[Any, str], None]], Any]
 
 
 def compile_pipeline(settings: Settings, output: Path, remember: bool = True, maker: Maker = make) -> None:
-    """Write the pipeline with everything that the `cluster` section asks for, as YAML.
+    """Write the pipeline, with the options of the `cluster` section, as YAML.
 
     Args:
         settings: Resolved settings.
@@ -67,15 +68,15 @@ def run_on_cluster(
         arguments: Arguments of `pipelines.training.training`, without `parent_run_id`.
         host: Address of the Kubeflow Pipelines API.
         token: Bearer token; "": none.
-        cron: Run at these times from now on (six fields, seconds first), instead of once now.
+        cron: Times to run at (six fields, seconds first), instead of one run now.
         remember: Let the steps remember what they did.
-        poll_s: Seconds between two looks at the run.
+        poll_s: Seconds between two polls of the run.
         on_change: Called with a task's name and its new state.
         maker: Makes the pipeline: the training, or another.
         name: Its name on the server; empty: ``pipeline.name``.
 
     Raises:
-        MlopsError: The server does not answer or refuses, the run did not succeed, or `cron` is none of Kubeflow's.
+        MlopsError: The server does not answer or refuses, the run did not succeed, or `cron` has not six fields.
     """
     if cron and not cron.startswith("@") and len(cron.split()) != 6:
         raise MlopsError(
@@ -103,7 +104,7 @@ def run_on_cluster(
             url = f"{host.rstrip('/')}/#/recurringrun/details/{made.recurring_run_id}"
             return ClusterRun(made.recurring_run_id, url, "ENABLED")
         made = client.run_pipeline(job_name=job, params=arguments, **common)
-        return _follow(client, made.run_id, host, poll_s, on_change)
+        return _wait(client, made.run_id, host, poll_s, on_change)
     except Exception as error:
         raise _explained(error, host) from None
 
@@ -118,7 +119,7 @@ def _client(host: str, token: str, namespace: str) -> Any:
 
 
 def _upload(client: Any, settings: Settings, remember: bool, maker: Maker, name: str) -> Any:
-    """A new version of the pipeline; the pipeline itself, where the server does not have it."""
+    """Upload a new version of the pipeline, and the pipeline itself if the server does not have it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
         compile_pipeline(settings, file, remember, maker)
@@ -131,41 +132,40 @@ def _upload(client: Any, settings: Settings, remember: bool, maker: Maker, name:
         return client.upload_pipeline_version(str(file), version, pipeline_id=pipeline_id)
 
 
-def _follow(
+def _wait(
     client: Any, run_id: str, host: str, poll_s: float, on_change: Callable[[str, str], None]
 ) -> ClusterRun:
-    seen: dict[str, str] = {}  # by id: tasks of a search have one name
+    """Wait for the end of a run, and report each new state of a task."""
+    reported: dict[str, str] = {}  # by id, because the trials of a search have one name
     url = f"{host.rstrip('/')}/#/runs/details/{run_id}"
-    misses = 0
-    while True:
-        try:
-            run = client.get_run(run_id)
-            misses = 0
-        except Exception as error:  # the run goes on whether or not it can be looked at
-            misses += 1
-            if misses > MOST_MISSES:
-                raise MlopsError(f"{_explained(error, host)} The run may go on: {url}") from None
-            time.sleep(poll_s)
-            continue
-        tasks = (run.run_details and run.run_details.task_details) or []
-        for task in tasks:
-            if task.state and seen.get(task.task_id) != task.state:
-                seen[task.task_id] = task.state
+
+    def ended_run() -> Any:
+        run = client.get_run(run_id)
+        for task in _tasks(run):
+            if task.state and reported.get(task.task_id) != task.state:
+                reported[task.task_id] = task.state
                 on_change(task.display_name, task.state)
-        if run.state in ENDED:
-            break
-        time.sleep(poll_s)
+        return run if run.state in ENDED else None
+
+    try:
+        run = poll(ended_run, interval_s=poll_s, max_failures=MAX_POLL_FAILURES, failure=Exception)
+    except Exception as error:
+        raise MlopsError(f"{_explained(error, host)} The run may go on: {url}") from None
     if run.state != SUCCEEDED:
-        failed = (
-            ", ".join(task.display_name for task in tasks if task.state == "FAILED") or "no task says which"
-        )
+        failed = ", ".join(task.display_name for task in _tasks(run) if task.state == "FAILED")
         reason = f": {run.error.message}" if run.error else ""
-        raise MlopsError(f"Run {run_id} ended as {run.state}{reason}. Failed: {failed}. See {url}")
+        raise MlopsError(
+            f"Run {run_id} ended as {run.state}{reason}. Failed: {failed or 'no task is named'}. See {url}"
+        )
     return ClusterRun(run_id, url, run.state)
 
 
+def _tasks(run: Any) -> list[Any]:
+    return (run.run_details and run.run_details.task_details) or []
+
+
 def _explained(error: Exception, host: str) -> Exception:
-    """An error of the client, whose text may hold headers and a token, as one line."""
+    """One line for an error of the client, whose text may hold headers and a token."""
     if isinstance(error, MlopsError):
         return error
     status = getattr(error, "status", None)
@@ -174,4 +174,4 @@ def _explained(error: Exception, host: str) -> Exception:
     body = re.sub(r"\s+", " ", str(getattr(error, "body", "") or ""))[:300]
     what = f"HTTP {status}: {body}" if status else f"{type(error).__name__}: {str(error)[:300]}"
     hint = "" if status else " Is the address right, and does it want a token (KFP_TOKEN)?"
-    return MlopsError(f"Kubeflow at {host} did not do it. {what}{hint}")
+    return MlopsError(f"Kubeflow at {host} failed. {what}{hint}")

@@ -1,7 +1,7 @@
-"""A hyper-parameter search on Kubeflow: rounds of trials, each trial a task, those of a round at the same time.
+"""A hyper-parameter search on Kubeflow: each trial is a task, and the trials of a round run at the same time.
 
-get-data -> begin-search -> [propose -> trial, trial, ... -> end of the round] ... -> finish-search. A round's values are
-proposed from the scores of all rounds before it, which are in MLflow.
+get-data -> begin-search -> [propose -> trial, trial, ... -> end-round] ... -> finish-search. The values of a round are
+proposed from the scores of all earlier rounds, which are in MLflow.
 
 No ``from __future__ import annotations`` here: it breaks KFP, which reads the annotations.
 """
@@ -67,8 +67,8 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
     """The pipeline object of a search.
 
     Args:
-        settings: The `search` section is read, and where the image of the steps is named.
-        finish: Gives each task what it needs on a cluster; a trial needs what ``02_train`` does.
+        settings: The `search` section and the image of the steps are read.
+        finish: Gives each task its cluster options; a trial gets those of ``02_train``.
     """
 
     def step(task: dsl.PipelineTask, notebook: str = "") -> dsl.PipelineTask:
@@ -81,7 +81,10 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
         min(chosen.parallel, chosen.trials - begun) for begun in range(0, chosen.trials, chosen.parallel)
     ]
 
-    @dsl.pipeline(name="round", description="Trials at the same time, from the scores of those before.")
+    @dsl.pipeline(
+        name="round",
+        description="Trials that run at the same time, with values proposed from earlier scores.",
+    )
     def one_round(data: dsl.Input[dsl.Dataset], search_run_id: str, count: int) -> str:
         proposed = step(propose(search_run_id=search_run_id, count=count, seed=chosen.seed))
         with dsl.ParallelFor(proposed.output, parallelism=chosen.parallel) as values:
@@ -105,12 +108,12 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
 
 
 def compile_search(settings: Settings, output: Path) -> None:
-    """Write the search with everything that the `cluster` section asks for, as YAML."""
+    """Write the search, with the options of the `cluster` section, as YAML."""
     compile_pipeline(settings, output, maker=make)
 
 
 def search_on_cluster(
     settings: Settings, host: str, token: str, on_change: Callable[[str, str], None], **more: Any
 ) -> ClusterRun:
-    """Upload the search, run it, and follow it to its end; see `pipelines.kubeflow.run_on_cluster`."""
+    """Upload the search, run it, and wait for its end; see `pipelines.kubeflow.run_on_cluster`."""
     return run_on_cluster(settings, {}, host, token=token, on_change=on_change, maker=make, name=NAME, **more)

@@ -114,7 +114,7 @@ def test_a_bad_file_says_what_is_wrong(file, text, words):
 
 
 def test_a_bad_variable_is_named_instead_of_the_file(file, monkeypatch):
-    """Who set DATA_LOADER_TYPE wrongly is not sent to config.yaml."""
+    """A bad DATA_LOADER_TYPE is blamed on the variable, not on config.yaml."""
     monkeypatch.setenv("DATA_LOADER_TYPE", "parquett")
     with pytest.raises(
         ConfigError, match="environment DATA_LOADER_TYPE.*'parquett'.*Available: .*local"
@@ -124,7 +124,7 @@ def test_a_bad_variable_is_named_instead_of_the_file(file, monkeypatch):
 
 
 def test_all_problems_are_told_at_once(file):
-    """Two mistakes cost one try, not two."""
+    """One error lists both mistakes."""
     file.write_text("data: {source: a.csv}\nevaluation: {threshold: high}\n")
     with pytest.raises(ConfigError) as error:
         config.load(file)
@@ -133,7 +133,7 @@ def test_all_problems_are_told_at_once(file):
 
 @pytest.mark.parametrize("text", ["- a list", "just text", "", "data: [unclosed", "a: b: c"])
 def test_what_is_no_mapping_of_sections_is_refused(file, text):
-    """A file of another form is named, whatever the YAML parser says about it."""
+    """The error names a file that holds no mapping."""
     file.write_text(text)
     with pytest.raises(ConfigError, match=str(file)):
         config.load(file)
@@ -158,7 +158,7 @@ def test_the_file_is_found_from_below_and_by_name(file, tmp_path, monkeypatch):
 
 
 def test_no_file_at_all_says_how_to_name_one(tmp_path, monkeypatch):
-    """Both ways of having none end in what to do."""
+    """Both errors say what to do."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="No config.yaml in .*MLOPS_CONFIG"):
         config.load()
@@ -186,7 +186,7 @@ def test_the_digest_follows_every_setting_but_secrets_and_place(file, tmp_path, 
 
 
 def test_settings_cannot_be_changed_after_they_are_resolved(file):
-    """What `mlops config` shows is what everything uses."""
+    """`mlops config` shows the settings that everything uses."""
     with pytest.raises(ValidationError, match="frozen"):
         config.load(file).train.seed = 3
 

@@ -212,3 +212,16 @@ def test_the_pages_name_every_loader_wrapper_and_metric():
     for kind in ("loader", "wrapper", "task", "metric", "features", "network"):
         missing = [name for name in plugins.names(kind) if not re.search(rf"`{name}`|: {name}\b", text)]
         assert not missing, f"{kind}: {missing}"
+
+
+def test_the_page_on_serving_names_every_code_and_path():
+    """Codes of problem objects that callers get, and paths of inference, stand in its tables."""
+    from serving.protocols.inference import InferenceRoute
+    from serving.web.routes import route_table
+
+    text = (ROOT / "docs" / "serving.md").read_text()
+    sources = "\n".join(file.read_text() for file in (ROOT / "serving").rglob("*.py"))
+    codes = set(re.findall(r"Problem\(\s*HTTPStatus\.\w+,\s*\"(\w+)\"", sources)) - {"disconnected"}
+    assert len(codes) > 20 and not [code for code in codes if f"`{code}`" not in text]
+    paths = {route.path for route in route_table().routes if isinstance(route, InferenceRoute)}
+    assert not [path for path in paths if not path.startswith("/v2/") and f"`{path}`" not in text]

@@ -20,7 +20,7 @@ def test_every_line_of_the_table_leads_to_an_implementation(kind, name):
     ("kind", "name"), [("loader", "parquett"), ("wrapper", "lightening"), ("network", "x")]
 )
 def test_an_unknown_name_lists_those_there_are(kind, name):
-    """The error is enough to correct the name."""
+    """The error lists the available names."""
     with pytest.raises(PluginError) as error:
         plugins.load(kind, name)
     assert f"Unknown {kind} {name!r}" in str(error.value)
@@ -28,7 +28,7 @@ def test_an_unknown_name_lists_those_there_are(kind, name):
 
 
 def test_a_dotted_path_needs_no_line_in_the_table():
-    """A class of the user's own is named by where it is."""
+    """A user's own class is named by its dotted path."""
     from collections import OrderedDict
 
     assert plugins.load("wrapper", "collections:OrderedDict") is OrderedDict
@@ -44,13 +44,13 @@ def test_a_dotted_path_needs_no_line_in_the_table():
     ],
 )
 def test_a_dotted_path_that_leads_nowhere_says_so(path, words):
-    """Whatever part of the path is wrong, the error names it."""
+    """The error names the wrong part of the path."""
     with pytest.raises(PluginError, match=words.replace("(", r"\(")):
         plugins.load("wrapper", path)
 
 
 def test_a_missing_extra_names_the_command_that_installs_it(monkeypatch):
-    """Without torch, asking for a network ends in the line to type."""
+    """Without torch, the error for a network has the command that installs it."""
     monkeypatch.setitem(sys.modules, "mlops_lib.networks.tabular", None)
     extra = plugins.TABLE["network"]["tabular"].extra
     with pytest.raises(PluginError, match=rf"pip install 'mlops-lib\[{extra}\]'"):

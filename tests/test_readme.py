@@ -3,6 +3,7 @@
 import subprocess
 
 import pandas as pd
+import pytest
 import yaml
 
 from mlops_lib import loaders, registry, wrappers
@@ -25,6 +26,7 @@ def test_it_names_the_commands_of_the_tour():
     assert named == {"run", "promote", "rollback", "models", "compile", "init", "ui", "serve"}
 
 
+@pytest.mark.slow
 def test_the_commands_that_look_run(trained_copy):
     """`models` and `compile` succeed in a project with one model."""
     project = trained_copy.project
@@ -41,6 +43,7 @@ def with_readme(project, *sections: str):
     return project
 
 
+@pytest.mark.slow
 def test_its_own_data_network_and_estimator_work(stored):
     """The three examples, one after the other, on a CSV file with the README's column names."""
     data, network, estimator = blocks(README, "yaml")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlops_lib.redact import masked, password_in, without_password
+from mlops_lib.redact import mask, password_in, without_password
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from mlops_lib.redact import masked, password_in, without_password
 )
 def test_no_part_of_a_password_is_shown(uri):
     """A password may hold an '@'; neither half of it survives, and the host does."""
-    shown = masked(f"cannot reach {uri} now")
+    shown = mask(f"cannot reach {uri} now")
     assert "ter2" not in shown and "hun" not in shown and "host" in shown
 
 
@@ -60,19 +60,25 @@ def test_a_password_is_found_where_a_database_driver_finds_it(uri, password, res
 )
 def test_text_without_a_password_stays_as_it_is(text):
     """Ports, paths and mail addresses are no secrets."""
-    assert masked(text) == text
+    assert mask(text) == text
 
 
 @pytest.mark.parametrize("piece", ["//a:", "//a:1", "?pass", "/", "//u:p@", "//x:y z"])
 def test_a_text_that_is_written_to_be_slow_is_masked_too(piece):
     """In proportion to its length; a run of characters that is read again for every address takes hours here."""
     text = piece * 250_000
-    assert masked(f"{text} postgresql://u:hunter2@host").endswith("@host")
+    assert mask(f"{text} postgresql://u:hunter2@host").endswith("@host")
 
 
 def test_two_addresses_of_one_line_are_masked_apart():
     """The host of each is still to be seen."""
     assert (
-        masked("http://u:p@one/x or postgresql://v:q@two:5/y")
-        == "http://***@one/x or postgresql://***@two:5/y"
+        mask("http://u:p@one/x or postgresql://v:q@two:5/y") == "http://***@one/x or postgresql://***@two:5/y"
     )
+
+
+def test_a_key_that_a_provider_repeats_is_masked(monkeypatch):
+    """The values of the API key variables are hidden wherever they are in a text."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-1")
+    monkeypatch.setenv("TECTON_API_KEY", "tecton-secret-2")
+    assert mask("401: sk-secret-1 is wrong, tecton-secret-2 too") == "401: *** is wrong, *** too"

@@ -1,11 +1,11 @@
-"""Notebooks of one or two cells in place of a project's own: with their parameters, and quick."""
+"""Quick notebooks of one or two cells that take the parameters of a project's own."""
 
 import ast
 from pathlib import Path
 
 import nbformat
 
-#: Writes three small splits without pandas, and glues what get-data promises.
+#: Writes three small splits without pandas, and glues get-data's outputs.
 DATA = """
 from pathlib import Path
 from mlops_lib import config, loaders, notebooks

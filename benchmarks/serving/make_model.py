@@ -1,4 +1,4 @@
-"""A registry with a small network (`small`) and one of about 5 ms a row (`heavy`), both at Production.
+"""Make a registry with a small network (`small`) and one of about 5 ms a row (`heavy`), both at Production.
 
 python benchmarks/serving/make_model.py FOLDER
 """
@@ -26,7 +26,7 @@ HIDDEN = {"small": [64, 32], "heavy": [3600, 3600]}
 
 
 def main() -> None:
-    """Write FOLDER/<name>.yaml for each model, and the registry that both name."""
+    """Write FOLDER/<name>.yaml for each model, and the registry of both."""
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)

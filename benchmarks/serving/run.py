@@ -1,13 +1,13 @@
-"""This service beside the others: same weights, same one-row JSON request, one interleaved run.
+"""Compare this service with others: same weights, same one-row JSON request, one interleaved run.
 
     python benchmarks/serving/make_model.py /tmp/bench
     python benchmarks/serving/run.py /tmp/bench --peers /tmp/peers --rounds 3
 
 Every server is one worker on core 0, the load generator (`wrk`, from Debian) is on core 1. Each round asks every
-server at each concurrency, so that a neighbour's load falls on all alike; the table has medians over rounds. Hosts
-differ and drift: look at the ratios. `cpu us` is the server's own processor time for a request (children
-included), which a busy machine changes least. PEERS/<name> is a virtual environment made from
-requirements-<name>.txt; peers without one are left out, and said to be.
+server at each concurrency, so that other load on the machine affects all alike; the table has medians over rounds.
+Compare ratios, because hosts differ. `cpu us` is the server's processor time for a request (children included), which a
+busy machine changes least. PEERS/<name> is a virtual environment made from requirements-<name>.txt; a peer without one
+is left out with a message.
 """
 
 import argparse
@@ -45,7 +45,7 @@ CONCURRENCIES = (1, 32, 128)
 
 @dataclass
 class Server:
-    """How to start one, and what to ask it."""
+    """A server: its command and its request."""
 
     name: str
     command: Callable[[int], list[str]]
@@ -55,7 +55,7 @@ class Server:
 
 
 def servers(peers: Path, model: str, folder: Path, files: Path) -> list[Server]:
-    """All servers that are installed."""
+    """Return all servers that are installed."""
     uvicorn = [
         str(BIN / "uvicorn"),
         "--no-access-log",
@@ -90,7 +90,7 @@ def servers(peers: Path, model: str, folder: Path, files: Path) -> list[Server]:
 
 
 def mlserver_folder(files: Path, port: int) -> Path:
-    """MLServer's settings."""
+    """Write MLServer's settings."""
     folder = files / "mlserver"
     folder.mkdir(exist_ok=True)
     settings = {
@@ -112,7 +112,7 @@ def mlserver_folder(files: Path, port: int) -> Path:
 
 
 def main() -> None:
-    """Start them all, ask them in turn, print the table."""
+    """Start all servers, measure them in turn, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def pt2_of(folder: Path, model: str) -> str:
-    """The exported network of a model's first version: the same weights for everybody."""
+    """Return the exported network of a model's first version: all servers load the same weights."""
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
@@ -169,7 +169,7 @@ def pt2_of(folder: Path, model: str) -> str:
 
 
 def answers(server: Server, port: int, process: subprocess.Popen) -> bool:
-    """Whether it answers the request within three minutes."""
+    """Return whether the server answers the request within three minutes."""
     body = json.dumps(server.body or {"inputs": [ROW]}).encode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}{server.path}", body, {"Content-Type": "application/json"}
@@ -185,7 +185,7 @@ def answers(server: Server, port: int, process: subprocess.Popen) -> bool:
 
 
 def measure(running: list, files: Path, rounds: int, seconds: int) -> dict:
-    """(name, concurrency) -> (requests/s, p99 ms, CPU us a request, failures) of each round."""
+    """Return (name, concurrency) -> (requests/s, p99 ms, CPU us a request, failures) of each round."""
     seen: dict = {}
     for _ in range(rounds):
         for concurrency in CONCURRENCIES:
@@ -198,7 +198,7 @@ def measure(running: list, files: Path, rounds: int, seconds: int) -> dict:
 
 
 def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, files: Path) -> tuple:
-    """One run of wrk."""
+    """Run wrk once."""
     body = json.dumps(server.body or {"inputs": [ROW]})
     script = files / f"{server.name}.lua"
     script.write_text(
@@ -220,14 +220,14 @@ def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, fil
 
 
 def processor_s(pid: int) -> float:
-    """Processor time of a process and everything below it."""
+    """Return the processor time of a process and its children, in seconds."""
     process = psutil.Process(pid)
     times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
     return sum(each.user + each.system for each in times)
 
 
 def report(seen: dict) -> None:
-    """The table, and the ratios that the aims are about."""
+    """Print the table and the ratios."""
     middle = {
         key: [statistics.median(column) for column in zip(*rows, strict=True)] for key, rows in seen.items()
     }

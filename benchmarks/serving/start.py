@@ -1,10 +1,10 @@
-"""From the start of the process to the first answer, beside what importing and loading the model cost by themselves.
+"""Compare the service's time to its first answer with the time to import the libraries and load the model.
 
     python benchmarks/serving/make_model.py /tmp/bench
     python benchmarks/serving/start.py /tmp/bench --rounds 5
 
-`floor` is a process that imports mlflow and torch and loads the same network from its files. Both run in turns,
-files in the page cache; the ratio is of medians. Processor time is printed beside, which a busy machine changes least.
+`floor` is a process that imports mlflow and torch and loads the same network from its files. Both run in turn
+with files in the page cache; the ratio is of medians. Processor time is printed too: a busy machine changes it least.
 """
 
 import argparse
@@ -30,7 +30,7 @@ PORT = 18190
 
 
 def main() -> None:
-    """Start each in turn, print the medians."""
+    """Start each in turn and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="small")
@@ -67,7 +67,7 @@ def main() -> None:
 def start(
     command: list[str], environment: dict[str, str], until: Callable[[subprocess.Popen], None]
 ) -> tuple[float, float]:
-    """Seconds, and seconds of processor time, until it is ready."""
+    """Return the seconds, and the seconds of processor time, until the process is ready."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=ROOT / "serving", env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -82,12 +82,12 @@ def start(
 
 
 def wait_for_line(process: subprocess.Popen) -> None:
-    """Until it says that it is ready."""
+    """Wait until the process prints that it is ready."""
     assert process.stdout.readline() == b"ready\n"
 
 
 def wait_for_answer(process: subprocess.Popen) -> None:
-    """Until it is ready and has answered the request."""
+    """Wait until the service is ready and has answered the request."""
     url = f"http://127.0.0.1:{PORT}"
     while process.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""A metric of the example's own: did retrieval find the passage that holds the answer?"""
+"""The example's own metric: did retrieval find the passages that hold the answer?"""
 
 import json
 from functools import cache
@@ -10,7 +10,7 @@ GOLDEN = Path(__file__).with_name("golden.jsonl")
 
 
 def support_found(case: Case) -> float:
-    """Share of the supporting passages of the golden dataset among the answer's contexts; 1 where there are none."""
+    """Share of a question's supporting passages among the answer's contexts; 1 if the question has none."""
     if not (wanted := _passages()[case.question]):
         return 1.0
     found = "\n".join(case.contexts)

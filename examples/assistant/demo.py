@@ -19,7 +19,7 @@ console = Console()
 
 
 def main() -> None:
-    """Take the assistant through the pipeline and ask the served version one question; needs no key."""
+    """Run the pipeline on the assistant and ask the served version one question; needs no key."""
     from pipelines.local import run_local
 
     began = time.monotonic()
@@ -39,9 +39,9 @@ def main() -> None:
     console.rule("[bold]Next", align="left")
     for command, what in (
         (f".venv/bin/mlops serve -c {SHOWN}", "the service, on port 8081"),
-        (f".venv/bin/mlops evaluate -c {SHOWN}", "judge it again: costs no calls"),
+        (f".venv/bin/mlops evaluate -c {SHOWN}", "evaluate it again: costs no calls"),
         ("OPENAI_API_KEY=...", "with model.params.config.model: openai:gpt-4o-mini in its config.yaml"),
-        ("docs/llm.md", "how LLM models are packaged, judged and served"),
+        ("docs/llm.md", "LLM models: packaging, evaluation, serving"),
     ):
         console.print(f"{command:<60} [dim]{what}[/]", soft_wrap=True, highlight=False)
     console.print(f"[dim]done in {time.monotonic() - began:.0f} s[/]")

@@ -1,1 +1,1 @@
-"""The default example: who of CDNOW's customers will buy again?"""
+"""The default example: which customers of CDNOW will buy again?"""

@@ -28,7 +28,7 @@ console = Console()
 
 
 def main() -> None:
-    """Run the main job, promote what came of it, and ask the service for one prediction."""
+    """Run the pipeline, promote the new version, and ask the service for one prediction."""
     from pipelines.local import PipelineResult, run_local
 
     began = time.monotonic()
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def fill_feature_store(settings: Settings) -> None:
-    """Run the feature job and bring what it wrote to the online store."""
+    """Run the feature job and copy its values to the online store."""
     from examples.repurchase.feature_job import write_features
 
     write_features(settings)
@@ -71,7 +71,7 @@ def fill_feature_store(settings: Settings) -> None:
 
 
 def one_customer(settings: Settings) -> dict[str, Any]:
-    """The first customer of the test split, as a request row: their id, or the features of no feature store."""
+    """The first customer of the test split as a request row: with a feature store the id only, else the features."""
     dataset = loaders.from_settings(settings)
     key, in_store = settings.data.key, settings.data.loader == "feature_store"
     columns = [key] if in_store else list(dataset.schema.features)
@@ -99,7 +99,11 @@ def service(config_file: Path) -> Iterator[str]:
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
-    """Poll /readyz; give up when the process ends or after two minutes, with what it said last."""
+    """Poll /readyz until it is 200.
+
+    Raises:
+        MlopsError: The process ended, or two minutes passed; has the last answer.
+    """
     said = "nothing yet"
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -115,7 +119,11 @@ def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
 
 
 def post(url: str, body: dict[str, Any]) -> Any:
-    """POST JSON and return the JSON of the answer; a refusal is an error in the service's own words."""
+    """POST JSON and return the JSON of the answer.
+
+    Raises:
+        MlopsError: The service refused; has its reason.
+    """
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
@@ -125,7 +133,7 @@ def post(url: str, body: dict[str, Any]) -> Any:
 
 
 def summary(settings: Settings, parent_run_id: str, version: int, took_s: float) -> None:
-    """What was made, how good it is, where it is, and how to look further."""
+    """Print the version, its score, its notebooks and the next commands."""
     client = tracking.connect(settings)
     metric, name = settings.evaluation.metric, settings.model.name
     parent = client.get_run(parent_run_id)
@@ -151,7 +159,7 @@ def summary(settings: Settings, parent_run_id: str, version: int, took_s: float)
     lines += [("next", f"{command:<36} [dim]{what}[/]") for command, what in commands]
     before = ""
     for label, text in lines:
-        # No wrapping: a path that is cut in two cannot be clicked or copied.
+        # No wrapping, so that paths can be clicked and copied.
         console.print(f"{label if label != before else '':<11}{text}", soft_wrap=True, highlight=False)
         before = label
     console.print(f"[dim]done in {took_s:.0f} s[/]")

@@ -1,4 +1,4 @@
-"""The feature job: what is known of each customer, as a Parquet file that Feast reads.
+"""The feature job: writes each customer's features to the Parquet file that Feast reads.
 
 ``python -m examples.repurchase.feature_job``, then ``mlops features apply`` and ``mlops features materialize``.
 """
@@ -14,7 +14,7 @@ from mlops_lib.settings import Settings
 
 
 def write_features(settings: Settings) -> Path:
-    """Compute the features at the cutoff and write them where the feature repository looks for them."""
+    """Compute the features at the cutoff and write them to the file of the feature repository."""
     purchases = pd.read_parquet(settings.path(settings.data.source))
     rows = customer_features(purchases).assign(event_timestamp=CUTOFF.tz_localize("UTC"))
     file = settings.path(settings.data.feature_store.repo) / "data" / "customers.parquet"

@@ -1,6 +1,6 @@
-"""From purchases to one row a customer: what the model learns from, and whether the customer came back.
+"""From purchases to one row for each customer: seven features and the label.
 
-Features are those of the buy-till-you-die literature (Fader, Hardie, Lee 2005, "Counting Your Customers"
+The features come from the buy-till-you-die literature (Fader, Hardie, Lee 2005, "Counting Your Customers"
 the Easy Way), counted in days with a purchase, not in orders.
 """
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 #: Features are computed from purchases up to and including this day.
 CUTOFF = pd.Timestamp("1997-09-30")
-#: The label looks this many days beyond it.
+#: The label covers this many days after the cutoff.
 HORIZON_DAYS = 273
 
 
@@ -17,7 +17,7 @@ def customers(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.Data
 
     Args:
         purchases: One row a purchase: user_id, date, quantity (CDs), amount (US dollars).
-        cutoff: Last day that features may know of.
+        cutoff: Last day whose purchases count for the features.
 
     Returns:
         user_id; frequency (days with a purchase after the first); recency_days (first to last purchase);
@@ -42,8 +42,8 @@ def labels(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.DataFra
 
 
 def customer_features(purchases: pd.DataFrame, cutoff: pd.Timestamp = CUTOFF) -> pd.DataFrame:
-    """`customers` without the label: what is known of each of them at the end of `cutoff`."""
-    purchases = purchases.assign(date=pd.to_datetime(purchases["date"]))  # a CSV file has text there
+    """`customers` without the label."""
+    purchases = purchases.assign(date=pd.to_datetime(purchases["date"]))  # text in a CSV file
     known = purchases[purchases["date"] <= cutoff]
     days = known.groupby(["user_id", "date"], as_index=False)[["amount", "quantity"]].sum()
     by_customer = days.groupby("user_id")

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +18,9 @@ from mlops_lib.cli.display import ConfigOption, out, show
 from mlops_lib.errors import ConfigError, MlopsError
 from mlops_lib.redact import masked
 
-#: The library's own four; a project has copies, which are its to change.
-NOTEBOOKS = Path(mlops_lib.__file__).parents[1] / "notebooks"
-#: Task -> an estimator that takes most tables as they are, and a gate that a model better than guessing passes.
+#: The notebooks that each project gets a copy of: a link to notebooks/ in a checkout, a folder in a wheel.
+NOTEBOOKS = Path(mlops_lib.__file__).parent / "template"
+#: Task -> an estimator that accepts most tables unprepared, and a gate that a model better than guessing passes.
 STARTS = {
     "classification": ("HistGradientBoostingClassifier", "metric: roc_auc\n  threshold: 0.6"),
     "regression": ("HistGradientBoostingRegressor", "metric: r2\n  threshold: 0.1"),
@@ -54,7 +55,7 @@ def init(
     key: Annotated[str, typer.Option(help="Column that tells entities apart, if there is one.")] = "",
     task: Annotated[str, typer.Option(help="classification or regression.")] = "classification",
 ) -> None:
-    """Begin a project: a config.yaml that runs as it is, and copies of the four notebooks.
+    """Begin a project: a config.yaml that runs as it is, and copies of the notebooks.
 
     [dim]Example:[/] mlops init churn --source churn.csv --label churned --key customer
     """
@@ -62,25 +63,37 @@ def init(
         raise ConfigError(f"--task is {task!r}. Begin with one of: {', '.join(STARTS)}.")
     file, name = folder / "config.yaml", folder.resolve().name
     if file.exists():
-        raise ConfigError(f"{file} is there already. Take another folder, or change that file.")
+        raise ConfigError(f"{file} is there already. Choose another folder, or edit that file.")
     if "://" in source:
         raise ConfigError(
             "--source is an address. Begin with a file, then set data.loader: sql (docs/data.md)."
         )
-    folder.mkdir(parents=True, exist_ok=True)
     source = os.path.relpath(source, folder)
     estimator, gate = STARTS[task]
     given = {"name": name, "source": source, "label": label, "key": key}
     # Quoted: a label `no`, a folder `2024` and a file `a #1.csv` are texts.
     quoted = {field: json.dumps(value, ensure_ascii=False) for field, value in given.items()}
-    file.write_text(CONFIG.format(**quoted, task=task, estimator=estimator, gate=gate), encoding="utf-8")
-    try:
+    with _whole_or_nothing(folder, folder / "notebooks", file):
+        ignored = shutil.ignore_patterns(".*")
+        shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=ignored, dirs_exist_ok=True)
+        file.write_text(CONFIG.format(**quoted, task=task, estimator=estimator, gate=gate), encoding="utf-8")
         config.load(file)
-    except MlopsError:
-        file.unlink()
-        raise
-    shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
     out.print(f"{file} and {folder / 'notebooks'} are made. Next: cd {folder} && mlops run", soft_wrap=True)
+
+
+@contextmanager
+def _whole_or_nothing(*paths: Path) -> Iterator[None]:
+    """When the block raises, remove each path that was not there before it."""
+    new = [path for path in paths if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def show_config(

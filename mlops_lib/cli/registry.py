@@ -17,15 +17,15 @@ def promote(
     stage: Annotated[str, typer.Option(help="Stage to move it to.")] = "Production",
     config_file: ConfigOption = None,
 ) -> None:
-    """Move a version to a stage; the version that was there is archived.
+    """Move a version to a stage; the version that holds it is archived.
 
     [dim]Example:[/] mlops promote repurchase 3 --stage Production
     """
-    from mlops_lib.registry import Registry
+    from mlops_lib.registry import Registry, replaced
 
     moved = Registry(config.load(config_file)).promote(name, version, stage)
     undo = "" if moved.stage == "Production" else f" --stage {moved.stage}"
-    hint = f" Undo with: mlops rollback {name}{undo}" if Registry.replaced(moved) else ""
+    hint = f" Undo with: mlops rollback {name}{undo}" if replaced(moved) else ""
     out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage}.[/]{hint}")
 
 
@@ -34,7 +34,7 @@ def rollback(
     stage: Annotated[str, typer.Option(help="Stage to give back.")] = "Production",
     config_file: ConfigOption = None,
 ) -> None:
-    """Give a stage back to the version that held it before; once more, to the one before that.
+    """Give a stage back to the version that held it before; run again, to the version before that.
 
     [dim]Example:[/] mlops rollback repurchase
     """
@@ -56,7 +56,7 @@ def models(
 
     registry = Registry(config.load(config_file))
     table = Table("model", "version", "stage", "aliases", "score", box=None, pad_edge=False)
-    # A run id that is cut short cannot be looked up.
+    # Run ids are shown whole, to be copied.
     table.add_column("training run", no_wrap=True, min_width=32)
     for model in [name] if name else registry.names():
         for v in registry.versions(model):

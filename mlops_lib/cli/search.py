@@ -1,4 +1,4 @@
-"""``mlops search``: look for better hyper-parameters."""
+"""``mlops search``: search for better hyper-parameters."""
 
 import importlib
 import signal
@@ -15,9 +15,9 @@ from mlops_lib.errors import MlopsError
 def search(
     config_file: ConfigOption = None,
     trials: Annotated[int, typer.Option(min=0, help="Sets of values to try; 0: search.trials.")] = 0,
-    seed: Annotated[int, typer.Option(min=-1, help="Seed of what is tried; -1: search.seed.")] = -1,
+    seed: Annotated[int, typer.Option(min=-1, help="Seed of the proposed values; -1: search.seed.")] = -1,
     resume: Annotated[
-        str, typer.Option(metavar="RUN", help="Continue this search, up to so many trials in all.")
+        str, typer.Option(metavar="RUN", help="Continue this search, until it has --trials trials in all.")
     ] = "",
     host: Annotated[
         str, typer.Option(help="Run the trials as parallel tasks on Kubeflow Pipelines at this address.")
@@ -37,7 +37,7 @@ def search(
     settings = config.load(config_file, overrides)
     if host or compile_to:
         if resume:
-            raise MlopsError("--resume continues a search on this machine; leave --host and --compile out.")
+            raise MlopsError("--resume works on this machine only; leave out --host and --compile.")
         _on_cluster(settings, host, token, compile_to)
         return
     from mlops_lib import loaders
@@ -50,7 +50,7 @@ def search(
     parent = searching.begin(settings, dataset, resume)
     metric, total = settings.evaluation.metric, settings.search.trials
 
-    def show(trial: Any, done: list[Any]) -> None:
+    def show_trial(trial: Any, done: list[Any]) -> None:
         score = "failed" if trial.score is None else f"{trial.score:.4f}"
         leader = searching.best(done)
         so_far = f"best {leader.score:.4f}" if leader else ""
@@ -64,7 +64,7 @@ def search(
         )
 
     try:
-        found = searching.run(settings, dataset, parent, show)
+        found = searching.run(settings, dataset, parent, show_trial)
     except KeyboardInterrupt:
         text = f"Interrupted. Continue it with: mlops search --resume {parent}"
         err.print(text, highlight=False, soft_wrap=True)
@@ -80,7 +80,7 @@ def search(
 
 
 def _on_cluster(settings: Any, host: str, token: str, compile_to: Path | None) -> None:
-    searching = importlib.import_module("pipelines.search")  # reached by name: a library knows no pipeline
+    searching = importlib.import_module("pipelines.search")  # by name: the library does not import pipelines
     if compile_to:
         searching.compile_search(settings, compile_to)
         out.print(f"Search written to {compile_to}.")

@@ -1,4 +1,4 @@
-"""Values that must come once, over rows that need not fit into memory."""
+"""Find rows with equal values among rows that need not fit into memory (docs/decisions/0602)."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ from mlops_lib.loaders.splitting import mix
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Hashes are kept in this many files on disk, of which one at a time is read back.
+#: Files that the hashes are spread over; one at a time is read back.
 BUCKETS = 64
-#: Bits of a gap, whatever the type of its column.
+#: Hash of a missing value in a column of any type.
 NO_VALUE = np.uint64(hash(None) % 2**64)
 
 
 class Repeated:
     """Finds rows that share their values in some columns with another row.
 
-    Eight bytes a row go to a temporary folder, of which one file in 64 is in memory at once. First
-    `see` all rows, then ask `among` of each part again: it may name a row too many (two values of one 64-bit
-    hash), never one too few.
+    Call `see` with all rows first, then `among` with each part again. Eight bytes a row are written to a temporary
+    folder, and one of its 64 files is in memory at once. Two different values may have the same 64-bit hash, so
+    `among` may mark a row too many, but never misses one.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -44,19 +44,19 @@ class Repeated:
         self._folder.cleanup()
 
     def see(self, frame: "pd.DataFrame") -> None:
-        """Take note of some rows."""
+        """Add the hashes of some rows."""
         hashes = np.sort(_hashes(frame[self.columns]))
         edges = np.searchsorted(hashes >> np.uint64(58), np.arange(BUCKETS + 1, dtype=np.uint64))
         for file, first, last in zip(self._files, edges[:-1], edges[1:], strict=True):
             file.write(hashes[first:last].tobytes())
 
     def among(self, frame: "pd.DataFrame") -> np.ndarray:
-        """Which rows (bool [rows]) share their values with another row of all that were seen."""
+        """Which rows (bool [rows]) share their values with another row of all rows seen."""
         return np.isin(_hashes(frame[self.columns]), self.hashes)
 
     @cached_property
     def hashes(self) -> np.ndarray:
-        """What came more than once of all that was seen; where that is nothing, no row need be looked at again."""
+        """Hashes seen more than once; if there are none, no row needs to be read again."""
         return np.concatenate([self._repeated(i) for i in range(BUCKETS)])
 
     def _repeated(self, number: int) -> np.ndarray:
@@ -67,9 +67,9 @@ class Repeated:
 
 
 def _hashes(frame: "pd.DataFrame") -> np.ndarray:
-    """64 bits for each row [rows], the same for equal values in whatever part they are.
+    """A 64-bit hash of each row [rows], the same for equal values in every part.
 
-    A part may have another type: pandas makes floats of integers where one is missing.
+    The type of a column may differ between parts: pandas turns integers into floats where one is missing.
     """
     import pandas as pd
     from pandas.util import hash_pandas_object
@@ -82,13 +82,13 @@ def _hashes(frame: "pd.DataFrame") -> np.ndarray:
         if pd.api.types.is_numeric_dtype(column):
             values = _of_numbers(column)
         elif column.dtype == object:
-            # Python's own hash is equal for what is equal, 1 and Decimal(1) too; pandas would compare their text.
+            # Python's hash is the same for equal values, 1 and Decimal(1) included; pandas hashes their text.
             try:
                 values = column.where(column.notna(), None).map(hash).to_numpy(np.int64).view(np.uint64)
             except TypeError as error:
                 raise DataError(
-                    f"Column {name!r} cannot be checked for values that come twice ({error}). Leave it out of what is "
-                    "unique in data.checks."
+                    f"Column {name!r} cannot be checked for repeated values ({error}). Remove its `unique` from "
+                    "data.checks."
                 ) from None
         else:
             values = hash_pandas_object(column, index=False).to_numpy()
@@ -97,7 +97,7 @@ def _hashes(frame: "pd.DataFrame") -> np.ndarray:
 
 
 def _of_numbers(column: "pd.Series") -> np.ndarray:
-    """64 bits for each number: those of its float, or of its integer where no float has all digits of it."""
+    """A 64-bit hash of each number: the bits of its float, or of the integer if a float cannot hold it exactly."""
     numbers = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # of -0.0 too
     bits = numbers.view(np.uint64).copy()
     bits[np.isnan(numbers)] = NO_VALUE

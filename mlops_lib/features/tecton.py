@@ -1,6 +1,6 @@
-"""Tecton: online over its HTTP API, offline through its SDK. Not yet run against a live Tecton.
+"""Tecton: online over its HTTP API, offline through its SDK. Not yet tested against a live Tecton.
 
-The calls of the SDK are those of tecton 1.2.13, held against its signatures; that release wants numpy below 2.
+The SDK calls follow the signatures of tecton 1.2.13, a release that needs numpy below 2.
 
 The API is that of https://docs.tecton.ai/http-api: ``feature-service/get-features``, ``get-features-batch``
 and ``metadata``. int64 values travel as text.
@@ -16,21 +16,21 @@ from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow, Troub
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
     import pandas as pd
 
 API = "/api/v1/feature-service/"
 #: Tecton's types -> pandas dtypes.
 DTYPES = {"int64": "int64", "float64": "float64", "float32": "float32", "boolean": "bool", "string": "object"}
-#: Entities in one request of get-features-batch: the most that Tecton's own clients send.
-MOST_ROWS = 10
-#: Requests of one lookup at once.
-MOST_REQUESTS = 8
+#: Most entities in one request of get-features-batch; Tecton's own clients send no more.
+BATCH_ROWS = 10
+#: Concurrent requests of one lookup.
+MAX_REQUESTS = 8
 TIMEOUT_S = 30.0
 
 
 class TectonProvider(FeatureProvider):
-    """A workspace of a Tecton cluster. Tecton itself decides what is stale, so no value here has a TTL.
+    """A workspace of a Tecton cluster. Tecton decides itself which values are stale, so features have no TTL here.
 
     Args:
         url: Address of the cluster, https://example.tecton.ai.
@@ -83,10 +83,10 @@ class TectonProvider(FeatureProvider):
         return pd.DataFrame(typed).set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
-        parts = [keys[start : start + MOST_ROWS] for start in range(0, len(keys), MOST_ROWS)]
+        parts = [keys[start : start + BATCH_ROWS] for start in range(0, len(keys), BATCH_ROWS)]
         if len(parts) <= 1:
             return [row for part in parts for row in self._online(service, part)]
-        with ThreadPoolExecutor(min(len(parts), MOST_REQUESTS)) as pool:
+        with ThreadPoolExecutor(min(len(parts), MAX_REQUESTS)) as pool:
             return [row for rows in pool.map(partial(self._online, service), parts) for row in rows]
 
     def _online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
@@ -103,23 +103,23 @@ class TectonProvider(FeatureProvider):
         return {"featureServiceName": service, "workspaceName": self.workspace}
 
     def _post(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
-        import httpx
+        import httpx2
 
         try:
             answer = self._client.post(API + path, json={"params": params})
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise FeatureStoreError(f"Tecton at {self.url} cannot be reached: {error}") from None
-        if answer.status_code != httpx.codes.OK:
-            said = answer.text[:300].replace(self._api_key, "***")
-            raise FeatureStoreError(f"Tecton at {self.url} answered {answer.status_code} to {path}: {said}")
+        if answer.status_code != httpx2.codes.OK:
+            reply = answer.text[:300].replace(self._api_key, "***")
+            raise FeatureStoreError(f"Tecton at {self.url} answered {answer.status_code} to {path}: {reply}")
         return answer.json()
 
     @cached_property
-    def _client(self) -> "httpx.Client":
-        import httpx
+    def _client(self) -> "httpx2.Client":
+        import httpx2
 
         headers = {"Authorization": f"Tecton-key {self._api_key}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
 
 
 def _row(
@@ -132,9 +132,9 @@ def _row(
             continue
         integer = service.dtypes[name] == "int64" and value is not None
         values[name] = int(value) if integer else value
-        # Without a status, a null may be either; it counts as missing. Tecton does not tell unknown from stale.
-        said = item["statuses"][number] if "statuses" in item else None if value is None else "PRESENT"
-        if said != "PRESENT":
+        # Without a status a null counts as missing. Tecton does not distinguish unknown from stale.
+        status = item["statuses"][number] if "statuses" in item else None if value is None else "PRESENT"
+        if status != "PRESENT":
             trouble[name] = "unknown_entity"
     return OnlineRow(values, trouble)
 
@@ -147,12 +147,12 @@ def _dtype(item: Mapping[str, Any]) -> str:
 
 
 def _short(name: str) -> str:
-    """``view.feature`` as ``feature``: what the model's columns are called."""
+    """The feature of ``view.feature``: the name of the model's column."""
     return name.rpartition(".")[2]
 
 
 def _after_prefix(service: FeatureService) -> Any:
-    """The SDK names columns ``view__feature``."""
+    """A function from the SDK's column name, ``view__feature``, to the feature's."""
     return lambda column: (
         column.rpartition("__")[2] if column.rpartition("__")[2] in service.dtypes else column
     )

@@ -1,5 +1,5 @@
-"""Calling LLMs: chat models by name, with retries, limits, accounting and recording in one place.
+"""Call LLMs: chat models by name, with retries, limits, accounting and recording in one place.
 
-Every call, whoever makes it (a graph, a wrapper, a judge), goes through one HTTP transport
-(`mlops_lib.llm.transport`), which is where tokens are counted, budgets end and cassettes record.
+The calls of graphs, wrappers and judges all go through one HTTP transport (`mlops_lib.llm.transport`). It counts
+tokens, stops at a budget, and records to a cassette.
 """

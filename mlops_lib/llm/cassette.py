@@ -1,4 +1,4 @@
-"""LLM calls on record: a call that was made before is answered from the record, with no network and no key."""
+"""A cassette of LLM calls: a recorded call is answered without network and key."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Entry:
-    """The answer to one call. `status` is HTTP's; 0 stands for a connection that failed."""
+    """The answer to one call. `status` is the HTTP status, or 0 for a failed connection."""
 
     key: str
     server: str
@@ -23,11 +23,12 @@ class Cassette:
     """Entries by key.
 
     Attributes:
-        known: What was recorded before, by key.
-        used: What this evaluation asked for, by key: that is what gets saved.
-        strict: Replay: a call that is not on record is an error, and recorded errors happen again.
-        rows: Row -> seconds it took when it was really asked.
-        asked: The rows of this evaluation: those that get saved.
+        known: Entries of earlier evaluations, by key.
+        used: Entries of this evaluation, by key. These are saved.
+        strict: Replay: a call without an entry is an error, and recorded errors are repeated.
+        misses: Calls without an entry in a replay.
+        rows: Row -> seconds that its live answer took.
+        asked: The same for the rows of this evaluation. These are saved.
     """
 
     known: dict[str, Entry] = field(default_factory=dict)
@@ -39,7 +40,7 @@ class Cassette:
 
     @classmethod
     def parse(cls, text: str, strict: bool = False) -> Self:
-        """A cassette file's text: JSON Lines, one entry a line; lines with `row` hold a row's latency."""
+        """Read a cassette file: JSON Lines with one entry on a line, or the latency of a row."""
         cassette = cls(strict=strict)
         for line in text.split("\n"):
             if not line:
@@ -52,13 +53,13 @@ class Cassette:
         return cassette
 
     def text(self) -> str:
-        """The content of a cassette file with what this evaluation used."""
+        """A cassette file with the entries of this evaluation."""
         lines: list[Any] = [asdict(entry) for entry in self.used.values()]
         lines += [{"row": row, "latency_s": seconds} for row, seconds in self.asked.items()]
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
     def find(self, key: str, server: str) -> Entry | None:
-        """The recorded answer. Outside a replay only a success, and only from the same server, counts."""
+        """The recorded answer. Outside a replay, only a success from the same server counts."""
         entry = self.used.get(key) or self.known.get(key)
         if entry is None:
             self.misses += self.strict
@@ -69,24 +70,24 @@ class Cassette:
         return entry
 
     def knows_row(self, row: str) -> bool:
-        """Whether the row was answered before."""
+        """Whether an earlier evaluation answered the row."""
         return row in self.rows
 
     def latency_of(self, row: str, measured_s: float, from_record: bool) -> float:
-        """Seconds that a row took when it was really asked; what was measured now when it was asked now."""
+        """Seconds of a row's live answer: recorded ones if the answer is, else the measured ones."""
         known = self.rows.get(row) if from_record or self.strict else None
         self.asked[row] = round(measured_s, 4) if known is None else known
         return self.asked[row]
 
     def keep(self, entry: Entry) -> None:
-        """Record an answer; a later success replaces a failure, and never the other way round."""
+        """Record an answer. A success replaces a failure, but not the other way round."""
         before = self.used.get(entry.key)
         if before is None or not 200 <= before.status < 300:
             self.used[entry.key] = entry
 
 
 def key_of(provider: str, path: str, body: bytes) -> str:
-    """Digest of a request: provider, path and JSON body. The server's address and the key are left out."""
+    """Digest of a request: provider, path and JSON body, without the server's address and the key."""
     try:
         content = json.dumps(json.loads(body), sort_keys=True)
     except ValueError:

@@ -1,7 +1,7 @@
 """Chat models, embeddings and judges by name: ``provider:model``.
 
-``openai:gpt-4o-mini`` (any OpenAI-compatible server through OPENAI_BASE_URL), ``anthropic:claude-...``, and
-``fake:extract``, which ships with the product and needs no key. Keys come from the environment alone.
+``openai:gpt-4o-mini`` (or any OpenAI-compatible server at OPENAI_BASE_URL), ``anthropic:claude-...``, and
+``fake:extract``, which ships with the platform and needs no key. Keys come from the environment alone.
 """
 
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlops_lib.llm.transport import Metered
 
 PROVIDERS = ("anthropic", "fake", "openai")
-#: What a vendor's client is given where there is no key; a call without a key never leaves this process.
+#: Stands for a missing key in a vendor's client. A call without a key is refused before it is sent.
 NO_KEY = "none"
 
 
@@ -27,7 +27,7 @@ def split(name: str) -> tuple[str, str]:
     """Provider and model of ``provider:model``.
 
     Raises:
-        ModelError: It has another form, or there is no such provider.
+        ModelError: The name has another form, or the provider is unknown.
     """
     provider, _, model = name.partition(":")
     if provider not in PROVIDERS or not model:
@@ -39,15 +39,15 @@ def split(name: str) -> tuple[str, str]:
 
 
 def chat_model(name: str, settings: LlmSettings | None = None, **params: Any) -> "BaseChatModel":
-    """A LangChain chat model over the vendor's own SDK.
+    """A LangChain chat model on the vendor's own SDK.
 
     Args:
         name: ``provider:model``.
-        settings: Time-out, retries and prices; None takes the defaults.
-        params: The model's own: ``temperature``, ``max_tokens``, ...
+        settings: Time-out, retries and prices; None: the defaults.
+        params: The model's own parameters: ``temperature``, ``max_tokens``, ...
 
     Raises:
-        ModelError: There is no such provider, or its package is not installed.
+        ModelError: The provider is unknown, or its package is not installed.
     """
     settings = settings or LlmSettings()
     provider, model = split(name)
@@ -64,7 +64,7 @@ def chat_model(name: str, settings: LlmSettings | None = None, **params: Any) ->
         from langchain_openai import ChatOpenAI
     except ImportError as error:
         raise ModelError(
-            f"Cannot import what {name!r} needs: {error}. pip install 'mlops-lib[llm]'"
+            f"{name!r} needs a package that is not installed: {error}. pip install 'mlops-lib[llm]'"
         ) from error
     client, async_client = _http(transport)
     return ChatOpenAI(
@@ -77,17 +77,17 @@ def chat_model(name: str, settings: LlmSettings | None = None, **params: Any) ->
 
 
 def openai_client(name: str, settings: LlmSettings | None = None) -> "AsyncOpenAI":
-    """The OpenAI SDK's client for embeddings and judges, on the same transport; no ``anthropic:`` here.
+    """The OpenAI SDK's client for embeddings and judges, on the same transport.
 
     Raises:
-        ModelError: The provider does not speak OpenAI's protocol.
+        ModelError: The provider does not speak OpenAI's protocol, like ``anthropic:``.
     """
     from openai import AsyncOpenAI
 
     settings = settings or LlmSettings()
     provider, _ = split(name)
     if provider == "anthropic":
-        raise ModelError(f"{name!r} does not speak OpenAI's protocol; take an openai: model here.")
+        raise ModelError(f"{name!r} does not speak OpenAI's protocol; use an openai: model here.")
     account = _openai_account(provider)
     return AsyncOpenAI(
         api_key=account["api_key"],
@@ -117,8 +117,9 @@ def _http(transport: "Metered") -> "tuple[httpx2.Client, httpx2.AsyncClient]":
 def _transport(provider: str, settings: LlmSettings) -> "Metered":
     import httpx2
 
+    from mlops_lib.llm.call import Provider
     from mlops_lib.llm.fake import FakeServer
-    from mlops_lib.llm.transport import Metered, Provider
+    from mlops_lib.llm.transport import Metered
 
     def connect(is_async: bool) -> Any:
         if provider == "fake":
@@ -141,7 +142,7 @@ def _anthropic(transport: "Metered", options: dict[str, Any]) -> "BaseChatModel"
     client, async_client = _http(transport)
 
     class Claude(ChatAnthropic):
-        """ChatAnthropic takes no HTTP client of ours, so its two vendor clients are made here."""
+        """ChatAnthropic with vendor clients on our transport, which it does not take as an argument."""
 
         @cached_property
         def _client(self) -> anthropic.Client:

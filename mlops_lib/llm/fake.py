@@ -1,9 +1,9 @@
-"""`fake:` models: deterministic, offline, and on the same path as real ones down to the HTTP transport.
+"""`fake:` models: deterministic, offline, and on the same path as real models down to the HTTP transport.
 
-``fake:extract`` answers with the sentence of the given context that shares most with the question, cites the
-passage it is from, calls a tool whose arguments stand in the question as ``name=value``, and says that it
-does not know when nothing fits. Embeddings are counts of character trigrams: they tell the same words, not
-the same meaning. Passages are blocks that begin with ``[1]``, ``[2]``, ... on a line of their own.
+``fake:extract`` answers with the sentence of the context that shares most words with the question, and cites the
+number of its passage. It calls a tool if the question has the arguments as ``name=value``. If no sentence fits, it
+answers that it does not know. Embeddings are counts of character trigrams, so they compare words, not meaning.
+Passages are blocks that begin with ``[1]``, ``[2]``, ... on a line of their own.
 """
 
 import json
@@ -17,62 +17,18 @@ import httpx2
 
 UNKNOWN = "I do not know: the context does not say."
 DIMENSIONS = 512
-#: Least share of the question's words, by weight, that an answer's passage must have.
-LEAST_MATCH = 0.2
+#: Minimum share of the question's words, by weight, that the answer must have.
+MIN_MATCH = 0.2
 WORD = re.compile(r"[A-Za-z0-9_]+")
 PASSAGE = re.compile(r"^\[(\d+)\][^\n]*\n(.*?)(?=^\[\d+\]|\Z)", re.MULTILINE | re.DOTALL)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`(])|\n\s*\n|\n(?=[-*|#])")
 ARGUMENT = re.compile(r"(\w+)\s*=\s*(-?\d+(?:\.\d+)?|\"[^\"]*\"|\w+)")
+#: Words that do not count.
 STOP = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "in",
-        "on",
-        "is",
-        "are",
-        "was",
-        "be",
-        "it",
-        "its",
-        "and",
-        "or",
-        "for",
-        "with",
-        "what",
-        "which",
-        "how",
-        "do",
-        "does",
-        "can",
-        "i",
-        "my",
-        "you",
-        "your",
-        "that",
-        "this",
-        "by",
-        "from",
-        "as",
-        "at",
-        "when",
-        "where",
-        "who",
-        "why",
-        "if",
-        "not",
-        "there",
-        "one",
-        "has",
-        "have",
-        "will",
-        "should",
-        "me",
-        "tell",
-    ]
+    WORD.findall("""
+    a an the of to in on is are was be it its and or for with what which how do does can i my you
+    your that this by from as at when where who why if not there one has have will should me tell
+    """)
 )
 
 
@@ -115,7 +71,7 @@ class FakeServer(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
 
 
 def reply(messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """The assistant's message: a tool call, or a sentence of the context with its passage's number."""
+    """The assistant's message: a tool call, or a sentence of the context with the number of its passage."""
     texts = [str(m.get("content") or "") for m in messages]
     asked = [text for m, text in zip(messages, texts, strict=True) if m["role"] == "user"]
     question = asked[-1] if asked else ""
@@ -154,7 +110,7 @@ def extract(question: str, context: str) -> str:
         return (shared / total / (1 + len(found) / 60), -number, -place)
 
     best = max(zip(sentences, documents, strict=True), key=score)
-    if score(best)[0] < LEAST_MATCH:
+    if score(best)[0] < MIN_MATCH:
         return UNKNOWN
     number, _, sentence = best[0]
     return f"{' '.join(sentence.lstrip('-* ').split())} [{number}]"
@@ -173,13 +129,13 @@ def embed(text: str) -> list[float]:
 
 
 def _words(text: str) -> list[str]:
-    """Words in lower case without endings of the plural and the past, and without the commonest ones."""
+    """Words in lower case, without the commonest ones and without plural and past endings."""
     found = (w.lower() for w in WORD.findall(text))
     return [re.sub(r"(ing|ed|es|s)$", "", w) if len(w) > 4 else w for w in found if w not in STOP]
 
 
 def _arguments(question: str, function: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that the question gives as ``name=value``; none unless every required one is there."""
+    """Arguments in the question as ``name=value``; none if a required one is missing."""
     parameters = function.get("parameters") or {}
     properties = parameters.get("properties") or {}
     given = {name: value for name, value in ARGUMENT.findall(question) if name in properties}

@@ -1,4 +1,4 @@
-"""What a text model made of one row."""
+"""The answer of a text model to one row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from mlops_lib.llm.usage import Usage
 
 @dataclass(frozen=True)
 class Generation:
-    """One answer and how it came about.
+    """One answer, with its sources and costs.
 
     Attributes:
         input: The row.
-        output: The answer, text as a rule; "" when there is none.
-        contexts: Passages that the answer was made from, best first.
-        error: Why there is no answer; "" when there is one.
+        output: The answer, normally text; "" if there is none.
+        contexts: Passages that the answer is based on, best first.
+        error: Why there is no answer; "" if there is one.
         latency_s: Seconds from question to answer.
-        usage: Tokens and money of the calls it took.
+        usage: Tokens and money of the calls for it.
     """
 
     input: Mapping[str, Any]

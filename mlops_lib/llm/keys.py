@@ -1,4 +1,4 @@
-"""Providers' keys: read from the environment, and kept out of everything that is written."""
+"""Providers' keys: their environment variables, and masking them in texts."""
 
 import os
 
@@ -6,7 +6,7 @@ VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 
 def masked(text: str) -> str:
-    """`text` without the values of the key variables, should a provider repeat one in an error."""
+    """`text` with the keys masked, because a provider may repeat a key in an error."""
     for variable in VARIABLES.values():
         if key := os.environ.get(variable):
             text = text.replace(key, "**********")

@@ -1,7 +1,6 @@
-"""Limits and totals of an evaluation: what was spent, what may be spent, and how fast calls may start.
+"""The ledger of an evaluation: limits and totals of calls, tokens and money, and the rate of calls.
 
-The ledger in force is a context variable: calls made anywhere below `Ledger.open` find it, and calls made
-elsewhere (serving) have none.
+The ledger in force is a context variable. Calls inside `Ledger.open` find it; other calls (in a server) have none.
 """
 
 import threading
@@ -24,7 +23,7 @@ _tally: ContextVar[Usage | None] = ContextVar("tally", default=None)
 
 @dataclass
 class Ledger:
-    """Spent so far against the limits; a limit of 0 is none. `reused` is what the record saved."""
+    """Limits (0: none), usage `spent` on live calls, and usage `reused` from the cassette."""
 
     max_calls: int = 0
     max_tokens: int = 0
@@ -50,7 +49,7 @@ class Ledger:
 
     @contextmanager
     def open(self) -> Iterator["Ledger"]:
-        """Make this the ledger of all calls in the block."""
+        """Use this ledger for all calls in the block."""
         token = _ledger.set(self)
         try:
             yield self
@@ -59,7 +58,7 @@ class Ledger:
 
     @property
     def stopped(self) -> str:
-        """Which limit has been reached, as a sentence; "" while none has."""
+        """A sentence about the limit that is reached; "" if none is."""
         limits = (
             ("max_calls", self.max_calls, self._started),
             ("max_tokens", self.max_tokens, self.spent.tokens),
@@ -71,7 +70,7 @@ class Ledger:
         return ""
 
     def start_call(self) -> float:
-        """Count a call in before it is made; return the seconds it must wait for its turn."""
+        """Count a call before it is sent; return the seconds that it must wait for its turn."""
         with self._lock:
             self._started += 1
             if not self.calls_per_minute:
@@ -83,13 +82,13 @@ class Ledger:
 
 
 def current() -> Ledger | None:
-    """The ledger in force, None outside an evaluation."""
+    """The ledger in force; None outside an evaluation."""
     return _ledger.get()
 
 
 @contextmanager
 def tally() -> Iterator[Usage]:
-    """Add up the usage of all calls in the block, answers from the record included."""
+    """Add up the usage of all calls in the block, with those from the cassette."""
     usage = Usage()
     token = _tally.set(usage)
     try:
@@ -99,7 +98,7 @@ def tally() -> Iterator[Usage]:
 
 
 def count(usage: Usage, ledger: Ledger | None, live: bool) -> None:
-    """Book a call: on the row's tally always, on the ledger as spent when it was really made."""
+    """Count a call in the tally and in the ledger: as spent if it was live, else as reused."""
     usage.reused = 0 if live else usage.calls
     if (row := _tally.get()) is not None:
         row.add(usage)

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, for callers that are not asynchronous (a notebook, `predict`)."""
+"""One event loop in its own thread, for synchronous callers such as a notebook or `predict`."""
 
 import asyncio
 import threading
@@ -17,9 +17,9 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def run(coroutine: "Coroutine[Any, Any, T]") -> T:
-    """Run a coroutine to its end and return its result; context variables are those of the caller.
+    """Run a coroutine with the caller's context variables, and return its result.
 
-    Works where a loop runs already (Jupyter); on Ctrl-C the coroutine is cancelled.
+    Also works where an event loop is running already (Jupyter). Ctrl-C cancels the coroutine.
     """
     future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
     try:

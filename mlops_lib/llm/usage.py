@@ -1,4 +1,4 @@
-"""What calls cost: tokens as the provider counts them, money by the prices of config.yaml."""
+"""Tokens of calls, as the provider counts them, and their costs by the prices of config.yaml."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ Prices = Mapping[str, Sequence[float]]
 
 @dataclass
 class Usage:
-    """Tokens and money of some calls, added up; `reused` of them were answered from the record."""
+    """Sum of the tokens and the money of some calls, `reused` of which were answered from the cassette."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -29,12 +29,12 @@ class Usage:
 
 
 def of_answer(answer: Any, model: str, prices: Prices) -> Usage:
-    """Usage of one call, from the ``usage`` of an OpenAI or Anthropic answer; none there counts as no tokens.
+    """Usage of one call, from the ``usage`` of an OpenAI or Anthropic answer; without it, no tokens.
 
     Args:
         answer: The decoded JSON of the provider's answer.
         model: ``provider:model``, the key of `prices`.
-        prices: USD for a million tokens in and out.
+        prices: Model -> USD for a million tokens in and out.
     """
     usage = (answer.get("usage") if isinstance(answer, dict) else None) or {}
     prompt = int(usage.get("prompt_tokens") or usage.get("input_tokens") or 0)

@@ -3,6 +3,7 @@
 `from_settings` makes the loader that config.yaml names; `prepared` opens the folder that 01_get_data wrote.
 """
 
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from mlops_lib import plugins, tracking
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_lib.loaders.base import BaseDataLoader, Split
+    from mlops_lib.loaders.base import BaseDataLoader
+    from mlops_lib.loaders.schema import Split
 
 
 def from_settings(settings: Settings) -> "BaseDataLoader":
@@ -23,6 +25,7 @@ def from_settings(settings: Settings) -> "BaseDataLoader":
 def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
     """The dataset that 01_get_data wrote to `folder` (empty: ``data`` in the work folder)."""
     from mlops_lib.loaders.files import LocalDataLoader
+    from mlops_lib.loaders.fingerprints import cache_file
 
     data = settings.data
     return LocalDataLoader(
@@ -31,7 +34,7 @@ def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
         key=data.key,
         features=data.features,
         streaming=data.streaming,
-        cache=fingerprint_cache(settings),
+        cache=cache_file(settings),
     )
 
 
@@ -39,12 +42,12 @@ def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *spli
     """Log splits of a dataset as inputs of a run, each with the dataset's fingerprint as its digest."""
     if not run_id:
         return
-    # The notebook may be the first in its process to speak to MLflow.
+    # This may be the first use of MLflow in the notebook's process.
     tracking.connect(settings)
     digest = dataset.fingerprint()
     for split in splits:
         profile = json.dumps({"features": len(dataset.schema.features), "label": dataset.schema.label})
-        # MLflow keeps one dataset of a name and digest in a run, whatever it was used for.
+        # MLflow keeps one dataset for each name and digest in a run, so the name has the split.
         name = f"{settings.mlflow.experiment}-{split}"
         tracking.log_dataset(settings, run_id, name, split, digest, settings.data.source, profile)
 
@@ -54,15 +57,8 @@ def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
     return settings.path(str(folder) or f"{settings.pipeline.work_dir}/data")
 
 
-def fingerprint_cache(settings: Settings) -> Path:
-    """Where digests of files are remembered."""
-    return settings.path(settings.pipeline.work_dir) / "fingerprints.json"
-
-
 def __getattr__(name: str) -> Any:
-    """The place of `checks` before it moved, for the notebooks of existing projects."""
-    if name == "checks":
-        from mlops_lib.data_checks import declared
-
-        return declared
+    """Old import path of `checks`: notebooks in existing projects use it."""
+    if name == "checks":  # by name, since data_checks imports loaders and not the other way round
+        return importlib.import_module("mlops_lib.data_checks.declared")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,16 @@
-"""What every data loader promises: no row lost, none doubled, order kept, labels untouched, types as declared."""
+"""The interface of a data loader. A loader loses and doubles no row, and keeps order, labels and declared types."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
+from mlops_lib import files
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.schema import SPLITS, Schema, Split
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,20 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch.utils.data import DataLoader
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-#: Beside the written splits: the tags of the loader that they came from.
+__all__ = ["SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "Split"]
+
+#: File beside the written splits with the tags of the loader that read them.
 TAGS_FILE = "dataset.yaml"
-
-
-class Schema(BaseModel):
-    """Columns of a dataset: name to pandas dtype, and which of them are label and entity key."""
-
-    model_config = ConfigDict(frozen=True)
-
-    features: dict[str, str]
-    label: str
-    key: str = ""
 
 
 class BaseDataLoader(ABC):
@@ -48,7 +39,7 @@ class BaseDataLoader(ABC):
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """What a model trained on this data must remember of it: tags of its run, and of its version."""
+        """Facts about the data for the tags of a run and of the model version trained on it."""
         return {}
 
     @abstractmethod
@@ -56,18 +47,18 @@ class BaseDataLoader(ABC):
         """All rows of a split in a stable order: key (where there is one), features, label.
 
         Raises:
-            DataError: The data is missing or breaks a promise; names files, columns and rows.
+            DataError: The data is missing or not as declared; names files, columns and rows.
         """
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Hex digest that changes when a row of the source changes, or how rows are split.
+        """Hex digest that changes when a row of the source changes, or the way rows are split.
 
-        What is computed from them (``data.prepare``) is code, and counted as such: by git, and by the memory of steps.
+        ``data.prepare`` does not change it: that is code, which git and the step cache track.
         """
 
     def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
-        """The rows of `load` in order, some at a time where they come from disk, else all at once."""
+        """The rows of `load` in order: in parts where they are read from disk, else all at once."""
         yield self.load(split)
 
     def head(self, split: Split, rows: int) -> "pd.DataFrame":
@@ -82,7 +73,7 @@ class BaseDataLoader(ABC):
         return pd.concat(found)
 
     def sample(self, split: Split, most: int) -> "pd.DataFrame":
-        """All rows of a split, or evenly spaced ones where there are more than `most`."""
+        """All rows of a split; `most` evenly spaced rows of a larger one."""
         import pandas as pd
 
         step = -(-self.count(split) // most)
@@ -93,7 +84,7 @@ class BaseDataLoader(ABC):
         return pd.concat(found)
 
     def count(self, split: Split) -> int:
-        """How many rows a split has."""
+        """Number of rows of a split."""
         return len(self.load(split))
 
     def torch(
@@ -106,8 +97,8 @@ class BaseDataLoader(ABC):
             batch_size: Rows in a batch; the last one may be shorter.
             shuffle: A new order in each epoch, the same orders for the same `seed`.
             seed: Seed of the shuffling.
-            num_workers: Processes that make batches, each of its own share of the rows; so do the ranks of
-                a distributed run.
+            num_workers: Processes that make batches, each from its own share of the rows. The processes of a
+                distributed run share the rows in the same way.
 
         Raises:
             DataError: A feature or the label is not numeric.
@@ -118,7 +109,7 @@ class BaseDataLoader(ABC):
         return tensor_batches(x, y, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
-        """What `write` writes, in order; no more than the first `limit` rows of each split are wanted (0: all)."""
+        """Tables for `write`, in order. Only the first `limit` rows of each split are used (0: all)."""
         import pyarrow as pa
 
         for split in SPLITS:
@@ -133,30 +124,30 @@ class BaseDataLoader(ABC):
         Raises:
             DataError: A split is empty.
         """
+        with ExitStack() as written:  # a reader sees each file whole, or the one before
+            targets = {s: written.enter_context(files.replacing(folder / f"{s}.parquet")) for s in SPLITS}
+            tags = written.enter_context(files.replacing(folder / TAGS_FILE))
+            rows = self._write(targets, limit)
+            if empty := [split for split in SPLITS if not rows[split]]:
+                raise DataError(
+                    f"Split {', '.join(map(repr, empty))} has no rows. Give more data, or change "
+                    "data.validation_fraction and data.test_fraction."
+                )
+            tags.write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
+        return rows
+
+    def _write(self, targets: Mapping[Split, Path], limit: int) -> dict[str, int]:
+        """Write the tables of each split to its target; returns rows by split."""
         import pyarrow.parquet as pq
 
-        folder.mkdir(parents=True, exist_ok=True)
         rows: dict[str, int] = dict.fromkeys(SPLITS, 0)
-        # Written aside and moved, so that a reader never meets half a file.
-        partial = {split: folder / f".{split}.partial" for split in SPLITS}
-        with ExitStack() as files:
-            writers: dict[Split, pq.ParquetWriter] = {}
+        writers: dict[Split, pq.ParquetWriter] = {}
+        with ExitStack() as opened:
             for split, table in self.tables(limit):
                 if not len(table := table.slice(0, limit - rows[split]) if limit else table):
                     continue
                 if split not in writers:
-                    writers[split] = files.enter_context(pq.ParquetWriter(partial[split], table.schema))
+                    writers[split] = opened.enter_context(pq.ParquetWriter(targets[split], table.schema))
                 writers[split].write_table(table)
                 rows[split] += len(table)
-        if empty := [split for split in SPLITS if not rows[split]]:
-            raise DataError(
-                f"Split {', '.join(map(repr, empty))} has no rows. Give more data, or change "
-                "data.validation_fraction and data.test_fraction."
-            )
-        for split in SPLITS:
-            partial[split].replace(folder / f"{split}.parquet")
-        # Moved as well: memory links the files of a dataset, and what is written over would change in its copy too.
-        tags = folder / ".tags.partial"
-        tags.write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
-        tags.replace(folder / TAGS_FILE)
         return rows

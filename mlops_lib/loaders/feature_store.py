@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Self
 from mlops_lib import features, plugins
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
-from mlops_lib.loaders.base import BaseDataLoader, Schema, Split
+from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import named_columns, require_columns, require_values
+from mlops_lib.loaders.schema import Schema, Split
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:

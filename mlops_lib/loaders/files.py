@@ -10,13 +10,13 @@ import yaml
 
 from mlops_lib import plugins
 from mlops_lib.errors import DataError
-from mlops_lib.loaders import fingerprint_cache
-from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader, Schema, Split
-from mlops_lib.loaders.fingerprints import Fingerprints
+from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader
+from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.parquet import ParquetRows
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import Prepare
-from mlops_lib.redact import masked
+from mlops_lib.loaders.schema import Schema, Split
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 
 class LocalDataLoader(BaseDataLoader):
-    """Rows of files on disk, split as `SplitFiles` has it.
+    """Rows of files on disk; see `SplitFiles` for how they are split.
 
-    With `streaming`, the rows of a folder of Parquet that is already split come from its files part by part, but
-    for `load`, which always gives all of them; `cache` is where digests of files are remembered.
+    Args:
+        path, label, key, features, prepare, validation_fraction, test_fraction, seed: See `SplitFiles`.
+        streaming: Read a folder of Parquet that is already split part by part. `load` still returns a whole split.
+        cache: File that digests of files are cached in; None: no cache.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class LocalDataLoader(BaseDataLoader):
         data = settings.data
         if "://" in data.source:
             raise DataError(
-                f"The local loader reads files, and data.source is {masked(data.source)}. Copy or mount it, or write a "
+                f"The local loader reads files, and data.source is {mask(data.source)}. Copy or mount it, or write a "
                 "loader of your own (docs/data.md)."
             )
         return cls(
@@ -70,7 +72,7 @@ class LocalDataLoader(BaseDataLoader):
             test_fraction=data.test_fraction,
             seed=data.seed,
             streaming=data.streaming,
-            cache=fingerprint_cache(settings),
+            cache=cache_file(settings),
         )
 
     @cached_property
@@ -85,7 +87,7 @@ class LocalDataLoader(BaseDataLoader):
 
     @property
     def tags(self) -> dict[str, str]:
-        """Those of the loader that wrote this folder, where one did."""
+        """Tags of the loader that wrote this folder; empty when no loader did."""
         file = self.path / TAGS_FILE
         if not file.is_file():
             return {}
@@ -147,7 +149,7 @@ class LocalDataLoader(BaseDataLoader):
 
     @cached_property
     def _streamed(self) -> dict[Split, ParquetRows]:
-        """The rows of each split, when they come from Parquet files part by part; else empty."""
+        """The rows of each split, when they are read part by part from Parquet files; else empty."""
         if not self.streaming or self.source.prepare:
             return {}
         files = self.source.by_split

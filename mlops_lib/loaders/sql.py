@@ -1,16 +1,13 @@
 """Rows of a database, through SQLAlchemy: bound parameters, a read-only transaction, chunk by chunk."""
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader, Schema, Split
+from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.loaders.row_checks import (
     Prepare,
     missing_values,
@@ -19,45 +16,30 @@ from mlops_lib.loaders.row_checks import (
     require_columns,
     require_values,
 )
+from mlops_lib.loaders.schema import SPLITS, Schema, Split
 from mlops_lib.loaders.splitting import assign
-from mlops_lib.loaders.sql_types import Column, to_frame
-from mlops_lib.redact import masked
+from mlops_lib.loaders.sql_database import Database
+from mlops_lib.loaders.sql_query import Query, Survey
+from mlops_lib.loaders.sql_types import to_frame
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from sqlalchemy import Connection, Engine, Executable, Row
-
-#: What makes a session read-only; other databases have no such statement (docs/data.md).
-READ_ONLY = {
-    "sqlite": "PRAGMA query_only = ON",
-    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-    "mysql": "SET SESSION TRANSACTION READ ONLY",
-    "mariadb": "SET SESSION TRANSACTION READ ONLY",
-}
-
-
-class Survey(NamedTuple):
-    """What one reading of the whole query found."""
-
-    columns: tuple[Column, ...]
-    rows: int
-    digest: str
 
 
 class SQLDataLoader(BaseDataLoader):
     """The rows of a query or of a table, split by a hash of the key (by position where there is none).
 
-    The query is read twice, because databases do not say beforehand what a column holds: once for its types,
-    its NULLs and the fingerprint, once for the rows; a difference between the two is an error. Never more than
-    `chunk_rows` rows are held, but for what `load` returns, and for `prepare`, which takes all rows at once.
+    The query is read twice, because a database does not tell the types of a query's values beforehand: once for
+    types, NULLs and the fingerprint, once for the rows. A difference between the two is an error. Never more than
+    `chunk_rows` rows are held, except by `load` and by `prepare`, which takes all rows at once.
 
     Args:
-        url: SQLAlchemy URL, ``postgresql+psycopg://user@host/database`` or ``sqlite:////path``.
-        password: Put into the URL when connecting; it is in no message.
-        query, params: SELECT with an ORDER BY, and the values of its ``:names``.
-        table: Instead of a query: a table, in the order of its primary key.
+        url, password: See `Database`.
+        query, table, params, chunk_rows: See `Query`; either a query or a table.
+        label, key, features, prepare: As in `SplitFiles`.
+        validation_fraction, test_fraction, seed: See `splitting.assign`.
     """
 
     def __init__(
@@ -79,9 +61,7 @@ class SQLDataLoader(BaseDataLoader):
     ) -> None:
         if bool(query) == bool(table):
             raise ConfigError("Set one of data.sql.query and data.sql.table.")
-        self._url, self._password = url, password
-        self.query, self.table, self.params = query, table, dict(params or {})
-        self.chunk_rows = chunk_rows
+        self.query = Query(Database(url, password), query, dict(params or {}), table, key, chunk_rows)
         self.label, self.key, self.features, self.prepare = label, key, features, prepare
         self.fractions, self.seed = (validation_fraction, test_fraction), seed
 
@@ -147,57 +127,25 @@ class SQLDataLoader(BaseDataLoader):
         for split, part in self._parts():
             yield split, pa.Table.from_pandas(part[names], self._arrow_schema(names), preserve_index=False)
 
-    def chunks(self) -> Iterator["pa.Table"]:
-        """The rows of the query in order, `chunk_rows` at a time.
-
-        Raises:
-            DataError: The database refuses, or the rows are not those of the survey any more.
-        """
-        import pyarrow as pa
-
-        columns = self.survey.columns
-        digest, rows = hashlib.sha256(), 0
-        for chunk in self._read():
-            digest.update(_bytes(chunk))
-            rows += len(chunk)
-            values = zip(*chunk, strict=True)
-            yield pa.table({c.name: c.array(v) for c, v in zip(columns, values, strict=True)})
-        if digest.hexdigest() != self.survey.digest:
-            raise DataError(
-                f"Two readings of the data differ ({self.survey.rows} and {rows} rows): it changed meanwhile, or "
-                "data.sql.query has no ORDER BY that fixes the order of its rows."
-            )
-
     @cached_property
     def survey(self) -> Survey:
         """Types, NULLs, number and digest of the rows.
 
         Raises:
-            DataError: There are none; a column mixes types; a row has no label or no key.
+            DataError: There are no rows; a column mixes types; a row has no label or no key.
         """
-        digest, rows = hashlib.sha256(), 0
-        columns: tuple[Column, ...] = ()
-        with self._connected() as connection:
-            result = connection.execute(self._statement(connection), self.params)
-            columns = tuple(map(Column, result.keys()))
-            for chunk in result.partitions(self.chunk_rows):
-                for column, values in zip(columns, zip(*chunk, strict=True), strict=True):
-                    column.see(values, rows)
-                digest.update(_bytes(chunk))
-                rows += len(chunk)
-        names = [column.name for column in columns]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(
-                f"The query has two columns named {', '.join(twice)}; give one another name with AS."
-            )
-        if not rows:
-            raise DataError("The query has no rows.")
+        survey = self.query.survey
         if not self.prepare:
-            self._require(names)
-            for column in columns:
+            self._require([column.name for column in survey.columns])
+            for column in survey.columns:
                 if column.nulls and column.name in (self.label, self.key):
                     raise missing_values(column.name, column.nulls, column.null_rows, "The query")
-        return Survey(columns, rows, digest.hexdigest())
+        return survey
+
+    def chunks(self) -> Iterator["pa.Table"]:
+        """The rows of the query in order, `chunk_rows` at a time; see `Query.chunks`."""
+        _ = self.survey  # raises for what `Query` does not check
+        return self.query.chunks()
 
     @cached_property
     def _prepared(self) -> "pd.DataFrame":
@@ -233,80 +181,3 @@ class SQLDataLoader(BaseDataLoader):
     def _require(self, names: Iterable[object]) -> None:
         wanted = named_columns(self.label, self.key, self.features)
         require_columns(names, wanted, "What data.prepare returned" if self.prepare else "The query")
-
-    def _read(self) -> Iterator["list[Row[Any]]"]:
-        with self._connected() as connection:
-            result = connection.execute(self._statement(connection), self.params)
-            yield from (list(chunk) for chunk in result.partitions(self.chunk_rows))
-
-    def _statement(self, connection: "Connection") -> "Executable":
-        import sqlalchemy as sa
-
-        if self.query:
-            statement = sa.text(self.query)
-            names = set(statement.compile().params)
-            if names != set(self.params):
-                raise ConfigError(
-                    f"data.sql.query has the values {', '.join(sorted(names)) or 'none'}, data.sql.params has "
-                    f"{', '.join(sorted(self.params)) or 'none'}."
-                )
-            return statement
-        schema, _, name = self.table.rpartition(".")
-        try:
-            table = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=connection)
-        except sa.exc.NoSuchTableError:
-            tables = sa.inspect(connection).get_table_names(schema or None)
-            raise DataError(
-                f"There is no table {self.table!r}. Tables: {', '.join(tables) or 'none'}."
-            ) from None
-        order = list(table.primary_key) or ([table.c[self.key]] if self.key in table.c else [])
-        return sa.select(table).order_by(*order)
-
-    @contextmanager
-    def _connected(self) -> Iterator["Connection"]:
-        """A connection that can only read, and sees one state of the data where the database has such."""
-        import sqlalchemy as sa
-
-        try:
-            with warnings.catch_warnings(), self._engine.connect() as connection:
-                # SQLite keeps decimals as floats; SQLAlchemy gives them back as decimals, and says so each time.
-                warnings.filterwarnings("ignore", ".*does \\*not\\* support Decimal.*")
-                options: dict[str, Any] = {"stream_results": True, "yield_per": self.chunk_rows}
-                if connection.dialect.name == "postgresql":
-                    options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-                yield connection.execution_options(**options)
-        except sa.exc.SQLAlchemyError as error:
-            raise DataError(f"The database refused: {self._safe(str(error))}") from None
-
-    @cached_property
-    def _engine(self) -> "Engine":
-        import sqlalchemy as sa
-
-        try:
-            url = sa.make_url(self._url)
-            url = url.set(password=self._password) if self._password else url
-            if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-                raise DataError(f"There is no SQLite file {url.database}. Set data.source.")
-            engine = sa.create_engine(url, poolclass=sa.NullPool, hide_parameters=True)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
-            raise ConfigError(
-                f"data.source {self._safe(self._url)!r} is no database address: {self._safe(str(error))}. "
-                "It looks like postgresql+psycopg://user@host/database, or sqlite:///file.db."
-            ) from None
-        if setting := READ_ONLY.get(url.get_backend_name()):
-
-            @sa.event.listens_for(engine, "connect")
-            def _read_only(connection: Any, _: Any) -> None:
-                cursor = connection.cursor()
-                cursor.execute(setting)
-                cursor.close()
-                connection.commit()
-
-        return engine
-
-    def _safe(self, text: str) -> str:
-        return masked(text.replace(self._password, "***") if self._password else text)
-
-
-def _bytes(rows: "list[Row[Any]] | Any") -> bytes:
-    return "".join(f"{tuple(row)!r}\n" for row in rows).encode()

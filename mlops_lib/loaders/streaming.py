@@ -13,7 +13,7 @@ from mlops_lib.loaders.batches import Batch, Batches
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_lib.loaders.base import Schema
+    from mlops_lib.loaders.schema import Schema
 
 #: Rows decoded at once, and rows that a shuffle mixes (at least; sixteen batches where that is more).
 READ_ROWS, WINDOW_ROWS = 16_384, 65_536

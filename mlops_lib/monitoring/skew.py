@@ -1,8 +1,5 @@
-"""Training-serving skew: the rows that training saw, held against what the running service makes of their keys."""
+"""Training-serving skew: compares training rows with the features that the running service finds for their keys."""
 
-import json
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -12,16 +9,18 @@ from mlops_lib.features import KEYS_TAG
 from mlops_lib.loaders.base import BaseDataLoader, Split
 
 if TYPE_CHECKING:
+    import httpx2
     import pandas as pd
 
+TIMEOUT_S = 60.0
 BATCH_ROWS = 500
 EXAMPLES = 5
-#: Relative difference below which two numbers are the same: that of one float32 to the next, and some.
+#: Relative difference up to which two numbers are equal: somewhat more than the precision of a float32.
 TOLERANCE = 1e-6
 
 
 class FeatureSkew(BaseModel):
-    """One feature: how many rows differ, by how much at most, and the keys of the first of them."""
+    """One feature: number of different rows, largest difference, and the keys of the first different rows."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,20 +36,19 @@ def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0
 
     Args:
         url: Address of the service, http://127.0.0.1:8080.
-        data: What training read; it has a key column.
-        split: Which rows.
-        limit: Rows to send; 0 means all.
+        data: The dataset that training read; it has a key column.
+        split: Split whose rows are compared.
+        limit: Most rows to send; 0: all.
 
     Raises:
-        DataError: The data has no key, or not all that features are looked up by.
-        MlopsError: The service refuses a row or cannot be reached; says what it said.
+        DataError: The data has no key, or lacks a column that features are looked up by.
+        MlopsError: The service refuses a row or cannot be reached; has the service's answer.
     """
     if not (key := data.schema.key):
         raise DataError("The data has no key column to look features up by. Set data.key.")
     if (keys := data.tags.get(KEYS_TAG, key)) != key:
         raise DataError(
-            f"Features are looked up by {keys.replace(',', ', ')}, and of those the training rows keep data.key alone, "
-            f"which is {key!r}: there is nothing to look them up by."
+            f"Features are looked up by {keys.replace(',', ', ')}, but the training rows have only data.key, {key!r}."
         )
     found: dict[str, list[FeatureSkew]] = {name: [] for name in data.schema.features}
     rows = 0
@@ -66,18 +64,21 @@ def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0
 
 
 def _served(url: str, key: str, trained: "pd.DataFrame") -> "pd.DataFrame":
-    """What the service at `url` makes of the rows' keys."""
+    """The features that the service at `url` finds for the rows' keys."""
+    import httpx2
     import pandas as pd
 
     served: list[dict[str, Any]] = []
-    for start in range(0, len(trained), BATCH_ROWS):
-        keys = trained[key].iloc[start : start + BATCH_ROWS].tolist()
-        served += _post(f"{url.rstrip('/')}/features", {"inputs": [{key: value} for value in keys]})["rows"]
+    with httpx2.Client(timeout=TIMEOUT_S) as client:
+        for start in range(0, len(trained), BATCH_ROWS):
+            keys = trained[key].iloc[start : start + BATCH_ROWS].tolist()
+            body = {"inputs": [{key: value} for value in keys]}
+            served += _post(client, f"{url.rstrip('/')}/features", body)["rows"]
     return pd.DataFrame.from_records(served, index=trained.index)
 
 
 def _summed(parts: list[FeatureSkew]) -> FeatureSkew:
-    """What was found of one feature in all parts of the rows."""
+    """The result for one feature over all parts of the rows."""
     examples = [example for part in parts for example in part.examples]
     return FeatureSkew(
         feature=parts[0].feature,
@@ -99,7 +100,7 @@ def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: 
         a = pd.to_numeric(trained).to_numpy(dtype=float, na_value=np.nan)
         b = pd.to_numeric(served, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         with np.errstate(invalid="ignore"):
-            gap = np.where(a == b, 0.0, np.abs(a - b))  # infinity less infinity is no number
+            gap = np.where(a == b, 0.0, np.abs(a - b))  # infinity minus infinity is NaN
         same = np.isfinite(gap) & (gap <= TOLERANCE * np.maximum(np.abs(a), np.abs(b)))
         largest = float(np.nan_to_num(gap, nan=0.0).max(initial=0.0))
     elif trained.dtype.kind == "M":
@@ -119,12 +120,13 @@ def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: 
     )
 
 
-def _post(url: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+def _post(client: "httpx2.Client", url: str, body: dict[str, Any]) -> Any:
+    import httpx2
+
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        raise MlopsError(f"{url} answered {error.code}: {error.read().decode(errors='replace')}") from None
-    except OSError as error:
+        answer = client.post(url, json=body)
+    except httpx2.HTTPError as error:
         raise MlopsError(f"No service answers at {url}: {error}. Start one with: mlops serve") from None
+    if answer.is_error:
+        raise MlopsError(f"{url} answered {answer.status_code}: {answer.text}")
+    return answer.json()

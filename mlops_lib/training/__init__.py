@@ -1,1 +1,1 @@
-"""Training: run lifecycle, Lightning's fit, several processes, TrainJobs."""
+"""Training: the MLflow run around it, Lightning's fit, several worker processes, TrainJobs, and judging the result."""

@@ -1,8 +1,8 @@
-"""Train one network in several processes: Lightning's DDP, on this machine or on the nodes of a TrainJob.
+"""Train one network in several worker processes (Lightning's DDP), on this machine or on the nodes of a TrainJob.
 
-A notebook's kernel cannot be a rank itself: it has threads, which a fork does not survive, and no script that a
-launcher could start again. So it leaves a plan in a folder, has the ranks started (`mlops_lib.training.worker`),
-and takes over the weights that rank 0 leaves.
+A notebook's kernel cannot be a worker itself: it has threads, which a fork does not survive, and no script that a
+launcher could start again. So it writes a plan to a folder, starts the workers (`mlops_lib.training.worker`), and
+loads the weights that worker 0 saves.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from mlops_lib.loaders.reading import files_of_split
 from mlops_lib.redact import masked, without_password
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
-from mlops_lib.training import trainjob
-from mlops_lib.training import worker as one
+from mlops_lib.training import trainjob, worker
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
 
-#: When one rank fails, others do too, for want of it; so long they have, so that the first cause is found.
-GRACE_S, STOP_S, LOOK_S = 2.0, 5.0, 0.1
+#: One failed worker makes the others fail. Wait this long for all their errors, to find the first.
+GRACE_S = 2.0
+TERMINATE_TIMEOUT_S, POLL_S = 5.0, 0.1
 LAST_LINES = 10
 
 
@@ -41,17 +41,17 @@ def fit(
     run_id: str,
     facts: Mapping[str, int],
 ) -> None:
-    """Fit the module in ``train.processes`` ranks on each of ``train.nodes``; leaves it with the weights of the best epoch.
+    """Fit the module in ``train.processes`` workers on each of ``train.nodes``, and load the weights of its best epoch.
 
     Args:
-        module: The network, its preprocessing fitted.
-        data_loader: The rows; written to files where they are in none yet.
+        module: The network, with its preprocessing fitted.
+        data_loader: The rows. They are written to files unless the workers can read files that exist.
         config: Resolved settings.
-        run_id: MLflow run that rank 0 logs to.
+        run_id: MLflow run that worker 0 logs to.
         facts: ``n_features`` and ``n_classes``.
 
     Raises:
-        TrainingError: A rank failed or was killed; says which and why. None is left running.
+        TrainingError: A worker failed or was killed. All others are stopped then.
     """
     import torch
 
@@ -68,21 +68,20 @@ def fit(
         shown = config.model_copy(
             update={"mlflow": config.mlflow.model_copy(update={"tracking_uri": uri})}
         ).model_dump_json(exclude={"secrets"})
-        plan = one.Plan(
-            settings=shown, run_id=run_id, data=_files(data_loader, config, folder / one.DATA), **facts
-        )
-        (folder / one.PLAN).write_text(plan.model_dump_json(), encoding="utf-8")
-        torch.save(module.state_dict(), folder / one.START)
+        data = _data_folder(data_loader, config, folder / worker.DATA)
+        plan = worker.Plan(settings=shown, run_id=run_id, data=data, **facts)
+        (folder / worker.PLAN).write_text(plan.model_dump_json(), encoding="utf-8")
+        torch.save(module.state_dict(), folder / worker.START)
         if config.train.nodes > 1:
             trainjob.run(config, run_id, folder)
         else:
             _run_here(config, folder)
-        module.load_state_dict(torch.load(folder / one.WEIGHTS, weights_only=True, map_location="cpu"))
+        module.load_state_dict(torch.load(folder / worker.WEIGHTS, weights_only=True, map_location="cpu"))
 
 
-def _files(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
-    """Where every rank finds the splits as files; "" when they are written beside the plan."""
-    # Ranks open a prepared folder: of any other loader they would read other rows than it gives.
+def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
+    """The folder that every worker reads the splits from; "" after writing them to `folder`, beside the plan."""
+    # Only the files of a LocalDataLoader without `prepare` hold the rows that the loader gives.
     from mlops_lib.loaders.files import LocalDataLoader
 
     own = None
@@ -97,83 +96,86 @@ def _files(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
 
 
 def _run_here(config: Settings, folder: Path) -> None:
+    """Start the workers on this machine, wait for them, and stop them all on any error."""
     world = config.train.processes
     environment = {
         **os.environ,
-        # Threads of all ranks together are as many as there are cores.
+        # All workers together have as many threads as the machine has cores.
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max((os.cpu_count() or 1) // world, 1)),
         "MLFLOW_TRACKING_URI": tracking_uri(config),
-        # What this process can import, its ranks can: modules of the user's own, say.
+        # Workers can import the user's own modules, like this process.
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
         "WORLD_SIZE": str(world),
         "LOCAL_WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
-        one.PARENT_ENV: str(os.getpid()),
+        worker.PARENT_ENV: str(os.getpid()),
     }
-    command = [sys.executable, "-P", "-m", one.__name__, str(folder)]
+    command = [sys.executable, "-P", "-m", worker.__name__, str(folder)]
     with contextlib.ExitStack() as stack:
-        ranks = []
-        for rank in range(world):
-            said = stack.enter_context((folder / f"rank-{rank}.out").open("wb"))
-            log = stack.enter_context((folder / f"rank-{rank}.log").open("wb"))
+        workers = []
+        for number in range(world):
+            output = stack.enter_context((folder / f"worker-{number}.out").open("wb"))
+            log = stack.enter_context((folder / f"worker-{number}.log").open("wb"))
             own = {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                one.LAST_WORDS_ENV: str(folder / f"rank-{rank}.error"),
+                "RANK": str(number),
+                "LOCAL_RANK": str(number),
+                worker.ERROR_FILE_ENV: str(folder / f"worker-{number}.error"),
             }
             process = subprocess.Popen(
-                command, env={**environment, **own}, stdin=subprocess.DEVNULL, stdout=said, stderr=log
+                command, env={**environment, **own}, stdin=subprocess.DEVNULL, stdout=output, stderr=log
             )
             stack.callback(_stop, process)
-            ranks.append(process)
-        _follow(ranks, folder)
+            workers.append(process)
+        _wait(workers, folder)
 
 
-def _follow(ranks: list[subprocess.Popen], folder: Path) -> None:
-    """Print what rank 0 prints until all have ended.
+def _wait(workers: list[subprocess.Popen], folder: Path) -> None:
+    """Wait until all workers have ended, and print the output of worker 0 meanwhile.
 
     Raises:
-        TrainingError: One ended badly.
+        TrainingError: A worker failed.
     """
-    with (folder / "rank-0.out").open(encoding="utf-8", errors="replace") as said:
+    with (folder / "worker-0.out").open(encoding="utf-8", errors="replace") as output:
         failed_at = None
         while True:
-            states = [process.poll() for process in ranks]
-            if text := said.read():
+            codes = [process.poll() for process in workers]
+            if text := output.read():
                 print(text, end="", flush=True)
-            if failed_at is None and any(states):
+            if failed_at is None and any(codes):
                 failed_at = time.monotonic()
-            if all(state is not None for state in states) or (
+            if all(code is not None for code in codes) or (
                 failed_at and time.monotonic() - failed_at > GRACE_S
             ):
                 break
-            time.sleep(LOOK_S)
-    if any(states):
-        raise TrainingError(_why(states, folder))
+            time.sleep(POLL_S)
+    if any(codes):
+        raise TrainingError(_reason(codes, folder))
 
 
-def _why(states: list[int | None], folder: Path) -> str:
-    """The first cause: a rank that was killed, else the one whose last words are the oldest."""
-    world = len(states)
-    for rank, state in enumerate(states):
-        if state and state < 0:
-            name = signal.Signals(-state).name
-            return f"Rank {rank} of {world} was killed by {name}: out of memory, or by hand. The others were stopped."
-    said = sorted(folder.glob("rank-*.error"), key=lambda file: file.stat().st_mtime_ns)
-    if said:
-        number = said[0].stem.removeprefix("rank-")
-        return f"Rank {number} of {world} failed: {said[0].read_text(encoding='utf-8')}"
-    rank = next(rank for rank, state in enumerate(states) if state)
-    lines = (folder / f"rank-{rank}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-    return masked(f"Rank {rank} of {world} ended with {states[rank]}:\n" + "\n".join(lines[-LAST_LINES:]))
+def _reason(codes: list[int | None], folder: Path) -> str:
+    """Why the training failed: a worker that was killed, else the oldest error file, else the end of a log."""
+    world = len(codes)
+    for number, code in enumerate(codes):
+        if code and code < 0:
+            name = signal.Signals(-code).name
+            return f"Worker {number} of {world} was killed by {name}: out of memory, or by hand. The others were stopped."
+    errors = sorted(folder.glob("worker-*.error"), key=lambda file: file.stat().st_mtime_ns)
+    if errors:
+        first = errors[0].stem.removeprefix("worker-")
+        return f"Worker {first} of {world} failed: {errors[0].read_text(encoding='utf-8')}"
+    number = next(number for number, code in enumerate(codes) if code)
+    lines = (folder / f"worker-{number}.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    return masked(
+        f"Worker {number} of {world} ended with exit code {codes[number]}:\n" + "\n".join(lines[-LAST_LINES:])
+    )
 
 
 def _stop(process: subprocess.Popen) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(STOP_S)
+            process.wait(TERMINATE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -1,4 +1,4 @@
-"""Fit a network with Lightning, in this process: the only one, or one rank of several."""
+"""Fit a network with Lightning in this process, which may be one worker of several."""
 
 import logging
 import os
@@ -15,22 +15,24 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from torch.utils.data import DataLoader
 
-# OpenMP's threads spin while they wait, which on a busy machine costs a small network most of its time
-# (measured: 7 times on two cores). Read when torch is imported, which happens below and not before.
+# OpenMP's threads spin while they wait. On a busy machine that costs a small network most of its time (measured:
+# 7 times on two cores). torch reads the variable when it is imported, so it is set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def begin(seed: int) -> None:
-    """Seed every source of randomness, and silence what says nothing to the reader of a notebook."""
+    """Seed every source of randomness, and silence notices that do not help the reader of a notebook."""
     import lightning.pytorch as pl
 
     _quiet()
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
-def batches(data_loader: BaseDataLoader, config: Settings, ranks: int = 1) -> "tuple[DataLoader, DataLoader]":
-    """Shuffled training batches and validation batches; each of `ranks` takes its share of a step's rows."""
-    size, seed = -(-config.train.batch_size // ranks), config.train.seed
+def batches(
+    data_loader: BaseDataLoader, config: Settings, workers: int = 1
+) -> "tuple[DataLoader, DataLoader]":
+    """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
+    size, seed = -(-config.train.batch_size // workers), config.train.seed
     train = data_loader.torch("train", size, shuffle=True, seed=seed)
     return train, data_loader.torch("validation", size)
 
@@ -43,14 +45,14 @@ def fit(
     run_id: str,
     **more: Any,
 ) -> None:
-    """Fit the module and leave it with the weights of its best epoch (in one of several ranks, the first).
+    """Fit the module and load the weights of its best epoch (of several workers, in worker 0 only).
 
     Args:
         module: Logs ``val_loss`` in its validation step.
         train, validation: Batches.
         config: The `train` section is read.
         run_id: MLflow run to log to.
-        more: Arguments for Lightning's Trainer: how ranks work together.
+        more: Arguments for Lightning's Trainer, about workers.
 
     Raises:
         TrainingError: ``val_loss`` is not logged, or was never finite.
@@ -84,19 +86,19 @@ def _trainer(config: Settings, run_id: str, folder: str, more: dict[str, Any]) -
         log_every_n_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **{"devices": 1, **more},  # how many there are is train.processes' to say, not the machine's
+        **{"devices": 1, **more},  # train.processes decides the number, not the machine
     )
 
 
 def _lines() -> Any:
-    """One short line an epoch: it reads well in a terminal, a log and a stored notebook alike."""
+    """Print one short line for each epoch."""
     from lightning.pytorch.callbacks import LambdaCallback
 
     def report(trainer: "Trainer", module: "LightningModule") -> None:
         if "val_loss" not in trainer.callback_metrics:
             raise TrainingError(
                 f"{type(module).__name__} does not log 'val_loss', which early stopping and the choice of the best "
-                "epoch go by. Call self.log('val_loss', ...) in validation_step."
+                "epoch need. Call self.log('val_loss', ...) in validation_step."
             )
         if not trainer.is_global_zero:
             return
@@ -111,19 +113,19 @@ def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     best = trainer.checkpoint_callback
-    assert isinstance(best, ModelCheckpoint)  # _trainer has put it there
-    # Lightning keeps the first checkpoint whatever its loss is, and calls NaN infinity.
+    assert isinstance(best, ModelCheckpoint)  # from _trainer
+    # Lightning keeps the first checkpoint with any loss, and records NaN as infinity.
     if best.best_model_score is None or not torch.isfinite(best.best_model_score):
         raise TrainingError(
             "No checkpoint was kept: the validation loss was never finite. Lower the learning rate, or look for "
-            "values that are not finite in the data."
+            "NaN and infinite values in the data."
         )
     kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
     module.load_state_dict(kept["state_dict"])
 
 
 def _quiet() -> None:
-    """Lightning's notices about devices and worker counts say nothing to the reader of a notebook."""
+    """Silence Lightning's notices about devices and worker counts."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (

@@ -1,8 +1,8 @@
-"""One rank of a distributed training, started by whatever launcher: ``python -m mlops_lib.training.worker PLACE``.
+"""One worker of a distributed training, started by any launcher: ``python -m mlops_lib.training.worker PLACE``.
 
-PLACE is the folder that `mlops_lib.training.launch` left its plan in, or ``runs:/<id>/ranks`` where the ranks share
-no disk. The environment is that of torchrun: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and
-MASTER_PORT; a launcher of one process a node may leave the LOCAL ones out.
+PLACE is the folder with the plan of `mlops_lib.training.launch`, or ``runs:/<id>/workers`` if the workers share no
+disk. The environment is that of torchrun: RANK (the worker's number), WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE,
+MASTER_ADDR and MASTER_PORT. A launcher with one process on each node may leave the LOCAL ones out.
 """
 
 import os
@@ -20,18 +20,19 @@ from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
 from mlops_lib.training import lightning_fit
-from mlops_lib.wrappers.interface import build
+from mlops_lib.training.implementation import build
 
 PLAN, START, WEIGHTS, DATA = "plan.json", "start.pt", "weights.pt", "data"
-#: Process whose end ends this one; and the file for the last words of a rank that fails.
-PARENT_ENV, LAST_WORDS_ENV = "MLOPS_PARENT_PID", "MLOPS_LAST_WORDS"
-#: Kubernetes reads a container's last words there.
+#: The worker ends when this process ends.
+PARENT_ENV = "MLOPS_PARENT_PID"
+#: File for the error of a failed worker; without it the file from which Kubernetes reads a termination message.
+ERROR_FILE_ENV = "MLOPS_WORKER_ERROR_FILE"
 TERMINATION_LOG = "/dev/termination-log"
-MOST_WORDS = 2000
+MAX_ERROR_CHARS = 2000
 
 
 class Plan(BaseModel):
-    """What a rank must know. Beside it lie the initial weights and, where ``data`` is empty, the data."""
+    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows."""
 
     settings: str
     run_id: str
@@ -40,7 +41,7 @@ class Plan(BaseModel):
     n_classes: int
 
     def resolved(self) -> Settings:
-        """The settings, with MLflow where this process is told it is: a plan holds no password."""
+        """The settings, with MLflow's address from the environment: a plan holds no password."""
         settings = Settings.model_validate_json(self.settings)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.mlflow.tracking_uri
         mlflow = settings.mlflow.model_copy(update={"tracking_uri": uri})
@@ -48,39 +49,39 @@ class Plan(BaseModel):
 
 
 def main(place: str) -> None:
-    """Train as the rank that the environment says; rank 0 leaves the best weights in `place`."""
+    """Train as the worker that RANK numbers. Worker 0 saves the best weights in `place`."""
     if parent := os.environ.get(PARENT_ENV):
         threading.Thread(target=_end_with, args=[int(parent)], daemon=True).start()
     try:
-        folder = _fetched(place) if place.startswith("runs:/") else Path(place)
+        folder = _download(place) if place.startswith("runs:/") else Path(place)
         weights = train(folder)
         if weights and place.startswith("runs:/"):
-            _keep(weights, place)
+            _upload(weights, place)
     except BaseException as error:
-        _last_words(error)
+        _write_error(error)
         raise
 
 
 def train(folder: Path) -> Path | None:
-    """Train by the plan in `folder`; gives the file of the best weights in rank 0, None in the others.
+    """Train by the plan in `folder`; return the file of the best weights in worker 0, None in the others.
 
     Raises:
-        TrainingError: There is no launcher's environment, or the training failed.
+        TrainingError: The launcher's variables are missing, or the training failed.
     """
     import torch
     from lightning.pytorch.plugins.environments import TorchElasticEnvironment
     from lightning.pytorch.strategies import DDPStrategy
 
-    rank, world, local_world = _launched()
+    number, world, local_world = _from_launcher()
     plan = Plan.model_validate_json((folder / PLAN).read_text())
     settings = plan.resolved()
     sys.path.append(str(settings.root))
     lightning_fit.begin(settings.train.seed)
     module = build(settings, "network", n_features=plan.n_features, n_classes=plan.n_classes)
     module.load_state_dict(torch.load(folder / START, weights_only=True, map_location="cpu"))
-    # A mean over all ranks, whatever the module says: else each would stop and keep by its own share's loss.
-    module.log = partial(_log_of_all, module.log)
-    torch.manual_seed(settings.train.seed + rank)  # ranks that all drop the same units learn less
+    # Each logged value is a mean over all workers. Else each worker would choose the best epoch by its own rows.
+    module.log = partial(_log_mean, module.log)
+    torch.manual_seed(settings.train.seed + number)  # workers that all drop the same units learn less
     train, validation = lightning_fit.batches(
         loaders.prepared(settings, plan.data or folder / DATA), settings, world
     )
@@ -95,17 +96,17 @@ def train(folder: Path) -> Path | None:
         num_nodes=world // local_world,
         use_distributed_sampler=False,  # the loaders share the rows themselves
     )
-    if rank:
+    if number:
         return None
     torch.save(module.state_dict(), folder / f".{WEIGHTS}")
     return (folder / f".{WEIGHTS}").rename(folder / WEIGHTS)
 
 
-def _launched() -> tuple[int, int, int]:
-    """Rank, world size, and how many of the ranks are on this node."""
+def _from_launcher() -> tuple[int, int, int]:
+    """Number of this worker, number of all workers, and number of workers on this node."""
     if missing := {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - set(os.environ):
         raise TrainingError(
-            f"A launcher sets {', '.join(sorted(missing))}. Start ranks with: "
+            f"The launcher must set {', '.join(sorted(missing))}. Start workers with: "
             "python -m torch.distributed.run --nproc-per-node 2 -m mlops_lib.training.worker PLACE"
         )
     os.environ.setdefault("LOCAL_RANK", "0")
@@ -116,35 +117,35 @@ def _launched() -> tuple[int, int, int]:
     )
 
 
-def _log_of_all(log: Any, *arguments: Any, **options: Any) -> None:
-    # `log_dict` gives sync_dist=False by itself, so it says nothing of what a module wants.
+def _log_mean(log: Any, *arguments: Any, **options: Any) -> None:
+    # `log_dict` passes sync_dist=False itself, so that is not a wish of the module.
     log(*arguments, **{**options, "sync_dist": not options.get("rank_zero_only", False)})
 
 
-def _fetched(place: str) -> Path:
+def _download(place: str) -> Path:
     import mlflow
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     return Path(mlflow.artifacts.download_artifacts(place))
 
 
-def _keep(weights: Path, place: str) -> None:
+def _upload(weights: Path, place: str) -> None:
     import mlflow
 
     run_id, _, folder = place.removeprefix("runs:/").partition("/")
     mlflow.MlflowClient().log_artifact(run_id, str(weights), folder)
 
 
-def _last_words(error: BaseException) -> None:
-    """Say why this rank ends, to whoever started it: the traceback in its log is for later."""
+def _write_error(error: BaseException) -> None:
+    """Write one line about the error for the process that started this worker; the traceback is in the log."""
     text = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
-    file = Path(os.environ.get(LAST_WORDS_ENV, TERMINATION_LOG))
-    if file.parent.is_dir() and (LAST_WORDS_ENV in os.environ or file.exists()):
-        file.write_text(masked(text)[:MOST_WORDS], encoding="utf-8")
+    file = Path(os.environ.get(ERROR_FILE_ENV, TERMINATION_LOG))
+    if file.parent.is_dir() and (ERROR_FILE_ENV in os.environ or file.exists()):
+        file.write_text(masked(text)[:MAX_ERROR_CHARS], encoding="utf-8")
 
 
 def _end_with(parent: int) -> None:
-    """A kernel that is killed cannot stop its ranks, which would wait for each other for ever."""
+    """End this process with its parent. A killed kernel cannot stop its workers, which would wait for ever."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,9 +1,9 @@
 """A loaded `torch.export` graph as one native call.
 
-The graph that `torch.export` gives back is Python: a call for each operator, each of which lets go of the
-interpreter's lock and must win it again. In a server, whose event loop wants the same lock, that costs more
-than the arithmetic. Frozen into TorchScript it is one call that lets go once (measured, 13 operators, one
-row: 92 us as loaded, 14 us frozen). TorchScript is deprecated but there; where it fails, the graph stays.
+A graph of `torch.export` is run by Python, one call for each operator. Each call releases the interpreter's lock
+and has to get it back. In a server, whose event loop needs the same lock, that costs more than the arithmetic.
+A graph frozen into TorchScript is one call, which releases the lock once (measured with 13 operators and one row:
+92 us as loaded, 14 us frozen). TorchScript is deprecated but works; if freezing fails, the graph stays as it is.
 """
 
 import logging
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Batches on which both must agree; of different sizes, so that a size that tracing baked in is found.
+#: Sizes of the batches on which both must agree. They differ, to find a size that tracing has fixed.
 CHECKED_ROWS = (1, 2, 5, 17)
 
 
 def freeze(module: "torch.nn.Module", example: "torch.Tensor") -> Any:
-    """`module` as one native call, or `module` itself where that cannot be done faithfully.
+    """`module` as one native call, or `module` itself if the two do not agree.
 
     Args:
-        module: What `torch.export.load(...).module()` gave; a forward of one tensor.
+        module: Result of `torch.export.load(...).module()`, with a forward of one tensor.
         example: float32 [rows, features], at least one row.
     """
     import torch
@@ -35,19 +35,21 @@ def freeze(module: "torch.nn.Module", example: "torch.Tensor") -> Any:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # that TorchScript is deprecated
             wanted = [module(batch) for batch in batches]
-            # The hooks check shapes in Python, which cannot be traced; the server's schema checks them too.
+            # The hooks check shapes in Python, which cannot be traced. The server's schema checks shapes as well.
             module._forward_pre_hooks.clear()
             frozen = torch.jit.freeze(torch.jit.trace(module, (batches[-1],), check_trace=False).eval())
-            for batch, answer in [*zip(batches, wanted, strict=True)] * 2:  # twice: it specialises itself
+            for batch, answer in [
+                *zip(batches, wanted, strict=True)
+            ] * 2:  # twice, because the second call may be optimised
                 torch.testing.assert_close(frozen(batch), answer, equal_nan=True)
-    except Exception as error:  # tracing runs the model's operators, which raise what they like
-        log.info("served as torch.export left it, not frozen: %s", error)
+    except Exception as error:  # a model's operators may raise anything
+        log.info("the model is not frozen and stays a torch.export graph: %s", error)
         return module
     return frozen
 
 
 def _plain(module: Any) -> bool:
-    """Whether the graph is operators alone: tracing would keep one branch of a `torch.cond`."""
+    """Whether the graph has only operators. Tracing would keep one branch of a `torch.cond` only."""
     import torch
 
     graph = getattr(module, "graph", None)

@@ -1,4 +1,4 @@
-"""Rows in the forms that models take, without pandas where none came in."""
+"""Convert rows to a matrix or a DataFrame. A list of rows becomes a matrix without importing pandas."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ def to_matrix(input_data: "pd.DataFrame | Sequence[dict[str, Any]]", features: S
     """float32 [rows, features], columns in the order of `features`; None becomes NaN.
 
     Raises:
-        InputError: A row lacks a feature, or has a value that is no number.
+        InputError: A row lacks a feature, or has a value that is not a number.
     """
-    if hasattr(input_data, "columns"):  # a DataFrame, told without importing pandas
+    if hasattr(input_data, "columns"):  # a DataFrame, recognised without importing pandas
         frame: pd.DataFrame = input_data
         _require_columns(frame, features)
         try:

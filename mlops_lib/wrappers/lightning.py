@@ -1,7 +1,7 @@
 """PyTorch networks, trained by Lightning and logged as a traced graph.
 
-What is logged is the graph that `torch.export` makes of the module's ``forward`` (MLflow's ``pt2`` format):
-it loads without unpickling anything, and without Lightning or the module's class at hand.
+The logged model is the graph that `torch.export` makes of the module's ``forward`` (MLflow's ``pt2`` format). It
+loads without pickle, without Lightning, and without the module's class.
 """
 
 import warnings
@@ -15,27 +15,28 @@ from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training import launch, lightning_fit
+from mlops_lib.training.implementation import build
 from mlops_lib.wrappers import MODEL_PATH
 from mlops_lib.wrappers.frozen import freeze
 from mlops_lib.wrappers.inputs import to_matrix
-from mlops_lib.wrappers.interface import ModelWrapper, build
+from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
     from lightning.pytorch import LightningModule
 
-# torch.export fixes the size of a dimension whose example has size 1, so the example has more rows.
+#: More than one, because torch.export fixes a dimension whose example has size 1.
 EXAMPLE_ROWS = 5
 
 
 class PytorchLightningWrapper(ModelWrapper):
     """A LightningModule named by ``model.implementation``, with early stopping on ``val_loss``.
 
-    The module logs ``val_loss`` in its validation step; its ``forward`` takes raw features, float32
-    [rows, features], and gives predictions. Where its constructor has them, it is handed ``n_features``
-    and ``n_classes`` (0 for regression); where it has ``fit_preprocessing(batches)``, that is called with
-    the training batches before the fit.
+    The module logs ``val_loss`` in its validation step. Its ``forward`` takes raw features, float32
+    [rows, features], and returns predictions. Its constructor gets ``n_features`` and ``n_classes`` (0 for
+    regression) if it has parameters of these names. ``fit_preprocessing(batches)``, if the module has it, is
+    called with the training batches before the fit.
     """
 
     name = "lightning"
@@ -48,7 +49,7 @@ class PytorchLightningWrapper(ModelWrapper):
         n_classes = _count_classes(train) if config.evaluation.task == "classification" else 0
         facts = {"n_features": features.shape[1], "n_classes": n_classes}
         module = build(config, "network", **facts)
-        # Before an hour of training, not after it: can this module be logged at all?
+        # A module that cannot be logged must fail before the training, not after it.
         _export(module, features)
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
@@ -107,7 +108,7 @@ def _log(
             pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
             metadata=metadata,
         )
-        # MLflow traces with a signature of tensors only; what callers send are rows of named columns.
+        # MLflow traces only with a signature of tensors, but callers send rows of named columns.
         set_signature(info.model_uri, infer_signature(features, outputs))
     return info.model_uri
 
@@ -120,7 +121,7 @@ def _export(module: "LightningModule", features: "pd.DataFrame") -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.export.export(module.eval(), (example,), dynamic_shapes=[{0: torch.export.Dim.AUTO}])
-    except Exception as error:  # torch.export raises what the traced code raises, any class at all
+    except Exception as error:  # torch.export raises whatever the traced code raises
         raise TrainingError(
             f"{type(module).__name__}.forward cannot be traced by torch.export, so the trained model could not be "
             f"logged: {error}\nMake forward(x) free of Python branches on tensor values; x is float32 "
@@ -131,15 +132,15 @@ def _export(module: "LightningModule", features: "pd.DataFrame") -> None:
 
 
 def _count_classes(batches: "torch.utils.data.DataLoader") -> int:
-    """Classes of the training labels, which must be 0, 1, ... n-1."""
+    """Number of classes of the training labels, which must be 0, 1, ... n-1."""
     import torch
 
     found = torch.cat([y.unique() for _, y in batches]).unique()
     expected = torch.arange(max(len(found), 2), dtype=found.dtype)
     if len(found) != len(expected) or not torch.equal(found, expected):
         raise TrainingError(
-            f"The labels of the train split are {found.tolist()[:10]}; a classifier needs 0, 1, ... n-1 with "
-            "each of them there. Encode them in data.prepare, or set evaluation.task: regression."
+            f"The labels of the train split are {found.tolist()[:10]}; a classifier needs 0, 1, ... n-1, "
+            "and rows of each. Encode them in data.prepare, or set evaluation.task: regression."
         )
     return len(found)
 

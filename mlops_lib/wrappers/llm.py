@@ -1,4 +1,4 @@
-"""A prompt and a vendor's LLM, no code: ``model.implementation: openai:gpt-4o-mini``."""
+"""A vendor's LLM with prompts and no code: ``model.implementation: openai:gpt-4o-mini``."""
 
 import json
 import re
@@ -12,16 +12,17 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.interface import StreamEvent
-from mlops_lib.wrappers.text import TextModelWrapper, copy_into, read_json
+from mlops_lib.wrappers.text import TextModelWrapper
+from mlops_lib.wrappers.text_package import copy_into, read_json
 
 FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 class LLMClientWrapper(TextModelWrapper):
-    """One call a row: the prompts ``system`` (optional) and ``user`` of a prompts.yaml, filled from the row.
+    """One call for each row, with the prompts ``system`` (optional) and ``user`` of a prompts.yaml.
 
-    ``model.params``: ``prompts`` is the path of prompts.yaml; what else there is (``temperature``,
-    ``max_tokens``) goes to the model. A prompt names columns as ``{{question}}``.
+    ``model.params``: ``prompts`` is the path of prompts.yaml; all others (``temperature``, ``max_tokens``) go to
+    the model. A prompt takes values of the row's columns as ``{{question}}``.
     """
 
     name = "llm"
@@ -60,7 +61,7 @@ class LLMClientWrapper(TextModelWrapper):
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    """A prompt with the row's values in it; values are put in as they are and never read as a template.
+    """A prompt with the row's values in place of its fields. A value is never read as a template itself.
 
     Raises:
         InputError: The prompt names a column that the row lacks.

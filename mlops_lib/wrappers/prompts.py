@@ -1,4 +1,4 @@
-"""prompts.yaml, and its prompts in MLflow's prompt registry."""
+"""The prompts of a model: read from prompts.yaml, and registered in MLflow's prompt registry."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def read(file: Path) -> dict[str, str]:
     """Prompts by name.
 
     Raises:
-        TrainingError: The file is not there, or is no mapping of names to texts.
+        TrainingError: The file cannot be read, or is not a mapping of names to texts.
     """
     import yaml
 
@@ -25,10 +25,10 @@ def read(file: Path) -> dict[str, str]:
 
 
 def register(model: str, file: Path) -> dict[str, str]:
-    """Give each prompt that changed a new version in MLflow's prompt registry.
+    """Register a new version of each prompt that changed.
 
     Returns:
-        Run tags: which version of each prompt the model was made with.
+        Run tags with the version of each prompt.
     """
     import mlflow
 

@@ -1,4 +1,4 @@
-"""Any MLflow model that somebody else logged, through its python_function flavour."""
+"""MLflow models that were logged outside the platform, through their python_function flavour."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mlops_lib.wrappers.interface import ModelWrapper
 
 
 class PyfuncWrapper(ModelWrapper):
-    """Serves and evaluates a model that was trained elsewhere; it cannot train one."""
+    """Evaluates and serves a model that was trained elsewhere. It cannot train."""
 
     name = "pyfunc"
 
@@ -27,7 +27,7 @@ class PyfuncWrapper(ModelWrapper):
         self._model = mlflow.pyfunc.load_model(str(folder))
 
     def predict(self, input_data: Any) -> Any:
-        """Predictions as the model gives them; a DataFrame of one column becomes its values."""
+        """The model's own predictions; a DataFrame becomes an array (one column) or a list of rows."""
         import pandas as pd
         from mlflow.exceptions import MlflowException
 
@@ -44,7 +44,7 @@ class PyfuncWrapper(ModelWrapper):
         return predictions
 
     def _frame(self, rows: list[dict[str, Any]]) -> Any:
-        """A DataFrame in the signature's types: JSON has one kind of number, MLflow refuses a wider one, and an offset."""
+        """A DataFrame in the signature's types, which MLflow insists on: JSON has one type of number, and no times."""
         import pandas as pd
 
         frame = pd.DataFrame.from_records(rows)
@@ -64,7 +64,7 @@ class PyfuncWrapper(ModelWrapper):
         return frame
 
     def _tensor(self, rows: list[Any]) -> Any:
-        """An array in the signature's type; the list itself for a function whose type hints ask for one."""
+        """An array in the signature's type; the list itself for a function with type hints instead."""
         inputs = self.signature.inputs if self.signature else None
         if inputs and not inputs.is_tensor_spec():
             return rows

@@ -1,4 +1,4 @@
-"""scikit-learn estimators, pipelines with preprocessing among them."""
+"""scikit-learn estimators and pipelines."""
 
 import warnings
 from pathlib import Path
@@ -9,9 +9,10 @@ import numpy as np
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
+from mlops_lib.training.implementation import build
 from mlops_lib.wrappers import MODEL_PATH
 from mlops_lib.wrappers.inputs import to_frame
-from mlops_lib.wrappers.interface import CLASSES_KEY, ModelWrapper, build
+from mlops_lib.wrappers.interface import CLASSES_KEY, ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 class SklearnWrapper(ModelWrapper):
     """An estimator named by dotted path: ``sklearn.linear_model:LogisticRegression``, or a function of your
-    own that returns one (a Pipeline with its preprocessing, say).
+    own that returns an estimator (for example a Pipeline with preprocessing).
 
     Predictions are P(second class) [rows] for two classes, probabilities [rows, classes] for more, and values
     [rows] for a regressor. `classes` has their order.
@@ -47,7 +48,7 @@ class SklearnWrapper(ModelWrapper):
         named = {CLASSES_KEY: estimator.classes_.tolist()} if hasattr(estimator, "classes_") else {}
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
-            # MLflow warns that integer columns cannot hold missing values; the signature says just that.
+            # MLflow warns that integer columns cannot hold missing values, which is intended here.
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
             info = mlflow.sklearn.log_model(
                 estimator,
@@ -75,16 +76,16 @@ class SklearnWrapper(ModelWrapper):
 
 
 def _require_classes(label: "pd.Series") -> None:
-    """A label of fractions is an amount, which the metrics of a classifier would only refuse after the fit."""
+    """Refuse a label of fractions before the fit; a classifier's metrics would refuse it after."""
     if label.dtype.kind == "f" and not (fractions := label[label % 1 != 0]).empty:
         raise TrainingError(
-            f"Column {label.name!r} is no class label: it has {label.nunique()} values, {fractions.iloc[0]} among them. "
-            "Set evaluation.task: regression (and a metric and a threshold of it), or make classes in data.prepare."
+            f"Column {label.name!r} is no class label: it has {label.nunique()} values, one of them {fractions.iloc[0]}. "
+            "Set evaluation.task: regression (with a metric and a threshold for it), or make classes in data.prepare."
         )
 
 
 def _suspects(features: "pd.DataFrame") -> str:
-    """Columns that many estimators cannot take, for the end of an error message."""
+    """The end of an error message: columns that many estimators cannot take."""
     text = [f"{name} holds text" for name, kind in features.dtypes.items() if kind == object]
     missing = [f"{name} has missing values" for name, some in features.isna().any().items() if some]
     if not text and not missing:
@@ -96,7 +97,7 @@ def _suspects(features: "pd.DataFrame") -> str:
 
 
 def _types_in(estimator: Any) -> list[str]:
-    """Types that skops would not load by itself; config.yaml asked for this estimator, so they are wanted."""
+    """Types that skops must be told to trust. They are trusted because config.yaml names the estimator."""
     import skops.io
 
     return skops.io.get_untrusted_types(data=skops.io.dumps(estimator))

@@ -1,4 +1,4 @@
-"""The code that MLflow keeps with an LLM model, so that plain ``mlflow.pyfunc.load_model`` works too."""
+"""The code that MLflow stores with an LLM model, so that ``mlflow.pyfunc.load_model`` can load it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,16 @@ from mlflow.pyfunc import PythonModel
 
 
 class PackagedModel(PythonModel):
-    """Hands rows to the wrapper that logged the model; mlops-lib must be installed."""
+    """Passes rows on to the wrapper that logged the model. mlops-lib must be installed."""
 
     def load_context(self, context: Any) -> None:
         from mlops_lib.wrappers import load
 
         self.wrapper = load(str(Path(context.artifacts["package"]).parents[1]))
 
-    def predict(self, context, model_input, params=None):  # MLflow takes type hints for a schema
+    def predict(
+        self, context, model_input, params=None
+    ):  # without type hints, which MLflow would use as a schema
         return self.wrapper.predict(model_input)
 
 

@@ -203,6 +203,7 @@ def test_imports_run_one_way():
     assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_init_makes_a_project_that_runs(mlops, project, task):
     """Its config.yaml resolves, its gate knows the metric, and its notebooks are where it looks for them."""

@@ -1,4 +1,4 @@
-"""``python:3.11-slim``: pulled; where no registry answers, a stand-in of the host's own Debian and CPython."""
+"""``python:3.11-slim``: pulled, or where no registry answers, a stand-in made of the host's Debian and CPython."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.containers.engine import Docker, EngineError
 from tests.support.servers import install
 
 NAME = "python:3.11-slim"
-#: What CPython is linked against.
+#: Packages of the libraries that CPython is linked against.
 LIBRARIES = (
     "passwd,libstdc++6,ca-certificates,netbase,tzdata,libbz2-1.0,libexpat1,libffi8,liblzma5,libncursesw6,libreadline8,"
     "libsqlite3-0,libssl3,libuuid1,zlib1g"
@@ -54,7 +54,7 @@ def provide(docker: Docker) -> bool:
 
 
 def _debian(root: Path) -> None:
-    """A minimal Debian, of the host's release and from the host's sources, trusting whom the host trusts."""
+    """A minimal Debian with the host's release, package sources and certificates."""
     release = _os_release()["VERSION_CODENAME"]
     places = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
     sources = [str(file) for file in places if file.is_file() and release in file.read_text()]
@@ -77,7 +77,7 @@ def _debian(root: Path) -> None:
 
 
 def _python(root: Path) -> None:
-    """CPython under /usr/local, as in the official image: the one that runs this test, or Debian's."""
+    """CPython under /usr/local, as in the official image: a copy of the one that runs this test, or Debian's."""
     local = root / "usr/local"
     if sys.base_prefix == "/usr":
         for link, target in (("python3.11", "python3.11"), ("pip", "pip3")):
@@ -99,7 +99,7 @@ def _python(root: Path) -> None:
 
 
 def _import(docker: Docker, root: Path) -> None:
-    """Into the engine, with the settings of the official image, and with the host's certificates for pip and uv."""
+    """Import the folder into the engine, with the official image's settings and the host's certificates for pip and uv."""
     settings = [
         'CMD ["python3"]',
         "ENV LANG=C.UTF-8",

@@ -1,13 +1,10 @@
 """One engine and one build of each image for all tests of containers."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.containers import base_image, engine, wheels
 from tests.containers.engine import Docker
 
@@ -15,16 +12,9 @@ NOTEBOOK_IMAGE = "mlops-test-notebook:latest"
 SERVE_IMAGE = "mlops-test-serve:latest"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.containers)
-            item.add_marker(pytest.mark.slow)
-
-
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
-    """An engine that has ``python:3.11-slim``, a stand-in of it where no registry answers."""
+    """An engine that has ``python:3.11-slim`` or a stand-in of it."""
     try:
         with engine.running() as docker:
             stand_in = base_image.provide(docker)
@@ -36,26 +26,8 @@ def docker() -> Iterator[Docker]:
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of this checkout that git knows or would take in: nothing that a build left behind."""
-    folder = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if listed.returncode:  # no clone: an archive of it, say
-        ignored = shutil.ignore_patterns(".venv", ".mlops", "mlruns", ".*_cache", "__pycache__")
-        return Path(shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True))
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def local_wheels() -> Iterator[list[str]]:
-    """Options for a build on a machine that keeps its torch in a folder."""
+    """Build options for a machine that has its torch wheel in a folder."""
     with wheels.index() as options:
         yield options
 

@@ -1,4 +1,4 @@
-"""A container engine for the tests: the one that answers, else Debian's own, started here and taken away again."""
+"""A container engine for the tests: the one that answers, else Debian's, started here and stopped after them."""
 
 import fcntl
 import os
@@ -6,26 +6,25 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.support.servers import install
+from tests.support.waiting import LIMIT_S, until
 
-START_S = 60
-#: Room for both images, several times over.
+#: Enough for several copies of both images.
 STORE_GIB = 6
 NO_ENGINE = (
-    "These tests need a container engine: `docker info` answers nobody, and they install and start one only as root "
+    "These tests need a container engine: `docker info` gets no answer, and they install and start one only as root "
     "on a Debian without systemd, such as a container or a CI machine. "
     "Start Docker, or leave them out with: -m 'not containers'"
 )
 
 
 class EngineError(Exception):
-    """No engine can be had here."""
+    """There is no container engine, and none can be installed."""
 
 
 class Docker:
@@ -38,11 +37,11 @@ class Docker:
         )
         self.program = next(filter(_has_buildkit, found), next(iter(found), "docker"))
         self.buildkit = bool(found) and _has_buildkit(self.program)
-        #: Whether it is an engine of the tests, with a store that goes when they end.
+        #: Whether the tests started it, with a store that is removed when they end.
         self.own = False
 
-    def __call__(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> str:
-        """Run a command and return what it printed; both streams, without the end of line."""
+    def __call__(self, *arguments: str, check: bool = True, timeout_s: float = LIMIT_S) -> str:
+        """Run a command and return its output, both streams, stripped."""
         done = subprocess.run(
             [self.program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, timeout=timeout_s, check=False,
@@ -51,15 +50,15 @@ class Docker:
         return done.stdout.strip()
 
     def answers(self) -> bool:
-        """Whether an engine is there."""
+        """Whether an engine answers."""
         try:
-            done = subprocess.run([self.program, "info"], capture_output=True, timeout=30, check=False)
+            done = subprocess.run([self.program, "info"], capture_output=True, timeout=LIMIT_S, check=False)
         except OSError:
             return False
         return done.returncode == 0 and b"ERROR:" not in done.stdout + done.stderr
 
     def build(self, folder: Path, file: str, tag: str, *options: str) -> str:
-        """Build an image from a folder and return what the build printed."""
+        """Build an image from a folder and return the build's output."""
         done = subprocess.run(
             [self.program, "build", "-f", file, "-t", tag, *options, "."], cwd=folder,
             env={**os.environ, "DOCKER_BUILDKIT": str(int(self.buildkit)), "BUILDKIT_PROGRESS": "plain"},
@@ -75,7 +74,7 @@ class Docker:
 
 @contextmanager
 def running() -> Iterator[Docker]:
-    """An engine that answers, and is gone afterwards if it was not there before.
+    """An engine that answers; stopped afterwards if it was started here.
 
     Raises:
         EngineError: There is none, and none can be installed.
@@ -84,9 +83,9 @@ def running() -> Iterator[Docker]:
     if docker.answers():
         yield docker
         return
-    # A second daemon is for a machine that has none of its own: a throw-away one, without systemd.
-    somebodys = "DOCKER_HOST" in os.environ or Path("/run/systemd/system").exists()
-    if somebodys or os.geteuid() != 0 or not shutil.which("apt-get"):
+    # Only a throw-away machine, without systemd, gets a daemon: another one might have its own, stopped.
+    not_ours = "DOCKER_HOST" in os.environ or Path("/run/systemd/system").exists()
+    if not_ours or os.geteuid() != 0 or not shutil.which("apt-get"):
         raise EngineError(NO_ENGINE)
     install("docker.io", "iptables")
     docker = Docker()
@@ -102,7 +101,7 @@ def running() -> Iterator[Docker]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One such daemon on a machine at a time: two would share a bridge and race for its rules."""
+    """Let one test session at a time have a daemon: two would change the same bridge and firewall rules."""
     with open("/tmp/.test-engine.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -110,7 +109,7 @@ def _alone() -> Iterator[None]:
 
 @contextmanager
 def _in_memory(folder: str) -> Iterator[None]:
-    """A folder kept in memory where there is plenty: an image is written to disk whole each time a step of it ends."""
+    """Keep the folder in memory if there is enough: each step of a build writes its whole layer."""
     meminfo = Path("/proc/meminfo").read_text()
     free_kib = meminfo.partition("MemAvailable:")[2].split()[0]
     plenty = int(free_kib) > 1.5 * STORE_GIB * 2**20
@@ -137,11 +136,9 @@ def _daemon(docker: Docker, folder: Path) -> Iterator[None]:
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
     try:
-        deadline = time.monotonic() + START_S
-        while not docker.answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise EngineError(f"dockerd does not start here; it said last:\n{log.read_text()[-2000:]}")
-            time.sleep(0.2)
+        until(lambda: docker.answers() or process.poll() is not None, "dockerd answers", log.read_text)
+        if process.poll() is not None:
+            raise EngineError(f"dockerd does not start here. The end of its log:\n{log.read_text()[-2000:]}")
         yield
     finally:
         os.environ.pop("DOCKER_HOST")
@@ -156,7 +153,7 @@ def _daemon(docker: Docker, folder: Path) -> Iterator[None]:
 
 
 def _mtu() -> int:
-    """Of the way out: a bridge with larger packets makes downloads hang."""
+    """Packet size of the default route; with a larger one on the bridge, downloads hang."""
     routes = [line.split() for line in Path("/proc/net/route").read_text().splitlines()]
     outside = next((name for name, target, *_ in routes if target == "00000000"), "lo")
     return min(1500, int(Path(f"/sys/class/net/{outside}/mtu").read_text()))

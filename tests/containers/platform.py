@@ -1,4 +1,4 @@
-"""What containers talk to on the host, and how they are run: hardened, as deploy/run-hardened.sh runs them."""
+"""An MLflow server on the host for containers, and the service in a container as deploy/run-hardened.sh starts it."""
 
 import ipaddress
 import json
@@ -20,7 +20,7 @@ from tests.support.servers import free_port
 from tests.support.shop import answer_to
 from tests.support.waiting import until
 
-#: Inside a container, the machine that it runs on.
+#: The host's name inside a container.
 HOST = "host.docker.internal"
 
 
@@ -45,7 +45,7 @@ def mlflow_server(docker: Docker, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _gateway(docker: Docker) -> str:
-    """The engine's own address on its bridge; one that has just made the bridge tells the network alone."""
+    """The engine's address on its bridge; a bridge made just now has only a subnet, whose first address it is."""
     bridge = json.loads(docker("network", "inspect", "bridge", "--format", "{{json (index .IPAM.Config 0)}}"))
     return bridge.get("Gateway") or str(ipaddress.ip_network(bridge["Subnet"])[1])
 
@@ -68,16 +68,16 @@ class Container:
     url: str
 
     def is_ready(self) -> bool:
-        """Whether it answers so; an error once it has ended."""
+        """Whether /readyz is 200; an AssertionError once the container has ended."""
         assert self.state("Running") == "true", self.logs()
         return ask(f"{self.url}/readyz")[0] == 200
 
     def logs(self) -> str:
-        """What it printed."""
+        """Its output."""
         return self.docker("logs", self.name, check=False)
 
     def shell(self, command: str) -> str:
-        """What a shell command inside printed, failed or not."""
+        """Output of a shell command inside, failed or not."""
         return self.docker("exec", self.name, "sh", "-c", command, check=False)
 
     def state(self, field: str) -> str:

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 from tests.containers.platform import ask
 from tests.containers.test_images import CUSTOMER
 from tests.support.servers import free_port, install
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 PORTS = ("MLFLOW_PORT", "SERVICE_PORT", "JUPYTER_PORT")
 
@@ -28,7 +28,7 @@ class Started:
 
 @pytest.fixture(scope="session")
 def compose(docker, serve_image, notebook_image) -> Callable[..., str]:
-    """Runs docker compose, or Debian's docker-compose, on the file."""
+    """Run docker compose, or Debian's docker-compose, on the file."""
     name = f"mlops-test-{free_port()}"
     environment = {**os.environ, "NOTEBOOK_IMAGE": notebook_image, "SERVE_IMAGE": serve_image}
     environment |= {port: str(free_port()) for port in PORTS}
@@ -37,7 +37,7 @@ def compose(docker, serve_image, notebook_image) -> Callable[..., str]:
         install("docker-compose")
         program = ["/usr/bin/docker-compose"]
 
-    def run(*arguments: str, timeout_s: float = 120) -> str:
+    def run(*arguments: str, timeout_s: float = LIMIT_S) -> str:
         done = subprocess.run(
             [*program, "-p", name, "-f", str(ROOT / "deploy/compose.yaml"), *arguments], env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout_s, check=False,
@@ -77,8 +77,8 @@ def test_from_an_empty_machine_to_a_prediction(docker, started):
     assert (answer["model"]["version"], answer["model"]["stage"]) == (1, "Production")
 
 
-def test_jupyterlab_asks_who_is_there(started):
-    """The login page, and nothing without the token."""
+def test_jupyterlab_asks_for_its_token(started):
+    """Without the token there is only the login page."""
     status, page = until(lambda: ask(f"{started.jupyter}/lab"), "JupyterLab")
     assert status == 200 and "Password or token" in page
     assert ask(f"{started.jupyter}/api/contents")[0] == 403

@@ -17,7 +17,7 @@ from mlops_lib.registry import Registry
 from tests.conftest import ROOT
 from tests.containers import platform
 from tests.containers.platform import ask, service
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 CUSTOMER = {
     "frequency": 3, "recency_days": 200, "tenure_days": 250, "mean_amount": 25.0,
@@ -38,7 +38,7 @@ HARDENED = (
 def registry(docker, make_project, tmp_path_factory) -> Iterator[tuple[str, str, float]]:
     """An MLflow server on the host with both examples at Production.
 
-    Its address for containers, for the host, and what the PyTorch example itself says to `CUSTOMER`.
+    Its address for containers, its address for the host, and the PyTorch example's own prediction for `CUSTOMER`.
     """
     folder = tmp_path_factory.mktemp("registry")
     with platform.mlflow_server(docker, folder) as (outside, inside):
@@ -54,7 +54,7 @@ def registry(docker, make_project, tmp_path_factory) -> Iterator[tuple[str, str,
 
 
 def publish(settings, question=None):
-    """Train a model, put it at Production, and return what it says."""
+    """Train a model, promote it to Production, and return its own prediction."""
     result = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
     store = Registry(settings)
     version = store.register(settings.model.name, result.run_id, {})
@@ -72,8 +72,8 @@ def served(docker, serve_image, registry):
         yield container
 
 
-def test_the_service_predicts_what_the_model_says(served, registry):
-    """The PyTorch example, loaded from a registry over HTTP, gives in the container what it gives outside."""
+def test_the_service_predicts_as_the_model_does(served, registry):
+    """The PyTorch example, loaded from a registry over HTTP, predicts the same inside the container and outside."""
     status, answer = ask(f"{served.url}/predict", {"inputs": [CUSTOMER]})
     assert status == 200, answer
     assert answer["predictions"] == [pytest.approx(registry[2], abs=1e-5)]
@@ -92,7 +92,7 @@ def test_the_same_image_serves_the_langgraph_example(docker, serve_image, regist
 
 
 def test_the_service_has_no_rights(served):
-    """Not root, no capability, nothing gained by a set-uid program, nothing to write to but /tmp, and a limit."""
+    """No root, no capability, no set-uid rights, no writable folder but /tmp, and limits of memory and processes."""
     assert served.shell("id -u") == "10001"
     status = dict(
         line.split(":\t", 1) for line in served.shell("cat /proc/1/status").splitlines() if ":\t" in line
@@ -125,7 +125,7 @@ def test_the_notebook_image_is_healthy_and_shows_its_login(docker, notebook_imag
         platform.remove(docker, "container", [name])
 
 
-#: Prints which of the things that should not be there are.
+#: Prints the compilers, packages and leftovers of builds that are found; the packages to look for are arguments.
 LOOK = """
 import importlib.util, os, shutil, sys
 print([p for p in ("gcc", "cc", "g++", "clang", "make", "pip", "pip3", "uv") if shutil.which(p)])
@@ -148,7 +148,7 @@ NEVER_SERVED = (
 
 @pytest.mark.parametrize("image", ["notebook_image", "serve_image"])
 def test_no_compiler_no_installer_and_no_cache_is_left(docker, image, request):
-    """What only a build needs is in neither image, looked for as root, who sees every folder."""
+    """Neither image has build tools or caches; root looks, since root sees every folder."""
     said = docker("run", "--user=0", *HARDENED, request.getfixturevalue(image), "python", "-c", LOOK)
     assert said.splitlines() == ["[]", "[]", "[]"]
 
@@ -177,7 +177,7 @@ def test_packages_have_the_pinned_versions(docker, image, request):
 
 
 def normal(requirement):
-    """A requirement line the way package names are compared, without a local version or a marker."""
+    """A requirement with its name normalised, and without local version and marker."""
     name, _, version = requirement.partition("==")
     return name.strip().lower().replace("_", "-").replace(".", "-"), version.split(";")[0].partition("+")[
         0
@@ -199,7 +199,7 @@ def test_both_images_share_the_large_layer(docker, serve_image, notebook_image):
 
 
 def test_a_changed_line_of_code_installs_nothing(docker, serve_image, checkout, local_wheels, tmp_path):
-    """Built again after an edit, every layer below the code is the very same one, taken from the cache."""
+    """A build after an edit takes every layer below the code from the cache."""
     before = docker.layers(serve_image)
     edited = Path(shutil.copytree(checkout, tmp_path / "edited"))
     with (edited / "serving/health.py").open("a") as file:
@@ -219,12 +219,12 @@ def test_a_changed_line_of_code_installs_nothing(docker, serve_image, checkout, 
     )
 
 
-def test_stopping_answers_what_was_begun(docker, serve_image, registry):
+def test_stopping_answers_the_request_in_flight(docker, serve_image, registry):
     """A request whose second half comes after `docker stop` is answered; the container ends by itself."""
     options = ("-e", f"MLFLOW_TRACKING_URI={registry[0]}")
     with service(docker, serve_image, *options) as container:
         body = json.dumps({"inputs": [CUSTOMER] * 50}).encode()
-        connection = http.client.HTTPConnection(container.url.removeprefix("http://"), timeout=60)
+        connection = http.client.HTTPConnection(container.url.removeprefix("http://"), timeout=LIMIT_S)
         connection.putrequest("POST", "/predict")
         connection.putheader("Content-Type", "application/json")
         connection.putheader("Content-Length", str(len(body)))
@@ -239,7 +239,7 @@ def test_stopping_answers_what_was_begun(docker, serve_image, registry):
         answer = connection.getresponse()
         assert answer.status == 200 and len(json.load(answer)["predictions"]) == 50
         stopping.join()
-        assert waiting.communicate(timeout=30)[0].strip() in ("0", "143")
+        assert waiting.communicate(timeout=LIMIT_S)[0].strip() in ("0", "143")
 
 
 def refuses(container):

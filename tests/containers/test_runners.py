@@ -1,4 +1,4 @@
-"""The Docker runner: what the subprocess runner makes, it makes too, and what ends it is on record."""
+"""The Docker runner makes what the subprocess runner makes, and its failures are on record."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from mlops_lib.registry import Registry
 from mlops_lib.steps.contracts import CONTRACTS
 from tests import toy_notebooks
 from tests.conftest import BIN
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 #: What may differ: names and numbers of the run itself, and the image that only one of them has.
 OWN = (
@@ -30,7 +30,7 @@ OWN = (
 
 
 def result_of(project):
-    """What a project's only pipeline run left in MLflow, without what is its own by nature."""
+    """A project's only pipeline run as MLflow has it, without ids, names and times."""
     client = tracking.connect(project.settings())
     experiment = client.get_experiment_by_name(project.settings().mlflow.experiment)
     runs = client.search_runs([experiment.experiment_id])
@@ -53,7 +53,7 @@ def own_taken_out(tags):
 
 @pytest.fixture(scope="session")
 def docker_run(make_project, notebook_image, tmp_path_factory):
-    """`mlops run --runner docker` in a project that has never run, and the same project run by processes."""
+    """`mlops run --runner docker` in a new project, and `--runner subprocess` in another."""
     folder = tmp_path_factory.mktemp("runners")
     projects = {}
     for runner in ("docker", "subprocess"):
@@ -77,7 +77,7 @@ def test_containers_and_processes_make_the_same(docker_run):
 
 
 def test_the_steps_ran_in_the_image(docker_run, notebook_image):
-    """The run says which image it came from; a kfp.local that only claims success would leave no such tag."""
+    """The runs are tagged with the image; a kfp.local that only claims success would leave no tag."""
     project, _ = docker_run["docker"]
     client = tracking.connect(project.settings())
     experiment = client.get_experiment_by_name(project.settings().mlflow.experiment)
@@ -86,7 +86,7 @@ def test_the_steps_ran_in_the_image(docker_run, notebook_image):
 
 
 def test_out_of_memory_in_a_container_is_on_record(docker, stored, notebook_image):
-    """A cell takes more than the container may have: what ran before it is kept, the run FAILED, the next one clean."""
+    """A cell takes more memory than the container has: the cells before it are kept, the run FAILED, the next one is clean."""
     stored.configure(pipeline={"image": notebook_image}, cluster={"memory": "1Gi"})
     toy_notebooks.replace(
         stored.root, "01_get_data", "print('this was done' + ' before')", "hoard = bytearray(2**31)"
@@ -114,7 +114,7 @@ def test_out_of_memory_in_a_container_is_on_record(docker, stored, notebook_imag
 
 
 def test_ctrl_c_ends_a_step_in_its_container_on_record(docker, stored, notebook_image):
-    """The step keeps what it had, the run is KILLED, and no container goes on."""
+    """The executed cells are kept, the run is KILLED, and no container goes on."""
     stored.configure(pipeline={"image": notebook_image})
     reached = stored.root / ".mlops" / "reached"
     wait = f"import pathlib, time; pathlib.Path({str(reached)!r}).touch(); time.sleep(300)"
@@ -125,7 +125,7 @@ def test_ctrl_c_ends_a_step_in_its_container_on_record(docker, stored, notebook_
     )  # fmt: skip
     until(reached.exists, "the second cell")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130 and "mlops run --runner docker --resume" in said, said
     client = tracking.connect(stored.settings())
     experiment = client.get_experiment_by_name(stored.settings().mlflow.experiment)

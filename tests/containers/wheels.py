@@ -1,4 +1,4 @@
-"""Wheels that pip is configured to find in a folder of this machine (a CPU build of torch, say), for a build."""
+"""An index for image builds with the torch wheel that pip's find-links has, if there is one."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-#: Part of a build's arguments, and so of what its cache goes by: the same each time.
+#: Always the same, since it is part of the build arguments and so of the build cache's key.
 PORT = 28765
 
 
@@ -43,7 +43,7 @@ def _server(handler: Any) -> ThreadingHTTPServer:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Nobody reads which files a build fetched."""
+        """Log nothing."""
 
 
 def _folders() -> list[Path]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mlops_lib import config, loaders, notebooks, tracking
-from mlops_lib.data_checks import declared, profile
+from mlops_lib.data_checks import declared, profile, rules
 from mlops_lib.errors import ConfigError, DataError, NotebookError
 from mlops_lib.settings import CheckSettings, ColumnCheck
 from tests.support.feature_projects import ROOT
@@ -37,7 +37,7 @@ def project(folder, columns, rows):
 
 def found(frame, unique=(), **columns):
     checked = CheckSettings(columns={n: ColumnCheck(**c) for n, c in columns.items()}, unique=unique)
-    return [(f.row, f.column, f.rule) for f in declared.failures(pd.DataFrame(frame), checked).itertuples()]
+    return [(f.row, f.column, f.rule) for f in rules.failures(pd.DataFrame(frame), checked).itertuples()]
 
 
 @pytest.mark.parametrize(

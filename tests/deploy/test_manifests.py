@@ -1,4 +1,4 @@
-"""What is in deploy/, checked without a cluster: schemas, the hardening, and probes that exist."""
+"""The manifests of deploy/ are valid, hardened, and probe paths that exist; no cluster needed."""
 
 import ast
 import subprocess
@@ -16,9 +16,9 @@ from tests.conftest import BIN
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VERSION = "1.31.0"
-#: KServe's client, whose models are made from its schema. Read, not installed: it asks for another protobuf.
+#: KServe's client, generated from KServe's schema. Read, not installed: it needs another protobuf.
 KSERVE = "kserve==0.21.0"
-#: What its types are called here.
+#: KServe's names of plain types.
 PLAIN = {"int": int, "str": str, "bool": bool, "float": float}
 
 
@@ -27,9 +27,9 @@ def documents(file):
 
 
 def kustomize(folder):
-    """What kubectl would apply; the program comes with the development environment."""
+    """The objects that kubectl would apply."""
     command = [str(BIN / "kubectl"), "kustomize", "--load-restrictor", "LoadRestrictionsNone", str(folder)]
-    rendered = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [item for item in yaml.safe_load_all(rendered) if item]
 
 
@@ -39,7 +39,7 @@ def kserve():
 
 @pytest.mark.parametrize("folder", ["kubernetes/base", "kubernetes/overlays/production"])
 def test_manifests_are_valid_by_the_schemas_of_kubernetes(folder):
-    """Rendered by kustomize, every object is what its schema says, unknown fields refused."""
+    """Every object that kustomize renders fits its schema, without unknown fields."""
     rendered = kustomize(DEPLOY / folder)
     kinds = {
         "ConfigMap",
@@ -73,7 +73,7 @@ def kserve_fields(tmp_path_factory):
     """Field -> type of KServe's predictor, pod fields included."""
     folder = tmp_path_factory.mktemp("kserve")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), KSERVE]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         tree = ast.parse(wheel.read("kserve/models/v1beta1_predictor_spec.py"))
     spec = next(node for node in tree.body if isinstance(node, ast.ClassDef))
@@ -86,7 +86,7 @@ def kserve_fields(tmp_path_factory):
 
 
 def test_the_kserve_service_is_what_kserves_schema_says(kserve_fields):
-    """Every field of the predictor is one of KServe's, of its type; what is a pod's is valid as a pod, strictly."""
+    """The predictor's fields are KServe's, with its types; its pod fields make a valid pod."""
     service = kserve()
     assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     predictor = service["spec"]["predictor"]
@@ -100,7 +100,7 @@ def test_the_kserve_service_is_what_kserves_schema_says(kserve_fields):
 
 
 def test_every_pod_is_hardened_and_its_probes_exist(project):
-    """No root, read-only, no capability, limits; keys by reference alone; probes ask paths that the service really has."""
+    """No root, read-only, no capability, limits, keys by reference; the probed paths are the service's."""
     deployment = next(i for i in kustomize(DEPLOY / "kubernetes/base") if i["kind"] == "Deployment")
     assert "replicas" not in deployment["spec"]  # each apply would undo what the autoscaler did
     paths = set(create_app(project.settings()).openapi()["paths"])
@@ -128,6 +128,6 @@ def test_compose_services_are_hardened():
 
 
 def test_cluster_defaults_need_no_cluster():
-    """Without a `cluster` section nothing is asked for that a plain cluster does not have."""
+    """The defaults of the `cluster` section need nothing that a plain cluster lacks."""
     chosen = ClusterSettings()
     assert (chosen.gpus, chosen.secret, chosen.volume_claim, chosen.node_selector) == (0, "", "", {})

@@ -11,18 +11,18 @@ import pytest
 import yaml
 
 from mlops_lib import config, loaders, wrappers
-from tests.support.llm_fixtures import ROOT
+from tests.support.projects import ROOT
 
 EXAMPLE = ROOT / "examples" / "assistant"
 
 
 @pytest.fixture
-def assistant(tmp_path: Path, empty_store: Path) -> Path:
+def assistant(tmp_path: Path, blank_store: Path) -> Path:
     """The example's config with a store, and a work folder, of its own."""
     import shutil
 
     content = yaml.safe_load((EXAMPLE / "config.yaml").read_text())
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    shutil.copy(blank_store, tmp_path / "mlflow.db")
     content["mlflow"]["tracking_uri"] = f"sqlite:///{tmp_path}/mlflow.db"
     content["pipeline"] = {"notebooks": str(ROOT / "notebooks"), "work_dir": str(tmp_path / "work")}
     content["data"]["source"] = str(EXAMPLE / "golden.jsonl")
@@ -46,7 +46,7 @@ def test_every_reference_is_supported_by_the_documentation() -> None:
 
 
 def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
-    """What the assistant says stands in the passage whose number it cites."""
+    """Each answer is in the passage that it cites."""
     settings = config.load(assistant)
     model = wrappers.from_settings(settings)
     model.train(loaders.from_settings(settings), settings)
@@ -61,7 +61,7 @@ def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
 
 
 def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
-    """Seven features in the question end in a request to /predict, and its answer in the assistant's."""
+    """A question with seven features becomes a request to /predict, and the answer quotes the score."""
     asked = []
 
     class Predict(BaseHTTPRequestHandler):

@@ -46,14 +46,14 @@ def test_one_customer_by_hand():
     [("1997-09-30", 0), ("1997-10-01", 1), ("1998-06-30", 1), ("1998-07-01", 0)],
 )
 def test_the_label_looks_from_the_day_after_the_cutoff_to_the_horizon(date, label):
-    """Both ends, to the day."""
+    """Both ends of the period, to the day."""
     assert pd.Timestamp("1998-06-30") == CUTOFF + pd.Timedelta(days=HORIZON_DAYS)
     (row,) = customers(purchases((1, "1997-02-01", 1, 9.0), (1, date, 1, 9.0))).to_dict("records")
     assert row["repurchased"] == label
 
 
-def test_who_comes_after_the_cutoff_is_no_customer_yet():
-    """No features, no row."""
+def test_a_customer_who_comes_after_the_cutoff_has_no_row():
+    """Without a purchase before the cutoff there are no features."""
     assert customers(purchases((1, "1997-02-01", 1, 9.0), (2, "1997-11-01", 1, 9.0)))["user_id"].tolist() == [
         1
     ]

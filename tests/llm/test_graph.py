@@ -178,7 +178,7 @@ def test_a_malformed_tool_call_is_an_error(vendor: Vendor, graph: Callable[..., 
     ("row", "says"),
     [
         ({"question": None}, "no 'question'"),
-        ({"resume": "yes"}, "which conversation"),
+        ({"resume": "yes"}, "needs the .thread_id. of its conversation"),
         ({"question": "hi", "thread_id": "x" * 129}, "1 to 128"),
         ({"question": "May I?"}, "Send a 'thread_id'"),
     ],

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlops_lib.data_checks import declared as checks
+from mlops_lib.data_checks import findings as checks
 from mlops_lib.data_checks import uniqueness
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import parquet
@@ -136,7 +136,7 @@ def test_a_sample_is_evenly_spaced_and_no_larger_than_asked(tmp_path):
 
 def broken(loader, declared):
     """(row, column, rule) of each finding in train; the whole rows beside them have the ids that they must."""
-    found, rows, complete = checks._findings(loader, declared)
+    found, rows, complete = checks.findings(loader, declared)
     assert rows == 3 * ROWS and complete
     found = found[found["split"] == "train"]
     assert all(f.row == found.loc[i, "row.id"] for i, f in zip(found.index, found.itertuples(), strict=True))
@@ -164,14 +164,14 @@ def test_a_missing_column_is_one_finding(tmp_path):
     """However many parts there are."""
     write(tmp_path)
     declared = CheckSettings(columns={"b": ColumnCheck()}, unique=("c", "id"))
-    found, *_ = checks._findings(next(pair(tmp_path)), declared)
+    found, *_ = checks.findings(next(pair(tmp_path)), declared)
     missing = [["b", "column is there"], ["c", "column is there"]]
     assert found[["column", "rule"]].values.tolist() == 3 * missing
 
 
 def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
     """Findings are kept up to a number that memory holds, doubled keys too; the message says that there are more."""
-    monkeypatch.setattr(checks, "KEPT", 150)
+    monkeypatch.setattr(checks, "MAX_FINDINGS", 150)
     write(tmp_path, a=np.full(ROWS, -1), code=np.zeros(ROWS, dtype=int))
     disk, _ = pair(tmp_path)
     for declared in (
@@ -179,7 +179,7 @@ def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monk
         CheckSettings(columns={"code": ColumnCheck(unique=True)}),
         CheckSettings(unique=("code", "a")),
     ):
-        found, _, complete = checks._findings(disk, declared)
+        found, _, complete = checks.findings(disk, declared)
         found = found[found["split"] == "train"]
         assert not complete and 150 <= len(found) < ROWS / 2
         assert (found["row"] == found["row.id"]).all()

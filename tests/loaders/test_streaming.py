@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mlops_lib import files
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import fingerprints
 from mlops_lib.loaders.base import Schema
@@ -142,8 +143,8 @@ def remembered(tmp_path, monkeypatch):
         (data / f"{name}.csv").write_text("x,y\n1,0\n2,1\n")
     monkeypatch.setattr(fingerprints, "SETTLED_S", -1.0)
     read = []
-    digest = fingerprints.sha256
-    monkeypatch.setattr(fingerprints, "sha256", lambda file: read.append(file.name) or digest(file))
+    digest = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda file: read.append(file.name) or digest(file))
     cache = tmp_path / "work" / "fingerprints.json"
     return lambda: LocalDataLoader(data, label="y", cache=cache), read, data
 

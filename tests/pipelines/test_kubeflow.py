@@ -102,15 +102,15 @@ def test_the_command_line_hands_everything_on(project):
 
 
 @pytest.mark.parametrize("cron", ["0 3 * * *", "nightly"])
-def test_a_schedule_that_kubeflow_would_not_keep_is_refused(settings, cron):
-    """The five fields of Unix' cron are an error here, not a schedule at other times."""
+def test_a_schedule_without_six_fields_is_refused(settings, cron):
+    """The five fields of Unix' cron are an error, not a schedule at other times."""
     with KfpServer() as server, pytest.raises(MlopsError, match="wants six, seconds first"):
         kubeflow.run_on_cluster(settings, {}, server.url, cron=cron)
     assert server.recurring == [] and server.versions == []
 
 
-def test_tasks_of_one_name_are_told_of_once_each(settings):
-    """The trials of a search share a name; each end is news once, however often the run is looked at."""
+def test_each_task_of_the_same_name_is_reported_once(settings):
+    """The trials of a search share a name; the end of each is reported once."""
     told = []
     with KfpServer(tasks=("trial", "trial", "finish")) as server:
         kubeflow.run_on_cluster(
@@ -119,11 +119,11 @@ def test_tasks_of_one_name_are_told_of_once_each(settings):
     assert told == [("trial", "SUCCEEDED"), ("trial", "SUCCEEDED"), ("finish", "SUCCEEDED")]
 
 
-def test_a_server_that_is_away_for_a_while_does_not_end_the_following(settings, monkeypatch):
-    """A few looks that fail are waited out; too many are an error that says where the run is."""
+def test_a_server_that_is_away_for_a_while_does_not_end_the_wait(settings, monkeypatch):
+    """A few failed polls are tried again; too many are an error with the address of the run."""
     with KfpServer(misses=3) as server:
         assert kubeflow.run_on_cluster(settings, {}, server.url, poll_s=0.01).state == "SUCCEEDED"
-    monkeypatch.setattr(kubeflow, "MOST_MISSES", 2)
+    monkeypatch.setattr(kubeflow, "MAX_POLL_FAILURES", 2)
     with KfpServer(misses=3) as server, pytest.raises(MlopsError, match=r"HTTP 502.*runs/details/run-1"):
         kubeflow.run_on_cluster(settings, {}, server.url, poll_s=0.01)
 
@@ -141,7 +141,7 @@ def test_the_token_is_sent_and_never_shown(settings):
 def test_a_server_that_is_not_there_is_one_line(project):
     """No traceback and no wait: the command line says which server did not answer."""
     result = project.mlops("run", "--runner", "kfp", "--host", "http://127.0.0.1:9")
-    assert result.returncode == 1 and "http://127.0.0.1:9 did not do it" in result.stderr
+    assert result.returncode == 1 and "http://127.0.0.1:9 failed" in result.stderr
     assert "Traceback" not in result.stderr
 
 

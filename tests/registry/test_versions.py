@@ -1,4 +1,4 @@
-"""The registry: what may be registered, moved and given back, and what it says when it cannot."""
+"""The registry: registration behind the gate, promotion, rollback, and their errors."""
 
 import mlflow
 import numpy as np
@@ -8,7 +8,7 @@ from sklearn.dummy import DummyClassifier
 
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.errors import NotebookError, RegistryError
-from mlops_lib.registry import GATE_TAG, Registry
+from mlops_lib.registry import GATE_TAG, Registry, promotion
 from tests import toy_notebooks
 
 
@@ -34,7 +34,7 @@ def run_with_model(settings):
     return make
 
 
-def test_a_run_that_passed_is_registered_at_staging_twice_over(settings, run_with_model):
+def test_a_run_that_passed_is_registered_at_staging(settings, run_with_model):
     """Stage and alias both, with score and lineage on the version."""
     made = registry.register_run(settings, run_with_model("passed"))
     assert (made.name, made.version, made.stage, made.aliases) == ("repurchase", 1, "Staging", ("staging",))
@@ -45,7 +45,7 @@ def test_a_run_that_passed_is_registered_at_staging_twice_over(settings, run_wit
 
 @pytest.mark.parametrize("verdict", ["refused", None])
 def test_a_run_that_did_not_pass_is_not_registered(settings, run_with_model, verdict):
-    """Neither a refused model nor one that nobody evaluated gets a version."""
+    """Neither a refused model nor one that was not evaluated gets a version."""
     run_id = run_with_model(verdict)
     with pytest.raises(
         RegistryError, match=f"{run_id} has not passed the gate .*{verdict or 'not evaluated'}"
@@ -55,7 +55,7 @@ def test_a_run_that_did_not_pass_is_not_registered(settings, run_with_model, ver
 
 
 def test_promotion_archives_and_rollback_restores(settings, run_with_model):
-    """One version holds a stage at a time; its alias goes along; the one before can come back."""
+    """One version holds a stage at a time; its alias moves along; the version before can be restored."""
     for _ in range(2):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
@@ -73,8 +73,8 @@ def test_promotion_archives_and_rollback_restores(settings, run_with_model):
     ]
 
 
-def test_what_a_version_replaced_at_one_stage_says_nothing_of_another(settings, run_with_model):
-    """Version 2 took Staging from 1, but Production from nobody: undoing Production must not bring 1 there."""
+def test_each_stage_has_a_rollback_history_of_its_own(settings, run_with_model):
+    """Version 2 replaced version 1 at Staging and none at Production: Production cannot be rolled back."""
     for _ in range(2):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
@@ -84,8 +84,8 @@ def test_what_a_version_replaced_at_one_stage_says_nothing_of_another(settings, 
     assert store.resolve("repurchase", "Production").version == 2
 
 
-def test_going_back_twice_never_goes_forward(settings, run_with_model):
-    """From 3 to 2 to 1, and then there is nothing left: a retried rollback must not deploy the bad version again."""
+def test_a_second_rollback_goes_further_back(settings, run_with_model):
+    """From 3 to 2 to 1, then an error: a repeated rollback never deploys the bad version again."""
     for _ in range(3):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
@@ -96,8 +96,8 @@ def test_going_back_twice_never_goes_forward(settings, run_with_model):
         store.roll_back("repurchase", "Production")
 
 
-def test_going_back_over_a_version_that_came_twice_ends(settings, run_with_model):
-    """1, 2 and 1 again: back to 2, back to 1, and no further, instead of round and round."""
+def test_rollbacks_over_a_version_promoted_twice_end(settings, run_with_model):
+    """After 1, 2 and 1 again: back to 2, back to 1, then an error; no endless loop."""
     for _ in range(2):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
@@ -116,7 +116,7 @@ def test_a_registration_that_is_interrupted_leaves_no_version(settings, run_with
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "_move", interrupt)
+        patched.setattr(promotion, "_move", interrupt)
         with pytest.raises(KeyboardInterrupt):
             registry.register_run(settings, run_id)
     assert Registry(settings).versions("repurchase") == []
@@ -143,7 +143,7 @@ def test_a_run_is_registered_once_however_often_it_is_tried(settings, run_with_m
     assert stages(settings) == [(1, "Production", ("production",))]
 
 
-def test_a_move_that_fails_half_way_gives_the_stage_back(settings, run_with_model, monkeypatch):
+def test_a_move_that_fails_half_way_is_undone(settings, run_with_model, monkeypatch):
     """The stage is moved and the alias is not: the version before holds both again, and the new one is gone."""
     registry.register_run(settings, run_with_model("passed"))
     run_id = run_with_model("passed")
@@ -155,10 +155,10 @@ def test_a_move_that_fails_half_way_gives_the_stage_back(settings, run_with_mode
 
 
 def test_a_registry_that_goes_away_is_named_and_the_next_try_finishes(settings, run_with_model, monkeypatch):
-    """Nothing can be taken back then: the first error is told, not that of the tidying up, and no version is doubled."""
+    """The first error is reported, not the one of the clean-up; the next try makes no second version."""
     run_id = run_with_model("passed")
     with monkeypatch.context() as patched:
-        patched.setattr(registry, "_move", fail)
+        patched.setattr(promotion, "_move", fail)
         patched.setattr(mlflow.MlflowClient, "delete_model_version", fail)
         with pytest.raises(RegistryError, match="could not move 'repurchase' version 1 to Staging"):
             registry.register_run(settings, run_id)
@@ -168,17 +168,16 @@ def test_a_registry_that_goes_away_is_named_and_the_next_try_finishes(settings, 
 
 
 @pytest.mark.slow
-def test_a_kernel_that_is_killed_at_the_move_leaves_what_the_next_run_finishes(
-    stored, run_with_model, monkeypatch
-):
+def test_the_next_run_finishes_the_registration_of_a_killed_kernel(stored, run_with_model, monkeypatch):
     """kill -9 inside 04_register, between the new version and its stage; run again, there is one version, at Staging."""
     register = """
 import os
 from pathlib import Path
 from mlops_lib import config, notebooks, registry
+from mlops_lib.registry import promotion
 if not Path("killed").exists():
     Path("killed").touch()
-    registry._move = lambda *_: os.kill(os.getpid(), 9)
+    promotion._move = lambda *_: os.kill(os.getpid(), 9)
 version = registry.register_run(config.load(), run_id)
 notebooks.glue(model_name=version.name, version=version.version, stage=version.stage)
 """
@@ -201,7 +200,7 @@ def test_resolving_gives_a_pinned_address(settings, run_with_model):
     assert [version.uri for version in found] == ["models:/repurchase/1"]
 
 
-def test_what_is_not_there_is_answered_with_what_is(settings, run_with_model):
+def test_a_missing_version_is_an_error_that_lists_the_versions(settings, run_with_model):
     """The message names the registry, the stages there are, and the command to promote."""
     store = Registry(settings)
     with pytest.raises(
@@ -218,7 +217,7 @@ def test_what_is_not_there_is_answered_with_what_is(settings, run_with_model):
 
 
 def test_bad_names_are_refused(settings, run_with_model):
-    """A stage that MLflow does not know, a name that its filters cannot hold, nothing to go back to."""
+    """An unknown stage, a name with a quote, a rollback without a version before: each is an error."""
     store = Registry(settings)
     with pytest.raises(RegistryError, match="Unknown stage 'Live'. Stages: Staging, Production, Archived"):
         store.promote("repurchase", 1, "Live")
@@ -229,7 +228,7 @@ def test_bad_names_are_refused(settings, run_with_model):
         store.roll_back("repurchase", "Staging")
 
 
-def test_an_unknown_run_is_an_answer_not_a_traceback(settings):
+def test_an_unknown_run_is_a_registry_error(settings):
     """MLflow's exception becomes the platform's."""
     with pytest.raises(RegistryError, match="could not find run 'no-such-run'"):
         registry.register_run(settings, "no-such-run")

@@ -1,4 +1,4 @@
-"""Hyper-parameter search: what is proposed, what is kept, what a failed or interrupted trial costs."""
+"""Hyper-parameter search: proposals, records, failed and interrupted trials."""
 
 import json
 
@@ -33,8 +33,8 @@ def written(project, **settings):
     return resolved, loaders.prepared(resolved)
 
 
-def test_an_interrupted_search_goes_on_as_if_nothing_had_been(tree):
-    """Ctrl-C in the third trial, then resume: the same values and scores as in one go, and all of it on the runs."""
+def test_a_resumed_search_is_the_same_as_an_uninterrupted_one(tree):
+    """Ctrl-C after the second trial, then resume: same values and scores as without, and all are on the runs."""
     settings, dataset = written(tree)
     client = tracking.connect(settings)
     whole = search.begin(settings, dataset)
@@ -58,15 +58,15 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_been(tree):
     kept = [file.path for file in client.list_artifacts(whole, "search")]
     assert kept == ["search/best.yaml", "search/trials.png"]
     assert trial.data.params.keys() == SPACE.keys() and trial.data.tags["mlflow.parentRunId"] == whole
-    # The test split is for the model that is chosen: no trial has seen it.
+    # No trial has seen the test split.
     experiment = [parent.info.experiment_id]
     assert not [name for run in client.search_runs(experiment) for name in run.data.metrics if "test" in name]
     below = client.search_runs(experiment, f"tags.`mlflow.parentRunId` = '{best.run_id}'")
     assert [run.data.tags["mlops.step"] for run in below] == ["trial-train"]
 
 
-def test_a_trial_that_fails_is_kept_and_ends_no_search(tree):
-    """An impossible choice is a FAILED run with its reason; the best of the others is found. All fail: an error."""
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(tree):
+    """An impossible choice is a FAILED run with its reason; the best other trial wins. If all fail: an error."""
     space = {"model.params.criterion": {"type": "categorical", "choices": ["gini", "no such thing"]}}
     settings, dataset = written(tree.configure(search={"trials": 5, "seed": 1, "space": space}))
     parent = search.begin(settings, dataset)
@@ -86,24 +86,22 @@ def test_a_trial_that_fails_is_kept_and_ends_no_search(tree):
 
 
 def test_a_search_is_resumed_only_where_scores_compare(tree):
-    """Another space, other data, or a run that is no search: refused with what to do."""
+    """Another space, other data, or a run that is not a search: refused with the reason."""
     settings, dataset = written(tree)
     parent = search.begin(settings, dataset)
     fewer = {name: SPACE[name] for name in list(SPACE)[:1]}
     other = tree.configure(search={"space": fewer}).settings()
-    with pytest.raises(
-        MlopsError, match="search.space, evaluation.metric, model or train is not what it was"
-    ):
+    with pytest.raises(MlopsError, match="search.space, evaluation.metric, model or train has changed"):
         search.begin(other, dataset, resume=parent)
     other, dataset = written(tree.configure(search={"space": SPACE}), data__seed=7)
-    with pytest.raises(MlopsError, match="the dataset is not what it was"):
+    with pytest.raises(MlopsError, match="the dataset has changed"):
         search.begin(other, dataset, resume=parent)
-    with pytest.raises(MlopsError, match="is no search"):
+    with pytest.raises(MlopsError, match="is not a search"):
         search.begin(settings, dataset, resume=tracking.open_parent(settings))
 
 
-def test_what_is_proposed_follows_the_scores_and_the_way_they_point(tree):
-    """Thirty depths scored by their nearness to 5: proposals are near it, or far from it where lower is better."""
+def test_proposals_follow_the_scores_and_their_direction(tree):
+    """Thirty depths scored by their nearness to 5: proposals are near 5, or far from it if lower is better."""
     settings = tree.settings()
 
     def proposed(higher_is_better):
@@ -122,6 +120,7 @@ def test_what_is_proposed_follows_the_scores_and_the_way_they_point(tree):
     assert sum(abs(depth - 5) for depth in near) * 2 < sum(abs(depth - 5) for depth in far)
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_lines_for_config_yaml(tree):
     """Pasted into config.yaml, they give the model of the best trial; a choice may be a list."""
     tree.configure(search={"space": {**SPACE, "train.seed": {"type": "int", "low": 0, "high": 9}}})
@@ -140,7 +139,7 @@ def test_the_command_ends_with_lines_for_config_yaml(tree):
 
 
 @pytest.mark.parametrize(
-    ("space", "told"),
+    ("space", "message"),
     [
         ({}, "search.space of config.yaml is empty"),
         ({"data.seed": {"type": "int", "low": 0, "high": 9}}, "'data.seed' cannot be searched"),
@@ -152,7 +151,7 @@ def test_the_command_ends_with_lines_for_config_yaml(tree):
         ({"train.patience": {"type": "int", "low": 0, "high": 9}}, "would try .*greater than or equal to 1"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_refused_before_a_trial(stored, space, told):
-    """What is wrong with which name, with nothing logged."""
-    with pytest.raises(ConfigError, match=told):
+def test_a_space_that_cannot_be_searched_is_refused_before_a_trial(stored, space, message):
+    """The error names the setting and the reason, before anything is logged."""
+    with pytest.raises(ConfigError, match=message):
         search.begin(stored.configure(search={"space": space}).settings(), None)

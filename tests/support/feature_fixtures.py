@@ -31,7 +31,7 @@ def feature_project(filled_repo: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def example_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's feature repository, filled by the example's own job; a folder of its own."""
+    """The example's feature repository in a temporary folder, filled by the example's own job."""
     from examples.repurchase.feature_job import write_features
     from mlops_lib import features
 

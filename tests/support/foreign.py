@@ -1,4 +1,4 @@
-"""Somebody else's models, logged with MLflow alone: prints, for each, rows and what the model itself says to them.
+"""Models logged with MLflow alone. Prints, for each, some rows and the model's own predictions for them.
 
 python tests/serving/foreign.py
 """
@@ -67,7 +67,7 @@ def ragged_model(**logged):
 
 
 class Named(mlflow.pyfunc.PythonModel):
-    """Answers with an array a name."""
+    """Answers with one array for each name."""
 
     def predict(self, context, model_input, params=None):
         return {"double": model_input["x"].to_numpy() * 2, "known": [True] * len(model_input)}

@@ -12,27 +12,28 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-#: Searched for in everything that is written: it must turn up nowhere.
+from tests.support.projects import ROOT
+
+#: The API key of these tests, which no file may contain.
 KEY = "sk-test-5f1c0ffee-do-not-log"
 
 
 class Vendor:
-    """The vendor server, from outside."""
+    """A client of the vendor server."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
 
     def control(self, **behaviour: Any) -> None:
-        """Set behaviour, back to its defaults where nothing is given; counters start anew."""
+        """Set the behaviour, with defaults for all that is not given, and reset the counters."""
         defaults = {"delay_s": 0.0, "chunks": 4, "chunk_s": 0.0, "faults": [], "verdict": 1}
         body = json.dumps(defaults | behaviour).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.url}/_control", body), timeout=10).close()
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/_control", body)).close()
 
     @property
     def stats(self) -> dict[str, Any]:
-        """What happened since the last `control`."""
-        with urllib.request.urlopen(f"{self.url}/_stats", timeout=10) as response:
+        """Counters since the last `control`."""
+        with urllib.request.urlopen(f"{self.url}/_stats") as response:
             return json.load(response)
 
 
@@ -44,12 +45,12 @@ def vendor_process() -> Iterator[Vendor]:
     assert process.stdout is not None
     yield Vendor(int(process.stdout.readline()))
     process.terminate()
-    process.wait(10)
+    process.wait()
 
 
 @pytest.fixture
 def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
-    """The server, and an environment in which both vendors' clients talk to it."""
+    """The server, and an environment in which both vendors' clients call it."""
     vendor_process.control()
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendor_process.url}/v1")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", vendor_process.url)
@@ -58,23 +59,13 @@ def vendor(vendor_process: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
     return vendor_process
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An embedded MLflow store with nothing in it: making one takes seconds, copying it none."""
-    import mlflow
-
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
-def llm_project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Makes a project folder with a golden dataset and an LLM model of one prompt; returns its config file."""
+def llm_project(tmp_path: Path, blank_store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Make a project folder with a golden dataset and an LLM model of one prompt; return its config file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / ".mlops").mkdir()
-    shutil.copy(empty_store, tmp_path / ".mlops" / "mlflow.db")
+    shutil.copy(blank_store, tmp_path / ".mlops" / "mlflow.db")
 
     def make(rows: int = 20, wrapper: str = "llm", **sections: dict[str, Any]) -> Path:
         for split, count in (("train", 1), ("validation", 1), ("test", rows)):
@@ -107,7 +98,7 @@ def llm_project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPat
                 "metric": "exact_match",
                 "threshold": 0.5,
             },
-            "llm": {"timeout_s": 2.0, "tracing": False},
+            "llm": {"timeout_s": 60.0, "tracing": False},
         }
         for name, values in sections.items():
             content[name] = content.get(name, {}) | values

@@ -1,4 +1,4 @@
-"""A model that somebody else logged, and that does what it is told: models from code."""
+"""A foreign model (logged from code) that fails in a way that its input chooses."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Naughty(mlflow.pyfunc.PythonModel):
-    """Answers x, except where x says otherwise."""
+    """Answers x; special values of x raise, hang, exit, sleep, or answer NaN or too few rows."""
 
     def predict(self, context, model_input, params=None):
         x = model_input["x"].to_numpy(dtype=float)

@@ -1,4 +1,4 @@
-"""A model whose columns are called what a page's form has already, of every kind that the page has a field for."""
+"""A model whose columns have the names of HTML form properties, one of each kind that the page has a field for."""
 
 import mlflow
 import numpy as np

@@ -20,7 +20,7 @@ PASSWORD = "s3cr3t-p4ss"
 
 
 def free_port() -> int:
-    """Below those that the kernel hands out: a client that polls one of these can be connected to itself."""
+    """A free port below the kernel's own range: a client that polls a port of that range can connect to itself."""
     while True:
         port = random.randint(15_000, 30_000)
         with socket.socket() as probe:
@@ -48,7 +48,7 @@ def redis_server(port: int = 0) -> Iterator[tuple[int, "subprocess.Popen[bytes]"
 
 @contextmanager
 def black_hole(port: int) -> Iterator[list[socket.socket]]:
-    """A TCP server that accepts, reads and never answers; its connections, which outlive it until they are closed."""
+    """A TCP server that accepts and never answers. Gives its connections, which stay open after it."""
     held: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", port)) as listening:
 
@@ -90,7 +90,7 @@ def postgres_server() -> Iterator[int]:
     finally:
         pid = (data / "postmaster.pid").read_text().split()[0]
         subprocess.run(["kill", "-INT", pid], check=True)
-        process.wait(30)
+        process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -123,7 +123,7 @@ def mlflow_server(
 
 
 def _program(name: str, package: str, pattern: str) -> str:
-    """Where a server's program is; Debian's package is installed when it is nowhere."""
+    """Path of a server's program; Debian's package is installed when there is none."""
     if not (found := _find(name, pattern)):
         install(package)
         found = _find(name, pattern)
@@ -132,7 +132,7 @@ def _program(name: str, package: str, pattern: str) -> str:
 
 
 def install(*packages: str) -> None:
-    """Install what is missing of Debian's packages; one test process at a time, since apt has one lock."""
+    """Install Debian packages that are missing; one test process at a time, since apt has one lock."""
     with open("/tmp/.install-servers.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         asked = ["dpkg-query", "--show", "--showformat", "${db:Status-Status}\n", *packages]

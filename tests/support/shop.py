@@ -1,4 +1,4 @@
-"""Small real models in a real embedded registry, and the service on them as a process of its own."""
+"""Small real models in an embedded registry, and the service started on them as a process."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
 from tests.support.servers import free_port
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 ROOT = Path(__file__).parents[2]
 FEATURES = ("frequency", "recency", "amount")
@@ -88,7 +88,7 @@ def add_pyfunc(settings: Settings, name: str, stage: str = "Production") -> None
 
 
 def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:
-    """The same registry in a folder of its own, to move stages in; artifacts stay shared."""
+    """A copy of the registry, to move stages in; artifacts stay shared."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("rows.parquet", "mlflow.db"):
         shutil.copy(settings.root / name, folder / name)
@@ -99,7 +99,7 @@ def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:
 
 
 def answers(settings: Settings, version: int) -> float:
-    """What a version itself says to `ROW`."""
+    """A version's own prediction for `ROW`."""
     Registry(settings)
     return float(wrappers.load(f"models:/shop/{version}").predict([ROW])[0])
 
@@ -142,9 +142,9 @@ class Service:
 
 
 def answer_to(request: urllib.request.Request) -> tuple[int, Any]:
-    """Status and JSON of an answer, whatever the status; bytes where it is no JSON."""
+    """Status and JSON of any answer; bytes when it is not JSON."""
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
             text, status = answer.read(), answer.status
     except urllib.error.HTTPError as error:
         text, status = error.read(), error.code
@@ -156,7 +156,7 @@ def answer_to(request: urllib.request.Request) -> tuple[int, Any]:
 
 @contextmanager
 def running(settings: Settings, *options: str, ready: bool = True, **environment: str) -> Iterator[Service]:
-    """The service on a free port, as it is deployed."""
+    """Start the service on a free port with the command of the image."""
     port, log = free_port(), settings.root / "service.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
@@ -172,7 +172,7 @@ def running(settings: Settings, *options: str, ready: bool = True, **environment
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             )
         question = text_of(body["messages"][-1])
         kind = self.fault(question)
-        self.think(5.0 if kind == "slow" else state["delay_s"])
+        self.think(600.0 if kind == "slow" else state["delay_s"])
         if kind == "429":
             return self.reply(429, error("Slow down."), {"retry-after-ms": "20"})
         if kind == "retry_after":
@@ -107,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(200, content, truncated=kind == "truncated")
 
     def think(self, seconds: float) -> None:
-        """Take time, unless the caller hangs up."""
+        """Wait, unless the caller hangs up."""
         if seconds and select.select([self.connection], [], [], seconds)[0]:
             raise ConnectionResetError("the caller is gone")
 

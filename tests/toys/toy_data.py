@@ -1,4 +1,4 @@
-"""`prepare` functions such as a user writes: copied into each test project and named there by dotted path."""
+"""`prepare` functions as a user would write them; each test project has a copy and names them by dotted path."""
 
 import numpy as np
 import pandas as pd
@@ -28,5 +28,5 @@ def first_total(purchases: pd.DataFrame) -> pd.DataFrame:
 
 
 def returns_nothing(purchases: pd.DataFrame) -> None:
-    """The return that somebody forgot."""
+    """Returns nothing, as when the return was forgotten."""
     purchases.dropna()

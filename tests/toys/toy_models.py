@@ -1,4 +1,4 @@
-"""Models such as a user brings: copied into each test project and named there by dotted path."""
+"""Models as a user would write them; each test project has a copy and names them by dotted path."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ class WitnessNetwork(TabularNetwork):
 
 
 class FragileNetwork(OwnNetwork):
-    """On rank 1, from the second epoch on, it does what `way` says: die, raise, or sleep."""
+    """On rank 1, from the second epoch on, it dies, raises or sleeps, as `way` chooses."""
 
     def __init__(self, n_features: int, way: str) -> None:
         super().__init__(n_features)

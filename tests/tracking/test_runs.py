@@ -11,7 +11,7 @@ from mlops_lib.errors import MlopsError
 
 
 def test_connecting_leaves_the_environment_alone(stored):
-    """An edited tracking URI counts in a process that has already connected: nothing was exported."""
+    """A process that has connected still reads an edited tracking URI: nothing was exported."""
     before = dict(os.environ)
     tracking.connect(stored.settings())
     assert "MLFLOW_TRACKING_URI" not in os.environ
@@ -22,7 +22,7 @@ def test_connecting_leaves_the_environment_alone(stored):
 
 
 def test_an_embedded_store_lies_in_the_projects_folder(stored, monkeypatch):
-    """Runs and artifacts land beside config.yaml, whatever folder the process was started in."""
+    """Runs and artifacts are stored beside config.yaml, in whatever folder the process was started."""
     monkeypatch.chdir("/")
     settings = stored.settings()
     client = tracking.connect(settings)
@@ -46,8 +46,8 @@ def test_a_run_that_kubeflow_injects_is_adopted(stored, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "FINISHED"), (ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
-def test_a_child_ends_as_its_block_did(stored, error, status):
-    """FINISHED, FAILED or KILLED, nested under its parent, and the error goes on."""
+def test_a_child_run_has_the_status_of_its_block(stored, error, status):
+    """FINISHED, FAILED or KILLED, below its parent, and the error is raised again."""
     settings = stored.settings()
     parent = tracking.open_parent(settings)
     seen = []
@@ -96,7 +96,7 @@ def test_the_latest_run_is_the_newest_finished_one_with_the_tags(stored):
 
 
 def test_the_latest_run_is_one_of_the_same_model(stored):
-    """Two models share an experiment: the newer run of the other is never evaluated or registered by mistake."""
+    """Two models share an experiment: a newer run of the other model is not taken."""
     mine, other = stored.settings(), stored.settings(model__name="other")
     with tracking.child_run(mine, "train-model", "", {}) as run:
         wanted = run.info.run_id
@@ -108,7 +108,7 @@ def test_the_latest_run_is_one_of_the_same_model(stored):
 
 
 def test_outputs_become_metrics_and_tags(stored):
-    """Numbers can be compared across runs; texts and verdicts can be read."""
+    """Numbers are metrics, texts and booleans are tags."""
     settings = stored.settings()
     client, run_id = tracking.connect(settings), tracking.open_parent(settings)
     tracking.log_outputs(run_id, "03_evaluate", {"score": 0.75, "passed": True, "note": "fine", "rows": 3})
@@ -118,7 +118,7 @@ def test_outputs_become_metrics_and_tags(stored):
 
 
 def test_a_server_that_does_not_answer_is_named(project, monkeypatch):
-    """The message has the address and the variable to look at."""
+    """The message has the address, and the variable that sets it."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{unused.getsockname()[1]}"

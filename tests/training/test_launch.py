@@ -24,13 +24,13 @@ def written(project, **settings):
 
 
 def fragile(project, way):
-    """The project with a network whose rank 1 fails in the second epoch."""
+    """The project with a network whose worker 1 fails in the second epoch."""
     model = {"implementation": "toy_models:FragileNetwork", "params": {"way": way}}
     return project.configure(model=model, train={"processes": 2})
 
 
-def ranks_running():
-    """Ranks of this process or of nobody."""
+def workers_running():
+    """Process ids of the running workers of this test."""
     found = psutil.process_iter(["cmdline", "environ"])
     mine = str(os.environ.get("PYTEST_CURRENT_TEST"))
     return [
@@ -41,27 +41,27 @@ def ranks_running():
     ]
 
 
-def test_ranks_open_only_files_that_are_what_the_loader_gives(stored, tmp_path):
-    """Of a loader that prepares its rows, or of none that reads files, the rows are written beside the plan."""
+def test_workers_read_a_loaders_files_only_if_they_hold_its_rows(stored, tmp_path):
+    """The rows of a loader with `prepare` are written to new files beside the plan."""
     settings, prepared = written(stored)
-    assert launch._files(prepared, settings, tmp_path / "a") == str(loaders.prepared_folder(settings))
+    assert launch._data_folder(prepared, settings, tmp_path / "a") == str(loaders.prepared_folder(settings))
     own = LocalDataLoader(prepared.path, label="repurchased", prepare=lambda rows: rows.head(100))
-    assert launch._files(own, settings, tmp_path / "b") == ""
+    assert launch._data_folder(own, settings, tmp_path / "b") == ""
     assert loaders.prepared(settings, tmp_path / "b").count("train") == 100
 
 
-def test_every_way_of_logging_is_a_mean_over_ranks():
-    """`log_dict` hands on sync_dist=False of its own accord; each rank would then keep another epoch."""
+def test_every_logged_value_is_a_mean_over_workers():
+    """`log_dict` passes sync_dist=False itself; each worker would then keep another epoch."""
     seen = []
-    worker._log_of_all(
+    worker._log_mean(
         lambda *_, **options: seen.append(options["sync_dist"]), "val_loss", 1.0, sync_dist=False
     )
-    worker._log_of_all(lambda *_, **options: seen.append(options["sync_dist"]), "x", 1.0, rank_zero_only=True)
+    worker._log_mean(lambda *_, **options: seen.append(options["sync_dist"]), "x", 1.0, rank_zero_only=True)
     assert seen == [True, False]
 
 
 def test_two_processes_learn_what_one_does_from_each_row_once(trained_copy, tmp_path, monkeypatch):
-    """02_train in a kernel, two gloo ranks: every row once an epoch; losses and score are those of one process."""
+    """02_train in a kernel with two gloo workers: each row once an epoch; losses and score are those of one process."""
     from sklearn.metrics import roc_auc_score
 
     seen, project = tmp_path / "seen", trained_copy.project
@@ -99,15 +99,15 @@ def test_two_processes_learn_what_one_does_from_each_row_once(trained_copy, tmp_
     assert two == pytest.approx(one, abs=0.01)
 
 
-def test_a_rank_that_dies_ends_the_training_with_its_reason(stored):
-    """The error names the rank that began it, the run is FAILED, and no process is left waiting."""
+def test_a_killed_worker_ends_the_training_with_its_reason(stored):
+    """The error names the first worker that failed, the run is FAILED, and no process is left."""
     settings, dataset = written(fragile(stored, "die"))
-    with pytest.raises(TrainingError, match="Rank 1 of 2 was killed by SIGKILL"):
+    with pytest.raises(TrainingError, match="Worker 1 of 2 was killed by SIGKILL"):
         wrappers.from_settings(settings).train(dataset, settings)
     client = tracking.connect(settings)
     experiment = client.get_experiment_by_name(settings.mlflow.experiment)
     assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
-    assert ranks_running() == []
+    assert workers_running() == []
 
 
 TRAIN = """
@@ -118,26 +118,26 @@ wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
 """
 
 
-def test_ranks_end_with_a_process_that_is_killed(stored):
-    """A kernel that is gone without a word: its ranks, one of which hangs, are gone seconds later."""
+def test_workers_end_with_a_killed_parent(stored):
+    """After kill -9 of a kernel its workers end, even one that hangs."""
     written(fragile(stored, "sleep"))
     environment = {**os.environ, config.CONFIG_ENV: str(stored.config_file)}
     with subprocess.Popen(
         [sys.executable, "-c", TRAIN], env=environment, stderr=subprocess.DEVNULL
     ) as parent:
         deadline = time.monotonic() + 120
-        while len(ranks_running()) < 2 and time.monotonic() < deadline and parent.poll() is None:
+        while len(workers_running()) < 2 and time.monotonic() < deadline and parent.poll() is None:
             time.sleep(0.1)
-        assert len(ranks_running()) == 2
+        assert len(workers_running()) == 2
         parent.kill()
     deadline = time.monotonic() + 30
-    while ranks_running() and time.monotonic() < deadline:
+    while workers_running() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert ranks_running() == []
+    assert workers_running() == []
 
 
-def test_what_cannot_be_shared_is_refused_before_a_process_starts(stored):
-    """More processes than rows, and a batch too small to halve."""
+def test_too_many_processes_are_refused_before_one_starts(stored):
+    """More processes than rows, and more than half of a batch's rows."""
     settings, dataset = written(stored, train__processes=500, train__batch_size=1000)
     with pytest.raises(TrainingError, match="'validation' has .* rows, which 500 processes cannot share"):
         wrappers.from_settings(settings).train(dataset, settings)
@@ -145,12 +145,14 @@ def test_what_cannot_be_shared_is_refused_before_a_process_starts(stored):
         stored.settings(train__processes=50)
 
 
-def test_a_rank_that_raises_leaves_its_last_words(tmp_path):
-    """What is wrong (here: no launcher) is in the file that a parent or Kubernetes reads, and in the log."""
-    words = tmp_path / "words"
+def test_a_failed_worker_writes_its_error(tmp_path):
+    """The error (here: no launcher) is in the file that a parent or Kubernetes reads, and in the log."""
+    written_error = tmp_path / "error"
     result = subprocess.run(
-        [sys.executable, "-m", worker.__name__, tmp_path], env={**os.environ, worker.LAST_WORDS_ENV: str(words)},
+        [sys.executable, "-m", worker.__name__, tmp_path], env={**os.environ, worker.ERROR_FILE_ENV: str(written_error)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 1 and "Traceback" in result.stderr
-    assert words.read_text().startswith("A launcher sets MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE.")
+    assert written_error.read_text().startswith(
+        "The launcher must set MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE."
+    )

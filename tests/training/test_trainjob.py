@@ -1,4 +1,4 @@
-"""Training on several nodes: the real Kubernetes client against a local server that runs what it is sent."""
+"""Training on several nodes: the real Kubernetes client against a local server that runs the jobs it gets."""
 
 import signal
 import threading
@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from mlops_lib import loaders, tracking, wrappers
 from mlops_lib.errors import TrainingError
 from mlops_lib.training import trainjob
+from mlops_lib.training.trainjob import job
 from tests.support.kubernetes_server import KubernetesServer
 
 CLUSTER = {
@@ -36,7 +37,7 @@ def written(project, **settings):
 @pytest.fixture
 def on_nodes(stored, tracking_server, monkeypatch):
     """A project that trains on two nodes and whose MLflow is a server."""
-    monkeypatch.setattr(trainjob, "POLL_S", 0.1)
+    monkeypatch.setattr(job, "POLL_S", 0.1)
     return stored.configure(train={"nodes": 2}, mlflow={"tracking_uri": tracking_server})
 
 
@@ -50,7 +51,7 @@ def cluster(tmp_path, monkeypatch, **behaviour):
 
 
 def test_the_job_is_valid_by_the_models_of_kubeflow_trainer(project):
-    """Every field is one that Kubeflow Trainer's own models know, secrets are references, and nothing is lost."""
+    """Kubeflow Trainer's own models know every field, and secrets are references."""
     settings = project.configure(
         cluster=CLUSTER, train={"nodes": 3, "processes": 2}, mlflow={"tracking_uri": "http://mlflow:5000"}
     ).settings()
@@ -70,7 +71,7 @@ def test_the_job_is_valid_by_the_models_of_kubeflow_trainer(project):
 
 
 def test_a_variable_comes_once_and_from_the_secret(project):
-    """Kubernetes refuses a name that comes twice; what cluster.secret_keys lists is not given in clear as well."""
+    """Kubernetes refuses a name that comes twice. A variable of cluster.secret_keys has no value in clear."""
     project.configure(
         mlflow={"tracking_uri": "http://mlflow:5000"},
         cluster={"secret": "keys", "secret_keys": ["MLFLOW_TRACKING_URI"]},
@@ -81,7 +82,7 @@ def test_a_variable_comes_once_and_from_the_secret(project):
 
 
 def test_a_password_in_the_address_of_mlflow_is_in_no_manifest(project):
-    """Such an address comes from the Secret, as on the other steps."""
+    """An address with a password comes from the Secret, as in the other steps."""
     settings = project.settings(mlflow__tracking_uri="http://me:t0p@mlflow:5000", train__nodes=2)
     assert "t0p" not in str(trainjob.manifest(settings, "run-1", "train-run-1"))
 
@@ -108,8 +109,8 @@ def test_two_nodes_train_the_model_of_one_process(on_nodes, trained_once, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_reason_of_a_node_reaches_whoever_trains(on_nodes, tmp_path, monkeypatch):
-    """An error on a node is the error of the step, not "the job failed"; the run is FAILED, the job is kept."""
+def test_the_error_of_a_node_is_the_error_of_the_step(on_nodes, tmp_path, monkeypatch):
+    """The step reports the node's error, not only "the job failed"; the run is FAILED, the job is kept."""
     settings, dataset = written(on_nodes)
     with (
         cluster(tmp_path, monkeypatch, fails="ValueError: no more") as server,
@@ -123,15 +124,15 @@ def test_the_reason_of_a_node_reaches_whoever_trains(on_nodes, tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_what_keeps_a_node_waiting_is_told_and_an_interrupted_job_is_deleted(
+def test_a_node_that_cannot_start_is_reported_and_an_interrupted_job_is_deleted(
     on_nodes, tmp_path, monkeypatch, capfd
 ):
-    """A node whose image cannot be pulled says so in the notebook, and Ctrl-C leaves no job that costs money."""
+    """An image that cannot be pulled is reported in the notebook, and Ctrl-C deletes the job."""
     settings, dataset = written(on_nodes)
     with cluster(tmp_path, monkeypatch, waits="no such image") as server:
 
         def interrupt():
-            for _ in range(2):  # at the second look, the first has been answered in full
+            for _ in range(2):  # at the second poll, the first has been answered in full
                 assert server.looked.wait(60)
                 server.looked.clear()
             signal.raise_signal(signal.SIGINT)
@@ -147,7 +148,7 @@ def test_what_keeps_a_node_waiting_is_told_and_an_interrupted_job_is_deleted(
 @pytest.mark.parametrize(
     ("status", "hint"), [(403, "needs the Role of docs"), (404, "Is Kubeflow Trainer v2 installed")]
 )
-def test_a_cluster_that_refuses_says_what_to_do(on_nodes, tmp_path, monkeypatch, status, hint):
+def test_a_refusal_of_the_cluster_names_the_remedy(on_nodes, tmp_path, monkeypatch, status, hint):
     """No permission, or no Trainer: one line with the server's reason and the remedy, and no token in it."""
     settings, dataset = written(on_nodes)
     with cluster(tmp_path, monkeypatch, refuses=status), pytest.raises(TrainingError, match=hint) as error:
@@ -156,7 +157,7 @@ def test_a_cluster_that_refuses_says_what_to_do(on_nodes, tmp_path, monkeypatch,
 
 
 def test_nodes_without_a_server_or_a_cluster_are_refused(stored, tmp_path, monkeypatch):
-    """A SQLite file that no node can open, and no kubeconfig: both are said before anything is trained."""
+    """A SQLite store that no node can open, and a missing kubeconfig, are errors before training."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     settings, dataset = written(stored, train__nodes=2)
     with pytest.raises(
@@ -164,4 +165,4 @@ def test_nodes_without_a_server_or_a_cluster_are_refused(stored, tmp_path, monke
     ):
         wrappers.from_settings(settings).train(dataset, settings)
     with pytest.raises(TrainingError, match="no Kubernetes cluster to train on"):
-        trainjob._Job(settings, "train-1")
+        job.Job(settings, "train-1")

@@ -122,6 +122,7 @@ def test_a_seed_gives_the_same_model_twice(stored):
     assert settings.train.seed == 0
 
 
+@pytest.mark.slow
 def test_a_network_of_the_users_own_needs_a_dotted_path_and_nothing_else(stored):
     """It is trained, logged, evaluated, and loads where its class cannot be imported."""
     stored.configure(model={"implementation": "toy_models:OwnNetwork", "params": {"learning_rate": 0.05}})

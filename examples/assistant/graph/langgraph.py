@@ -1,17 +1,14 @@
-"""The assistant: find passages of the documentation, answer from them with citations, call a tool if need be.
+"""The assistant: find passages of the handbook, answer from them with citations, call a tool if need be.
 
 retrieve -> answer -> [tool call?] tools -> answer
 """
 
-import json
-import math
 import re
-import urllib.error
-import urllib.request
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+import bm25s
+import httpx2
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
@@ -21,12 +18,9 @@ from langgraph.prebuilt import ToolNode
 from mlops_lib.wrappers.langgraph import GraphPackage
 from mlops_lib.wrappers.llm import fill
 
-#: BM25 (Robertson, Zaragoza 2009): how soon repeated words stop to count, and how much length matters.
-K1, B = 1.5, 0.75
-
 
 class State(TypedDict, total=False):
-    """What the nodes hand on; `messages` is the conversation so far."""
+    """The state of the graph; `messages` is the conversation so far."""
 
     question: str
     messages: Annotated[list[AnyMessage], add_messages]
@@ -47,7 +41,7 @@ def build(package: GraphPackage) -> StateGraph:
         return {"contexts": found, "messages": [HumanMessage(state["question"])], "answer": ""}
 
     async def answer(state: State) -> State:
-        """Ask the model; the passages are put into the last question only."""
+        """Ask the model, with the passages in the last question only."""
         numbered = "\n\n".join(f"[{i}] {text}" for i, text in enumerate(state["contexts"], 1))
         asked = {"passages": numbered, "question": state["question"]}
         messages = list(state["messages"])
@@ -55,7 +49,7 @@ def build(package: GraphPackage) -> StateGraph:
         messages[last] = HumanMessage(fill(package.prompts["question"], asked))
         reply = await model.ainvoke([SystemMessage(package.prompts["system"]), *messages])
         if bad := getattr(reply, "invalid_tool_calls", None):
-            raise ValueError(f"The model called {bad[0]['name']} with {bad[0]['args']!r}, which is no JSON.")
+            raise ValueError(f"The model called {bad[0]['name']} with {bad[0]['args']!r}, which is not JSON.")
         return {"messages": [reply], "answer": str(reply.text)}
 
     graph = StateGraph(State)
@@ -97,15 +91,13 @@ def repurchase_tool(url: str, timeout_s: float) -> Any:
             "quantity": int(quantity),
             "days_since_last": int(days_since_last),
         }
-        body = json.dumps({"inputs": row}).encode()
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as response:
-                answer = json.load(response)
-        except urllib.error.HTTPError as error:
-            return f"The repurchase model refused: {error.read(500).decode('utf-8', 'replace')}"
-        except OSError as error:
+            response = httpx2.post(url, json={"inputs": row}, timeout=timeout_s)
+        except httpx2.TransportError as error:
             return f"The repurchase model does not answer at {url}: {error}"
+        if response.is_error:
+            return f"The repurchase model refused: {response.text[:500]}"
+        answer = response.json()
         model = answer["model"]
         return f"probability {answer['predictions']:.3f} by {model['name']} version {model['version']} at {model['stage']}"
 
@@ -125,28 +117,14 @@ class Passages:
                 self.texts.append(f"{file.name}, {name}: {heading.strip()}\n{body.strip()}")
         if not self.texts:
             raise ValueError(f"{folder} has no Markdown file with a section (## Heading)")
-        self.counts = [Counter(words(text)) for text in self.texts]
-        self.lengths = [sum(count.values()) for count in self.counts]
-        self.mean_length = sum(self.lengths) / len(self.lengths)
-        self.in_texts = Counter(word for count in self.counts for word in count)
+        self.index = bm25s.BM25(k1=1.5, b=0.75)
+        self.index.index([words(text) for text in self.texts], show_progress=False)
 
     def search(self, question: str, top: int) -> list[str]:
         """The `top` best passages, best first."""
-        asked = set(words(question))
-        order = sorted(range(len(self.texts)), key=lambda i: (-self.score(asked, i), i))
-        return [self.texts[i] for i in order[:top]]
-
-    def score(self, asked: set[str], i: int) -> float:
-        """BM25 of one passage."""
-        total = 0.0
-        for word in asked & self.counts[i].keys():
-            n = self.in_texts[word]
-            rarity = math.log(1 + (len(self.texts) - n + 0.5) / (n + 0.5))
-            count = self.counts[i][word]
-            total += (
-                rarity * count * (K1 + 1) / (count + K1 * (1 - B + B * self.lengths[i] / self.mean_length))
-            )
-        return total
+        asked = sorted(set(words(question)))
+        found, _ = self.index.retrieve([asked], k=min(top, len(self.texts)), show_progress=False)
+        return [self.texts[i] for i in found[0]]
 
 
 def words(text: str) -> list[str]:

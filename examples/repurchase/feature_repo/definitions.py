@@ -1,4 +1,4 @@
-"""What Feast knows of a customer. ``python -m examples.repurchase.feature_job`` writes the Parquet file."""
+"""Feast's definitions: the customer, the features and the feature service. ``python -m examples.repurchase.feature_job`` writes the Parquet file."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
 purchases = FeatureView(
     name="purchases",
     entities=[user],
-    # Zero means that a value never goes stale: this history ends in 1998. Live data wants a limit here.
+    # Zero: a value never becomes stale, because this history ends in 1998. Set a limit for live data.
     ttl=timedelta(0),
     schema=[
         Field(name="frequency", dtype=Int64),

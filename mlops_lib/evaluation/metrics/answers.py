@@ -10,7 +10,7 @@ from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.evaluation.report import Score
-from mlops_lib.llm.keys import masked as mask
+from mlops_lib.redact import mask
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings

@@ -1,0 +1,130 @@
+"""One LLM call on its way: answered from the cassette, refused by a limit, or sent, counted and recorded."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import httpx2
+
+from mlops_lib.llm.cassette import Entry, key_of
+from mlops_lib.llm.keys import masked
+from mlops_lib.llm.ledger import Ledger, count, current
+from mlops_lib.llm.usage import Prices, of_answer
+
+NO_RETRY = {"x-should-retry": "false", "content-type": "application/json"}
+#: Codes of a 429 that no retry can help: the account has no money.
+FINAL_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+#: Headers of an answer that the vendors' SDKs read.
+PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
+
+
+@dataclass
+class Provider:
+    """Where the calls of one provider go.
+
+    Attributes:
+        name: ``openai``, ``anthropic`` or ``fake``.
+        key_variable: Environment variable of the key, for the error of a call without one.
+        has_key: There is a key, or none is needed.
+        connect: Makes the transport that sends, asynchronous or not.
+    """
+
+    name: str
+    key_variable: str
+    has_key: bool
+    connect: Callable[[bool], Any]
+
+
+class Call:
+    """One request, under the ledger that is in force."""
+
+    def __init__(self, provider: Provider, prices: Prices, request: httpx2.Request, body: bytes) -> None:
+        self.provider, self.prices, self.request = provider, prices, request
+        self.ledger: Ledger | None = current()
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = {}
+        self.model = f"{provider.name}:{content.get('model', '')}"
+        # An evaluation records whole answers. Only a server passes them on in pieces.
+        self.streams = bool(content.get("stream")) and self.ledger is None
+        self.key = key_of(provider.name, request.url.path, body)
+        self.server = request.url.netloc.decode("ascii", "replace")
+        #: Seconds to wait before sending.
+        self.wait_s = 0.0
+
+    def before(self) -> httpx2.Response | None:
+        """The answer, if the call need not or must not be sent."""
+        ledger = self.ledger
+        if ledger is not None:
+            if entry := ledger.cassette.find(self.key, self.server):
+                return self._replayed(entry)
+            if ledger.cassette.strict:
+                return self._refused("This call is not on the cassette.")
+            if ledger.stopped:
+                return self._refused(f"The budget stops here: {ledger.stopped}")
+            if ledger.max_cost_usd and self.model not in self.prices:
+                return self._refused(
+                    f"evaluation.max_cost_usd is set, but llm.prices has no {self.model!r}. Add its prices."
+                )
+        if not self.provider.has_key:
+            variable = self.provider.key_variable
+            return self._refused(f"No key for {self.model}. Set {variable} in the environment.")
+        if ledger is not None:
+            self.wait_s = ledger.start_call()
+        return None
+
+    def after(self, response: httpx2.Response, body: bytes) -> httpx2.Response:
+        """Count and record a whole answer, and give the response for the SDK."""
+        if not response.is_success:
+            body = masked(body.decode("utf-8", "replace")).encode()
+        text = body.decode("utf-8", "replace")
+        kind = response.headers.get("content-type", "application/json")
+        passed = {name: response.headers[name] for name in PASSED_HEADERS if name in response.headers}
+        headers = {"content-type": kind, **passed}
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and any(code in text for code in FINAL_CODES):
+            headers["x-should-retry"] = "false"
+        if response.is_success and "json" in kind:
+            try:
+                self.book(json.loads(body), live=True)
+            except ValueError:
+                # The SDK retries this error like a dropped connection.
+                raise self.failed(
+                    httpx2.RemoteProtocolError("the answer is not whole JSON", request=self.request)
+                ) from None
+        self._keep(Entry(self.key, self.server, response.status_code, text, kind))
+        return httpx2.Response(response.status_code, headers=headers, content=body, request=self.request)
+
+    def failed(self, error: httpx2.TransportError) -> httpx2.TransportError:
+        """Record that no answer came, and return the error."""
+        self._keep(Entry(self.key, self.server, 0, f"{type(error).__name__}: {error}"))
+        return error
+
+    def book(self, answer: Any, live: bool) -> None:
+        """Count the tokens and the money of an answer; `live` if it was not replayed."""
+        count(of_answer(answer, self.model, self.prices), self.ledger, live)
+
+    def _keep(self, entry: Entry) -> None:
+        if self.ledger is not None:
+            self.ledger.cassette.keep(entry)
+
+    def _replayed(self, entry: Entry) -> httpx2.Response:
+        if entry.status == 0:
+            return self._refused(entry.body)
+        if 200 <= entry.status < 300 and "json" in entry.content_type:
+            self.book(json.loads(entry.body), live=False)
+        headers = {**NO_RETRY, "content-type": entry.content_type}
+        return httpx2.Response(
+            entry.status, headers=headers, content=entry.body.encode(), request=self.request
+        )
+
+    def _refused(self, message: str) -> httpx2.Response:
+        """The platform's own answer to a call that is not sent. It is recorded too, for a replay."""
+        if self.ledger is None or not self.ledger.cassette.strict:
+            self._keep(Entry(self.key, self.server, 0, message))
+        content = {"error": {"message": message, "type": "mlops", "code": "not_sent"}}
+        return httpx2.Response(
+            HTTPStatus.BAD_REQUEST, headers=NO_RETRY, content=json.dumps(content), request=self.request
+        )

@@ -1,0 +1,52 @@
+"""Register the model of a run that passed the gate."""
+
+from contextlib import suppress
+
+from mlops_lib.errors import RegistryError
+from mlops_lib.registry.history import METRIC_TAG, SCORE_TAG
+from mlops_lib.registry.promotion import Registry
+from mlops_lib.registry.versions import ModelVersion
+from mlops_lib.settings import Settings
+
+#: On a run: the gate's verdict, "passed" or "refused". Evaluation writes it.
+GATE_TAG = "mlops.gate"
+
+
+def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersion:
+    """Register the model of a run that passed the gate, and move it to Staging.
+
+    The call can be repeated: a run has one version of a name, an unfinished registration is finished, and a
+    version that is in Production by now stays there.
+
+    Args:
+        settings: The `model` and `evaluation` sections are read.
+        run_id: Run of the model.
+        name: Name in the registry; empty: ``model.name``.
+
+    Raises:
+        RegistryError: The run was not evaluated, the gate refused it, or the registry cannot be reached.
+            A version that this call made is deleted then; if that fails too, the next call finishes it.
+    """
+    registry = Registry(settings)
+    run = registry.run(run_id)
+    if (verdict := run.data.tags.get(GATE_TAG)) != "passed":
+        raise RegistryError(
+            f"Run {run_id} has not passed the gate (verdict: {verdict or 'none, it was not evaluated'}), so its "
+            "model is not registered. Evaluate it with 03_evaluate; the gate's threshold is in evaluation."
+        )
+    metric = settings.evaluation.metric
+    tags = {key: value for key, value in run.data.tags.items() if key.startswith("mlops")}
+    tags |= {METRIC_TAG: metric, SCORE_TAG: repr(run.data.metrics[f"test.{metric}"])}
+    name = name or settings.model.name
+    if before := registry.of_run(name, run_id):
+        registry.describe(before, tags)
+        if before.stage == "Production":
+            return before
+    version = before or registry.register(name, run_id, tags)
+    try:
+        return registry.promote(name, version.version, "Staging")
+    except BaseException:
+        if not before:
+            with suppress(Exception):  # the first error matters
+                registry.delete(version)
+        raise

@@ -1,0 +1,41 @@
+"""The MLflow run around a training: opened below its parent, described, and ended."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from mlops_lib import loaders, tracking
+from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.settings import Settings
+
+#: On a run: the fingerprint of the data it trained on.
+FINGERPRINT_TAG = "mlops.data_fingerprint"
+
+
+@contextmanager
+def training_run(
+    data_loader: BaseDataLoader, config: Settings, parent_run_id: str, tags: Mapping[str, str]
+) -> Iterator[str]:
+    """Open a run for a training, log parameters and datasets, make it MLflow's current experiment; give its id.
+
+    Args:
+        data_loader: Rows with a label.
+        config: The `model` and `train` sections are logged.
+        parent_run_id: Parent run; empty: none.
+        tags: Tags of the run, beside those of the data.
+
+    Raises:
+        MlopsError: MLflow or the object store of its artifacts cannot be reached.
+    """
+    import mlflow
+
+    of_data = {FINGERPRINT_TAG: data_loader.fingerprint()}
+    with tracking.child_run(
+        config, "train-model", parent_run_id, {**tags, **of_data, **data_loader.tags}
+    ) as run:
+        tracking.check_artifacts(run)
+        run_id = run.info.run_id
+        tracking.log_params(run_id, {"model": config.model, "train": config.train})
+        loaders.log_inputs(config, data_loader, run_id, "train", "validation")
+        # MLflow starts a run only in the run's own experiment, which is the one of the parent.
+        mlflow.set_experiment(experiment_id=run.info.experiment_id)
+        yield run_id

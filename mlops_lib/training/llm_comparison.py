@@ -1,0 +1,116 @@
+"""Compare an LLM evaluation with that of the version before: which parts and which answers changed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: On a run, with a part appended: the digest of that part.
+DIGEST_TAG = "mlops.digest."
+#: Parts that decide the result of an evaluation. The first three belong to the model, the others to the evaluation.
+PARTS = ("graph", "prompts", "config", "dataset", "judge")
+
+
+def model_digests(package: Path) -> dict[str, str]:
+    """Run tags with the digests of prompts.yaml, config.json, and all other files (graph) of a package."""
+    parts = {part: hashlib.sha256() for part in ("graph", "prompts", "config")}
+    of_file = {"prompts.yaml": "prompts", "config.json": "config"}
+    for file in sorted(p for p in package.rglob("*") if p.is_file()):
+        name = file.relative_to(package).as_posix()
+        parts[of_file.get(name, "graph")].update(name.encode() + b"\0" + file.read_bytes())
+    return {f"{DIGEST_TAG}{part}": digest.hexdigest() for part, digest in parts.items()}
+
+
+def current_digests(config: Settings, run_id: str, data_loader: BaseDataLoader) -> dict[str, str]:
+    """Part -> digest of an evaluation of the model of `run_id` with these settings and data."""
+    of_model = recorded_digests(run_id) if run_id else dict.fromkeys(PARTS, "")
+    chosen = config.evaluation
+    judge = json.dumps([chosen.metrics, chosen.judge, chosen.embeddings])
+    return of_model | {
+        "dataset": data_loader.fingerprint(),
+        "judge": hashlib.sha256(judge.encode()).hexdigest(),
+    }
+
+
+def recorded_digests(run_id: str) -> dict[str, str]:
+    """Part -> digest in the tags of a run; "" for a part without a tag."""
+    import mlflow
+
+    tags = mlflow.MlflowClient().get_run(run_id).data.tags
+    return {part: tags.get(f"{DIGEST_TAG}{part}", "") for part in PARTS}
+
+
+def changed_parts(before: dict[str, str], now: dict[str, str]) -> str:
+    """Names of the parts with another digest; "" if there is none."""
+    return ", ".join(part for part in PARTS if before[part] != now[part])
+
+
+def comparison_table(
+    config: Settings, run_id: str, split: Split, report: EvaluationReport, digests: dict[str, str]
+) -> "dict[str, pd.DataFrame]":
+    """Title -> table of the rows that differ from the version before; empty if there is nothing to compare."""
+    if (before := previous_version(config, run_id)) is None or report.per_row is None:
+        return {}
+    if (rows := recorded_rows(before.run_id, split)) is None:
+        return {}
+    then = {part: before.tags.get(f"{DIGEST_TAG}{part}", "") for part in PARTS}
+    changed = changed_parts(then, digests) or "nothing"
+    table = compare_rows(rows, report.per_row, config.evaluation.metric)
+    return {
+        f"Against version {before.version} (changed: {changed}): {len(table)} of {report.rows} rows differ": table
+    }
+
+
+def previous_version(config: Settings, run_id: str) -> ModelVersion | None:
+    """The newest registered version of the model that does not come from this run."""
+    versions = Registry(config).versions(config.model.name)
+    return next((version for version in versions if version.run_id != run_id), None)
+
+
+def recorded_rows(run_id: str, split: Split) -> "pd.DataFrame | None":
+    """The judged rows of an evaluation; None if the run has none."""
+    import pandas as pd
+
+    text = artifact_text(run_id, f"evaluation/{split}/rows.json")
+    return None if text is None else pd.DataFrame(**{k: json.loads(text)[k] for k in ("columns", "data")})
+
+
+def compare_rows(before: "pd.DataFrame", now: "pd.DataFrame", metric: str) -> "pd.DataFrame":
+    """Rows whose answer or score changed, the largest loss first. Rows are matched by their input."""
+    wanted = ["input", "output", "error", metric]
+    if any(column not in frame for frame in (before, now) for column in wanted):
+        return now.iloc[:0]
+    both = before[wanted].merge(now[wanted], on="input", how="outer", suffixes=(" before", " now"))
+    score = both[[f"{metric} before", f"{metric} now"]].astype(float).fillna(0.0)
+    both["change"] = score[f"{metric} now"] - score[f"{metric} before"]
+    different = both["change"].abs() > 1e-9
+    for name in ("output", "error"):
+        different |= both[f"{name} before"].fillna("") != both[f"{name} now"].fillna("")
+    return both[different].sort_values("change", kind="stable").reset_index(drop=True)
+
+
+def artifact_text(run_id: str, path: str) -> str | None:
+    """The text of an artifact; None if the run does not have it.
+
+    Raises:
+        EvaluationError: The artifact cannot be read.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    folder, _, name = path.rpartition("/")
+    try:
+        if path not in {item.path for item in mlflow.MlflowClient().list_artifacts(run_id, folder)}:
+            return None
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path)).read_text("utf-8")
+    except MlflowException as error:
+        raise EvaluationError(f"Cannot read {name} of run {run_id}: {error.message}") from None

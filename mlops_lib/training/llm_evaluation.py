@@ -1,0 +1,150 @@
+"""An LLM evaluation around its scores: limits and costs of the calls, the cassette, replay and comparison."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.ledger import Ledger
+from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.settings import Settings
+from mlops_lib.training.llm_comparison import (
+    DIGEST_TAG,
+    artifact_text,
+    changed_parts,
+    comparison_table,
+    current_digests,
+    recorded_digests,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CASSETTE_TAG, PARTIAL_TAG = "mlops.cassette", "mlops.partial"
+
+
+@contextmanager
+def session(config: Settings, run_id: str, split: Split) -> Iterator["Session"]:
+    """An evaluation in whose block LLM calls are limited, counted and recorded.
+
+    Raises:
+        EvaluationError: The run to replay has no cassette.
+    """
+    ledger = Ledger.of(config.evaluation, _cassette(config, run_id, split))
+    with ledger.open():
+        yield Session(config, run_id, split, ledger)
+
+
+@dataclass
+class Session:
+    """One evaluation: settings, the model's run, and the ledger of its calls."""
+
+    config: Settings
+    run_id: str
+    split: Split
+    ledger: Ledger
+
+    def finish(self, report: EvaluationReport, data_loader: BaseDataLoader) -> EvaluationReport:
+        """Save cassette and digests with the run; add the costs and the comparison to the report.
+
+        Raises:
+            EvaluationError: In a replay, a call was not on the cassette.
+        """
+        digests = current_digests(self.config, self.run_id, data_loader)
+        if replayed := self.config.evaluation.replay:
+            self._check_replay(replayed, digests)
+        else:
+            self._save(digests)
+        comparison = comparison_table(self.config, self.run_id, self.split, report, digests)
+        return report.model_copy(
+            update={
+                "notes": report.notes | self._notes(),
+                "tables": report.tables | self._cost_table() | comparison,
+            }
+        )
+
+    def _check_replay(self, run_id: str, digests: dict[str, str]) -> None:
+        changed = changed_parts(recorded_digests(run_id), digests)
+        misses = self.ledger.cassette.misses
+        if changed or misses:
+            raise EvaluationError(
+                f"Run {run_id} cannot be replayed: {misses} LLM calls are not on its cassette. Changed since: "
+                f"{changed or 'nothing that is known'}. Evaluate without --replay."
+            )
+
+    def _save(self, digests: dict[str, str]) -> None:
+        import mlflow
+
+        client = mlflow.MlflowClient()
+        client.log_text(self.run_id, self.ledger.cassette.text(), _cassette_path(self.split))
+        tags = {f"{DIGEST_TAG}{part}": digest for part, digest in digests.items()}
+        tags |= {CASSETTE_TAG: "yes", PARTIAL_TAG: self.ledger.stopped or "no"}
+        for tag, text in tags.items():
+            client.set_tag(self.run_id, tag, text)
+        for name, value in (
+            ("calls", self.ledger.spent.calls),
+            ("tokens", self.ledger.spent.tokens),
+            ("cost_usd", self.ledger.spent.cost_usd),
+            ("calls_reused", self.ledger.reused.calls),
+        ):
+            client.log_metric(self.run_id, f"{self.split}.llm.{name}", value)
+
+    def _notes(self) -> dict[str, str]:
+        spent, reused = self.ledger.spent, self.ledger.reused
+        notes = {
+            "calls": f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}), "
+            f"{reused.calls} answered from the record"
+        }
+        if stopped := self.ledger.stopped:
+            notes["partial"] = f"This evaluation is partial. {stopped}"
+        return notes
+
+    def _cost_table(self) -> "dict[str, pd.DataFrame]":
+        import pandas as pd
+
+        spent, reused = self.ledger.spent, self.ledger.reused
+        row = {
+            "calls made": spent.calls,
+            "tokens": spent.tokens,
+            "cost, US dollars": spent.cost_usd,
+            "calls answered from the record": reused.calls,
+            "partial": self.ledger.stopped or "no",
+        }
+        return {"What it took": pd.DataFrame([row])}
+
+
+def _cassette(config: Settings, run_id: str, split: Split) -> Cassette:
+    """The cassette of the run to replay, else the calls of earlier evaluations that may be reused."""
+    chosen = config.evaluation
+    if chosen.replay:
+        text = artifact_text(chosen.replay, _cassette_path(split))
+        if text is None:
+            raise EvaluationError(f"Run {chosen.replay} has no cassette of split {split!r} to replay.")
+        return Cassette.parse(text, strict=True)
+    merged = Cassette()
+    if chosen.reuse:
+        for source in dict.fromkeys((_latest_recorded(config), run_id)):
+            if source and (text := artifact_text(source, _cassette_path(split))):
+                found = Cassette.parse(text)
+                merged.known |= found.known
+                merged.rows |= found.rows
+    return merged
+
+
+def _latest_recorded(config: Settings) -> str:
+    """The newest run of the experiment with a cassette; "" for none."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name(config.mlflow.experiment)
+    if experiment is None:
+        return ""
+    found = client.search_runs([experiment.experiment_id], f"tags.`{CASSETTE_TAG}` = 'yes'", max_results=1)
+    return found[0].info.run_id if found else ""
+
+
+def _cassette_path(split: Split) -> str:
+    return f"evaluation/{split}/cassette.jsonl"

@@ -1,0 +1,160 @@
+"""Fixtures: projects in temporary folders, from an empty one to one that a whole pipeline ran in.
+
+The expensive ones are made once, by the first pytest-xdist worker that needs them.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.support.projects import ROOT, PipelineRun, Project, Trained
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills in one process; all workers of the session read it."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            try:
+                make(folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    return folder
+
+
+@pytest.fixture(scope="session")
+def purchases_slice() -> pd.DataFrame:
+    """Every tenth customer of the example's real purchases."""
+    purchases = pd.read_parquet(ROOT / "examples/repurchase/data/purchases.parquet")
+    return purchases[purchases["user_id"] % 10 == 0].reset_index(drop=True)
+
+
+@pytest.fixture(scope="session")
+def make_project(purchases_slice: pd.DataFrame) -> Callable[..., Project]:
+    """Make a project in a folder, with sections of config.yaml to change."""
+
+    def make(root: Path, **sections: dict[str, Any]) -> Project:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_*"))
+        ignored = shutil.ignore_patterns("data", "__pycache__")
+        shutil.copytree(ROOT / "examples", root / "examples", ignore=ignored)
+        shutil.copytree(ROOT / "tests/toys", root, dirs_exist_ok=True)
+        shutil.copy(ROOT / "config.yaml", root)
+        purchases_slice.to_parquet(root / "purchases.parquet", index=False)
+        project = Project(root).configure(
+            data={"source": "purchases.parquet"},
+            train={"max_epochs": 3, "batch_size": 64},
+            evaluation={"threshold": 0.6},
+            serving={"retry_s": 0.2},
+        )
+        return project.configure(**sections)
+
+    return make
+
+
+@pytest.fixture
+def project(make_project: Callable[..., Project], tmp_path: Path) -> Project:
+    """A project whose MLflow is not made yet."""
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def blank_store(make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow SQLite file with its tables made, which takes seconds; copy it."""
+    from mlops_lib import tracking
+
+    def make(folder: Path) -> None:
+        tracking.connect(make_project(folder, mlflow={"experiment": "Default"}).settings())
+
+    return made_once(tmp_path_factory, "blank", make) / ".mlops" / "mlflow.db"
+
+
+@pytest.fixture
+def stored(project: Project, blank_store: Path) -> Project:
+    """A project with an empty MLflow of its own."""
+    (project.root / ".mlops").mkdir()
+    shutil.copy(blank_store, project.root / ".mlops" / "mlflow.db")
+    return project
+
+
+@pytest.fixture(scope="session")
+def trained_once(
+    make_project: Callable[..., Project], blank_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    """The default network, trained for three epochs on the slice."""
+    from mlops_lib import loaders, registry, wrappers
+
+    def make(folder: Path) -> None:
+        project = make_project(folder)
+        (project.root / ".mlops").mkdir()
+        shutil.copy(blank_store, project.root / ".mlops" / "mlflow.db")
+        settings = project.settings()
+        loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+        dataset = loaders.prepared(settings)
+        model = wrappers.from_settings(settings)
+        result = model.train(dataset, settings)
+        model.evaluate(dataset, settings)
+        version = registry.register_run(settings, result.run_id)
+        (folder / "trained.json").write_text(json.dumps([result.run_id, version.version]))
+
+    folder = made_once(tmp_path_factory, "trained", make)
+    return Trained(Project(folder), *json.loads((folder / "trained.json").read_text()))
+
+
+@pytest.fixture
+def trained(trained_once: Trained) -> Trained:
+    """The trained project, its MLflow in use. Only to read; `trained_copy` is free to change."""
+    from mlops_lib import tracking
+
+    tracking.use_store(trained_once.project.settings())
+    return trained_once
+
+
+@pytest.fixture
+def trained_copy(trained_once: Trained, tmp_path: Path) -> Trained:
+    """The trained project again, its MLflow in use, free to promote and change."""
+    from mlops_lib import tracking
+
+    project = trained_once.project.copy(tmp_path / "copy")
+    tracking.use_store(project.settings())
+    return Trained(project, trained_once.run_id, trained_once.version)
+
+
+@pytest.fixture(scope="session")
+def pipeline_run(
+    make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PipelineRun]:
+    """`mlops run` as a user types it, on a project that has never run; the gate lets it pass."""
+    project = make_project(tmp_path_factory.mktemp("pipeline") / "project")
+    yield PipelineRun(project, project.mlops("run"))
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of this checkout that git knows or would take in: nothing that a build left behind."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode:  # no clone: an archive of it, say
+        ignored = shutil.ignore_patterns(".venv", ".mlops", "mlruns", ".*_cache", "__pycache__", "build")
+        return Path(shutil.copytree(ROOT, folder, ignore=ignored, symlinks=True, dirs_exist_ok=True))
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    return folder

@@ -1,0 +1,72 @@
+"""A user's project in a temporary folder, and what a test may find in one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops_lib import config
+from mlops_lib.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder like a user's clone: config.yaml, notebooks, the example's code, and a slice of its data."""
+
+    root: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.root / "config.yaml"
+
+    def settings(self, **overrides: Any) -> Settings:
+        """Resolved settings; dotted keys with ``__`` for the dot."""
+        return config.load(self.config_file, {k.replace("__", "."): v for k, v in overrides.items()})
+
+    def configure(self, **sections: dict[str, Any]) -> "Project":
+        """Merge sections into config.yaml."""
+        content = yaml.safe_load(self.config_file.read_text())
+        for name, section in sections.items():
+            content[name] = {**content.get(name, {}), **section}
+        self.config_file.write_text(yaml.safe_dump(content, sort_keys=False))
+        return self
+
+    def mlops(
+        self, *arguments: str, timeout_s: int = 900, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line in the project's folder."""
+        return subprocess.run(
+            [str(BIN / "mlops"), *arguments],
+            cwd=self.root, env={**os.environ, "COLUMNS": "200", **environment},
+            capture_output=True, text=True, timeout=timeout_s, check=False,
+        )  # fmt: skip
+
+    def copy(self, target: Path) -> "Project":
+        """A copy to change freely; models stay where they are, since MLflow knows them by absolute paths."""
+        shutil.copytree(self.root, target)
+        return Project(target)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A project with one model: trained, evaluated, registered at Staging. Copy it before changing it."""
+
+    project: Project
+    run_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """One `mlops run`, and the project it ran in."""
+
+    project: Project
+    result: subprocess.CompletedProcess[str]
