@@ -3,6 +3,7 @@
 `run` is all that a pipeline component calls; `glue` is what a notebook ends with.
 """
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -42,8 +43,8 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         ConfigError: There is no such file.
         NotebookError: A cell raised or the kernel died; says which cell, and where the record is.
     """
-    if (forked := fork_client.run(notebook, parameters)) is not None:
-        return forked
+    with contextlib.suppress(fork_client.NoServerError):
+        return fork_client.run(run, notebook, **parameters)
     contract = contract_of(notebook)
     checked = _check_parameters(notebook, contract, parameters)
     settings = config.load()

@@ -1,7 +1,4 @@
-"""Asks the fork server for a step: the runner starts the server, the process of each step asks it.
-
-Without a server, or when it does not answer, the step runs in its own process: only the time saved is lost.
-"""
+"""Runs a function in a fork of the fork server: the runner starts the server, the process of each step asks it."""
 
 import contextlib
 import json
@@ -14,10 +11,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
-from mlops_lib.errors import NotebookError
+from mlops_lib.errors import MlopsError
+
+T = TypeVar("T")
 
 #: Address of the fork server's socket, for the steps of a run.
 FORK_SERVER_ENV = "MLOPS_FORK_SERVER"
@@ -62,37 +61,48 @@ def server(modules: tuple[str, ...]) -> Iterator[None]:
             process.wait()
 
 
-def run(notebook: str, parameters: dict[str, Any]) -> Any:
-    """Run a step in a child of the fork server; None when there is no server.
+class NoServerError(Exception):
+    """There is no fork server, or it ended before it forked: the caller calls the function itself."""
+
+
+def run(function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+    """Call a function in a fork of the fork server, as if the caller's process called it.
+
+    Args:
+        function: A function of a module; must return, and raise, what can be pickled.
+        arguments: JSON values.
+        keywords: JSON values.
 
     Raises:
-        NotebookError: The child was killed.
-        BaseException: What the step raised.
+        NoServerError: There is no server; nothing was called.
+        MlopsError: The fork was killed.
+        BaseException: What the function raised.
     """
     if not (address := os.environ.get(FORK_SERVER_ENV)):
-        return None
+        raise NoServerError
     request = {
-        "notebook": notebook,
-        "parameters": parameters,
+        "function": f"{function.__module__}:{function.__qualname__}",
+        "arguments": arguments,
+        "keywords": keywords,
         "environment": dict(os.environ),
         "folder": os.getcwd(),
         "path": sys.path,
     }
+    body = json.dumps(request).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)
-            body = json.dumps(request).encode()
             socket.send_fds(connection, [LENGTH.pack(len(body))], [1, 2])
             connection.sendall(body)
-            started = receive(connection, LENGTH.size)
-        except OSError:
-            return None
-        if len(started) < LENGTH.size:
-            return None
-        with _forwarding(*LENGTH.unpack(started)):
+            pid = receive(connection, LENGTH.size)
+        except OSError as error:
+            raise NoServerError from error
+        if len(pid) < LENGTH.size:
+            raise NoServerError
+        with _forwarding(*LENGTH.unpack(pid)):
             reply = receive(connection)
     if not reply:
-        raise NotebookError(f"The process of {notebook} was killed: out of memory, perhaps.")
+        raise MlopsError("The process of the step was killed: out of memory, or by somebody.")
     result = pickle.loads(reply)
     if isinstance(result, BaseException):
         raise result
@@ -110,7 +120,7 @@ def receive(connection: socket.socket, length: int = sys.maxsize) -> bytes:
 
 @contextlib.contextmanager
 def _forwarding(pid: int) -> Iterator[None]:
-    """Forward the first interrupt to the step, which then keeps its record and answers KeyboardInterrupt."""
+    """Forward the first interrupt to the fork, which then stores its record and answers with KeyboardInterrupt."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield

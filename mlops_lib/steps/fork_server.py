@@ -10,7 +10,7 @@ import gc
 import json
 import os
 import pickle
-import random
+import pkgutil
 import select
 import signal
 import socket
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     listener = socket.socket(fileno=int(arguments[0]))
     if connection := _serve(listener, tuple(arguments[1:])):
         listener.close()
-        _run_step(connection)
+        _call(connection)
 
 
 def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket | None:
@@ -56,21 +56,20 @@ def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket |
         if listener.fileno() in ready:
             connection, _ = listener.accept()
             gc.freeze()  # a collection in a child would copy the pages that it shares with the server
-            with contextlib.suppress(OSError):  # no memory, or too many processes: the step starts cold
+            with contextlib.suppress(OSError):  # too little memory, or too many processes
                 if os.fork() == 0:
                     return connection
             connection.close()
 
 
 def _reseed() -> None:
-    """Give a child random numbers of its own; Python's `random` and torch do so by themselves."""
-    random.seed()
+    """Give a child random numbers of its own. Python's `random` does so by itself; torch starts from a constant."""
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
 
 
-def _run_step(connection: socket.socket) -> None:
-    """Run the step that the connection asks for, as its caller would: same streams, folder and environment."""
+def _call(connection: socket.socket) -> None:
+    """Call the function that the connection asks for, with the streams, folder and environment of its caller."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     length, streams, _, _ = socket.recv_fds(connection, LENGTH.size, 2)
     request: dict[str, Any] = json.loads(receive(connection, *LENGTH.unpack(length)))
@@ -86,14 +85,13 @@ def _run_step(connection: socket.socket) -> None:
     sys.path[:] = request["path"]
     connection.sendall(LENGTH.pack(os.getpid()))
     threading.Thread(target=_end_with, args=[connection], daemon=True).start()
-    from mlops_lib import notebooks
-
     try:
-        reply: Any = notebooks.run(request["notebook"], **request["parameters"])
+        function = pkgutil.resolve_name(request["function"])
+        reply: Any = function(*request["arguments"], **request["keywords"])
     except BaseException as error:
         reply = error
         if not isinstance(error, MlopsError | KeyboardInterrupt):
-            error.add_note(f"In the fork of the step:\n{traceback.format_exc()}")
+            error.add_note(f"In the fork:\n{traceback.format_exc()}")
     sys.stdout.flush()
     sys.stderr.flush()
     connection.sendall(_pickled(reply))
@@ -101,7 +99,7 @@ def _run_step(connection: socket.socket) -> None:
 
 
 def _end_with(connection: socket.socket) -> None:
-    """Interrupt the step when its caller is gone."""
+    """Stop this process as Ctrl-C does when its caller is gone."""
     with contextlib.suppress(OSError):
         connection.recv(1)
     os.kill(os.getpid(), signal.SIGTERM)
