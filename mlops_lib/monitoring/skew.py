@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from mlops_lib.errors import DataError, MlopsError
 from mlops_lib.features import KEYS_TAG
 from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.tracking import read_list_tag
 
 if TYPE_CHECKING:
     import httpx2
@@ -46,9 +47,9 @@ def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0
     """
     if not (key := data.schema.key):
         raise DataError("The data has no key column to look features up by. Set data.key.")
-    if (keys := data.tags.get(KEYS_TAG, key)) != key:
+    if (keys := read_list_tag(data.tags.get(KEYS_TAG, key))) != [key]:
         raise DataError(
-            f"Features are looked up by {keys.replace(',', ', ')}, but the training rows have only data.key, {key!r}."
+            f"Features are looked up by {', '.join(keys)}, but the training rows have only data.key, {key!r}."
         )
     found: dict[str, list[FeatureSkew]] = {name: [] for name in data.schema.features}
     rows = 0

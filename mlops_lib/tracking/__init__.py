@@ -1,7 +1,7 @@
 """MLflow runs: the connection (`store`), their life (`runs`), their content (`run_data`), their origin (`lineage`)."""
 
 from mlops_lib.files import sha256
-from mlops_lib.tracking.lineage import lineage
+from mlops_lib.tracking.lineage import lineage, list_tag, read_list_tag
 from mlops_lib.tracking.run_data import (
     artifact_location,
     describe_run,
@@ -39,7 +39,7 @@ from mlops_lib.tracking.store import (
 __all__ = [
     "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV",
     "arguments_of", "artifact_location", "check_artifacts", "child_run", "connect", "describe_run", "end",
-    "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "log_dataset", "log_outputs",
-    "log_params", "made_meanwhile", "open_parent", "reopen_parent", "sha256", "status_after", "tracking_uri",
+    "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_dataset", "log_outputs",
+    "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sha256", "status_after", "tracking_uri",
     "use_store",
 ]  # fmt: skip

@@ -1,7 +1,9 @@
 """Tags that tie a run to its code, configuration and image."""
 
+import json
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from mlops_lib import __version__
@@ -17,6 +19,18 @@ def lineage(settings: Settings) -> dict[str, str]:
         "mlops.git_commit": _git_commit(settings.root),
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def list_tag(values: Iterable[str]) -> str:
+    """The value of a tag that holds a list: JSON."""
+    return json.dumps(list(values), separators=(",", ":"), ensure_ascii=False)
+
+
+def read_list_tag(tag: str) -> list[str]:
+    """The list in a tag; "" is an empty list. Older versions have lists without JSON, separated by commas."""
+    if tag.startswith("["):
+        return json.loads(tag)
+    return tag.split(",") if tag else []
 
 
 def _git_commit(folder: Path) -> str:

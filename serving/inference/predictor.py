@@ -12,12 +12,12 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
-from serving.features.enrichment import Statuses
+from serving.features.statuses import Statuses
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
 from serving.inference.predictions import as_list, require_finite
 from serving.inference.rows import Context, Rows
-from serving.models.registry_watcher import ModelHolder
+from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
 from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
@@ -54,7 +54,7 @@ class Predictor:
 
     def __init__(
         self,
-        models: ModelHolder,
+        models: RegistryWatcher,
         metrics: Metrics,
         prediction_log: PredictionLog | None,
         tracing: Tracing | None,

@@ -17,8 +17,10 @@ from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from serving.features.enrichment import Enricher
-from serving.inference.batching import BadRow, Batcher, require_room
-from serving.inference.predictions import as_list, plain, require_finite
+from serving.inference.batching import Batcher, require_room
+from serving.inference.jobs import BadRow
+from serving.inference.json_values import as_sent
+from serving.inference.predictions import as_list, require_finite
 from serving.inference.row_types import columns
 from serving.inference.rows import Rows
 from serving.inference.schema import RequestSchema
@@ -175,19 +177,8 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{version.name} version {version.version} does not answer the example it was logged with: "
             f"{type(error).__name__}: {error}"
         ) from error
-    first = _as_json(example[0]) if isinstance(example, list) and example else None
+    first = as_sent(example[0]) if isinstance(example, list) and example else None
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
-
-
-def _as_json(row: Any) -> Any:
-    """A row of the example as a caller would send it; JSON has no NaN."""
-    import pandas as pd
-
-    if isinstance(row, dict):
-        row = {
-            n: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for n, value in row.items()
-        }
-    return msgspec.to_builtins(row, enc_hook=plain)
 
 
 def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:

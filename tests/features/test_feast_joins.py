@@ -149,8 +149,8 @@ def test_written_data_remembers_its_feature_service(feature_project, rows, tmp_p
     prepared = loaders.prepared(settings, feature_project / "data")
     assert prepared.tags == {
         "mlops.feature_service": "numbers",
-        "mlops.entity_keys": "user_id",
-        "mlops.features": "visits,age",
+        "mlops.entity_keys": '["user_id"]',
+        "mlops.features": '["visits","age"]',
     }
     assert list(prepared.schema.features) == ["visits", "age"]
 
@@ -163,7 +163,7 @@ def test_the_columns_to_learn_from_may_be_chosen_among_features_and_the_rows_own
     settings = config.load(feature_project / "config.yaml", {"data.features": ("channel", "visits")})
     loader = loaders.from_settings(settings)
     assert list(loader.load("train")) == ["user_id", "channel", "visits", "bought"]
-    assert loader.tags["mlops.features"] == "visits"
+    assert loader.tags["mlops.features"] == '["visits"]'
     loader.write(feature_project / "data")
     assert loaders.prepared(settings, feature_project / "data").schema == loader.schema
     wrong = config.load(feature_project / "config.yaml", {"data.features": ("visits", "chanel")})
@@ -176,7 +176,7 @@ def test_a_label_that_is_named_like_a_feature_says_what_to_do(feature_project, r
     rows.rename(columns={"bought": "visits"}).to_parquet(feature_project / "labels.parquet")
     write_config(feature_project)
     of_label = {"data.label": "visits"}
-    with pytest.raises(DataError, match=r"'visits' is label or key and a feature too.*data\.features"):
+    with pytest.raises(DataError, match=r"'visits' is the label or key, and a feature too.*data\.features"):
         loaders.from_settings(config.load(feature_project / "config.yaml", of_label)).load("train")
     chosen = config.load(feature_project / "config.yaml", of_label | {"data.features": ("age",)})
     assert list(loaders.from_settings(chosen).load("train")) == ["user_id", "age", "visits"]
@@ -210,7 +210,7 @@ def test_skew_with_keys_that_the_rows_do_not_keep_is_refused(feature_project):
     """Half of a key would be looked up as another entity, or as none."""
 
     class TwoKeys(FeatureStoreDataLoader):
-        tags = {"mlops.entity_keys": "user_id,shop_id"}  # noqa: RUF012
+        tags = {"mlops.entity_keys": '["user_id","shop_id"]'}  # noqa: RUF012
         schema = Schema(features={"age": "float64"}, label="bought", key="user_id")
 
     loader = TwoKeys(None, None, "both", "event_timestamp")

@@ -1,5 +1,7 @@
 """The main job on the feature store, as a user types it, beside the same job on the local file."""
 
+import json
+
 import pytest
 
 from examples.repurchase import demo
@@ -23,7 +25,7 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
         "repurchase", stage="Staging"
     )
     assert abs(float(version.tags[SCORE_TAG]) - float(local.tags[SCORE_TAG])) <= 0.005
-    assert version.tags["mlops.features"].split(",") == list(loaders.from_settings(settings).schema.features)
+    assert json.loads(version.tags["mlops.features"]) == list(loaders.from_settings(settings).schema.features)
     row = demo.one_customer(settings)
     assert list(row) == ["user_id"]
     with demo.service(project.config_file) as url:

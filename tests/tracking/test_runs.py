@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 
 import pytest
 
@@ -63,21 +62,6 @@ def test_a_child_run_has_the_status_of_its_block(stored, error, status):
     assert child.data.tags["mlflow.parentRunId"] == parent
     assert child.data.tags["mlops.step"] == "train-model" and child.data.tags["mlops.extra"] == "1"
     assert child.data.tags["mlops.config_digest"] == settings.digest()
-
-
-def test_the_commit_is_tied_to_the_run(project):
-    """A clean checkout gives its commit, a changed one says so, and no checkout gives none."""
-    settings = project.settings()
-    assert "mlops.git_commit" not in tracking.lineage(settings)
-    git = ["git", "-C", str(project.root), "-c", "user.name=t", "-c", "user.email=t@example.com"]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], check=True)
-    head = subprocess.run(
-        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    assert tracking.lineage(settings)["mlops.git_commit"] == head
-    project.configure(train={"seed": 5})
-    assert tracking.lineage(settings)["mlops.git_commit"] == f"{head}+changes"
 
 
 def test_the_latest_run_is_the_newest_finished_one_with_the_tags(stored):

@@ -1,4 +1,4 @@
-"""PytorchLightningWrapper: what a run holds, what is logged, and what a network that does not fit is told."""
+"""PytorchLightningWrapper: the run, the logged model, predictions, and errors of networks that do not fit."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def written(project, **settings):
 
 
 def test_a_run_holds_parameters_metrics_checkpoint_and_model(trained, run):
-    """Everything that a colleague would ask about a model is on its run."""
+    """Parameters, losses, scores, verdict, fingerprint, report and figures are on the run."""
     assert run.info.status == "FINISHED"
     params = run.data.params
     assert params["train.max_epochs"] == "3" and params["model.implementation"] == "tabular"
@@ -58,7 +58,7 @@ def test_the_model_has_signature_example_and_requirements(trained):
 
 
 def test_rows_and_tables_give_the_same_predictions(trained):
-    """A request's rows, a notebook's table, extra and reordered columns: one answer for each customer."""
+    """Rows and tables, with extra and reordered columns, give the same answer for each customer."""
     settings = trained.project.settings()
     model = wrappers.load(f"models:/repurchase/{trained.version}")
     frame = loaders.prepared(settings).load("test").head(20)
@@ -72,7 +72,7 @@ def test_rows_and_tables_give_the_same_predictions(trained):
 
 
 def test_rows_that_do_not_fit_are_named(trained):
-    """Row and feature, whichever way the rows came."""
+    """The error names row and feature, for rows and for tables."""
     model = wrappers.load(f"models:/repurchase/{trained.version}")
     row = dict.fromkeys(model.feature_names, 1.0)
     with pytest.raises(InputError, match="Row 1 has no feature 'quantity'"):
@@ -84,26 +84,19 @@ def test_rows_that_do_not_fit_are_named(trained):
         model.predict(frame)
 
 
-def test_the_best_epoch_is_kept_not_the_last(stored):
-    """With a learning rate that ruins the network later, the logged model has the lowest validation loss."""
-    stored.configure(model={"params": {"learning_rate": 0.5}}, train={"max_epochs": 6, "patience": 6})
+def test_training_stops_early_and_keeps_the_best_epoch(stored):
+    """The learning rate ruins the network: two worse epochs end the training, and the model is that of the best."""
+    stored.configure(model={"params": {"learning_rate": 0.5}}, train={"max_epochs": 100, "patience": 2})
     settings, dataset = written(stored)
     model = wrappers.from_settings(settings)
     result = model.train(dataset, settings)
-    history = [m.value for m in mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")]
+    losses = [m.value for m in mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")]
+    assert len(losses) == losses.index(min(losses)) + 3 < 40
     rows = dataset.load("validation")
     predicted, y = np.clip(model.predict(rows), 1e-7, 1 - 1e-7), rows["repurchased"].to_numpy()
     loss = -np.mean(y * np.log(predicted) + (1 - y) * np.log(1 - predicted))
-    assert history[-1] > min(history) + 1e-4
-    assert math.isclose(loss, min(history), rel_tol=0.02)
-
-
-def test_training_stops_early(stored):
-    """No better validation loss for `patience` epochs ends it before `max_epochs`."""
-    stored.configure(model={"params": {"learning_rate": 0.5}}, train={"max_epochs": 100, "patience": 2})
-    settings, dataset = written(stored)
-    result = wrappers.from_settings(settings).train(dataset, settings)
-    assert len(mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")) < 40
+    assert losses[-1] > min(losses) + 1e-4
+    assert math.isclose(loss, min(losses), rel_tol=0.02)
 
 
 def test_a_seed_gives_the_same_model_twice(stored):
@@ -123,8 +116,8 @@ def test_a_seed_gives_the_same_model_twice(stored):
 
 
 @pytest.mark.slow
-def test_a_network_of_the_users_own_needs_a_dotted_path_and_nothing_else(stored):
-    """It is trained, logged, evaluated, and loads where its class cannot be imported."""
+def test_a_users_own_network_needs_only_a_dotted_path(stored):
+    """It is trained, logged and evaluated, and its model loads where its class cannot be imported."""
     stored.configure(model={"implementation": "toy_models:OwnNetwork", "params": {"learning_rate": 0.05}})
     settings, dataset = written(stored)
     model = wrappers.from_settings(settings)
@@ -151,8 +144,8 @@ def test_a_network_of_the_users_own_needs_a_dotted_path_and_nothing_else(stored)
         ("toy_models:BranchingNetwork", {}, r"BranchingNetwork\.forward cannot be traced"),
     ],
 )
-def test_a_network_that_does_not_fit_is_told_why(stored, implementation, params, words):
-    """Wrong parameters, no val_loss, a forward that cannot be traced: named, and the run is FAILED."""
+def test_a_network_that_does_not_fit_is_an_error(stored, implementation, params, words):
+    """Wrong parameters, no val_loss, a forward that cannot be traced: the error says so, and the run is FAILED."""
     stored.configure(model={"implementation": implementation, "params": params})
     settings, dataset = written(stored)
     with pytest.raises(TrainingError, match=words):
@@ -163,7 +156,7 @@ def test_a_network_that_does_not_fit_is_told_why(stored, implementation, params,
 
 
 def test_a_loss_that_was_never_finite_is_an_error(stored):
-    """Lightning would keep a checkpoint of a network that is NaN throughout; here nothing of it is logged."""
+    """Lightning would keep a checkpoint of a network that is NaN throughout; no model is logged."""
     stored.configure(model={"params": {"learning_rate": 1e30}})
     settings, dataset = written(stored)
     with pytest.raises(TrainingError, match=r"never finite.*learning rate"):
@@ -174,7 +167,7 @@ def test_a_loss_that_was_never_finite_is_an_error(stored):
 
 
 def test_a_model_is_trained_beside_a_parent_of_another_experiment(stored, monkeypatch):
-    """Kubeflow's parent run may live in an experiment of its own: its child, model and verdict go there."""
+    """Kubeflow's parent run may be in another experiment: child, model and verdict go there."""
     settings, dataset = written(stored)
     client = tracking.connect(settings)
     elsewhere = client.create_experiment("elsewhere")
@@ -188,7 +181,7 @@ def test_a_model_is_trained_beside_a_parent_of_another_experiment(stored, monkey
 
 
 def test_labels_that_are_no_classes_are_refused(stored):
-    """A classifier on a continuous label is told about data.prepare and regression."""
+    """The error for a classifier on a continuous label names data.prepare and regression."""
     stored.configure(data={"label": "year_amount", "prepare": "toy_data:first_total"})
     settings, dataset = written(stored)
     with pytest.raises(TrainingError, match=r"0, 1, \.\.\. n-1.*task: regression"):
@@ -196,7 +189,7 @@ def test_labels_that_are_no_classes_are_refused(stored):
 
 
 def test_a_regression_end_to_end(stored):
-    """Same notebooks' verbs, another task: values in the label's unit, better than the mean."""
+    """Train, evaluate and register with another task: values in the label's unit, better than the mean."""
     stored.configure(
         data={"label": "year_amount", "prepare": "toy_data:first_total"},
         train={"max_epochs": 8},
@@ -211,7 +204,7 @@ def test_a_regression_end_to_end(stored):
 
 
 def test_a_nan_score_fails_closed(trained_copy):
-    """One prediction that is no number: an error names the row, the old verdict does not stand, nothing registers."""
+    """A prediction that is NaN: the error names the row, the old verdict is withdrawn, and nothing is registered."""
     settings = trained_copy.project.settings()
     dataset = loaders.prepared(settings)
     from toy_models import NanWrapper
@@ -226,7 +219,7 @@ def test_a_nan_score_fails_closed(trained_copy):
 
 
 def test_text_features_are_refused_before_training(stored):
-    """A network needs numbers; the column is named."""
+    """A network needs numbers; the error names the column of text."""
     stored.configure(data={"prepare": "toy_data:with_segment"})
     settings, dataset = written(stored)
     assert all(len(dataset.load(split)) for split in SPLITS)

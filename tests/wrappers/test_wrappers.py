@@ -1,4 +1,4 @@
-"""`wrappers.load` finds the wrapper that a model needs, and trusts no class that nobody here asked for."""
+"""`wrappers.load` finds the wrapper of a model, and imports no class that only the model names."""
 
 import mlflow
 import numpy as np

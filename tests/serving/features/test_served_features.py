@@ -71,7 +71,7 @@ def _wait(url):
 def test_the_version_carries_service_and_keys(served):
     """Serving reads them from the registry, not from a setting that may have changed since."""
     tags = registry.Registry(served[0]).resolve("small", stage="Staging").tags
-    assert (tags["mlops.feature_service"], tags["mlops.entity_keys"]) == ("numbers", "user_id")
+    assert (tags["mlops.feature_service"], tags["mlops.entity_keys"]) == ("numbers", '["user_id"]')
 
 
 @pytest.mark.slow
