@@ -21,7 +21,8 @@ import pandas as pd
 from mlops_lib import config, features, loaders, registry, wrappers
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
-from serving.features.enrichment import EnrichedRows, Enricher, Statuses
+from serving.features.enrichment import Enricher
+from serving.features.statuses import EnrichedRows, Statuses
 from tests.support import servers
 from tests.support.feature_projects import NOW, write_config, write_repo
 

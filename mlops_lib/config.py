@@ -1,22 +1,25 @@
 """Resolve settings from arguments, environment variables, config.yaml and defaults, in that order.
 
-Relative paths are taken from the folder of the config file, whatever the current directory is, so that a
-notebook in ``notebooks/``, a pipeline step and the service all mean the same file.
+Relative paths start at the folder of the config file and not at the current directory, so that a notebook in
+``notebooks/``, a pipeline step and the service use the same files.
 """
 
+import contextlib
+import copy
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
-from mlops_lib.redact import mask, other_secrets_in, password_in, without_password
+from mlops_lib.redact import other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
+from mlops_lib.settings.explain import explain, section_at
 
 CONFIG_ENV = "MLOPS_CONFIG"
 
@@ -41,7 +44,7 @@ ENVIRONMENT: dict[str, str] = {
 
 
 class Loaded(NamedTuple):
-    """Settings, the file they came from, and for each dotted key where its value came from."""
+    """Settings, their file, and the origin of each value (dotted key -> file, environment variable or argument)."""
 
     settings: Settings
     file: Path
@@ -49,7 +52,7 @@ class Loaded(NamedTuple):
 
 
 def find_config() -> Path | None:
-    """The file named by MLOPS_CONFIG, else the nearest ``config.yaml`` from here upwards, else None."""
+    """The file named by MLOPS_CONFIG, else the nearest ``config.yaml`` in this folder or above, else None."""
     if named := os.environ.get(CONFIG_ENV):
         return Path(named).expanduser().resolve()
     folders = [Path.cwd(), *Path.cwd().parents]
@@ -62,15 +65,15 @@ def load(file: str | Path | None = None, overrides: Mapping[str, Any] | None = N
 
 
 def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Loaded:
-    """Resolve settings and remember where each value came from.
+    """Resolve settings, with the origin of each value.
 
     Args:
         file: Config file; None looks for one (see `find_config`).
-        overrides: Dotted key -> value, the strongest layer; None, "" and 0-length values are left out.
+        overrides: Dotted key -> value; these win over all others. None, "" and empty collections are ignored.
 
     Raises:
-        ConfigError: No config file, one that is no YAML mapping, an unknown key or a bad value. The
-            message names key, value, what was wanted, and the file or variable it came from.
+        ConfigError: There is no config file, it is not a YAML mapping, a key is unknown or a value is bad. The
+            message names key, value, the accepted values, and the file or variable of the value.
     """
     path = Path(file).resolve() if file else find_config()
     if path is None:
@@ -84,19 +87,49 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     for variable, key in ENVIRONMENT.items():
         if value := os.environ.get(variable):
             _put(values, origins, key, value, f"environment {variable}")
+    _move_password(values, origins)
+    configured = {"root": path.parent, **copy.deepcopy(values)}
     for key, value in (overrides or {}).items():
         if value not in (None, "", (), {}):
             _put(values, origins, key, value, "argument")
-    _part_with_password(values, origins)
-    try:
-        settings = Settings.model_validate({**values, "root": path.parent})
-    except ValidationError as error:
-        raise ConfigError(_explain(error, origins, path)) from None
+    _move_password(values, origins)
+    settings = _validated({**values, "root": path.parent}, origins, path)
+    if overrides:
+        with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
+            settings = settings.with_digest_of(Settings.model_validate(configured))
     _check_plugins(settings, origins, path)
-    # Classes of the user's own live beside the config file; kernels and steps start in other folders.
+    # The user's own modules are beside the config file, and kernels and steps start in other folders.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     return Loaded(settings, path, origins)
+
+
+def replaced(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Resolved settings with other values for some of them.
+
+    Args:
+        settings: Resolved settings.
+        overrides: Dotted key -> value.
+
+    Raises:
+        ConfigError: A value is wrong; the message names key and value.
+    """
+    if not overrides:
+        return settings
+    values, origins = settings.model_dump(), dict[str, str]()
+    for key, value in overrides.items():
+        _put(values, origins, key, value, "argument")
+    _move_password(values, origins)
+    made = _validated(values, origins, settings.root / "config.yaml")
+    _check_plugins(made, origins, settings.root / "config.yaml")
+    return made.with_digest_of(settings)
+
+
+def _validated(values: dict[str, Any], origins: dict[str, str], path: Path) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, origins, path)) from None
 
 
 def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> None:
@@ -130,12 +163,12 @@ def _walk(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _part_with_password(values: dict[str, Any], origins: dict[str, str]) -> None:
-    """A password in data.source goes to secrets, where nothing prints it; a file or an argument may have none.
+def _move_password(values: dict[str, Any], origins: dict[str, str]) -> None:
+    """Move a password in data.source to secrets, which are never printed. Files and arguments may not have one.
 
     Raises:
-        ConfigError: The password is in a file or an argument, both of which are kept and shown; or it is not the
-            user's, which is all that can be given apart.
+        ConfigError: The password is in a file or an argument, which are stored and shown; or there is a secret
+            other than the user's password, for which there is no setting.
     """
     source = values.get("data", {}).get("source") if isinstance(values.get("data"), dict) else None
     if not isinstance(source, str) or not (password := password_in(source)):
@@ -144,12 +177,12 @@ def _part_with_password(values: dict[str, Any], origins: dict[str, str]) -> None
     if not origin.startswith("environment"):
         raise ConfigError(
             f"'data.source' in {origin} has a password in it, left out here: {without_password(source)}. Files and "
-            "arguments are kept and shown. Leave it out, and set the environment variable DATA_SOURCE_PASSWORD."
+            "arguments are stored and shown. Remove it, and set the environment variable DATA_SOURCE_PASSWORD."
         )
     if others := other_secrets_in(source):
         raise ConfigError(
-            f"'data.source' in {origin} has a secret in {', '.join(others)}, which would be shown. Leave it out: the "
-            "user's password goes to DATA_SOURCE_PASSWORD, any other to a file of the driver's (PGSERVICEFILE, odbc.ini)."
+            f"'data.source' in {origin} has a secret in {', '.join(others)}, which would be shown. Remove it. Set the "
+            "user's password in DATA_SOURCE_PASSWORD, and other secrets in the driver's file (PGSERVICEFILE, odbc.ini)."
         )
     values["data"]["source"] = without_password(source)
     values.setdefault("secrets", {}).setdefault("data_password", password)
@@ -173,30 +206,25 @@ def _read(path: Path) -> dict[str, Any]:
         if forbidden in content:
             raise ConfigError(
                 f"{path} has a section {forbidden!r}. Secrets come from environment variables alone "
-                "(OPENAI_API_KEY, ANTHROPIC_API_KEY), and the root is the file's own folder: remove it."
+                "(OPENAI_API_KEY, ANTHROPIC_API_KEY), and the root is the folder of the file. Remove the section."
             )
     return content
 
 
 def _flatten(values: Mapping[str, Any], model: type[Section] | None, prefix: str = "") -> dict[str, Any]:
-    """Sections to dotted keys; a dictionary that is itself a value (model.params) stays one."""
+    """Turn sections into dotted keys. A dictionary that is a value, such as model.params, stays a dictionary."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if value is None and not prefix and name in Settings.model_fields:  # its lines are all commented out
+        if (
+            value is None and not prefix and name in Settings.model_fields
+        ):  # a section whose lines are all commented out
             continue
-        inner = _section_at(model, str(name))
+        inner = section_at(model, str(name))
         if isinstance(value, dict) and (inner or not prefix):
             flat.update(_flatten(value, inner, f"{prefix}{name}."))
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def _section_at(model: type[Section] | None, name: str) -> type[Section] | None:
-    """The class of a field that is a section, else None."""
-    field = model.model_fields.get(name) if model else None
-    kind = field.annotation if field else None
-    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:
@@ -208,34 +236,3 @@ def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, 
             return
     group[name] = tuple(value) if isinstance(value, list) else value
     origins[key] = origin
-
-
-def _explain(error: ValidationError, origins: dict[str, str], path: Path) -> str:
-    lines = []
-    for problem in error.errors(include_url=False):
-        location = [str(part) for part in problem["loc"]]
-        key = ".".join(location)
-        prefixes = (".".join(location[:length]) for length in range(len(location), 0, -1))
-        origin = next((origins[prefix] for prefix in prefixes if prefix in origins), str(path))
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(location[:-1])
-            lines.append(f"Unknown key '{key}' in {origin}. Known here: {', '.join(known)}.")
-        elif problem["type"] == "missing":
-            lines.append(f"Key '{key}' is missing in {path}.")
-        elif problem["type"] == "model_type":
-            wanted = f"a mapping of {', '.join(_known_keys(location))}"
-            lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
-        else:
-            lines.append(f"'{key}' has value {mask(repr(problem['input']))} in {origin}. {problem['msg']}.")
-    return "\n".join(lines)
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    model: type[Section] | None = Settings
-    for name in location:
-        field = model.model_fields.get(name) if model else None
-        # A dictionary of sections, data.checks.columns say: any name, then the section's keys.
-        inner = [kind for kind in get_args(field.annotation) if isinstance(kind, type)] if field else []
-        model = _section_at(model, name) or next((k for k in inner if issubclass(k, Section)), model)
-    names = list(model.model_fields) if model else []
-    return [name for name in names if name not in ("root", "secrets")]

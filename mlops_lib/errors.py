@@ -1,8 +1,8 @@
-"""The platform's exceptions. Every one says what happened, with which value, and what to do about it."""
+"""The platform's exceptions. A message has what happened, the value, and what to do."""
 
 
 class MlopsError(Exception):
-    """Base of everything the platform raises on purpose; catch this one at the outermost layer."""
+    """Base of all errors that the platform raises on purpose; the outermost layer catches it."""
 
 
 class ConfigError(MlopsError):
@@ -10,23 +10,23 @@ class ConfigError(MlopsError):
 
 
 class PluginError(MlopsError):
-    """A loader, wrapper, network or task was named that is not there or cannot be imported."""
+    """A named implementation (loader, wrapper, metric, ...) does not exist or cannot be imported."""
 
 
 class DataError(MlopsError):
-    """Data is missing, or breaks a promise (columns, types, labels, row counts)."""
+    """Data is missing, or its columns, types, labels or row counts are wrong."""
 
 
 class FeatureStoreError(MlopsError):
-    """The feature store has no such service or feature, cannot be reached, or answered something else."""
+    """The feature store has no such service or feature, cannot be reached, or answered unexpectedly."""
 
 
 class ContractError(MlopsError):
-    """A notebook was given parameters, or left outputs, that its contract does not allow."""
+    """A notebook's parameters or outputs do not satisfy its contract."""
 
 
 class NotebookError(MlopsError):
-    """A notebook raised while it ran; the message says in which cell and where its record is."""
+    """A notebook failed; the message names the cell and the record of the run."""
 
 
 class TrainingError(MlopsError):
@@ -42,12 +42,12 @@ class RegistryError(MlopsError):
 
 
 class NoSuchVersionError(RegistryError):
-    """The registry answered: it has no version at that stage or alias, or of that number."""
+    """The registry has no version with that stage, alias or number."""
 
 
 class ModelError(MlopsError):
-    """A logged model could not be loaded, or could not answer."""
+    """A logged model could not be loaded, or its prediction failed."""
 
 
 class InputError(ModelError):
-    """The rows handed to a model do not fit its signature; the message names row and field."""
+    """The rows do not fit the model's signature; the message names row and field."""

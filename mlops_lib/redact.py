@@ -7,19 +7,19 @@ from urllib.parse import unquote
 #: Environment variables whose values must never be shown; a provider may repeat its key in an error.
 KEY_VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TECTON_API_KEY")
 
-# scheme://user:password@host as SQLAlchemy has it, where a password may hold '/' and spaces; '@' too, for safety.
+# scheme://user:password@host as SQLAlchemy reads it: a password may have '/' and spaces (and '@', for safety).
 _USER_INFO = re.compile(r"(?P<before>\w[\w+.-]*://[^:/]*):(?P<password>[^@]*(?:@[^@/?#\s]*(?=@))*)@")
-# The same in the addresses of files, which end it at the first slash: what follows a port may hold an '@'.
+# The same for addresses of files, whose host ends at the first slash; the path after it may have an '@'.
 _USER_INFO_OF_A_FILE = re.compile(r"(?P<before>[^:/?#]+://[^:/?#@]*):(?P<password>[^/?#]*)@")
 _FILES = re.compile(r"(?:https?|s?ftp|s3a?|gs|gcs|az|abfss?|hdfs|file)://", re.IGNORECASE)
-# ?password=... and its like; passfile is a path, and odbc_connect holds a whole address of its own.
+# Parameters such as ?password=...; passfile is a path, and odbc_connect holds a whole address.
 _SECRET = r"pass(?:word|wd|phrase)|(?<![a-z])pass(?![a-z])|pwd|secret|token(?!s)|api_?key|odbc_connect"
 _KEY = rf"(?P<key>[^=&?\s]*(?:{_SECRET})[^=&?\s]*)"
 _QUERY = re.compile(rf"(?P<before>[?&]){_KEY}=(?P<value>[^&]+)", re.IGNORECASE)
-#: Keys whose value is the user's own password, for which `password_in` may stand in.
+#: Parameters with the user's own password, which `password_in` returns.
 _OWN = ("password", "passwd", "pwd")
 
-# For running text, which may be as long as a request and written to be slow: no run of characters is read twice.
+# For text of any length, possibly made to be slow: no run of characters is read twice.
 _SHOWN_QUERY = re.compile(r"(?P<before>[?&](?P<key>[^=&?\s]*))=[^&\s'\"]+")
 _NAMES_A_SECRET = re.compile(_SECRET, re.IGNORECASE)
 _SLASHES = re.compile("//(?!/)")
@@ -30,7 +30,7 @@ _TO_SPACE = re.compile(r"[^\s?]*")
 
 
 def password_in(uri: str) -> str:
-    """The password (or other secret) that `uri` carries, decoded; "" when there is none."""
+    """The password (or other secret) in `uri`, decoded; "" if there is none."""
     if found := _user_info_in(uri).match(uri):
         return unquote(found["password"])
     found = _QUERY.search(uri) if "://" in uri else None
@@ -38,12 +38,12 @@ def password_in(uri: str) -> str:
 
 
 def other_secrets_in(uri: str) -> list[str]:
-    """Keys of the query that hold a secret other than the user's password: ``sslpassword``, ``odbc_connect``."""
+    """Query parameters with a secret other than the user's password, such as ``sslpassword``."""
     return [found["key"] for found in _QUERY.finditer(uri) if found["key"].lower() not in _OWN]
 
 
 def without_password(uri: str) -> str:
-    """`uri` without its password and other secrets; everything else stays."""
+    """`uri` without its password and other secrets."""
     uri = _user_info_in(uri).sub(r"\g<before>@", uri, count=1)
     return _QUERY.sub(r"\g<before>", uri).replace("?&", "?").rstrip("?&")
 
@@ -71,7 +71,7 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _without_users(text: str) -> str:
-    """Mask from ``//`` up to the last '@' before a space, else, where no port can be meant, to the first of the line."""
+    """Mask from ``//`` to the last '@' before a space; without one, and without a port, to the first '@' of the line."""
     shown: list[str] = []
     done = 0
     at = line_end = run_end = -1
@@ -84,7 +84,9 @@ def _without_users(text: str) -> str:
             begins = user.end()
             if at < begins and (at := text.find("@", begins)) < 0:
                 break
-            if run_end < begins:  # else an earlier address has found that this run of characters has no '@'
+            if (
+                run_end < begins
+            ):  # else a search for an earlier address found no '@' in this run of characters
                 run_end = _TO_SPACE.match(text, begins).end()  # type: ignore[union-attr]
                 last = text.rfind("@", begins, run_end)
             if line_end < begins and (line_end := text.find("\n", begins)) < 0:

@@ -1,236 +1,287 @@
-"""Where the pipeline runs: in processes of this machine, in containers, or (cluster.py) on Kubeflow."""
+"""Runs the training pipeline on this machine, each step in a process or a container of its own."""
 
 import contextlib
 import fcntl
 import json
 import os
 import shlex
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlops_lib import config, tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import masked
 from mlops_lib.settings import Settings
-from mlops_lib.step_cache import store
-from mlops_lib.step_cache.store import MEMORY_ENV
-from mlops_lib.steps import record
-from mlops_lib.steps.contracts import (
-    CONTRACTS,
-    EvaluateOutputs,
-    GetDataOutputs,
-    Outputs,
-    RegisterOutputs,
-    TrainOutputs,
-)
-from pipelines import remembered, step_output
-from pipelines.step_output import OnProgress, Progress
+from mlops_lib.step_cache.mode import StepCacheMode
+from mlops_lib.steps import events, record
+from mlops_lib.steps.contracts import Outputs
+from mlops_lib.steps.events import Event, OnEvent
+from mlops_lib.steps.table import STEPS
+from pipelines import cached_run, interrupts, step_output
+from pipelines.cached_run import Answer
+
+T = TypeVar("T", bound=Outputs)
 
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """What a pipeline run left behind. `registered` is None when the gate refused the model."""
+    """The outputs of a pipeline run.
+
+    Args:
+        parent_run_id: The MLflow run that has the record. For a cached run, the run that the last step ran in.
+        outputs: Step name -> outputs; a step that was skipped has none.
+    """
 
     parent_run_id: str
-    data: GetDataOutputs
-    trained: TrainOutputs
-    evaluated: EvaluateOutputs
-    registered: RegisterOutputs | None
+    outputs: dict[str, Outputs]
+
+    def of(self, kind: type[T]) -> T | None:
+        """The outputs of one contract; None when its step was skipped."""
+        return next((outputs for outputs in self.outputs.values() if isinstance(outputs, kind)), None)
 
 
 def run_local(
     settings: Settings,
     config_file: Path,
     arguments: dict[str, Any],
-    on_progress: OnProgress = lambda _: None,
+    on_event: OnEvent = lambda _: None,
     *,
     runner: str = "subprocess",
-    remember: bool = False,
+    use_cache: bool = False,
     resume: str = "",
 ) -> PipelineResult:
-    """Run the pipeline on this machine, each step in a process or a container of its own.
+    """Run the pipeline, or take its outputs from the step cache.
 
     Args:
-        settings: Resolved settings.
-        config_file: The file they came from; the steps read it again.
-        arguments: Arguments of `pipelines.training.training`, without `parent_run_id`.
-        on_progress: Called for each cell that a step has run, and with what memory says of a step.
+        settings: Resolved settings, without the arguments.
+        config_file: The file they came from; each step resolves it again.
+        arguments: Arguments of `pipelines.training`, without `parent_run_id`.
+        on_event: Called for each event of the steps.
         runner: ``subprocess`` or ``docker``.
-        remember: Skip a step whose inputs are as they were.
+        use_cache: Skip a step whose inputs are unchanged.
         resume: A run to continue after the last step that it finished, with the arguments it had.
 
     Raises:
-        MlopsError: A step failed; says which, with what it printed last and where its log is.
+        MlopsError: A step failed; has the step's error, and says how to continue.
+        KeyboardInterrupt: The user stopped the run; says how to continue.
     """
-    image = {"MLOPS_IMAGE": settings.pipeline.image} if runner == "docker" else {}
-    with _environment(image):
-        found = remembered.recall(settings, arguments) if remember and not resume else None
-    if found:
-        for notebook, recall in found.items():
-            on_progress(Progress(notebook, note=f"hit: {recall.reason}"))
-        outputs = [found[notebook].outputs if notebook in found else None for notebook in CONTRACTS]
-        # Earlier steps may be those of an older run; the last one's run is the one that ended so.
-        return PipelineResult(list(found.values())[-1].run_id, *outputs)
-    record.send_kept(settings)
-    if resume:
-        parent_run_id, arguments = resume, tracking.arguments_of(settings, resume)
-    else:
-        tags = {tracking.ARGUMENTS_TAG: json.dumps(arguments)}
-        with _environment(image):
-            parent_run_id = tracking.open_parent(settings, tags)
-    words = [word for word, wanted in (("resume", resume), ("use", remember), ("noted", True)) if wanted]
-    environment = {
-        CONFIG_ENV: str(config_file),
-        MEMORY_ENV: ",".join(words),
-        # A kernel's MLflow, left alone, would make a store of its own in the current folder.
-        "MLFLOW_TRACKING_URI": tracking.tracking_uri(settings),
-        **image,
-    }
-    folder = settings.path(settings.pipeline.work_dir) / "runs" / parent_run_id
-    with _alone(folder):
-        if resume:  # not before: who works on it gives it the status that it ends with
+    answers: list[Answer] = []
+    with _environment(_image(settings, runner)):
+        if use_cache and not resume:
+            answers = cached_run.look_up(settings, arguments)
+            for step, found in answers:
+                hit = found.outputs is not None
+                on_event((events.CacheHit if hit else events.CacheMiss)(step=step.name, reason=found.reason))
+            if all(found.outputs is not None for _, found in answers):
+                return _cached(answers)
+        record.send_kept(settings)
+        if resume:
+            run_id, arguments = resume, tracking.arguments_of(settings, resume)
+        else:
+            run_id = tracking.open_parent(settings, {tracking.ARGUMENTS_TAG: json.dumps(arguments)})
+    mode = StepCacheMode(
+        lookup=use_cache,
+        resume=bool(resume),
+        runner_logs=True,
+        answered=tuple(answer.step.name for answer in answers),
+    )
+    run = _Run(settings, config_file, run_id, arguments, runner, mode, on_event)
+    with run.held():
+        if resume:  # not before, because the process that holds the run sets its final status
             tracking.reopen_parent(settings, resume)
-        resume_with = f"Continue it with: mlops run{_options(config_file, runner)} --resume {parent_run_id}"
-        return _to_its_end(settings, folder, arguments, on_progress, runner, environment, resume_with)
+        return run.to_its_end(answers)
 
 
-def _to_its_end(
-    settings: Settings,
-    folder: Path,
-    arguments: dict[str, Any],
-    on_progress: OnProgress,
-    runner: str,
-    environment: dict[str, str],
-    resume_with: str,
-) -> PipelineResult:
-    """Run the steps, and whatever ends them, say how to go on."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with tracking.ended(tracking.connect(settings), folder.name), _environment(environment):
-            return _run_steps(settings, folder, arguments, on_progress, runner, environment)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Interrupted. {resume_with}") from None
-    except (MlopsError, OSError) as error:
-        raise MlopsError(f"{error}\n{resume_with}") from None
-    except MlflowException as error:
-        where = masked(tracking.tracking_uri(settings))
-        raise MlopsError(f"MLflow at {where} went away: {masked(error.message)}\n{resume_with}") from None
+def _cached(answers: list[Answer]) -> PipelineResult:
+    """The result of a run in which every step is a hit; its record is in the run of the last step."""
+    outputs = {step.name: found.outputs for step, found in answers if found.outputs}
+    last = answers[-1].lookup.entry
+    return PipelineResult(last.parent_run_id if last else "", outputs)
 
 
-def _run_steps(
-    settings: Settings,
-    folder: Path,
-    arguments: dict[str, Any],
-    on_progress: OnProgress,
-    runner: str,
-    environment: dict[str, str],
-) -> PipelineResult:
-    run_id = folder.name
-    folder.mkdir(parents=True, exist_ok=True)
-    stop = _start_kfp(settings, folder, runner, environment)
-    from pipelines.training import make
+@dataclass(frozen=True)
+class _Run:
+    """One pipeline run that has an MLflow run and a folder."""
 
-    training = make(settings)
-    with (
-        _interruptible(stop) as interrupted,
-        # An interrupt that fell between two steps stopped nothing: it is for the one that starts next.
-        step_output.captured(
-            folder / "pipeline.log", on_progress, lambda: interrupted.is_set() and stop()
-        ) as log,
-    ):
+    settings: Settings
+    config_file: Path
+    run_id: str
+    arguments: dict[str, Any]
+    runner: str
+    mode: StepCacheMode
+    on_event: OnEvent
+
+    @property
+    def folder(self) -> Path:
+        return events.run_folder(self.settings, self.run_id)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Lock the run for this process: two processes would write the same steps.
+
+        Raises:
+            MlopsError: Another process of this machine runs it.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context((self.folder / "lock").open("a"))
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MlopsError(
+                    f"Run {self.run_id} is still running: another `mlops run` works on it. Wait for its end, or stop it."
+                ) from None
+            except OSError:  # the file system has no locks, or is full, which the steps will report
+                pass
+            yield
+
+    def to_its_end(self, answers: list[Answer]) -> PipelineResult:
+        """Run the steps and give the MLflow run its final status; every error says how to continue.
+
+        Args:
+            answers: The cache's answers so far; the steps that hit are not run.
+        """
+        from mlflow.exceptions import MlflowException
+
+        events.create(self.folder)
+        for step, found in answers:
+            if found.outputs is not None:
+                outputs = found.outputs.model_dump()
+                done = events.Finished(step=step.name, outputs=outputs, cached=True, entry=found.entry)
+                events.write(self.folder, done)
+        go_on = f"Continue it with: mlops run{self._options()} --resume {self.run_id}"
         try:
-            training(parent_run_id=run_id, **arguments)
-        # kfp.local loses the exit code of a container that was gone before it asked, takes that for success,
-        # and misses the outputs later, with a ValueError.
-        except (RuntimeError, ValueError, OSError) as error:
-            with contextlib.suppress(Exception):  # the first error says what happened
-                _log_noted(settings, run_id)
-            if interrupted.is_set():
-                raise KeyboardInterrupt from None
-            raise MlopsError(log.why(error)) from None
-    _log_noted(settings, run_id)
-    result = collect(settings, run_id)
-    if not result.evaluated or (result.evaluated.passed and not result.registered):
-        raise MlopsError(log.why(RuntimeError("The last step ended without its outputs.")))
-    return result
+            client = tracking.connect(self.settings)
+            with tracking.ended(client, self.run_id), _environment(self._variables()):
+                try:
+                    log = self._run_steps()
+                except BaseException:
+                    with contextlib.suppress(Exception):  # the first error is the one to show
+                        self._log_outputs(client)
+                    raise
+                self._log_outputs(client)
+                return self._result(log)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"Interrupted. {go_on}") from None
+        except (MlopsError, OSError) as error:
+            raise MlopsError(f"{error}\n{go_on}") from None
+        except MlflowException as error:
+            where = masked(tracking.tracking_uri(self.settings))
+            raise MlopsError(f"MLflow at {where} went away: {masked(error.message)}\n{go_on}") from None
+
+    def _run_steps(self) -> Path:
+        """Run the pipeline with kfp.local, and return the file that has the output of the steps."""
+        stop = self._start_kfp()
+        from pipelines.training import make
+
+        training = make(self.settings)
+        with interrupts.handed_to_step(stop) as interrupted:
+
+            def on_event(event: Event) -> None:
+                # An interrupt between two steps found no step to stop, so it stops the next.
+                if isinstance(event, events.Started) and interrupted.is_set():
+                    stop()
+                self.on_event(event)
+
+            with step_output.captured(self.folder / "pipeline.log") as log:
+                try:
+                    with events.followed(self.folder, on_event) as seen:
+                        training(parent_run_id=self.run_id, **self.arguments)
+                # When a container is gone before kfp.local asks for its exit code, kfp.local assumes success and
+                # later raises a ValueError for the missing outputs.
+                except (RuntimeError, ValueError, OSError) as error:
+                    if interrupted.is_set():
+                        raise KeyboardInterrupt from None
+                    raise MlopsError(_why(error, seen, log)) from None
+        return log.path
+
+    def _start_kfp(self) -> Callable[[], None]:
+        """Choose where kfp.local runs the steps; returns a function that asks the running step to end."""
+        from kfp import local
+
+        steps: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
+        stop = interrupts.stop_child_steps
+        if self.runner == "docker":
+            from pipelines import docker
+
+            steps = docker.docker_runner(self.settings, self.folder, self._variables())
+            stop = partial(docker.stop, self.run_id)
+        local.init(runner=steps, pipeline_root=str(self.folder), raise_on_error=True, enable_caching=False)
+        return stop
+
+    def _variables(self) -> dict[str, str]:
+        """The environment variables of the steps."""
+        return {
+            CONFIG_ENV: str(self.config_file),
+            **self.mode.to_env(),
+            # Without it, MLflow in a kernel would make a store in the current folder.
+            "MLFLOW_TRACKING_URI": tracking.tracking_uri(self.settings),
+            **_image(self.settings, self.runner),
+        }
+
+    def _log_outputs(self, client: Any) -> None:
+        """Log the outputs of the finished steps to the run, each once, also when the run is resumed."""
+        run = client.get_run(self.run_id).data
+        logged = {**run.tags, **run.metrics}
+        finished = events.finished(self.folder)
+        for step in STEPS:
+            if step.name in finished:
+                outputs = {
+                    name: value
+                    for name, value in finished[step.name].outputs.items()
+                    if logged.get(f"{step.notebook}.{name}") not in (value, str(value))
+                }
+                tracking.log_outputs(self.run_id, step.notebook, outputs)
+
+    def _result(self, log: Path) -> PipelineResult:
+        """The outputs of all steps.
+
+        Raises:
+            MlopsError: A step has none although kfp.local reported success.
+        """
+        finished = events.finished(self.folder)
+        values: dict[str, Any] = {}
+        outputs: dict[str, Outputs] = {}
+        for step in STEPS:
+            if step.only_if and values.get(step.only_if) is False:
+                continue
+            if step.name not in finished:
+                raise MlopsError(f"{step.name} ended without its outputs.\nWhat the steps printed: {log}")
+            values |= finished[step.name].outputs
+            outputs[step.name] = step.outputs.model_validate(finished[step.name].outputs)
+        return PipelineResult(self.run_id, outputs)
+
+    def _options(self) -> str:
+        """The options of `mlops run` that a resumed run needs again; the arguments are on the run."""
+        options = {
+            "--config": "" if self.config_file == config.find_config() else str(self.config_file),
+            "--runner": "" if self.runner == "subprocess" else str(self.runner),
+            "--experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", ""),
+        }
+        return "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value)
 
 
-def _options(config_file: Path, runner: str) -> str:
-    """The options of `mlops run` that a resumed run needs again; its arguments are on the run."""
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", "")
-    options = {
-        "--config": "" if config_file == config.find_config() else str(config_file),
-        "--runner": "" if runner == "subprocess" else str(runner),
-        "--experiment": experiment,
-    }
-    return "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value)
+def _why(error: Exception, seen: list[Event], log: step_output.Log) -> str:
+    """The error that a step reported; without one, the last lines that the steps printed."""
+    where = f"What the steps printed: {log.path}"
+    failed = next((event for event in reversed(seen) if isinstance(event, events.Failed)), None)
+    if not failed:
+        return f"{error}\nThe last lines that the steps printed:\n{log.last_lines()}\n{where}"
+    record_line = [f"Its record: {failed.record}"] if failed.record else []
+    return "\n".join([failed.message, *record_line, where])
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the run in `folder` for this process alone: two would write the same steps.
-
-    Raises:
-        MlopsError: Another process of this machine works on it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(stack.enter_context((folder / "lock").open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MlopsError(
-                f"Run {folder.name} is still running: another `mlops run` works on it. Wait for its end, or stop it."
-            ) from None
-        except OSError:  # no locks there, or a full disk, which the steps will meet
-            pass
-        yield
-
-
-def _log_noted(settings: Settings, run_id: str) -> None:
-    """What the steps noted, on their run: a remembered one leaves that to who started it."""
-    for notebook, outputs in store.noted(settings, run_id).items():
-        tracking.log_outputs(run_id, notebook, outputs)
-
-
-def collect(settings: Settings, parent_run_id: str) -> PipelineResult:
-    """Read the outputs back from the parent run: the same place for every runner."""
-    run = tracking.connect(settings).get_run(parent_run_id)
-    values = {**run.data.tags, **run.data.metrics}
-    found: dict[str, Outputs | None] = {}
-    for notebook, contract in CONTRACTS.items():
-        fields = contract.outputs.model_fields
-        got = {name: values[f"{notebook}.{name}"] for name in fields if f"{notebook}.{name}" in values}
-        found[notebook] = contract.outputs.model_validate(got, strict=False) if got else None
-    return PipelineResult(parent_run_id, *found.values())
-
-
-def _start_kfp(
-    settings: Settings, folder: Path, runner: str, environment: dict[str, str]
-) -> Callable[[], None]:
-    """Tell kfp.local where the steps run; gives what stops them."""
-    from kfp import local
-
-    steps: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
-    stop = _stop_children
-    if runner == "docker":
-        from pipelines import docker
-
-        steps = docker.docker_runner(settings, folder, environment)
-        stop = partial(docker.stop, folder.name)
-    local.init(runner=steps, pipeline_root=str(folder), raise_on_error=True, enable_caching=False)
-    return stop
+def _image(settings: Settings, runner: str) -> dict[str, str]:
+    return {"MLOPS_IMAGE": settings.pipeline.image} if runner == "docker" else {}
 
 
 @contextlib.contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """kfp.local hands its own environment down to the steps."""
+    """Set variables of this process, which kfp.local hands to the steps."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -238,39 +289,3 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextlib.contextmanager
-def _interruptible(stop: Callable[[], None]) -> Iterator[threading.Event]:
-    """Hand the first Ctrl-C to the running step and wait for its record; a second one stops at once.
-
-    kfp.local would leave a step behind that nobody waits for. Gives whether there was one.
-    """
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-
-    def stop_step(number: int, _: Any) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-        stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop_step) for number in numbers]
-    try:
-        yield interrupted
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _stop_children() -> None:
-    """SIGTERM to the step, not to its kernel: the step stops that one itself."""
-    import psutil
-
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "kfp.dsl.executor_main" in process.cmdline():
-                process.terminate()

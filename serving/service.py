@@ -4,7 +4,7 @@ import asyncio
 
 from mlops_lib.settings import Settings
 from serving.inference.predictor import Predictor
-from serving.models.registry_watcher import ModelHolder
+from serving.models.registry_watcher import RegistryWatcher
 from serving.operations import telemetry
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import PredictionLog
@@ -25,7 +25,7 @@ class Service:
         self.settings, self.workers = settings, workers
         wanted = settings.serving
         self.metrics = Metrics(workers)
-        self.models = ModelHolder(settings, self.metrics, workers.ready if workers else lambda: None)
+        self.models = RegistryWatcher(settings, self.metrics, workers.ready if workers else lambda: None)
         self.keys = Keys(settings.path(wanted.api_keys) if wanted.api_keys else None)
         self.log = (
             PredictionLog(settings.path(wanted.prediction_log), self.metrics)

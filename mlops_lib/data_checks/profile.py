@@ -1,4 +1,4 @@
-"""What came in: a line for each column, and what looks as if the answer had leaked into the data."""
+"""A profile of a dataset: a line for each column, and warnings about columns that may leak the label."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,16 +7,16 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A feature whose ranks alone order the label this well knows the answer.
+#: A feature whose ranks order the label this well probably contains it.
 LEAK_AUC, LEAK_CORRELATION = 0.99, 0.99
 FEW_CLASSES = 20
 SHOWN_KEYS = 5
-#: Rows of a split that a profile is made of, the first ones: enough to see, and no more than memory holds.
+#: Rows of a split that a profile reads, from its start; this many fit into memory.
 ROWS = 200_000
 
 
 def table(frame: "pd.DataFrame", label: str) -> "pd.DataFrame":
-    """A line for each column: type, missing share, distinct values, range, and what it alone tells of the label.
+    """A line for each column: type, share missing, distinct values, range, and how well it predicts the label alone.
 
     Args:
         frame: Rows of one split.
@@ -46,27 +46,27 @@ def table(frame: "pd.DataFrame", label: str) -> "pd.DataFrame":
 def warnings(
     train: "pd.DataFrame", test: "pd.DataFrame", features: list[str], label: str, key: str = ""
 ) -> list[str]:
-    """What a person should look at before training on this; empty when there is nothing."""
+    """Problems that a person should look at before training; may be empty."""
     found = []
     for name in features:
-        told = separation(train[name], train[label])
+        score = separation(train[name], train[label])
         limit = LEAK_AUC if train[label].nunique() <= FEW_CLASSES else LEAK_CORRELATION
-        if told >= limit:
-            found.append(f"{name} alone tells {label} ({told:.3f} of 1): does it know the future?")
+        if score >= limit:
+            found.append(f"{name} alone predicts {label} ({score:.3f} of 1): does it contain the answer?")
         if _comparable(train[name]).nunique() <= 1:
-            found.append(f"{name} has one value in all of train: it can teach nothing.")
+            found.append(f"{name} has one value in all rows of train, so no model can learn from it.")
     if key:
         shared = sorted(set(train[key].dropna()) & set(test[key].dropna()))
         if shared:
             first = ", ".join(map(str, shared[:SHOWN_KEYS]))
             found.append(
-                f"{len(shared)} values of {key} are in train and in test (such as {first}): the test split is no test."
+                f"{len(shared)} values of {key} are in both train and test (such as {first}), so test scores are too good."
             )
     return found
 
 
 def _spread(column: "pd.Series") -> list[Any]:
-    """Least, middle and greatest value; blanks for what has no order worth showing, such as text."""
+    """Smallest, median and largest value; blanks for values without a useful order, such as text."""
     import pandas as pd
 
     if (kind := _kind(column)) == "other":
@@ -84,8 +84,8 @@ def _spread(column: "pd.Series") -> list[Any]:
 def separation(column: "pd.Series", label: "pd.Series") -> float:
     """How well a column alone orders the label, 0 to 1.
 
-    For a label of few classes the best ROC AUC of one class against the rest, turned so that 0.5 is chance and
-    1 is a perfect split; for a number the absolute rank correlation. Whether a value is missing counts too.
+    For a label with few classes, the best ROC AUC of one class against the rest, where 0.5 is chance and 1 a perfect
+    split. For a number, the absolute rank correlation. A pattern of missing values is scored too.
     """
     column = _comparable(column)
     values = _ranks(column, label)
@@ -102,7 +102,7 @@ def separation(column: "pd.Series", label: "pd.Series") -> float:
 
 
 def _comparable(column: "pd.Series") -> "pd.Series":
-    """A column as it is; one of lists or other values that cannot be counted as text."""
+    """The column; as text if its values, such as lists, cannot be counted."""
     try:
         column.nunique()
     except TypeError:
@@ -111,7 +111,7 @@ def _comparable(column: "pd.Series") -> "pd.Series":
 
 
 def _kind(column: "pd.Series") -> str:
-    """``number``, ``time`` or ``other``: exact decimals and Python's dates, as databases have them, are not other."""
+    """``number``, ``time`` or ``other``. Decimals count as numbers, and Python dates as times."""
     import pandas as pd
 
     if column.dtype.kind in "biuf":
@@ -123,7 +123,7 @@ def _kind(column: "pd.Series") -> str:
 
 
 def _numbers(column: "pd.Series") -> np.ndarray:
-    """Values as floats, NaN for what is missing; times count on, text gets the number of its first appearance."""
+    """Values as floats, NaN for missing ones; times as nanoseconds, text as the number of its first appearance."""
     import pandas as pd
 
     if (kind := _kind(column)) == "other":
@@ -136,7 +136,7 @@ def _numbers(column: "pd.Series") -> np.ndarray:
 
 
 def _ranks(column: "pd.Series", label: "pd.Series") -> np.ndarray:
-    """Numbers and times as they are; other values by the mean label of their like, where a value has several rows."""
+    """Numbers and times as floats; other values as the mean label of their rows, if values repeat often enough."""
     if _kind(column) != "other":
         return _numbers(column)
     if column.nunique() > len(column) / 2:
@@ -148,7 +148,7 @@ def _ranks(column: "pd.Series", label: "pd.Series") -> np.ndarray:
 
 
 def _auc(values: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the ROC curve by ranks (Mann and Whitney 1947), 0.5 to 1 whichever way round."""
+    """Area under the ROC curve by ranks (Mann and Whitney 1947), in the direction that gives 0.5 to 1."""
     import pandas as pd
 
     known = np.isfinite(values)

@@ -1,4 +1,4 @@
-"""What a task is given, checked: labels, numbers and feature tables, with errors that name the rows."""
+"""Checks of labels, numbers and feature tables, with errors that name the bad rows."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
 """Feature stores behind one interface: point-in-time joins for training, online lookups for serving.
 
-A provider is a plugin: ``feast``, ``tecton``, or a class of your own. This package is the only one that
-knows them.
+A provider is a plugin: ``feast``, ``tecton``, or your own class. No other package imports Feast or Tecton.
 """
 
 from abc import ABC, abstractmethod
@@ -17,10 +16,10 @@ from mlops_lib.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Tags on a training run, copied to the model version: where serving looks up, by which keys, and what.
+#: Tags of a training run, copied to the model version: feature service, entity keys and features to look up.
 SERVICE_TAG, KEYS_TAG, FEATURES_TAG = "mlops.feature_service", "mlops.entity_keys", "mlops.features"
 
-#: Why an online value cannot be used as it is.
+#: Reasons why an online value is not usable.
 Trouble = Literal["unknown_entity", "stale"]
 
 
@@ -48,9 +47,12 @@ class FeatureService:
 
 @dataclass(frozen=True)
 class OnlineRow:
-    """Online values of one entity. A feature in `trouble` may have a value (a stale one) all the same.
+    """Online values of one entity.
 
-    At `expires_at` (seconds since 1970) the first of the values that are not in trouble becomes stale; None: never.
+    Attributes:
+        values: Feature -> value.
+        trouble: Feature -> why its value is not usable. A stale value is in `values` too.
+        expires_at: Time (seconds since 1970) at which the first usable value becomes stale; None: never.
     """
 
     values: Mapping[str, Any]
@@ -71,14 +73,14 @@ class FeatureProvider(ABC):
         """Entity keys and features of a service.
 
         Raises:
-            FeatureStoreError: There is no such service; lists those there are.
+            FeatureStoreError: The service does not exist; lists the known ones.
         """
 
     @abstractmethod
     def historical(self, service: FeatureService, rows: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
-        """The features of each row as they were at its time: as many rows, in the same order and index.
+        """The features of each row at the row's time: the same number of rows, in the same order and index.
 
-        A value that was not there, or was past its TTL, is missing.
+        A value that did not exist then, or was past its TTL, is missing.
 
         Args:
             service: From `describe`.
@@ -94,16 +96,18 @@ class FeatureProvider(ABC):
             FeatureStoreError: The store cannot be reached.
         """
 
-    def reconnect(self) -> None:  # noqa: B027 - a store without connections has none to let go of
-        """Let go of connections that may hang; the next lookup makes new ones. Called while others may be in use."""
+    def reconnect(self) -> None:  # noqa: B027 - not abstract: a store may have no connections
+        """Drop connections that may hang; the next lookup opens new ones. Other lookups may be running."""
 
     def apply(self) -> list[str]:
-        """Register the definitions, and return the names of what is registered."""
-        raise FeatureStoreError(f"{type(self).__name__} has no definitions here; use the store's own tools.")
+        """Register the definitions, and return the names of the registered objects."""
+        raise FeatureStoreError(
+            f"{type(self).__name__} cannot register definitions; use the store's own tools."
+        )
 
     def materialize(self, since: datetime, until: datetime) -> None:
-        """Copy the values of a span of time to the online store, with progress on stderr."""
-        raise FeatureStoreError(f"{type(self).__name__} materialises by itself; use the store's own tools.")
+        """Copy the values of a time span to the online store, with progress on stderr."""
+        raise FeatureStoreError(f"{type(self).__name__} cannot materialise; use the store's own tools.")
 
 
 def from_settings(settings: Settings) -> FeatureProvider:

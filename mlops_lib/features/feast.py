@@ -87,7 +87,9 @@ class FeastProvider(FeatureProvider):
             shared = [column for column in found.columns if column in asked.columns]
             joined = joined.merge(found, on=shared, how="left", validate="many_to_one")
         if len(joined) != len(rows):
-            raise FeatureStoreError(f"The join made {len(joined)} rows of {len(rows)}; report this, please.")
+            raise FeatureStoreError(
+                f"The join returned {len(joined)} rows for {len(rows)}; please report this."
+            )
         features = joined[list(service.dtypes)]
         return typed(service, features).set_axis(rows.index)
 
@@ -146,8 +148,8 @@ class FeastProvider(FeatureProvider):
             return self.store.get_feature_view(name)
         except FeatureViewNotFoundException:
             raise FeatureStoreError(
-                f"Feature service {service!r} reads {name!r}, which is no stored feature view. On-demand views "
-                "are not joined here: compute such a feature in the feature job or inside the model."
+                f"Feature service {service!r} reads {name!r}, which is not a stored feature view. On-demand views "
+                "are not supported: compute such a feature in the feature job or inside the model."
             ) from None
 
     def _join(self, projection: Any, pairs: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":

@@ -74,6 +74,6 @@ def _reason(error: Exception) -> str:
     settings = getattr(error, "_error_message", error)  # Feast's error holds pydantic's
     if isinstance(settings, ValidationError):
         problems = settings.errors(include_input=False, include_url=False, include_context=False)
-        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
-        return f"feature_store.yaml is wrong. {said}"
+        text = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
+        return f"feature_store.yaml is wrong. {text}"
     return mask(f"{type(error).__name__}: {error}")

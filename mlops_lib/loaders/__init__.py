@@ -53,7 +53,7 @@ def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *spli
 
 
 def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:
-    """Where 01_get_data writes and the other notebooks read; `folder` itself when it is given."""
+    """The folder that 01_get_data writes and the other notebooks read: `folder`, or the default if empty."""
     return settings.path(str(folder) or f"{settings.pipeline.work_dir}/data")
 
 

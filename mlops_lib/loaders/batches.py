@@ -18,13 +18,13 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Batches(IterableDataset):
-    """Batches ``(x, y)`` of one split: in a new order each epoch, and each worker and rank with its own share.
+    """Batches ``(x, y)`` of one split: a new order in each epoch, and a share of the rows for each worker and rank.
 
     Args:
         rows: Rows of the whole split.
         batch_size: Rows in a batch; the last of each worker may be shorter.
-        shuffle: Another order in each epoch.
-        seed: The same seed gives the same orders.
+        shuffle: Use a new order in each epoch.
+        seed: Decides the orders.
     """
 
     def __init__(self, rows: int, batch_size: int, shuffle: bool, seed: int) -> None:
@@ -40,7 +40,7 @@ class Batches(IterableDataset):
         return sum(math.ceil((stop - start) / self.batch_size) for start, stop in shares)
 
     def __iter__(self) -> Iterator[Batch]:
-        # Handed over, not read later: the loader counts the epoch on as soon as it has this iterator.
+        # Read now: the loader increments the epoch as soon as it has this iterator.
         batches = self._batches(self.epoch)
         _, world = _rank()
         return (
@@ -48,11 +48,11 @@ class Batches(IterableDataset):
         )
 
     def share(self, shard: int, shards: int) -> tuple[int, int]:
-        """First row and the one after the last, of `shard` out of `shards`; shares differ by one row at most."""
+        """First row of `shard` out of `shards`, and the row after its last; shares differ by at most one row."""
         return self.rows * shard // shards, self.rows * (shard + 1) // shards
 
     def my_share(self) -> tuple[int, int]:
-        """The share of this process: of its rank and, inside a worker, of that worker."""
+        """The share of this process: of its rank, and of its worker inside the rank."""
         rank, world = _rank()
         worker = get_worker_info()
         number, count = worker.id if worker else 0, self._workers_here()
@@ -63,10 +63,10 @@ class Batches(IterableDataset):
         return worker.num_workers if worker else 1
 
     def _most_batches(self, shards: int) -> int:
-        """Batches of the largest of `shards` shares, and with `_in_step` of each.
+        """Number of batches of the largest of `shards` shares; `_in_step` gives each share as many.
 
         Raises:
-            DataError: There is no such number: a share has no row, or a batch of one row would have to be halved.
+            DataError: A share would have no row, or a batch of one row would have to be halved.
         """
         if self.rows < shards:
             raise DataError(
@@ -82,9 +82,9 @@ class Batches(IterableDataset):
 
     @staticmethod
     def _in_step(batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
-        """As many batches on each rank, which wait for each other in every step.
+        """Exactly `wanted` batches, since ranks wait for each other in every step.
 
-        A share that is one row smaller may be one batch short: its last one, which is full then, is halved.
+        A share with one row less may be one batch short; its last batch is full then, and is halved.
         """
         held: Batch | None = None
         for count, batch in enumerate(batches):
@@ -99,7 +99,7 @@ class Batches(IterableDataset):
             yield from zip(*(part.tensor_split(2) for part in held), strict=True)
 
     def generator(self, epoch: int) -> torch.Generator:
-        """Randomness of an epoch, the same in every worker and on every rank."""
+        """Random generator of an epoch, the same in every worker and on every rank."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
@@ -124,9 +124,9 @@ class TensorBatches(Batches):
 
 
 class EpochLoader(DataLoader):
-    """A DataLoader whose items are whole batches, and which counts epochs for its dataset.
+    """A DataLoader whose items are whole batches, and which counts the epochs for its dataset.
 
-    The count is kept here because workers are new copies in each epoch: what they count is lost.
+    The dataset cannot count them itself: each epoch starts workers with new copies of it.
     """
 
     def __init__(self, batches: Batches, num_workers: int = 0, **more: Any) -> None:
@@ -134,7 +134,7 @@ class EpochLoader(DataLoader):
         super().__init__(batches, batch_size=None, num_workers=num_workers, **more)
 
     def __iter__(self) -> Any:
-        # In this process there is nothing to fetch or collate: DataLoader's own iterator would cost ten times the slicing.
+        # Without workers there is nothing to collate; DataLoader's own iterator takes ten times as long as the slicing.
         iterator = super().__iter__() if self.num_workers else iter(self.dataset)
         self.dataset.epoch += 1  # type: ignore[attr-defined]
         return iterator
@@ -157,7 +157,7 @@ def to_tensors(frame: "pd.DataFrame", schema: "Schema") -> tuple[torch.Tensor, t
     """Features as float32 [rows, features] and the label as float32 [rows].
 
     Raises:
-        DataError: A column holds something that is no number; names it with an example.
+        DataError: A column is not numeric; names it with an example.
     """
     columns = [*schema.features, schema.label]
     frame = frame.assign(**{c: frame[c].astype("float64") for c in columns if _decimal(frame[c])})
@@ -173,7 +173,7 @@ def to_tensors(frame: "pd.DataFrame", schema: "Schema") -> tuple[torch.Tensor, t
 
 
 def _decimal(column: "pd.Series") -> bool:
-    """Exact decimals of a database, which are Python objects."""
+    """Whether a column holds exact decimals, as databases return them."""
     from pandas.api.types import infer_dtype
 
     return column.dtype.kind == "O" and infer_dtype(column, skipna=True) == "decimal"

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 class FeatureStoreDataLoader(BaseDataLoader):
     """Labelled rows (entity key, time, label) with the features of one feature service.
 
-    The labels come from ``data.source``; where ``data.feature_store.labels`` names a function, that one makes
-    them of the source's rows. They never pass through the store: each row gets its features back by its key
-    and time, so none is lost, doubled or moved. A value that was not there yet, or was past its TTL, is missing.
+    The labelled rows come from ``data.source``, through the function ``data.feature_store.labels`` if it is set. They
+    never pass through the store: features are joined to them by key and time, so no row is lost, doubled or moved.
+    A value that did not exist at the row's time, or was past its TTL, is missing.
 
     Args:
         labels: Files of the labelled rows: keys, time column and label.
         provider: The feature store.
         service: Name of the feature service.
         timestamp: Column of the rows' times.
-        features: Columns to learn from, the service's or the rows' own; empty: all of the service.
+        features: Columns to learn from, of the service or of the labelled rows; empty: all of the service.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         return self._frames[split]
 
     def fingerprint(self) -> str:
-        """Of the joined rows, because the store does not say when one of its values changes."""
+        """A digest of the joined rows, because a store does not report changed values."""
         import pandas as pd
 
         digest = hashlib.sha256()
@@ -113,7 +113,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         )
         if clash := [name for name in (labels.label, labels.key) if name in chosen]:
             raise DataError(
-                f"Column {', '.join(map(repr, clash))} is label or key and a feature too. Give the label another name "
+                f"Column {', '.join(map(repr, clash))} is the label or key, and a feature too. Rename the label "
                 "(data.feature_store.labels can), or list the features to learn from in data.features."
             )
         require_values(rows, wanted, where)

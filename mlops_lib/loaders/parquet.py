@@ -1,4 +1,4 @@
-"""Rows of Parquet files, read part by part: for data larger than memory."""
+"""Rows of Parquet files, read in parts, for data larger than memory."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -16,17 +16,17 @@ PART_VALUES = 1_000_000
 
 
 class Part(NamedTuple):
-    """Some consecutive rows, as they lie on disk and as `load` would give them; the index counts from the first file."""
+    """Consecutive rows as stored (`table`) and as `load` returns them (`frame`); the index counts over all files."""
 
     table: "pa.Table"
     frame: "pd.DataFrame"
 
 
 class ParquetRows:
-    """The rows of files with the same columns, in order. Row groups must fit into memory, files need not.
+    """The rows of files with the same columns, in order. A row group must fit into memory, a file need not.
 
     Args:
-        files: One at least.
+        files: At least one file.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -37,10 +37,10 @@ class ParquetRows:
 
     @cached_property
     def schema(self) -> "pa.Schema":
-        """Columns and types that hold the values of every file.
+        """Columns with types wide enough for the values of every file.
 
         Raises:
-            DataError: A file has other columns than the first one, or another kind of value in one of them.
+            DataError: The files differ in their columns, or in the kind of values in a column.
         """
         import pyarrow as pa
 
@@ -56,7 +56,7 @@ class ParquetRows:
 
     @cached_property
     def dtypes(self) -> "dict[str, Any]":
-        """pandas dtype of each column over all rows: a gap anywhere makes floats of integers, as in memory."""
+        """pandas dtype of each column over all rows: one missing value turns an integer column into floats."""
         import pyarrow as pa
 
         whole = self.schema.empty_table().to_pandas().dtypes
@@ -65,7 +65,7 @@ class ParquetRows:
         return {name: (holed if name in self._with_gaps else whole)[name] for name in whole.index}
 
     def parts(self, columns: Sequence[str]) -> Iterator[Part]:
-        """The rows, some of them at a time; `columns` in this order."""
+        """The rows in parts, with `columns` in this order."""
         import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -75,7 +75,7 @@ class ParquetRows:
         schema = pa.schema([self.schema.field(name) for name in columns], self.schema.metadata)
         size, position = max(PART_VALUES // max(len(columns), 1), 1), 0
         for file in self.files:
-            # Buffered ahead, one large file would be in memory as a whole.
+            # With pre_buffer a whole file would be in memory.
             with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(size, columns=list(columns)):
                     if not len(batch):
@@ -100,7 +100,7 @@ class ParquetRows:
 
     @cached_property
     def _with_gaps(self) -> set[str]:
-        """Columns with a missing value somewhere, or whose writer did not say."""
+        """Columns with a missing value, or whose statistics are missing."""
         found = set()
         for footer in self._footers:
             for group in range(footer.num_row_groups):

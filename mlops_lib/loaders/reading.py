@@ -21,17 +21,16 @@ SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
 class SplitFiles:
     """Rows of one file, of a folder of files with the same columns, or of a folder that is already split.
 
-    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with one of the
-    known endings or a folder of such files. Otherwise rows are split by a hash of the key (by position
-    where there is no key).
+    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with a known suffix
+    or a folder of such files. Otherwise rows are split by a hash of the key, or by position without a key.
 
     Attributes:
         path: The file or the folder.
-        label: Column that every row has a value in.
-        key: The same of the entity key; empty: there is none.
+        label: Label column; every row must have a value.
+        key: Column of entity keys; every row must have a value. Empty: no key.
         wanted: Further columns that must be there.
-        prepare: Rows as they are on disk -> rows to split.
-        validation_fraction, test_fraction, seed: See `splits.assign`.
+        prepare: Function from the rows on disk to the rows to split.
+        validation_fraction, test_fraction, seed: See `splitting.assign`.
     """
 
     path: Path
@@ -45,7 +44,7 @@ class SplitFiles:
 
     @cached_property
     def files(self) -> list[Path]:
-        """All files there are."""
+        """All data files."""
         if not self.path.exists():
             raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
         files = [self.path] if self.path.is_file() else data_files(self.path)
@@ -55,12 +54,12 @@ class SplitFiles:
 
     @property
     def splitting(self) -> tuple[str, float, float, int]:
-        """What decides where a row goes that is not in a split already."""
+        """Everything that decides the split of a row: key column, fractions, seed."""
         return self.key, self.validation_fraction, self.test_fraction, self.seed
 
     @cached_property
     def by_split(self) -> dict[Split, list[Path]]:
-        """The files of each split of a folder that is already split; else empty."""
+        """The files of each split if the folder is already split; else empty."""
         if not self.path.is_dir():
             return {}
         found = {split: files_of_split(self.path, split) for split in SPLITS}
@@ -80,7 +79,7 @@ class SplitFiles:
         """Rows after `prepare`.
 
         Raises:
-            DataError: There are none, or columns, labels or keys are missing; names columns and rows.
+            DataError: There are no rows, or columns, labels or keys are missing; names columns and rows.
         """
         if frame.empty:
             raise DataError(f"Data source {self.path} has no rows.")
@@ -91,18 +90,18 @@ class SplitFiles:
         return frame
 
     def require(self, columns: Iterable[object]) -> None:
-        """Raise a DataError unless label, key and what else is wanted are among `columns`."""
+        """Raise a DataError unless label, key and the columns of `wanted` are among `columns`."""
         require_columns(columns, named_columns(self.label, self.key, self.wanted), str(self.path))
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Files of the known kinds below `folder`, sorted; hidden ones and what is in hidden folders left out."""
+    """Files with a known suffix below `folder`, sorted, without hidden files and folders."""
     found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def files_of_split(folder: Path, split: str) -> list[Path]:
-    """``<split>.<ending>`` in `folder`, else the files of the folder ``<split>``; empty where there is neither."""
+    """``<split>.<suffix>`` in `folder`, else the files of the folder ``<split>``; may be empty."""
     files = [p for p in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if p.is_file()]
     return files or (data_files(folder / split) if (folder / split).is_dir() else [])
 
@@ -111,7 +110,7 @@ def read_all(files: list[Path]) -> "pd.DataFrame":
     """The rows of all files, in the order of their names.
 
     Raises:
-        DataError: A file cannot be read, or its columns are not those of the first one.
+        DataError: A file cannot be read, or its columns differ from those of the first one.
     """
     import pandas as pd
 
@@ -130,7 +129,7 @@ def read_all(files: list[Path]) -> "pd.DataFrame":
 def _read(file: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    # JSON has types of its own; guessing others would make one key of "01234" and "1234".
+    # JSON has types of its own; with guessed types "01234" and "1234" would be the same key.
     as_written = partial(pd.read_json, dtype=False, convert_dates=False)
     readers: dict[str, Callable[[Path], Any]] = {
         ".parquet": pd.read_parquet,

@@ -1,4 +1,4 @@
-"""What every loader's rows must have, and the words in which it is said that they have not."""
+"""Checks that every loader makes of its rows: columns and values that must be there."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -12,10 +12,10 @@ Prepare = Callable[["pd.DataFrame"], "pd.DataFrame"]
 
 
 def prepared(prepare: Prepare, frame: "pd.DataFrame") -> "pd.DataFrame":
-    """What `prepare` makes of the rows.
+    """The rows after `prepare`.
 
     Raises:
-        DataError: That is no table.
+        DataError: `prepare` returned something else than a DataFrame.
     """
     made = prepare(frame)
     if not hasattr(made, "columns"):
@@ -25,11 +25,11 @@ def prepared(prepare: Prepare, frame: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: str) -> None:
-    """Raise a DataError unless each of `wanted` (column -> the setting that names it) is among those `found`."""
-    there = list(found)
-    if missing := [column for column in wanted if column not in there]:
+    """Raise a DataError unless each of `wanted` (column -> the setting that names it) is in `found`."""
+    columns = list(found)
+    if missing := [column for column in wanted if column not in columns]:
         named = ", ".join(f"{column!r} ({wanted[column]})" for column in missing)
-        raise DataError(f"{where} has no column {named}. Columns it has: {', '.join(map(str, there))}.")
+        raise DataError(f"{where} has no column {named}. Columns it has: {', '.join(map(str, columns))}.")
 
 
 def require_values(frame: "pd.DataFrame", columns: Iterable[str], where: str) -> None:
@@ -48,7 +48,7 @@ def missing_values(column: str, count: int, first: Iterable[object], where: str)
 
 
 def named_columns(label: str, key: str, features: Iterable[str] = ()) -> dict[str, str]:
-    """The columns that config.yaml names -> the setting that does."""
+    """Columns that config.yaml names -> the setting that names them."""
     return {label: "data.label", **({key: "data.key"} if key else {})} | dict.fromkeys(
         (name for name in features if name not in (label, key)), "data.features"
     )

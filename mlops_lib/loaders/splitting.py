@@ -1,4 +1,4 @@
-"""Deterministic splits: a key is always in the same split, whatever other rows there are."""
+"""Deterministic splits: the split of a key does not depend on other rows."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What the columns of a query hold, found by reading it: databases differ too much to ask their drivers."""
+"""Types of the columns of a query, inferred from the values, because drivers describe them too differently."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,17 +24,19 @@ WIDER = {
     frozenset({"decimal", "float"}): "float",
 }
 INT64 = range(-(2**63), 2**63)
-MOST_DIGITS = 38
+MAX_DIGITS = 38
 
 
 @dataclass
 class Column:
-    """What has been seen of one column so far.
+    """The type of one column, from the values read so far.
 
     Attributes:
-        kind: A value of `KINDS`; "" while only NULLs have been seen.
-        nulls: NULLs seen, and `null_rows`: where the first of them are, counted from 0.
-        whole, scale: Most digits before and after the point of a decimal or of an integer past 64 bits.
+        kind: A value of `KINDS`; "" while all values were NULL.
+        zoned: Whether a datetime had a time zone.
+        nulls: Number of NULLs.
+        null_rows: Positions of the first NULLs, counted from 0.
+        whole, scale: Most digits before and after the point, of decimals and of integers beyond 64 bits.
     """
 
     name: str
@@ -46,10 +48,10 @@ class Column:
     scale: int = 0
 
     def see(self, values: Sequence[Any], first_row: int) -> None:
-        """Take note of a chunk of values.
+        """Read a chunk of values.
 
         Raises:
-            DataError: A value is of no known type, or of one that does not go with those before it.
+            DataError: The type of a value is not supported, or differs from that of earlier values.
         """
         for kind in dict.fromkeys(map(type, values)):
             if kind is not type(None):
@@ -65,13 +67,13 @@ class Column:
 
     @property
     def arrow_type(self) -> "pa.DataType":
-        """The Arrow type that holds every value seen."""
+        """The Arrow type that holds every value read."""
         import pyarrow as pa
 
         if self.kind == "decimal":
-            if self.whole + self.scale > MOST_DIGITS:
+            if self.whole + self.scale > MAX_DIGITS:
                 raise DataError(
-                    f"Column {self.name!r} has numbers of {self.whole + self.scale} digits; {MOST_DIGITS} is the most."
+                    f"Column {self.name!r} has numbers of {self.whole + self.scale} digits; {MAX_DIGITS} is the most."
                 )
             return pa.decimal128(max(self.whole + self.scale, 1), self.scale)
         simple = {
@@ -82,7 +84,7 @@ class Column:
         return simple[self.kind]
 
     def array(self, values: Sequence[Any]) -> "pa.Array":
-        """Values as Arrow holds them."""
+        """Values as an Arrow array."""
         import pyarrow as pa
 
         if self.kind == "decimal":
@@ -90,7 +92,7 @@ class Column:
         elif self.kind == "float":
             if inexact := [v for v in values if isinstance(v, int) and float(v) != v]:
                 raise DataError(
-                    f"Column {self.name!r} has fractions and {inexact[0]}, which a float does not hold exactly. Cast it in "
+                    f"Column {self.name!r} has fractions and {inexact[0]}, which a float cannot hold exactly. Cast it in "
                     "the query."
                 )
             values = [None if value is None else float(value) for value in values]
@@ -108,13 +110,13 @@ class Column:
         found = KINDS.get(kind, "")
         if not found:
             raise DataError(
-                f"Column {self.name!r}, row {row}: {kind.__name__} values are not read. Cast them in the query."
+                f"Column {self.name!r}, row {row}: {kind.__name__} values are not supported. Cast them in the query."
             )
         if self.kind and found != self.kind:
             wider = WIDER.get(frozenset({self.kind, found}), "")
             if not wider:
                 raise DataError(
-                    f"Column {self.name!r} is {self.kind} up to row {row}, which is {found}. Cast it in the query."
+                    f"Column {self.name!r} is {self.kind} before row {row}, and {found} in that row. Cast it in the query."
                 )
             found = wider
         self.kind = found
@@ -133,9 +135,10 @@ class Column:
 
 
 def to_frame(table: "pa.Table", columns: Sequence[Column]) -> "pd.DataFrame":
-    """A pandas frame whose types do not depend on which rows are in it.
+    """A DataFrame whose types do not depend on which rows are in it.
 
-    Integers and booleans with a NULL anywhere are ``Int64`` and ``boolean``; decimals and dates stay Python's.
+    Integer and boolean columns with a NULL in any row are ``Int64`` and ``boolean``; decimals and dates stay Python
+    objects.
     """
     import pandas as pd
 

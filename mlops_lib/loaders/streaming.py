@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from mlops_lib.loaders.schema import Schema
 
-#: Rows decoded at once, and rows that a shuffle mixes (at least; sixteen batches where that is more).
+#: Rows decoded at once, and least rows of the window that is shuffled (16 batches if that is more).
 READ_ROWS, WINDOW_ROWS = 16_384, 65_536
 
 
 class ParquetBatches(Batches):
-    """Batches of the rows of some Parquet files, of which only a window is in memory.
+    """Batches of the rows of Parquet files. Only a window of rows is in memory.
 
-    Shuffled, the row groups of all files come in a new order each epoch, and rows are mixed within a window of
-    65,536: write files of many row groups for a good mix.
+    With `shuffle`, each epoch reads the row groups of all files in a new order and shuffles rows within a window of
+    65,536. Files with many row groups are mixed better.
 
     Args:
         files: Parquet files, in order.
@@ -66,13 +66,13 @@ class ParquetBatches(Batches):
     def _cut(
         self, held: Sequence[Batch], generator: torch.Generator, last: bool
     ) -> tuple[list[Batch], Batch]:
-        """Whole batches out of what is held, mixed where wanted, and the rows that are left."""
+        """Whole batches of the rows held, shuffled if asked for, and the remaining rows."""
         x, y = (torch.cat(parts) for parts in zip(*held, strict=True))
         if self.shuffle:
             order = torch.randperm(len(y), generator=generator)
             x, y = x[order], y[order]
         end = len(y) if last else len(y) // self.batch_size * self.batch_size
-        # Copies: a batch that somebody keeps must not keep the whole window.
+        # Copies, so that a batch that is kept does not keep the whole window in memory.
         batches = [
             (x[i : min(i + self.batch_size, end)].clone(), y[i : min(i + self.batch_size, end)].clone())
             for i in range(0, end, self.batch_size)
@@ -80,7 +80,7 @@ class ParquetBatches(Batches):
         return batches, (x[end:].clone(), y[end:].clone())
 
     def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Batch]:
-        """The rows of this process's share of `groups`, in order, some thousands at a time."""
+        """This process's share of the rows of `groups`, in order, in chunks of READ_ROWS."""
         import pyarrow.parquet as pq
 
         first, last = self.my_share()
@@ -113,7 +113,7 @@ class ParquetBatches(Batches):
 
 
 def _floats(column: "pa.Array", name: str, file: str) -> np.ndarray:
-    """Numbers as float32, NaN where one is missing."""
+    """Numbers as float32; NaN for a missing value."""
     import pyarrow as pa
 
     kind = column.type

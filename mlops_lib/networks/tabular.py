@@ -108,7 +108,7 @@ class TabularNetwork(pl.LightningModule):
 
 
 def _signed_log(x: Tensor) -> Tensor:
-    """sign(x) log(1 + |x|): tames long tails, keeps order, sign and zero."""
+    """sign(x) log(1 + |x|): shortens long tails, keeps order, sign and zero."""
     return x.sign() * x.abs().log1p()
 
 
@@ -127,7 +127,7 @@ class _Moments:
         self.squares = self.squares + (values**2).sum(0)
 
     def mean_and_scale(self) -> tuple[Tensor, Tensor]:
-        """A constant column gets scale 1, which leaves it at zero instead of dividing by nothing."""
+        """A constant column gets scale 1, so that it becomes zero and nothing is divided by zero."""
         count = self.count.clamp(min=1)
         mean = self.total / count
         variance = (self.squares / count - mean**2).clamp(min=0)

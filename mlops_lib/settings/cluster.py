@@ -1,4 +1,4 @@
-"""Settings of section `cluster`: what a step gets when it is a container."""
+"""Settings of section `cluster`: resources of a step's container."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from mlops_lib.settings.section import Name, Section
 
 
 class ClusterSettings(Section):
-    """What a step gets when it is a container: on a Kubeflow cluster and, as far as it applies, in Docker."""
+    """Resources of a step's container, on a Kubeflow cluster and as far as possible in Docker."""
 
     cpu: float = Field(2.0, gt=0, description="processor cores of a step")
     memory: str = Field("4Gi", pattern=r"^[1-9]\d*[MG]i$", description="memory of a step, as 512Mi or 4Gi")
@@ -15,7 +15,7 @@ class ClusterSettings(Section):
     training_runtime: Name = Field(
         "torch-distributed", description="ClusterTrainingRuntime of a TrainJob (train.nodes above 1)"
     )
-    retries: int = Field(2, ge=0, description="how often a failed step is tried again")
+    retries: int = Field(2, ge=0, description="retries of a failed step")
     retry_wait_s: int = Field(
         30, ge=1, description="seconds before the first retry; each later one waits twice as long"
     )
@@ -26,10 +26,12 @@ class ClusterSettings(Section):
         ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"), description="keys taken from it"
     )
     volume_claim: str = Field(
-        "", description="PersistentVolumeClaim mounted at volume_path, for data and memory"
+        "", description="PersistentVolumeClaim mounted at volume_path, for data and step cache"
     )
-    volume_path: Name = Field("/mnt/mlops", description="where it is mounted; point pipeline.work_dir there")
+    volume_path: Name = Field(
+        "/mnt/mlops", description="mount path of the claim; set pipeline.work_dir to a folder in it"
+    )
     node_selector: dict[str, str] = Field({}, description="labels that a node must have")
     pipeline_root: str = Field(
-        "", description="where Kubeflow keeps what steps hand on: s3://bucket/folder; empty: its default"
+        "", description="where Kubeflow stores outputs of steps: s3://bucket/folder; empty: its default"
     )

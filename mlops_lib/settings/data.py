@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
 
 class FeatureStoreSettings(Section):
-    """The feature store: where it is, and which of its feature services the model learns from."""
+    """The feature store, and the feature service that the model learns from."""
 
     provider: Name = Field("feast", description="feast, tecton, or package.module:Class")
     repo: str = Field("", description="Feast: folder with feature_store.yaml and the definitions")
@@ -20,51 +21,70 @@ class FeatureStoreSettings(Section):
 
 
 class SqlSettings(Section):
-    """What the SQL loader reads from the database at ``data.source``: a query or a table."""
+    """The query or table that the SQL loader reads from the database at ``data.source``."""
 
-    query: str = Field("", description="SELECT with an ORDER BY; values as :name, never pasted in")
+    query: str = Field("", description="SELECT with an ORDER BY; values as :name, never inserted as text")
     table: str = Field("", description="table or view, instead of a query; schema.table works too")
     params: dict[str, Any] = Field({}, description="values of the query's :names")
     chunk_rows: int = Field(50_000, ge=1, description="rows held in memory at once while streaming")
 
 
 class ColumnCheck(Section):
-    """What one column must be."""
+    """Rules for the values of one column."""
 
     type: Literal["integer", "number", "boolean", "text", "datetime"] | None = None
     nullable: bool = Field(False, description="whether a value may be missing")
-    unique: bool = Field(False, description="whether no value may come twice in a split")
+    unique: bool = Field(False, description="whether a value may occur only once in all splits")
     min: float | None = Field(None, description="smallest value allowed")
     max: float | None = Field(None, description="largest value allowed")
     values: Annotated[tuple[Any, ...], Field(strict=False)] = Field((), description="the only values allowed")
 
 
 class CheckSettings(Section):
-    """The declared schema of the prepared dataset; 01_get_data stops on rows that break it."""
+    """The declared schema of the prepared dataset; the first step stops if a row breaks it."""
 
-    columns: dict[str, ColumnCheck] = Field({}, description="column -> what it must be")
+    columns: dict[str, ColumnCheck] = Field({}, description="column -> rules for its values")
     unique: tuple[str, ...] = Field((), description="columns whose values together identify a row")
 
 
 class DataSettings(Section):
-    """Which data to read and what its columns mean."""
+    """The source of the data, the meaning of its columns, and the split."""
 
-    loader: Name = Field("local", description="local, feature_store, sql, or package.module:Class")
-    source: Name = Field(description="file, folder or URI that the loader reads")
-    prepare: str = Field("", description="package.module:function, DataFrame to DataFrame; empty: none")
+    loader: Name = Field(
+        "local",
+        description="local, feature_store, sql, or package.module:Class",
+        json_schema_extra=read_by("get-data", code=("get-data",)),
+    )
+    source: Name = Field(
+        description="file, folder or URI that the loader reads", json_schema_extra=read_by("get-data")
+    )
+    prepare: str = Field(
+        "",
+        description="package.module:function, DataFrame to DataFrame; empty: none",
+        json_schema_extra=read_by("get-data", code=("get-data",)),
+    )
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
     features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
-    validation_fraction: Fraction = Field(0.15, description="share of keys in the validation split")
-    test_fraction: Fraction = Field(0.25, description="share of keys in the test split")
-    seed: int = Field(0, description="seed of the split by key")
+    validation_fraction: Fraction = Field(
+        0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")
+    )
+    test_fraction: Fraction = Field(
+        0.25, description="share of keys in the test split", json_schema_extra=read_by("get-data")
+    )
+    seed: int = Field(0, description="seed of the split by key", json_schema_extra=read_by("get-data"))
     streaming: bool = Field(False, description="train from Parquet files on disk, not from memory")
-    feature_store: FeatureStoreSettings = FeatureStoreSettings()
-    sql: SqlSettings = SqlSettings()
-    checks: CheckSettings = CheckSettings()
+    feature_store: FeatureStoreSettings = Field(
+        FeatureStoreSettings(),
+        json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("get-data",)),
+    )
+    sql: SqlSettings = Field(SqlSettings(), json_schema_extra=read_by("get-data"))
+    checks: CheckSettings = Field(CheckSettings(), json_schema_extra=read_by("get-data"))
 
     @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> "DataSettings":
+    def _train_split_is_not_empty(self) -> "DataSettings":
         if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError("validation_fraction + test_fraction must leave something to train on (< 1)")
+            raise ValueError(
+                "validation_fraction + test_fraction must be below 1, so that the train split has rows"
+            )
         return self

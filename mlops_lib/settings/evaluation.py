@@ -4,35 +4,52 @@ from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
 from mlops_lib import plugins
 from mlops_lib.errors import PluginError
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
 
 class EvaluationSettings(Section):
-    """How a trained model is judged and when it may be registered."""
+    """How a trained model is scored, and the gate that it must pass to be registered."""
 
-    task: Name = Field("classification", description="classification, regression, text")
+    task: Name = Field(
+        "classification",
+        description="classification, regression, text",
+        json_schema_extra=read_by("train-model", "evaluate-model", code=("evaluate-model",)),
+    )
     metric: Name = Field(
         "roc_auc",
         validate_default=True,
         description="metric that the gate decides on, by name or package.module:function",
+        json_schema_extra=read_by("evaluate-model", "register-model", code=("evaluate-model",)),
     )
-    threshold: FiniteFloat = Field(description="score that the model must reach to be registered")
-    min_coverage: Fraction = Field(1.0, description="share of rows that must have been scored")
-    baselines: tuple[str, ...] = Field((), description="simple models shown beside it")
+    threshold: FiniteFloat = Field(
+        description="score that the model must reach to be registered",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
+    )
+    min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
+    baselines: tuple[str, ...] = Field(
+        (),
+        description="simple models to compare with",
+        json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
+    )
     metrics: tuple[str, ...] = Field(
-        (), description="metrics to report, by name or package.module:function; empty: the task's"
+        (),
+        description="metrics to report, by name or package.module:function; empty: the task's",
+        json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
     )
-    judge: str = Field("", description="text: LLM that ragas metrics ask, as provider:model")
+    judge: str = Field("", description="text: LLM that judges for ragas metrics, as provider:model")
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
     )
-    concurrency: int = Field(8, ge=1, description="rows that an LLM answers at once")
+    concurrency: int = Field(8, ge=1, description="text: rows answered at the same time")
     calls_per_minute: float = Field(0.0, ge=0, description="most LLM calls started in a minute; 0: no limit")
     max_calls: int = Field(0, ge=0, description="LLM calls after which an evaluation stops; 0: no limit")
     max_tokens: int = Field(0, ge=0, description="tokens after which an evaluation stops; 0: no limit")
     max_cost_usd: float = Field(0.0, ge=0, description="US dollars after which it stops; 0: no limit")
-    reuse: bool = Field(True, description="answer LLM calls that an earlier evaluation recorded from there")
-    replay: str = Field("", description="run whose recorded LLM calls are the only ones; nothing is logged")
+    reuse: bool = Field(True, description="reuse answers to LLM calls that an earlier evaluation recorded")
+    replay: str = Field(
+        "", description="run to replay: only its recorded LLM calls are used, and nothing is logged"
+    )
 
     # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")
@@ -54,7 +71,7 @@ class EvaluationSettings(Section):
             return threshold
         try:
             metric = plugins.load("metric", name)
-        except PluginError:  # not installed here; a service, say, reads these settings and evaluates nothing
+        except PluginError:  # not installed here, for example in a service, which evaluates nothing
             return threshold
         if metric.higher_is_better and threshold > metric.highest:
             raise ValueError(f"no model reaches it, since {name} is {metric.highest:g} at most")

@@ -6,10 +6,10 @@ from mlops_lib.settings.section import Name, Section
 
 
 class PipelineSettings(Section):
-    """How the four notebooks are run."""
+    """How the notebooks are run."""
 
     name: Name = Field("training", description="name of the Kubeflow pipeline")
-    notebooks: Name = Field("notebooks", description="folder of the four notebooks")
+    notebooks: Name = Field("notebooks", description="folder of the notebooks")
     image: Name = Field("mlops-notebook-python:latest", description="container image of the steps")
-    work_dir: Name = Field(".mlops", description="folder for run logs, pipeline files and the steps' memory")
-    cell_timeout_s: int = Field(0, ge=0, description="longest that one cell may run; 0: as long as it takes")
+    work_dir: Name = Field(".mlops", description="folder for run logs, pipeline files and the step cache")
+    cell_timeout_s: int = Field(0, ge=0, description="time limit of one cell; 0: none")

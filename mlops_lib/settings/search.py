@@ -9,12 +9,12 @@ from mlops_lib.settings.train import TrainSettings
 
 
 class Dimension(Section):
-    """Values that a search may give one setting: a range of numbers, or choices."""
+    """Values that a search tries for one setting: a range of numbers, or choices."""
 
     type: Literal["float", "int", "categorical"]
     low: FiniteFloat | None = Field(None, description="float, int: smallest value")
-    high: FiniteFloat | None = Field(None, description="float, int: largest value, itself included")
-    log: bool = Field(False, description="float, int: look as closely at 1 to 10 as at 10 to 100")
+    high: FiniteFloat | None = Field(None, description="float, int: largest value, inclusive")
+    log: bool = Field(False, description="float, int: sample on a logarithmic scale")
     choices: Annotated[tuple[Any, ...], Field(strict=False)] = Field(
         (), description="categorical: the values"
     )
@@ -35,11 +35,11 @@ class Dimension(Section):
 
 
 class SearchSettings(Section):
-    """What `mlops search` tries: hyper-parameters, judged on the validation split."""
+    """Hyper-parameters that `mlops search` tries, scored on the validation split."""
 
-    trials: int = Field(20, ge=1, description="how many sets of values are tried")
+    trials: int = Field(20, ge=1, description="number of trials")
     parallel: int = Field(
-        4, ge=1, description="on Kubeflow: trials at once; each round learns from those before"
+        4, ge=1, description="on Kubeflow: trials at the same time; each round learns from earlier rounds"
     )
     seed: int = Field(0, ge=0, description="the same seed and scores give the same trials")
     space: dict[str, Dimension] = Field({}, description="train.x or model.params.x -> values to try")
@@ -47,7 +47,11 @@ class SearchSettings(Section):
     @model_validator(mode="after")
     def _names_can_be_searched(self) -> "SearchSettings":
         known = {f"train.{name}" for name in TrainSettings.model_fields}
-        known -= {"train.processes", "train.nodes", "train.accelerator"}  # where it runs, not what it learns
+        known -= {
+            "train.processes",
+            "train.nodes",
+            "train.accelerator",
+        }  # these change where a trial runs, not its model
         for name in self.space:
             own = name.removeprefix("model.params.")
             if name not in known and not (own != name and own.isidentifier()):

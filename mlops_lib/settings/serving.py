@@ -10,7 +10,7 @@ Policy = Literal["reject", "default", "last_known"]
 
 
 class EnrichmentSettings(Section):
-    """Online features for rows that carry only their entity key, and what to do when there are none."""
+    """Lookup of online features for rows that have only their entity key, and the policy when it fails."""
 
     timeout_s: float = Field(0.25, gt=0, description="seconds that a request may wait for its features")
     on_trouble: Policy = Field("reject", description="time-out, store down, unknown entity, stale value")
@@ -19,11 +19,11 @@ class EnrichmentSettings(Section):
         {}, description="feature -> value of policy default"
     )
     cache_ttl_s: float = Field(0.0, ge=0, description="seconds a looked-up value is reused; 0: no cache")
-    cache_rows: int = Field(10_000, ge=1, description="entities remembered for the cache and for last_known")
+    cache_rows: int = Field(10_000, ge=1, description="most entities in the cache, also for last_known")
 
 
 class ServingSettings(Section):
-    """Which version the service answers with, where it listens, and what it puts up with."""
+    """The model version to serve, the address, and the limits of requests."""
 
     stage: Name = Field("Production", description="registry stage to serve")
     alias: str = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
@@ -31,13 +31,11 @@ class ServingSettings(Section):
     host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
     workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
-    retry_s: float = Field(
-        5.0, gt=0, description="seconds between tries while there is no model at the stage"
-    )
-    poll_s: float = Field(10.0, gt=0, description="seconds between looks at the registry")
-    cache: Name = Field(".mlops/serving", description="folder of the versions known to have worked")
+    retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")
+    poll_s: float = Field(10.0, gt=0, description="seconds between polls of the registry")
+    cache: Name = Field(".mlops/serving", description="folder with copies of versions that worked")
 
-    batch_rows: int = Field(256, ge=1, description="most rows that one call of the model gets")
+    batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")
     queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")
     body_bytes: int = Field(2**20 * 8, ge=1, description="largest request body; beyond: 413")
     predict_timeout_s: float = Field(10.0, gt=0, description="longest call of the model")

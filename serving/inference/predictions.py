@@ -62,15 +62,6 @@ def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> Non
         )
 
 
-def plain(value: Any) -> Any:
-    """What JSON has no form for, in plain values (numpy scalars and arrays)."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    return str(value)
-
-
 def _by_row(named: dict[str, Any], rows: int) -> Any:
     """One dict a row, of a dict whose every value has one item a row; anything else as it is."""
     items = [value.tolist() if hasattr(value, "tolist") else value for value in named.values()]

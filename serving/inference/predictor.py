@@ -6,18 +6,20 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
-from serving.features.enrichment import Statuses
+from serving.features.statuses import Statuses
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
 from serving.inference.predictions import as_list, require_finite
 from serving.inference.rows import Context, Rows
-from serving.models.registry_watcher import ModelHolder
+from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
 from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
@@ -28,7 +30,7 @@ from serving.web.problems import Problem
 log = logging.getLogger("serving")
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True):
     """Predictions in the order of the rows, and the version that made them.
 
     Attributes:
@@ -54,7 +56,7 @@ class Predictor:
 
     def __init__(
         self,
-        models: ModelHolder,
+        models: RegistryWatcher,
         metrics: Metrics,
         prediction_log: PredictionLog | None,
         tracing: Tracing | None,

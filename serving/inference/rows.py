@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from serving.features.enrichment import EnrichedRows
+from serving.features.statuses import EnrichedRows
 
 if TYPE_CHECKING:
     from serving.inference.schema import RequestSchema

@@ -1,27 +1,23 @@
-"""Versions that are known to have worked, on disk: what the service starts from when the registry is down.
+"""Model files on disk. The service starts from the last version that worked when the registry is down.
 
 <cache>/<model>/3-<digest>/           the model's files
 <cache>/<model>/3-<digest>.json       version, stage, run, and the SHA-256 over the files
-<cache>/<model>/good-<wanted>.json    which of them last served what was wanted (a stage, say)
+<cache>/<model>/good-<wanted>.json    the version that last served what was wanted (a stage, say)
 """
 
-import hashlib
-import json
-import logging
 import os
 import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from mlops_lib.errors import ModelError
+from mlops_lib.files import digest_of_folder, read_json, write_json
 from mlops_lib.registry import ModelVersion
 
-log = logging.getLogger("serving")
 #: Versions kept on disk for each model.
-KEPT = 4
+MAX_VERSIONS = 4
 
 
 class ModelCache:
@@ -35,28 +31,28 @@ class ModelCache:
         self.folder = folder
 
     def fetch(self, version: ModelVersion) -> Path:
-        """The version's files, downloaded unless they are here and unchanged.
+        """The folder of the version's files. They are downloaded unless they are here and unchanged.
 
         Raises:
             ModelError: They cannot be downloaded or written.
         """
         for card_file in self._home(version.name).glob(f"{version.version}-*.json"):
-            card = _read(card_file)
+            card = read_json(card_file)
             folder = card_file.with_suffix("")
-            # A deleted model starts again at version 1: the same number must not bring back the old files.
+            # A model that was deleted and made again starts at version 1: its number must not find the old files.
             same = card.get("run_id") == version.run_id and card.get("created_ms") == version.created_ms
-            if same and folder.is_dir() and digest_of(folder) == card.get("digest"):
+            if same and folder.is_dir() and digest_of_folder(folder) == card.get("digest"):
                 os.utime(card_file)
                 return folder
         return self._download(version)
 
     def mark_good(self, wanted: str, folder: Path) -> None:
-        """Remember that what is in `folder` serves `wanted`, and take out what has not been used for long."""
+        """Record that the version in `folder` serves `wanted`, and delete the versions that were not used for longest."""
         home = folder.parent
-        _write(home / f"good-{quote(wanted, safe='')}.json", {"folder": folder.name})
-        good = {_read(file).get("folder") for file in home.glob("good-*.json")}
+        write_json(home / f"good-{quote(wanted, safe='')}.json", {"folder": folder.name})
+        good = {read_json(file).get("folder") for file in home.glob("good-*.json")}
         cards = sorted(home.glob("[0-9]*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-        for card in cards[KEPT:]:
+        for card in cards[MAX_VERSIONS:]:
             if card.stem not in good:
                 card.unlink(missing_ok=True)
                 shutil.rmtree(card.with_suffix(""), ignore_errors=True)
@@ -65,15 +61,17 @@ class ModelCache:
         """The version that last served `wanted`, and its files.
 
         Raises:
-            ModelError: There is none, or its files are not what they were.
+            ModelError: There is none, or its files have changed.
         """
         home = self._home(name)
-        folder = home / str(_read(home / f"good-{quote(wanted, safe='')}.json").get("folder", "-"))
-        card = _read(Path(f"{folder}.json"))
+        folder = home / str(read_json(home / f"good-{quote(wanted, safe='')}.json").get("folder", "-"))
+        card = read_json(Path(f"{folder}.json"))
         if not card or not folder.is_dir():
-            raise ModelError(f"No version of {name!r} that served {wanted} is kept in {self.folder}.")
-        if digest_of(folder) != card.pop("digest"):
-            raise ModelError(f"The files kept in {folder} are not what was downloaded: delete them.")
+            raise ModelError(f"The cache {self.folder} has no version of {name!r} that served {wanted}.")
+        if digest_of_folder(folder) != card.pop("digest"):
+            raise ModelError(
+                f"The files in {folder} have changed since they were downloaded. Delete the folder."
+            )
         return ModelVersion(**{**card, "aliases": tuple(card["aliases"])}), folder
 
     def _download(self, version: ModelVersion) -> Path:
@@ -84,9 +82,9 @@ class ModelCache:
             home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=home, prefix=".incoming-") as incoming:
                 files = download(version.uri, Path(incoming))
-                digest = digest_of(files)
+                digest = digest_of_folder(files)
                 folder = home / f"{version.version}-{digest[:12]}"
-                if folder.is_dir() and digest_of(folder) != digest:
+                if folder.is_dir() and digest_of_folder(folder) != digest:
                     shutil.rmtree(folder)
                 if not folder.is_dir():
                     try:
@@ -94,36 +92,10 @@ class ModelCache:
                     except OSError:  # another process was faster
                         if not folder.is_dir():
                             raise
-            _write(Path(f"{folder}.json"), {**asdict(version), "digest": digest})
+            write_json(Path(f"{folder}.json"), {**asdict(version), "digest": digest})
         except OSError as error:
-            raise ModelError(f"Cannot keep {version.uri} in {self.folder}: {error}") from error
+            raise ModelError(f"Cannot write {version.uri} to the cache {self.folder}: {error}") from error
         return folder
 
     def _home(self, name: str) -> Path:
         return self.folder / quote(name, safe="")
-
-
-def digest_of(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all files below `folder`."""
-    total = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            part = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{part} {file.relative_to(folder).as_posix()}\n".encode())
-    return total.hexdigest()
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty for one that is not there or not whole."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all: a process may die, or another read, at any moment."""
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as temporary:
-        json.dump(content, temporary)
-    os.replace(temporary.name, file)

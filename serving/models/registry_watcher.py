@@ -1,38 +1,33 @@
-"""Follows the registry: the version at the stage or alias is loaded beside the running one, checked, and swapped in.
+"""Watches the registry. The version at the stage or alias is loaded beside the running one, checked, and swapped in.
 
-Whatever fails, what runs goes on running and says why it has not moved.
+When a step fails, the running version goes on, and the status has the reason.
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import gc
 import importlib
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from mlops_lib.errors import MlopsError, NoSuchVersionError, RegistryError
+from mlops_lib.errors import MlopsError, NoSuchVersionError
 from mlops_lib.redact import masked
-from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
-from mlops_lib.tracking import tracking_uri
 from serving.models.cache import ModelCache
+from serving.models.registry_query import RegistryQuery
 from serving.models.served import Loaded, ServedModel, load
 from serving.operations.metrics import Metrics
 from serving.web.problems import Problem
 
 log = logging.getLogger("serving")
 ROLES = ("champion", "challenger")
-T = TypeVar("T")
-#: Longest wait for the registry's answer; one that takes connections and says nothing is as good as away.
-ASK_S = 10.0
 #: Longest pause before a version that was refused is tried again.
-MOST_PAUSE_S = 300.0
+MAX_PAUSE_S = 300.0
 
 
 @dataclass
@@ -45,8 +40,12 @@ class Refused:
     again_at: float
 
 
-class ModelHolder:
-    """The served champion and challenger, or the reason why there is none."""
+class RegistryWatcher:
+    """Holds the served champion and challenger, or the reason why there is none, and follows the registry.
+
+    Args:
+        on_ready: Called when the first champion is loaded.
+    """
 
     def __init__(
         self, settings: Settings, metrics: Metrics, on_ready: Callable[[], None] = lambda: None
@@ -59,19 +58,18 @@ class ModelHolder:
         self.served: dict[str, ServedModel] = {}
         self.refused: dict[str, Refused] = {}
         self.problem = "The model is still being loaded."
-        #: Whether the registry could not be asked when it last was.
+        #: Whether the last question to the registry failed.
         self.stale = False
         self._lock = asyncio.Lock()
-        #: A question to the registry that is not answered yet.
-        self._asked: asyncio.Future[dict[str, ModelVersion]] | None = None
+        self._query = RegistryQuery(settings)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin to load; the service is live meanwhile, and ready when the champion is."""
-        self._in_background(self._follow())
+        """Begin to watch. The service is live meanwhile, and ready when the champion is loaded."""
+        self._in_background(self._watch())
 
     async def stop(self) -> None:
-        """Stop following, and let what is being answered finish."""
+        """Stop watching, and let the requests in flight finish."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(
@@ -91,32 +89,32 @@ class ModelHolder:
 
     @property
     def challenger(self) -> ServedModel | None:
-        """The version that is tried beside the champion, if there is one."""
+        """The version that is tried out beside the champion, if there is one."""
         return self.served.get("challenger")
 
     async def look(self, at_once: bool = False) -> None:
-        """Ask the registry, and move where it points.
+        """Ask the registry, and serve the versions that it names.
 
         Args:
-            at_once: Also try a version again that was refused a moment ago.
+            at_once: Try a refused version again now, before its pause is over.
         """
         async with self._lock:
             try:
-                versions = await self._ask(anew=at_once)
+                versions = await self._query(anew=at_once)
             except NoSuchVersionError as error:
-                self._say(_reason(error), stale=False)
+                self._report(_reason(error), stale=False)
                 return
-            except Exception as error:  # an embedded store raises its database's errors as they are
-                self._say(_reason(error), stale=True)
+            except Exception as error:  # an embedded store raises the errors of its database
+                self._report(_reason(error), stale=True)
                 if "champion" not in self.served:
                     await self._start_from_disk()
                 return
-            self._say("", stale=False)
+            self._report("", stale=False)
             for role in ROLES:
                 await self._move(role, versions.get(role), at_once)
 
     def status(self) -> dict[str, Any]:
-        """What is served, from where, and what went wrong."""
+        """The served versions, and what went wrong."""
         return {
             "wanted": self.wanted,
             "stale": self.stale,
@@ -128,56 +126,17 @@ class ModelHolder:
             },
         }
 
-    async def _follow(self) -> None:
+    async def _watch(self) -> None:
         limits = self.settings.serving
-        # First, and by itself: its seconds on a busy machine are not the registry's, which `ASK_S` is for.
-        with contextlib.suppress(Exception):  # which `look` will say
+        # Before the first question: its seconds on a busy machine are not the registry's.
+        with contextlib.suppress(Exception):  # `look` reports the error
             await asyncio.to_thread(importlib.import_module, "mlflow")
         while True:
             try:
                 await self.look()
-            except Exception:  # whatever it was, following goes on
+            except Exception:  # watching goes on
                 log.exception("looking at the registry failed")
             await asyncio.sleep(limits.poll_s if "champion" in self.served else limits.retry_s)
-
-    async def _ask(self, anew: bool) -> dict[str, ModelVersion]:
-        """What the registry says each role should serve; one question at a time, however long it takes.
-
-        Args:
-            anew: An answer to a question that was asked before will not do.
-
-        Raises:
-            RegistryError: It has not answered within `ASK_S`. The next call waits for the same answer.
-        """
-        if anew and self._asked:
-            await self._in_time(self._asked)
-            self._asked.exception()  # looked at, or asyncio would complain
-            self._asked = None
-        asked = self._asked = self._asked or _in_thread(self._resolve)
-        await self._in_time(asked)
-        self._asked = None
-        return asked.result()
-
-    async def _in_time(self, asked: "asyncio.Future[Any]") -> None:
-        done, _ = await asyncio.wait({asked}, timeout=ASK_S)
-        if not done:
-            raise RegistryError(
-                f"The registry at {tracking_uri(self.settings)} has not answered within {ASK_S:g} s."
-            )
-
-    def _resolve(self) -> dict[str, ModelVersion]:
-        """What the registry says each role should serve."""
-        wanted, name = self.settings.serving, self.settings.model.name
-        registry = Registry(self.settings)
-        found = {"champion": registry.resolve(name, wanted.stage, wanted.alias, wanted.version)}
-        if wanted.challenger:
-            try:
-                challenger = registry.resolve(name, alias=wanted.challenger)
-            except NoSuchVersionError:
-                return found
-            if challenger.version != found["champion"].version:
-                found["challenger"] = challenger
-        return found
 
     async def _move(self, role: str, version: ModelVersion | None, at_once: bool) -> None:
         running = self.served.get(role)
@@ -201,7 +160,7 @@ class ModelHolder:
                 await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
         except Exception as error:  # downloading and loading run other people's code
             tries = refused.tries + 1 if refused else 1
-            pause_s = min(MOST_PAUSE_S, self.settings.serving.retry_s * 2 ** (tries - 1))
+            pause_s = min(MAX_PAUSE_S, self.settings.serving.retry_s * 2 ** (tries - 1))
             reason = _reason(error)
             self.refused[role] = Refused(version, reason, tries, time.monotonic() + pause_s)
             self.metrics.reloaded("refused")
@@ -215,7 +174,7 @@ class ModelHolder:
         self._swap(role, loaded)
 
     def _swap(self, role: str, loaded: Loaded | None) -> None:
-        """Put a version in place between two batches; the old one answers what it has and is let go."""
+        """Put a version in place between two batches. The old one answers its requests and ends."""
         new = ServedModel(loaded, role, self.settings, self.metrics) if loaded else None
         old = self.served.pop(role, None)
         if new:
@@ -224,7 +183,7 @@ class ModelHolder:
             log.info("%s is now %s", role, new.card)
             if role == "champion" and not old:
                 self._on_ready()
-                gc.freeze()  # what is loaded by now stays; the collector need not walk it again and again
+                gc.freeze()  # the libraries stay loaded: the collector need not visit their objects again
         if old:
             log.info("%s was %s", role, old.card)
             self._in_background(old.drain())
@@ -243,7 +202,7 @@ class ModelHolder:
         self._swap("champion", loaded)
         self.problem = problem
 
-    def _say(self, problem: str, stale: bool) -> None:
+    def _report(self, problem: str, stale: bool) -> None:
         if problem and problem != self.problem:
             log.error("%s", problem)
         if problem or self.served:
@@ -257,26 +216,12 @@ class ModelHolder:
 
 
 def _same(one: ModelVersion, other: ModelVersion) -> bool:
-    """Whether these are the same files; stage and aliases may have moved, and a deleted number may have come back."""
+    """Whether the files are the same. Stage and aliases may differ; a deleted number may be another model's now."""
     return (one.name, one.version, one.run_id, one.created_ms) == (
         other.name, other.version, other.run_id, other.created_ms,
     )  # fmt: skip
 
 
-def _in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Run `work` in a thread that does not hold up the end of the process, as one of asyncio's own would."""
-    told: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            told.set_result(work())
-        except Exception as error:
-            told.set_exception(error)
-
-    threading.Thread(target=run, daemon=True, name="registry").start()
-    return asyncio.wrap_future(told)
-
-
 def _reason(error: Exception) -> str:
-    """In one sentence, without the passwords that a database's driver puts into its errors."""
+    """An error as text, without the passwords that a database's driver puts into its errors."""
     return masked(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")

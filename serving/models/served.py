@@ -17,8 +17,10 @@ from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from serving.features.enrichment import Enricher
-from serving.inference.batching import BadRow, Batcher, require_room
-from serving.inference.predictions import as_list, plain, require_finite
+from serving.inference.batching import Batcher, require_room
+from serving.inference.jobs import BadRow
+from serving.inference.json_values import as_sent
+from serving.inference.predictions import as_list, require_finite
 from serving.inference.row_types import columns
 from serving.inference.rows import Rows
 from serving.inference.schema import RequestSchema
@@ -50,6 +52,8 @@ class ServedModel:
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
         self.wrapper, self.schema = loaded.wrapper, loaded.schema
+        #: Whether the model answers by waiting on others; such a model can stream.
+        self.waits = self.wrapper.waits
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
@@ -105,11 +109,6 @@ class ServedModel:
     def max_rows(self) -> int:
         """Most rows that may wait, and so most of one request."""
         return self.batcher.queue_rows
-
-    @property
-    def waits(self) -> bool:
-        """Whether the model answers by waiting on others; such a model can stream."""
-        return self.wrapper.waits
 
     def keeps_state(self, rows: Rows) -> bool:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""
@@ -175,19 +174,8 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{version.name} version {version.version} does not answer the example it was logged with: "
             f"{type(error).__name__}: {error}"
         ) from error
-    first = _as_json(example[0]) if isinstance(example, list) and example else None
+    first = as_sent(example[0]) if isinstance(example, list) and example else None
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
-
-
-def _as_json(row: Any) -> Any:
-    """A row of the example as a caller would send it; JSON has no NaN."""
-    import pandas as pd
-
-    if isinstance(row, dict):
-        row = {
-            n: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for n, value in row.items()
-        }
-    return msgspec.to_builtins(row, enc_hook=plain)
 
 
 def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from serving.inference.batching import MOST_HUNG
+from serving.blocking_calls import MAX_HUNG
 from serving.service import Service
 from serving.web.problems import Problem
 from serving.web.route import get
@@ -37,7 +37,7 @@ async def metrics(request: Request) -> Response:
 def require_alive(service: Service) -> None:
     """Raise a Problem when so many calls of the model hang that only a restart helps."""
     hung = sum(served.batcher.hung for served in service.models.served.values())
-    if hung > MOST_HUNG:
+    if hung > MAX_HUNG:
         detail = f"{hung} calls of the model hang and cannot be stopped: restart this process."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_hangs", detail)
 

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import msgspec
-
-from serving.inference.predictions import plain
+from serving.inference.json_values import encode_json
 from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
 from serving.operations.metrics import Metrics
@@ -26,7 +24,6 @@ log = logging.getLogger("serving")
 ROOM, ROOM_BYTES, VALUE_BYTES = 20_000, 64 * 2**20, 32
 #: Records and seconds that one file covers, at most.
 FILE_RECORDS, FILE_S = 10_000, 5.0
-encode = msgspec.json.Encoder(enc_hook=plain).encode
 
 
 class Record(NamedTuple):
@@ -201,4 +198,4 @@ def _feedback_row(f: Feedback) -> dict[str, Any]:
 
 
 def _json(value: Any) -> str:
-    return encode(value).decode()
+    return encode_json(value).decode()

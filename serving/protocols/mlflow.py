@@ -13,7 +13,7 @@ import msgspec
 from fastapi import Request, Response
 
 from serving.inference.batching import require_room
-from serving.inference.predictions import plain
+from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.inference.schema import RequestSchema
 from serving.models.served import ServedModel
@@ -24,7 +24,6 @@ from serving.web.call import Call, Reply
 from serving.web.problems import Problem, misfit
 from serving.web.route import get
 
-encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 

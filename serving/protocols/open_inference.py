@@ -13,7 +13,7 @@ import numpy as np
 from fastapi import Request
 
 from mlops_lib import __version__
-from serving.inference.predictions import plain
+from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
 from serving.operations.health import readiness, require_alive
@@ -25,7 +25,6 @@ from serving.web.problems import Problem, misfit
 from serving.web.route import get
 
 TAG = "open inference protocol"
-encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 HEADER_LENGTH = b"inference-header-content-length"
 COLUMN_DTYPES = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64"}
 

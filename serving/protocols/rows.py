@@ -10,12 +10,11 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from fastapi import Request, Response
 
 from mlops_lib.wrappers.interface import StreamEvent
-from serving.features.enrichment import HEADER
-from serving.inference.predictions import plain
+from serving.features.statuses import HEADER
+from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
 from serving.protocols.inference import Asked, InferenceRoute
@@ -25,7 +24,6 @@ from serving.web.problems import Problem, as_problem, misfit
 from serving.web.route import MODEL_ROWS, post
 from serving.web.sse import EVENT_STREAM, HEADERS, event
 
-encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 TAG = "inference"
 
 
@@ -53,7 +51,7 @@ def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
         answer["features"] = answered.features.field
         headers = [*headers, (HEADER.lower().encode(), answered.features.header.encode())]
     if asked.stream:  # of a model that answers in one piece
-        return Reply(event("prediction", json.loads(encode_json(answer))).encode(), headers)
+        return Reply(event("prediction", answer).encode(), headers)
     return Reply(encode_json(answer), headers)
 
 

@@ -112,7 +112,7 @@ def test_lists_cannot_be_unique_and_it_is_said(tmp_path):
         declared.require(settings, loaders.from_settings(settings))
     table = profile.table(rows, "bought")
     assert table.loc["a", "distinct"] == 2 and table.loc["a", "alone tells the label"] == 1.0
-    assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone tells")
+    assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone predicts")
 
 
 def test_bad_rows_are_listed_kept_and_not_written(tmp_path):

@@ -176,7 +176,7 @@ def test_a_label_that_is_named_like_a_feature_says_what_to_do(feature_project, r
     rows.rename(columns={"bought": "visits"}).to_parquet(feature_project / "labels.parquet")
     write_config(feature_project)
     of_label = {"data.label": "visits"}
-    with pytest.raises(DataError, match=r"'visits' is label or key and a feature too.*data\.features"):
+    with pytest.raises(DataError, match=r"'visits' is the label or key, and a feature too.*data\.features"):
         loaders.from_settings(config.load(feature_project / "config.yaml", of_label)).load("train")
     chosen = config.load(feature_project / "config.yaml", of_label | {"data.features": ("age",)})
     assert list(loaders.from_settings(chosen).load("train")) == ["user_id", "age", "visits"]

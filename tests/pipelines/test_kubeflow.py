@@ -7,6 +7,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from mlops_lib.errors import MlopsError
+from mlops_lib.step_cache.mode import StepCacheMode
 from pipelines import kubeflow
 from tests.support.kfp_server import TASKS, KfpServer
 
@@ -170,7 +171,7 @@ def test_every_step_has_the_options_of_config_yaml(compiled):
         assert ("accelerator" in limits) == (name == "exec-train-model")
         environment = {entry["name"]: entry["value"] for entry in container["env"]}
         assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
-        assert environment["MLOPS_MEMORY"] == "use"
+        assert StepCacheMode.from_env(environment) == StepCacheMode(lookup=True)
     platform = compiled[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert set(platform) == set(found)
     for config in platform.values():

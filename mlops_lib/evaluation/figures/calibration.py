@@ -1,4 +1,4 @@
-"""Whether probabilities come true: predicted against observed shares, bin by bin."""
+"""Calibration: predicted against observed shares, bin by bin."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ def reliability(probability: np.ndarray, happened: np.ndarray) -> Bins:
     centre = (observed + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
     spread = observed * (1 - observed) / rows + Z95**2 / (4 * rows**2)
     half = Z95 * np.sqrt(spread) / (1 + Z95**2 / rows)
-    # Rounding can leave the bound of a unanimous bin a hair inside the share it must contain.
+    # Rounding can put the bound of a bin with equal outcomes slightly inside the observed share.
     return Bins(predicted, observed, np.minimum(centre - half, observed), np.maximum(centre + half, observed))
 
 

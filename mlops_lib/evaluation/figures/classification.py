@@ -1,4 +1,4 @@
-"""The figures of a classification: how it ranks, and what it confuses."""
+"""Figures of a classification: ROC curve, precision and recall, confusion matrix."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,7 +61,7 @@ def precision_recall(cases: ClassificationCases, baselines: Mapping[str, Classif
 
 
 def confusion(cases: ClassificationCases) -> Figure:
-    """Rows by true and most probable class, as shares of the true class, with counts while they fit in."""
+    """Rows by true and most probable class, as shares of the true class, with counts if they fit."""
     size = len(cases.classes)
     counts = np.bincount(cases.codes * size + cases.predicted, minlength=size * size).reshape(size, size)
     rows = counts.sum(axis=1, keepdims=True)
@@ -100,7 +100,7 @@ def _curves(
     curve: Callable,
     area: Callable,
 ) -> None:
-    """Draw `curve` of the model and the baselines, each named with its `area`; the thick line lies below."""
+    """Draw `curve` of the model and of the baselines, labelled with `area`; the model's thick line is below."""
     axes.plot(
         *curve(cases, cases.columns), color=style.MODEL, linewidth=2.4, label=f"model {area(cases):.3f}"
     )
@@ -123,7 +123,7 @@ def _roc_curve(cases: ClassificationCases, columns: list[int]) -> tuple[np.ndarr
 
 
 def _precision_curve(cases: ClassificationCases, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Precision at the next recall that was reached: the steps whose area average precision is."""
+    """Precision at the next recall reached: the step function whose area is the average precision."""
     steps = []
     for column in columns:
         precision, recall, _ = sk.precision_recall_curve(

@@ -1,4 +1,4 @@
-"""Figures of the notebooks that are not about one prediction task: data, training, versions."""
+"""Figures of the notebooks for every task: data, training, versions."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_COLUMNS = 12
+MAX_COLUMNS = 12
 COLUMNS_WIDE = 4
 FEW_VALUES = 10
 
 
 def distributions(frame: "pd.DataFrame", label: str, features: Sequence[str]) -> "Figure":
-    """Small multiples: the values of each feature, drawn apart by the label where it has few values.
+    """Small multiples: the distribution of each feature, by label value if the label has few values.
 
     Args:
         frame: Rows with the features and the label.
         label: Name of the label column.
         features: Columns to draw, the first 12 of them.
     """
-    shown = list(features)[:MOST_COLUMNS]
+    shown = list(features)[:MAX_COLUMNS]
     few = frame[label].nunique() <= FEW_VALUES
     groups = sorted(frame[label].unique())[: len(BASELINES) + 1] if few else [None]
     high = -(-len(shown) // COLUMNS_WIDE)
@@ -59,7 +59,7 @@ def distributions(frame: "pd.DataFrame", label: str, features: Sequence[str]) ->
 
 
 def _histogram(axes: "Axes", values: "pd.Series", every: "pd.Series", colour: str, name: str) -> None:
-    """Share of rows by value; the bins span 98 % of all rows, so that a long tail does not flatten the rest."""
+    """Share of rows by value. The bins span 98 % of the rows, so that a long tail does not flatten the rest."""
     if every.dtype.kind not in "biuf":
         counts = values.value_counts(normalize=True).reindex(every.value_counts().index[:8], fill_value=0)
         axes.plot(range(len(counts)), counts, "o", color=colour, label=name, markersize=4)
@@ -74,7 +74,7 @@ def _histogram(axes: "Axes", values: "pd.Series", every: "pd.Series", colour: st
 
 
 def learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> "Figure":
-    """Loss by step: training and validation. A model that is fitted in one go gets a figure that says so.
+    """Training and validation loss by step, or a note that a model is fitted in one step.
 
     Args:
         history: Metric name -> (step, value) pairs in order.

@@ -1,4 +1,4 @@
-"""The figures of a regression: how far off it is, and where."""
+"""Figures of a regression: predictions against the truth, and residuals."""
 
 from collections.abc import Mapping
 

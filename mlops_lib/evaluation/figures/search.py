@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS_WIDE, MOST_PANELS = 3, 9
+PANELS_WIDE, MAX_PANELS = 3, 9
 
 
 def trials(
@@ -34,7 +34,7 @@ def trials(
     """
     done = [(number, score) for number, score in enumerate(scores, 1) if score is not None]
     best = (max if higher_is_better else min)(done, key=lambda pair: pair[1])
-    names = list(values[0])[: MOST_PANELS - 1]
+    names = list(values[0])[: MAX_PANELS - 1]
     high = -(-(len(names) + 1) // PANELS_WIDE)
     with matplotlib.rc_context(STYLE):
         figure = NotebookFigure(figsize=(9, 0.9 + 2.3 * high), layout="constrained")

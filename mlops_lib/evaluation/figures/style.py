@@ -1,7 +1,7 @@
-"""One house style for every figure: plain axes, colours that the colour-blind tell apart, no pyplot state.
+"""One style for every figure: plain axes, colours that colour-blind people can distinguish, no pyplot state.
 
-Figures are ``matplotlib.figure.Figure`` objects of 5 by 3.6 inches that nothing else holds on to, so they
-need no display and are freed with their last reference.
+Figures are ``matplotlib.figure.Figure`` objects of 5 by 3.6 inches. They need no display, and no global state keeps
+them in memory.
 """
 
 import io
@@ -45,7 +45,7 @@ STYLE: dict[Any, Any] = {  # matplotlib types the keys as a long Literal
 
 
 class NotebookFigure(Figure):
-    """A Figure that shows itself as the result of a cell, also where pyplot was never imported."""
+    """A Figure that a notebook shows as the result of a cell, without pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -55,10 +55,9 @@ class NotebookFigure(Figure):
 
 @contextmanager
 def chart(question: str, answer: str, xlabel: str, ylabel: str) -> Iterator[tuple[Figure, Axes]]:
-    """Open a figure of one set of axes in the house style, and finish it at the end of the block.
+    """Open a figure with one set of axes, and finish it at the end of the block.
 
-    Its title is the question that it answers, and below that the answer in numbers. Labelled artists are
-    listed below the axes, where no data is.
+    The title is the question that the figure answers, and the answer in numbers. The legend is below the axes.
     """
     with matplotlib.rc_context(STYLE):
         figure = NotebookFigure(layout="constrained")
@@ -69,17 +68,17 @@ def chart(question: str, answer: str, xlabel: str, ylabel: str) -> Iterator[tupl
         handles, names = axes.get_legend_handles_labels()
         if handles:
             figure.legend(handles, names, loc="outside lower center", ncols=min(len(handles), 3))
-        # Ticks and layout are made on the first draw, which must happen while the style holds.
+        # Ticks and layout are made by the first draw, which must happen inside the style's context.
         figure.draw_without_rendering()
 
 
 def shares(axes: Axes) -> None:
-    """Let both axes run from 0 to 1, with room for lines that lie on the border."""
+    """Set both axes to 0 to 1, with room for lines on the border."""
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
 
 
 def baseline_style(position: int) -> dict[str, Any]:
-    """Colour and dashes of the n-th baseline: told apart in black and white too."""
+    """Colour and dashes of the n-th baseline, which also differ in black and white."""
     turn = position % len(BASELINES)
     return {"color": BASELINES[turn], "linestyle": DASHES[turn], "linewidth": 1.6}
 

@@ -1,4 +1,4 @@
-"""The figure of a text evaluation: how the scores spread over the rows."""
+"""Figure of a text evaluation: the distribution of scores over the rows."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ def distributions(values: Mapping[str, Sequence[float | None]]) -> "Figure":
             axes.set(xlabel="score", ylabel="rows")
             if not len(known):
                 continue
-            # Nearly every metric runs to 1 or to 100; the axis then shows where in its range a score lies.
+            # Nearly every metric ends at 1 or 100; the axis shows the whole range.
             top = 1.0 if known.max() <= 1 else max(100.0, float(known.max()))
             edges = np.linspace(min(0.0, float(known.min())), top, BINS + 1)
             axes.hist(known, edges, color=MODEL, alpha=0.85)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class OwnMetric(TextMetric):
-    """A function of the user's, ``score(case) -> float``, plain or async.
+    """A user's function ``score(case) -> float``, plain or async.
 
-    Attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0; none where lower is better) may
-    be set on the function.
+    The function may have the attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0, or none if
+    lower is better).
     """
 
     def __init__(self, function: Callable[[Case], Any], name: str) -> None:
@@ -39,8 +39,8 @@ def make(name: str, settings: "Settings | None") -> TextMetric:
     """The metric of a name, or of a dotted path ``package.module:function``.
 
     Raises:
-        PluginError: There is none of that name, or what it imports is not installed.
-        EvaluationError: It cannot be set up with these settings.
+        PluginError: The name is unknown, or a package that it imports is not installed.
+        EvaluationError: The metric cannot be set up with these settings.
     """
     found = plugins.load("metric", name)
     try:
@@ -59,7 +59,7 @@ def make(name: str, settings: "Settings | None") -> TextMetric:
 async def score_rows(
     metric: TextMetric, cases: Sequence[Case], concurrency: int, name: str
 ) -> list[tuple[float | None, str]]:
-    """(score, "") of each row; (None, why) where there is none."""
+    """The (score, "") of each row, or (None, reason) for a row without a score."""
     limit = asyncio.Semaphore(concurrency)
 
     async def one(case: Case) -> tuple[float | None, str]:
@@ -87,7 +87,7 @@ def total(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence
         return Score(value=None, **counts)
     if len(known) < len(values) and metric.worst is None:
         raise EvaluationError(
-            f"Metric {name} has no value for {len(values) - len(known)} rows, and lower is better: say what such a "
-            "row counts as, with an attribute `worst` on the function."
+            f"Metric {name} has no value for {len(values) - len(known)} rows, and lower is better. Set the "
+            "attribute `worst` of the function to the score of such a row."
         )
     return Score(value=metric.total(cases, values), **counts)

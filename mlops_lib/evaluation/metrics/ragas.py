@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 class _Ragas(TextMetric):
-    """One metric of ragas.
+    """A metric of ragas.
 
     Attributes:
         metric: Its class in ``ragas.metrics.collections``.
-        wants: Argument of its ``ascore`` -> attribute of a Case.
-        needs_embeddings: Whether it compares embeddings besides asking the judge.
+        arguments: Argument of its ``ascore`` -> attribute of a Case.
+        needs_embeddings: Whether it needs an embedding model besides the judge.
     """
 
     metric: ClassVar[str]
-    wants: ClassVar[dict[str, str]]
+    arguments: ClassVar[dict[str, str]]
     needs_embeddings: ClassVar[bool] = False
 
     def __init__(self, settings: "Settings | None" = None) -> None:
         name = settings.evaluation.judge if settings else ""
         if settings is None or not name:
             raise EvaluationError(
-                f"{self.metric} asks a judge. Set evaluation.judge, for example to openai:gpt-4o-mini."
+                f"{self.metric} needs a judge. Set evaluation.judge, for example to openai:gpt-4o-mini."
             )
-        # ragas reads both when it is imported.
+        # ragas reads both at import.
         os.environ.setdefault("RAGAS_DO_NOT_TRACK", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
         from importlib.metadata import version
@@ -53,9 +53,11 @@ class _Ragas(TextMetric):
         self.note = f"ragas {version('ragas')}, judge {name}"
 
     async def row(self, case: Case) -> float:
-        if "retrieved_contexts" in self.wants and not case.contexts:
-            raise EvaluationError(f"{self.metric} needs the passages of an answer, and this one has none.")
-        result = await self._metric.ascore(**{name: getattr(case, what) for name, what in self.wants.items()})
+        if "retrieved_contexts" in self.arguments and not case.contexts:
+            raise EvaluationError(f"{self.metric} needs the passages of an answer, and this answer has none.")
+        result = await self._metric.ascore(
+            **{name: getattr(case, attribute) for name, attribute in self.arguments.items()}
+        )
         return float(result.value)
 
 
@@ -63,33 +65,41 @@ class Faithfulness(_Ragas):
     """Share of the answer's claims that its passages support, 0 to 1."""
 
     metric = "Faithfulness"
-    wants: ClassVar = {"user_input": "question", "response": "answer", "retrieved_contexts": "contexts"}
+    arguments: ClassVar = {"user_input": "question", "response": "answer", "retrieved_contexts": "contexts"}
 
 
 class AnswerRelevancy(_Ragas):
-    """How close the questions that the answer would answer are to the one asked, 0 to 1."""
+    """Similarity of the question to questions generated from the answer, 0 to 1."""
 
     metric = "AnswerRelevancy"
-    wants: ClassVar = {"user_input": "question", "response": "answer"}
+    arguments: ClassVar = {"user_input": "question", "response": "answer"}
     needs_embeddings = True
 
 
 class ContextPrecision(_Ragas):
-    """Whether the passages that matter for the reference come first, 0 to 1."""
+    """Whether the passages that support the reference are ranked first, 0 to 1."""
 
     metric = "ContextPrecision"
-    wants: ClassVar = {"user_input": "question", "reference": "reference", "retrieved_contexts": "contexts"}
+    arguments: ClassVar = {
+        "user_input": "question",
+        "reference": "reference",
+        "retrieved_contexts": "contexts",
+    }
 
 
 class ContextRecall(_Ragas):
     """Share of the reference that the passages support, 0 to 1."""
 
     metric = "ContextRecall"
-    wants: ClassVar = {"user_input": "question", "reference": "reference", "retrieved_contexts": "contexts"}
+    arguments: ClassVar = {
+        "user_input": "question",
+        "reference": "reference",
+        "retrieved_contexts": "contexts",
+    }
 
 
 class FactualCorrectness(_Ragas):
-    """F1 of the claims of answer and reference, 0 to 1."""
+    """F1 of the answer's claims against those of the reference, 0 to 1."""
 
     metric = "FactualCorrectness"
-    wants: ClassVar = {"response": "answer", "reference": "reference"}
+    arguments: ClassVar = {"response": "answer", "reference": "reference"}

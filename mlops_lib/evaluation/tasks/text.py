@@ -1,4 +1,4 @@
-"""Text: an answer for each row, judged against a reference answer."""
+"""Text: an answer for each row, scored against a reference answer."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,10 +27,9 @@ WORST_ROWS = 10
 class Text(Task):
     """y_true are N reference answers, y_pred N `Generation` objects (or N plain answers).
 
-    The metrics are those that ``evaluation.metrics`` names. A row counts as *scored* when the metric has a
-    value for it, *empty* when the model answered nothing, and *errored* when model or metric failed. A score
-    is taken over all rows: one without a value counts as the metric's worst value, so that a model never looks
-    better for rows that it failed on.
+    A row counts as *scored* if the metric has a value for it, *empty* if the model's answer is empty, and *errored* if
+    the model or the metric failed. A score covers all rows: a row without a value counts as the metric's worst
+    value, so that a model does not gain from rows that it failed on.
     """
 
     name: ClassVar[str] = "text"

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -16,8 +17,8 @@ import pytest
 
 from mlops_lib.errors import RegistryError
 from mlops_lib.registry import Registry
-from serving.models import registry_watcher
-from serving.operations.metrics import Metrics
+from serving.models import registry_query
+from serving.models.registry_query import RegistryQuery
 from serving.web.api_keys import make
 from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
 
@@ -195,20 +196,23 @@ def test_a_registry_that_never_answers_holds_up_no_start(shop, tmp_path):
 
 def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
     """A registry that answered late said how things were then; whoever asks now is told how they are now."""
-    monkeypatch.setattr(registry_watcher, "ASK_S", 0.5)
-    versions = iter(["before", "now"])
+    versions, answers_now = iter(["before", "now"]), threading.Event()
 
     def resolve():
-        time.sleep(1.2 if (version := next(versions)) == "before" else 0)
+        if (version := next(versions)) == "before":
+            answers_now.wait(120)
         return {"champion": version}
 
     async def asked():
-        holder = registry_watcher.ModelHolder(project.settings(), Metrics())
-        holder._resolve = resolve
+        query = RegistryQuery(project.settings())
+        monkeypatch.setattr(query, "_resolve", resolve)
+        monkeypatch.setattr(registry_query, "REGISTRY_TIMEOUT_S", 0.1)
         for anew in (False, True):
             with pytest.raises(RegistryError, match="has not answered within"):
-                await holder._ask(anew)
-        return await holder._ask(anew=True)
+                await query(anew)
+        monkeypatch.setattr(registry_query, "REGISTRY_TIMEOUT_S", 120)
+        answers_now.set()
+        return await query(anew=True)
 
     assert asyncio.run(asked()) == {"champion": "now"}
 
@@ -223,7 +227,7 @@ def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     with running(settings, ready=False, **away) as service:
         detail = service.until(
-            lambda: "not what was downloaded" in (d := service.get("/readyz")[1]["detail"]) and d
+            lambda: "have changed since" in (d := service.get("/readyz")[1]["detail"]) and d
         )
         assert str(kept.parent) in detail
     with running(settings) as service:
@@ -234,7 +238,7 @@ FETCHES = """
 import os, sys, mlflow
 from pathlib import Path
 from mlops_lib.registry import ModelVersion
-from serving.cache import ModelCache
+from serving.models.cache import ModelCache
 with mlflow.start_run():
     mlflow.pyfunc.log_model(name="model", python_model=sys.argv[1], pip_requirements=[], registered_model_name="m")
 before = set(os.listdir(os.environ["TMPDIR"]))
@@ -265,7 +269,7 @@ def test_a_download_through_the_registrys_server_leaves_nothing_behind(tmp_path)
 
 def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
     """Unready first, then gone with exit code 0; calls that outlast `drain_s` are answered, and no connection breaks."""
-    settings = copy(shop, tmp_path / "project")
+    settings = copy(shop, tmp_path / "project", drain_s=5.0)
     add_pyfunc(settings, "naughty")
     asked: list[dict[str, float | int | str]] = []
 
@@ -286,11 +290,12 @@ def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
 
     async def scenario(service):
         asking = asyncio.gather(*(client(service) for _ in range(16)))
-        await asyncio.sleep(2)
+        while len(asked) < 32:  # each has had an answer
+            await asyncio.sleep(0.1)
         service.process.send_signal(signal.SIGTERM)
         told = time.monotonic()
         unready = await asyncio.to_thread(service.get, "/readyz")
-        await asyncio.to_thread(service.process.wait, 30)
+        await asyncio.to_thread(service.process.wait, 60)
         await asking
         return told, unready
 

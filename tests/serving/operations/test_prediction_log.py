@@ -4,7 +4,7 @@ import time
 
 import pyarrow.parquet as pq
 
-from serving.features.enrichment import EnrichedRows, Statuses
+from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.rows import Context, Rows
 from serving.inference.schema import RequestSchema
 from serving.operations.metrics import Metrics

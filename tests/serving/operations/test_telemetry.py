@@ -123,7 +123,12 @@ def test_a_collector_that_is_away_costs_nothing(shop, shop_service, tmp_path, li
         if listens:
             hole.listen(50)
         endpoint = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        with running(settings, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="50") as service:
+        with running(
+            settings,
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+            OTEL_EXPORTER_OTLP_TIMEOUT="300",
+            OTEL_BSP_SCHEDULE_DELAY="50",
+        ) as service:
             took: dict[str, list[float]] = {"with": [], "without": []}
             for _ in range(200):
                 for name, each in (("with", service), ("without", shop_service)):
@@ -132,7 +137,7 @@ def test_a_collector_that_is_away_costs_nothing(shop, shop_service, tmp_path, li
                     took[name].append(time.perf_counter() - began)
             assert statistics.median(took["with"]) < 2 * statistics.median(took["without"])
             service.process.terminate()
-            assert service.process.wait(8) is not None, "OTEL_EXPORTER_OTLP_TIMEOUT is 10 s"
+            assert service.process.wait(60) is not None, "it waits for the exporter"
             assert "Traceback" not in service.log.read_text()
 
 

@@ -1,0 +1,56 @@
+"""Errors of settings, with key, value, the accepted values, and the origin of the value."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from pydantic import ValidationError
+
+from mlops_lib.redact import mask
+from mlops_lib.settings import Settings
+from mlops_lib.settings.section import Section
+
+
+def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> str:
+    """One line for each problem.
+
+    Args:
+        error: From `Settings.model_validate`.
+        origins: Dotted key -> where its value came from.
+        path: The config file, for keys without an origin.
+    """
+    lines = []
+    for problem in error.errors(include_url=False):
+        location = [str(part) for part in problem["loc"]]
+        key = ".".join(location)
+        prefixes = (".".join(location[:length]) for length in range(len(location), 0, -1))
+        origin = next((origins[prefix] for prefix in prefixes if prefix in origins), str(path))
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(location[:-1])
+            lines.append(f"Unknown key '{key}' in {origin}. Known here: {', '.join(known)}.")
+        elif problem["type"] == "missing":
+            lines.append(f"Key '{key}' is missing in {path}.")
+        elif problem["type"] == "model_type":
+            wanted = f"a mapping of {', '.join(_known_keys(location))}"
+            lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
+        else:
+            lines.append(f"'{key}' has value {mask(repr(problem['input']))} in {origin}. {problem['msg']}.")
+    return "\n".join(lines)
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    model: type[Section] | None = Settings
+    for name in location:
+        field = model.model_fields.get(name) if model else None
+        # A dictionary of sections such as data.checks.columns: any name, then the section's keys.
+        inner = [kind for kind in get_args(field.annotation) if isinstance(kind, type)] if field else []
+        model = section_at(model, name) or next((k for k in inner if issubclass(k, Section)), model)
+    names = list(model.model_fields) if model else []
+    return [name for name in names if name not in ("root", "secrets")]
+
+
+def section_at(model: type[Section] | None, name: str) -> type[Section] | None:
+    """The class of a field that is a section, else None."""
+    field = model.model_fields.get(name) if model else None
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None

@@ -1,0 +1,78 @@
+"""What callers ask of a model: jobs of rows, answered together in one call of the model."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlops_lib.errors import InputError
+from serving.blocking_calls import Interrupted
+from serving.inference.predictions import as_list, require_finite
+from serving.web.problems import Problem
+
+
+class BadRow(InputError):
+    """An error in one of the rows of a call.
+
+    Args:
+        row: Counted from the call's first row; `run` makes it count from the caller's first row.
+        reason: What is wrong with the row.
+    """
+
+    def __init__(self, row: int, reason: str) -> None:
+        super().__init__(row, reason)
+        self.row, self.reason = row, reason
+
+    def __str__(self) -> str:
+        return f"Row {self.row}: {self.reason}"
+
+
+class Job:
+    """Rows of one caller, at most a batch of them; `first` is the number of the first among the caller's rows."""
+
+    __slots__ = ("first", "future", "rows")
+
+    def __init__(self, rows: Sequence[Any], first: int, future: "asyncio.Future[list[Any]]") -> None:
+        self.rows, self.first, self.future = rows, first, future
+
+
+def run(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
+    """Call the model with the rows of all jobs; predictions or an exception for each job.
+
+    When the call fails, each job is tried alone: a bad row of one caller must not fail another caller.
+    """
+    rows = [row for job in jobs for row in job.rows] if len(jobs) > 1 else list(jobs[0].rows)
+    try:
+        predictions, bad = as_list(predict(rows), len(rows))
+    except Interrupted:
+        raise
+    except BaseException as error:  # a model may raise anything, SystemExit too; the service lives on
+        if len(jobs) > 1:
+            return [run(predict, [job])[0] for job in jobs]
+        if isinstance(error, BadRow):
+            error.row += jobs[0].first
+        return [error if isinstance(error, Exception) else RuntimeError(type(error).__name__)]
+    if len(jobs) == 1 and not bad:
+        return [predictions]
+    outcomes: list[Any] = []
+    start = 0
+    for job in jobs:
+        end = start + len(job.rows)
+        try:
+            if bad:
+                require_finite(bad, start, len(job.rows), job.first)
+            outcomes.append(predictions[start:end])
+        except Problem as problem:
+            outcomes.append(problem)
+        start = end
+    return outcomes
+
+
+def settle(jobs: list[Job], outcomes: list[Any]) -> None:
+    """Give each caller its predictions or its exception."""
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if job.future.done():  # its caller has given up
+            continue
+        if isinstance(outcome, BaseException):
+            job.future.set_exception(outcome)
+        else:
+            job.future.set_result(outcome)

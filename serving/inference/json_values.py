@@ -1,0 +1,30 @@
+"""Values of models, examples and graphs as JSON."""
+
+from typing import Any
+
+import msgspec
+
+
+def plain(value: Any) -> Any:
+    """Values for a type that JSON does not have: of numpy's arrays and scalars, of pydantic's models; else its text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    return str(value)
+
+
+#: JSON as bytes; NaN becomes null.
+encode_json = msgspec.json.Encoder(enc_hook=plain).encode
+
+
+def as_sent(row: Any) -> Any:
+    """A row of a table as a caller would send it: missing values are None."""
+    import pandas as pd
+
+    if isinstance(row, dict):
+        row = {
+            name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+            for name, value in row.items()
+        }
+    return msgspec.to_builtins(row, enc_hook=plain)
