@@ -69,7 +69,7 @@ class Record:
             if ended:
                 _head(executed, str(ended) or "Interrupted.")
             client, exporter = self._ready.result()
-            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", tracking.sha256(source))
+            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
             return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
