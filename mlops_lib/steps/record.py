@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
+from mlops_lib.files import sha256
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
