@@ -9,7 +9,7 @@ from mlops_lib import tracking, wrappers
 from mlops_lib.errors import MlopsError
 from mlops_lib.evaluation import gate
 from mlops_lib.loaders.base import BaseDataLoader
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.search.space import with_values
 from mlops_lib.settings import Settings
 
@@ -65,7 +65,7 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
         if not run_id:
             raise
         text = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
-        why = masked(text)[:MAX_ERROR_CHARS]
+        why = mask(text)[:MAX_ERROR_CHARS]
         client.set_tag(run_id, ERROR_TAG, why)
     return Trial(run_id, values, score, higher, why)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader
 from mlops_lib.loaders.reading import files_of_split
-from mlops_lib.redact import masked, without_password
+from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.training import trainjob, worker
@@ -169,7 +169,7 @@ def _reason(codes: list[int | None], folder: Path) -> str:
         return f"Worker {first} of {world} failed: {errors[0].read_text(encoding='utf-8')}"
     number = next(number for number, code in enumerate(codes) if code)
     lines = (folder / f"worker-{number}.log").read_text(encoding="utf-8", errors="replace").splitlines()
-    return masked(
+    return mask(
         f"Worker {number} of {world} ended with exit code {codes[number]}:\n" + "\n".join(lines[-LAST_LINES:])
     )
 

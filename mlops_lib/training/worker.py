@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from mlops_lib import loaders
 from mlops_lib.errors import MlopsError, TrainingError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.training import lightning_fit
 from mlops_lib.training.implementation import build
@@ -142,7 +142,7 @@ def _write_error(error: BaseException) -> None:
     text = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
     file = Path(os.environ.get(ERROR_FILE_ENV, TERMINATION_LOG))
     if file.parent.is_dir() and (ERROR_FILE_ENV in os.environ or file.exists()):
-        file.write_text(masked(text)[:MAX_ERROR_CHARS], encoding="utf-8")
+        file.write_text(mask(text)[:MAX_ERROR_CHARS], encoding="utf-8")
 
 
 def _end_with(parent: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlops_lib.errors import TrainingError
 from mlops_lib.polling import poll
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.training.trainjob.cluster import connect, explained
 from mlops_lib.training.trainjob.manifest import GROUP, NODE, VERSION
@@ -98,7 +98,7 @@ class Job:
     def _print_once(self, line: str) -> None:
         if line not in self._shown:
             self._shown.add(line)
-            print(masked(line), flush=True)
+            print(mask(line), flush=True)
 
     def _reason(self, pods: list[Any]) -> str:
         """The termination message of the node that failed first, else the end of its log."""
