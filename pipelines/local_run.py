@@ -13,7 +13,7 @@ from typing import Any
 from mlops_lib import config, tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps import events
@@ -92,8 +92,8 @@ class LocalRun:
         except (MlopsError, OSError) as error:
             raise MlopsError(f"{error}\n{go_on}") from None
         except MlflowException as error:
-            where = masked(tracking.tracking_uri(self.settings))
-            raise MlopsError(f"MLflow at {where} went away: {masked(error.message)}\n{go_on}") from None
+            where = mask(tracking.tracking_uri(self.settings))
+            raise MlopsError(f"MLflow at {where} went away: {mask(error.message)}\n{go_on}") from None
 
     def _run_steps(self) -> Path:
         """Run the pipeline with kfp.local, and return the file that has the output of the steps."""

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 
 log = logging.getLogger("serving")
 #: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
@@ -38,10 +38,10 @@ class JsonLines(logging.Formatter):
 def shown(text: str) -> str:
     """`text` without passwords of addresses, and without its middle when it is long."""
     if len(text) <= LONGEST:
-        return masked(text)
+        return mask(text)
     # Masked before it is cut: half an address does not look like one, and shows its password.
     half = LONGEST // 2
-    return f"{masked(text[:LONGEST])[:half]} ... {masked(text[-LONGEST:])[-half:]}"
+    return f"{mask(text[:LONGEST])[:half]} ... {mask(text[-LONGEST:])[-half:]}"
 
 
 def configure() -> None:
