@@ -50,7 +50,7 @@ def service(file: Path, vendor: Vendor, log: Path) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def ask(content: str) -> list[dict[str, str]]:
 
 
 def wait_for(happened: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not happened():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.05)
