@@ -4,6 +4,8 @@ Relative paths start at the folder of the config file and not at the current dir
 ``notebooks/``, a pipeline step and the service use the same files.
 """
 
+import contextlib
+import copy
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -85,19 +87,49 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
     for variable, key in ENVIRONMENT.items():
         if value := os.environ.get(variable):
             _put(values, origins, key, value, f"environment {variable}")
+    _move_password(values, origins)
+    configured = {"root": path.parent, **copy.deepcopy(values)}
     for key, value in (overrides or {}).items():
         if value not in (None, "", (), {}):
             _put(values, origins, key, value, "argument")
     _move_password(values, origins)
-    try:
-        settings = Settings.model_validate({**values, "root": path.parent})
-    except ValidationError as error:
-        raise ConfigError(explain(error, origins, path)) from None
+    settings = _validated({**values, "root": path.parent}, origins, path)
+    if overrides:
+        with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
+            settings = settings.with_digest_of(Settings.model_validate(configured))
     _check_plugins(settings, origins, path)
     # The user's own modules are beside the config file, and kernels and steps start in other folders.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     return Loaded(settings, path, origins)
+
+
+def replaced(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Resolved settings with other values for some of them.
+
+    Args:
+        settings: Resolved settings.
+        overrides: Dotted key -> value.
+
+    Raises:
+        ConfigError: A value is wrong; the message names key and value.
+    """
+    if not overrides:
+        return settings
+    values, origins = settings.model_dump(), dict[str, str]()
+    for key, value in overrides.items():
+        _put(values, origins, key, value, "argument")
+    _move_password(values, origins)
+    made = _validated(values, origins, settings.root / "config.yaml")
+    _check_plugins(made, origins, settings.root / "config.yaml")
+    return made.with_digest_of(settings)
+
+
+def _validated(values: dict[str, Any], origins: dict[str, str], path: Path) -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, origins, path)) from None
 
 
 def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> None:

@@ -1,98 +1,70 @@
-"""Run one notebook headlessly, hold it to its contract, and keep its record in MLflow.
+"""Runs one notebook as a step of a pipeline, and collects the outputs of a notebook.
 
-`run` is all that a pipeline component calls; `glue` is what a notebook ends with.
+A pipeline component calls `run`; the last cell of a notebook calls `glue`.
 """
 
-import os
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from mlops_lib import config, tracking
-from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
-from mlops_lib.redact import masked
-from mlops_lib.step_cache.store import MEMORY_ENV, consult, forget
-from mlops_lib.steps.contracts import CONTRACTS, Contract, Outputs, Parameters
-from mlops_lib.steps.execute import execute, stoppable
+from mlops_lib.settings import Settings
+from mlops_lib.step_cache import store
+from mlops_lib.step_cache.mode import StepCacheMode
+from mlops_lib.steps import events, fork_client, kernel_ahead, preload
+from mlops_lib.steps.contracts import Outputs, Parameters
+from mlops_lib.steps.execute import execute, read_outputs, stoppable
 from mlops_lib.steps.record import Record, send_kept
-
-#: Printed before it: what memory says of the step.
-REMEMBERED = "mlops: memory"
+from mlops_lib.steps.settings import checked
+from mlops_lib.steps.table import Step, step_of
 
 
 def run(notebook: str, **parameters: Any) -> Outputs:
     """Execute a notebook and return the outputs of its contract.
 
-    With `MEMORY_ENV` set, a step whose inputs are as they were is not run: it hands on what it had.
+    When the runner allows it (see `mlops_lib.step_cache.mode`) and the inputs are unchanged, the step is not run and
+    the cached outputs are returned.
 
-    The executed notebook is kept, as ``.ipynb`` and as self-contained HTML, under ``notebooks/`` of the
-    parent run, also (above all) when it failed.
+    The executed notebook is stored in MLflow, as ``.ipynb`` and as self-contained HTML, under ``notebooks/`` of the
+    parent run, above all when it failed.
 
     Args:
         notebook: Name of a contract, ``02_train``; the file is looked for in ``pipeline.notebooks``.
-        parameters: The notebook's parameters; those left out keep their defaults.
+        parameters: The notebook's parameters; a parameter left out has its default.
 
     Raises:
         ContractError: A parameter is unknown or of the wrong type (before a kernel starts), or an output
             is missing, of the wrong type or not finite (after).
-        ConfigError: There is no such file.
-        NotebookError: A cell raised or the kernel died; says which cell, and where the record is.
+        ConfigError: The notebook's file does not exist.
+        NotebookError: A cell raised or the kernel died; names the cell and the place of the record.
     """
-    contract = contract_of(notebook)
-    checked = _check_parameters(notebook, contract, parameters)
+    with contextlib.suppress(fork_client.NoServerError):
+        return fork_client.run(run, notebook, **parameters)
+    step = step_of(notebook)
+    given = checked(step, parameters)
     settings = config.load()
-    source = settings.notebook(notebook)
-    if not (parent_run_id := checked.parent_run_id):
-        parent_run_id = tracking.open_parent(settings)
+    settings.notebook(notebook)  # a missing file is an error before a run is opened
+    if not given.parent_run_id:
+        given = given.model_copy(update={"parent_run_id": tracking.open_parent(settings)})
         send_kept(settings)
-    checked = checked.model_copy(update={"parent_run_id": parent_run_id})
-    mode = os.environ.get(MEMORY_ENV, "")
-    memory, (remembered, reason, _) = consult(settings, notebook, checked, mode)
-    if reason:
-        print(f"{REMEMBERED} {notebook} {'miss' if remembered is None else 'hit'}: {reason}", flush=True)
-    if remembered is not None:
-        if "noted" not in mode:
-            client = tracking.connect(settings)
-            tracking.log_outputs(parent_run_id, notebook, remembered.model_dump())
-            tracking.end(client, parent_run_id, None)
-        return remembered
-    # First of all, and alone: the kernel starts that much earlier, and what the record needs comes meanwhile.
-    with without(JSON_SCHEMA_EXTRAS):
-        import papermill  # noqa: F401
-    with (
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        Record(settings, parent_run_id) as record,
-        stoppable() as ignore_interrupts,
-    ):
-        executed = Path(folder) / f"{notebook}.ipynb"
-        ended: BaseException | None = None
-        try:
-            execute(source, executed, checked, settings)
-        except (NotebookError, KeyboardInterrupt) as error:
-            ended = error
-        ignore_interrupts()
-        where = record.keep(executed, source, ended)
-        if isinstance(ended, NotebookError):
-            raise NotebookError(f"{ended}\nIts record: {where}")
-        if ended:
-            print(f"{notebook} was interrupted.\nIts record: {where}", flush=True)
-            raise ended
-        print(f"The record of {notebook}: {where}", flush=True)
-        outputs = _read_outputs(notebook, contract, executed)
-        record.outputs(notebook, outputs.model_dump())
-    forget(settings, notebook, parent_run_id)
-    if memory:
-        memory.keep(outputs, mode)
-    return outputs
+    folder = events.run_folder(settings, given.parent_run_id)
+    try:
+        return _cached_or_executed(settings, step, given, folder)
+    except NotebookError:
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
+        events.write(folder, events.Failed(step=step.name, message=message))
+        raise
 
 
 def glue(**outputs: Any) -> None:
-    """Leave a notebook's outputs for the step after it.
+    """Make values outputs of the notebook.
 
-    numpy scalars become Python's; scrapbook would turn them, and NaN, into strings.
+    numpy scalars become Python scalars; scrapbook would turn them, and NaN, into texts.
 
     Raises:
         ContractError: A value is None, not finite, or no scalar.
@@ -104,42 +76,67 @@ def glue(**outputs: Any) -> None:
         scrapbook.glue(name, _scalar(name, value))
 
 
-def contract_of(notebook: str) -> Contract:
-    """The contract of a notebook by name.
+def _cached_or_executed(settings: Settings, step: Step, given: Parameters, folder: Path) -> Outputs:
+    mode = StepCacheMode.from_env()
+    cached, found = store.lookup(settings, step, given, mode)
+    if found.outputs is not None:
+        if step.name not in mode.answered:
+            events.write(folder, events.CacheHit(step=step.name, reason=found.reason))
+            events.write(folder, events.Finished(step=step.name, outputs=found.outputs.model_dump(), cached=True,
+                                                 entry=found.entry))  # fmt: skip
+        if not mode.runner_logs:
+            client = tracking.connect(settings)
+            tracking.log_outputs(given.parent_run_id, step.notebook, found.outputs.model_dump())
+            tracking.end(client, given.parent_run_id, None)
+        return found.outputs
+    if found.reason:
+        events.write(folder, events.CacheMiss(step=step.name, reason=found.reason))
+    outputs = _executed(settings, step, given, folder, log_outputs=not mode.runner_logs)
+    entry = cached.store(outputs, copy_data=mode.lookup) if cached else None
+    events.write(folder, events.Finished(step=step.name, outputs=outputs.model_dump(), entry=entry))
+    return outputs
 
-    Raises:
-        ContractError: There is none; lists those there are.
+
+def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, log_outputs: bool) -> Outputs:
+    """Execute the notebook of a step and store its record.
+
+    Args:
+        settings: Resolved settings.
+        step: The step.
+        given: The step's parameters.
+        folder: The folder of the run, for events.
+        log_outputs: Log the outputs to the parent run.
     """
-    if notebook not in CONTRACTS:
-        raise ContractError(f"Notebook {notebook!r} has no contract. Available: {', '.join(CONTRACTS)}.")
-    return CONTRACTS[notebook]
-
-
-def _check_parameters(notebook: str, contract: Contract, parameters: dict[str, Any]) -> Parameters:
-    try:
-        return contract.parameters.model_validate(parameters)
-    except ValidationError as error:
-        known = ", ".join(contract.parameters.model_fields)
-        raise ContractError(f"Parameters of {notebook}: {_problems(error)}. It takes: {known}.") from None
-
-
-def _read_outputs(notebook: str, contract: Contract, executed: Path) -> Outputs:
-    import scrapbook
-
-    found = {name: scrap.data for name, scrap in scrapbook.read_notebook(str(executed)).scraps.items()}
-    try:
-        return contract.outputs.model_validate(found)
-    except ValidationError as error:
-        raise ContractError(f"Outputs of {notebook}: {_problems(error)}.") from None
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))} has value {masked(repr(problem['input']))}: {problem['msg']}"
-        if problem["type"] != "missing"
-        else f"{'.'.join(map(str, problem['loc']))} is missing"
-        for problem in error.errors(include_url=False)
-    )
+    source = settings.notebook(step.notebook)
+    events.write(folder, events.Started(step=step.name))
+    with (
+        kernel_ahead.started(preload.chosen(settings, model=step.data == "prepared")),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
+        Record(settings, given.parent_run_id) as record,
+        stoppable() as ignore_interrupts,
+    ):
+        executed = Path(temporary) / f"{step.notebook}.ipynb"
+        ended: BaseException | None = None
+        try:
+            execute(
+                source, executed, given, settings,
+                lambda done, cells: events.write(folder, events.CellDone(step=step.name, cell=done, cells=cells)),
+            )  # fmt: skip
+        except (NotebookError, KeyboardInterrupt) as error:
+            ended = error
+        ignore_interrupts()
+        where = record.keep(executed, source, ended)
+        if isinstance(ended, NotebookError):
+            events.write(folder, events.Failed(step=step.name, message=str(ended), record=where))
+            raise NotebookError(f"{ended}\nIts record: {where}")
+        if ended:
+            print(f"{step.notebook} was interrupted.\nIts record: {where}", flush=True)
+            raise ended
+        print(f"The record of {step.notebook}: {where}", flush=True)
+        outputs = read_outputs(step, executed)
+        if log_outputs:
+            record.outputs(step.notebook, outputs.model_dump())
+    return outputs
 
 
 def _scalar(name: str, value: Any) -> bool | int | float | str:

@@ -1,4 +1,4 @@
-"""What a step gets on a cluster: the `cluster` section of config.yaml, as kfp-kubernetes spells it."""
+"""The resources, variables and volumes of a step on a cluster, from the `cluster` section of config.yaml."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,40 +6,41 @@ from typing import Any
 
 from mlops_lib.redact import password_in
 from mlops_lib.settings import Settings
-from mlops_lib.step_cache.store import MEMORY_ENV
+from mlops_lib.step_cache.mode import StepCacheMode
 
 #: Longest wait between two tries of a step.
-LONGEST_WAIT_S = 3600
+MAX_RETRY_WAIT_S = 3600
 
 
-def finisher(settings: Settings, remember: bool = True) -> Callable[[Any, str], None]:
+def finisher(settings: Settings, use_cache: bool = True) -> Callable[[Any, bool], None]:
     """A `finish` for `pipelines.training.make`.
 
     Args:
         settings: The `cluster` and `pipeline` sections are read.
-        remember: Let the steps remember; they do when ``pipeline.work_dir`` is on the volume claim.
+        use_cache: Let the steps use the step cache, which needs ``pipeline.work_dir`` on the volume claim.
     """
     from kfp import kubernetes
 
     chosen = settings.cluster
     home = settings.mlflow
 
-    def finish(task: Any, notebook: str) -> None:
-        # The platform's own memory knows what is in a notebook and in the data; Kubeflow's knows their names.
+    def finish(task: Any, trains: bool) -> None:
+        # Kubeflow's cache compares the names of notebooks and data; our step cache compares their content.
         task.set_caching_options(False)
         task.set_cpu_limit(f"{chosen.cpu:g}").set_memory_limit(chosen.memory)
-        if chosen.gpus and notebook == "02_train":
+        if chosen.gpus and trains:
             task.set_accelerator_type(chosen.gpu_type).set_accelerator_limit(chosen.gpus)
         if chosen.retries:
-            task.set_retry(chosen.retries, f"{chosen.retry_wait_s}s", 2.0, f"{LONGEST_WAIT_S}s")
+            task.set_retry(chosen.retries, f"{chosen.retry_wait_s}s", 2.0, f"{MAX_RETRY_WAIT_S}s")
         task.set_env_variable("MLFLOW_EXPERIMENT_NAME", home.experiment)
         task.set_env_variable("MLOPS_IMAGE", settings.pipeline.image)
-        # An address with a password is not for a YAML file: it comes from cluster.secret.
+        # A password must not be in a YAML file; such an address comes from cluster.secret.
         if home.tracking_uri.startswith("http") and not password_in(home.tracking_uri):
             task.set_env_variable("MLFLOW_TRACKING_URI", home.tracking_uri)
-        if remember and chosen.volume_claim:
-            task.set_env_variable(MEMORY_ENV, "use")
-        # The image has a work folder of its own, which goes with the pod.
+        if use_cache and chosen.volume_claim:
+            for name, value in StepCacheMode(lookup=True).to_env().items():
+                task.set_env_variable(name, value)
+        # The work folder of the image is deleted with the pod.
         if chosen.volume_claim and Path(settings.pipeline.work_dir).is_relative_to(chosen.volume_path):
             task.set_env_variable("MLOPS_WORK_DIR", settings.pipeline.work_dir)
         if chosen.secret:

@@ -1,4 +1,4 @@
-"""The four steps as Kubeflow components. Each runs one notebook; signatures are those of the contracts.
+"""The steps as Kubeflow components. Each runs one notebook and has the signature of its contract.
 
 No ``from __future__ import annotations`` here: it breaks KFP, which reads the annotations.
 """

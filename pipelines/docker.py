@@ -1,7 +1,7 @@
-"""Each step in a container of this machine: the notebook image, hardened, with the paths of the outside.
+"""Runs each step in a container of this machine: the notebook image, hardened.
 
-Config, notebooks and data are mounted where they lie, the first three read-only, so that every path means the
-same inside and out; the code is the image's.
+The config file, the notebooks, the data (all read-only) and the work folder are mounted at their own paths, so that a path
+means the same inside and outside. The code is the image's.
 """
 
 import os
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 #: The user and group of Dockerfile.notebook.
 IMAGE_USER = 10001
-#: On each container: the pipeline run that it belongs to.
+#: Label of each container; its value is the pipeline run.
 LABEL = "mlops.run"
-#: Run inside a container, whose first process is a shell that would not pass a signal on to the step. Raw: the zeros
-#: are for the Python in there to read, and no argument of a process may hold a real one.
+#: Program that ends the step in a container. The first process there is a shell, which passes no signal on. A raw
+#: string, because an argument of a process cannot hold a zero byte.
 TERMINATE = r"""
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):
@@ -35,7 +35,7 @@ for process in pathlib.Path("/proc").glob("[0-9]*"):
 
 
 def stop(run_id: str) -> None:
-    """Ask the steps of a run to end; they keep their record first."""
+    """Ask the steps of a run to end; they store their record first."""
     import docker
 
     with closing(docker.from_env()) as client:
@@ -48,8 +48,8 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
 
     Args:
         settings: Resolved settings.
-        folder: The run's own folder, which kfp.local mounts itself.
-        environment: Variables for the steps, on top of those that override settings.
+        folder: The folder of the run, which kfp.local mounts.
+        environment: Variables for the steps, added to those that override settings.
 
     Raises:
         MlopsError: No container engine answers, or it does not have the image.
@@ -71,7 +71,7 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
     passed_on |= {
         "MLOPS_IMAGE": image,
         "GIT_COMMIT": tracking.lineage(settings).get("mlops.git_commit", ""),
-        # Steps that write as another user than root's must find a home they can write to.
+        # A home folder that any user can write to.
         "HOME": "/tmp",
     }
     memory = settings.cluster.memory.lower().removesuffix("i")
@@ -79,7 +79,7 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
         entrypoint=[""],
         environment={**passed_on, **environment},
         mounts=mounts,
-        # What the laptop reaches at localhost (an MLflow server), a step reaches too.
+        # A step must reach an MLflow server at localhost.
         network_mode="host",
         user=_user(work),
         read_only=True,
@@ -96,7 +96,7 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
 
 
 def _user(work: Path) -> str:
-    """The caller, so that the files are the caller's. No step runs as root: root's are handed to the image's user."""
+    """The user of the steps: the caller; for root the user of the image, who then owns the work folder."""
     if uid := os.getuid():
         return f"{uid}:{os.getgid()}"
     for path in (work, *work.rglob("*")):
@@ -105,7 +105,7 @@ def _user(work: Path) -> str:
 
 
 def _check_image(image: str) -> None:
-    """kfp.local would try to pull an image that is not there and fail with a traceback."""
+    """Raise for a missing image, which kfp.local would try to pull, failing with a traceback."""
     import docker
     from docker.errors import DockerException, ImageNotFound
 

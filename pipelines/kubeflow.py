@@ -31,21 +31,21 @@ class ClusterRun:
 
 
 #: Makes a pipeline from the settings and a function that gives each task its cluster options.
-Maker = Callable[[Settings, Callable[[Any, str], None]], Any]
+Maker = Callable[[Settings, Callable[[Any, bool], None]], Any]
 
 
-def compile_pipeline(settings: Settings, output: Path, remember: bool = True, maker: Maker = make) -> None:
+def compile_pipeline(settings: Settings, output: Path, use_cache: bool = True, maker: Maker = make) -> None:
     """Write the pipeline, with the options of the `cluster` section, as YAML.
 
     Args:
         settings: Resolved settings.
         output: File to write.
-        remember: Let the steps remember what they did.
+        use_cache: Let the steps use the step cache.
         maker: Makes the pipeline: the training, or another.
     """
     from kfp.compiler import Compiler
 
-    Compiler().compile(maker(settings, finisher(settings, remember)), str(output))
+    Compiler().compile(maker(settings, finisher(settings, use_cache)), str(output))
 
 
 def run_on_cluster(
@@ -55,7 +55,7 @@ def run_on_cluster(
     *,
     token: str = "",
     cron: str = "",
-    remember: bool = True,
+    use_cache: bool = True,
     poll_s: float = POLL_S,
     on_change: Callable[[str, str], None] = lambda task, state: None,
     maker: Maker = make,
@@ -69,7 +69,7 @@ def run_on_cluster(
         host: Address of the Kubeflow Pipelines API.
         token: Bearer token; "": none.
         cron: Times to run at (six fields, seconds first), instead of one run now.
-        remember: Let the steps remember what they did.
+        use_cache: Let the steps use the step cache.
         poll_s: Seconds between two polls of the run.
         on_change: Called with a task's name and its new state.
         maker: Makes the pipeline: the training, or another.
@@ -89,7 +89,7 @@ def run_on_cluster(
         experiment = client.create_experiment(
             settings.mlflow.experiment, namespace=settings.cluster.namespace or None
         )
-        version = _upload(client, settings, remember, maker, name)
+        version = _upload(client, settings, use_cache, maker, name)
         job = f"{name} {time.strftime('%Y-%m-%d %H:%M:%S')}"
         common = {
             "experiment_id": experiment.experiment_id,
@@ -110,19 +110,19 @@ def run_on_cluster(
 
 
 def _client(host: str, token: str, namespace: str) -> Any:
-    import kfp
+    from kfp.client import Client
 
     try:
-        return kfp.Client(host=host, existing_token=token or None, namespace=namespace or "kubeflow")
+        return Client(host=host, existing_token=token or None, namespace=namespace or "kubeflow")
     except Exception as error:
         raise _explained(error, host) from None
 
 
-def _upload(client: Any, settings: Settings, remember: bool, maker: Maker, name: str) -> Any:
+def _upload(client: Any, settings: Settings, use_cache: bool, maker: Maker, name: str) -> Any:
     """Upload a new version of the pipeline, and the pipeline itself if the server does not have it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
-        compile_pipeline(settings, file, remember, maker)
+        compile_pipeline(settings, file, use_cache, maker)
         pipeline_id = client.get_pipeline_id(name)
         if pipeline_id is None:
             pipeline_id = client.upload_pipeline(

@@ -1,7 +1,7 @@
 """A hyper-parameter search on Kubeflow: each trial is a task, and the trials of a round run at the same time.
 
-get-data -> begin-search -> [propose -> trial, trial, ... -> end-round] ... -> finish-search. The values of a round are
-proposed from the scores of all earlier rounds, which are in MLflow.
+get-data -> begin-search -> [propose -> trial, trial, ... -> end-round] ... -> finish-search. The values of a
+round are proposed from the scores of all earlier rounds, which are in MLflow.
 
 No ``from __future__ import annotations`` here: it breaks KFP, which reads the annotations.
 """
@@ -63,17 +63,17 @@ def finish_search(search_run_id: str) -> str:
         return search.finish(settings, search_run_id).run_id
 
 
-def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, notebook: None) -> Any:
+def make(settings: Settings, finish: Callable[[Any, bool], Any] = lambda task, trains: None) -> Any:
     """The pipeline object of a search.
 
     Args:
         settings: The `search` section and the image of the steps are read.
-        finish: Gives each task its cluster options; a trial gets those of ``02_train``.
+        finish: Gives each task its cluster options; a trial gets the same as training.
     """
 
-    def step(task: dsl.PipelineTask, notebook: str = "") -> dsl.PipelineTask:
+    def step(task: dsl.PipelineTask, trains: bool = False) -> dsl.PipelineTask:
         task.set_container_image(settings.pipeline.image)
-        finish(task, notebook)
+        finish(task, trains)
         return task
 
     chosen = settings.search
@@ -88,7 +88,7 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
     def one_round(data: dsl.Input[dsl.Dataset], search_run_id: str, count: int) -> str:
         proposed = step(propose(search_run_id=search_run_id, count=count, seed=chosen.seed))
         with dsl.ParallelFor(proposed.output, parallelism=chosen.parallel) as values:
-            tried = step(trial(data=data, search_run_id=search_run_id, values=values), "02_train")
+            tried = step(trial(data=data, search_run_id=search_run_id, values=values), trains=True)
         return step(end_round(search_run_id=search_run_id, trial_run_ids=dsl.Collected(tried.output))).output
 
     @dsl.pipeline(
@@ -97,7 +97,7 @@ def make(settings: Settings, finish: Callable[[Any, str], Any] = lambda task, no
         pipeline_root=settings.cluster.pipeline_root or None,
     )
     def search(loader: str = "", source: str = "", limit: int = 0) -> str:
-        got = step(get_data(loader=loader, source=source, limit=limit), "01_get_data")
+        got = step(get_data(loader=loader, source=source, limit=limit))
         data = got.outputs["data"]
         run_id = step(begin_search(data=data, parent_run_id=got.outputs["parent_run_id"])).output
         for count in counts:

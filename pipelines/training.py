@@ -6,39 +6,37 @@ from typing import Any
 from kfp import dsl
 
 from mlops_lib.settings import Settings
+from mlops_lib.steps.table import STEPS
 from pipelines.components import evaluate_model, get_data, register_model, train_model
 
-#: Does something to a task of the pipeline, given the name of its notebook.
-Finish = Callable[[dsl.PipelineTask, str], Any]
+#: Sets what a task needs on a cluster, given whether it trains a model.
+Finish = Callable[[dsl.PipelineTask, bool], Any]
 
 
-def make(settings: Settings | None = None, finish: Finish = lambda task, notebook: None) -> Any:
-    """The pipeline object; every runner takes the same.
+def make(settings: Settings, finish: Finish = lambda task, trains: None) -> Any:
+    """The pipeline object, the same for every runner.
 
     Args:
-        settings: Where the image of the steps is named; None: the default one.
-        finish: Gives each task what it needs on a cluster.
+        settings: Resolved settings; ``pipeline.image`` is the image of the steps.
+        finish: Sets what each task needs on a cluster.
     """
+    trains = {step.name: step.trains for step in STEPS}
 
-    def step(task: dsl.PipelineTask, notebook: str) -> dsl.PipelineTask:
-        if settings:
-            task.set_container_image(settings.pipeline.image)
-        finish(task, notebook)
+    def step(task: dsl.PipelineTask) -> dsl.PipelineTask:
+        task.set_container_image(settings.pipeline.image)
+        finish(task, trains[task.name])
         return task
 
-    @dsl.pipeline(name="gate", description="Register the model when evaluation let it pass.")
+    @dsl.pipeline(name="gate", description="Register the model when it passed the gate.")
     def gate(passed: bool, parent_run_id: str, run_id: str, model_name: str):
-        """A pipeline of its own, because kfp.local resolves a condition on a named output only as an input."""
+        """A nested pipeline, because kfp.local resolves a condition on a named output only as an input."""
         with dsl.If(passed == True, name="passed"):
-            step(
-                register_model(parent_run_id=parent_run_id, run_id=run_id, model_name=model_name),
-                "04_register",
-            )
+            step(register_model(parent_run_id=parent_run_id, run_id=run_id, model_name=model_name))
 
     @dsl.pipeline(
         name="training",
         description="Train, evaluate and, when the gate passes, register a model.",
-        pipeline_root=(settings and settings.cluster.pipeline_root) or None,
+        pipeline_root=settings.cluster.pipeline_root or None,
     )
     def training(
         parent_run_id: str = "",
@@ -50,7 +48,7 @@ def make(settings: Settings | None = None, finish: Finish = lambda task, noteboo
         threshold: float = -1.0,
         model_name: str = "",
     ):
-        """One run of the four notebooks.
+        """One run of the notebooks.
 
         Args:
             parent_run_id: MLflow run to log to; empty: the one that Kubeflow injects, else a new one.
@@ -62,20 +60,11 @@ def make(settings: Settings | None = None, finish: Finish = lambda task, noteboo
             threshold: Score to reach; -1: evaluation.threshold.
             model_name: Name in the registry; empty: model.name.
         """
-        got = step(
-            get_data(parent_run_id=parent_run_id, loader=loader, source=source, limit=limit), "01_get_data"
-        )
+        got = step(get_data(parent_run_id=parent_run_id, loader=loader, source=source, limit=limit))
         data, parent = got.outputs["data"], got.outputs["parent_run_id"]
-        trained = step(
-            train_model(data=data, parent_run_id=parent, max_epochs=max_epochs, seed=seed), "02_train"
-        )
+        trained = step(train_model(data=data, parent_run_id=parent, max_epochs=max_epochs, seed=seed))
         run_id = trained.outputs["run_id"]
-        evaluated = step(
-            evaluate_model(data=data, parent_run_id=parent, run_id=run_id, threshold=threshold), "03_evaluate"
-        )
+        evaluated = step(evaluate_model(data=data, parent_run_id=parent, run_id=run_id, threshold=threshold))
         gate(passed=evaluated.outputs["passed"], parent_run_id=parent, run_id=run_id, model_name=model_name)
 
     return training
-
-
-training = make()

@@ -174,15 +174,18 @@ def test_relative_paths_start_from_the_files_folder(file, tmp_path, monkeypatch)
     assert str(settings.path("/else/b.csv")) == "/else/b.csv"
 
 
-def test_the_digest_follows_every_setting_but_secrets_and_place(file, tmp_path, monkeypatch):
-    """Two runs with the same digest were configured alike, whoever ran them and wherever."""
+def test_the_digest_changes_with_the_configuration_alone(file, tmp_path, monkeypatch):
+    """Two runs with the same digest had the same config.yaml and environment; secrets, place and arguments aside."""
     digest = config.load(file).digest()
     monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
     moved = tmp_path / "moved" / "config.yaml"
     moved.parent.mkdir()
     moved.write_text(file.read_text())
     assert config.load(moved).digest() == digest
-    assert config.load(file, {"train.seed": 1}).digest() != digest
+    assert config.load(file, {"train.seed": 1}).digest() == digest
+    assert config.replaced(config.load(file), {"train.seed": 1}).digest() == digest
+    moved.write_text(file.read_text().replace("data:", "train: {seed: 1}\ndata:"))
+    assert config.load(moved).digest() != digest
 
 
 def test_settings_cannot_be_changed_after_they_are_resolved(file):

@@ -15,8 +15,8 @@ import pytest
 
 from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ConfigError, ContractError, NotebookError
-from mlops_lib.step_cache import store
-from mlops_lib.steps.contracts import CONTRACTS
+from mlops_lib.steps import events
+from mlops_lib.steps.table import STEPS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -32,9 +32,9 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_is_one_notebook_for_each_contract():
-    """No notebook without a contract, no contract without a notebook."""
-    assert [path.stem for path in NOTEBOOKS] == list(CONTRACTS)
+def test_there_is_one_notebook_for_each_step():
+    """No notebook without a row in the step table, no row without a notebook."""
+    assert [path.stem for path in NOTEBOOKS] == [step.notebook for step in STEPS]
 
 
 def test_a_notebook_is_kept_without_outputs(notebook):
@@ -158,15 +158,43 @@ def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     )
 
 
-def test_what_is_made_anew_replaces_what_was_noted(replaced, tmp_path):
-    """A step of a resumed run that could not be remembered again: its run must not be told the old outputs."""
+def test_a_step_that_ran_again_replaces_its_earlier_outputs(replaced, tmp_path):
+    """A step of a resumed run whose key cannot be computed: its last outputs count, and cannot be reused."""
     settings = replaced.project.settings()
     run_id = tracking.open_parent(settings)
-    note = store._note_of(settings, "03_evaluate", run_id)
-    store._write(note, {"outputs": {"score": 0.1, "threshold": 0.5, "passed": False}})
-    # No dataset: neither can its fingerprint be told, nor with that the key.
-    outputs = replaced(GLUE.format("0.75"), parent_run_id=run_id, data=str(tmp_path / "none"))
-    assert outputs.score == 0.75 and store.noted(settings, run_id) == {}
+    folder = events.run_folder(settings, run_id)
+    events.create(folder)
+    before = {"score": 0.1, "threshold": 0.5, "passed": False}
+    events.write(folder, events.Finished(step="evaluate-model", outputs=before))
+    # Without a dataset there is no fingerprint, and without that no key.
+    replaced(GLUE.format("0.75"), parent_run_id=run_id, data=str(tmp_path / "none"))
+    last = events.finished(folder)["evaluate-model"]
+    assert last.outputs["score"] == 0.75 and last.entry is None
+
+
+def test_a_step_reports_to_its_runner(replaced):
+    """Started, each code cell with the number of all cells, finished with the outputs; a failure with its record."""
+    settings = replaced.project.settings()
+    run_id = tracking.open_parent(settings)
+    folder = events.run_folder(settings, run_id)
+    events.create(folder)
+    replaced("1", GLUE.format("0.75"), parent_run_id=run_id)
+    started, *cells, finished = events.read(folder)
+    assert started == events.Started(step="evaluate-model")
+    assert [(event.cell, event.cells) for event in cells] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert finished.outputs == {"score": 0.75, "threshold": 0.5, "passed": True}
+    error = "raise ValueError('no purchases after 1997\\nUse an earlier date.')"
+    with pytest.raises(NotebookError):
+        replaced(error, parent_run_id=run_id)
+    failed = events.read(folder)[-1]
+    assert failed.message.endswith("ValueError: no purchases after 1997\nUse an earlier date.")
+    assert "no purchases after 1997" in Path(failed.record).read_text()
+
+
+def test_a_step_without_a_runner_writes_no_events(replaced):
+    """On a cluster, and for a notebook that is run by hand, there is no folder of the run."""
+    replaced(GLUE.format("0.75"))
+    assert not list(replaced.project.root.rglob("events.jsonl"))
 
 
 def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):

@@ -23,7 +23,7 @@ from pathlib import Path
 from mlops_lib import config, notebooks, tracking
 settings = config.load()
 if Path("broken").exists():
-    raise RuntimeError("somebody must mend this first")
+    raise RuntimeError("somebody must mend this first\\nRemove the file broken.")
 with tracking.child_run(settings, "train-model", parent_run_id, {}) as run:
     pass
 notebooks.glue(run_id=run.info.run_id, model_uri="runs:/x")

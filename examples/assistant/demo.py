@@ -9,7 +9,7 @@ from rich.console import Console
 from examples.repurchase.demo import post, service
 from mlops_lib import config
 from mlops_lib.cli import app
-from mlops_lib.cli.run_display import PipelineDisplay, show_result
+from mlops_lib.cli.display import PipelineDisplay, show_result
 from mlops_lib.errors import MlopsError
 
 CONFIG = Path(__file__).with_name("config.yaml")
@@ -28,8 +28,7 @@ def main() -> None:
     console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
     with PipelineDisplay(Console(stderr=True)) as display:
         result = run_local(loaded.settings, loaded.file, {}, display.update)
-    show_result(loaded.settings, result)
-    if result.registered is None:
+    if not show_result(loaded.settings, result):
         raise MlopsError("The gate refused the assistant, so there is nothing to serve.")
     console.rule("[bold]2  Service: the version at Staging", align="left")
     with service(loaded.file) as url:

@@ -18,10 +18,11 @@ from rich.console import Console
 
 from mlops_lib import config, features, loaders, tracking
 from mlops_lib.cli import app
-from mlops_lib.cli.run_display import PipelineDisplay
+from mlops_lib.cli.display import PipelineDisplay
 from mlops_lib.errors import MlopsError
 from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
+from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
 
 START_TIMEOUT_S = 120
 console = Console()
@@ -29,7 +30,7 @@ console = Console()
 
 def main() -> None:
     """Run the pipeline, promote the new version, and ask the service for one prediction."""
-    from pipelines.local import PipelineResult, run_local
+    from pipelines.local import run_local
 
     began = time.monotonic()
     loaded = config.load_with_origins()
@@ -39,16 +40,13 @@ def main() -> None:
         fill_feature_store(settings)
     console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
     with PipelineDisplay(Console(stderr=True)) as display:
-        result: PipelineResult = run_local(settings, loaded.file, {}, display.update)
-    if result.registered is None:
-        raise MlopsError(
-            f"The gate refused the model: {settings.evaluation.metric} {result.evaluated.score:.4f}, "
-            f"threshold {result.evaluated.threshold}. Nothing was promoted."
-        )
+        result = run_local(settings, loaded.file, {}, display.update)
+    registered = result.of(RegisterOutputs)
+    if registered is None:
+        evaluated = result.of(EvaluateOutputs)
+        raise MlopsError(f"The gate refused the model ({evaluated}). Nothing was promoted.")
     console.rule("[bold]2  Promotion", align="left")
-    version = Registry(settings).promote(
-        result.registered.model_name, result.registered.version, "Production"
-    )
+    version = Registry(settings).promote(registered.model_name, registered.version, "Production")
     console.print(f"{version.name} version {version.version} is at {version.stage}")
     console.rule("[bold]3  Service", align="left")
     row = one_customer(settings)

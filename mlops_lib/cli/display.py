@@ -1,20 +1,31 @@
-"""Where the commands write, and the option that all of them have."""
+"""What the commands print: tables, the progress of a pipeline run, its result; and the option that all commands have."""
 
 import io
 import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from mlops_lib import tracking
+from mlops_lib.settings import Settings
+from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
+from mlops_lib.steps.events import CacheHit, CacheMiss, CellDone, Event, Finished, Started
+from mlops_lib.steps.table import STEPS
+
+if TYPE_CHECKING:
+    from mlops_lib.evaluation.report import EvaluationReport
 
 #: Results, for people and pipes.
 out = Console()
 #: Progress and errors.
 err = Console(stderr=True)
-#: Wide enough for every row of a table where no terminal cuts it.
-PIPED = 400
+#: Characters of a table's row in a pipe, where no terminal folds it.
+PIPE_WIDTH = 400
 
 ConfigOption = Annotated[
     Path | None,
@@ -23,10 +34,108 @@ ConfigOption = Annotated[
 
 
 def show(table: Table) -> None:
-    """Print a table: folded to a terminal's width, one line a row into a pipe, where nothing may be cut off."""
+    """Print a table, folded to the width of a terminal; in a pipe each row is one whole line."""
     if out.is_terminal:
         out.print(table)
         return
     text = io.StringIO()
-    Console(file=text, width=PIPED).print(table)
+    Console(file=text, width=PIPE_WIDTH).print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+
+
+class PipelineDisplay:
+    """The progress of a pipeline run: one bar a step on a terminal, one line a step elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description:<15}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[state]:<13}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.tasks = {
+            step.name: self.progress.add_task(step.name, start=False, state="waiting") for step in STEPS
+        }
+        self.done: set[str] = set()
+        self.began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for step, task in self.tasks.items():
+            if step not in self.done:
+                started = self.progress.tasks[task].started
+                self.progress.update(task, state="not finished" if started else "not run")
+                self.progress.stop_task(task)
+        self.progress.stop()
+
+    def update(self, event: Event) -> None:
+        """Show an event of a step."""
+        task = self.tasks[event.step]
+        if isinstance(event, CacheHit | CacheMiss):
+            answer = "hit" if isinstance(event, CacheHit) else "miss"
+            self._print(f"{event.step:<15} {answer}: {event.reason}")
+        if isinstance(event, CacheHit):
+            self.done.add(event.step)
+            self.progress.update(task, total=1, completed=1, state="cached")
+        elif isinstance(event, Started):
+            self.progress.start_task(task)
+            self.progress.update(task, state="starting")
+        elif isinstance(event, CellDone):
+            state = f"cell {event.cell} of {event.cells}"
+            self.progress.update(task, total=event.cells, completed=event.cell, state=state)
+        elif isinstance(event, Finished) and not event.cached:
+            self.done.add(event.step)
+            self.progress.stop_task(task)
+            if not self.console.is_terminal:
+                self._print(f"{event.step} done, {time.monotonic() - self.began:.0f} s after the start")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def show_report(report: "EvaluationReport") -> None:
+    """Print every metric with its counts of rows and its note, and the gate's verdict."""
+    table = Table("metric", "value", "scored", "errored", "empty", "note", box=None, pad_edge=False)
+    for name, score in report.metrics.items():
+        value = "none" if score.value is None else f"{score.value:.4f}"
+        counts = [str(count) for count in (score.scored, score.errored, score.empty)]
+        table.add_row(name, value, *counts, report.notes.get(name, ""))
+    show(table)
+    for name in report.notes.keys() - report.metrics.keys():
+        out.print(f"{name}: {report.notes[name]}", highlight=False)
+    if report.verdict:
+        color = "green" if report.verdict.passed else "red"
+        out.print(f"[{color}]{report.verdict}[/]", highlight=False)
+
+
+def show_result(settings: Settings, result: Any) -> bool:
+    """Print score and threshold, version, and the run that has the record.
+
+    Args:
+        settings: Resolved settings.
+        result: A `pipelines.local.PipelineResult`.
+
+    Returns:
+        Whether the model was registered.
+    """
+    evaluated, registered = result.of(EvaluateOutputs), result.of(RegisterOutputs)
+    table = Table.grid(padding=(0, 2))
+    if evaluated:
+        verdict = "[green]passed[/]" if evaluated.passed else "[red]refused[/]"
+        table.add_row("score", f"{settings.evaluation.metric} {evaluated.score:.4f}")
+        table.add_row("gate", f"{verdict} (threshold {evaluated.threshold:g})")
+    model = (
+        f"{registered.model_name} version {registered.version} at {registered.stage}" if registered else ""
+    )
+    table.add_row("model", model or "not registered")
+    table.add_row("record", tracking.describe_run(settings, result.parent_run_id))
+    if registered and registered.stage != "Production":
+        table.add_row("next", f"mlops promote {registered.model_name} {registered.version}")
+    show(table)
+    return registered is not None

@@ -1,6 +1,5 @@
 """``mlops search``: search for better hyper-parameters."""
 
-import importlib
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,12 +79,13 @@ def search(
 
 
 def _on_cluster(settings: Any, host: str, token: str, compile_to: Path | None) -> None:
-    searching = importlib.import_module("pipelines.search")  # by name: the library does not import pipelines
+    from pipelines.search import compile_search, search_on_cluster
+
     if compile_to:
-        searching.compile_search(settings, compile_to)
+        compile_search(settings, compile_to)
         out.print(f"Search written to {compile_to}.")
         return
-    made = searching.search_on_cluster(
+    made = search_on_cluster(
         settings, host, token, lambda task, state: err.print(f"{task:<15} {state}", highlight=False)
     )
     out.print(f"{made.state}  {made.url}", highlight=False, soft_wrap=True)

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from pydantic import Field, PrivateAttr
+
 from mlops_lib.errors import ConfigError
 from mlops_lib.settings.cluster import ClusterSettings
 from mlops_lib.settings.data import (
@@ -17,6 +19,7 @@ from mlops_lib.settings.llm import LlmSettings
 from mlops_lib.settings.mlflow import MlflowSettings
 from mlops_lib.settings.model import ModelSettings
 from mlops_lib.settings.pipeline import PipelineSettings
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.search import Dimension, SearchSettings
 from mlops_lib.settings.secrets import Secrets
 from mlops_lib.settings.section import Section
@@ -52,16 +55,18 @@ class Settings(Section):
 
     root: Path
     mlflow: MlflowSettings = MlflowSettings()
-    data: DataSettings
+    data: DataSettings = Field(json_schema_extra=read_by("get-data", "train-model", "evaluate-model"))
     model: ModelSettings = ModelSettings()
-    train: TrainSettings = TrainSettings()
-    search: SearchSettings = SearchSettings()
-    evaluation: EvaluationSettings
-    llm: LlmSettings = LlmSettings()
-    pipeline: PipelineSettings = PipelineSettings()
-    cluster: ClusterSettings = ClusterSettings()
-    serving: ServingSettings = ServingSettings()
-    secrets: Secrets = Secrets()
+    train: TrainSettings = Field(TrainSettings(), json_schema_extra=read_by("train-model"))
+    search: SearchSettings = Field(SearchSettings(), json_schema_extra=read_by())
+    evaluation: EvaluationSettings = Field(json_schema_extra=read_by("evaluate-model"))
+    llm: LlmSettings = Field(LlmSettings(), json_schema_extra=read_by("train-model", "evaluate-model"))
+    pipeline: PipelineSettings = Field(PipelineSettings(), json_schema_extra=read_by())
+    cluster: ClusterSettings = Field(ClusterSettings(), json_schema_extra=read_by())
+    serving: ServingSettings = Field(ServingSettings(), json_schema_extra=read_by())
+    secrets: Secrets = Field(Secrets(), json_schema_extra=read_by())
+
+    _configured_digest: str = PrivateAttr("")
 
     def path(self, value: str) -> Path:
         """`value` as an absolute path, taken from `root` when it is relative."""
@@ -82,9 +87,18 @@ class Settings(Section):
         return file
 
     def digest(self) -> str:
-        """Twelve hex digits that change with any setting except secrets, `root` and the MLflow address.
+        """Twelve hex digits of the configuration: config.yaml, environment and defaults, without arguments.
 
-        MLflow writes its resolved address into the environment, where a step would read a different one.
+        All steps of a pipeline run have the same digest, although each has arguments of its own. Secrets, `root` and
+        the address of MLflow do not count: MLflow writes the resolved address into the environment of the steps.
         """
+        if self._configured_digest:
+            return self._configured_digest
         text = self.model_dump_json(exclude={"secrets": True, "root": True, "mlflow": {"tracking_uri"}})
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def with_digest_of(self, configured: "Settings") -> "Settings":
+        """These settings, which arguments changed, with the digest of the configuration that they came from."""
+        copy = self.model_copy()
+        copy._configured_digest = configured.digest()
+        return copy

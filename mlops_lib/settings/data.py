@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
 
@@ -40,7 +41,7 @@ class ColumnCheck(Section):
 
 
 class CheckSettings(Section):
-    """The declared schema of the prepared dataset; 01_get_data stops if a row breaks it."""
+    """The declared schema of the prepared dataset; the first step stops if a row breaks it."""
 
     columns: dict[str, ColumnCheck] = Field({}, description="column -> rules for its values")
     unique: tuple[str, ...] = Field((), description="columns whose values together identify a row")
@@ -49,19 +50,36 @@ class CheckSettings(Section):
 class DataSettings(Section):
     """The source of the data, the meaning of its columns, and the split."""
 
-    loader: Name = Field("local", description="local, feature_store, sql, or package.module:Class")
-    source: Name = Field(description="file, folder or URI that the loader reads")
-    prepare: str = Field("", description="package.module:function, DataFrame to DataFrame; empty: none")
+    loader: Name = Field(
+        "local",
+        description="local, feature_store, sql, or package.module:Class",
+        json_schema_extra=read_by("get-data", code=("get-data",)),
+    )
+    source: Name = Field(
+        description="file, folder or URI that the loader reads", json_schema_extra=read_by("get-data")
+    )
+    prepare: str = Field(
+        "",
+        description="package.module:function, DataFrame to DataFrame; empty: none",
+        json_schema_extra=read_by("get-data", code=("get-data",)),
+    )
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
     features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
-    validation_fraction: Fraction = Field(0.15, description="share of keys in the validation split")
-    test_fraction: Fraction = Field(0.25, description="share of keys in the test split")
-    seed: int = Field(0, description="seed of the split by key")
+    validation_fraction: Fraction = Field(
+        0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")
+    )
+    test_fraction: Fraction = Field(
+        0.25, description="share of keys in the test split", json_schema_extra=read_by("get-data")
+    )
+    seed: int = Field(0, description="seed of the split by key", json_schema_extra=read_by("get-data"))
     streaming: bool = Field(False, description="train from Parquet files on disk, not from memory")
-    feature_store: FeatureStoreSettings = FeatureStoreSettings()
-    sql: SqlSettings = SqlSettings()
-    checks: CheckSettings = CheckSettings()
+    feature_store: FeatureStoreSettings = Field(
+        FeatureStoreSettings(),
+        json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("get-data",)),
+    )
+    sql: SqlSettings = Field(SqlSettings(), json_schema_extra=read_by("get-data"))
+    checks: CheckSettings = Field(CheckSettings(), json_schema_extra=read_by("get-data"))
 
     @model_validator(mode="after")
     def _train_split_is_not_empty(self) -> "DataSettings":

@@ -4,23 +4,38 @@ from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
 from mlops_lib import plugins
 from mlops_lib.errors import PluginError
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
 
 class EvaluationSettings(Section):
     """How a trained model is scored, and the gate that it must pass to be registered."""
 
-    task: Name = Field("classification", description="classification, regression, text")
+    task: Name = Field(
+        "classification",
+        description="classification, regression, text",
+        json_schema_extra=read_by("train-model", "evaluate-model", code=("evaluate-model",)),
+    )
     metric: Name = Field(
         "roc_auc",
         validate_default=True,
         description="metric that the gate decides on, by name or package.module:function",
+        json_schema_extra=read_by("evaluate-model", "register-model", code=("evaluate-model",)),
     )
-    threshold: FiniteFloat = Field(description="score that the model must reach to be registered")
+    threshold: FiniteFloat = Field(
+        description="score that the model must reach to be registered",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
+    )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
-    baselines: tuple[str, ...] = Field((), description="simple models to compare with")
+    baselines: tuple[str, ...] = Field(
+        (),
+        description="simple models to compare with",
+        json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
+    )
     metrics: tuple[str, ...] = Field(
-        (), description="metrics to report, by name or package.module:function; empty: the task's"
+        (),
+        description="metrics to report, by name or package.module:function; empty: the task's",
+        json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
     )
     judge: str = Field("", description="text: LLM that judges for ragas metrics, as provider:model")
     embeddings: str = Field(

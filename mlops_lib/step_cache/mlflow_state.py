@@ -1,88 +1,118 @@
-"""Whether what a step once left in MLflow still stands: its run, its verdict, its registered version.
+"""Checks that a step's MLflow objects still exist: its run, its verdict, its registered version.
 
-An embedded store is asked with sqlite3, read-only, because MLflow takes five seconds to import; whatever
-sqlite3 cannot answer, and every server, is asked through MLflow's own client.
+Each check returns the step's outputs as they are now and raises `Stale` when the object is gone. An embedded store
+is read with sqlite3, because importing MLflow takes five seconds. A server, or a database that sqlite3 cannot read,
+is asked through MLflow's client.
 """
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mlops_lib.registry import GATE_TAG, IN_USE
 from mlops_lib.settings import Settings
-from mlops_lib.steps.contracts import Parameters
+from mlops_lib.step_cache.entry import Entry, Stale
 from mlops_lib.tracking import tracking_uri
 
 
 class RunState(NamedTuple):
-    """What matters of a run: not deleted and finished, and the gate's verdict."""
+    """Whether a run exists and is FINISHED, and the gate's verdict on its model."""
 
-    stands: bool
+    finished: bool
     verdict: str
 
 
-def gone(settings: Settings, notebook: str, parameters: Parameters, outputs: dict[str, Any]) -> str:
-    """What of a step's outputs is not there any more, in words; "" when all of it stands."""
-    if notebook == "02_train":
-        return "" if _run(settings, outputs["run_id"]).stands else f"run {outputs['run_id']} is gone"
-    if notebook == "03_evaluate":
-        run_id = parameters.model_dump()["run_id"]
-        verdict = "passed" if outputs["passed"] else "refused"
-        return "" if _run(settings, run_id) == (True, verdict) else f"run {run_id} was judged anew"
-    if notebook == "04_register":
-        name, version = outputs["model_name"], outputs["version"]
-        found = stage(settings, name, version, parameters.model_dump()["run_id"])
-        return "" if found in IN_USE else f"{name} version {version} is {found or 'gone'}"
-    return ""
+def always_valid(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
+    """For a step that leaves nothing but its outputs."""
+    return entry.outputs
 
 
-def _run(settings: Settings, run_id: str) -> RunState:
+def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
+    """For a step that leaves a run with a model."""
+    run_id = entry.outputs["run_id"]
+    if not run_state(settings, run_id).finished:
+        raise Stale(f"run {run_id} is gone")
+    return entry.outputs
+
+
+def verdict(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
+    """For a step that leaves the gate's verdict on the run that it was given."""
+    run_id = parameters["run_id"]
+    expected = "passed" if entry.outputs["passed"] else "refused"
+    if run_state(settings, run_id) != RunState(True, expected):
+        raise Stale(f"run {run_id} has another verdict now")
+    return entry.outputs
+
+
+def version(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
+    """For a step that leaves a registered version. The version may have been promoted since."""
+    name, number = entry.outputs["model_name"], entry.outputs["version"]
+    stage = stage_of(settings, name, number, parameters["run_id"])
+    if stage not in IN_USE:
+        raise Stale(f"{name} version {number} is {stage or 'gone'}")
+    return {**entry.outputs, "stage": stage}
+
+
+def run_state(settings: Settings, run_id: str) -> RunState:
+    """The state of a run.
+
+    Raises:
+        MlflowException: MLflow does not answer.
+    """
     try:
-        found = _ask(settings, "select lifecycle_stage, status from runs where run_uuid = ?", run_id)
-        verdict = _ask(settings, "select value from tags where run_uuid = ? and key = ?", run_id, GATE_TAG)
-        return RunState(found == ("active", "FINISHED"), verdict[0] if verdict else "")
+        found = _select(settings, "select lifecycle_stage, status from runs where run_uuid = ?", run_id)
+        tag = _select(settings, "select value from tags where run_uuid = ? and key = ?", run_id, GATE_TAG)
+        return RunState(found == ("active", "FINISHED"), tag[0] if tag else "")
     except sqlite3.Error:
-        return _run_by_client(settings, run_id)
+        return _run_state_by_client(settings, run_id)
 
 
-def _run_by_client(settings: Settings, run_id: str) -> RunState:
+def _run_state_by_client(settings: Settings, run_id: str) -> RunState:
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
         run = mlflow.MlflowClient(tracking_uri(settings)).get_run(run_id)
     except MlflowException as error:
-        _only_missing(error)
+        _raise_unless_missing(error)
         return RunState(False, "")
-    standing = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
-    return RunState(standing, run.data.tags.get(GATE_TAG, ""))
+    finished = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
+    return RunState(finished, run.data.tags.get(GATE_TAG, ""))
 
 
-def _only_missing(error: Exception) -> None:
-    """Raise what MLflow said, unless it is that there is no such thing: a hiccup must not train a model again."""
-    if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
-        raise error
+def stage_of(settings: Settings, name: str, version: int, run_id: str) -> str:
+    """The stage of a version; "" when it does not exist or belongs to another run.
 
+    Version numbers start at 1 again after a model was deleted, so the run is compared too.
 
-def stage(settings: Settings, name: str, version: int, run_id: str) -> str:
-    """The stage that a version is at; "" when there is none, or it is another run's: numbers come again."""
+    Raises:
+        MlflowException: MLflow does not answer.
+    """
     query = "select current_stage from model_versions where name = ? and version = ? and run_id = ?"
     try:
-        found = _ask(settings, query, name, version, run_id)
+        found = _select(settings, query, name, version, run_id)
         return found[0] if found else ""
     except sqlite3.Error:
         import mlflow
         from mlflow.exceptions import MlflowException
 
+        uri = tracking_uri(settings)
         try:
-            uri = tracking_uri(settings)
-            made = mlflow.MlflowClient(uri, uri).get_model_version(name, str(version))
+            registered = mlflow.MlflowClient(uri, uri).get_model_version(name, str(version))
         except MlflowException as error:
-            _only_missing(error)
+            _raise_unless_missing(error)
             return ""
-        return str(made.current_stage) if made.run_id == run_id else ""
+        return str(registered.current_stage) if registered.run_id == run_id else ""
 
 
-def _ask(settings: Settings, query: str, *values: Any) -> tuple[Any, ...] | None:
+def _raise_unless_missing(error: Exception) -> None:
+    """A server that does not answer for a moment must not count as a deleted run: that would train a model again."""
+    if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+        raise error
+
+
+def _select(settings: Settings, query: str, *values: Any) -> tuple[Any, ...] | None:
+    """One row of the embedded store, read-only; None when there is none."""
     uri = tracking_uri(settings)
     if not uri.startswith("sqlite:///"):
         raise sqlite3.NotSupportedError(uri)

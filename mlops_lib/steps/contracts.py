@@ -1,15 +1,17 @@
-"""What each notebook takes and what it leaves: the contract between notebooks, pipeline and record.
+"""The contract of each notebook: its parameters and its outputs.
 
-The fields of a `Parameters` class are the notebook's ``parameters`` cell and the component's signature;
-the fields of an `Outputs` class are what the notebook glues and what the component returns. A test holds
-all three equal.
+The fields of a `Parameters` class are the notebook's ``parameters`` cell and the component's signature. The fields
+of an `Outputs` class are the names that the notebook glues and the component returns. A test holds them equal.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from mlops_lib.redact import password_in
+
+#: Parameters that are outputs of an earlier step; every other parameter is an argument of the pipeline.
+EARLIER_OUTPUTS = ("parent_run_id", "data", "run_id")
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -23,6 +25,16 @@ def _without_password(source: str) -> str:
 
 
 Source = Annotated[str, AfterValidator(_without_password)]
+
+
+def setting_of(parameters: "type[Parameters]", name: str) -> str:
+    """The dotted key of the setting that a parameter replaces when it is not at its default; "" for none."""
+    extra = parameters.model_fields[name].json_schema_extra
+    return str(extra.get("setting", "")) if isinstance(extra, dict) else ""
+
+
+def _replaces(setting: str) -> dict[str, Any]:
+    return {"setting": setting}
 
 
 class _Contract(BaseModel):
@@ -44,11 +56,19 @@ class Outputs(_Contract):
 
 
 class GetDataParameters(Parameters):
-    """01_get_data writes the folder `data`."""
+    """The first step writes the folder `data`."""
 
     data: str = Field("", description="folder to write; empty: data/ in the work folder")
-    loader: str = Field("", description="loader name; empty: data.loader of config.yaml")
-    source: Source = Field("", description="file, folder or URI; empty: data.source of config.yaml")
+    loader: str = Field(
+        "",
+        description="loader name; empty: data.loader of config.yaml",
+        json_schema_extra=_replaces("data.loader"),
+    )
+    source: Source = Field(
+        "",
+        description="file, folder or URI; empty: data.source of config.yaml",
+        json_schema_extra=_replaces("data.source"),
+    )
     limit: Count = Field(0, description="rows to keep of each split; 0 means all")
 
 
@@ -63,11 +83,20 @@ class GetDataOutputs(Outputs):
 
 
 class TrainParameters(Parameters):
-    """02_train reads the folder `data`."""
+    """Training reads the folder `data`."""
 
     data: str = Field("", description="folder of the prepared dataset; empty: data/ in the work folder")
-    max_epochs: Count = Field(0, description="most passes over the data; 0: train.max_epochs of config.yaml")
-    seed: int = Field(-1, ge=-1, description="seed of weights and shuffling; -1: train.seed of config.yaml")
+    max_epochs: Count = Field(
+        0,
+        description="most passes over the data; 0: train.max_epochs of config.yaml",
+        json_schema_extra=_replaces("train.max_epochs"),
+    )
+    seed: int = Field(
+        -1,
+        ge=-1,
+        description="seed of weights and shuffling; -1: train.seed of config.yaml",
+        json_schema_extra=_replaces("train.seed"),
+    )
 
 
 class TrainOutputs(Outputs):
@@ -78,17 +107,19 @@ class TrainOutputs(Outputs):
 
 
 class EvaluateParameters(Parameters):
-    """03_evaluate reads the folder `data` and the model of `run_id`."""
+    """Evaluation reads the folder `data` and the model of `run_id`."""
 
     data: str = Field("", description="folder of the prepared dataset; empty: data/ in the work folder")
     run_id: str = Field("", description="MLflow run of the model; empty: the latest trained run")
     threshold: FiniteFloat = Field(
-        -1.0, description="score to reach; -1: evaluation.threshold of config.yaml"
+        -1.0,
+        description="score to reach; -1: evaluation.threshold of config.yaml",
+        json_schema_extra=_replaces("evaluation.threshold"),
     )
 
 
 class EvaluateOutputs(Outputs):
-    """The score, the threshold it was held against, and the gate's verdict."""
+    """The score, the threshold, and the gate's verdict."""
 
     score: FiniteFloat
     threshold: FiniteFloat
@@ -96,7 +127,7 @@ class EvaluateOutputs(Outputs):
 
 
 class RegisterParameters(Parameters):
-    """04_register reads the model of `run_id`."""
+    """Registration reads the model of `run_id`."""
 
     run_id: str = Field("", description="MLflow run of the model; empty: the latest run that passed the gate")
     model_name: str = Field("", description="name in the registry; empty: model.name of config.yaml")
@@ -108,18 +139,3 @@ class RegisterOutputs(Outputs):
     model_name: Text
     version: Positive
     stage: Text
-
-
-class Contract(NamedTuple):
-    """Both sides of one notebook."""
-
-    parameters: type[Parameters]
-    outputs: type[Outputs]
-
-
-CONTRACTS: dict[str, Contract] = {
-    "01_get_data": Contract(GetDataParameters, GetDataOutputs),
-    "02_train": Contract(TrainParameters, TrainOutputs),
-    "03_evaluate": Contract(EvaluateParameters, EvaluateOutputs),
-    "04_register": Contract(RegisterParameters, RegisterOutputs),
-}

@@ -7,25 +7,38 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlops_lib.errors import NotebookError
+from pydantic import ValidationError
+
+from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.settings import Settings
-from mlops_lib.steps.contracts import Parameters
+from mlops_lib.steps.contracts import Outputs, Parameters
+from mlops_lib.steps.settings import problems
+from mlops_lib.steps.table import Step
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
 
-#: Printed when a notebook starts; papermill's progress lines follow it. Runners read both.
-STARTED = "mlops: running"
 #: In bytes. The address of a socket file holds 104 bytes on macOS and 108 on Linux. Five of them are the kernel's
 #: suffix "-5" and a zero byte.
 MAX_SOCKET_PATH = 100
 
+#: Name of the Papermill engine that reports each cell.
+ENGINE = "mlops"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+#: Called with the number of cells that have run and the number of all cells.
+OnCell = Callable[[int, int], None]
 
 
-def execute(source: Path, executed: Path, parameters: Parameters, settings: Settings) -> None:
+def execute(
+    source: Path,
+    executed: Path,
+    parameters: Parameters,
+    settings: Settings,
+    on_cell: OnCell = lambda done, cells: None,
+) -> None:
     """Run every cell of `source` and write the notebook with its outputs to `executed`, cell by cell.
 
     Args:
@@ -33,16 +46,21 @@ def execute(source: Path, executed: Path, parameters: Parameters, settings: Sett
         executed: File to write. Its folder also holds the sockets of the kernel.
         parameters: Values for the notebook's ``parameters`` cell.
         settings: The kernel starts in ``settings.root``; ``pipeline.cell_timeout_s`` limits each cell.
+        on_cell: Called after each code cell.
 
     Raises:
         NotebookError: A cell raised or ran too long, the kernel died or did not start, or the disk is full.
     """
-    import papermill
+    with without(JSON_SCHEMA_EXTRAS):
+        import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    print(f"{STARTED} {source.stem}", flush=True)
+    from mlops_lib.steps import kernel_provisioner
+
+    kernel_provisioner.use()
+    _use_engine(on_cell)
     try:
         papermill.execute_notebook(
             source,
@@ -50,6 +68,8 @@ def execute(source: Path, executed: Path, parameters: Parameters, settings: Sett
             parameters=parameters.model_dump(),
             cwd=settings.root,
             kernel_name="python3",
+            engine_name=ENGINE,
+            progress_bar=False,
             execution_timeout=settings.pipeline.cell_timeout_s or None,
             config=Config(KernelManager=_transport(executed.parent)),
         )
@@ -74,6 +94,22 @@ def execute(source: Path, executed: Path, parameters: Parameters, settings: Sett
         ) from None
 
 
+def read_outputs(step: Step, executed: Path) -> Outputs:
+    """The outputs that an executed notebook has glued.
+
+    Raises:
+        ContractError: An output is missing, unknown, of the wrong type or not finite.
+    """
+    with without(JSON_SCHEMA_EXTRAS):
+        import scrapbook
+
+    found = {name: scrap.data for name, scrap in scrapbook.read_notebook(str(executed)).scraps.items()}
+    try:
+        return step.outputs.model_validate(found)
+    except ValidationError as error:
+        raise ContractError(f"Outputs of {step.notebook}: {problems(error)}.") from None
+
+
 @contextlib.contextmanager
 def stoppable() -> Iterator[Callable[[], None]]:
     """Make SIGTERM, which stops a container, end the block with KeyboardInterrupt as Ctrl-C does.
@@ -95,6 +131,23 @@ def stoppable() -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _use_engine(on_cell: OnCell) -> None:
+    """Register a Papermill engine that calls `on_cell`; Papermill's own progress is text for a terminal."""
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class Engine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            cells = len(nb_man.nb.cells)
+
+            def executed(cell: Any, cell_index: int, execute_reply: Any) -> None:
+                on_cell(cell_index + 1, cells)
+
+            return super().execute_managed_notebook(nb_man, kernel_name, on_cell_executed=executed, **options)
+
+    papermill_engines.register(ENGINE, Engine)
 
 
 def _transport(folder: Path) -> dict[str, str]:

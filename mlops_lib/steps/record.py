@@ -1,4 +1,4 @@
-"""The record of an executed notebook: kept in MLflow as it is and as HTML, above all when it failed."""
+"""The record of an executed notebook: stored in MLflow as .ipynb and as HTML, above all when it failed."""
 
 import contextlib
 import shutil
@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
+from mlops_lib.files import sha256
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 FOLDER = "notebooks"
-#: Seconds that an interrupted step waits for imports of its own that the interrupt may have stopped for ever.
-STUCK_S = 30
+#: An interrupt inside an import can leave the importing thread stuck, so an interrupted step waits only this long.
+STUCK_TIMEOUT_S = 30
 
 
 class Record:
-    """Keeps what a notebook leaves, on the parent run, which is RUNNING meanwhile.
+    """Stores the record of one notebook on the parent run, and sets that run's status.
 
-    MLflow and nbconvert take seconds to import. The notebook runs in a process of its own, so this one
-    fetches them in the background and is ready when the kernel is done.
+    MLflow and nbconvert take seconds to import. The notebook runs in another process, so this one imports them in a
+    thread meanwhile.
 
     Args:
         settings: Resolved settings.
@@ -38,8 +39,8 @@ class Record:
         self._ready: Future[tuple[MlflowClient, Any]] = Future()
 
     def __enter__(self) -> Self:
-        # A daemon: an interrupt inside an import leaves Python's lock of that module taken, and whoever imports it
-        # next waiting for ever.
+        # A daemon thread: after an interrupt inside an import, Python's lock of that module is never released, and
+        # the process could not end.
         threading.Thread(target=self._fetch, daemon=True, name="record").start()
         return self
 
@@ -47,23 +48,21 @@ class Record:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            client, _ = self._ready.result(STUCK_S if isinstance(error, KeyboardInterrupt) else None)
-        except (
-            Exception
-        ):  # MLflow is away, which `keep` has said; or stuck, and who started the step ends the run
+            client, _ = self._ready.result(STUCK_TIMEOUT_S if isinstance(error, KeyboardInterrupt) else None)
+        except Exception:  # MLflow is away, which `keep` has reported, or stuck: then the runner ends the run
             return
         tracking.end(client, self.run_id, error)
 
     def keep(self, executed: Path, source: Path, ended: BaseException | None = None) -> str:
-        """Log the executed notebook as .ipynb and HTML, and say where; a local copy when MLflow is away.
+        """Log the executed notebook as .ipynb and HTML; make a local copy when MLflow is away.
 
         Args:
-            executed: What papermill wrote; may hold only the first cells, or be missing.
+            executed: The file that Papermill wrote; may hold only the first cells, or be missing.
             source: The notebook that was run.
-            ended: What ended it before its last cell; the record begins with it.
+            ended: The error before the last cell; the record begins with it.
 
         Returns:
-            Where a person reads it.
+            Where a user reads the record.
         """
         if not executed.is_file():
             return "nothing: no cell was run"
@@ -71,15 +70,15 @@ class Record:
             if ended:
                 _head(executed, str(ended) or "Interrupted.")
             client, exporter = self._ready.result()
-            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", tracking.sha256(source))
+            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
             return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
-        except Exception as error:  # whatever stops the record from being kept must not cost the record
+        except Exception as error:  # object stores raise errors of their own; the record must survive each
             return self._keep_here(executed, error, tracking.status_after(ended or error))
 
     def outputs(self, step: str, outputs: dict[str, Any]) -> None:
-        """Log what the notebook hands on.
+        """Log the notebook's outputs to the parent run.
 
         Raises:
             MlopsError: MLflow cannot be reached.
@@ -102,21 +101,21 @@ class Record:
             self._ready.set_exception(error)
 
     def _prepare(self) -> "tuple[MlflowClient, Any]":
-        import scrapbook  # noqa: F401 - fetched here, in the background, for whoever reads the outputs
+        import scrapbook  # noqa: F401 - imported here, in the background, for the reader of the outputs
 
         client = tracking.connect(self.settings)
         client.update_run(self.run_id, status="RUNNING")
         return client, _exporter()
 
     def _keep_here(self, executed: Path, error: Exception, status: str) -> str:
-        """In the work folder, for `send_kept`; where that disk is full too, among the temporary files."""
+        """Copy the record to the work folder, for `send_kept`; to the temporary folder when that disk is full too."""
         elsewhere = Path(tempfile.gettempdir()) / "mlops" / "records"
         for place, promise in ((_kept(self.settings), "; the next run sends it there"), (elsewhere, "")):
             folder = place / self.run_id / FOLDER
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 kept = shutil.copy(executed, folder)
-                with contextlib.suppress(Exception):  # a page that cannot be made must not cost the notebook
+                with contextlib.suppress(Exception):  # without the page there is still the notebook
                     kept = _to_html(Path(kept), _exporter())
                 (folder.parent / "status").write_text(status)
             except OSError:
@@ -126,10 +125,10 @@ class Record:
 
 
 def send_kept(settings: Settings) -> None:
-    """Give MLflow the records that it could not keep when it was away, and their runs the status they ended with.
+    """Log the records that were stored locally while MLflow was away, and set the final status of their runs.
 
-    What it does not take now (another server, say, or away again) stays for the next time. Those among the temporary
-    files are for a person: anybody may have put something there.
+    A record that MLflow still refuses stays for the next time. Records in the temporary folder are not sent, because
+    any user of the machine can write there.
     """
     if not (folders := [file.parent for file in _kept(settings).glob("*/status")]):
         return
@@ -138,39 +137,39 @@ def send_kept(settings: Settings) -> None:
         try:
             client.log_artifacts(folder.name, str(folder / FOLDER), FOLDER)
             run, kept = client.get_run(folder.name).info, folder / "status"
-            # Ended by the step before, that is, and not by a later try that went well.
+            # Only if the run was not ended since by a later, successful try.
             if run.status == "RUNNING" or (run.end_time or 0) < kept.stat().st_mtime * 1000:
                 client.set_terminated(folder.name, kept.read_text())
                 tracking.end_children(client, folder.name, kept.read_text())
-        except Exception as error:  # object stores raise their own, and another run may have been faster
-            print(f"The record in {folder} stays there, since MLflow does not take it: {error}", flush=True)
+        except Exception as error:  # object stores raise errors of their own, or another run was faster
+            print(f"The record stays in {folder}, because MLflow refuses it: {error}", flush=True)
             continue
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kept(settings: Settings) -> Path:
-    """Folder of the records that MLflow could not keep, one folder a run."""
+    """The folder of records that are stored locally, one folder a run."""
     return settings.path(settings.pipeline.work_dir) / "records"
 
 
 def _head(executed: Path, message: str) -> None:
-    """Begin the notebook with what ended it."""
+    """Put the error that ended the notebook at its top."""
     import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
     text = "\n".join(f"> {line}" for line in ("**This notebook did not finish.**", "", *message.splitlines()))
     notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text))
-    with contextlib.suppress(OSError):  # on a full disk the record goes without
+    with contextlib.suppress(OSError):  # a full disk
         partial = executed.with_suffix(".partial")
         nbformat.write(notebook, partial)
         partial.replace(executed)
 
 
 def _exporter() -> Any:
-    """nbconvert's exporter, told to embed everything: a record must open years later, offline."""
+    """nbconvert's exporter, set to embed everything, so that a record opens years later without a network."""
     from nbconvert import HTMLExporter
 
-    # Scraps are outputs without a look of their own; nbconvert would warn of each.
+    # nbconvert warns of each scrap, which is an output that it cannot show.
     warnings.filterwarnings("ignore", ".*is not able to be represented.*")
     scripts = (
         "require_js_url",

@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm.ledger import tally
@@ -29,7 +31,7 @@ from serving.web.problems import Problem
 log = logging.getLogger("serving")
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True):
     """Predictions in the order of the rows, and the version that made them.
 
     Attributes:

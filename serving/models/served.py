@@ -52,6 +52,8 @@ class ServedModel:
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
         self.wrapper, self.schema = loaded.wrapper, loaded.schema
+        #: Whether the model answers by waiting on others; such a model can stream.
+        self.waits = self.wrapper.waits
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
@@ -107,11 +109,6 @@ class ServedModel:
     def max_rows(self) -> int:
         """Most rows that may wait, and so most of one request."""
         return self.batcher.queue_rows
-
-    @property
-    def waits(self) -> bool:
-        """Whether the model answers by waiting on others; such a model can stream."""
-        return self.wrapper.waits
 
     def keeps_state(self, rows: Rows) -> bool:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 
 log = logging.getLogger("serving")
 #: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
@@ -38,10 +38,10 @@ class JsonLines(logging.Formatter):
 def shown(text: str) -> str:
     """`text` without the passwords of addresses, and without its middle when it is long."""
     if len(text) <= MAX_CHARS:
-        return masked(text)
+        return mask(text)
     # Masked before it is cut: half an address is not recognised, and would show its password.
     half = MAX_CHARS // 2
-    return f"{masked(text[:MAX_CHARS])[:half]} ... {masked(text[-MAX_CHARS:])[-half:]}"
+    return f"{mask(text[:MAX_CHARS])[:half]} ... {mask(text[-MAX_CHARS:])[-half:]}"
 
 
 def configure() -> None:

@@ -5,11 +5,12 @@ import itertools
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.service import Service
@@ -27,6 +28,7 @@ JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 CLOSE = (b"connection", b"close")
 NEVER = float("inf")
+NO_VALUES: Mapping[str, str] = MappingProxyType({})
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -39,11 +41,11 @@ def _ids() -> Callable[[], str]:
 _new_id = _ids()
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """An answer in one piece."""
 
     body: bytes
-    headers: Headers = [JSON]  # noqa: RUF012  # never changed
+    headers: Sequence[tuple[bytes, bytes]] = (JSON,)
     status: int = 200
 
 
@@ -77,7 +79,7 @@ class Call:
         self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
         length = self.headers.get(b"content-length", b"0")
         self.length = int(length) if length.isdigit() else 0
-        self.params: Mapping[str, str] = MappingProxyType({})
+        self.params = NO_VALUES
         self.body_bytes = self.status = 0
         self.read = self.finished = False
         self.ended: Problem | None = None

@@ -14,7 +14,7 @@ import pytest
 from mlops_lib import config, loaders, plugins, wrappers
 from mlops_lib.cli import app
 from mlops_lib.registry import Registry
-from mlops_lib.steps.contracts import CONTRACTS
+from mlops_lib.steps.table import STEPS
 
 COMMANDS = (
     "run",
@@ -213,10 +213,10 @@ def test_init_makes_a_project_that_runs(mlops, project, task):
     code, said, _ = mlops("init", *arguments)
     assert code == 0 and "cd mine && mlops run" in said
     settings = config.load(project.root / "mine/config.yaml")
-    assert all(settings.notebook(name).is_file() for name in CONTRACTS)
+    assert all(settings.notebook(step.notebook).is_file() for step in STEPS)
     loader = loaders.from_settings(settings)
     assert list(loader.schema.features) == ["x"] and loader.count("train") > 50
-    assert settings.evaluation.metric in plugins.load("task", task).metrics
+    assert settings.evaluation.metric in plugins.names("metric", task)
     model = wrappers.from_settings(settings)
     model.train(loader, settings)
     assert model.evaluate(loader, settings).verdict is not None

@@ -201,8 +201,8 @@ def test_both_images_share_the_large_layer(docker, serve_image, notebook_image):
 def test_a_changed_line_of_code_installs_nothing(docker, serve_image, checkout, local_wheels, tmp_path):
     """A build after an edit takes every layer below the code from the cache."""
     before = docker.layers(serve_image)
-    edited = Path(shutil.copytree(checkout, tmp_path / "edited"))
-    with (edited / "serving/health.py").open("a") as file:
+    edited = Path(shutil.copytree(checkout, tmp_path / "edited", symlinks=True))
+    with (edited / "serving/main.py").open("a") as file:
         file.write("# one more line\n")
     with (edited / "pyproject.toml").open("a") as file:
         file.write("\n# not a requirement\n")

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_lib import tracking
 from mlops_lib.registry import Registry
-from mlops_lib.steps.contracts import CONTRACTS
+from mlops_lib.steps.table import STEPS
 from tests import toy_notebooks
 from tests.conftest import BIN
 from tests.support.waiting import LIMIT_S, until
@@ -102,10 +102,10 @@ def test_out_of_memory_in_a_container_is_on_record(docker, stored, notebook_imag
     assert "this was done before" in Path(page).read_text()
     assert "Its record: " in ran.stderr and failed.info.run_id in ran.stderr
     assert Registry(settings).names() == []
-    for name, cell in zip(
-        CONTRACTS, (toy_notebooks.DATA, toy_notebooks.TRAIN, toy_notebooks.EVALUATE), strict=False
+    for step, cell in zip(
+        STEPS, (toy_notebooks.DATA, toy_notebooks.TRAIN, toy_notebooks.EVALUATE), strict=False
     ):
-        toy_notebooks.replace(stored.root, name, cell)
+        toy_notebooks.replace(stored.root, step.notebook, cell)
     again = stored.mlops("run", "--runner", "docker")
     assert again.returncode == 3, again.stderr  # these notebooks refuse
     newest = client.search_runs([experiment.experiment_id], filter_string="attributes.status = 'FAILED'")

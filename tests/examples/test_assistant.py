@@ -102,12 +102,13 @@ def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
 @pytest.mark.slow
 def test_the_four_notebooks_take_it_to_staging_without_a_key(assistant: Path) -> None:
     """get-data, train, evaluate and register run as for any model, and the version is at Staging."""
+    from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
     from pipelines.local import run_local
 
     loaded = config.load_with_origins(assistant)
     result = run_local(loaded.settings, loaded.file, {"limit": 10})
-    assert result.evaluated.passed
-    assert result.registered is not None and result.registered.stage == "Staging"
+    assert result.of(EvaluateOutputs).passed
+    assert result.of(RegisterOutputs).stage == "Staging"
     kept = mlflow.artifacts.download_artifacts(
         run_id=result.parent_run_id, artifact_path="notebooks/03_evaluate.ipynb"
     )

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from mlops_lib import config, loaders, notebooks
+from mlops_lib import config, loaders
 from mlops_lib.errors import ConfigError, ContractError, DataError
 from mlops_lib.loaders.base import SPLITS
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.loaders.sql import SQLDataLoader
-from mlops_lib.steps import contracts
+from mlops_lib.steps.settings import checked
+from mlops_lib.steps.table import step_of
 from tests.support.servers import PASSWORD
 
 ROWS = 200
@@ -342,7 +343,7 @@ def test_a_password_in_a_file_or_a_parameter_is_refused_and_not_repeated(tmp_pat
     with pytest.raises(ConfigError, match="DATA_SOURCE_PASSWORD") as file:
         config.load(tmp_path / "config.yaml")
     with pytest.raises(ContractError, match="DATA_SOURCE_PASSWORD") as parameter:
-        notebooks._check_parameters("01_get_data", contracts.CONTRACTS["01_get_data"], {"source": source})
+        checked(step_of("01_get_data"), {"source": source})
     assert "hunter2" not in f"{file.value} {parameter.value}"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_lib import tracking
 from mlops_lib.registry import Registry
-from mlops_lib.steps.contracts import CONTRACTS
+from mlops_lib.steps.table import STEPS
 from tests import toy_notebooks
 from tests.conftest import ROOT
 
@@ -46,8 +46,8 @@ notebooks.glue(model_name=version.name, version=version.version, stage=version.s
 @pytest.fixture
 def quick(stored):
     """A project whose four notebooks do their part in a second."""
-    for name, cell in zip(CONTRACTS, (toy_notebooks.DATA, TRAIN, PASS, REGISTER), strict=True):
-        toy_notebooks.replace(stored.root, name, cell)
+    for step, cell in zip(STEPS, (toy_notebooks.DATA, TRAIN, PASS, REGISTER), strict=True):
+        toy_notebooks.replace(stored.root, step.notebook, cell)
     return stored
 
 
@@ -75,7 +75,7 @@ def finish(process):
 
 
 def test_two_runs_at_the_same_time_and_an_edited_library(quick, library):
-    """Both finish, each with a version of its own run; both are remembered; an edit of the library misses all steps."""
+    """Both finish, each with a version of its own run; both are cached; an edit of the library misses all steps."""
     for process in [start(quick, seed) for seed in "12"]:
         finish(process)
     client = tracking.connect(quick.settings())

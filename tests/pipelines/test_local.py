@@ -73,6 +73,15 @@ def test_runs_are_nested_and_tied_to_data_code_and_configuration(pipeline_run):
     assert sum(rows) == 2357
 
 
+def test_each_output_is_logged_once(pipeline_run):
+    """Every output of a step that is a number has one entry in MLflow's history."""
+    parent, _ = runs_of(pipeline_run.project)
+    client = mlflow.MlflowClient()
+    logged = {name: client.get_metric_history(parent.info.run_id, name) for name in parent.data.metrics}
+    assert {"01_get_data.train_rows", "03_evaluate.score", "04_register.version"} <= set(logged)
+    assert {name: len(history) for name, history in logged.items()} == dict.fromkeys(logged, 1)
+
+
 def test_a_model_below_the_threshold_is_refused(pipeline_run, tmp_path):
     """The other side of the condition, through arguments: evaluated, tagged, not registered; nothing is lost."""
     project = pipeline_run.project.copy(tmp_path / "copy")
@@ -89,6 +98,7 @@ def test_a_model_below_the_threshold_is_refused(pipeline_run, tmp_path):
     assert not mlflow.MlflowClient().search_model_versions(f"run_id = '{child.info.run_id}'")
     assert Registry(project.settings()).versions("repurchase") == before
     assert child.data.params["train.max_epochs"] == "1" and child.data.params["train.seed"] == "4"
+    assert child.data.tags["mlops.config_digest"] == parent.data.tags["mlops.config_digest"]
     assert parent.data.metrics["01_get_data.train_rows"] == 600
     places = [Path(parent.info.artifact_uri.removeprefix("file://")), project.root / ".mlops"]
     for file in (file for place in places for file in place.rglob("*") if file.is_file()):

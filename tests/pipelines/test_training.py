@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlops_lib.steps.contracts import CONTRACTS
+from mlops_lib.steps.table import STEPS
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +54,7 @@ def test_evaluation_and_registration_get_the_run_that_training_made(compiled):
 def test_every_step_runs_in_the_notebook_image_and_installs_nothing(compiled):
     """One image, nothing fetched when a step starts."""
     executors = compiled["deploymentSpec"]["executors"].values()
-    assert len(executors) == len(CONTRACTS)
+    assert len(executors) == len(STEPS)
     for executor in executors:
         container = executor["container"]
         assert container["image"] == "mlops-notebook-python:latest"

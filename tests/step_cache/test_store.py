@@ -1,4 +1,4 @@
-"""What the steps remember: each kind of change misses exactly the steps that it concerns."""
+"""The step cache: each kind of change misses exactly the steps that it affects."""
 
 import json
 import shutil
@@ -12,26 +12,28 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from mlops_lib import config, loaders, registry, tracking
-from mlops_lib.step_cache import store
-from mlops_lib.step_cache.store import Memory
-from mlops_lib.steps.contracts import CONTRACTS
-from pipelines import local, remembered
+from mlops_lib.step_cache import dataset, key, store
+from mlops_lib.step_cache.mode import StepCacheMode
+from mlops_lib.step_cache.store import CachedStep, Lookup
+from mlops_lib.steps import events
+from mlops_lib.steps.contracts import RegisterOutputs
+from mlops_lib.steps.table import STEPS as TABLE
+from mlops_lib.steps.table import step_of
+from pipelines import cached_run, local
 
-STEPS = tuple(CONTRACTS)
+STEPS = tuple(step.notebook for step in TABLE)
+USE, RESUME, OFF = StepCacheMode(lookup=True), StepCacheMode(resume=True), StepCacheMode()
 
 
 class Steps:
-    """The four steps of one run, as memory knows them."""
+    """The four steps of one run, as the cache sees them."""
 
     def __init__(self, trained, parent_run_id="first"):
         self.project, self.trained, self.parent_run_id = trained.project, trained, parent_run_id
 
     def of(self, notebook):
-        settings = self.project.settings()
         given = {"parent_run_id": self.parent_run_id, "run_id": self.trained.run_id}
-        fields = CONTRACTS[notebook].parameters.model_fields
-        parameters = {name: value for name, value in given.items() if name in fields}
-        return Memory(settings, notebook, CONTRACTS[notebook].parameters.model_validate(parameters))
+        return cached_step(self.project.settings(), notebook, **given)
 
     def keep_all(self):
         fingerprint = loaders.prepared(self.project.settings()).fingerprint()
@@ -43,17 +45,31 @@ class Steps:
             {"model_name": "repurchase", "version": self.trained.version, "stage": "Staging"},
         )
         for notebook, outputs in zip(STEPS, made, strict=True):
-            self.of(notebook).keep(CONTRACTS[notebook].outputs.model_validate(outputs))
+            self.finish(notebook, step_of(notebook).outputs.model_validate(outputs))
 
-    def reasons(self, mode="use"):
-        """Notebook -> why it must run, for those that must."""
-        found = {notebook: self.of(notebook).recall(mode) for notebook in STEPS}
-        return {notebook: recall.reason for notebook, recall in found.items() if recall.outputs is None}
+    def finish(self, notebook, outputs):
+        """Store the outputs of a step and note in the run that it has finished."""
+        folder = events.run_folder(self.project.settings(), self.parent_run_id)
+        events.create(folder)
+        entry = self.of(notebook).store(outputs)
+        finished = {"step": step_of(notebook).name, "outputs": outputs.model_dump(), "entry": entry}
+        events.write(folder, events.Finished(**finished))
+
+    def reasons(self, mode=USE):
+        """Notebook -> why it must run, for the steps that must."""
+        found = {notebook: self.of(notebook).lookup(mode) for notebook in STEPS}
+        return {notebook: answer.reason for notebook, answer in found.items() if answer.outputs is None}
+
+
+def cached_step(settings, notebook, **given):
+    """A step of a run, with those of the given parameters that it takes."""
+    step = step_of(notebook)
+    return CachedStep(settings, step, step.given(given))
 
 
 @pytest.fixture
 def steps(trained_copy):
-    """A finished pipeline run whose steps are remembered; its models are where the original's are."""
+    """A finished pipeline run whose steps are cached; its models are where the original's are."""
     settings = trained_copy.project.settings()
     tracking.connect(settings)
     steps = Steps(trained_copy)
@@ -69,9 +85,9 @@ def edit_notebook(project, name):
 
 
 def test_nothing_changed_means_that_nothing_runs(steps):
-    """All four steps of an unchanged project are remembered, with the outputs that they had."""
+    """All four steps of an unchanged project are hits, with the outputs that they had."""
     assert steps.reasons() == {}
-    assert steps.of("02_train").recall("use").outputs.run_id == steps.trained.run_id
+    assert steps.of("02_train").lookup(USE).outputs.run_id == steps.trained.run_id
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -133,13 +149,13 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
     (root / "own_helper.py").write_text("from examples.repurchase.features import customers\n")
     steps.project.configure(data={"prepare": "own_code:customers"})
     steps.keep_all()
-    store._digest_of_folder.cache_clear()
+    key.digest_of_code.cache_clear()
     assert steps.reasons() == {}
     for name in ("own_helper.py", "own_code.py"):
-        store._digest_of_folder.cache_clear()
+        key.digest_of_code.cache_clear()
         with (root / name).open("a") as file:
             file.write("#\n")
-        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+        assert steps.reasons() == {"01_get_data": "because the code of data.prepare changed"}
         steps.keep_all()
 
 
@@ -159,7 +175,7 @@ def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     steps.project.configure(serving={"port": 9999})
-    store._digest_of_folder.cache_clear()
+    key.digest_of_code.cache_clear()
     assert steps.reasons() == {}
 
 
@@ -177,8 +193,8 @@ def test_packages_beside_the_users_code_are_part_of_it(steps):
         steps.keep_all()
         with (root / "cleaning" / name).open("a") as file:
             file.write("#\n")
-        store._digest_of_folder.cache_clear()
-        assert steps.reasons() == {"01_get_data": "because what data.prepare names changed"}
+        key.digest_of_code.cache_clear()
+        assert steps.reasons() == {"01_get_data": "because the code of data.prepare changed"}
 
 
 def test_folders_beside_a_module_that_lies_elsewhere_are_no_part_of_it(steps, tmp_path, monkeypatch):
@@ -191,7 +207,7 @@ def test_folders_beside_a_module_that_lies_elsewhere_are_no_part_of_it(steps, tm
     steps.keep_all()
     for name, missed in (("other/x.py", []), ("beside.py", ["01_get_data"])):
         (elsewhere / name).touch()
-        store._digest_of_folder.cache_clear()
+        key.digest_of_code.cache_clear()
         assert sorted(steps.reasons()) == missed
 
 
@@ -207,7 +223,7 @@ def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(step
     for name in ("venv/pyvenv.cfg", "venv/lib/six.py", ".hidden/x.py", "work/x.py"):
         (graph / name).parent.mkdir(parents=True, exist_ok=True)
         (graph / name).touch()
-    store._digest_of_folder.cache_clear()
+    key.digest_of_code.cache_clear()
     assert steps.reasons() == {}
 
 
@@ -220,11 +236,11 @@ def test_a_task_of_the_users_own_is_part_of_the_key(steps):
     task.write_text("from mlops_lib.evaluation.tasks.classification import Classification\n")
     steps.project.configure(evaluation={"task": "own.judging:Classification"})
     steps.keep_all()
-    store._digest_of_folder.cache_clear()
+    key.digest_of_code.cache_clear()
     assert steps.reasons() == {}
-    store._digest_of_folder.cache_clear()
+    key.digest_of_code.cache_clear()
     task.write_text("from mlops_lib.evaluation.tasks.classification import Classification  #\n")
-    assert steps.reasons() == {"03_evaluate": "because what evaluation.task names changed"}
+    assert steps.reasons() == {"03_evaluate": "because the code of evaluation.task changed"}
 
 
 def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
@@ -235,48 +251,47 @@ def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
     steps.project.configure(model={"params": {"files": {"docs": "graph"}}})
     steps.keep_all()
     assert steps.reasons() == {}
-    store._digest_of_folder.cache_clear()
+    key.digest_of_code.cache_clear()
     prompt.write_text("answer: at length")
-    assert steps.reasons() == {"02_train": "because what model.params names changed"}
+    assert steps.reasons() == {"02_train": "because the code of model.params changed"}
 
 
 def test_another_library_misses_every_step(steps, monkeypatch, tmp_path):
     """One changed byte in any module of the library is another library."""
     copy = tmp_path / "mlops_lib"
     shutil.copytree(Path(store.__file__).parents[1], copy)
-    assert store._digest_of_folder(copy) == store._digest_of_folder(Path(store.__file__).parents[1])
-    store._digest_of_folder.cache_clear()
+    assert key.digest_of_code(copy) == key.digest_of_code(Path(store.__file__).parents[1])
+    key.digest_of_code.cache_clear()
     with (copy / "loaders" / "local.py").open("a") as file:
         file.write("#")
-    assert store._digest_of_folder(copy) != store._digest_of_folder(Path(store.__file__).parents[1])
-    monkeypatch.setattr(store, "__version__", "999")
+    assert key.digest_of_code(copy) != key.digest_of_code(Path(store.__file__).parents[1])
+    monkeypatch.setattr(key, "__version__", "999")
     assert steps.reasons() == dict.fromkeys(STEPS, "because the library changed")
 
 
 def test_a_deleted_dataset_is_made_again(steps):
-    """A remembered dataset that is not there any more is no use."""
+    """A cached dataset that does not exist any more is a miss."""
     shutil.rmtree(loaders.prepared_folder(steps.project.settings()))
-    memory_of_get_data = steps.of("01_get_data")
-    assert "is gone" in memory_of_get_data.recall("use").reason
+    assert "is gone" in steps.of("01_get_data").lookup(USE).reason
 
 
-def test_a_remembered_dataset_is_put_where_the_new_run_wants_it(steps, tmp_path):
+def test_a_cached_dataset_is_put_where_the_new_run_wants_it(steps, tmp_path):
     """Each run has its own folder; the files in it are those of the run that made them."""
     wanted = tmp_path / "elsewhere" / "data"
-    parameters = CONTRACTS["01_get_data"].parameters(data=str(wanted), parent_run_id="second")
-    outputs = Memory(steps.project.settings(), "01_get_data", parameters).recall("use").outputs
+    asked = cached_step(steps.project.settings(), "01_get_data", data=str(wanted), parent_run_id="second")
+    outputs = asked.lookup(USE).outputs
     assert outputs.parent_run_id == "second"
     assert loaders.prepared(steps.project.settings(), wanted).fingerprint() == outputs.fingerprint
 
 
 def test_a_step_that_only_reads_a_dataset_never_writes_one(steps, tmp_path):
-    """Train remembered in a new run must leave the folder alone from which the next step reads."""
+    """A cached training in a new run must leave the folder alone from which the next step reads."""
     settings = steps.project.settings()
     wanted = tmp_path / "mine" / "data"
     shutil.copytree(loaders.prepared_folder(settings), wanted)
     before = {file.name: file.stat().st_ino for file in wanted.iterdir()}
-    parameters = CONTRACTS["02_train"].parameters(data=str(wanted), parent_run_id="second")
-    assert Memory(settings, "02_train", parameters).recall("use").outputs is not None
+    asked = cached_step(settings, "02_train", data=str(wanted), parent_run_id="second")
+    assert asked.lookup(USE).outputs is not None
     assert {file.name: file.stat().st_ino for file in wanted.iterdir()} == before
 
 
@@ -287,16 +302,16 @@ def test_a_long_text_in_a_setting_is_no_path(steps):
 
 
 def test_a_deleted_run_is_trained_again(steps):
-    """Memory asks MLflow whether the run still stands."""
+    """The cache asks MLflow whether the run still exists."""
     tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)
     assert "is gone" in steps.reasons()["02_train"]
 
 
 def test_a_run_that_was_judged_otherwise_since_is_judged_again(steps):
-    """The verdict on the model's run is the last one; a remembered one that disagrees must not register."""
+    """The last verdict on the model's run counts; a cached one that differs must not register."""
     client = tracking.connect(steps.project.settings())
     client.set_tag(steps.trained.run_id, registry.GATE_TAG, "refused")
-    assert "judged anew" in steps.reasons()["03_evaluate"]
+    assert "another verdict" in steps.reasons()["03_evaluate"]
 
 
 def test_an_archived_version_is_registered_again(steps):
@@ -327,36 +342,36 @@ def test_another_address_of_the_llm_is_asked_again(steps, monkeypatch):
 
 
 def test_another_image_misses_every_step(steps, monkeypatch):
-    """`--runner docker` after `mlops run` is asked whether the image holds all that is needed: it must run."""
+    """`--runner docker` after `mlops run` must run: the image may lack something."""
     monkeypatch.setenv("MLOPS_IMAGE", "mlops-notebook-python:new")
     assert steps.reasons() == dict.fromkeys(STEPS, "because the image changed")
 
 
 def test_an_mlflow_that_does_not_answer_is_not_a_run_that_is_gone(steps, monkeypatch):
-    """A hiccup must not be told as a deleted run; a step that cannot know runs, and what it makes is remembered."""
+    """A server that is away for a moment is no deleted run; the step runs, and its new result is cached."""
     settings, parameters = steps.project.settings(), steps.of("02_train").parameters
-    outputs = steps.of("02_train").recall("use").outputs
+    train = step_of("02_train")
+    outputs = steps.of("02_train").lookup(USE).outputs
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
         patch.setattr(mlflow.MlflowClient, "get_run", hiccup)
         patch.setattr(mlflow.MlflowClient, "get_model_version", hiccup)
         for notebook in ("02_train", "03_evaluate", "04_register"):
             with pytest.raises(MlflowException, match="hiccup"):
-                steps.of(notebook).recall("use")
-        kept, recall = store.consult(settings, "02_train", parameters, "use")
-    assert recall == (None, "because it cannot be told whether anything changed: MlflowException", "")
+                steps.of(notebook).lookup(USE)
+        cached, answer = store.lookup(settings, train, parameters, USE)
+    assert answer == Lookup("because the cache cannot tell whether anything changed: MlflowException")
     made_anew = outputs.model_copy(update={"model_uri": "models:/anew"})
-    kept.keep(made_anew)
-    assert store.noted(settings, "first")["02_train"] == made_anew.model_dump()
-    assert steps.of("02_train").recall("use").outputs == made_anew
+    cached.store(made_anew)
+    assert steps.of("02_train").lookup(USE).outputs == made_anew
 
 
 def hiccup(*_, **__):
     raise MlflowException("hiccup")
 
 
-def test_a_loader_that_cannot_be_read_is_the_notebooks_to_tell(steps):
-    """Whatever a loader of the user's own raises, memory only says that a step must run."""
+def test_a_loader_that_cannot_be_read_is_a_miss(steps):
+    """An error of a user's own loader is a miss; the notebook then reports it."""
     (steps.project.root / "bad_loader.py").write_text(
         "from mlops_lib.loaders.files import LocalDataLoader\n"
         "class Bad(LocalDataLoader):\n"
@@ -364,20 +379,23 @@ def test_a_loader_that_cannot_be_read_is_the_notebooks_to_tell(steps):
         "        raise ValueError('no such bucket')\n"
     )
     steps.project.configure(data={"loader": "bad_loader:Bad"})
-    assert remembered.recall(steps.project.settings(), {}) is None
+    ((step, answer),) = cached_run.look_up(steps.project.settings(), {})
+    assert step.name == "get-data" and answer.outputs is None and "ValueError" in answer.reason
 
 
 def test_the_run_that_is_shown_is_that_of_the_last_step(steps):
-    """Get-data remembered from one run and the rest from another: the second one's record is what a person wants."""
+    """Get-data cached from one run and the rest from another: the record is that of the second run."""
     steps.project.configure(train={"max_epochs": 9})
     second = Steps(steps.trained, "second")
     for notebook in STEPS[1:]:
-        made = steps.of(notebook).recall("resume").outputs
-        second.of(notebook).keep(made)
-    found = remembered.recall(steps.project.settings(), {})
-    assert [recall.run_id for recall in found.values()] == ["first", "second", "second", "second"]
-    result = local.run_local(steps.project.settings(), steps.project.config_file, {}, remember=True)
-    assert result.parent_run_id == "second" and result.registered.version == steps.trained.version
+        made = steps.of(notebook).lookup(RESUME).outputs
+        second.finish(notebook, made)
+    found = cached_run.look_up(steps.project.settings(), {})
+    runs = [answer.lookup.entry.parent_run_id for answer in found]
+    assert runs == ["first", "second", "second", "second"]
+    result = local.run_local(steps.project.settings(), steps.project.config_file, {}, use_cache=True)
+    assert result.parent_run_id == "second"
+    assert result.of(RegisterOutputs).version == steps.trained.version
 
 
 def test_a_dataset_outside_the_work_folder_is_kept(steps, tmp_path):
@@ -385,16 +403,15 @@ def test_a_dataset_outside_the_work_folder_is_kept(steps, tmp_path):
     settings = steps.project.settings()
     pod = tmp_path / "pod" / "data"
     shutil.copytree(loaders.prepared_folder(settings), pod)
-    first = CONTRACTS["01_get_data"].parameters(data=str(pod), parent_run_id="first")
-    outputs = steps.of("01_get_data").recall("use").outputs
+    outputs = steps.of("01_get_data").lookup(USE).outputs
     for _ in range(2):  # and again, by a run that ran it anew
-        Memory(settings, "01_get_data", first).keep(outputs)
+        cached_step(settings, "01_get_data", data=str(pod), parent_run_id="first").store(outputs)
     shutil.rmtree(pod)
-    second = CONTRACTS["01_get_data"].parameters(data=str(tmp_path / "pod2" / "data"), parent_run_id="second")
-    recall = Memory(settings, "01_get_data", second).recall("use")
-    assert recall.outputs is not None, recall.reason
+    data = str(tmp_path / "pod2" / "data")
+    answer = cached_step(settings, "01_get_data", data=data, parent_run_id="second").lookup(USE)
+    assert answer.outputs is not None, answer.reason
     assert loaders.prepared(settings, tmp_path / "pod2" / "data").fingerprint() == outputs.fingerprint
-    kept = settings.path(".mlops/memory/data")
+    kept = settings.path(".mlops/step_cache/data")
     assert [str(path.relative_to(kept)) for path in kept.glob("*/*")] == [f"{outputs.fingerprint}/data"]
 
 
@@ -402,53 +419,52 @@ def get_data_in_a_pod(steps, folder):
     """01_get_data of a run of its own, with its dataset in a folder of its pod."""
     settings = steps.project.settings()
     shutil.copytree(loaders.prepared_folder(settings), folder)
-    parameters = CONTRACTS["01_get_data"].parameters(data=str(folder), parent_run_id=folder.parent.name)
-    return Memory(settings, "01_get_data", parameters)
+    return cached_step(settings, "01_get_data", data=str(folder), parent_run_id=folder.parent.name)
 
 
-def test_a_dataset_is_copied_only_for_a_memory_in_use(steps, tmp_path):
-    """It may be large, and a pod's disk small: where nobody asks the memory, nothing is copied."""
+def test_a_dataset_is_copied_only_for_a_cache_in_use(steps, tmp_path):
+    """It may be large, and a pod's disk small: without lookups nothing is copied."""
     pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
-    pod.keep(steps.of("01_get_data").recall("use").outputs, "")
-    assert not (steps.project.root / ".mlops" / "memory" / "data").exists()
+    pod.store(steps.of("01_get_data").lookup(USE).outputs, copy_data=False)
+    assert not (steps.project.root / ".mlops" / "step_cache" / "data").exists()
 
 
-@pytest.mark.parametrize("mode", ["use", ""])
-def test_a_kept_dataset_is_left_as_it_is(steps, tmp_path, mode):
+@pytest.mark.parametrize("copy_data", [True, False])
+def test_a_copied_dataset_is_left_as_it_is(steps, tmp_path, copy_data):
     """Another run may be reading it; one with the same data names that copy, and not a folder that goes with its pod."""
-    outputs = steps.of("01_get_data").recall("use").outputs
-    get_data_in_a_pod(steps, tmp_path / "pod1" / "data").keep(outputs)
-    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    outputs = steps.of("01_get_data").lookup(USE).outputs
+    get_data_in_a_pod(steps, tmp_path / "pod1" / "data").store(outputs)
+    kept = steps.project.root / ".mlops" / "step_cache" / "data" / outputs.fingerprint / "data"
     before = {file.name: file.stat().st_ino for file in kept.iterdir()}
     second = get_data_in_a_pod(steps, tmp_path / "pod2" / "data")
-    second.keep(outputs, mode)
+    second.store(outputs, copy_data)
     assert {file.name: file.stat().st_ino for file in kept.iterdir()} == before
-    assert store._read(second.folder / f"{second.key}.json")["data"] == str(kept)
+    assert store._read(second.file).data == str(kept)
 
 
 def test_two_pods_keep_the_same_dataset_at_the_same_time(steps, tmp_path, monkeypatch, capsys):
     """The one that comes second finds the other's copy in place of its own, and names it."""
-    outputs = steps.of("01_get_data").recall("use").outputs
+    outputs = steps.of("01_get_data").lookup(USE).outputs
     first, second = (get_data_in_a_pod(steps, tmp_path / pod / "data") for pod in ("pod1", "pod2"))
-    link = store._link
+    link = dataset.link
 
     def first_is_faster(folder, target):
-        monkeypatch.setattr(store, "_link", link)
+        monkeypatch.setattr(dataset, "link", link)
         link(folder, target)
-        first.keep(outputs)
+        first.store(outputs)
 
-    monkeypatch.setattr(store, "_link", first_is_faster)
-    second.keep(outputs)
-    data = store._read(second.folder / f"{second.key}.json")["data"]
-    assert Path(data).is_relative_to(second.work) and "not remembered" not in capsys.readouterr().out
+    monkeypatch.setattr(dataset, "link", first_is_faster)
+    second.store(outputs)
+    data = store._read(second.file).data
+    assert Path(data).is_relative_to(second.folder.parent) and "not cached" not in capsys.readouterr().out
     assert (Path(data) / "train.parquet").samefile(tmp_path / "pod1" / "data" / "train.parquet")
     assert [path.name for path in Path(data).parent.iterdir()] == ["data"]
 
 
 def test_a_kept_dataset_that_somebody_changed_is_kept_anew(steps, tmp_path):
     """Rows or tags that are not those of the step: its own take their place."""
-    outputs = steps.of("01_get_data").recall("use").outputs
-    kept = steps.project.root / ".mlops" / "memory" / "data" / outputs.fingerprint / "data"
+    outputs = steps.of("01_get_data").lookup(USE).outputs
+    kept = steps.project.root / ".mlops" / "step_cache" / "data" / outputs.fingerprint / "data"
     pod = get_data_in_a_pod(steps, tmp_path / "pod" / "data")
     changes = (
         ("train.parquet", "broken"),
@@ -456,10 +472,10 @@ def test_a_kept_dataset_that_somebody_changed_is_kept_anew(steps, tmp_path):
         ("dataset.yaml", "{"),
     )
     for name, text in changes:
-        pod.keep(outputs)
+        pod.store(outputs)
         (kept / name).unlink()
         (kept / name).write_text(text)
-        pod.keep(outputs)
+        pod.store(outputs)
         assert (kept / name).read_bytes() == (tmp_path / "pod" / "data" / name).read_bytes()
 
 
@@ -471,39 +487,39 @@ def test_mlflow_is_asked_properly_where_its_tables_are_unknown(steps, monkeypatc
     assert "is gone" in steps.reasons()["02_train"]
 
 
-def test_a_broken_memory_file_is_a_miss(steps):
-    """Half a file, from a crash of the machine say, must not stop a pipeline."""
+def test_a_broken_entry_is_a_miss(steps):
+    """Half a file, after a crash of the machine for example, must not stop a pipeline."""
     step = steps.of("02_train")
-    (step.folder / f"{step.key}.json").write_text('{"parts": {')
-    assert step.recall("use").outputs is None
+    step.file.write_text('{"parts": {')
+    assert step.lookup(USE).outputs is None
 
 
 def test_concurrent_runs_leave_whole_files(steps):
     """Many writers of one key and a reader that never meets half an entry."""
     step = steps.of("02_train")
-    outputs = step.recall("use").outputs
+    outputs = step.lookup(USE).outputs
     with ThreadPoolExecutor(8) as pool:
-        writes = [pool.submit(step.keep, outputs) for _ in range(200)]
+        writes = [pool.submit(step.store, outputs) for _ in range(200)]
         while not all(write.done() for write in writes):
-            json.loads((step.folder / f"{step.key}.json").read_text())
+            json.loads(step.file.read_text())
     assert not [write for write in writes if write.exception()]
     assert sorted(file.suffix for file in step.folder.iterdir()) == [".json"]
 
 
-def test_memory_is_only_asked_when_told_to(steps):
-    """Without the word, a step always runs; a person who runs a notebook by hand expects no less."""
-    assert sorted(steps.reasons("")) == sorted(STEPS)
+def test_the_default_mode_runs_every_step(steps):
+    """A user who runs a notebook by hand expects it to run."""
+    assert sorted(steps.reasons(OFF)) == sorted(STEPS)
 
 
 def test_a_resumed_run_trusts_what_it_has_finished(steps):
     """Resume takes the run's own steps although a notebook changed since; another run's it does not take."""
     edit_notebook(steps.project, "02_train")
-    assert steps.reasons("resume") == {}
+    assert steps.reasons(RESUME) == {}
     other = Steps(steps.trained, "other")
-    assert sorted(other.reasons("resume")) == sorted(STEPS)
+    assert sorted(other.reasons(RESUME)) == sorted(STEPS)
 
 
-def test_secrets_are_in_no_memory(steps, monkeypatch):
+def test_secrets_are_in_no_entry(steps, monkeypatch):
     """Keys name what changed, so what is in them is on disk: no secret is."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     monkeypatch.setattr(tracking, "tracking_uri", lambda _: "postgresql://me:sk-very-secret@host/mlflow")

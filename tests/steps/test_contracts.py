@@ -8,16 +8,12 @@ import nbformat
 import pytest
 from pydantic import ValidationError
 
-from mlops_lib.steps.contracts import CONTRACTS, EvaluateOutputs, EvaluateParameters, TrainParameters
+from mlops_lib.steps.contracts import EvaluateOutputs, EvaluateParameters, TrainParameters
+from mlops_lib.steps.table import STEPS
 
 ROOT = Path(__file__).parents[2]
 
-COMPONENTS = {
-    "01_get_data": "get_data",
-    "02_train": "train_model",
-    "03_evaluate": "evaluate_model",
-    "04_register": "register_model",
-}
+every_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 
 
 def cell(notebook: str, tag: str) -> str:
@@ -27,51 +23,51 @@ def cell(notebook: str, tag: str) -> str:
     return found
 
 
-def component(notebook: str):
-    """The Kubeflow component of a notebook."""
+def component(step):
+    """The Kubeflow component of a step."""
     from pipelines import components
 
-    return getattr(components, COMPONENTS[notebook])
+    return getattr(components, step.name.replace("-", "_"))
 
 
-@pytest.mark.parametrize("notebook", CONTRACTS)
-def test_the_parameters_cell_is_the_contract(notebook):
+@every_step
+def test_the_parameters_cell_is_the_contract(step):
     """Names, types, defaults and comments of the cell are those of the contract's fields."""
-    source = cell(notebook, "parameters")
+    source = cell(step.notebook, "parameters")
     in_cell = {}
     for line, node in zip(source.splitlines(), ast.parse(source).body, strict=True):
         comment = line.partition("  # ")[2]
         in_cell[node.target.id] = (node.annotation.id, ast.literal_eval(node.value), comment)
-    fields = CONTRACTS[notebook].parameters.model_fields
+    fields = step.parameters.model_fields
     assert in_cell == {
         name: (field.annotation.__name__, field.default, field.description) for name, field in fields.items()
     }
 
 
-@pytest.mark.parametrize("notebook", CONTRACTS)
-def test_the_components_signature_is_the_contract(notebook):
+@every_step
+def test_the_components_signature_is_the_contract(step):
     """A component takes the contract's parameters with their types and defaults; the dataset is an artifact."""
-    signature = inspect.signature(component(notebook).python_func).parameters
+    signature = inspect.signature(component(step).python_func).parameters
     taken = {n: (p.annotation.__name__, p.default) for n, p in signature.items() if n != "data"}
-    fields = CONTRACTS[notebook].parameters.model_fields
+    fields = step.parameters.model_fields
     assert taken == {n: (f.annotation.__name__, f.default) for n, f in fields.items() if n != "data"}
     assert ("data" in signature) == ("data" in fields)
 
 
-@pytest.mark.parametrize("notebook", CONTRACTS)
-def test_the_components_outputs_are_the_contract(notebook):
+@every_step
+def test_the_components_outputs_are_the_contract(step):
     """A component returns the contract's outputs, in their order and with their types."""
-    returned = inspect.signature(component(notebook).python_func).return_annotation.__annotations__
-    fields = CONTRACTS[notebook].outputs.model_fields
+    returned = inspect.signature(component(step).python_func).return_annotation.__annotations__
+    fields = step.outputs.model_fields
     assert list(returned.items()) == [(name, field.annotation) for name, field in fields.items()]
 
 
-@pytest.mark.parametrize("notebook", CONTRACTS)
-def test_the_glue_is_the_contract(notebook):
+@every_step
+def test_the_glue_is_the_contract(step):
     """The last cell glues the contract's outputs and nothing else."""
-    (call,) = [n for n in ast.walk(ast.parse(cell(notebook, "glue"))) if ast.unparse(n).startswith("notebooks.glue(")
+    (call,) = [n for n in ast.walk(ast.parse(cell(step.notebook, "glue"))) if ast.unparse(n).startswith("notebooks.glue(")
                and isinstance(n, ast.Call)]  # fmt: skip
-    assert [keyword.arg for keyword in call.keywords] == list(CONTRACTS[notebook].outputs.model_fields)
+    assert [keyword.arg for keyword in call.keywords] == list(step.outputs.model_fields)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.8"])

@@ -14,10 +14,12 @@ from mlflow.exceptions import MlflowException
 
 from mlops_lib import config, notebooks, registry, tracking
 from mlops_lib.errors import MlopsError, NotebookError
-from mlops_lib.step_cache.store import MEMORY_ENV
-from mlops_lib.steps.contracts import CONTRACTS
+from mlops_lib.step_cache.mode import StepCacheMode
+from mlops_lib.steps.events import CellDone
 from mlops_lib.steps.record import send_kept
-from pipelines import local
+from mlops_lib.steps.table import STEPS
+from pipelines import interrupts, local
+from pipelines.local_run import LocalRun
 from tests import toy_notebooks
 
 FIRST_CELL = "print('this was done' + ' before')"
@@ -117,9 +119,10 @@ with tracking.child_run(config.load(), "train-model", parent_run_id, {}) as run:
 
 
 @pytest.mark.slow
-def test_a_remembered_run_ends_too(toy, monkeypatch, tmp_path):
-    """On a cluster, where 01_get_data opens the run: remembered or not, it is FINISHED and has its outputs."""
-    monkeypatch.setenv(MEMORY_ENV, "use")
+def test_a_cached_run_ends_too(toy, monkeypatch, tmp_path):
+    """On a cluster, where 01_get_data opens the run: cached or not, it is FINISHED and has its outputs."""
+    for name, value in StepCacheMode(lookup=True).to_env().items():
+        monkeypatch.setenv(name, value)
     toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
     made = [notebooks.run("01_get_data", data=str(tmp_path / pod / "data")) for pod in ("pod1", "pod2")]
     found = {run.info.run_id: run for run in runs(toy.settings())}
@@ -153,19 +156,19 @@ def test_a_loader_that_raises_is_on_record(toy):
 def test_an_interrupt_between_two_steps_stops_the_next(toy, monkeypatch):
     """Nothing was there to stop when the signal came: the step that starts next is stopped, on record."""
     toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
-    stop_children, told = local._stop_children, []
+    stop_step, told = interrupts.stop_child_steps, []
 
     def nothing_to_stop_at_first():
         told.append(len(told))
         if len(told) > 1:
-            stop_children()
+            stop_step()
 
-    def interrupt_once(progress):
-        if progress.notebook == "01_get_data" and progress.cell and not told:
-            signal.raise_signal(signal.SIGINT)
+    def interrupt_once(event):
+        if isinstance(event, CellDone) and event.step == "get-data" and not told:
+            os.kill(os.getpid(), signal.SIGINT)
 
     toy_notebooks.replace(toy.root, "02_train", "import time; time.sleep(300)")
-    monkeypatch.setattr(local, "_stop_children", nothing_to_stop_at_first)
+    monkeypatch.setattr(interrupts, "stop_child_steps", nothing_to_stop_at_first)
     with pytest.raises(KeyboardInterrupt, match="Interrupted. Continue it with: mlops run --resume"):
         local.run_local(toy.settings(), toy.config_file, {}, interrupt_once)
     (run,) = runs(toy.settings())
@@ -180,7 +183,8 @@ def test_a_run_that_another_process_holds_is_not_opened_again(toy):
     client = tracking.connect(settings)
     client.set_terminated(run_id, "FINISHED")
     work = settings.path(settings.pipeline.work_dir)
-    with local._alone(work / "runs" / run_id), pytest.raises(MlopsError, match="still running"):
+    run = LocalRun(settings, toy.config_file, run_id, {}, "subprocess", StepCacheMode(), print)
+    with run.held(), pytest.raises(MlopsError, match="still running"):
         local.run_local(settings, toy.config_file, {}, resume=run_id)
     assert client.get_run(run_id).info.status == "FINISHED"
     with pytest.raises(MlopsError, match="no-such-run cannot be resumed"):
@@ -261,14 +265,14 @@ def test_a_pipeline_whose_disk_is_full_says_so(toy, small_disk):
 
 
 @pytest.mark.slow
-def test_a_step_that_cannot_be_remembered_has_not_failed(toy, small_disk):
-    """The disk is full when the work is done: outputs are handed on, and no half-written memory is left."""
+def test_a_step_that_cannot_be_cached_has_not_failed(toy, small_disk):
+    """The disk is full when the work is done: outputs are handed on, and no half-written entry is left."""
     toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA, FILL)
     run_id = tracking.open_parent(toy.settings())
     after = "; from pathlib import Path; print([str(f) for f in Path({!r}).rglob('*.partial')])"
     result = in_small_disk(small_disk, STEP.format(run_id) + after.format(str(small_disk)), toy)
     assert result.returncode == 0, result.stderr
-    assert "Not remembered" in result.stdout and result.stdout.splitlines()[-1] == "[]"
+    assert "Not cached" in result.stdout and result.stdout.splitlines()[-1] == "[]"
     run = tracking.connect(toy.settings()).get_run(run_id)
     assert run.info.status == "FINISHED" and run.data.metrics["01_get_data.train_rows"] == 2
 
@@ -371,13 +375,16 @@ def test_mlflow_going_away_in_the_middle_costs_no_record(toy, port):
 @pytest.mark.slow
 def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     """Fail, mend, resume, run again: no step that finished is run twice, and one run holds it all."""
-    for name, cell in zip(
-        CONTRACTS, (toy_notebooks.DATA, toy_notebooks.TRAIN, toy_notebooks.EVALUATE), strict=False
+    for step, cell in zip(
+        STEPS, (toy_notebooks.DATA, toy_notebooks.TRAIN, toy_notebooks.EVALUATE), strict=False
     ):
-        toy_notebooks.replace(toy.root, name, cell)
+        toy_notebooks.replace(toy.root, step.notebook, cell)
     (toy.root / "broken").touch()
-    first = toy.mlops("run", "--limit", "7")
-    assert first.returncode == 1 and "somebody must mend this first" in first.stderr
+    arguments = ("--limit", "7", "--max-epochs", "3", "--seed", "2", "--threshold", "0.9")
+    first = toy.mlops("run", *arguments)
+    assert first.returncode == 1 and "Traceback" not in first.stderr
+    error = "RuntimeError: somebody must mend this first\nRemove the file broken.\nIts record: "
+    assert error in first.stderr  # all lines of the error, and then where to read on
     run_id = first.stderr.partition("mlops run --resume ")[2].split()[0]
     client = tracking.connect(toy.settings())
     assert client.get_run(run_id).info.status == "FAILED"
@@ -385,20 +392,24 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     (toy.root / "broken").unlink()
     resumed = toy.mlops("run", "--resume", run_id)
     assert resumed.returncode == 3, resumed.stderr  # these notebooks refuse
-    assert "get-data        hit: finished in this run before" in resumed.stderr
+    assert resumed.stderr.count("get-data        hit: finished in this run before") == 1
     assert "train-model     miss: because it has not run before" in resumed.stderr
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED" and run.data.tags["mlops.arguments"].count('"limit": 7')
 
-    again = toy.mlops("run", "--limit", "7", PYTHONPROFILEIMPORTTIME="1")
+    rows = client.get_metric_history(run_id, "01_get_data.train_rows")
+    assert len(rows) == 1  # and not a second time by the resumed run
+
+    folders = sorted((toy.root / ".mlops" / "runs").iterdir())
+    again = toy.mlops("run", *arguments, PYTHONPROFILEIMPORTTIME="1")
     assert again.stderr.count("hit: nothing changed since run") == 3
-    # What takes its seconds in a run is the import of these; a run that has nothing to do does not pay them.
-    assert not [
-        line for line in again.stderr.splitlines() if line.split("|")[-1].strip() in ("mlflow", "kfp")
-    ]
+    # No step was started, and the first process did not import these, which takes seconds.
+    assert sorted((toy.root / ".mlops" / "runs").iterdir()) == folders
+    imported = {line.split("|")[-1].strip() for line in again.stderr.splitlines()}
+    assert not imported & {"mlflow", "kfp", "papermill", "sklearn"}
     assert "Traceback" not in again.stderr and again.returncode == 3
 
-    anew = toy.mlops("run", "--limit", "7", "--no-cache")
+    anew = toy.mlops("run", *arguments, "--no-cache")
     assert "hit:" not in anew.stderr and anew.stderr.count(" done, ") == 3 and anew.returncode == 3
 
     missing = toy.mlops("run", "--resume", "no-such-run")
