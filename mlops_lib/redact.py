@@ -59,9 +59,6 @@ def mask(text: str) -> str:
     return _SHOWN_QUERY.sub(_without_value, _without_users(text))
 
 
-masked = mask
-
-
 def _user_info_in(uri: str) -> re.Pattern[str]:
     return _USER_INFO_OF_A_FILE if _FILES.match(uri) else _USER_INFO
 

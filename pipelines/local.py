@@ -1,47 +1,19 @@
 """Runs the training pipeline on this machine, each step in a process or a container of its own."""
 
-import contextlib
-import fcntl
 import json
-import os
-import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from mlops_lib import config, tracking
-from mlops_lib.config import CONFIG_ENV
-from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib import tracking
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.mode import StepCacheMode
-from mlops_lib.steps import events, record
-from mlops_lib.steps.contracts import Outputs
-from mlops_lib.steps.events import Event, OnEvent
-from mlops_lib.steps.table import STEPS
-from pipelines import cached_run, interrupts, step_output
+from mlops_lib.steps import events, fork_client, preload, record
+from mlops_lib.steps.events import OnEvent
+from pipelines import cached_run
 from pipelines.cached_run import Answer
-
-T = TypeVar("T", bound=Outputs)
-
-
-@dataclass(frozen=True)
-class PipelineResult:
-    """The outputs of a pipeline run.
-
-    Args:
-        parent_run_id: The MLflow run that has the record. For a cached run, the run that the last step ran in.
-        outputs: Step name -> outputs; a step that was skipped has none.
-    """
-
-    parent_run_id: str
-    outputs: dict[str, Outputs]
-
-    def of(self, kind: type[T]) -> T | None:
-        """The outputs of one contract; None when its step was skipped."""
-        return next((outputs for outputs in self.outputs.values() if isinstance(outputs, kind)), None)
+from pipelines.local_run import LocalRun, environment, image_variable
+from pipelines.outputs import PipelineResult
 
 
 def run_local(
@@ -70,7 +42,7 @@ def run_local(
         KeyboardInterrupt: The user stopped the run; says how to continue.
     """
     answers: list[Answer] = []
-    with _environment(_image(settings, runner)):
+    with environment(image_variable(settings, runner)):
         if use_cache and not resume:
             answers = cached_run.look_up(settings, arguments)
             for step, found in answers:
@@ -78,22 +50,26 @@ def run_local(
                 on_event((events.CacheHit if hit else events.CacheMiss)(step=step.name, reason=found.reason))
             if all(found.outputs is not None for _, found in answers):
                 return _cached(answers)
-        record.send_kept(settings)
-        if resume:
-            run_id, arguments = resume, tracking.arguments_of(settings, resume)
-        else:
-            run_id = tracking.open_parent(settings, {tracking.ARGUMENTS_TAG: json.dumps(arguments)})
-    mode = StepCacheMode(
-        lookup=use_cache,
-        resume=bool(resume),
-        runner_logs=True,
-        answered=tuple(answer.step.name for answer in answers),
-    )
-    run = _Run(settings, config_file, run_id, arguments, runner, mode, on_event)
-    with run.held():
-        if resume:  # not before, because the process that holds the run sets its final status
-            tracking.reopen_parent(settings, resume)
-        return run.to_its_end(answers)
+    # First of all, because its imports take longer than the preparations below.
+    forks = fork_client.server(preload.chosen(settings)) if runner == "subprocess" else nullcontext()
+    with forks:
+        with environment(image_variable(settings, runner)):
+            record.send_kept(settings)
+            if resume:
+                run_id, arguments = resume, tracking.arguments_of(settings, resume)
+            else:
+                run_id = tracking.open_parent(settings, {tracking.ARGUMENTS_TAG: json.dumps(arguments)})
+        mode = StepCacheMode(
+            lookup=use_cache,
+            resume=bool(resume),
+            runner_logs=True,
+            answered=tuple(answer.step.name for answer in answers),
+        )
+        run = LocalRun(settings, config_file, run_id, arguments, runner, mode, on_event)
+        with run.held():
+            if resume:  # not before, because the process that holds the run sets its final status
+                tracking.reopen_parent(settings, resume)
+            return run.to_its_end(answers)
 
 
 def _cached(answers: list[Answer]) -> PipelineResult:
@@ -101,191 +77,3 @@ def _cached(answers: list[Answer]) -> PipelineResult:
     outputs = {step.name: found.outputs for step, found in answers if found.outputs}
     last = answers[-1].lookup.entry
     return PipelineResult(last.parent_run_id if last else "", outputs)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One pipeline run that has an MLflow run and a folder."""
-
-    settings: Settings
-    config_file: Path
-    run_id: str
-    arguments: dict[str, Any]
-    runner: str
-    mode: StepCacheMode
-    on_event: OnEvent
-
-    @property
-    def folder(self) -> Path:
-        return events.run_folder(self.settings, self.run_id)
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Lock the run for this process: two processes would write the same steps.
-
-        Raises:
-            MlopsError: Another process of this machine runs it.
-        """
-        with contextlib.ExitStack() as stack:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context((self.folder / "lock").open("a"))
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise MlopsError(
-                    f"Run {self.run_id} is still running: another `mlops run` works on it. Wait for its end, or stop it."
-                ) from None
-            except OSError:  # the file system has no locks, or is full, which the steps will report
-                pass
-            yield
-
-    def to_its_end(self, answers: list[Answer]) -> PipelineResult:
-        """Run the steps and give the MLflow run its final status; every error says how to continue.
-
-        Args:
-            answers: The cache's answers so far; the steps that hit are not run.
-        """
-        from mlflow.exceptions import MlflowException
-
-        events.create(self.folder)
-        for step, found in answers:
-            if found.outputs is not None:
-                outputs = found.outputs.model_dump()
-                done = events.Finished(step=step.name, outputs=outputs, cached=True, entry=found.entry)
-                events.write(self.folder, done)
-        go_on = f"Continue it with: mlops run{self._options()} --resume {self.run_id}"
-        try:
-            client = tracking.connect(self.settings)
-            with tracking.ended(client, self.run_id), _environment(self._variables()):
-                try:
-                    log = self._run_steps()
-                except BaseException:
-                    with contextlib.suppress(Exception):  # the first error is the one to show
-                        self._log_outputs(client)
-                    raise
-                self._log_outputs(client)
-                return self._result(log)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"Interrupted. {go_on}") from None
-        except (MlopsError, OSError) as error:
-            raise MlopsError(f"{error}\n{go_on}") from None
-        except MlflowException as error:
-            where = masked(tracking.tracking_uri(self.settings))
-            raise MlopsError(f"MLflow at {where} went away: {masked(error.message)}\n{go_on}") from None
-
-    def _run_steps(self) -> Path:
-        """Run the pipeline with kfp.local, and return the file that has the output of the steps."""
-        stop = self._start_kfp()
-        from pipelines.training import make
-
-        training = make(self.settings)
-        with interrupts.handed_to_step(stop) as interrupted:
-
-            def on_event(event: Event) -> None:
-                # An interrupt between two steps found no step to stop, so it stops the next.
-                if isinstance(event, events.Started) and interrupted.is_set():
-                    stop()
-                self.on_event(event)
-
-            with step_output.captured(self.folder / "pipeline.log") as log:
-                try:
-                    with events.followed(self.folder, on_event) as seen:
-                        training(parent_run_id=self.run_id, **self.arguments)
-                # When a container is gone before kfp.local asks for its exit code, kfp.local assumes success and
-                # later raises a ValueError for the missing outputs.
-                except (RuntimeError, ValueError, OSError) as error:
-                    if interrupted.is_set():
-                        raise KeyboardInterrupt from None
-                    raise MlopsError(_why(error, seen, log)) from None
-        return log.path
-
-    def _start_kfp(self) -> Callable[[], None]:
-        """Choose where kfp.local runs the steps; returns a function that asks the running step to end."""
-        from kfp import local
-
-        steps: local.SubprocessRunner | local.DockerRunner = local.SubprocessRunner(use_venv=False)
-        stop = interrupts.stop_child_steps
-        if self.runner == "docker":
-            from pipelines import docker
-
-            steps = docker.docker_runner(self.settings, self.folder, self._variables())
-            stop = partial(docker.stop, self.run_id)
-        local.init(runner=steps, pipeline_root=str(self.folder), raise_on_error=True, enable_caching=False)
-        return stop
-
-    def _variables(self) -> dict[str, str]:
-        """The environment variables of the steps."""
-        return {
-            CONFIG_ENV: str(self.config_file),
-            **self.mode.to_env(),
-            # Without it, MLflow in a kernel would make a store in the current folder.
-            "MLFLOW_TRACKING_URI": tracking.tracking_uri(self.settings),
-            **_image(self.settings, self.runner),
-        }
-
-    def _log_outputs(self, client: Any) -> None:
-        """Log the outputs of the finished steps to the run, each once, also when the run is resumed."""
-        run = client.get_run(self.run_id).data
-        logged = {**run.tags, **run.metrics}
-        finished = events.finished(self.folder)
-        for step in STEPS:
-            if step.name in finished:
-                outputs = {
-                    name: value
-                    for name, value in finished[step.name].outputs.items()
-                    if logged.get(f"{step.notebook}.{name}") not in (value, str(value))
-                }
-                tracking.log_outputs(self.run_id, step.notebook, outputs)
-
-    def _result(self, log: Path) -> PipelineResult:
-        """The outputs of all steps.
-
-        Raises:
-            MlopsError: A step has none although kfp.local reported success.
-        """
-        finished = events.finished(self.folder)
-        values: dict[str, Any] = {}
-        outputs: dict[str, Outputs] = {}
-        for step in STEPS:
-            if step.only_if and values.get(step.only_if) is False:
-                continue
-            if step.name not in finished:
-                raise MlopsError(f"{step.name} ended without its outputs.\nWhat the steps printed: {log}")
-            values |= finished[step.name].outputs
-            outputs[step.name] = step.outputs.model_validate(finished[step.name].outputs)
-        return PipelineResult(self.run_id, outputs)
-
-    def _options(self) -> str:
-        """The options of `mlops run` that a resumed run needs again; the arguments are on the run."""
-        options = {
-            "--config": "" if self.config_file == config.find_config() else str(self.config_file),
-            "--runner": "" if self.runner == "subprocess" else str(self.runner),
-            "--experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", ""),
-        }
-        return "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value)
-
-
-def _why(error: Exception, seen: list[Event], log: step_output.Log) -> str:
-    """The error that a step reported; without one, the last lines that the steps printed."""
-    where = f"What the steps printed: {log.path}"
-    failed = next((event for event in reversed(seen) if isinstance(event, events.Failed)), None)
-    if not failed:
-        return f"{error}\nThe last lines that the steps printed:\n{log.last_lines()}\n{where}"
-    record_line = [f"Its record: {failed.record}"] if failed.record else []
-    return "\n".join([failed.message, *record_line, where])
-
-
-def _image(settings: Settings, runner: str) -> dict[str, str]:
-    return {"MLOPS_IMAGE": settings.pipeline.image} if runner == "docker" else {}
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set variables of this process, which kfp.local hands to the steps."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})

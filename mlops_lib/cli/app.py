@@ -11,7 +11,7 @@ from mlops_lib import __version__
 from mlops_lib.cli import evaluate, features, project, registry, run, search, serve
 from mlops_lib.cli.display import err, out
 from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,7 +32,7 @@ def guarded(function: Callable[[], None]) -> None:
     try:
         function()
     except MlopsError as error:
-        err.print("[bold red]Error:[/] " + escape(masked(str(error))), highlight=False, soft_wrap=True)
+        err.print("[bold red]Error:[/] " + escape(mask(str(error))), highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

@@ -16,7 +16,7 @@ import mlops_lib
 from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, out, show
 from mlops_lib.errors import ConfigError, MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 
 #: The notebooks that each project gets a copy of: a link to notebooks/ in a checkout, a folder in a wheel.
 NOTEBOOKS = Path(mlops_lib.__file__).parent / "template"
@@ -115,7 +115,7 @@ def show_config(
     for key, value in config.flat(loaded.settings).items():
         origin = loaded.origins.get(key, "default")
         origin = Path(origin).name if origin == str(loaded.file) else origin
-        shown = masked(_short(value))
+        shown = mask(_short(value))
         table.add_row(key, shown, origin, style="dim" if origin == "default" else None)
     show(table)
     out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)
@@ -145,7 +145,7 @@ def ui(
 
     uri = tracking.tracking_uri(config.load(config_file))
     if uri.startswith("http"):
-        out.print(f"The runs are on a server already: {masked(uri)}", soft_wrap=True)
+        out.print(f"The runs are on a server already: {mask(uri)}", soft_wrap=True)
         return
     # Workers for LLM jobs that this platform never starts.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")

@@ -8,7 +8,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import ModelError
-from mlops_lib.llm import keys
 from mlops_lib.settings import LlmSettings
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from mlops_lib.llm.transport import Metered
 
 PROVIDERS = ("anthropic", "fake", "openai")
+#: Provider -> environment variable of its key.
+KEY_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 #: Stands for a missing key in a vendor's client. A call without a key is refused before it is sent.
 NO_KEY = "none"
 
@@ -127,7 +128,7 @@ def _transport(provider: str, settings: LlmSettings) -> "Metered":
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
         return (httpx2.AsyncHTTPTransport if is_async else httpx2.HTTPTransport)(limits=limits)
 
-    variable = keys.VARIABLES.get(provider, "")
+    variable = KEY_VARIABLES.get(provider, "")
     own_server = provider == "openai" and bool(os.environ.get("OPENAI_BASE_URL"))
     has_key = provider == "fake" or own_server or bool(os.environ.get(variable))
     return Metered(Provider(provider, variable, has_key, connect), settings.timeout_s, settings.prices)

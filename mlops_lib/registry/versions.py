@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import NoSuchVersionError, RegistryError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import made_meanwhile, use_store
 
@@ -26,7 +26,7 @@ class ModelVersion:
     run_id: str
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     aliases: tuple[str, ...] = ()
-    #: Registration time, milliseconds since 1970. It tells apart versions of a model that was deleted and made anew.
+    #: Registration time, milliseconds since 1970. Numbers start again when a model is deleted and made anew.
     created_ms: int = 0
 
     @property
@@ -44,7 +44,7 @@ class Versions:
         uri = use_store(settings)
         self._client: MlflowClient = mlflow.MlflowClient(uri, uri)
         #: The registry's address for messages, without a password.
-        self.uri = masked(uri)
+        self.uri = mask(uri)
 
     def names(self) -> list[str]:
         """Names of all registered models, sorted."""
@@ -135,7 +135,7 @@ class Versions:
             yield
         except MlflowException as error:
             raise RegistryError(
-                f"The registry at {self.uri} could not {action}: {masked(error.message)}"
+                f"The registry at {self.uri} could not {action}: {mask(error.message)}"
             ) from None
 
     def _available(self, name: str, versions: list[ModelVersion]) -> str:

@@ -9,7 +9,7 @@ from mlops_lib import tracking, wrappers
 from mlops_lib.errors import MlopsError
 from mlops_lib.evaluation import gate
 from mlops_lib.loaders.base import BaseDataLoader
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.search.space import with_values
 from mlops_lib.settings import Settings
 
@@ -65,13 +65,13 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
         if not run_id:
             raise
         text = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
-        why = masked(text)[:MAX_ERROR_CHARS]
+        why = mask(text)[:MAX_ERROR_CHARS]
         client.set_tag(run_id, ERROR_TAG, why)
     return Trial(run_id, values, score, higher, why)
 
 
 def trials(settings: Settings, parent: str) -> list[Trial]:
-    """The finished and failed trials of a search, in the order of their start. Interrupted ones do not count."""
+    """The finished and failed trials of a search, in order of start, without the interrupted ones."""
     client = tracking.connect(settings)
     experiment = client.get_run(parent).info.experiment_id
     query = f"tags.`{tracking.PARENT_TAG}` = '{parent}' and tags.`{tracking.STEP_TAG}` = '{TRIAL}'"

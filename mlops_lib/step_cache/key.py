@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_lib import __version__, config, files, loaders, tracking
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import Parameters, setting_of
 from mlops_lib.steps.table import Step
@@ -51,8 +51,8 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
             parts[f"parameter {name}"] = str(given[name])
     values = config.flat(settings)
     # MLflow writes the resolved URI into the environment of the steps.
-    values["mlflow.tracking_uri"] = masked(tracking.tracking_uri(settings))
-    values["secrets.openai_base_url"] = masked(settings.secrets.openai_base_url or "")
+    values["mlflow.tracking_uri"] = mask(tracking.tracking_uri(settings))
+    values["secrets.openai_base_url"] = mask(settings.secrets.openai_base_url or "")
     for name, value in values.items():
         if step.reads(name):
             parts[name] = str(value)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from mlops_lib import config
 from mlops_lib.errors import ContractError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import Parameters, setting_of
 from mlops_lib.steps.table import Step, step_of
@@ -61,7 +61,7 @@ def checked(step: Step, parameters: dict[str, Any]) -> Parameters:
 def problems(error: ValidationError) -> str:
     """What is wrong with which value, in one line; secrets are masked."""
     return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))} has value {masked(repr(problem['input']))}: {problem['msg']}"
+        f"{'.'.join(map(str, problem['loc']))} has value {mask(repr(problem['input']))}: {problem['msg']}"
         if problem["type"] != "missing"
         else f"{'.'.join(map(str, problem['loc']))} is missing"
         for problem in error.errors(include_url=False)

@@ -1,6 +1,5 @@
-"""MLflow runs: the connection (`store`), their life (`runs`), their content (`run_data`), their origin (`lineage`)."""
+"""MLflow runs: connection (`store`), life (`runs`), content (`run_data`) and origin (`lineage`)."""
 
-from mlops_lib.files import sha256
 from mlops_lib.tracking.lineage import lineage, list_tag, read_list_tag
 from mlops_lib.tracking.run_data import (
     artifact_location,
@@ -40,6 +39,6 @@ __all__ = [
     "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV",
     "arguments_of", "artifact_location", "check_artifacts", "child_run", "connect", "describe_run", "end",
     "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_dataset", "log_outputs",
-    "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sha256", "status_after", "tracking_uri",
+    "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "status_after", "tracking_uri",
     "use_store",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlops_lib.redact import masked, without_password
+from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Section, Settings
 from mlops_lib.tracking.store import connect, tracking_uri
 
@@ -55,7 +55,7 @@ def log_dataset(
 
     if not run_id:
         return
-    dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": masked(source)}), profile=profile)
+    dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": mask(source)}), profile=profile)
     tag = InputTag("mlflow.data.context", context)
     connect(settings).log_inputs(run_id, [DatasetInput(dataset, [tag])])
 

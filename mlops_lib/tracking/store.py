@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import MlopsError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore", "IProgress not found")
 # With MLflow's default of seven retries a user waits four minutes for a server that is down.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
-#: Variables with which MLflow and boto3 log in to a tracking server and to S3. Steps in containers need them too.
+#: Variables of MLflow's and boto3's logins to a tracking server and S3. Steps in containers need them too.
 STORE_ENV = (
     "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "MLFLOW_S3_ENDPOINT_URL",
@@ -50,7 +50,7 @@ def connect(settings: Settings) -> "MlflowClient":
         mlflow.set_experiment(settings.mlflow.experiment)
     except MlflowException as error:
         raise MlopsError(
-            f"MLflow at {masked(uri)} cannot open experiment {settings.mlflow.experiment!r}: {masked(error.message)}. "
+            f"MLflow at {mask(uri)} cannot open experiment {settings.mlflow.experiment!r}: {mask(error.message)}. "
             "Is the server up, and MLFLOW_TRACKING_URI right?"
         ) from None
     return client
@@ -110,7 +110,7 @@ def check_artifacts(run: "Run") -> None:
     """
     import mlflow
 
-    uri = masked(run.info.artifact_uri or "")
+    uri = mask(run.info.artifact_uri or "")
     if not uri.startswith(("s3://", "mlflow-artifacts:")):
         return
     try:
@@ -122,7 +122,7 @@ def check_artifacts(run: "Run") -> None:
     except Exception as error:  # boto3's errors have no class that could be named without boto3
         whose = "the MLflow server's" if uri.startswith("mlflow-artifacts:") else "this process's"
         raise MlopsError(
-            f"Artifacts are stored at {uri}, which cannot be used: {masked(str(error))[:500].rstrip('.')}. Check {whose} "
+            f"Artifacts are stored at {uri}, which cannot be used: {mask(str(error))[:500].rstrip('.')}. Check {whose} "
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and MLFLOW_S3_ENDPOINT_URL, and that the bucket exists."
         ) from None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
 from mlops_lib.errors import ModelError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 
 if TYPE_CHECKING:
     from mlops_lib.wrappers.interface import ModelWrapper
@@ -29,8 +29,8 @@ def load(model_uri: str, own_wrapper: str = "") -> "ModelWrapper":
 
     Args:
         model_uri: ``models:/name/3``, ``runs:/<id>/model`` or a folder.
-        own_wrapper: Dotted path of a user's own wrapper, which the model's metadata may name. A path that only
-            the metadata names is not imported: a registry must not decide which code runs here.
+        own_wrapper: Dotted path of a user's own wrapper, which the model's metadata may name. A path that
+            only the metadata names is not imported: a registry must not decide which code runs here.
 
     Raises:
         ModelError: The model does not exist, or no wrapper can load it.
@@ -67,7 +67,7 @@ def download(model_uri: str, into: Path | None = None) -> Path:
         target = str(into / MODEL_PATH) if into else None
         folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=target))
     except Exception as error:  # MLflow does not wrap the errors of object stores
-        raise ModelError(f"Cannot download model {model_uri}: {masked(str(error))}") from error
+        raise ModelError(f"Cannot download model {model_uri}: {mask(str(error))}") from error
     if not (folder / "MLmodel").is_file():  # MLflow returns an empty folder if the files are gone
         raise ModelError(f"Cannot download model {model_uri}: its MLmodel file is no longer in the store.")
     return folder

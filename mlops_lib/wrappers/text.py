@@ -11,9 +11,9 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.keys import masked
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.redact import mask
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
@@ -125,9 +125,7 @@ class TextModelWrapper(ModelWrapper):
         except (ModelError, asyncio.CancelledError):
             raise
         except Exception as error:  # the vendors' SDKs and a graph's own code may raise anything
-            raise ModelError(
-                masked(f"The model could not answer: {type(error).__name__}: {error}")
-            ) from error
+            raise ModelError(mask(f"The model could not answer: {type(error).__name__}: {error}")) from error
 
     def _rows(self, input_data: Any) -> tuple[list[dict[str, Any]], bool]:
         """The rows, and whether the input was a single one."""

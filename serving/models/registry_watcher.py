@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mlops_lib.errors import MlopsError, NoSuchVersionError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from serving.models.cache import ModelCache
@@ -224,4 +224,4 @@ def _same(one: ModelVersion, other: ModelVersion) -> bool:
 
 def _reason(error: Exception) -> str:
     """An error as text, without the passwords that a database's driver puts into its errors."""
-    return masked(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")
+    return mask(str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}")

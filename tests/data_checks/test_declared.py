@@ -232,8 +232,8 @@ def test_the_example_passes_its_own_checks_and_has_no_leak():
     assert said == []
 
 
-def test_writers_of_one_folder_do_not_meet(tmp_path):
-    """A search, an evaluation and a notebook prepare the same data at once: each finds all rows, and nothing is left."""
+def test_several_writers_of_one_folder_do_not_disturb_each_other(tmp_path):
+    """A search, an evaluation and a notebook write the same data at once: each writes all rows, and no file is left over."""
     rows = [{"id": i, "a": i % 7, "bought": i % 2} for i in range(300)]
     settings = project(tmp_path, "{id: {type: integer}}", rows)
 
@@ -246,8 +246,8 @@ def test_writers_of_one_folder_do_not_meet(tmp_path):
     assert not list((tmp_path / "data").glob(".*"))
 
 
-def test_what_a_killed_writer_left_goes_with_a_later_write(tmp_path):
-    """A day later, that is: until then somebody may still be writing there."""
+def test_the_folder_of_a_killed_writer_is_deleted_later(tmp_path):
+    """A write deletes folders that are older than a day; a younger one may still have a writer."""
     rows = [{"id": i, "a": i % 7, "bought": i % 2} for i in range(300)]
     settings, folder = project(tmp_path, "{id: {type: integer}}", rows), tmp_path / "data"
     old, new = folder / ".unchecked-old", folder / ".unchecked-new"

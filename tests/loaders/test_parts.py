@@ -161,7 +161,7 @@ def test_rows_that_break_a_rule_are_found_in_every_part(tmp_path):
 
 
 def test_a_missing_column_is_one_finding(tmp_path):
-    """However many parts there are."""
+    """A missing column is one finding, not one for each part."""
     write(tmp_path)
     declared = CheckSettings(columns={"b": ColumnCheck()}, unique=("c", "id"))
     found, *_ = checks.findings(next(pair(tmp_path)), declared)
@@ -169,8 +169,8 @@ def test_a_missing_column_is_one_finding(tmp_path):
     assert found[["column", "rule"]].values.tolist() == 3 * missing
 
 
-def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
-    """Findings are kept up to a number that memory holds, doubled keys too; the message says that there are more."""
+def test_reading_stops_at_the_maximum_of_findings(tmp_path, monkeypatch):
+    """The number of findings is limited, repeated keys included, and the message says that there are more."""
     monkeypatch.setattr(checks, "MAX_FINDINGS", 150)
     write(tmp_path, a=np.full(ROWS, -1), code=np.zeros(ROWS, dtype=int))
     disk, _ = pair(tmp_path)
@@ -196,7 +196,7 @@ def test_a_split_that_is_broken_throughout_is_not_read_to_its_end(tmp_path, monk
     ],
 )
 def test_every_kind_of_value_that_comes_twice_is_found_across_parts(values):
-    """As pandas sees it: 1 and Decimal(1.0) are one value, and so are two gaps."""
+    """As in pandas, 1 and Decimal(1.0) are equal, and so are two missing values."""
     whole = pd.DataFrame({"a": pd.Series(values)})
     with uniqueness.Repeated(["a"]) as repeated:
         for i in range(len(whole)):
@@ -219,7 +219,7 @@ def test_every_kind_of_value_that_comes_twice_is_found_across_parts(values):
     ],
 )
 def test_parts_of_other_types_share_their_values(one, other):
-    """An integer column is one of floats where a file has a gap; what comes in both comes twice, and nothing else."""
+    """A part with a gap has floats for integers; equal values of both parts are found, and no others."""
     frames = [pd.DataFrame({"a": values}) for values in (one, other)]
     with uniqueness.Repeated(["a"]) as repeated:
         for frame in frames:
@@ -232,7 +232,7 @@ def test_parts_of_other_types_share_their_values(one, other):
 
 
 def test_files_with_an_index_of_pandas_are_read(tmp_path):
-    """What a filter leaves behind is an index without order, which pandas writes as a column of its own."""
+    """A filtered table has an index with gaps, which pandas writes as a column."""
     frame = pd.DataFrame({"id": np.arange(ROWS), "y": np.arange(ROWS) % 2})
     for split in SPLITS:
         frame[frame["id"] % 3 > 0].to_parquet(tmp_path / f"{split}.parquet")

@@ -19,6 +19,7 @@ from mlops_lib.steps.events import CellDone
 from mlops_lib.steps.record import send_kept
 from mlops_lib.steps.table import STEPS
 from pipelines import interrupts, local
+from pipelines.local_run import LocalRun
 from tests import toy_notebooks
 
 FIRST_CELL = "print('this was done' + ' before')"
@@ -182,7 +183,7 @@ def test_a_run_that_another_process_holds_is_not_opened_again(toy):
     client = tracking.connect(settings)
     client.set_terminated(run_id, "FINISHED")
     work = settings.path(settings.pipeline.work_dir)
-    run = local._Run(settings, toy.config_file, run_id, {}, "subprocess", StepCacheMode(), print)
+    run = LocalRun(settings, toy.config_file, run_id, {}, "subprocess", StepCacheMode(), print)
     with run.held(), pytest.raises(MlopsError, match="still running"):
         local.run_local(settings, toy.config_file, {}, resume=run_id)
     assert client.get_run(run_id).info.status == "FINISHED"

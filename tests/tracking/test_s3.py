@@ -1,4 +1,4 @@
-"""Artifacts in S3: a real server that speaks S3, a real MLflow server on it, and the service that loads from there."""
+"""Artifacts in S3: a real S3 server, a real MLflow server on it, and the service that loads from there."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ class S3:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has, no two of them the same."""
+    """Free ports, all different."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -98,7 +98,7 @@ def s3_server(tmp_path_factory):
 
 @pytest.fixture
 def s3(s3_server, monkeypatch):
-    """A running S3 server; this process and those that it starts have its keys."""
+    """A running S3 server; this process and its children have the keys."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -121,7 +121,7 @@ def s3(s3_server, monkeypatch):
     ],
 )
 def test_a_store_that_refuses_is_found_before_training(s3, stored, monkeypatch, changes, bucket, told):
-    """Wrong key, no bucket, nobody there: one message with the place and what to look at, and no secret in it."""
+    """Wrong key, no bucket, no server: one message with the address and the remedy, and without a secret."""
     settings = stored.settings()
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
@@ -142,7 +142,7 @@ def test_a_store_that_refuses_is_found_before_training(s3, stored, monkeypatch, 
 
 
 def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, stored, monkeypatch):
-    """Notebook, checkpoint and model are objects; the service loads from there, and starts without S3 from what it had."""
+    """Notebook, checkpoint and model are objects; the service loads the model, and starts from its cache without S3."""
     with mlflow_server(f"sqlite:///{stored.root}/.mlops/mlflow.db", "s3://mlops/artifacts") as address:
         stored.configure(mlflow={"tracking_uri": address}, serving={"stage": "Production", "poll_s": 0.3})
         monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))

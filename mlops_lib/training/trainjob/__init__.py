@@ -1,12 +1,13 @@
 """Training on the nodes of a Kubernetes cluster, as a TrainJob of Kubeflow Trainer v2.
 
-The nodes and the step share no disk. So plan and weights travel as artifacts of the MLflow run, under ``workers``.
+The nodes and the step share no disk. So plan and weights travel as artifacts of the MLflow run, under
+``workers``.
 """
 
 from pathlib import Path
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.training import worker
@@ -31,7 +32,7 @@ def run(config: Settings, run_id: str, folder: Path) -> None:
 
     if not tracking_uri(config).startswith("http"):
         raise TrainingError(
-            f"train.nodes is {config.train.nodes}, and the nodes cannot reach MLflow at {masked(tracking_uri(config))}. "
+            f"train.nodes is {config.train.nodes}, and the nodes cannot reach MLflow at {mask(tracking_uri(config))}. "
             "Set mlflow.tracking_uri to a server, http://..."
         )
     job = Job(config, f"train-{run_id[:24]}")
@@ -45,7 +46,7 @@ def run(config: Settings, run_id: str, folder: Path) -> None:
         raise
     if failed:
         raise TrainingError(
-            f"TrainJob {job.name} failed: {masked(failed)}\nThe job is kept: kubectl -n {job.namespace} describe "
+            f"TrainJob {job.name} failed: {mask(failed)}\nThe job is kept: kubectl -n {job.namespace} describe "
             f"trainjob {job.name}"
         )
     mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{ARTIFACTS}/{worker.WEIGHTS}", dst_path=str(folder))

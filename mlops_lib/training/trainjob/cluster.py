@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 
 IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -70,7 +70,7 @@ def explained(action: str, job: str) -> Iterator[None]:
             404: " Is Kubeflow Trainer v2 installed there?" if action == "create" else "",
         }.get(error.status, "")
         raise TrainingError(
-            f"Kubernetes would not {action} TrainJob {job} (HTTP {error.status}): {masked(str(message))}.{hint}"
+            f"Kubernetes would not {action} TrainJob {job} (HTTP {error.status}): {mask(str(message))}.{hint}"
         ) from None
     except HTTPError as error:
         raise TrainingError(f"Kubernetes does not answer: {type(error).__name__}: {error}") from None

@@ -5,14 +5,14 @@ from typing import Any
 
 from mlops_lib.errors import TrainingError
 from mlops_lib.polling import poll
-from mlops_lib.redact import masked
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.training.trainjob.cluster import connect, explained
 from mlops_lib.training.trainjob.manifest import GROUP, NODE, VERSION
 
 PLURAL = "trainjobs"
 POLL_S = 5.0
-#: Failed polls in a row before the wait ends. Two minutes: a restart of the API server must not end a training.
+#: Failed polls in a row before the wait ends: two minutes, enough for a restart of the API server.
 MAX_POLL_FAILURES = 24
 LAST_LINES = 10
 
@@ -98,7 +98,7 @@ class Job:
     def _print_once(self, line: str) -> None:
         if line not in self._shown:
             self._shown.add(line)
-            print(masked(line), flush=True)
+            print(mask(line), flush=True)
 
     def _reason(self, pods: list[Any]) -> str:
         """The termination message of the node that failed first, else the end of its log."""

@@ -1,4 +1,4 @@
-"""Figures: what they say, that nothing covers the data, and that nothing leaks."""
+"""Figures: their titles and labels, that nothing covers the data, and that no global state changes."""
 
 import warnings
 
@@ -39,7 +39,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def figures(request):
     """The figures of one case, drawn with every warning an error."""
     task, truth, predicted, baselines = CASES[request.param]
@@ -148,7 +148,7 @@ def test_bins_are_as_many_as_the_rows_allow(rows, count):
 
 
 def test_equal_values_share_a_bin():
-    """Ties are never torn apart."""
+    """Equal values are never in two bins."""
     values = np.repeat([0.1, 0.2, 0.9], [500, 3, 497])
     numbers = style.bins(values)
     assert all(len(set(numbers[values == value])) == 1 for value in (0.1, 0.2, 0.9))
