@@ -25,7 +25,7 @@ def client(production):
     from serving.app import create_app
 
     with TestClient(create_app(production.settings()), raise_server_exceptions=False) as client:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while client.get("/readyz").status_code != 200 and time.monotonic() < deadline:
             time.sleep(0.1)
         yield client
