@@ -1,10 +1,12 @@
-"""How much the pipeline adds to its notebooks: `mlops run` against bare Papermill, interleaved.
+"""How long `mlops run` takes, against the same four notebooks run by bare Papermill; interleaved.
 
     python benchmarks/pipeline.py --rounds 3
+    python benchmarks/pipeline.py --rounds 3 --alone
 
-Bare Papermill runs the same four notebooks, one after another in one process, with no contract check, no
-record in MLflow and no KFP. The figures to look at are the ratios of the medians: of wall-clock time and,
-for a busy machine, of processor time (user and system, children included).
+Bare Papermill runs the notebooks one after another in one process, with no contract check, no record in MLflow and no
+KFP. The figures to look at are the ratios of the medians: of wall-clock time and, for a busy machine, of processor time
+(user and system, children included). Every round does all of the work: the step cache is off. With `--alone`, each
+notebook is run by itself, as on a cluster, against Papermill in a process of its own.
 """
 
 import argparse
@@ -23,42 +25,54 @@ import papermill, sys
 for name in sys.argv[1:]:
     papermill.execute_notebook(f"notebooks/{name}.ipynb", None, cwd=".", kernel_name="python3", progress_bar=False)
 """
+ALONE = "import sys; from mlops_lib import notebooks; notebooks.run(sys.argv[1])"
 
 
 def main() -> None:
-    """Alternate the two and print each time and the ratio."""
+    """Alternate the two and print each time and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
-    commands = {
-        "papermill": [sys.executable, "-c", BARE, *NOTEBOOKS],
-        "pipeline": [sys.executable, "-m", "mlops_lib.cli.app", "run"],
-    }
-    walls: dict[str, list[float]] = {name: [] for name in commands}
-    cpus: dict[str, list[float]] = {name: [] for name in commands}
+    parser.add_argument("--alone", action="store_true", help="each notebook by itself")
+    arguments = parser.parse_args()
+    python = sys.executable
+    pairs = {"pipeline": {
+        "papermill": [python, "-c", BARE, *NOTEBOOKS],
+        "mlops": [python, "-m", "mlops_lib.cli.app", "run", "--no-cache"],
+    }}  # fmt: skip
+    if arguments.alone:
+        pairs = {
+            name: {"papermill": [python, "-c", BARE, name], "mlops": [python, "-c", ALONE, name]}
+            for name in NOTEBOOKS
+        }
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-        subprocess.run(
-            [sys.executable, "-m", "mlops_lib.cli.app", "models"],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
-        for number in range(rounds):
-            for name, command in commands.items():
-                before, began = os.times(), time.perf_counter()
-                subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-                walls[name].append(time.perf_counter() - began)
-                after = os.times()
-                cpus[name].append(sum(after[2:4]) - sum(before[2:4]))
-                print(
-                    f"round {number + 1}  {name:<10} {walls[name][-1]:6.1f} s  cpu {cpus[name][-1]:6.1f} s",
-                    flush=True,
-                )
-    for label, times in (("wall", walls), ("cpu", cpus)):
-        ratio = statistics.median(times["pipeline"]) / statistics.median(times["papermill"])
-        print(f"pipeline / papermill, {label}: {ratio:.2f}")
+        environment = {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            "PYTHONPATH": str(ROOT),
+        }
+        timed([python, "-m", "mlops_lib.cli.app", "models"], environment)  # makes the tables
+        taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for number in range(1, arguments.rounds + 1):
+            for what, commands in pairs.items():
+                for who, command in commands.items():
+                    wall, cpu = timed(command, environment)
+                    taken.setdefault((what, who), []).append((wall, cpu))
+                    print(f"round {number}  {what:<12} {who:<10} {wall:6.1f} s  cpu {cpu:6.1f} s", flush=True)
+    for index, label in enumerate(("wall", "cpu")):
+        for what in pairs:
+            mlops, papermill = (
+                statistics.median(times[index] for times in taken[what, who])
+                for who in ("mlops", "papermill")
+            )
+            print(f"{what}: mlops / papermill, {label}: {mlops / papermill:.2f}")
+
+
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Run a command; wall-clock and processor time in seconds."""
+    before, began = os.times(), time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    after = os.times()
+    return time.perf_counter() - began, sum(after[2:4]) - sum(before[2:4])
 
 
 if __name__ == "__main__":

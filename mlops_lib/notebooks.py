@@ -3,6 +3,7 @@
 A pipeline component calls `run`; the last cell of a notebook calls `glue`.
 """
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import store
 from mlops_lib.step_cache.mode import StepCacheMode
-from mlops_lib.steps import events
+from mlops_lib.steps import events, fork_client, kernel_ahead, preload
 from mlops_lib.steps.contracts import Outputs, Parameters
 from mlops_lib.steps.execute import execute, read_outputs, stoppable
 from mlops_lib.steps.record import Record, send_kept
@@ -40,6 +41,8 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         ConfigError: The notebook's file does not exist.
         NotebookError: A cell raised or the kernel died; names the cell and the place of the record.
     """
+    with contextlib.suppress(fork_client.NoServerError):
+        return fork_client.run(run, notebook, **parameters)
     step = step_of(notebook)
     given = checked(step, parameters)
     settings = config.load()
@@ -107,6 +110,7 @@ def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, l
     source = settings.notebook(step.notebook)
     events.write(folder, events.Started(step=step.name))
     with (
+        kernel_ahead.started(preload.chosen(settings, model=step.data == "prepared")),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
         Record(settings, given.parent_run_id) as record,
         stoppable() as ignore_interrupts,

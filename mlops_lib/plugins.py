@@ -18,11 +18,13 @@ class Plugin(NamedTuple):
         path: ``package.module:Object``.
         extra: Extra of the distribution that installs what it imports.
         task: Metrics and baselines: the task that they belong to.
+        imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
     """
 
     path: str
     extra: str = ""
     task: str = ""
+    imports: tuple[str, ...] = ()
 
 
 _METRICS = "mlops_lib.evaluation.metrics"
@@ -39,8 +41,16 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tecton": Plugin("mlops_lib.features.tecton:TectonProvider", "tecton"),
     },
     "wrapper": {
-        "lightning": Plugin("mlops_lib.wrappers.lightning:PytorchLightningWrapper", "torch"),
-        "sklearn": Plugin("mlops_lib.wrappers.sklearn:SklearnWrapper", "sklearn"),
+        "lightning": Plugin(
+            "mlops_lib.wrappers.lightning:PytorchLightningWrapper",
+            "torch",
+            imports=("torch", "lightning.pytorch", "mlflow.pytorch", "torch.export._trace"),
+        ),
+        "sklearn": Plugin(
+            "mlops_lib.wrappers.sklearn:SklearnWrapper",
+            "sklearn",
+            imports=("sklearn.ensemble", "mlflow.sklearn"),
+        ),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
         "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
         "llm": Plugin("mlops_lib.wrappers.llm:LLMClientWrapper", "llm"),
@@ -52,7 +62,11 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },
     "task": {
-        "classification": Plugin("mlops_lib.evaluation.tasks.classification:Classification", "sklearn"),
+        "classification": Plugin(
+            "mlops_lib.evaluation.tasks.classification:Classification",
+            "sklearn",
+            imports=("sklearn.linear_model",),
+        ),
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },

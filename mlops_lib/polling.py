@@ -14,7 +14,7 @@ def poll(
     Args:
         look: Asks for the state of the job; None while it is running.
         interval_s: Seconds between two calls.
-        max_failures: Calls in a row that may raise `failure`. The job goes on whether or not it can be looked at.
+        max_failures: Calls in a row that may raise `failure`: the job goes on even if nobody can see it.
         failure: Error of a call that is tried again.
 
     Raises:

@@ -110,10 +110,10 @@ def run_on_cluster(
 
 
 def _client(host: str, token: str, namespace: str) -> Any:
-    import kfp
+    from kfp.client import Client
 
     try:
-        return kfp.Client(host=host, existing_token=token or None, namespace=namespace or "kubeflow")
+        return Client(host=host, existing_token=token or None, namespace=namespace or "kubeflow")
     except Exception as error:
         raise _explained(error, host) from None
 

@@ -1,17 +1,19 @@
 """Runs the training pipeline on this machine, each step in a process or a container of its own."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from mlops_lib import tracking
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.mode import StepCacheMode
-from mlops_lib.steps import events, record
+from mlops_lib.steps import events, fork_client, preload, record
 from mlops_lib.steps.events import OnEvent
 from pipelines import cached_run
 from pipelines.cached_run import Answer
-from pipelines.local_run import LocalRun, PipelineResult, environment, image_variable
+from pipelines.local_run import LocalRun, environment, image_variable
+from pipelines.outputs import PipelineResult
 
 
 def run_local(
@@ -48,22 +50,26 @@ def run_local(
                 on_event((events.CacheHit if hit else events.CacheMiss)(step=step.name, reason=found.reason))
             if all(found.outputs is not None for _, found in answers):
                 return _cached(answers)
-        record.send_kept(settings)
-        if resume:
-            run_id, arguments = resume, tracking.arguments_of(settings, resume)
-        else:
-            run_id = tracking.open_parent(settings, {tracking.ARGUMENTS_TAG: json.dumps(arguments)})
-    mode = StepCacheMode(
-        lookup=use_cache,
-        resume=bool(resume),
-        runner_logs=True,
-        answered=tuple(answer.step.name for answer in answers),
-    )
-    run = LocalRun(settings, config_file, run_id, arguments, runner, mode, on_event)
-    with run.held():
-        if resume:  # not before, because the process that holds the run sets its final status
-            tracking.reopen_parent(settings, resume)
-        return run.to_its_end(answers)
+    # First of all, because its imports take longer than the preparations below.
+    forks = fork_client.server(preload.chosen(settings)) if runner == "subprocess" else nullcontext()
+    with forks:
+        with environment(image_variable(settings, runner)):
+            record.send_kept(settings)
+            if resume:
+                run_id, arguments = resume, tracking.arguments_of(settings, resume)
+            else:
+                run_id = tracking.open_parent(settings, {tracking.ARGUMENTS_TAG: json.dumps(arguments)})
+        mode = StepCacheMode(
+            lookup=use_cache,
+            resume=bool(resume),
+            runner_logs=True,
+            answered=tuple(answer.step.name for answer in answers),
+        )
+        run = LocalRun(settings, config_file, run_id, arguments, runner, mode, on_event)
+        with run.held():
+            if resume:  # not before, because the process that holds the run sets its final status
+                tracking.reopen_parent(settings, resume)
+            return run.to_its_end(answers)
 
 
 def _cached(answers: list[Answer]) -> PipelineResult:

@@ -1,7 +1,7 @@
 """A hyper-parameter search on Kubeflow: each trial is a task, and the trials of a round run at the same time.
 
-get-data -> begin-search -> [propose -> trial, trial, ... -> end-round] ... -> finish-search. The values of a round are
-proposed from the scores of all earlier rounds, which are in MLflow.
+get-data -> begin-search -> [propose -> trial, trial, ... -> end-round] ... -> finish-search. The values of a
+round are proposed from the scores of all earlier rounds, which are in MLflow.
 
 No ``from __future__ import annotations`` here: it breaks KFP, which reads the annotations.
 """

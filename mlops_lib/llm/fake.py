@@ -1,9 +1,9 @@
 """`fake:` models: deterministic, offline, and on the same path as real models down to the HTTP transport.
 
-``fake:extract`` answers with the sentence of the context that shares most words with the question, and cites the
-number of its passage. It calls a tool if the question has the arguments as ``name=value``. If no sentence fits, it
-answers that it does not know. Embeddings are counts of character trigrams, so they compare words, not meaning.
-Passages are blocks that begin with ``[1]``, ``[2]``, ... on a line of their own.
+``fake:extract`` answers with the sentence of the context that shares most words with the question, and cites
+the number of its passage. It calls a tool if the question has the arguments as ``name=value``. If no sentence
+fits, it answers that it does not know. Embeddings are counts of character trigrams, so they compare words,
+not meaning. Passages are blocks that begin with ``[1]``, ``[2]``, ... on a line of their own.
 """
 
 import json

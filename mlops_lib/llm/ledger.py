@@ -1,6 +1,7 @@
 """The ledger of an evaluation: limits and totals of calls, tokens and money, and the rate of calls.
 
-The ledger in force is a context variable. Calls inside `Ledger.open` find it; other calls (in a server) have none.
+The ledger in force is a context variable. Calls inside `Ledger.open` find it; other calls (in a server) have
+none.
 """
 
 import threading

@@ -1,8 +1,9 @@
 """The HTTP transport under every vendor client: limits, cassette, a time-out for the whole call, accounting.
 
-The vendors' SDKs are above it and do the retries: exponential backoff with jitter on connection errors, time-outs,
-408, 409, 429 and 5xx; they honour ``Retry-After``. They also obey the header ``x-should-retry``, with which this
-transport stops a retry that cannot help. Request headers, which hold the keys, are never recorded.
+The vendors' SDKs are above it and do the retries: exponential backoff with jitter on connection errors,
+time-outs, 408, 409, 429 and 5xx; they honour ``Retry-After``. They also obey the header ``x-should-retry``,
+with which this transport stops a retry that cannot help. Request headers, which hold the keys, are never
+recorded.
 """
 
 import asyncio

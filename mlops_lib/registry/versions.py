@@ -26,7 +26,7 @@ class ModelVersion:
     run_id: str
     tags: Mapping[str, str] = field(default_factory=dict, compare=False)
     aliases: tuple[str, ...] = ()
-    #: Registration time, milliseconds since 1970. It tells apart versions of a model that was deleted and made anew.
+    #: Registration time, milliseconds since 1970. Numbers start again when a model is deleted and made anew.
     created_ms: int = 0
 
     @property

@@ -36,8 +36,8 @@ def begin(settings: Settings, dataset: BaseDataLoader, resume: str = "", parent:
         parent: Run to use as the parent of a new search; empty: create one.
 
     Raises:
-        MlopsError: The space is empty or has an invalid value, or `resume` is not a search over the same space
-            and data.
+        MlopsError: The space is empty or has an invalid value, or `resume` is not a search over the same
+            space and data.
     """
     space.check(settings)
     fixed = space.without_search(settings)

@@ -50,7 +50,7 @@ def with_values(settings: Settings, values: dict[str, Any]) -> Settings:
 
 
 def without_search(settings: Settings) -> Settings:
-    """The settings with each searched one at a fixed value: the same whatever values config.yaml has for them."""
+    """The settings with fixed values for the searched ones, so that config.yaml's values do not matter."""
     fixed = {name: (d.choices or bounds(d))[0] for name, d in settings.search.space.items()}
     return with_values(settings, fixed)
 

@@ -71,7 +71,7 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
 
 
 def trials(settings: Settings, parent: str) -> list[Trial]:
-    """The finished and failed trials of a search, in the order of their start. Interrupted ones do not count."""
+    """The finished and failed trials of a search, in order of start, without the interrupted ones."""
     client = tracking.connect(settings)
     experiment = client.get_run(parent).info.experiment_id
     query = f"tags.`{tracking.PARENT_TAG}` = '{parent}' and tags.`{tracking.STEP_TAG}` = '{TRIAL}'"

@@ -57,6 +57,9 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
+    from mlops_lib.steps import kernel_provisioner
+
+    kernel_provisioner.use()
     _use_engine(on_cell)
     try:
         papermill.execute_notebook(

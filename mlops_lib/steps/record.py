@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops_lib import files, tracking
+from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
+from mlops_lib.files import sha256
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Record:
             if ended:
                 _head(executed, str(ended) or "Interrupted.")
             client, exporter = self._ready.result()
-            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", files.sha256(source))
+            client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
             return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")

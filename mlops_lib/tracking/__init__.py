@@ -1,4 +1,4 @@
-"""MLflow runs: the connection (`store`), their life (`runs`), their content (`run_data`), their origin (`lineage`)."""
+"""MLflow runs: connection (`store`), life (`runs`), content (`run_data`) and origin (`lineage`)."""
 
 from mlops_lib.tracking.lineage import lineage, list_tag, read_list_tag
 from mlops_lib.tracking.run_data import (

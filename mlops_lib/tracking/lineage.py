@@ -34,7 +34,7 @@ def read_list_tag(tag: str) -> list[str]:
 
 
 def _git_commit(folder: Path) -> str:
-    """The commit of `folder`, with ``+changes`` for uncommitted changes; GIT_COMMIT or "" outside a checkout."""
+    """The commit of `folder`, with ``+changes`` for uncommitted ones; GIT_COMMIT or "" outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"],

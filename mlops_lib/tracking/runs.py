@@ -82,7 +82,7 @@ def child_run(settings: Settings, step: str, parent_run_id: str, tags: Mapping[s
     client = connect(settings)
     nesting = {PARENT_TAG: parent_run_id} if parent_run_id else {}
     all_tags = {**lineage(settings), **nesting, STEP_TAG: step, MODEL_TAG: settings.model.name, **tags}
-    # A parent that Kubeflow injects may be in another experiment than the configured one; its children go there.
+    # A parent that Kubeflow injects may be in another experiment. Its children go there too.
     experiment = (
         client.get_run(parent_run_id).info.experiment_id if parent_run_id else experiment_id(client, settings)
     )

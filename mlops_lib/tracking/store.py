@@ -22,7 +22,7 @@ warnings.filterwarnings("ignore", "IProgress not found")
 # With MLflow's default of seven retries a user waits four minutes for a server that is down.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
-#: Variables with which MLflow and boto3 log in to a tracking server and to S3. Steps in containers need them too.
+#: Variables of MLflow's and boto3's logins to a tracking server and S3. Steps in containers need them too.
 STORE_ENV = (
     "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "MLFLOW_S3_ENDPOINT_URL",

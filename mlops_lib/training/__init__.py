@@ -1,1 +1,1 @@
-"""Training: the MLflow run around it, Lightning's fit, several worker processes, TrainJobs, and judging the result."""
+"""Training: the MLflow run around it, Lightning's fit, worker processes, TrainJobs, judging the result."""

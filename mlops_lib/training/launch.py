@@ -1,8 +1,8 @@
-"""Train one network in several worker processes (Lightning's DDP), on this machine or on the nodes of a TrainJob.
+"""Train one network in several worker processes (Lightning's DDP), here or on the nodes of a TrainJob.
 
-A notebook's kernel cannot be a worker itself: it has threads, which a fork does not survive, and no script that a
-launcher could start again. So it writes a plan to a folder, starts the workers (`mlops_lib.training.worker`), and
-loads the weights that worker 0 saves.
+A notebook's kernel cannot be a worker itself: it has threads, which a fork does not survive, and no script
+that a launcher could start again. So it writes a plan to a folder, starts the workers
+(`mlops_lib.training.worker`), and loads the weights that worker 0 saves.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def fit(
     run_id: str,
     facts: Mapping[str, int],
 ) -> None:
-    """Fit the module in ``train.processes`` workers on each of ``train.nodes``, and load the weights of its best epoch.
+    """Fit the module in ``train.processes`` workers on each node, and load the weights of its best epoch.
 
     Args:
         module: The network, with its preprocessing fitted.
@@ -80,7 +80,7 @@ def fit(
 
 
 def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
-    """The folder that every worker reads the splits from; "" after writing them to `folder`, beside the plan."""
+    """The folder that workers read the splits from; "" after writing them to `folder`, beside the plan."""
     # Only the files of a LocalDataLoader without `prepare` hold the rows that the loader gives.
     from mlops_lib.loaders.files import LocalDataLoader
 
@@ -159,7 +159,10 @@ def _reason(codes: list[int | None], folder: Path) -> str:
     for number, code in enumerate(codes):
         if code and code < 0:
             name = signal.Signals(-code).name
-            return f"Worker {number} of {world} was killed by {name}: out of memory, or by hand. The others were stopped."
+            return (
+                f"Worker {number} of {world} was killed by {name}: out of memory, or by hand. "
+                "The others were stopped."
+            )
     errors = sorted(folder.glob("worker-*.error"), key=lambda file: file.stat().st_mtime_ns)
     if errors:
         first = errors[0].stem.removeprefix("worker-")

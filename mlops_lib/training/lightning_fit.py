@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from torch.utils.data import DataLoader
 
-# OpenMP's threads spin while they wait. On a busy machine that costs a small network most of its time (measured:
-# 7 times on two cores). torch reads the variable when it is imported, so it is set before.
+# OpenMP's threads spin while they wait. On a busy machine that costs a small network most of its time
+# (measured: 7 times on two cores). torch reads the variable when it is imported, so it is set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: On a run, with a part appended: the digest of that part.
 DIGEST_TAG = "mlops.digest."
-#: Parts that decide the result of an evaluation. The first three belong to the model, the others to the evaluation.
+#: Parts that decide the result of an evaluation: three of the model, two of the evaluation.
 PARTS = ("graph", "prompts", "config", "dataset", "judge")
 
 

@@ -1,8 +1,9 @@
 """One worker of a distributed training, started by any launcher: ``python -m mlops_lib.training.worker PLACE``.
 
-PLACE is the folder with the plan of `mlops_lib.training.launch`, or ``runs:/<id>/workers`` if the workers share no
-disk. The environment is that of torchrun: RANK (the worker's number), WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE,
-MASTER_ADDR and MASTER_PORT. A launcher with one process on each node may leave the LOCAL ones out.
+PLACE is the folder with the plan of `mlops_lib.training.launch`, or ``runs:/<id>/workers`` if the workers
+share no disk. The environment is that of torchrun: RANK (the worker's number), WORLD_SIZE, LOCAL_RANK,
+LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. A launcher with one process on each node may leave the LOCAL
+ones out.
 """
 
 import os
@@ -25,7 +26,7 @@ from mlops_lib.training.implementation import build
 PLAN, START, WEIGHTS, DATA = "plan.json", "start.pt", "weights.pt", "data"
 #: The worker ends when this process ends.
 PARENT_ENV = "MLOPS_PARENT_PID"
-#: File for the error of a failed worker; without it the file from which Kubernetes reads a termination message.
+#: File for the error of a failed worker; without it, the file of Kubernetes' termination message.
 ERROR_FILE_ENV = "MLOPS_WORKER_ERROR_FILE"
 TERMINATION_LOG = "/dev/termination-log"
 MAX_ERROR_CHARS = 2000
@@ -79,7 +80,7 @@ def train(folder: Path) -> Path | None:
     lightning_fit.begin(settings.train.seed)
     module = build(settings, "network", n_features=plan.n_features, n_classes=plan.n_classes)
     module.load_state_dict(torch.load(folder / START, weights_only=True, map_location="cpu"))
-    # Each logged value is a mean over all workers. Else each worker would choose the best epoch by its own rows.
+    # A logged value is a mean over all workers. Else each would choose the best epoch by its own rows.
     module.log = partial(_log_mean, module.log)
     torch.manual_seed(settings.train.seed + number)  # workers that all drop the same units learn less
     train, validation = lightning_fit.batches(

@@ -1,9 +1,10 @@
 """A loaded `torch.export` graph as one native call.
 
-A graph of `torch.export` is run by Python, one call for each operator. Each call releases the interpreter's lock
-and has to get it back. In a server, whose event loop needs the same lock, that costs more than the arithmetic.
-A graph frozen into TorchScript is one call, which releases the lock once (measured with 13 operators and one row:
-92 us as loaded, 14 us frozen). TorchScript is deprecated but works; if freezing fails, the graph stays as it is.
+A graph of `torch.export` is run by Python, one call for each operator. Each call releases the interpreter's
+lock and has to get it back. In a server, whose event loop needs the same lock, that costs more than the
+arithmetic. A graph frozen into TorchScript is one call, which releases the lock once (measured with 13
+operators and one row: 92 us as loaded, 14 us frozen). TorchScript is deprecated but works; if freezing fails,
+the graph stays as it is.
 """
 
 import logging
@@ -35,7 +36,7 @@ def freeze(module: "torch.nn.Module", example: "torch.Tensor") -> Any:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # that TorchScript is deprecated
             wanted = [module(batch) for batch in batches]
-            # The hooks check shapes in Python, which cannot be traced. The server's schema checks shapes as well.
+            # The hooks check shapes in Python, which cannot be traced. The server's schema does so too.
             module._forward_pre_hooks.clear()
             frozen = torch.jit.freeze(torch.jit.trace(module, (batches[-1],), check_trace=False).eval())
             for batch, answer in [

@@ -1,4 +1,4 @@
-"""The code of a graph: ``langgraph.py`` with a function ``build(package)``, imported under a name of its own."""
+"""The code of a graph: ``langgraph.py`` with a function ``build(package)``, imported under its own name."""
 
 import hashlib
 import importlib.util

@@ -51,13 +51,13 @@ class ModelWrapper(ABC):
 
     #: Name in the plugin table. The model's metadata holds it, so that `wrappers.load` finds the wrapper.
     name: str = ""
-    #: `predict` also takes a float32 matrix [rows, features], columns in the signature's order, NaN for missing.
-    #: A server makes one for a whole batch in one step.
+    #: `predict` also takes a float32 matrix [rows, features], with columns in the signature's order and NaN for
+    #: missing values. A server makes one for a whole batch in one step.
     takes_matrix: bool = False
     #: `predict` is a fixed sequence of native operators, which cannot block or loop.
     straight_line: bool = False
-    #: The model answers by waiting for other services. A server then calls `apredict` for each request, many at
-    #: once, instead of `predict` for a batch of requests.
+    #: The model answers by waiting for other services. A server then calls `apredict` for each request, many
+    #: at once, instead of `predict` for a batch of requests.
     waits: bool = False
     #: MLflow's description of the loaded model; None before `load`.
     info: "Model | None" = None
@@ -168,7 +168,7 @@ class ModelWrapper(ABC):
         """
 
     async def apredict(self, input_data: Any) -> Any:
-        """`predict` for an event loop. A wrapper that waits for other services overrides it to block no thread."""
+        """`predict` for an event loop. A wrapper that waits for services overrides it, to block no thread."""
         return await asyncio.to_thread(self.predict, input_data)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
@@ -181,7 +181,7 @@ class ModelWrapper(ABC):
         inputs = self.signature.inputs if self.signature else None
         named = inputs and not inputs.is_tensor_spec() and inputs.has_input_names()
         if saved.get("type") == "ndarray" and named:
-            # MLflow would cast the whole array to the type of the first column, and lose the fractions of the others.
+            # MLflow would cast the whole array to the type of the first column, and cut off fractions.
             matrix = json.loads((self.folder / saved["artifact_path"]).read_text(encoding="utf-8"))
             return [_as_row(row, inputs) for row in matrix]
         example: Any = self.info.load_input_example(str(self.folder)) if self.info else None

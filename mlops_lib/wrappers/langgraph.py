@@ -1,9 +1,10 @@
 """LangGraph graphs: packaged, evaluated and served like any other model.
 
-A graph is a folder with ``langgraph.py``, ``prompts.yaml`` and ``config.json``. ``langgraph.py`` has a function
-``build(package)`` that takes a `GraphPackage` and returns a StateGraph that is not compiled yet. The wrapper reads
-these keys of ``config.json``: ``output`` and ``contexts`` (state keys of answer and passages), ``threads`` (whether
-conversations are kept) and ``answer_nodes`` (nodes whose tokens are the answer). Other keys are for the graph.
+A graph is a folder with ``langgraph.py``, ``prompts.yaml`` and ``config.json``. ``langgraph.py`` has a
+function ``build(package)`` that takes a `GraphPackage` and returns a StateGraph that is not compiled yet. The
+wrapper reads these keys of ``config.json``: ``output`` and ``contexts`` (state keys of answer and passages),
+``threads`` (whether conversations are kept) and ``answer_nodes`` (nodes whose tokens are the answer). Other
+keys are for the graph.
 """
 
 import json

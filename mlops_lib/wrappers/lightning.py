@@ -1,7 +1,7 @@
 """PyTorch networks, trained by Lightning and logged as a traced graph.
 
-The logged model is the graph that `torch.export` makes of the module's ``forward`` (MLflow's ``pt2`` format). It
-loads without pickle, without Lightning, and without the module's class.
+The logged model is the graph that `torch.export` makes of the module's ``forward`` (MLflow's ``pt2`` format).
+It loads without pickle, without Lightning, and without the module's class.
 """
 
 import warnings

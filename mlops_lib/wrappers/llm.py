@@ -21,8 +21,8 @@ FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 class LLMClientWrapper(TextModelWrapper):
     """One call for each row, with the prompts ``system`` (optional) and ``user`` of a prompts.yaml.
 
-    ``model.params``: ``prompts`` is the path of prompts.yaml; all others (``temperature``, ``max_tokens``) go to
-    the model. A prompt takes values of the row's columns as ``{{question}}``.
+    ``model.params``: ``prompts`` is the path of prompts.yaml; all others (``temperature``, ``max_tokens``) go
+    to the model. A prompt takes values of the row's columns as ``{{question}}``.
     """
 
     name = "llm"

@@ -29,8 +29,8 @@ def load(model_uri: str, own_wrapper: str = "") -> "ModelWrapper":
 
     Args:
         model_uri: ``models:/name/3``, ``runs:/<id>/model`` or a folder.
-        own_wrapper: Dotted path of a user's own wrapper, which the model's metadata may name. A path that only
-            the metadata names is not imported: a registry must not decide which code runs here.
+        own_wrapper: Dotted path of a user's own wrapper, which the model's metadata may name. A path that
+            only the metadata names is not imported: a registry must not decide which code runs here.
 
     Raises:
         ModelError: The model does not exist, or no wrapper can load it.

@@ -44,7 +44,7 @@ class PyfuncWrapper(ModelWrapper):
         return predictions
 
     def _frame(self, rows: list[dict[str, Any]]) -> Any:
-        """A DataFrame in the signature's types, which MLflow insists on: JSON has one type of number, and no times."""
+        """A DataFrame in the signature's types. JSON has fewer types, and MLflow does not convert all."""
         import pandas as pd
 
         frame = pd.DataFrame.from_records(rows)

@@ -26,7 +26,7 @@ def log_package(folder: Path, signature: "ModelSignature", metadata: dict[str, A
     import mlflow.pyfunc
 
     with warnings.catch_warnings():
-        # MLflow asks for an input example (and would call the LLM with it) or type hints; the signature is enough.
+        # MLflow asks for an input example, with which it would call the LLM. The signature is enough.
         warnings.filterwarnings("ignore", ".*([Ii]nput example|type hints)", UserWarning)
         info = mlflow.pyfunc.log_model(
             name=MODEL_PATH,

@@ -31,7 +31,7 @@ def judged(settings: Settings, model: ModelWrapper, **evaluation: Any) -> Evalua
     return model.evaluate(loaders.from_settings(settings), settings)
 
 
-def test_passing_faults_cost_no_coverage(vendor: Vendor, llm_project: Project) -> None:
+def test_faults_that_pass_cost_no_coverage(vendor: Vendor, llm_project: Project) -> None:
     """With a tenth of the calls failing once, every row is scored and the gate lets the model pass."""
     settings, model = trained(llm_project(rows=100))
     vendor.control(
@@ -43,8 +43,8 @@ def test_passing_faults_cost_no_coverage(vendor: Vendor, llm_project: Project) -
     assert report.verdict is not None and report.verdict.passed
 
 
-def test_lasting_faults_show_and_the_gate_refuses(vendor: Vendor, llm_project: Project) -> None:
-    """Rows that fail for good are counted as errors, lower the score, are named in the table, and fail the gate."""
+def test_the_gate_refuses_a_model_with_lasting_faults(vendor: Vendor, llm_project: Project) -> None:
+    """Rows that fail for good count as errors, lower the score, are in the table, and fail the gate."""
     settings, model = trained(llm_project(rows=100))
     vendor.control(faults=[{"kind": "400", "share": 0.1, "times": -1}])
     report = judged(settings, model)
@@ -61,15 +61,15 @@ def test_lasting_faults_show_and_the_gate_refuses(vendor: Vendor, llm_project: P
 
 
 def test_a_lower_coverage_may_be_allowed(vendor: Vendor, llm_project: Project) -> None:
-    """min_coverage says how many rows may fail; the failed ones still count as wrong."""
+    """With a lower min_coverage some rows may fail; they still count as wrong."""
     settings, model = trained(llm_project(rows=100))
     vendor.control(faults=[{"kind": "400", "share": 0.1, "times": -1}])
     verdict = judged(settings, model, min_coverage=0.7).verdict
     assert verdict is not None and verdict.passed and verdict.score is not None and verdict.score < 1
 
 
-def test_concurrency_is_what_was_asked_for(vendor: Vendor, llm_project: Project) -> None:
-    """As many rows are in work at once as configured, never more, and answers keep the order of the rows."""
+def test_concurrency_is_the_configured_one(vendor: Vendor, llm_project: Project) -> None:
+    """As many rows are in work at once as configured and never more; the answers are in the order of the rows."""
     settings, model = trained(llm_project(rows=40))
     vendor.control(delay_s=0.1)
     report = judged(settings, model, concurrency=5)
@@ -78,7 +78,7 @@ def test_concurrency_is_what_was_asked_for(vendor: Vendor, llm_project: Project)
 
 
 def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, llm_project: Project) -> None:
-    """A spent budget leaves a partial run that says so, with what was answered kept, and the gate refuses it."""
+    """A spent budget leaves a run that is marked partial, with the answers so far, and the gate refuses it."""
     settings, model = trained(llm_project(rows=30))
     vendor.control(delay_s=0.02)
     report = judged(settings, model, max_calls=7)
@@ -91,7 +91,7 @@ def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, llm_project: Proje
 
 
 def test_an_unchanged_evaluation_costs_no_calls(vendor: Vendor, llm_project: Project) -> None:
-    """Evaluated again, also as a new run, an unchanged model makes no call; `reuse: false` asks anew."""
+    """Evaluated again, also as a new run, an unchanged model makes no call; with `reuse: false` it does."""
     file = llm_project()
     settings, model = trained(file)
     first = judged(settings, model)
@@ -126,7 +126,7 @@ def test_a_replay_needs_neither_network_nor_key(
 
 
 def test_a_replay_of_something_else_is_an_error(vendor: Vendor, llm_project: Project) -> None:
-    """A changed prompt makes calls that are not on the cassette: an error that names what changed."""
+    """A changed prompt makes calls that are not on the cassette: an error that names the prompt."""
     file = llm_project()
     settings, model = trained(file)
     judged(settings, model)
@@ -150,8 +150,8 @@ def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> No
     assert diff["output now"].str.contains("Please").all()
 
 
-def test_rows_are_kept_with_all_there_is_to_know(vendor: Vendor, llm_project: Project) -> None:
-    """One row a question is logged: input, output, reference, contexts, scores, latency, tokens, cost, error."""
+def test_each_judged_row_is_logged(vendor: Vendor, llm_project: Project) -> None:
+    """One row for each question: input, output, reference, contexts, scores, latency, tokens, cost, error."""
     settings, model = trained(llm_project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
     judged(settings, model)
     path = mlflow.artifacts.download_artifacts(run_id=model.run_id, artifact_path="evaluation/test/rows.json")
@@ -163,7 +163,7 @@ def test_rows_are_kept_with_all_there_is_to_know(vendor: Vendor, llm_project: Pr
 
 
 def test_prompts_get_a_version_when_they_change(vendor: Vendor, llm_project: Project) -> None:
-    """MLflow's prompt registry has one version for each text of a prompt, and the run says which it used."""
+    """MLflow's prompt registry has one version for each text of a prompt, and the run's tags name the version."""
     file = llm_project()
     used = []
     for text in ("user: '{{question}}'", "user: '{{question}}'", "user: 'Please: {{question}}'"):
@@ -199,7 +199,7 @@ def test_any_mlflow_client_can_load_it(vendor: Vendor, llm_project: Project) -> 
 
 
 def test_predict_takes_one_or_many(vendor: Vendor, llm_project: Project) -> None:
-    """A row or a question gives one answer, a list gives a list in its order; a bad row says what it lacks."""
+    """A row or a question gives one answer, a list gives a list in its order; the error of a bad row names its lack."""
     _, model = trained(llm_project())
     assert model.predict("a") == model.predict({"question": "a"}) == "Answer to: a"
     assert model.predict(["b", "a"]) == ["Answer to: b", "Answer to: a"]
@@ -208,7 +208,7 @@ def test_predict_takes_one_or_many(vendor: Vendor, llm_project: Project) -> None
 
 
 def test_one_vendor_for_another(vendor: Vendor, llm_project: Project) -> None:
-    """Claude instead of GPT is another name in config.yaml and nothing else."""
+    """Only the model's name in config.yaml changes from GPT to Claude."""
     _, model = trained(llm_project(model={"implementation": "anthropic:claude-test"}))
     assert model.predict("a") == "Claude answers: a"
 
@@ -221,16 +221,16 @@ def test_one_vendor_for_another(vendor: Vendor, llm_project: Project) -> None:
         ({"implementation": "gpt"}, "provider:model"),
     ],
 )
-def test_a_model_that_cannot_be_packaged_says_why(
+def test_a_model_that_cannot_be_packaged_is_an_error(
     llm_project: Project, model: dict[str, Any], says: str
 ) -> None:
-    """A missing prompts file and a bad model name stop training with what to do."""
+    """A missing prompts file and a bad model name stop training, with the remedy."""
     with pytest.raises(MlopsError, match=says):
         trained(llm_project(model=model))
 
 
 def test_prompts_must_be_texts(llm_project: Project) -> None:
-    """A prompts file that is no mapping of names to texts is refused."""
+    """A prompts file must be a mapping of names to texts."""
     file = llm_project()
     file.with_name("prompts.yaml").write_text("user: [1, 2]")
     with pytest.raises(TrainingError, match="map names to texts"):

@@ -97,7 +97,7 @@ def ready(file: Path) -> LangGraphWrapper:
 
 
 def test_a_graph_is_one_model_with_all_its_files(vendor: Vendor, graph: Callable[..., Path]) -> None:
-    """Graph, prompts and config come back from the logged model, which needs no hint to load."""
+    """The logged model has graph, prompts and config, and loads without a hint."""
     model = ready(graph())
     loaded = wrappers.load(wrappers.uri_of_run(model.run_id))
     assert type(loaded).__name__ == "LangGraphWrapper"
@@ -116,7 +116,7 @@ def test_many_rows_keep_their_order(vendor: Vendor, graph: Callable[..., Path]) 
     assert 1 < vendor.stats["most"] <= 8
 
 
-def test_the_name_of_the_file_shadows_nothing(
+def test_the_graphs_file_does_not_hide_the_package(
     vendor: Vendor, graph: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the graph's folder first on the path, `langgraph` is still the package."""
@@ -129,7 +129,7 @@ def test_the_name_of_the_file_shadows_nothing(
 
 
 def test_a_conversation_outlives_the_process(vendor: Vendor, graph: Callable[..., Path]) -> None:
-    """Turns of one thread_id add up, in another wrapper on the same file too; other threads know nothing of them."""
+    """Turns of one thread_id add up, also in another wrapper on the same file; other threads do not see them."""
     file = graph()
     model = ready(file)
     row = {"question": "hi", "thread_id": "t1"}
@@ -141,7 +141,7 @@ def test_a_conversation_outlives_the_process(vendor: Vendor, graph: Callable[...
 
 
 def test_turns_of_one_thread_do_not_overlap(vendor: Vendor, graph: Callable[..., Path]) -> None:
-    """Requests that arrive at once for one thread are answered one after the other, none lost."""
+    """Requests at once for one thread are answered one after the other, and none is lost."""
     model = ready(graph())
     vendor.control(delay_s=0.05)
     answers = model.predict([{"question": "hi", "thread_id": "t"}] * 4)
@@ -149,7 +149,7 @@ def test_turns_of_one_thread_do_not_overlap(vendor: Vendor, graph: Callable[...,
 
 
 def test_an_interrupt_waits_for_its_answer(vendor: Vendor, graph: Callable[..., Path]) -> None:
-    """A graph that asks a person hands the question out, and goes on with `resume` on the same thread."""
+    """A graph that asks a person returns the question, and goes on with `resume` on the same thread."""
     model = ready(graph())
     asked = model.predict({"question": "May I?", "thread_id": "t"})
     assert asked == {"interrupt": "Allowed?", "thread_id": "t"}
@@ -167,7 +167,7 @@ def test_an_interrupt_is_streamed(vendor: Vendor, graph: Callable[..., Path]) ->
 
 
 def test_a_malformed_tool_call_is_an_error(vendor: Vendor, graph: Callable[..., Path]) -> None:
-    """Arguments that are no JSON end in an error that says so, not in a made-up answer."""
+    """Arguments that are not JSON are an error, not a made-up answer."""
     model = ready(graph())
     vendor.control(faults=[{"kind": "malformed_tool", "times": 1}])
     with pytest.raises(ModelError, match="cannot be read"):
@@ -183,7 +183,7 @@ def test_a_malformed_tool_call_is_an_error(vendor: Vendor, graph: Callable[..., 
         ({"question": "May I?"}, "Send a 'thread_id'"),
     ],
 )
-def test_a_row_that_does_not_fit_says_why(
+def test_a_row_that_does_not_fit_is_an_error(
     vendor: Vendor, graph: Callable[..., Path], row: dict[str, Any], says: str
 ) -> None:
     """No question, an answer without its thread, an endless id and an interrupt without a thread are refused."""
@@ -191,8 +191,8 @@ def test_a_row_that_does_not_fit_says_why(
         ready(graph()).predict(row)
 
 
-def test_threads_must_be_asked_for(vendor: Vendor, graph: Callable[..., Path]) -> None:
-    """A graph that keeps no conversations refuses a thread_id rather than forgetting in silence."""
+def test_a_graph_without_threads_refuses_a_thread_id(vendor: Vendor, graph: Callable[..., Path]) -> None:
+    """A graph that keeps no conversations must not forget one in silence."""
     with pytest.raises(InputError, match='"threads": true'):
         ready(graph(threads=False)).predict({"question": "hi", "thread_id": "t"})
 
@@ -208,14 +208,14 @@ def test_threads_must_be_asked_for(vendor: Vendor, graph: Callable[..., Path]) -
     ],
 )
 def test_a_broken_graph_stops_training(graph: Callable[..., Path], code: str, says: str) -> None:
-    """A file that cannot be run or gives no graph is refused before anything is logged."""
+    """A file that cannot be run or returns no graph is refused before anything is logged."""
     file = graph(code)
     with pytest.raises(MlopsError, match=says):
         ready(file)
 
 
 def test_each_graph_run_leaves_a_trace(vendor: Vendor, graph: Callable[..., Path], tmp_path: Path) -> None:
-    """With tracing on, MLflow has a trace of the run with the graph's nodes in it."""
+    """With tracing on, MLflow has a trace with the graph's nodes."""
     file = graph()
     file.write_text(file.read_text().replace("tracing: false", "tracing: true"))
     model = ready(file)

@@ -1,4 +1,4 @@
-"""The cluster path: the real client of Kubeflow Pipelines against a local server that speaks its v2 API."""
+"""Runs on a cluster: the real client of Kubeflow Pipelines against a local server with its v2 API."""
 
 import pytest
 import yaml
@@ -26,7 +26,7 @@ CLUSTER = {
 
 @pytest.fixture
 def settings(project):
-    """A project that asks the cluster for everything there is to ask for."""
+    """A project that uses every option of the `cluster` section."""
     project.configure(cluster=CLUSTER, mlflow={"tracking_uri": "http://mlflow:5000"})
     return project.settings()
 
@@ -42,8 +42,8 @@ def executors(compiled):
     return compiled[0]["deploymentSpec"]["executors"]
 
 
-def test_a_run_is_uploaded_started_and_followed_to_its_end(settings):
-    """What is uploaded is a valid pipeline spec, the arguments arrive, and each task is told of once."""
+def test_a_run_is_uploaded_started_and_waited_for(settings):
+    """The upload is a valid pipeline spec, the arguments arrive, and each task is reported once."""
     told = []
     with KfpServer() as server:
         for _ in range(2):
@@ -63,7 +63,7 @@ def test_a_run_is_uploaded_started_and_followed_to_its_end(settings):
 
 
 def test_a_failed_run_is_an_error_that_names_the_task(settings):
-    """The command line ends with an error, the failed task and where to look."""
+    """The error names the failed task and the address of the run."""
     with KfpServer(fails="train-model") as server, pytest.raises(MlopsError) as error:
         kubeflow.run_on_cluster(settings, {}, server.url, poll_s=0.01)
     assert "FAILED" in str(error.value) and "Failed: train-model" in str(error.value)
@@ -71,7 +71,7 @@ def test_a_failed_run_is_an_error_that_names_the_task(settings):
 
 
 def test_a_recurring_run_has_the_cron_expression(settings):
-    """--cron leaves a schedule behind and starts nothing now."""
+    """--cron creates a schedule and starts no run now."""
     with KfpServer() as server:
         made = kubeflow.run_on_cluster(settings, {"limit": 5}, server.url, cron="0 0 3 * * *")
     assert made.id == "recurring-1" and server.runs == []
@@ -79,8 +79,8 @@ def test_a_recurring_run_has_the_cron_expression(settings):
 
 
 @pytest.mark.slow
-def test_the_command_line_hands_everything_on(project):
-    """Namespace and experiment reach the server with the run; a schedule is left behind and nothing trained."""
+def test_the_command_passes_its_options_on(project):
+    """Namespace and experiment reach the server; with --cron there is a schedule and no run."""
     with KfpServer() as server:
         command = (
             "run",
@@ -130,7 +130,7 @@ def test_a_server_that_is_away_for_a_while_does_not_end_the_wait(settings, monke
 
 
 def test_the_token_is_sent_and_never_shown(settings):
-    """A server that wants a token gets it; without it the error says what to give, and no error shows it."""
+    """The server gets the token; the error without it names the variable, and no error shows the token."""
     with KfpServer(token="t0p-secret") as server:
         run = kubeflow.run_on_cluster(settings, {}, server.url, token="t0p-secret", poll_s=0.01)
         assert run.state == "SUCCEEDED"
@@ -140,7 +140,7 @@ def test_the_token_is_sent_and_never_shown(settings):
 
 
 def test_a_server_that_is_not_there_is_one_line(project):
-    """No traceback and no wait: the command line says which server did not answer."""
+    """The error names the server that did not answer, without a traceback."""
     result = project.mlops("run", "--runner", "kfp", "--host", "http://127.0.0.1:9")
     assert result.returncode == 1 and "http://127.0.0.1:9 failed" in result.stderr
     assert "Traceback" not in result.stderr
@@ -159,7 +159,7 @@ def test_the_pipeline_is_valid_by_the_schema_of_kubeflow(compiled):
         json_format.ParseDict({**spec, "componets": {}}, pipeline_spec_pb2.PipelineSpec())
 
 
-def test_every_step_gets_what_config_yaml_asks_for(compiled):
+def test_every_step_has_the_options_of_config_yaml(compiled):
     """Image, memory, cores, secret, volume and node labels on all four; the GPU on training alone."""
     found = executors(compiled)
     assert len(found) == 4
@@ -182,8 +182,8 @@ def test_every_step_gets_what_config_yaml_asks_for(compiled):
         assert config["nodeSelector"]["labels"] == {"pool": "ml"}
 
 
-def test_a_failed_step_is_tried_again_later_and_later(compiled):
-    """Retries with backoff are on every task of the pipeline, the one behind the gate included."""
+def test_a_failed_step_is_retried_with_backoff(compiled):
+    """Every task of the pipeline has retries with backoff, also the one behind the gate."""
     tasks = dict(compiled[0]["root"]["dag"]["tasks"])
     for component in compiled[0]["components"].values():
         tasks |= component.get("dag", {}).get("tasks", {})

@@ -27,7 +27,7 @@ notebooks.glue(**{f"{split}_rows": count for split, count in rows.items()}, pare
 
 
 def test_the_search_is_valid_by_the_schema_of_kubeflow(project, tmp_path):
-    """Rounds of trials at the same time: as many as asked for, and a trial gets what training gets."""
+    """The rounds have the configured number of parallel trials, and a trial has the resources of training."""
     project.configure(search={"trials": 7, "parallel": 3, "space": SPACE}, cluster={"gpus": 1})
     search_pipeline.compile_search(project.settings(), tmp_path / "search.yaml")
     spec = next(yaml.safe_load_all((tmp_path / "search.yaml").read_text()))
@@ -47,8 +47,8 @@ def test_the_search_is_valid_by_the_schema_of_kubeflow(project, tmp_path):
     assert {name.removeprefix("exec-").rstrip("-0123456789") for name in with_gpu} == {"trial"}
 
 
-def test_the_search_is_uploaded_under_its_own_name_and_followed(project):
-    """The real client, the local server: a pipeline called search, beside the training one."""
+def test_the_search_is_uploaded_under_its_own_name_and_waited_for(project):
+    """The real client and a local server: the pipeline is called search, and is not the training one."""
     settings = project.configure(search={"trials": 2, "space": SPACE}).settings()
     with KfpServer() as server:
         made = search_pipeline.search_on_cluster(
@@ -59,8 +59,8 @@ def test_the_search_is_uploaded_under_its_own_name_and_followed(project):
 
 
 @pytest.mark.slow
-def test_the_tasks_search_as_the_command_does(stored, monkeypatch, tmp_path):
-    """Two rounds through kfp.local: the second round's values are those that the first round's score leads to."""
+def test_the_tasks_search_like_the_command(stored, monkeypatch, tmp_path):
+    """Two rounds through kfp.local: the values of the second are proposed from the score of the first."""
     from kfp import local
 
     stored.configure(model=TREE, search={"trials": 2, "parallel": 1, "space": SPACE})

@@ -1,4 +1,4 @@
-"""MLflow's own store in PostgreSQL, as deploy/compose.yaml offers it: a real MLflow server on a real PostgreSQL."""
+"""MLflow's store in PostgreSQL, as in deploy/compose.yaml: a real MLflow server on a real PostgreSQL."""
 
 import pytest
 
@@ -14,8 +14,8 @@ TREE = {
 
 
 @pytest.mark.slow
-def test_what_a_run_registered_outlives_the_server(project, tmp_path):
-    """Trained, judged, registered and promoted through one server; the next one on the same database has it all."""
+def test_a_registered_model_outlives_the_server(project, tmp_path):
+    """A second server on the same database has the model that was registered and promoted through the first."""
     with servers.postgres_server() as port:
         store = f"postgresql+psycopg2://postgres:{servers.PASSWORD}@127.0.0.1:{port}/postgres"
         with servers.mlflow_server(store, str(tmp_path / "artifacts")) as url:

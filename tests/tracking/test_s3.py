@@ -1,11 +1,10 @@
-"""Artifacts in S3: a real server that speaks S3, a real MLflow server on it, and the service that loads from there."""
+"""Artifacts in S3: a real S3 server, a real MLflow server on it, and the service that loads from there."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import MlopsError, ModelError
 from tests.support.servers import mlflow_server
 from tests.support.shop import running
+from tests.support.waiting import until
 
 KEY, SECRET = "mlops-key", "t0p-secret"
 IDENTITIES = f"""
@@ -60,14 +60,15 @@ class S3:
             aws_secret_access_key=SECRET,
             region_name="us-east-1",
         )
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                self.client.create_bucket(Bucket="mlops")
-                return
-            except (BotoCoreError, ClientError):
-                assert time.monotonic() < deadline and self.process.poll() is None, self.log.read_text()
-                time.sleep(0.2)
+        until(self._bucket_made, "SeaweedFS makes a bucket", self.log.read_text)
+
+    def _bucket_made(self) -> bool:
+        try:
+            self.client.create_bucket(Bucket="mlops")
+        except (BotoCoreError, ClientError):
+            assert self.process.poll() is None, self.log.read_text()
+            return False
+        return True
 
     def keys(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="mlops")
@@ -80,7 +81,7 @@ class S3:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has, no two of them the same."""
+    """Free ports, all different."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -97,7 +98,7 @@ def s3_server(tmp_path_factory):
 
 @pytest.fixture
 def s3(s3_server, monkeypatch):
-    """A running S3 server; this process and those that it starts have its keys."""
+    """A running S3 server; this process and its children have the keys."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -120,7 +121,7 @@ def s3(s3_server, monkeypatch):
     ],
 )
 def test_a_store_that_refuses_is_found_before_training(s3, stored, monkeypatch, changes, bucket, told):
-    """Wrong key, no bucket, nobody there: one message with the place and what to look at, and no secret in it."""
+    """Wrong key, no bucket, no server: one message with the address and the remedy, and without a secret."""
     settings = stored.settings()
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
@@ -141,7 +142,7 @@ def test_a_store_that_refuses_is_found_before_training(s3, stored, monkeypatch, 
 
 
 def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, stored, monkeypatch):
-    """Notebook, checkpoint and model are objects; the service loads from there, and starts without S3 from what it had."""
+    """Notebook, checkpoint and model are objects; the service loads the model, and starts from its cache without S3."""
     with mlflow_server(f"sqlite:///{stored.root}/.mlops/mlflow.db", "s3://mlops/artifacts") as address:
         stored.configure(mlflow={"tracking_uri": address}, serving={"stage": "Production", "poll_s": 0.3})
         monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))

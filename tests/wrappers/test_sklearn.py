@@ -9,7 +9,7 @@ from mlops_lib.wrappers.sklearn import SklearnWrapper
 
 
 def trained_model(stored):
-    """Train and evaluate what the project's config.yaml names."""
+    """Train and evaluate the model of the project's config.yaml."""
     settings = stored.settings()
     loaders.from_settings(settings).write(loaders.prepared_folder(settings))
     dataset = loaders.prepared(settings)
@@ -18,8 +18,8 @@ def trained_model(stored):
     return settings, dataset, model, result, model.evaluate(dataset, settings)
 
 
-def test_a_pipeline_of_the_users_own_with_text_inside(stored):
-    """Preprocessing by column name lives in the model: raw rows with text go in, P(positive) comes out."""
+def test_a_users_own_pipeline_takes_text(stored):
+    """The model has preprocessing by column name: raw rows with text go in, P(positive) comes out."""
     stored.configure(
         data={"prepare": "toy_data:with_segment"},
         model={"wrapper": "sklearn", "implementation": "toy_models:own_pipeline", "params": {"C": 0.5}},
@@ -39,7 +39,7 @@ def test_a_pipeline_of_the_users_own_with_text_inside(stored):
 
 
 def test_an_estimator_of_sklearn_by_dotted_path(stored):
-    """No code at all; the seed of config.yaml becomes its random_state."""
+    """An estimator needs no code; its random_state is the seed of config.yaml."""
     stored.configure(
         model={
             "wrapper": "sklearn",
@@ -90,14 +90,14 @@ def test_a_classifier_names_its_classes(stored):
     ],
 )
 def test_parameters_that_do_not_fit_are_named(stored, implementation, params, words):
-    """Unknown or impossible parameters say which, and which there are."""
+    """The error names an unknown or impossible parameter, and lists the known ones."""
     stored.configure(model={"wrapper": "sklearn", "implementation": implementation, "params": params})
     with pytest.raises(TrainingError, match=words):
         trained_model(stored)
 
 
 def test_columns_that_an_estimator_cannot_take_are_named(stored):
-    """scikit-learn says what is wrong; which columns it is about, and where to mend them, is said here."""
+    """The error adds the columns, and the place to treat them, to scikit-learn's message."""
     stored.configure(
         data={"prepare": "toy_data:with_segment"},
         model={
@@ -111,7 +111,7 @@ def test_columns_that_an_estimator_cannot_take_are_named(stored):
 
 
 def test_an_amount_is_no_class(stored):
-    """The forgotten evaluation.task is found before the fit, with what to set."""
+    """A forgotten evaluation.task is an error before the fit, which names the setting."""
     stored.configure(
         data={"label": "year_amount", "prepare": "toy_data:first_total"},
         model={"wrapper": "sklearn", "implementation": "sklearn.tree:DecisionTreeClassifier", "params": {}},
@@ -121,7 +121,7 @@ def test_an_amount_is_no_class(stored):
 
 
 def test_pyfunc_says_that_it_cannot_train(stored):
-    """The wrapper for other people's models points to those that train."""
+    """The error of the wrapper for foreign models names model.wrapper."""
     stored.configure(model={"wrapper": "pyfunc"})
     with pytest.raises(TrainingError, match=r"only loads models.*model\.wrapper"):
         trained_model(stored)

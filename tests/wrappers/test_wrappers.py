@@ -19,7 +19,7 @@ ROWS = X.to_dict("records")
 
 
 def somebody_logs(stored, log) -> str:
-    """Log a model as a colleague does who has never heard of this platform; returns its URI."""
+    """Log a model without the platform; return its URI."""
     tracking.connect(stored.settings())
     with mlflow.start_run():
         return log().model_uri
@@ -58,7 +58,7 @@ def test_a_foreign_pytorch_model_is_served_as_it_is(stored):
 
 
 def test_a_foreign_python_model_is_served_as_it_is(stored):
-    """A pyfunc of a colleague's own that answers with a table: its one column becomes the predictions."""
+    """A pyfunc that returns a table of one column: the column becomes the predictions."""
 
     class Doubler(mlflow.pyfunc.PythonModel):
         def predict(self, context, model_input, params=None):
@@ -85,12 +85,12 @@ def log_with_metadata(name):
 
 
 def test_the_wrapper_in_the_metadata_is_taken(stored):
-    """A model that SklearnWrapper logged comes back in one."""
+    """A model that SklearnWrapper logged is loaded by one."""
     assert isinstance(wrappers.load(somebody_logs(stored, log_with_metadata("sklearn"))), SklearnWrapper)
 
 
 def test_a_class_that_only_the_registry_names_is_not_imported(stored):
-    """Registry content is no reason to run code: the class must be in config.yaml too."""
+    """A class from the metadata must be in config.yaml too, before its code runs."""
     uri = somebody_logs(stored, log_with_metadata("toy_models:NanWrapper"))
     with pytest.raises(
         ModelError, match=r"'toy_models:NanWrapper'.*lightning.*pyfunc.*sklearn.*set model\.wrapper"
@@ -101,7 +101,7 @@ def test_a_class_that_only_the_registry_names_is_not_imported(stored):
 
 
 def test_a_model_of_another_kind_is_refused_by_name(stored):
-    """An sklearn model in the Lightning wrapper is an answer, not a traceback."""
+    """An sklearn model in the Lightning wrapper is a ModelError."""
     uri = somebody_logs(stored, log_with_metadata("sklearn"))
     with pytest.raises(ModelError, match="with PytorchLightningWrapper"):
         PytorchLightningWrapper().load(uri)
@@ -109,14 +109,14 @@ def test_a_model_of_another_kind_is_refused_by_name(stored):
 
 @pytest.mark.parametrize("uri", ["models:/nobody/3", "runs:/0123456789abcdef/model", "/no/such/folder"])
 def test_a_model_that_is_not_there_is_named(stored, uri):
-    """The message repeats the address."""
+    """The error names the address."""
     tracking.connect(stored.settings())
     with pytest.raises(ModelError, match=uri):
         wrappers.load(uri)
 
 
 def test_a_folder_that_holds_no_model_is_named(stored, tmp_path):
-    """Any folder is an address; not every folder is a model."""
+    """A folder without an MLmodel file is a ModelError."""
     tracking.connect(stored.settings())
     with pytest.raises(ModelError, match="is no MLflow model"):
         wrappers.load(str(tmp_path))

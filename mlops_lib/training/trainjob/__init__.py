@@ -1,6 +1,7 @@
 """Training on the nodes of a Kubernetes cluster, as a TrainJob of Kubeflow Trainer v2.
 
-The nodes and the step share no disk. So plan and weights travel as artifacts of the MLflow run, under ``workers``.
+The nodes and the step share no disk. So plan and weights travel as artifacts of the MLflow run, under
+``workers``.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ from mlops_lib.training.trainjob.manifest import GROUP, NODE, VERSION
 
 PLURAL = "trainjobs"
 POLL_S = 5.0
-#: Failed polls in a row before the wait ends. Two minutes: a restart of the API server must not end a training.
+#: Failed polls in a row before the wait ends: two minutes, enough for a restart of the API server.
 MAX_POLL_FAILURES = 24
 LAST_LINES = 10
 

@@ -13,8 +13,9 @@ import pytest
 
 from mlops_lib import config
 from mlops_lib.registry import Registry
-from tests.serving.protocols.test_llm import ask, chatty, service, wait_for
+from tests.serving.protocols.test_llm import ask, chatty, service
 from tests.support.llm_fixtures import Vendor
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 EVENTS = {"Accept": "text/event-stream"}
@@ -44,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, vendor_process: Vendor) -> 
 @pytest.fixture(scope="module")
 def url(folder: Path, vendor_process: Vendor) -> Iterator[str]:
     with service(folder / "config.yaml", vendor_process, folder / "service.log") as address:
-        wait_for(lambda: "challenger" in httpx.get(f"{address}/status").json())
+        until(lambda: "challenger" in httpx.get(f"{address}/status").json(), "the challenger is served")
         yield address
 
 
@@ -78,7 +79,7 @@ def test_a_full_queue_refuses_streams_and_chats(url: str, vendor: Vendor) -> Non
             assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0, way
             said = refused.json()
             assert (said["error"] if "chat" in way else said)["code"] == "overloaded"
-    wait_for(lambda: figure(url, "mlops_serving_queue_rows") == 0)
+    until(lambda: figure(url, "mlops_serving_queue_rows") == 0, "no rows wait")
     vendor.control(chunks=1)
     assert [post(url, way).status_code for way in WAYS] == [200] * 4
     with ThreadPoolExecutor(8) as pool:
@@ -106,7 +107,7 @@ def test_what_was_said_is_logged_also_to_those_who_left(url: str, folder: Path, 
         ]
         return {row["request_id"]: row for row in rows if row["request_id"][:5] in ("whole", "left-")}
 
-    wait_for(lambda: len(logged()) == 5)
+    until(lambda: len(logged()) == 5, "the log has five rows")
     for name, row in logged().items():
         (said,) = json.loads(row["predictions"])
         assert (row["role"], row["version"], row["model"]) == ("champion", 1, "chatty"), name
@@ -119,7 +120,7 @@ def test_streams_chats_and_conversations_are_the_champions(url: str, vendor: Ven
     """A challenger with all the traffic answers plain rows; no stream, no chat, no turn of a conversation."""
     vendor.control(chunks=1)
     assert post(url, "plain").json()["model"]["version"] == 2
-    assert '"version": 1' in post(url, "events").text
+    assert '"version":1' in post(url, "events").text
     row = {"inputs": {"question": "a", "thread_id": "mine"}}
     answers = [httpx.post(f"{url}/invoke", json=row, timeout=30).json() for _ in range(2)]
     assert [answer["model"]["version"] for answer in answers] == [1, 1]

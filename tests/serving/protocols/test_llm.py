@@ -5,9 +5,8 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
 from tests.llm.test_graph import GRAPH
 from tests.support.llm_fixtures import KEY, ROOT, Vendor, files_with
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -40,17 +40,17 @@ def service(file: Path, vendor: Vendor, log: Path) -> Iterator[str]:
         )
         url = f"http://127.0.0.1:{port}"
         try:
-            for _ in range(600):
+
+            def ready() -> bool:
                 assert process.poll() is None, log.read_text()
-                try:
-                    urllib.request.urlopen(f"{url}/readyz", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+                with urllib.request.urlopen(f"{url}/readyz") as response:
+                    return response.status == 200
+
+            until(ready, "the service is ready", log.read_text)
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +99,6 @@ def ask(content: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": content}]
 
 
-def wait_for(happened: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
-
-
 def events(url: str, row: dict[str, Any]) -> list[tuple[str, Any]]:
     headers = {"Accept": "text/event-stream"}
     with httpx.stream(
@@ -129,7 +122,7 @@ def test_one_or_many_rows(url: str, vendor: Vendor) -> None:
 
 
 def test_events_are_tokens_updates_and_the_answer(url: str, vendor: Vendor) -> None:
-    """A stream has the answer's tokens and the nodes' updates, and ends with what the plain answer would be."""
+    """A stream has the answer's tokens and the nodes' updates, and ends with the plain answer."""
     vendor.control(chunks=1)
     found = events(url, {"question": "a"})
     assert "".join(data["text"] for kind, data in found if kind == "token") == "Answer to: a "
@@ -147,7 +140,7 @@ def test_a_stream_that_breaks_ends_with_an_error(url: str, vendor: Vendor) -> No
 
 
 def test_a_stream_takes_one_row(url: str, vendor: Vendor) -> None:
-    """Several rows cannot be streamed, and the caller is told so with 422."""
+    """Several rows cannot be streamed: 422."""
     body = {"inputs": [{"question": "a"}, {"question": "b"}]}
     answer = httpx.post(f"{url}/invoke", json=body, headers={"Accept": "text/event-stream"}, timeout=120)
     assert answer.status_code == 422 and "one row" in answer.json()["detail"]
@@ -200,7 +193,7 @@ def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
 def test_bad_requests_are_the_clients_own_errors(
     client: openai.OpenAI, request_: dict[str, Any], kind: type[Exception], says: str
 ) -> None:
-    """What cannot be answered raises the error class that OpenAI's client has for it, with the reason."""
+    """A bad request raises the error class that OpenAI's client has for it, with the reason."""
     with pytest.raises(kind, match=says):
         client.chat.completions.create(**request_)
 
@@ -235,7 +228,7 @@ def test_a_conversation_survives_a_restart(served_config: Path, vendor: Vendor) 
 
 
 def test_interrupt_and_resume(url: str, vendor: Vendor) -> None:
-    """A graph's question comes back over HTTP, plain or as an event, and its answer lets the graph go on."""
+    """A graph's question comes back over HTTP, plain or as an event, and the graph goes on with the answer."""
     asked = events(url, {"question": "May I?", "thread_id": "i"})[-1]
     assert asked[0] == "interrupt" and asked[1]["predictions"] == {"interrupt": "Allowed?", "thread_id": "i"}
     resumed = httpx.post(f"{url}/invoke", json={"inputs": {"thread_id": "i", "resume": "yes"}}, timeout=120)
@@ -253,7 +246,7 @@ def test_leaving_a_stream_stops_the_work_upstream(url: str, vendor: Vendor, path
         parts = response.iter_text()
         while "Answer" not in next(parts):
             pass
-    wait_for(lambda: vendor.stats["cancelled_at"])
+    until(lambda: vendor.stats["cancelled_at"], "the vendor's connection is closed")
 
 
 @pytest.mark.parametrize("path", ["/invoke", "/v1/chat/completions"])
@@ -265,8 +258,8 @@ def test_leaving_a_plain_request_stops_the_work_upstream(url: str, vendor: Vendo
     address = httpx.URL(url)
     with socket.create_connection((address.host, address.port or 80)) as connection:
         connection.sendall((head + body).encode())
-        wait_for(lambda: vendor.stats["now"] == 1)
-    wait_for(lambda: vendor.stats["cancelled_at"])
+        until(lambda: vendor.stats["now"] == 1, "the vendor has the call")
+    until(lambda: vendor.stats["cancelled_at"], "the vendor's connection is closed")
 
 
 def test_no_key_in_logs_or_stores(url: str, served_config: Path, vendor: Vendor) -> None:

@@ -1,0 +1,196 @@
+"""The fork server of a local run: fresh processes that share nothing but the imports, and no harm when it dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mlops_lib import config, notebooks, tracking
+from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.steps import fork_client
+from mlops_lib.steps.fork_client import FORK_SERVER_ENV
+from tests import toy_notebooks
+
+#: Glues the outputs of 03_evaluate.
+GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score=0.75, threshold=0.5, passed=True)"
+#: Writes facts about the kernel's process to a file.
+REPORT = """
+import json, os, random, sys, numpy
+from pathlib import Path
+facts = dict(pid=os.getpid(), parent=os.getppid(), random=random.random(), numpy=numpy.random.random(),
+             folder=os.getcwd(), toy=os.environ.get("TOY", ""), seen=hasattr(sys, "toy_mark"),
+             server=os.environ.get("MLOPS_FORK_SERVER", ""))
+sys.toy_mark = True
+os.environ["TOY"] = "set by a kernel"
+numpy.toy_mark = True
+Path(REPORT_FILE).write_text(json.dumps(facts))
+"""
+
+
+@pytest.fixture
+def toy(stored, monkeypatch):
+    """A project with an empty MLflow, whose 03_evaluate only glues its outputs."""
+    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
+    toy_notebooks.replace(stored.root, "03_evaluate", GLUE)
+    return stored
+
+
+@pytest.fixture
+def fork_server():
+    """A fork server without a model's packages; gives its process id."""
+    with fork_client.server(()):
+        yield server_pid()
+
+
+def server_pid():
+    """The only child of this process that is a fork server."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "mlops_lib.steps.fork_server"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return int(found.stdout)
+
+
+def kill(pid):
+    """kill -9, and wait until nobody listens."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def report_of(toy, name, **parameters):
+    """Run 03_evaluate with the cell that reports, and give its facts."""
+    file = toy.root / name
+    toy_notebooks.replace(toy.root, "03_evaluate", f"REPORT_FILE = {str(file)!r}", REPORT, GLUE)
+    outputs = notebooks.run("03_evaluate", **parameters)
+    assert outputs.score == 0.75
+    return json.loads(file.read_text())
+
+
+@pytest.mark.slow
+def test_no_step_sees_what_another_left(toy, fork_server, monkeypatch):
+    """Two kernels of one server: marks in `sys`, numpy and the environment of the first are not in the second."""
+    first = report_of(toy, "first")
+    monkeypatch.setenv("TOY", "of the second")
+    second = report_of(toy, "second")
+    assert first["pid"] != second["pid"] and first["parent"] != second["parent"] != os.getpid()
+    assert not first["seen"] and not second["seen"]
+    assert (first["toy"], second["toy"]) == ("", "of the second")
+    assert first["random"] != second["random"] and first["numpy"] != second["numpy"]
+    assert first["folder"] == second["folder"] == str(toy.root)
+    assert first["server"] == second["server"] == ""
+
+
+@pytest.mark.slow
+def test_errors_are_those_of_a_cold_step(toy, fork_server):
+    """A raising cell, a killed kernel and a bad parameter, each with its class and its record."""
+    with pytest.raises(ContractError, match="threshold has value 'high'"):
+        notebooks.run("03_evaluate", threshold="high")
+    toy_notebooks.replace(toy.root, "03_evaluate", "raise ValueError('no purchases')", GLUE)
+    with pytest.raises(
+        NotebookError, match=r"failed in cell In \[\d\]: ValueError: no purchases\nIts record: "
+    ):
+        notebooks.run("03_evaluate")
+    toy_notebooks.replace(toy.root, "03_evaluate", "import os; os.kill(os.getpid(), 9)", GLUE)
+    with pytest.raises(NotebookError, match="kernel of 03_evaluate died"):
+        notebooks.run("03_evaluate")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_dead_server_costs_only_time(toy, fork_server, when):
+    """kill -9 before the first step, or between two: the next step runs in its own process."""
+    if when == "between":
+        assert report_of(toy, "first")["parent"] != os.getpid()
+    kill(fork_server)
+    assert report_of(toy, "cold")["parent"] == os.getpid()
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_when_asked_costs_only_time(toy, monkeypatch):
+    """Stopped, so that it holds the request without an answer, and then killed."""
+    with fork_client.server(()):
+        pid = server_pid()
+        os.kill(pid, signal.SIGSTOP)
+        sent = []
+
+        def kill_after_request(connection, length=sys.maxsize):
+            if not sent:
+                sent.append(True)
+                kill(pid)
+            return receive(connection, length)
+
+        receive = fork_client.receive
+        monkeypatch.setattr(fork_client, "receive", kill_after_request)
+        assert report_of(toy, "cold")["parent"] == os.getpid() and sent
+
+
+@pytest.mark.slow
+def test_an_address_without_a_server_is_no_error(toy, monkeypatch, tmp_path):
+    """The folder of the socket is gone, for example."""
+    monkeypatch.setenv(FORK_SERVER_ENV, str(tmp_path / "gone"))
+    assert report_of(toy, "cold")["parent"] == os.getpid()
+
+
+@pytest.mark.slow
+def test_the_server_ends_with_its_runner(tmp_path):
+    """kill -9 of the runner closes the pipe that keeps the server alive."""
+    code = (
+        "import os, time\n"
+        "from mlops_lib.steps import fork_client\n"
+        "with fork_client.server(()):\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as runner:
+        runner.stdout.readline()
+        found = subprocess.run(["pgrep", "-P", str(runner.pid)], capture_output=True, text=True, check=True)
+        runner.kill()
+    deadline = time.monotonic() + 120
+    while os.path.exists(f"/proc/{int(found.stdout)}"):
+        assert time.monotonic() < deadline, "the fork server outlives its runner"
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_caller_reaches_the_step(toy, fork_server):
+    """As `mlops run` stops a step: the caller forwards the signal, and the run is KILLED with its record."""
+    settings = toy.settings()
+    run_id = tracking.open_parent(settings)
+    wait = "from pathlib import Path\nimport time\nPath('reached').touch()\ntime.sleep(300)"
+    toy_notebooks.replace(toy.root, "03_evaluate", "print('this was done' + ' before')", wait)
+    code = f"from mlops_lib.notebooks import run; run('03_evaluate', parent_run_id={run_id!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as caller:
+        deadline = time.monotonic() + 120
+        while not (toy.root / "reached").exists():
+            assert time.monotonic() < deadline and caller.poll() is None, "the cell does not run"
+            time.sleep(0.1)
+        caller.send_signal(signal.SIGTERM)
+        output = caller.communicate(timeout=120)[0]
+    assert "KeyboardInterrupt" in output and "was interrupted" in output
+    client = tracking.connect(settings)
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert len(client.list_artifacts(run_id, "notebooks")) == 2
+
+
+def test_only_native_threads_are_there_before_a_fork():
+    """Importing starts no Python thread, and no thread but those that OpenBLAS and jemalloc know how to fork."""
+    code = (
+        "import os, threading\n"
+        "from mlops_lib import config\n"
+        "from mlops_lib.steps import preload\n"
+        "for _ in preload.each(preload.STEP + preload.KERNEL + preload.chosen(config.load())): pass\n"
+        "print(threading.active_count(), len(os.listdir('/proc/self/task')))\n"
+        "import torch; print(torch.cuda.is_initialized())"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    threads, tasks, cuda = result.stdout.split()
+    assert int(threads) == 1 and int(tasks) <= 2 and cuda == "False"
