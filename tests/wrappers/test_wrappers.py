@@ -93,7 +93,7 @@ def test_a_class_that_only_the_registry_names_is_not_imported(stored):
     """A class from the metadata must be in config.yaml too, before its code runs."""
     uri = somebody_logs(stored, log_with_metadata("toy_models:NanWrapper"))
     with pytest.raises(
-        ModelError, match=r"'toy_models:NanWrapper'.*lightning.*pyfunc.*sklearn.*set model\.wrapper"
+        ModelError, match=r"'toy_models:NanWrapper'.*lightning.*sklearn.*pyfunc.*set model\.wrapper"
     ):
         wrappers.load(uri)
     stored.settings()  # puts the project's folder on the path, as every entry point does
