@@ -12,7 +12,8 @@ from mlops_lib.steps import events, fork_client, preload, record
 from mlops_lib.steps.events import OnEvent
 from pipelines import cached_run
 from pipelines.cached_run import Answer
-from pipelines.local_run import LocalRun, PipelineResult, environment, image_variable
+from pipelines.local_run import LocalRun, environment, image_variable
+from pipelines.outputs import PipelineResult
 
 
 def run_local(

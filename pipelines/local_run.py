@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mlops_lib import config, tracking
 from mlops_lib.config import CONFIG_ENV
@@ -17,30 +17,12 @@ from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps import events
-from mlops_lib.steps.contracts import Outputs
 from mlops_lib.steps.events import Event, OnEvent
+from mlops_lib.steps.settings import with_parameters
 from mlops_lib.steps.table import STEPS
-from pipelines import interrupts, step_output
+from pipelines import interrupts, outputs, step_output
 from pipelines.cached_run import Answer
-
-T = TypeVar("T", bound=Outputs)
-
-
-@dataclass(frozen=True)
-class PipelineResult:
-    """The outputs of a pipeline run.
-
-    Args:
-        parent_run_id: The MLflow run that has the record. For a cached run, the run that the last step ran in.
-        outputs: Step name -> outputs; a step that was skipped has none.
-    """
-
-    parent_run_id: str
-    outputs: dict[str, Outputs]
-
-    def of(self, kind: type[T]) -> T | None:
-        """The outputs of one contract; None when its step was skipped."""
-        return next((outputs for outputs in self.outputs.values() if isinstance(outputs, kind)), None)
+from pipelines.outputs import PipelineResult
 
 
 @dataclass(frozen=True)
@@ -90,8 +72,8 @@ class LocalRun:
         events.create(self.folder)
         for step, found in answers:
             if found.outputs is not None:
-                outputs = found.outputs.model_dump()
-                done = events.Finished(step=step.name, outputs=outputs, cached=True, entry=found.entry)
+                values = found.outputs.model_dump()
+                done = events.Finished(step=step.name, outputs=values, cached=True, entry=found.entry)
                 events.write(self.folder, done)
         go_on = f"Continue it with: mlops run{self._options()} --resume {self.run_id}"
         try:
@@ -101,10 +83,10 @@ class LocalRun:
                     log = self._run_steps()
                 except BaseException:
                     with contextlib.suppress(Exception):  # the first error is the one to show
-                        self._log_outputs(client)
+                        outputs.log(client, self.run_id, self.folder)
                     raise
-                self._log_outputs(client)
-                return self._result(log)
+                outputs.log(client, self.run_id, self.folder)
+                return outputs.collect(self.run_id, self.folder, log)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Interrupted. {go_on}") from None
         except (MlopsError, OSError) as error:
@@ -148,7 +130,10 @@ class LocalRun:
         if self.runner == "docker":
             from pipelines import docker
 
-            steps = docker.docker_runner(self.settings, self.folder, self._variables())
+            # The source that an argument names must be mounted too.
+            reader = next(step for step in STEPS if step.data == "source")
+            settings = with_parameters(self.settings, reader.given(self.arguments))
+            steps = docker.docker_runner(settings, self.folder, self._variables())
             stop = partial(docker.stop, self.run_id)
         local.init(runner=steps, pipeline_root=str(self.folder), raise_on_error=True, enable_caching=False)
         return stop
@@ -162,38 +147,6 @@ class LocalRun:
             "MLFLOW_TRACKING_URI": tracking.tracking_uri(self.settings),
             **image_variable(self.settings, self.runner),
         }
-
-    def _log_outputs(self, client: Any) -> None:
-        """Log the outputs of the finished steps to the run, each once, also when the run is resumed."""
-        run = client.get_run(self.run_id).data
-        logged = {**run.tags, **run.metrics}
-        finished = events.finished(self.folder)
-        for step in STEPS:
-            if step.name in finished:
-                outputs = {
-                    name: value
-                    for name, value in finished[step.name].outputs.items()
-                    if logged.get(f"{step.notebook}.{name}") not in (value, str(value))
-                }
-                tracking.log_outputs(self.run_id, step.notebook, outputs)
-
-    def _result(self, log: Path) -> PipelineResult:
-        """The outputs of all steps.
-
-        Raises:
-            MlopsError: A step has none although kfp.local reported success.
-        """
-        finished = events.finished(self.folder)
-        values: dict[str, Any] = {}
-        outputs: dict[str, Outputs] = {}
-        for step in STEPS:
-            if step.only_if and values.get(step.only_if) is False:
-                continue
-            if step.name not in finished:
-                raise MlopsError(f"{step.name} ended without its outputs.\nWhat the steps printed: {log}")
-            values |= finished[step.name].outputs
-            outputs[step.name] = step.outputs.model_validate(finished[step.name].outputs)
-        return PipelineResult(self.run_id, outputs)
 
     def _options(self) -> str:
         """The options of `mlops run` that a resumed run needs again; the arguments are on the run."""

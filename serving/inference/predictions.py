@@ -1,4 +1,4 @@
-"""What a model gave back, as plain lists and numbers: one prediction a row, every number finite."""
+"""A model's predictions as plain lists and numbers: one a row, every number finite."""
 
 import math
 from http import HTTPStatus
@@ -43,7 +43,7 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
 
 
 def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> None:
-    """Raise a Problem when one of a caller's rows is among the bad.
+    """Raise a Problem when the prediction of one of a caller's rows is not finite.
 
     Args:
         bad: As `as_list` gave them.
@@ -63,7 +63,7 @@ def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> Non
 
 
 def _by_row(named: dict[str, Any], rows: int) -> Any:
-    """One dict a row, of a dict whose every value has one item a row; anything else as it is."""
+    """A dict of columns as one dict a row. A dict whose values do not have one item a row is returned as it is."""
     items = [value.tolist() if hasattr(value, "tolist") else value for value in named.values()]
     if not all(isinstance(value, list) and len(value) == rows for value in items):
         return named

@@ -23,7 +23,8 @@ from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
 from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
-from serving.operations.prediction_log import PredictionLog, Record
+from serving.operations.prediction_log import PredictionLog
+from serving.operations.records import Record
 from serving.operations.telemetry import Tracing
 from serving.web.problems import Problem
 

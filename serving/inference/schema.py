@@ -12,7 +12,7 @@ import msgspec
 from serving.inference.row_types import columns, from_text, struct_of, unnamed_row
 from serving.inference.rows import Rows
 from serving.web.bodies import NOT_JSON, not_json
-from serving.web.problems import Problem, misfit
+from serving.web.problems import Problem, invalid_input
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -79,7 +79,7 @@ class RequestSchema:
         try:
             inputs = self._decode(body)
         except msgspec.ValidationError as error:
-            raise self._misfit(error) from None
+            raise self._invalid(error) from None
         except NOT_JSON as error:
             raise not_json(error, body) from None
         if isinstance(inputs, list):
@@ -95,7 +95,7 @@ class RequestSchema:
         try:
             return Rows(self, msgspec.convert(_not_empty(rows), self._rows))
         except msgspec.ValidationError as error:
-            raise self._misfit(error) from None
+            raise self._invalid(error) from None
 
     def adopt(self, rows: Rows) -> Rows:
         """Another version's rows as this version's, without the columns that it does not have.
@@ -126,17 +126,17 @@ class RequestSchema:
                 raise
             return self._row_alone.decode(body)
 
-    def _misfit(self, error: msgspec.ValidationError) -> Problem:
+    def _invalid(self, error: msgspec.ValidationError) -> Problem:
         """msgspec's message, with the columns of the model."""
         wanted = f" The model takes: {', '.join(self.columns)}." if self.columns else ""
         if self.keys and not self._looks_up:
             wanted += f" A row may carry {', '.join(self.keys)} too, but no feature of this version is looked up by it."
         if "unknown field `input`" in str(error):
             wanted = ' Did you mean "inputs"?' + wanted
-        return misfit(f"{error}.{wanted}")
+        return invalid_input(f"{error}.{wanted}")
 
 
 def _not_empty(rows: list[Any]) -> list[Any]:
     if not rows:
-        raise misfit("There are no rows: send at least one.")
+        raise invalid_input("There are no rows: send at least one.")
     return rows

@@ -1,4 +1,4 @@
-"""A served version: loaded, checked, warmed, and called in batches."""
+"""A served version: loaded, checked with its example, and called in batches."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ from serving.inference.schema import RequestSchema
 from serving.operations.metrics import Metrics
 
 log = logging.getLogger("serving")
-#: Longest computation on the event loop: about what handing a batch to a thread and back costs, twice.
+#: Longest computation on the event loop: about twice the cost of handing a batch to a thread and back.
 INLINE_S = 200e-6
 MEASURED_ROWS = 64
 
@@ -40,14 +40,14 @@ class Loaded:
     wrapper: ModelWrapper
     schema: RequestSchema
     enricher: Enricher | None
-    #: Rows that it computes faster than they can be handed to a thread; 0 where that is not known.
+    #: Batches up to this size are computed faster than they can be handed to a thread; 0: not known.
     inline_rows: int
-    #: The first row of the example that was logged with it, None where none was.
+    #: The first row of the example that was logged with the model; None: there is no example.
     example: Any
 
 
 class ServedModel:
-    """A loaded version with its queue. `in_use` counts requests that hold it, so that it is not drained early."""
+    """A loaded version with its queue. `in_use` counts the requests that use it; it is drained when that is 0."""
 
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
@@ -57,7 +57,7 @@ class ServedModel:
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
-        #: Rows that a model that waits is asked about now.
+        #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0
         self._on_batch = metrics.on_batch(self.version.version, role)
         self._matrix = self.wrapper.takes_matrix and bool(self.schema.columns)
@@ -71,15 +71,15 @@ class ServedModel:
         )
 
     def describe(self, version: ModelVersion) -> None:
-        """Say from now on what the registry says of this version: its stage moves while its files stay."""
+        """Take over what the registry now has for this version, such as its stage. The files are the same."""
         v = self.version = version
-        #: What every answer says about its model, encoded once.
+        #: The model's identity in every answer, encoded once.
         self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
         self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
 
     @property
     def queued_rows(self) -> int:
-        """Rows that wait for the model, or that a model that waits is asked about."""
+        """Rows that wait for the model, and rows in flight in an asynchronous model."""
         return self.batcher.waiting_rows + self.waiting_rows
 
     @property
@@ -89,10 +89,10 @@ class ServedModel:
 
     @contextmanager
     def asked(self, rows: int) -> Iterator[None]:
-        """Hold this version, and room in its queue, while a model that waits is asked about `rows`.
+        """Hold this version, and room in its queue, while an asynchronous model answers `rows`.
 
         Raises:
-            Problem: 503 when too many are asked about already, 413 when these alone are too many.
+            Problem: 503 when too many rows are in flight already, 413 when these alone are too many.
         """
         require_room(rows, self.waiting_rows, self.batcher.queue_rows)
         self.waiting_rows += rows
@@ -135,7 +135,7 @@ class ServedModel:
     async def _answers(self, rows: list[Any]) -> list[Any]:
         if not self.wrapper.waits:
             return await self.batcher(rows)
-        # Others do the work: batches would make a caller wait for the slowest of strangers.
+        # Rows are independent calls of another service: in a batch, each would wait for the slowest.
         with self.asked(len(rows)):
             predictions, bad = as_list(await self.wrapper.apredict(rows), len(rows))
         require_finite(bad, 0, len(rows))
@@ -152,7 +152,7 @@ class ServedModel:
 
 
 def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
-    """Load a version from its files and hold it to what it promises: signature and example.
+    """Load a version from its files, and check that it answers its example.
 
     Raises:
         ModelError: It cannot be loaded, or does not answer the example that was logged with it.
@@ -181,12 +181,12 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
 def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
     if enricher:
         return RequestSchema(wrapper.signature, enricher.features, enricher.service.key_dtypes)
-    # Without a feature store the key is still what a canary is chosen by.
+    # Without a feature store the key still decides which requests are the canary's.
     return RequestSchema(wrapper.signature, keys={settings.data.key: ""} if settings.data.key else {})
 
 
 def _inline_rows(wrapper: ModelWrapper, columns: int) -> int:
-    """How many rows a straight-line model computes within `INLINE_S`, measured in this thread's own time."""
+    """Rows that a straight-line model computes within `INLINE_S`, measured in processor time of this thread."""
     if not (wrapper.straight_line and wrapper.takes_matrix and columns):
         return 0
     one, many = (min(_seconds(wrapper, rows, columns) for _ in range(20)) for rows in (1, MEASURED_ROWS))

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request
 from msgspec import Meta
 
-from serving.operations.prediction_log import Feedback
+from serving.operations.records import Feedback
 from serving.service import Service
 from serving.web.bodies import decode
 from serving.web.problems import Problem

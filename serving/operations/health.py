@@ -1,4 +1,4 @@
-"""Liveness, readiness and figures. A live service without a model must not be restarted, nor sent requests."""
+"""Liveness, readiness and metrics. A service without a model is live, so that it is not restarted, and unready."""
 
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +12,7 @@ from serving.web.route import get
 
 
 async def livez(request: Request) -> dict[str, str]:
-    """The process answers, and a restart would change nothing; 503 when calls of the model hang for good."""
+    """The process answers; 503 when so many calls of the model hang that only a restart helps."""
     require_alive(request.app.state.service)
     return {"status": "alive"}
 
@@ -27,7 +27,7 @@ async def readyz(request: Request) -> dict[str, Any]:
 
 
 async def metrics(request: Request) -> Response:
-    """Figures in Prometheus' text format."""
+    """Metrics in Prometheus' text format."""
     service: Service = request.app.state.service
     _set_gauges(service)
     media_type = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,6 +1,6 @@
 """Structured logs: one JSON object a line on standard error. Bodies, headers and keys are never in them.
 
-A driver's errors may have its database's address in them; passwords in addresses are masked here, for every line.
+The error of a database driver may hold the database's address. Passwords in addresses are masked in every line.
 """
 
 import json
@@ -12,13 +12,13 @@ from mlops_lib.redact import mask
 
 log = logging.getLogger("serving")
 #: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
-LONGEST = 16_384
-#: What a caller of the logger may add with ``extra=``.
+MAX_CHARS = 16_384
+#: Fields that ``extra=`` may add.
 EXTRA = ("request_id", "method", "route", "status", "ms", "error")
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON; a traceback goes into the field `traceback`."""
+    """Formats a record as one line of JSON, with a traceback in the field `traceback`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -36,18 +36,18 @@ class JsonLines(logging.Formatter):
 
 
 def shown(text: str) -> str:
-    """`text` without passwords of addresses, and without its middle when it is long."""
-    if len(text) <= LONGEST:
+    """`text` without the passwords of addresses, and without its middle when it is long."""
+    if len(text) <= MAX_CHARS:
         return mask(text)
-    # Masked before it is cut: half an address does not look like one, and shows its password.
-    half = LONGEST // 2
-    return f"{mask(text[:LONGEST])[:half]} ... {mask(text[-LONGEST:])[-half:]}"
+    # Masked before it is cut: half an address is not recognised, and would show its password.
+    half = MAX_CHARS // 2
+    return f"{mask(text[:MAX_CHARS])[:half]} ... {mask(text[-MAX_CHARS:])[-half:]}"
 
 
 def configure() -> None:
-    """Send the service's log to standard error, and switch off uvicorn's line for every request.
+    """Send the service's log to standard error, and turn off uvicorn's access log.
 
-    A line a request costs more than the answer; failures are logged here, figures are in /metrics.
+    A line for each request costs more than the answer. Failures are logged here; /metrics counts requests.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())

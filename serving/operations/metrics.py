@@ -1,4 +1,4 @@
-"""Figures for Prometheus, and the latest latencies for people.
+"""Metrics for Prometheus, and the latest latencies for the pages.
 
 With several workers, each writes to files in PROMETHEUS_MULTIPROC_DIR, and the one that is asked adds them up.
 """
@@ -14,14 +14,14 @@ from serving.operations.workers import Workers
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-#: Requests that `recent` looks back on.
+#: Requests that `recent` is about.
 RECENT = 2000
-#: Whether there are several workers. Asked once, as prometheus_client does: importing Feast sets the variable too.
+#: Whether several workers share metrics. Read once, as prometheus_client does: importing Feast sets the variable too.
 SHARED = worker_metrics.VARIABLE in os.environ
 
 
 class Metrics:
-    """Everything that the service counts. Names start with ``mlops_serving_``; times are in seconds."""
+    """The service's counters, histograms and gauges. Names start with ``mlops_serving_``; times are in seconds."""
 
     def __init__(self, workers: Workers | None = None) -> None:
         self._workers = workers
@@ -57,7 +57,7 @@ class Metrics:
         self.latest: deque[tuple[int, float]] = deque(maxlen=RECENT)
 
     def answered(self, route: str, status: int, seconds: float, inference: bool) -> None:
-        """One request was answered."""
+        """Count an answered request."""
         counter = self._answered.get((route, status))
         if counter is None:
             counter = self._answered[route, status] = self._requests.labels(route, str(status))
@@ -68,7 +68,7 @@ class Metrics:
             self.latest.append((status, seconds))
 
     def on_batch(self, version: int, role: str) -> Any:
-        """A function to tell rows and seconds of each call of one version."""
+        """A function that observes rows and seconds of each call of one version."""
         seconds_child = self._model_seconds.labels(str(version), role)
         rows_child = self._batch_rows.labels(str(version), role)
 
@@ -79,22 +79,22 @@ class Metrics:
         return observe
 
     def show_served(self, cards: list[tuple[str, str, str, str]]) -> None:
-        """Which (name, version, stage, role) are served now; those shown before and gone are 0."""
+        """Set `info` to 1 for each served (name, version, stage, role), and to 0 for those served before."""
         self._shown.update(cards)
         for card in self._shown:
             self.info.labels(*card).set(card in cards)
 
     def stop(self) -> None:
-        """Remove what the other workers would still count of this process."""
+        """Remove this process's gauges from the metrics that workers share."""
         if self._workers:
             worker_metrics.leave(self._workers)
 
     def dropped(self, what: str) -> None:
-        """A record or mirrored request was dropped, because there was no room for it."""
+        """Count a record or mirrored request that was dropped because there was no room for it."""
         self._dropped.labels(what).inc()
 
     def reloaded(self, outcome: str) -> None:
-        """A version was ``loaded`` or ``refused``."""
+        """Count a version that was ``loaded`` or ``refused``."""
         self._reloads.labels(outcome).inc()
 
     def recent(self) -> dict[str, float | int | None]:

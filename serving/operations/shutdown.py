@@ -1,4 +1,4 @@
-"""SIGTERM: unready first, then refusing, then gone, with everything that was accepted answered."""
+"""SIGTERM: the service is unready first, then refuses requests, then ends. Every accepted request is answered."""
 
 import asyncio
 import logging
@@ -28,11 +28,11 @@ def ended_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def on_sigterm(service: Service) -> Iterator[None]:
-    """While the block runs, put a drain before what SIGTERM did so far (uvicorn's graceful shutdown).
+    """While the block runs, SIGTERM starts a drain, and after it the earlier handler (uvicorn's graceful shutdown).
 
-    For ``serving.drain_s`` the service is unready but answers, each answer closing its connection, so that
-    a load balancer can look elsewhere; then it refuses; then uvicorn closes the sockets and waits for
-    what is still being answered.
+    For ``serving.drain_s`` the service is unready and still answers; each answer closes its connection, so that the
+    load balancer chooses another instance. After that it refuses requests, and uvicorn closes the sockets and waits
+    for the requests in flight.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield

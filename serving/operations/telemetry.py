@@ -2,7 +2,7 @@
 
 The caller's trace is continued from its `traceparent`. The SDK's own variables apply (OTEL_SERVICE_NAME,
 OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, ...). Bodies, keys and predictions are never in a span. Spans are sent
-by a thread of the SDK's, which drops them when its queue is full.
+by a thread of the SDK, which drops spans when its queue is full.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from mlops_lib.errors import ConfigError
 from mlops_lib.registry import ModelVersion
 
-#: Seconds that the end of the process waits, at most, for a collector to take what is left.
+#: Longest wait for a collector to take the last spans, when the process ends.
 STOP_S = 3.0
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
@@ -30,8 +30,7 @@ class Tracing:
                 f"{ENDPOINTS[0]} is set, but the exporter cannot be imported: {error}. "
                 "Install it with: pip install 'mlops-lib[otel]'"
             ) from None
-        # This is for the service's spans. MLflow would send a model's prompts and answers there as well, and
-        # no longer to its own experiment.
+        # Otherwise MLflow would send a model's prompts and answers to this endpoint, in place of its experiment.
         os.environ.setdefault("MLFLOW_ENABLE_OTLP_EXPORTER", "false")
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -49,7 +48,7 @@ class Tracing:
         self._span: ContextVar[Any] = ContextVar("span")
 
     def start(self, method: str, headers: Mapping[bytes, bytes]) -> Any:
-        """A span for one request, which is then the one of this task."""
+        """Start the span of a request. It becomes the current span of this task."""
         carrier = {
             name: headers[name.encode()].decode("latin-1")
             for name in ("traceparent", "tracestate")
@@ -60,14 +59,14 @@ class Tracing:
         return span
 
     def asked(self, version: ModelVersion, rows: int) -> None:
-        """Which version is asked about how many rows, on the span of this task."""
+        """Add version and number of rows to the current span."""
         if span := self._span.get(None):
             span.set_attributes(
                 {"mlops.model.name": version.name, "mlops.model.version": version.version, "mlops.rows": rows}
             )
 
     def end(self, span: Any, method: str, route: str, status: int, request_id: str) -> None:
-        """End it, with what came of the request; a status of 0 is a caller who left before there was one."""
+        """End a span with the outcome of its request. Status 0: the caller left before there was an answer."""
         span.update_name(f"{method} {route}")
         about = {"http.request.method": method, "http.route": route, "mlops.request_id": request_id}
         span.set_attributes(about | ({"http.response.status_code": status} if status else {}))
@@ -76,7 +75,7 @@ class Tracing:
         span.end()
 
     def stop(self) -> None:
-        """Send what is left; a collector that is away must not hold up the end of the process."""
+        """Send the last spans. A collector that does not answer must not hold up the end of the process."""
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         sending.join(STOP_S)

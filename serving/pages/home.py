@@ -1,4 +1,4 @@
-"""/: a page for people: what is served, how it does, and a form to try it."""
+"""/: a page with the served model, its latest figures and a form."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What clients of MLflow's scoring server send: /invocations in all its formats, /ping, /health and /version.
+"""MLflow's scoring protocol: /invocations in all its formats, /ping, /health and /version.
 
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#json-input
 """
@@ -21,7 +21,7 @@ from serving.operations.health import readiness
 from serving.protocols.inference import Asked, InferenceRoute
 from serving.web import bodies
 from serving.web.call import Call, Reply
-from serving.web.problems import Problem, misfit
+from serving.web.problems import Problem, invalid_input
 from serving.web.route import get
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -83,16 +83,16 @@ def _from_json(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
     sent = bodies.decode(msgspec.json.decode, body)
     given = [name for name in FORMATS if isinstance(sent, dict) and name in sent]
     if len(given) != 1:
-        raise misfit(f"The body must be an object with one of {', '.join(FORMATS)}.")
+        raise invalid_input(f"The body must be an object with one of {', '.join(FORMATS)}.")
     if sent.get("params"):
-        raise misfit("'params' are not taken here: the model's own configuration decides.")
+        raise invalid_input("'params' are not taken here: the model's own configuration decides.")
     value = sent[given[0]]
     if given == ["dataframe_split"]:
         return _from_split(value, schema, most)
     if isinstance(value, dict) and given == ["inputs"]:  # {column: values} or {column: value}
         columns = {name: cells if isinstance(cells, list) else [cells] for name, cells in value.items()}
         if len({len(cells) for cells in columns.values()}) > 1:
-            raise misfit("The columns of 'inputs' are not of one length.")
+            raise invalid_input("The columns of 'inputs' are not of one length.")
         require_room(max(map(len, columns.values()), default=0), 0, most)
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     rows = value if isinstance(value, list) else [value]
@@ -104,10 +104,10 @@ def _from_json(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
 
 def _from_split(value: Any, schema: RequestSchema, most: int) -> list[Any]:
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        raise misfit("'dataframe_split' must be an object with 'columns' and 'data'.")
+        raise invalid_input("'dataframe_split' must be an object with 'columns' and 'data'.")
     columns = value.get("columns") or schema.columns
     if not isinstance(columns, list | tuple) or not all(isinstance(name, str) for name in columns):
-        raise misfit("'columns' of 'dataframe_split' must be a list of names.")
+        raise invalid_input("'columns' of 'dataframe_split' must be a list of names.")
     require_room(len(value["data"]), 0, most)
     return [_named(row, columns) for row in value["data"]]
 
@@ -116,11 +116,11 @@ def _from_csv(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
     """The first line names the columns; an empty cell is a missing value."""
     try:
         read = csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True)
-        lines = list(islice(filter(None, read), most + 2))  # the names, and a row more than is taken
+        lines = list(islice(filter(None, read), most + 2))  # the names, and one row too many
     except (UnicodeDecodeError, csv.Error) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "invalid_csv", f"The body is not CSV: {error}.") from None
     if not lines:
-        raise misfit("The CSV is empty: its first line must name the columns.")
+        raise invalid_input("The CSV is empty: its first line must name the columns.")
     require_room(len(lines) - 1, 0, most)
     cast = schema.from_text
     rows = [_named(line, lines[0]) for line in lines[1:]]
@@ -129,7 +129,7 @@ def _from_csv(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
 
 def _named(row: Any, columns: Any) -> dict[str, Any]:
     if not isinstance(row, list) or len(row) != len(columns):
-        raise misfit(f"A row must be a list of {len(columns)} values: {', '.join(columns)}.")
+        raise invalid_input(f"A row must be a list of {len(columns)} values: {', '.join(columns)}.")
     return dict(zip(columns, row, strict=True))
 
 

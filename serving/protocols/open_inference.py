@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, over HTTP, binary tensors included, as Triton's clients speak it.
+"""The Open Inference Protocol, version 2, over HTTP, with binary tensors.
 
 https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
 one tensor for each column, [rows] or [rows, 1]; a model of one tensor takes that, [rows, ...]. The answer is
@@ -21,7 +21,7 @@ from serving.protocols.inference import Asked, InferenceRoute
 from serving.protocols.tensors import Tensor, datatype_of, packed, rows_of
 from serving.web import bodies
 from serving.web.call import Call, Reply
-from serving.web.problems import Problem, misfit
+from serving.web.problems import Problem, invalid_input
 from serving.web.route import get
 
 TAG = "open inference protocol"
@@ -64,7 +64,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
     wants_binary = bool(sent.parameters.get("binary_data_output"))
     for output in sent.outputs:
         if output.name != "predictions":
-            raise misfit(f"There is no output {output.name!r}; there is: predictions.")
+            raise invalid_input(f"There is no output {output.name!r}; there is: predictions.")
         wants_binary = bool(output.parameters.get("binary_data", wants_binary))
     return Asked(rows, own=Wanted(sent.id or call.request_id, wants_binary))
 
@@ -162,11 +162,11 @@ def _parse(body: bytes, header_length: str) -> tuple[Inference, memoryview]:
     """The JSON part, and the binary part that follows it."""
     at = len(body)
     if header_length:
-        # Python refuses to read a number of thousands of digits.
+        # int() raises for a number of thousands of digits.
         at = int(header_length) if header_length.isdecimal() and len(header_length) < 20 else -1
         if not 0 <= at <= len(body):
             said = f"{HEADER_LENGTH.decode()} is {header_length[:40]!r}, the body has {len(body)} bytes."
-            raise misfit(said)
+            raise invalid_input(said)
     return bodies.decode(decoder.decode, body[:at]), memoryview(body)[at:]
 
 

@@ -26,7 +26,7 @@ from serving.models.served import ServedModel
 from serving.protocols.inference import Asked, InferenceRoute
 from serving.web import bodies
 from serving.web.call import JSON, Call, Reply
-from serving.web.problems import Problem, as_problem, misfit
+from serving.web.problems import Problem, as_problem, invalid_input
 from serving.web.route import get
 
 TAG = "openai"
@@ -66,7 +66,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
             f"Model {sent.model!r} is not served here. This service has {model.version.name!r}.",
         )
     if sent.n != 1:
-        raise misfit(f"'n' is {sent.n}; one answer is given.")
+        raise invalid_input(f"'n' is {sent.n}; one answer is given.")
     row = model.wrapper.chat_row(sent.messages)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}

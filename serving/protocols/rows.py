@@ -20,7 +20,7 @@ from serving.models.served import ServedModel
 from serving.protocols.inference import Asked, InferenceRoute
 from serving.service import Service
 from serving.web.call import JSON, Call, Reply
-from serving.web.problems import Problem, as_problem, misfit
+from serving.web.problems import Problem, as_problem, invalid_input
 from serving.web.route import MODEL_ROWS, post
 from serving.web.sse import EVENT_STREAM, HEADERS, event
 
@@ -31,7 +31,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
     """Rows of the model's own schema; with ``Accept: text/event-stream`` exactly one, for a stream."""
     asked = Asked(model.schema.parse(body), EVENT_STREAM in call.headers.get(b"accept", b""))
     if asked.stream and len(asked.rows) != 1:
-        raise misfit(
+        raise invalid_input(
             f"A stream answers one row, and {len(asked.rows)} came. Send one, or leave out "
             f"'Accept: {EVENT_STREAM.decode()}'."
         )

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol, as JSON or binary, to rows."""
+"""Rows from tensors of the Open Inference Protocol, JSON or binary."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from serving.inference.batching import require_room
 from serving.inference.schema import RequestSchema
-from serving.web.problems import misfit
+from serving.web.problems import invalid_input
 
 DTYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
@@ -36,7 +36,7 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
     for tensor in inputs:
         size = tensor.parameters.get("binary_data_size")
         if size is not None and (not isinstance(size, int) or not 0 <= size <= len(binary)):
-            raise misfit(
+            raise invalid_input(
                 f"Input {tensor.name!r}: binary_data_size is {size!r}, the body has {len(binary)} bytes."
             )
         columns[tensor.name] = values = _values(tensor, None if size is None else binary[:size])
@@ -44,36 +44,38 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
         binary = binary[size or 0 :]
     if not schema.columns:
         if len(columns) != 1:
-            raise misfit(f"This model takes one tensor, not {len(columns)}.")
+            raise invalid_input(f"This model takes one tensor, not {len(columns)}.")
         return next(iter(columns.values()))
     if len({len(values) for values in columns.values()}) > 1:
-        raise misfit("The inputs have different numbers of rows.")
+        raise invalid_input("The inputs have different numbers of rows.")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _values(tensor: Tensor, binary: memoryview | None) -> list[Any]:
-    """One value a row: plain for [rows] and [rows, 1], nested lists for more dimensions."""
+    """One value a row: a scalar for shape [rows] or [rows, 1], else nested lists."""
     try:
         if tensor.datatype == "BYTES":
             flat = tensor.data if binary is None else unpacked(binary)
             values = np.array(flat, dtype=object).reshape(tensor.shape)
         elif tensor.datatype not in DTYPES:
-            raise misfit(f"Input {tensor.name!r}: datatype {tensor.datatype!r} is not known.")
+            raise invalid_input(f"Input {tensor.name!r}: datatype {tensor.datatype!r} is not known.")
         elif binary is None:
             values = _array(tensor.data, DTYPES[tensor.datatype]).reshape(tensor.shape)
         else:
             values = np.frombuffer(binary, dtype=DTYPES[tensor.datatype]).reshape(tensor.shape)
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
-        raise misfit(f"Input {tensor.name!r} is no {tensor.datatype} {tensor.shape}: {error}.") from None
+        raise invalid_input(
+            f"Input {tensor.name!r} is no {tensor.datatype} {tensor.shape}: {error}."
+        ) from None
     if values.ndim == 0 or any(size < 0 for size in tensor.shape):
-        raise misfit(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
+        raise invalid_input(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise misfit(f"Input {tensor.name!r} has values that are not finite.")
+        raise invalid_input(f"Input {tensor.name!r} has values that are not finite.")
     return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).tolist()
 
 
 def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
-    """JSON's values as an array, where they are of that kind: numpy would make 1 of 1.7, and True of "false"."""
+    """JSON values as an array. Values of another kind are refused: numpy would turn 1.7 into 1, and "false" into True."""
     kinds = {bool} if wanted is np.bool_ else {int} if issubclass(wanted, np.integer) else {int, float}
     if others := set(map(type, np.asarray(data, dtype=object).ravel())) - kinds:
         raise TypeError(f"its data have {', '.join(sorted(kind.__name__ for kind in others))}")

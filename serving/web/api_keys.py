@@ -3,8 +3,8 @@
     - {name: shop, sha256: 9f86d081..., rate_per_s: 50}
     - {name: ops, sha256: 60303ae2..., admin: true}
 
-The file has digests only. Keys are long and random (`mlops key` makes them), so a plain SHA-256 cannot be
-searched. To rotate: add the new line, move the callers, take the old line out.
+The file has only digests. `mlops key` makes keys that are long and random, so nobody can find a key from its SHA-256.
+To rotate a key: add the new line, move the callers, remove the old line.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from mlops_lib.settings import Section
 from serving.web.problems import Problem
 
 log = logging.getLogger("serving")
-#: Seconds between looks at the file.
-LOOK_S = 1.0
+#: Seconds between checks of the file for changes.
+POLL_S = 1.0
 
 
 class Key(Section):
@@ -44,7 +44,7 @@ class _Bucket:
     at: float = field(default_factory=time.monotonic)
 
     def wait_s(self, rate_per_s: float) -> float:
-        """Take a token and return 0, or say how long until there is one."""
+        """Take a token and return 0, or return the seconds until there is one."""
         now = time.monotonic()
         self.tokens = min(max(rate_per_s, 1.0), self.tokens + (now - self.at) * rate_per_s)
         self.at = now
@@ -55,7 +55,7 @@ class _Bucket:
 
 
 class Keys:
-    """Who may call.
+    """The keys that callers may use, and how often.
 
     Args:
         file: None: inference is open to everyone, and the admin routes are closed.
@@ -65,7 +65,7 @@ class Keys:
         self.file = file
         self._keys: list[tuple[bytes, Key]] = []
         self._buckets: dict[str, _Bucket] = {}
-        self._looked_at, self._changed_at = 0.0, 0.0
+        self._checked_at, self._changed_at = 0.0, 0.0
 
     def admit(self, given: bytes, admin: bool) -> None:
         """Let a caller with this key go on.
@@ -94,17 +94,17 @@ class Keys:
         self._read_again()
         digest = hashlib.sha256(given).hexdigest().encode()
         found = None
-        for known, key in self._keys:  # all of them, however early one fits
+        for known, key in self._keys:  # all of them: the time taken must not tell which one fits
             if hmac.compare_digest(known, digest):
                 found = key
         return found
 
     def _read_again(self) -> None:
-        """A file that cannot be read leaves the keys as they were: a slip of an editor locks nobody out."""
+        """Read the file if it has changed. A file that cannot be read leaves the keys as they were."""
         now = time.monotonic()
-        if now - self._looked_at < LOOK_S and self._looked_at:
+        if now - self._checked_at < POLL_S and self._checked_at:
             return
-        self._looked_at = now
+        self._checked_at = now
         assert self.file
         try:
             changed_at = self.file.stat().st_mtime

@@ -1,4 +1,4 @@
-"""JSON bodies of every route: decoded, or a problem that says what is wrong with them."""
+"""Decoding of JSON bodies. A body that cannot be decoded is a problem that says why."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -6,31 +6,31 @@ from typing import TypeVar
 
 import msgspec
 
-from serving.web.problems import Problem, misfit
+from serving.web.problems import Problem, invalid_input
 
 T = TypeVar("T")
-#: What msgspec raises for a body that is no JSON. Its ValidationError, for JSON that does not fit, is a DecodeError
-#: too: catch that one first.
+#: Exceptions of msgspec for a body that is not JSON. Catch its ValidationError (JSON of another type) first: that is a
+#: DecodeError too.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode(decoder: Callable[[bytes], T], body: bytes) -> T:
-    """What `decoder` makes of a body.
+    """A body, decoded.
 
     Raises:
-        Problem: 400 for a body that is no JSON; 422 for one that does not fit.
+        Problem: 400 for a body that is not JSON; 422 for JSON of another type.
     """
     try:
         return decoder(body)
     except msgspec.ValidationError as error:
-        raise misfit(f"{error}.") from None
+        raise invalid_input(f"{error}.") from None
     except NOT_JSON as error:
         raise not_json(error, body) from None
 
 
 def not_json(error: Exception, body: bytes) -> Problem:
-    """The answer to a body that is no JSON."""
-    # Python's json writes these two names; no other language reads them.
+    """The answer to a body that is not JSON."""
+    # Python's json module writes these two names, which are not JSON.
     named = [name for name in ("NaN", "Infinity") if name.encode() in body]
     hint = f" JSON has no {named[0]}: send null for a missing value." if named else ""
     return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.{hint}")

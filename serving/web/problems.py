@@ -17,7 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """An answer other than the one that was asked for.
+    """An error answer.
 
     Args:
         status: HTTP status code.
@@ -54,12 +54,12 @@ class Problem(Exception):
 
     @property
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """The same, as ASGI has them."""
+        """`headers` in the form of ASGI."""
         return [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that belong to it."""
+        """Headers of the answer."""
         headers = {
             **self._headers,
             **({"Retry-After": str(self.retry_after_s)} if self.retry_after_s else {}),
@@ -67,8 +67,8 @@ class Problem(Exception):
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {})
 
 
-def misfit(detail: str) -> Problem:
-    """The answer to a request that is well formed, and that the model or the protocol does not take."""
+def invalid_input(detail: str) -> Problem:
+    """The answer to a well-formed request that the model or the protocol does not take."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
 
 
@@ -79,17 +79,17 @@ def too_large(limit: int) -> Problem:
 
 
 def disconnected(before: str) -> Problem:
-    """What is counted for a caller who has gone; nobody reads it."""
+    """The answer that is counted for a caller who has left."""
     detail = f"The caller hung up before {before}."
     return Problem(HTTPStatus.BAD_REQUEST, "disconnected", detail)
 
 
 def as_problem(error: Exception, request_id: str) -> Problem:
-    """The problem object that stands for any exception; one nobody expected goes to the log, not to the caller."""
+    """The problem for any exception. The text of an unexpected one goes to the log, not to the caller."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, InputError):
-        return misfit(str(error))
+        return invalid_input(str(error))
     if isinstance(error, ClientDisconnect):
         return disconnected("the body's end")
     if isinstance(error, HTTPException):
@@ -106,7 +106,7 @@ def install(app: FastAPI) -> None:
     async def _answer(request: Request, error: Exception) -> Response:
         request_id = request.state.call.request_id
         problem = as_problem(error, request_id)
-        headers = problem.headers | dict(getattr(error, "headers", None) or {})  # Allow, on a 405
+        headers = problem.headers | dict(getattr(error, "headers", None) or {})  # such as Allow, for 405
         return Response(problem.body(request_id), problem.status.value, headers, MEDIA_TYPE)
 
     for kind in (Problem, InputError, HTTPException, ClientDisconnect, Exception):

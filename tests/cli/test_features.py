@@ -59,7 +59,7 @@ def in_terminal(*arguments):
         shown += part
     os.close(leader)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    return process.wait(60), re.split(r"[\r\n]+", text)
+    return process.wait(120), re.split(r"[\r\n]+", text)
 
 
 def test_apply_lists_what_is_registered(on_example):

@@ -146,7 +146,7 @@ def _daemon(docker: Docker, folder: Path) -> Iterator[None]:
             os.environ["DOCKER_HOST"] = before
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(60)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

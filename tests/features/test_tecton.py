@@ -86,7 +86,7 @@ def test_many_keys_go_in_batches_that_the_api_takes(url):
     provider = TectonProvider(url, "prod", KEY)
     service = provider.describe("customers")
     Api.batches.clear()
-    Api.together = threading.Barrier(3, timeout=20)
+    Api.together = threading.Barrier(3, timeout=120)
     try:
         rows = provider.online(service, [{"user_id": 1 + i % 2} for i in range(25)])
     finally:

@@ -239,3 +239,11 @@ def test_files_with_an_index_of_pandas_are_read(tmp_path):
     streamed, held = pair(tmp_path)
     assert streamed.schema == held.schema
     pd.testing.assert_frame_equal(streamed.load("test"), held.load("test"))
+
+
+def test_the_old_import_path_of_checks_still_works():
+    """Notebooks in existing projects import `checks` from mlops_lib.loaders."""
+    from mlops_lib.data_checks import declared as now
+    from mlops_lib.loaders import checks as before
+
+    assert before is now

@@ -9,8 +9,8 @@ from pipelines import kubeflow
 @pytest.mark.parametrize(
     ("work_dir", "given"), [("/mnt/mlops/repurchase", "/mnt/mlops/repurchase"), (".mlops", None)]
 )
-def test_steps_remember_on_the_volume_when_the_work_folder_is_there(project, tmp_path, work_dir, given):
-    """The image names a work folder of its own, which goes with the pod: the volume's is given to each step."""
+def test_the_work_folder_on_the_volume_is_given_to_each_step(project, tmp_path, work_dir, given):
+    """The work folder of the image is deleted with the pod, and with it the step cache."""
     project.configure(cluster={"volume_claim": "mlops"}, pipeline={"work_dir": work_dir})
     kubeflow.compile_pipeline(project.settings(), tmp_path / "training.yaml")
     pipeline, _ = yaml.safe_load_all((tmp_path / "training.yaml").read_text())

@@ -4,7 +4,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from mlops_lib.step_cache.mode import StepCacheMode
 from pipelines import docker
+from pipelines.local_run import LocalRun
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 
@@ -29,3 +33,21 @@ def test_an_interrupt_ends_the_step_and_nothing_else(tmp_path):
         for process in (step, shell):
             process.kill()
             process.communicate()
+
+
+def test_the_source_of_an_argument_is_mounted(project, tmp_path, monkeypatch):
+    """The runner of containers gets the settings of the step that reads the source, arguments included."""
+    seen = []
+
+    def docker_runner(settings, folder, variables):
+        seen.append(settings.data.source)
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(docker, "docker_runner", docker_runner)
+    arguments = {"source": str(tmp_path / "rows.csv"), "limit": 5}
+    run = LocalRun(
+        project.settings(), project.config_file, "run", arguments, "docker", StepCacheMode(), print
+    )
+    with pytest.raises(RuntimeError, match="far enough"):
+        run._start_kfp()
+    assert seen == [str(tmp_path / "rows.csv")]

@@ -34,3 +34,15 @@ def chromium():
         found = shutil.which("chromium")
     assert found, "no chromium here, and Debian's package did not bring it"
     return found
+
+
+@pytest.fixture(scope="session")
+def naughty(shop, tmp_path_factory):
+    """The service on a model that raises, hangs, exits or miscounts on request, with tight limits."""
+    settings = shop_module.copy(
+        shop, tmp_path_factory.mktemp("naughty") / "project",
+        poll_s=60.0, predict_timeout_s=2.0, request_timeout_s=6.0, queue_rows=8, body_bytes=20_000, challenger="",
+    )  # fmt: skip
+    shop_module.add_pyfunc(settings, "naughty")
+    with shop_module.running(settings, MLFLOW_MODEL_NAME="naughty") as service:
+        yield service

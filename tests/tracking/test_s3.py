@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import MlopsError, ModelError
 from tests.support.servers import mlflow_server
 from tests.support.shop import running
+from tests.support.waiting import until
 
 KEY, SECRET = "mlops-key", "t0p-secret"
 IDENTITIES = f"""
@@ -60,14 +60,15 @@ class S3:
             aws_secret_access_key=SECRET,
             region_name="us-east-1",
         )
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                self.client.create_bucket(Bucket="mlops")
-                return
-            except (BotoCoreError, ClientError):
-                assert time.monotonic() < deadline and self.process.poll() is None, self.log.read_text()
-                time.sleep(0.2)
+        until(self._bucket_made, "SeaweedFS makes a bucket", self.log.read_text)
+
+    def _bucket_made(self) -> bool:
+        try:
+            self.client.create_bucket(Bucket="mlops")
+        except (BotoCoreError, ClientError):
+            assert self.process.poll() is None, self.log.read_text()
+            return False
+        return True
 
     def keys(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="mlops")

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -12,6 +11,7 @@ from mlops_lib import config, loaders, notebooks, tracking, wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.training import launch, worker
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -125,15 +125,10 @@ def test_workers_end_with_a_killed_parent(stored):
     with subprocess.Popen(
         [sys.executable, "-c", TRAIN], env=environment, stderr=subprocess.DEVNULL
     ) as parent:
-        deadline = time.monotonic() + 120
-        while len(workers_running()) < 2 and time.monotonic() < deadline and parent.poll() is None:
-            time.sleep(0.1)
-        assert len(workers_running()) == 2
+        until(lambda: len(workers_running()) == 2 or parent.poll() is not None, "two workers run")
+        assert parent.poll() is None
         parent.kill()
-    deadline = time.monotonic() + 30
-    while workers_running() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert workers_running() == []
+    until(lambda: workers_running() == [], "the workers end")
 
 
 def test_too_many_processes_are_refused_before_one_starts(stored):

@@ -58,7 +58,7 @@ def served(tmp_path_factory):
 
 
 def _wait(url):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             return urllib.request.urlopen(f"{url}/readyz", timeout=5)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 
 import mlflow
 import pandas as pd
@@ -11,11 +12,12 @@ import pytest
 from mlflow.models import infer_signature
 
 from mlops_lib.features.feast import FeastProvider
-from mlops_lib.registry import ModelVersion
+from mlops_lib.registry import ModelVersion, Registry
 from serving.inference.rows import Context
 from serving.models.served import ServedModel, load
 from serving.service import Service
 from tests.support.feature_projects import NOW, write_config, write_repo
+from tests.support.shop import ROW, answers, copy, running
 
 TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 
@@ -66,3 +68,34 @@ def test_the_challengers_record_has_the_features_and_their_freshness(tmp_path, s
     assert json.loads(record["features"]) == [{"visits": 5, "age": 21.0}]
     assert json.loads(record["freshness"])["counts"] == {"online": 2}
     assert (record["version"], json.loads(record["predictions"])) == (2, [26.0])
+
+
+@pytest.mark.slow
+def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):
+    """A share of entities, always the same ones, is answered by the challenger; the rest is mirrored to it."""
+    log = tmp_path / "log"
+    settings = copy(shop, tmp_path / "project", canary_share=0.5, prediction_log=str(log))
+    Registry(settings)._client.set_registered_model_alias("shop", "challenger", "2")
+    expected = {version: answers(settings, version) for version in (1, 2)}
+    with running(settings) as service:
+        service.until(lambda: "challenger" in service.get("/status")[1])
+        rounds = []
+        for _ in range(2):
+            said = [service.post("/predict", {**ROW, "user_id": user})[1] for user in range(40)]
+            assert all(
+                each["predictions"] == pytest.approx(expected[each["model"]["version"]], abs=1e-6)
+                for each in said
+            )
+            rounds.append([each["model"]["version"] for each in said])
+        assert rounds[0] == rounds[1] and 8 <= rounds[0].count(2) <= 32
+
+        def logged():
+            rows = [
+                row for file in log.glob("predictions-*.parquet") for row in pq.read_table(file).to_pylist()
+            ]
+            return Counter(row["role"] for row in rows)
+
+        mirrored = 2 * rounds[0].count(1)
+        service.until(
+            lambda: logged() == {"champion": mirrored, "mirror": mirrored, "challenger": 80 - mirrored}
+        )

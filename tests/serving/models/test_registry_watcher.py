@@ -30,12 +30,12 @@ async def load(url: str, until: asyncio.Event, concurrency: int) -> list[tuple[i
     seen: list[tuple[int, int, float]] = []
 
     async def client() -> None:
-        async with httpx.AsyncClient(timeout=30) as http:
+        async with httpx.AsyncClient(timeout=300) as http:
             while not until.is_set():
                 try:
                     answer = await http.post(f"{url}/predict", json=ROW)
-                except httpx.TransportError:
-                    seen.append((0, 0, 0.0))
+                except httpx.TransportError as error:
+                    seen.append((repr(error), 0, 0.0))
                     continue
                 said = answer.json()
                 version = said["model"]["version"] if answer.status_code == 200 else 0

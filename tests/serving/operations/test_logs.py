@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from serving.operations.logs import LONGEST, JsonLines, shown
+from serving.operations.logs import MAX_CHARS, JsonLines, shown
 
 
 def test_no_line_has_a_password_of_an_address():
@@ -24,11 +24,11 @@ def test_no_line_has_a_password_of_an_address():
     assert "Traceback" in line["traceback"] and "hunter2" not in str(line)
 
 
-@pytest.mark.parametrize("before", range(LONGEST // 2 - 30, LONGEST // 2 + 5))
+@pytest.mark.parametrize("before", range(MAX_CHARS // 2 - 30, MAX_CHARS // 2 + 5))
 def test_a_cut_through_an_address_shows_no_password(before):
     """Wherever the cut falls: half an address would not be known for one."""
     address = "redis://u:hunter2@store:6379"
-    text = "a" * before + address + "b" * 10 * LONGEST + address + "c" * before
+    text = "a" * before + address + "b" * 10 * MAX_CHARS + address + "c" * before
     assert not re.search("hunt|nter|ter2", shown(text))
 
 

@@ -8,7 +8,8 @@ from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.rows import Context, Rows
 from serving.inference.schema import RequestSchema
 from serving.operations.metrics import Metrics
-from serving.operations.prediction_log import ROOM, ROOM_BYTES, Feedback, PredictionLog, Record
+from serving.operations.prediction_log import MAX_PENDING, MAX_PENDING_BYTES, PredictionLog
+from serving.operations.records import Feedback, Record
 
 
 def feedback(request_id: str, outcome: object = 1, body_bytes: int = 50) -> Feedback:
@@ -45,7 +46,7 @@ def test_a_record_that_cannot_be_written_is_lost_alone(tmp_path):
 
 def test_what_finds_no_room_is_dropped_and_counted(tmp_path):
     """The bound is on records and on bytes, so that a few thousand large bodies do not fill the memory either."""
-    for size, fit in ((1, ROOM), (ROOM_BYTES // 4, 4)):
+    for size, fit in ((1, MAX_PENDING), (MAX_PENDING_BYTES // 4, 4)):
         metrics = Metrics()
         log = PredictionLog(tmp_path / str(size), metrics)
         said = [log.add_feedback(feedback(str(number), body_bytes=size)) for number in range(fit + 3)]
@@ -59,7 +60,7 @@ def test_what_finds_no_room_is_dropped_and_counted(tmp_path):
 def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_path):
     """Otherwise no outcome of such a request could ever be told."""
     log = PredictionLog(tmp_path, Metrics())
-    assert log.add_feedback(feedback("huge", body_bytes=2 * ROOM_BYTES))
+    assert log.add_feedback(feedback("huge", body_bytes=2 * MAX_PENDING_BYTES))
     assert not log.add_feedback(feedback("next"))
 
 

@@ -90,7 +90,7 @@ def test_requests_are_spans_of_their_callers_traces(shop, tmp_path):
         assert service.post("/predict", ROW, **headers)[0] == 200
         assert service.get("/livez")[0] == 200
         service.process.terminate()
-        service.process.wait(30)  # what is left is sent then
+        service.process.wait(120)  # what is left is sent then
         log = service.log.read_text()
     collector.shutdown()
     seen = {attributes["mlops.request_id"]: (span, attributes) for _, span, attributes in collector.spans()}

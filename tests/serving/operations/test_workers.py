@@ -154,7 +154,7 @@ def test_several_workers_serve_and_count_together(shop, tmp_path):
         assert own.is_dir() and running_.is_dir() and not crashed.exists()
     finally:
         process.terminate()
-        assert process.wait(40) is not None
+        assert process.wait(120) is not None
     with pytest.raises(OSError):
         service.get("/livez")
     assert set(temp.glob("mlops-serving-workers-*")) == {other, running_}

@@ -120,7 +120,7 @@ def test_streams_chats_and_conversations_are_the_champions(url: str, vendor: Ven
     """A challenger with all the traffic answers plain rows; no stream, no chat, no turn of a conversation."""
     vendor.control(chunks=1)
     assert post(url, "plain").json()["model"]["version"] == 2
-    assert '"version": 1' in post(url, "events").text
+    assert '"version":1' in post(url, "events").text
     row = {"inputs": {"question": "a", "thread_id": "mine"}}
     answers = [httpx.post(f"{url}/invoke", json=row, timeout=30).json() for _ in range(2)]
     assert [answer["model"]["version"] for answer in answers] == [1, 1]

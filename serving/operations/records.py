@@ -1,0 +1,100 @@
+"""Records of answered requests and their later outcomes, as rows of Parquet tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from serving.inference.json_values import encode_json
+from serving.inference.rows import Context, Rows
+from serving.models.served import ServedModel
+
+#: Memory that one looked-up value takes, roughly.
+VALUE_BYTES = 32
+
+
+class Record(NamedTuple):
+    """One answered request, by the champion or by the challenger.
+
+    Attributes:
+        finished: False for a stream that broke off, or whose caller went away: `predictions` has its pieces.
+    """
+
+    context: Context
+    role: str
+    served: ServedModel
+    rows: Rows
+    predictions: list[Any]
+    seconds: float
+    at_s: float
+    finished: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, roughly: of the request's body and of the features that were looked up."""
+        looked_up = self.rows.looked_up.rows if self.rows.looked_up else []
+        values = len(looked_up) * len(looked_up[0]) if looked_up else 0
+        return self.context.body_bytes + VALUE_BYTES * values
+
+    def as_row(self) -> dict[str, Any]:
+        """A row of the table of predictions."""
+        looked_up = self.rows.looked_up
+        return {
+            "time": int(self.at_s * 1e6),
+            "request_id": self.context.request_id,
+            "role": self.role,
+            "model": self.served.version.name,
+            "version": self.served.version.version,
+            "latency_ms": self.seconds * 1e3,
+            "request": _json(self.rows.given()),
+            "features": _json(looked_up.rows) if looked_up else None,
+            "freshness": _json(looked_up.statuses.field) if looked_up else None,
+            "predictions": _json(self.predictions),
+            "finished": self.finished,
+        }
+
+
+class Feedback(NamedTuple):
+    """The outcome of a request that was answered before.
+
+    Attributes:
+        row: Of the request, counted from 0; None: all of them.
+        size: Bytes of the body that it came in.
+    """
+
+    request_id: str
+    row: int | None
+    outcome: Any
+    at_s: float
+    size: int
+
+    def as_row(self) -> dict[str, Any]:
+        """A row of the table of feedback."""
+        return {
+            "time": int(self.at_s * 1e6),
+            "request_id": self.request_id,
+            "row": self.row,
+            "outcome": _json(self.outcome),
+        }
+
+
+def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows as Parquet. Other processes see the whole file or none.
+
+    Columns have the same types in every file, so that a folder of files reads as one table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {
+        "time": pa.timestamp("us", "UTC"), "version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(),
+        "finished": pa.bool_(),
+    }  # fmt: skip
+    schema = pa.schema([(column, kinds.get(column, pa.string())) for column in rows[0]])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".unfinished")
+    pq.write_table(pa.Table.from_pylist(rows, schema), unfinished)
+    unfinished.rename(file)
+
+
+def _json(value: Any) -> str:
+    return encode_json(value).decode()

@@ -1,0 +1,54 @@
+"""The whole service over a long time."""
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from tests.support.shop import ROW, copy, running
+
+pytestmark = pytest.mark.slow
+
+
+def test_memory_stays_flat_over_200_000_requests(shop, tmp_path):
+    """Single rows, batches, good and bad mixed, 32 clients: less growth than 100 bytes a request would make."""
+    import psutil
+
+    settings = copy(shop, tmp_path / "project", poll_s=60.0, prediction_log=str(tmp_path / "log"))
+    bad_row = {**ROW, "amount": "much"}
+    mix = [
+        ("/predict", ROW, 200), ("/predict", {"inputs": [ROW] * 8}, 200), ("/invocations", {"instances": [ROW]}, 200),
+        ("/predict", {**ROW, "user_id": 7}, 200), ("/predict", {"inputs": [ROW, bad_row]}, 422),
+        ("/predict", bad_row, 422), ("/invocations", {"instances": []}, 422), ("/predict", None, 400),
+    ]  # fmt: skip
+    sent = b"".join(
+        b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
+        for path, content, _ in mix
+        for body in [json.dumps(content).encode() if content else b"{"]
+    )
+
+    async def client(host: str, port: int, number: int) -> None:
+        """Sends the mix at once and reads its answers, again and again."""
+        reader, writer = await asyncio.open_connection(host, port)
+        for _ in range(number // len(mix)):
+            writer.write(sent)
+            for _, _, status in mix:
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 %d" % status), head
+                await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))
+        writer.close()
+
+    async def ask_many(url: str, number: int) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        await asyncio.gather(*(client(host, int(port), number // 32) for _ in range(32)))
+
+    with running(settings) as service:
+        process = psutil.Process(service.process.pid)
+        rss = []
+        for _ in range(7):
+            asyncio.run(ask_many(service.url, 40_000))
+            rss.append(process.memory_info().rss)
+    # The first 80,000 are the warm-up. Memory swings by what the log holds, so peaks then, troughs now.
+    grown = min(rss[-2:]) - max(rss[:2])
+    assert grown < 100 * 200_000 / 2, f"{grown / 2**20:.1f} MB for 200,000 requests"

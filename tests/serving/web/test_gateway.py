@@ -1,0 +1,92 @@
+"""What the gateway does with every request: over sockets, and in this process on a toy model."""
+
+import asyncio
+import http.client
+import socket
+from collections import Counter
+
+import httpx
+import pytest
+
+from tests.support.toy_service import Caller, Toy, toy_service
+from tests.support.waiting import until_async
+
+
+def in_process(tmp_path, test, waits=True, **serving):
+    """Run a test's coroutine with the application and its model."""
+
+    async def main():
+        toy = Toy(waits)
+        async with toy_service(tmp_path, toy, **serving) as app:
+            await test(app, toy)
+
+    asyncio.run(main())
+
+
+def test_a_full_queue_refuses_at_once_and_the_others_are_answered(tmp_path):
+    """While the model is busy and eight rows wait, twelve more get 503; the eight are answered in the end."""
+
+    async def test(app, toy):
+        toy.gate.clear()
+        busy = asyncio.create_task(Caller(app, "/predict", {"x": 1.0})())
+        await until_async(lambda: toy.asked, "the model is busy")
+        tasks = [asyncio.create_task(Caller(app, "/predict", {"x": 2.0})()) for _ in range(20)]
+        await until_async(lambda: sum(task.done() for task in tasks) == 12, "twelve are refused")
+        toy.gate.set()
+        assert Counter([(await task).status for task in (*tasks, busy)]) == {200: 9, 503: 12}
+
+    in_process(tmp_path, test, waits=False, queue_rows=8)
+
+
+def test_every_answer_carries_security_headers_and_an_id(tmp_path):
+    """Also errors, also routes that do not exist."""
+
+    async def test(app, toy):
+        for path in ("/livez", "/nowhere", "/", "/metrics"):
+            headers = (await Caller(app, path, b"", method="GET")()).headers
+            assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+            assert headers["cache-control"] == "no-store" and headers["x-request-id"]
+        page = await Caller(app, "/", b"", method="GET")()
+        assert "script-src 'sha256-" in page.headers["content-security-policy"]
+
+    in_process(tmp_path, test)
+
+
+def test_paths_and_methods_that_are_not_there_are_problems_too(tmp_path):
+    """One form of error everywhere; a wrong method is told the right one."""
+
+    async def test(app, toy):
+        for path, status in (("/nowhere", 404), ("/predict", 405), ("/feedback", 405)):
+            answer = await Caller(app, path, b"", method="GET")()
+            assert answer.status == status and answer.json["code"] and answer.json["request_id"]
+            assert answer.headers.get("allow") == ("POST" if status == 405 else None)
+
+    in_process(tmp_path, test)
+
+
+def ask(service, body: bytes, **headers: str):
+    """Status and headers of a POST to /predict."""
+    answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=30)
+    return answer.status_code, answer.headers
+
+
+@pytest.mark.slow
+def test_bodies_have_a_limit(naughty):
+    """413 by its declared length, and by its real one when none is declared; the service goes on."""
+    row = b'{"x": 1.5}'
+    assert ask(naughty, row + b" " * 30_000)[0] == 413
+    chunked = (row, *(b" " * 10_000 for _ in range(4)))
+    assert httpx.post(f"{naughty.url}/predict", content=iter(chunked)).status_code == 413
+    assert httpx.post(f"{naughty.url}/v2/models/naughty/infer", content=iter(chunked)).status_code == 413
+    assert ask(naughty, row)[0] == 200
+
+
+@pytest.mark.slow
+def test_a_body_that_never_ends_is_given_up(naughty):
+    """A caller that sends half a body and waits gets 504 after serving.request_timeout_s."""
+    host, port = naughty.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 504 and b"timed_out" in answer.read()
