@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from examples.repurchase.demo import post, service
+from examples.repurchase.demo import Service, post
 from mlops_lib import config
 from mlops_lib.cli import app
 from mlops_lib.cli.display import PipelineDisplay, show_result
@@ -31,7 +31,8 @@ def main() -> None:
     if not show_result(loaded.settings, result):
         raise MlopsError("The gate refused the assistant, so there is nothing to serve.")
     console.rule("[bold]2  Service: the version at Staging", align="left")
-    with service(loaded.file) as url:
+    with Service(loaded.file) as service:
+        url = service.start()
         console.print(f"listening at {url}")
         answer = post(f"{url}/invoke", {"inputs": {"question": QUESTION}})
     console.print_json(json.dumps({"question": QUESTION, "answer": answer}))

@@ -8,11 +8,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 
@@ -23,39 +21,63 @@ from mlops_lib.errors import MlopsError
 from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
+from mlops_lib.steps.events import Event, Finished
 
 START_TIMEOUT_S = 120
+#: Imports the slow packages of the service, waits for a port on its standard input, and becomes the service.
+SERVICE = """
+import contextlib, importlib, sys
+del sys.path[0]  # the service's folder, whose modules must not hide packages
+for name in ("uvicorn", "fastapi", "mlflow.pyfunc", "pandas", "torch"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+if port := sys.stdin.read():
+    sys.argv[1:] = ["main:app", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"]
+    sys.modules["uvicorn"].main()
+"""
 console = Console()
 
 
 def main() -> None:
     """Run the pipeline, promote the new version, and ask the service for one prediction."""
-    from pipelines.local import run_local
-
     began = time.monotonic()
     loaded = config.load_with_origins()
     settings = loaded.settings
     if settings.data.loader == "feature_store":
         console.rule("[bold]0  Feature store: compute, register, materialise", align="left")
         fill_feature_store(settings)
-    console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
-    with PipelineDisplay(Console(stderr=True)) as display:
-        result = run_local(settings, loaded.file, {}, display.update)
-    registered = result.of(RegisterOutputs)
-    if registered is None:
-        evaluated = result.of(EvaluateOutputs)
-        raise MlopsError(f"The gate refused the model ({evaluated}). Nothing was promoted.")
-    console.rule("[bold]2  Promotion", align="left")
-    version = Registry(settings).promote(registered.model_name, registered.version, "Production")
-    console.print(f"{version.name} version {version.version} is at {version.stage}")
-    console.rule("[bold]3  Service", align="left")
-    row = one_customer(settings)
-    with service(loaded.file) as url:
+    with Service(loaded.file) as service:
+        result = run_pipeline(settings, loaded.file, service)
+        registered = result.of(RegisterOutputs)
+        if registered is None:
+            evaluated = result.of(EvaluateOutputs)
+            raise MlopsError(f"The gate refused the model ({evaluated}). Nothing was promoted.")
+        console.rule("[bold]2  Promotion", align="left")
+        version = Registry(settings).promote(registered.model_name, registered.version, "Production")
+        console.print(f"{version.name} version {version.version} is at {version.stage}")
+        console.rule("[bold]3  Service", align="left")
+        row = one_customer(settings)
+        url = service.start()
         console.print(f"listening at {url}")
         answer = post(f"{url}/predict", {"inputs": row})
     console.print_json(json.dumps({"request": row, "answer": answer}))
     console.rule("[bold]Summary", align="left")
     summary(settings, result.parent_run_id, version.version, time.monotonic() - began)
+
+
+def run_pipeline(settings: Settings, config_file: Path, service: "Service") -> Any:
+    """Run the pipeline and show its progress; the service imports its packages after the first step."""
+    from pipelines.local import run_local
+
+    console.rule("[bold]1  Pipeline: get-data, train-model, evaluate-model, register-model", align="left")
+    with PipelineDisplay(Console(stderr=True)) as display:
+
+        def on_event(event: Event) -> None:
+            display.update(event)
+            if isinstance(event, Finished) and not event.cached:
+                service.import_ahead()
+
+        return run_local(settings, config_file, {}, on_event)
 
 
 def fill_feature_store(settings: Settings) -> None:
@@ -76,24 +98,46 @@ def one_customer(settings: Settings) -> dict[str, Any]:
     return json.loads(dataset.load("test")[columns].head(1).to_json(orient="records"))[0]
 
 
-@contextmanager
-def service(config_file: Path) -> Iterator[str]:
-    """Start the service on a free port, wait until it is ready, and stop it at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, config.CONFIG_ENV: str(config_file)}
-    process = subprocess.Popen([*command, "--log-level", "warning"], cwd=root / "serving", env=environment)
-    url = f"http://127.0.0.1:{port}"
-    try:
+class Service:
+    """The service as a process of its own, which ends with the block.
+
+    Its packages can be imported ahead, while something else runs.
+    """
+
+    def __init__(self, config_file: Path) -> None:
+        self.config_file = config_file
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def import_ahead(self) -> None:
+        """Start the process, which imports its packages and waits for `start`."""
+        self.process = self.process or subprocess.Popen(
+            [sys.executable, "-c", SERVICE],
+            cwd=Path(__file__).parents[2] / "serving",
+            env={**os.environ, config.CONFIG_ENV: str(self.config_file)},
+            stdin=subprocess.PIPE,
+        )
+
+    def start(self) -> str:
+        """Start the service on a free port, wait until it is ready, and return its address."""
+        self.import_ahead()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        assert self.process and self.process.stdin
+        with self.process.stdin as pipe:
+            pipe.write(str(port).encode())
+        url = f"http://127.0.0.1:{port}"
         with console.status("loading the promoted model"):
-            wait_until_ready(process, url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+            wait_until_ready(self.process, url)
+        return url
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:

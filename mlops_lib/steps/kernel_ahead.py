@@ -149,7 +149,9 @@ def _be_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -
     import ipykernel_launcher
     from ipykernel import kernelapp
 
-    sys.argv = [ipykernel_launcher.__file__, *arguments]
+    # ipykernel reads this variable when it is imported, which was before it was set.
+    parent = f"--IPKernelApp.parent_handle={environment['JPY_PARENT_PID']}"
+    sys.argv = [ipykernel_launcher.__file__, *arguments, parent]
     kernelapp.launch_new_instance()
 
 

@@ -28,7 +28,8 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
     assert json.loads(version.tags["mlops.features"]) == list(loaders.from_settings(settings).schema.features)
     row = demo.one_customer(settings)
     assert list(row) == ["user_id"]
-    with demo.service(project.config_file) as url:
+    with demo.Service(project.config_file) as service:
+        url = service.start()
         answer = demo.post(f"{url}/predict", {"inputs": row})
     assert answer["features"] == {"counts": {"online": 7}, "troubled": []}
     assert answer["predictions"] and answer["model"]["version"] == version.version

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from mlops_lib import config, notebooks, tracking
-from mlops_lib.errors import ContractError, NotebookError
+from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.steps import fork_client
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests import toy_notebooks
@@ -176,6 +176,20 @@ def test_sigterm_to_the_caller_reaches_the_step(toy, fork_server):
     client = tracking.connect(settings)
     assert client.get_run(run_id).info.status == "KILLED"
     assert len(client.list_artifacts(run_id, "notebooks")) == 2
+
+
+@pytest.mark.slow
+def test_a_step_that_is_killed_takes_its_kernel_along(toy, fork_server):
+    """kill -9 of the fork that executes the notebook: an error of the step, and no kernel is left."""
+    kill_parent = "import os\nopen('kernel', 'w').write(str(os.getpid()))\nos.kill(os.getppid(), 9)"
+    toy_notebooks.replace(toy.root, "03_evaluate", kill_parent, "import time; time.sleep(600)", GLUE)
+    with pytest.raises(MlopsError, match="process of the step was killed"):
+        notebooks.run("03_evaluate")
+    kernel = (toy.root / "kernel").read_text()
+    deadline = time.monotonic() + 120
+    while os.path.exists(f"/proc/{kernel}"):
+        assert time.monotonic() < deadline, "the kernel outlives its step"
+        time.sleep(0.1)
 
 
 def test_only_native_threads_are_there_before_a_fork():
