@@ -108,13 +108,14 @@ def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, l
         log_outputs: Log the outputs to the parent run.
     """
     source = settings.notebook(step.notebook)
-    events.write(folder, events.Started(step=step.name))
     with (
         kernel_ahead.started(preload.chosen(settings, model=step.data == "prepared")),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
         Record(settings, given.parent_run_id) as record,
         stoppable() as ignore_interrupts,
     ):
+        # Not before: a runner that was interrupted answers with SIGTERM, which must find the step stoppable.
+        events.write(folder, events.Started(step=step.name))
         executed = Path(temporary) / f"{step.notebook}.ipynb"
         ended: BaseException | None = None
         try:

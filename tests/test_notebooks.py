@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -222,6 +224,25 @@ def test_a_step_reports_to_its_runner(replaced):
     failed = events.read(folder)[-1]
     assert failed.message.endswith("ValueError: no purchases after 1997\nUse an earlier date.")
     assert "no purchases after 1997" in Path(failed.record).read_text()
+
+
+def test_a_started_step_can_be_stopped(replaced, monkeypatch):
+    """The runner may answer the event with SIGTERM at once: the step then ends as on Ctrl-C, with its record."""
+    write = events.write
+
+    def write_and_stop(folder, event):
+        write(folder, event)
+        if event.event == "started":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(events, "write", write_and_stop)
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            replaced(GLUE.format("0.75"))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert parent_of(replaced.project)[0].info.status == "KILLED"
 
 
 def test_a_step_without_a_runner_writes_no_events(replaced):
