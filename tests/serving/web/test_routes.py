@@ -272,9 +272,25 @@ def test_another_method_is_named_as_wrong(run, route):
         path, body = REQUESTS[route]
         wrong = await Caller(app, path, b"", method="GET")()
         assert (wrong.status, code_of(wrong), wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
+        assert requests_of(app, route, 405) == 1
         assert (await Caller(app, f"{path}/", body(2.0))()).status == 200
 
     run(test)
+
+
+def test_a_wrong_method_needs_the_key_that_the_path_needs(run, tmp_path):
+    """Without a key: 405 on a probe's path, 401 on a path of inference or of admins."""
+    _, line = make("shop", admin=False)
+    (tmp_path / "keys.yaml").write_text(line)
+
+    async def test(app, toy):
+        for method, path, status in (
+            ("HEAD", "/livez", 405), ("POST", "/", 405), ("GET", "/predict", 401), ("GET", "/model/reload", 401),
+        ):  # fmt: skip
+            caller = await Caller(app, path, b"", method=method)()
+            assert (caller.status, caller.headers.get("allow")) == (status, "GET" if status == 405 else None)
+
+    run(test, api_keys="keys.yaml")
 
 
 def test_paths_that_are_no_route_share_a_label(run):
