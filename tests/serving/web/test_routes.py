@@ -115,7 +115,7 @@ def test_it_answers_is_counted_and_is_described(run, route):
         assert requests_of(app, route, 200) == 1
         operation = app.openapi()["paths"][route]["post"]
         assert operation["requestBody"]["content"] and operation["responses"]["200"]["content"]
-        names = [each["name"] for each in operation.get("parameters", ())]
+        names = [each["name"] for each in operation.get("parameters", ()) if each["required"]]
         assert names == [part[1:-1] for part in route.split("/") if part.startswith("{")]
 
     run(test)
@@ -274,6 +274,22 @@ def test_another_method_is_named_as_wrong(run, route):
         assert (wrong.status, code_of(wrong), wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
         assert requests_of(app, route, 405) == 1
         assert (await Caller(app, f"{path}/", body(2.0))()).status == 200
+
+    run(test)
+
+
+def test_the_version_of_a_model_may_be_pinned_in_the_path_or_the_query(run):
+    """A version that is not served gives 404, wherever it is named; the served one and none give predictions."""
+
+    async def test(app, toy):
+        model = "/v2/models/toy"
+        for path, status in (
+            (f"{model}/infer?version=1", 200), (f"{model}/infer?version=2", 404), (f"{model}/infer?other=2", 200),
+            (f"{model}/versions/2/infer", 404), (f"{model}/versions/1/infer?version=2", 200),
+        ):  # fmt: skip
+            assert (await Caller(app, path, tensor(2.0))()).status == status, path
+        (name, version) = app.openapi()["paths"]["/v2/models/{name}/infer"]["post"]["parameters"]
+        assert (name["in"], version["in"], version["schema"]["enum"]) == ("path", "query", ["1"])
 
     run(test)
 
