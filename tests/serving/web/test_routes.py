@@ -294,6 +294,36 @@ def test_the_version_of_a_model_may_be_pinned_in_the_path_or_the_query(run):
     run(test)
 
 
+def test_a_stream_that_takes_too_long_ends_with_the_limit(run):
+    """The answer has begun, so that a last event says that it took longer than the configured seconds."""
+
+    async def test(app, toy):
+        toy.gate.clear()
+        caller = await ask(app, "/predict", accept="text/event-stream")()
+        assert caller.status == 200 and b'"code":"timed_out"' in caller.body
+        assert b"longer than 0.2 s (serving.request_timeout_s)" in caller.body and toy.cancelled == 1
+
+    run(test, request_timeout_s=0.2)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_streamed_chat_is_a_stream_whatever_the_model(run, waits):
+    """A model that is called in batches gives the chunks of one answer, as a model that waits on others does."""
+
+    async def test(app, toy):
+        body = {
+            "messages": [{"role": "user", "content": "2"}], "stream": True, "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        caller = await Caller(app, "/v1/chat/completions", body)()
+        assert caller.headers["content-type"].startswith("text/event-stream")
+        *chunks, last = [line.removeprefix("data: ") for line in caller.body.decode().split("\n\n") if line]
+        told = [json.loads(chunk) for chunk in chunks]
+        deltas = [choice["delta"].get("content") for chunk in told for choice in chunk["choices"]]
+        assert deltas == ["", "4.0", None] and "total_tokens" in told[-1]["usage"] and last == "[DONE]"
+
+    run(test, waits=waits)
+
+
 def test_a_wrong_method_needs_the_key_that_the_path_needs(run, tmp_path):
     """Without a key: 405 on a probe's path, 401 on a path of inference or of admins."""
     _, line = make("shop", admin=False)
