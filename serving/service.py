@@ -33,7 +33,7 @@ class Service:
             else None
         )
         self.tracing = telemetry.configured()
-        self.predictor = Predictor(self.models, self.metrics, self.log, self.tracing, wanted.canary_share)
+        self.predictor = Predictor(self.models, self.metrics, self.log, self.tracing, wanted)
         self.draining = self.refusing = False
 
     def start(self) -> None:

@@ -131,7 +131,8 @@ class Batcher:
 
     def _late(self, call: Call) -> None:
         waiting = [job for job in call.about if not job.future.done()]
-        if len(waiting) == 1 or self.hung > MAX_HUNG:
+        # Counted with the callers who have left: the row that hangs may have been one of theirs.
+        if len(call.about) == 1 or self.hung > MAX_HUNG:
             detail = f"The model did not answer within {self.timeout_s} s."
             for job in waiting:
                 job.future.set_exception(Problem(HTTPStatus.GATEWAY_TIMEOUT, "model_timeout", detail))

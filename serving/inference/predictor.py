@@ -13,6 +13,7 @@ import msgspec
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
+from mlops_lib.settings import ServingSettings
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.features.statuses import Statuses
 from serving.inference.batching import overloaded
@@ -52,7 +53,7 @@ class Predictor:
         models: The served versions.
         prediction_log: Gets a record of each answer; None: none is kept.
         tracing: Gets version and number of rows; None: no traces.
-        canary_share: Share of entities that the challenger answers.
+        settings: `canary_share` and `request_timeout_s` are read.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class Predictor:
         metrics: Metrics,
         prediction_log: PredictionLog | None,
         tracing: Tracing | None,
-        canary_share: float,
+        settings: ServingSettings,
     ) -> None:
         self.models, self._metrics = models, metrics
-        self._log, self._tracing, self._canary_share = prediction_log, tracing, canary_share
+        self._log, self._tracing, self._settings = prediction_log, tracing, settings
         self.mirror = Mirror(metrics, self._record)
 
     def require_room(self) -> None:
@@ -91,7 +92,7 @@ class Predictor:
             # A row that changes the model's state is the champion's alone: the challenger would change it again.
             if challenger is None or context.champion_only or champion.keeps_state(rows):
                 return await self._answer(champion, rows, context)
-            if is_canary(rows.entity() or context.request_id, self._canary_share):
+            if is_canary(rows.entity() or context.request_id, self._settings.canary_share):
                 try:
                     return await self._answer(challenger, challenger.schema.adopt(rows), context)
                 except Exception:  # whatever the challenger fails at, the champion answers
@@ -122,7 +123,8 @@ class Predictor:
         try:
             if champion.enricher:
                 rows = rows.with_features(await champion.enricher.enrich(rows.given()))
-            async with aclosing(_until(context.deadline, champion.stream(rows))) as events:
+            limit_s = self._settings.request_timeout_s
+            async with aclosing(_until(context.deadline, limit_s, champion.stream(rows))) as events:
                 async for event in events:
                     if event.kind == "prediction":
                         _, bad = as_list([event.data], 1)
@@ -187,14 +189,19 @@ def _as_told(served: ServedModel, error: Exception, context: Context) -> Excepti
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
 
 
-async def _until(deadline: float, events: AsyncIterator[StreamEvent]) -> AsyncGenerator[StreamEvent]:
+async def _until(
+    deadline: float, limit_s: float, events: AsyncIterator[StreamEvent]
+) -> AsyncGenerator[StreamEvent]:
     """The events of a stream, which holds room in the queue for as long as it lasts.
 
+    Args:
+        deadline: Time of `time.monotonic()`.
+        limit_s: Seconds between the request and its deadline, for the error.
+
     Raises:
-        Problem: 504 at the deadline, a time of `time.monotonic()`.
+        Problem: 504 at the deadline.
     """
-    left_s = deadline - time.monotonic()
-    ends = asyncio.get_running_loop().time() + left_s
+    ends = asyncio.get_running_loop().time() + deadline - time.monotonic()
     async with aclosing(events):  # type: ignore[type-var]
         while True:
             try:
@@ -205,6 +212,6 @@ async def _until(deadline: float, events: AsyncIterator[StreamEvent]) -> AsyncGe
             except TimeoutError:
                 if not clock.expired():
                     raise
-                detail = "The answer took longer than serving.request_timeout_s."
+                detail = f"The answer took longer than {limit_s:g} s (serving.request_timeout_s)."
                 raise Problem(HTTPStatus.GATEWAY_TIMEOUT, "timed_out", detail) from None
             yield event

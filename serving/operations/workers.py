@@ -112,7 +112,7 @@ class Workers:
 
 
 def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; "" when there is none, or it is dead and not yet buried."""
+    """When a process started, in the kernel's ticks; "" for one that has ended, and where there is no /proc."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -123,7 +123,18 @@ def started(pid: int) -> str:
 def _runs(name: str) -> bool:
     """Whether the process runs that a name of the form ``<pid>-<started>`` means; True for any other name."""
     pid, _, at = name.partition("-")
-    return not pid.isdecimal() or started(int(pid)) == at
+    return not pid.isdecimal() or (started(int(pid)) == at if at else _exists(int(pid)))
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process with this id: all that can be found out where there is no /proc (macOS)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _pid(record: Path) -> int:

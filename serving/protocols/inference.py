@@ -54,6 +54,7 @@ class InferenceRoute(Route):
         encode: Predictions to the answer.
         events: The model's events as server-sent events; None: the protocol has no streams.
         problem: A problem in the protocol's own form. Left out: a problem object (RFC 9457).
+        query: Names of the parameters that it takes in the query string.
         summary: One line for OpenAPI.
         answer: Content of a good answer, for OpenAPI; None: any JSON.
     """
@@ -63,6 +64,7 @@ class InferenceRoute(Route):
     encode: Encode
     events: Events | None = None
     problem: Callable[[Call, Problem], Reply] = _problem
+    query: tuple[str, ...] = ()
     summary: str = "Predictions"
     answer: Mapping[str, Any] | None = None
 

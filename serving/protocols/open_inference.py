@@ -57,7 +57,8 @@ class Wanted(NamedTuple):
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
     """Rows of the request's tensors, JSON or binary."""
-    _require_named(model, call.params["name"], call.params.get("version", ""))
+    version = call.params.get("version") or call.query("version")
+    _require_named(model, call.params["name"], version)
     header_length = call.headers.get(HEADER_LENGTH, b"").decode("latin-1")
     sent, binary = _parse(body, header_length)
     rows = model.schema.convert(rows_of(sent.inputs, binary, model.schema, model.max_rows))
@@ -180,6 +181,7 @@ ROUTES = (
             request=Inference,
             decode=decode,
             encode=encode,
+            query=() if path == VERSION else ("version",),
             summary="Predictions for tensors, as JSON or binary, whichever the caller sent and asks for",
         )
         for path in (MODEL, VERSION)

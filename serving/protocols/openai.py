@@ -28,6 +28,7 @@ from serving.web import bodies
 from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem, invalid_input
 from serving.web.route import get
+from serving.web.sse import HEADERS
 
 TAG = "openai"
 #: The type of OpenAI's errors for a problem's status.
@@ -47,7 +48,12 @@ class ChatRequest(msgspec.Struct):
 
 
 class Chat(NamedTuple):
-    """What the encoder needs of a request: the fields that every object of the answer has."""
+    """What the encoder needs of a request.
+
+    Attributes:
+        head: Fields that every object of the answer has.
+        with_usage: Whether a stream ends with the tokens that it cost.
+    """
 
     head: dict[str, Any]
     with_usage: bool
@@ -75,41 +81,35 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
 
 
 def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
-    """The answer in one piece."""
-    message = {"role": "assistant", "content": _text(answered.predictions[0])}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
+    text, used = _text(answered.predictions[0]), answered.usage or Usage()
+    if asked.stream:
+        chat = asked.own
+        return Reply(f"{_first(chat)}{_chunk(chat, {'content': text})}{_last(chat, used)}".encode(), HEADERS)
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     answer = {**asked.own.head, "object": "chat.completion", "choices": [choice]}
-    return Reply(_json(answer | {"usage": _usage(answered.usage or Usage())}))
+    return Reply(_json(answer | {"usage": _usage(used)}))
 
 
 async def events(
     call: Call, asked: Asked, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
     """The answer in chunks."""
-    head = {**asked.own.head, "object": "chat.completion.chunk"}
-
-    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return _data({**head, "choices": [choice]})
-
-    any_token = False
-    yield chunk({"role": "assistant", "content": ""})
+    chat, any_token = asked.own, False
+    yield _first(chat)
     try:
         with tally() as used:
             async with aclosing(events):
                 async for kind, data in events:
                     if kind == "token":
                         any_token = True
-                        yield chunk({"content": data})
+                        yield _chunk(chat, {"content": data})
                     elif kind == "interrupt" or (kind == "prediction" and not any_token):
-                        yield chunk({"content": _text(data)})
+                        yield _chunk(chat, {"content": _text(data)})
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield chunk({}, "stop")
-    if asked.own.with_usage:
-        yield _data({**head, "choices": [], "usage": _usage(used)})
-    yield "data: [DONE]\n\n"
+    yield _last(chat, used)
 
 
 def problem(call: Call, problem: Problem) -> Reply:
@@ -138,7 +138,21 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _data(value: Any) -> str:
+def _first(chat: Chat) -> str:
+    return _chunk(chat, {"role": "assistant", "content": ""})
+
+
+def _chunk(chat: Chat, delta: Mapping[str, Any], finish: str | None = None) -> str:
+    return _data(chat, choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
+
+
+def _last(chat: Chat, used: Usage) -> str:
+    usage = _data(chat, choices=[], usage=_usage(used)) if chat.with_usage else ""
+    return f"{_chunk(chat, {}, 'stop')}{usage}data: [DONE]\n\n"
+
+
+def _data(chat: Chat, **fields: Any) -> str:
+    value = {**chat.head, "object": "chat.completion.chunk", **fields}
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 

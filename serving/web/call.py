@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
@@ -64,7 +65,7 @@ class Call:
     """
 
     __slots__ = (
-        "_limit", "_receive", "_send", "_service", "began", "body_bytes", "deadline", "ended", "finished", "headers", "length",
+        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "deadline", "ended", "finished", "headers", "length",
         "params", "read", "request_id", "status", "task", "watch",
     )  # fmt: skip
 
@@ -75,6 +76,7 @@ class Call:
         self.began = time.monotonic()
         self.deadline = self.began + limits.request_timeout_s
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._query: bytes = scope["query_string"]
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
         length = self.headers.get(b"content-length", b"0")
@@ -85,6 +87,10 @@ class Call:
         self.ended: Problem | None = None
         self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.watch: asyncio.Task[None] | None = None
+
+    def query(self, name: str) -> str:
+        """A parameter of the query string; "" when it is not there."""
+        return dict(parse_qsl(self._query.decode("latin-1"))).get(name, "") if self._query else ""
 
     def require_fit(self) -> None:
         """Raise a Problem for a body that is declared longer than it may be."""

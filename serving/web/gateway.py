@@ -46,17 +46,19 @@ class Gateway:
         call = Call(scope, receive, send, service)
         self.in_flight.add(call)
         found = self.table.find(method, path)
-        route = found[0] if found else None
+        others = [] if found else self.table.others(path)
+        # A wrong method is admitted and counted as the path's route.
+        route = found[0] if found else next(iter(others), None)
         is_public = route is not None and route.access == "open"
         tracing = None if is_public else service.tracing
         span = tracing.start(method, call.headers) if tracing else None
         try:
             self._admit(call, route)
+            if others:
+                raise _not_allowed(path, others)
             if isinstance(route, InferenceRoute) and found:
                 call.params = found[1]
                 await answer(route, call, service)
-            elif route is None and (allowed := self.table.methods(path)):
-                raise _not_allowed(path, allowed)
             else:
                 scope.setdefault("state", {}).update(call=call, route=route)
                 await self.app(scope, call.receive, call.send)
@@ -66,9 +68,7 @@ class Gateway:
             if not call.status:
                 await call.problem(call.ended)
         except Exception as error:
-            if (
-                call.status and not call.finished
-            ):  # half an answer is out: only closing the connection can tell
+            if call.status and not call.finished:  # half an answer is out: only a closed connection can tell
                 raise
             if not call.status:
                 await call.problem(as_problem(error, call.request_id))
@@ -121,7 +121,7 @@ async def _cancel_when_left(call: Call) -> None:
     call.end(disconnected("the answer"))
 
 
-def _not_allowed(path: str, allowed: list[str]) -> Problem:
-    methods = ", ".join(allowed)
+def _not_allowed(path: str, routes: list[Route]) -> Problem:
+    methods = ", ".join(route.method for route in routes)
     detail = f"{path} takes {methods}."
     return Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, headers={"Allow": methods})

@@ -106,9 +106,11 @@ def _operation(route: InferenceRoute) -> dict[str, Any]:
         "operationId": "_".join(re.findall(r"\w+", route.path)),
         "responses": {"200": {"description": "Predictions", "content": dict(route.answer or ANY_JSON)}},
     }
-    if names := re.findall(r"\{(\w+)\}", route.path):
+    places = dict.fromkeys(re.findall(r"\{(\w+)\}", route.path), "path") | dict.fromkeys(route.query, "query")
+    if places:
         operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+            for name, place in places.items()
         ]
     return operation
 

@@ -43,11 +43,10 @@ class RouteTable:
                 return route, match.groupdict()
         return None
 
-    def methods(self, path: str) -> list[str]:
-        """The methods that a path has routes for."""
-        return [
-            method for method in sorted({route.method for route in self.routes}) if self.find(method, path)
-        ]
+    def others(self, path: str) -> list[Route]:
+        """The routes of a path, one for each method that it takes."""
+        methods = sorted({route.method for route in self.routes})
+        return [found[0] for method in methods if (found := self.find(method, path))]
 
 
 def route_table() -> RouteTable:

@@ -111,9 +111,10 @@ class Caller:
         sent = {"content-type": "application/json", **{n.replace("_", "-"): v for n, v in headers.items()}}
         if not isinstance(body, list):
             sent.setdefault("content-length", str(len(pieces[0])))
+        path, _, query = path.partition("?")
         self._scope = {
-            "type": "http", "method": method, "path": path, "root_path": "", "query_string": b"", "scheme": "http",
-            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+            "type": "http", "method": method, "path": path, "root_path": "", "query_string": query.encode(),
+            "scheme": "http", "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
             "server": ("test", 80), "client": ("test", 1), "http_version": "1.1",
         }  # fmt: skip
         self._app, self._pieces, self._left = app, pieces, asyncio.Event()

@@ -151,6 +151,24 @@ def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
     run(scenario, timeout_s=2)
 
 
+def test_a_caller_who_leaves_during_a_call_that_hangs_takes_nobody_along():
+    """The caller whose row hangs has left when the call is stopped; the other row is tried again alone, and answered."""
+
+    async def scenario(batcher, model):
+        model.gate.clear()
+        held = asyncio.ensure_future(batcher([0]))
+        await until(lambda: model.batches)
+        gone, stays = asyncio.ensure_future(batcher([13])), asyncio.ensure_future(batcher([2]))
+        await until(lambda: batcher.waiting_rows == 2)
+        model.gate.set()
+        await until(lambda: len(model.batches) == 2)
+        gone.cancel()
+        assert await stays == [4] and await held == [0]
+        assert model.batches == [[0], [13, 2], [2]]
+
+    run(scenario, timeout_s=3)
+
+
 def test_the_thread_of_a_model_that_swallows_being_stopped_ends_with_its_call():
     """A bare `except:` holds the exception that stops the call; the call returns, and is no longer counted as hung."""
 

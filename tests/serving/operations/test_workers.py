@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from mlops_lib.registry import Registry
+from serving.operations import workers as operations_workers
 from serving.operations.workers import State, Workers, started
 from tests.support.shop import ROOT, ROW, Service, add_pyfunc, copy, free_port, running
 
@@ -179,3 +180,16 @@ def test_a_worker_sees_the_others_that_run(tmp_path):
     assert workers.others() == {}
     workers.leave()
     assert not folder.exists()
+
+
+def test_a_worker_that_died_is_noticed_without_proc(tmp_path, monkeypatch):
+    """On a system that has no /proc, a killed worker neither keeps the service unready nor counts as ready."""
+    monkeypatch.setattr(operations_workers, "started", lambda pid: "")
+    workers = Workers(tmp_path / "workers")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        (tmp_path / "workers" / f"worker-{other.pid}-").write_text(State.UNREADY)
+        assert workers.unready() == 1
+        other.kill()
+        other.wait()
+    assert workers.others() == {} and workers.unready() == 0
+    assert workers.remove_dead() == [other.pid]

@@ -23,7 +23,7 @@ def test_a_body_in_many_pieces_is_put_together_once():
                 left -= 1
                 return {"type": "http.request", "body": b"x" * 500, "more_body": left > 0}
 
-            call = Call({"headers": []}, receive, None, service)
+            call = Call({"headers": [], "query_string": b""}, receive, None, service)
             began = time.process_time()
             assert await call.body() == b"x" * 500 * pieces
             return time.process_time() - began

@@ -115,7 +115,7 @@ def test_it_answers_is_counted_and_is_described(run, route):
         assert requests_of(app, route, 200) == 1
         operation = app.openapi()["paths"][route]["post"]
         assert operation["requestBody"]["content"] and operation["responses"]["200"]["content"]
-        names = [each["name"] for each in operation.get("parameters", ())]
+        names = [each["name"] for each in operation.get("parameters", ()) if each["required"]]
         assert names == [part[1:-1] for part in route.split("/") if part.startswith("{")]
 
     run(test)
@@ -272,9 +272,71 @@ def test_another_method_is_named_as_wrong(run, route):
         path, body = REQUESTS[route]
         wrong = await Caller(app, path, b"", method="GET")()
         assert (wrong.status, code_of(wrong), wrong.headers["allow"]) == (405, "method_not_allowed", "POST")
+        assert requests_of(app, route, 405) == 1
         assert (await Caller(app, f"{path}/", body(2.0))()).status == 200
 
     run(test)
+
+
+def test_the_version_of_a_model_may_be_pinned_in_the_path_or_the_query(run):
+    """A version that is not served gives 404, wherever it is named; the served one and none give predictions."""
+
+    async def test(app, toy):
+        model = "/v2/models/toy"
+        for path, status in (
+            (f"{model}/infer?version=1", 200), (f"{model}/infer?version=2", 404), (f"{model}/infer?other=2", 200),
+            (f"{model}/versions/2/infer", 404), (f"{model}/versions/1/infer?version=2", 200),
+        ):  # fmt: skip
+            assert (await Caller(app, path, tensor(2.0))()).status == status, path
+        (name, version) = app.openapi()["paths"]["/v2/models/{name}/infer"]["post"]["parameters"]
+        assert (name["in"], version["in"], version["schema"]["enum"]) == ("path", "query", ["1"])
+
+    run(test)
+
+
+def test_a_stream_that_takes_too_long_ends_with_the_limit(run):
+    """The answer has begun, so that a last event says that it took longer than the configured seconds."""
+
+    async def test(app, toy):
+        toy.gate.clear()
+        caller = await ask(app, "/predict", accept="text/event-stream")()
+        assert caller.status == 200 and b'"code":"timed_out"' in caller.body
+        assert b"longer than 0.2 s (serving.request_timeout_s)" in caller.body and toy.cancelled == 1
+
+    run(test, request_timeout_s=0.2)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_streamed_chat_is_a_stream_whatever_the_model(run, waits):
+    """A model that is called in batches gives the chunks of one answer, as a model that waits on others does."""
+
+    async def test(app, toy):
+        body = {
+            "messages": [{"role": "user", "content": "2"}], "stream": True, "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        caller = await Caller(app, "/v1/chat/completions", body)()
+        assert caller.headers["content-type"].startswith("text/event-stream")
+        *chunks, last = [line.removeprefix("data: ") for line in caller.body.decode().split("\n\n") if line]
+        told = [json.loads(chunk) for chunk in chunks]
+        deltas = [choice["delta"].get("content") for chunk in told for choice in chunk["choices"]]
+        assert deltas == ["", "4.0", None] and "total_tokens" in told[-1]["usage"] and last == "[DONE]"
+
+    run(test, waits=waits)
+
+
+def test_a_wrong_method_needs_the_key_that_the_path_needs(run, tmp_path):
+    """Without a key: 405 on a probe's path, 401 on a path of inference or of admins."""
+    _, line = make("shop", admin=False)
+    (tmp_path / "keys.yaml").write_text(line)
+
+    async def test(app, toy):
+        for method, path, status in (
+            ("HEAD", "/livez", 405), ("POST", "/", 405), ("GET", "/predict", 401), ("GET", "/model/reload", 401),
+        ):  # fmt: skip
+            caller = await Caller(app, path, b"", method=method)()
+            assert (caller.status, caller.headers.get("allow")) == (status, "GET" if status == 405 else None)
+
+    run(test, api_keys="keys.yaml")
 
 
 def test_paths_that_are_no_route_share_a_label(run):
