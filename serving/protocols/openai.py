@@ -23,7 +23,7 @@ from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
-from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.inference import Decoded, InferenceRoute
 from serving.web import bodies
 from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem, invalid_input
@@ -36,7 +36,7 @@ ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: 
 
 
 class ChatRequest(msgspec.Struct):
-    """What is read of a request; what else a client sends (temperature, ...) is the packaged model's to decide."""
+    """The fields of a request that are read. Others (temperature, ...) are ignored: the packaged model sets them."""
 
     messages: list[dict[str, Any]]
     model: str = ""
@@ -62,7 +62,7 @@ class Chat(NamedTuple):
 decoder = msgspec.json.Decoder(ChatRequest)
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent = bodies.decode(decoder.decode, body)
     if sent.model not in ("", model.version.name):
@@ -77,25 +77,25 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
-    return Asked(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
+    return Decoded(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
 
 
-def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
     text, used = _text(answered.predictions[0]), answered.usage or Usage()
-    if asked.stream:
-        chat = asked.own
+    if decoded.stream:
+        chat = decoded.own
         return Reply(f"{_first(chat)}{_chunk(chat, {'content': text})}{_last(chat, used)}".encode(), HEADERS)
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    answer = {**asked.own.head, "object": "chat.completion", "choices": [choice]}
+    answer = {**decoded.own.head, "object": "chat.completion", "choices": [choice]}
     return Reply(_json(answer | {"usage": _usage(used)}))
 
 
 async def events(
-    call: Call, asked: Asked, model: ServedModel, events: AsyncGenerator[StreamEvent]
+    call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
     """The answer in chunks."""
-    chat, any_token = asked.own, False
+    chat, any_token = decoded.own, False
     yield _first(chat)
     try:
         with tally() as used:
