@@ -89,10 +89,7 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
             _put(values, origins, key, value, f"environment {variable}")
     _move_password(values, origins)
     configured = {"root": path.parent, **copy.deepcopy(values)}
-    for key, value in (overrides or {}).items():
-        if value not in (None, "", (), {}):
-            _put(values, origins, key, value, "argument")
-    _move_password(values, origins)
+    _override(values, origins, overrides or {})
     settings = _validated({**values, "root": path.parent}, origins, path)
     if overrides:
         with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
@@ -117,9 +114,7 @@ def replaced(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
     if not overrides:
         return settings
     values, origins = settings.model_dump(), dict[str, str]()
-    for key, value in overrides.items():
-        _put(values, origins, key, value, "argument")
-    _move_password(values, origins)
+    _override(values, origins, overrides)
     made = _validated(values, origins, settings.root / "config.yaml")
     _check_plugins(made, origins, settings.root / "config.yaml")
     return made.with_digest_of(settings)
@@ -161,6 +156,17 @@ def _walk(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _walk(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _override(values: dict[str, Any], origins: dict[str, str], overrides: Mapping[str, Any]) -> None:
+    """Put arguments over the values. A data.source that is given so does not get the password of another address."""
+    for key, value in overrides.items():
+        if value not in (None, "", (), {}):
+            _put(values, origins, key, value, "argument")
+    if origins.get("data.source") == "argument" and not os.environ.get("DATA_SOURCE_PASSWORD"):
+        values["secrets"] = {**values.get("secrets", {}), "data_password": None}
+        origins.pop("secrets.data_password", None)
+    _move_password(values, origins)
 
 
 def _move_password(values: dict[str, Any], origins: dict[str, str]) -> None:

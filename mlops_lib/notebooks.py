@@ -16,7 +16,7 @@ from mlops_lib.step_cache import store
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps import events, fork_client, kernel_ahead, preload
 from mlops_lib.steps.contracts import Outputs, Parameters
-from mlops_lib.steps.execute import execute, read_outputs, stoppable
+from mlops_lib.steps.execute import execute, read_outputs, require_parameters_cell, stoppable
 from mlops_lib.steps.record import Record, send_kept
 from mlops_lib.steps.settings import checked
 from mlops_lib.steps.table import Step, step_of
@@ -36,8 +36,8 @@ def run(notebook: str, **parameters: Any) -> Outputs:
         parameters: The notebook's parameters; a parameter left out has its default.
 
     Raises:
-        ContractError: A parameter is unknown or of the wrong type (before a kernel starts), or an output
-            is missing, of the wrong type or not finite (after).
+        ContractError: A parameter is unknown or of the wrong type, or no cell is tagged ``parameters`` (before a
+            kernel starts); or an output is missing, of the wrong type or not finite (after).
         ConfigError: The notebook's file does not exist.
         NotebookError: A cell raised or the kernel died; names the cell and the place of the record.
     """
@@ -46,17 +46,17 @@ def run(notebook: str, **parameters: Any) -> Outputs:
     step = step_of(notebook)
     given = checked(step, parameters)
     settings = config.load()
-    settings.notebook(notebook)  # a missing file is an error before a run is opened
-    if not given.parent_run_id:
-        given = given.model_copy(update={"parent_run_id": tracking.open_parent(settings)})
-        send_kept(settings)
-    folder = events.run_folder(settings, given.parent_run_id)
     try:
-        return _cached_or_executed(settings, step, given, folder)
+        require_parameters_cell(settings.notebook(notebook), step)  # before a run is opened
+        if not given.parent_run_id:
+            given = given.model_copy(update={"parent_run_id": tracking.open_parent(settings)})
+            send_kept(settings)
+        return _cached_or_executed(settings, step, given, events.run_folder(settings, given.parent_run_id))
     except NotebookError:
         raise
     except Exception as error:
         message = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
+        folder = events.run_folder(settings, given.parent_run_id)
         events.write(folder, events.Failed(step=step.name, message=message))
         raise
 
@@ -108,13 +108,14 @@ def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, l
         log_outputs: Log the outputs to the parent run.
     """
     source = settings.notebook(step.notebook)
-    events.write(folder, events.Started(step=step.name))
     with (
         kernel_ahead.started(preload.chosen(settings, model=step.data == "prepared")),
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
         Record(settings, given.parent_run_id) as record,
         stoppable() as ignore_interrupts,
     ):
+        # Not before: a runner that was interrupted answers with SIGTERM, which must find the step stoppable.
+        events.write(folder, events.Started(step=step.name))
         executed = Path(temporary) / f"{step.notebook}.ipynb"
         ended: BaseException | None = None
         try:

@@ -205,3 +205,17 @@ def test_secrets_do_not_show_themselves(file, monkeypatch):
     with pytest.raises(ConfigError) as error:
         config.load(file)
     assert "sk-very-secret" not in str(error.value)
+
+
+def test_a_password_goes_only_to_the_address_that_it_came_with(file, monkeypatch):
+    """Another data.source, given as an argument, must not get the password of DATA_SOURCE_PATH."""
+    monkeypatch.setenv("DATA_SOURCE_PATH", "postgresql://me:pw-of-one@one/db")
+    other = {"data.source": "postgresql://me@two/db"}
+    settings = config.load(file)
+    assert settings.secrets.data_password.get_secret_value() == "pw-of-one"
+    assert config.load(file, other).secrets.data_password is None
+    assert config.replaced(settings, other).secrets.data_password is None
+    assert config.replaced(settings, {"train.seed": 3}).secrets.data_password is not None
+    monkeypatch.setenv("DATA_SOURCE_PASSWORD", "pw-of-any")
+    for chosen in (config.load(file, other), config.replaced(config.load(file), other)):
+        assert chosen.secrets.data_password.get_secret_value() == "pw-of-any"

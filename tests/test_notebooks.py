@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,6 +115,39 @@ def test_a_notebook_that_is_not_there_is_named(project, monkeypatch):
         notebooks.run("02_train")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, r"no cell tagged 'parameters'.*assigns parent_run_id, data, run_id, threshold"),
+        ("not JSON", "is no notebook"),
+        ("[1]", "is no notebook"),
+    ],
+)
+def test_a_notebook_without_a_parameters_cell_is_refused(project, monkeypatch, content, words):
+    """Its own defaults would replace the step's parameters: the error names the file, and nothing is run."""
+    monkeypatch.setenv("MLOPS_CONFIG", str(project.config_file))
+    file = project.root / "notebooks" / "03_evaluate.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    for cell in notebook.cells:
+        cell.metadata.pop("tags", None)
+    file.write_text(content or nbformat.writes(notebook))
+    with pytest.raises(ContractError, match=words) as error:
+        notebooks.run("03_evaluate", threshold=0.25)
+    assert str(file) in str(error.value) and not (project.root / ".mlops").exists()
+
+
+def test_a_runner_is_told_of_a_missing_notebook(project, monkeypatch):
+    """Also an error before the kernel starts is an event, which the runner shows instead of a traceback."""
+    monkeypatch.setenv("MLOPS_CONFIG", str(project.config_file))
+    (project.root / "notebooks" / "02_train.ipynb").unlink()
+    folder = events.run_folder(project.settings(), "a-run")
+    events.create(folder)
+    with pytest.raises(ConfigError):
+        notebooks.run("02_train", parent_run_id="a-run")
+    (failed,) = events.read(folder)
+    assert failed.event == "failed" and failed.message.startswith("There is no notebook")
+
+
 @pytest.fixture
 def replaced(stored, monkeypatch):
     """Replace the code cells after the parameters of 03_evaluate, and run it."""
@@ -189,6 +224,25 @@ def test_a_step_reports_to_its_runner(replaced):
     failed = events.read(folder)[-1]
     assert failed.message.endswith("ValueError: no purchases after 1997\nUse an earlier date.")
     assert "no purchases after 1997" in Path(failed.record).read_text()
+
+
+def test_a_started_step_can_be_stopped(replaced, monkeypatch):
+    """The runner may answer the event with SIGTERM at once: the step then ends as on Ctrl-C, with its record."""
+    write = events.write
+
+    def write_and_stop(folder, event):
+        write(folder, event)
+        if event.event == "started":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(events, "write", write_and_stop)
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            replaced(GLUE.format("0.75"))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert parent_of(replaced.project)[0].info.status == "KILLED"
 
 
 def test_a_step_without_a_runner_writes_no_events(replaced):

@@ -93,7 +93,8 @@ def write(folder: Path, event: Event) -> None:
     with contextlib.suppress(OSError):
         if file.is_file():
             with file.open("a", encoding="utf-8") as stream:
-                stream.write(event.model_dump_json() + "\n")
+                # The first line break ends the half line of a writer that was killed, or found the disk full.
+                stream.write(f"\n{event.model_dump_json()}\n")
 
 
 def read(folder: Path) -> list[Event]:

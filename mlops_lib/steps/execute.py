@@ -1,6 +1,7 @@
 """Executes a notebook in a kernel of its own and reports a failure as one clear error."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -25,11 +26,34 @@ if TYPE_CHECKING:
 #: suffix "-5" and a zero byte.
 MAX_SOCKET_PATH = 100
 
+#: Tag of the cell after which Papermill puts the step's parameters.
+PARAMETERS_TAG = "parameters"
 #: Name of the Papermill engine that reports each cell.
 ENGINE = "mlops"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 #: Called with the number of cells that have run and the number of all cells.
 OnCell = Callable[[int, int], None]
+
+
+def require_parameters_cell(source: Path, step: Step) -> None:
+    """Refuse a notebook without a cell tagged ``parameters``.
+
+    Papermill would put the parameters before its first cell, and the notebook's own defaults would replace them.
+
+    Raises:
+        ContractError: There is no such cell, or the file is no notebook.
+    """
+    try:
+        cells = json.loads(source.read_text(encoding="utf-8")).get("cells", [])
+        tags = [tag for cell in cells for tag in cell.get("metadata", {}).get("tags", [])]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ContractError(f"{source} is no notebook: {error}") from None
+    if PARAMETERS_TAG not in tags:
+        raise ContractError(
+            f"{source} has no cell tagged {PARAMETERS_TAG!r}, so its own values would replace the step's parameters. "
+            f"Add this tag to the cell that assigns {', '.join(step.parameters.model_fields)} (in JupyterLab: "
+            "Property Inspector, Cell Tags)."
+        )
 
 
 def execute(

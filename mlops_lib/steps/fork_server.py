@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from typing import Any
 
@@ -76,10 +75,8 @@ def _call(connection: socket.socket) -> None:
     for stream, target in zip(streams, (STDOUT, STDERR), strict=True):
         os.dup2(stream, target)
         os.close(stream)
-    os.environ.clear()
-    os.environ.update(request["environment"])
+    preload.take_environment(request["environment"])
     os.environ.pop(FORK_SERVER_ENV, None)
-    time.tzset()
     os.chdir(request["folder"])
     kernel_ahead.fork(connection)
     sys.path[:] = request["path"]

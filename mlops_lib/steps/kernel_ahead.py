@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -142,9 +141,7 @@ def _wait() -> None:
 
 
 def _be_kernel(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
+    preload.take_environment(environment)
     os.chdir(folder)
     import ipykernel_launcher
     from ipykernel import kernelapp

@@ -5,7 +5,8 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 
 from mlops_lib import plugins, tracking
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, MLFLOW_PYTORCH_EXTRAS, without
@@ -32,6 +33,8 @@ STEP = ("papermill", "nbconvert", "mlops_lib.notebooks")
 #: Imported by MLflow on the first use of a store in a database.
 STORE = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+#: The environment before the imports.
+_BEFORE = dict(os.environ)
 #: The default of ipykernel. Matplotlib reads this variable once, when it is imported.
 MATPLOTLIB_BACKEND = ("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
@@ -51,13 +54,25 @@ def chosen(settings: Settings, model: bool = True) -> tuple[str, ...]:
         return modules
     names = {"wrapper": settings.model.wrapper, "task": settings.evaluation.task}
     rows = [plugins.TABLE[kind].get(name) for kind, name in names.items()]
-    return modules + tuple(name for row in rows if row for name in (*row.imports, row.path.partition(":")[0]))
+    # The module itself first: it sets variables that its packages read when they are imported.
+    return modules + tuple(name for row in rows if row for name in (row.path.partition(":")[0], *row.imports))
 
 
 def leave_current_folder() -> None:
     """Let no module in the current folder hide a package; a Jupyter kernel does the same before its imports."""
     if sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
+
+
+def take_environment(environment: Mapping[str, str]) -> None:
+    """Give this process the environment of another; variables that its imports have set stay, unless that has them.
+
+    Packages such as Lightning and scikit-learn set variables when they are imported, and read them later.
+    """
+    by_imports = {name: value for name, value in os.environ.items() if _BEFORE.get(name) != value}
+    os.environ.clear()
+    os.environ.update({**by_imports, **environment})
+    time.tzset()
 
 
 def each(modules: tuple[str, ...]) -> Iterator[str]:

@@ -41,6 +41,14 @@ def test_half_a_line_waits_for_its_rest(tmp_path):
     assert reader.new() == []
 
 
+def test_an_event_after_half_a_line_is_not_lost(tmp_path):
+    """A step was killed while it wrote, or the disk was full: the next event still counts."""
+    file = tmp_path / events.FILE
+    file.write_text(CellDone(step="get-data", cell=1, cells=2).model_dump_json()[:10])
+    events.write(tmp_path, Started(step="get-data"))
+    assert events.read(tmp_path) == [Started(step="get-data")]
+
+
 def test_a_runner_hears_of_events_while_the_steps_run(tmp_path):
     """Each event that is written during the block, once, in order, and none from before."""
     events.create(tmp_path)

@@ -1,0 +1,44 @@
+"""What is imported ahead: in an order that works, and without losing what the imports set."""
+
+import os
+import subprocess
+import sys
+
+from mlops_lib.steps import preload
+
+
+def test_variables_that_an_import_sets_survive_the_environment_of_the_caller(tmp_path):
+    """scikit-learn and Lightning set some, and later read them; a value of the caller's own wins."""
+    (tmp_path / "setter.py").write_text(
+        "import os\nos.environ['SET_BY_IMPORT'] = os.environ['ALSO_OF_CALLER'] = 'import'\n"
+    )
+    code = (
+        "import os\n"
+        "from mlops_lib.steps import preload\n"
+        "for _ in preload.each(('setter',)): pass\n"
+        "preload.take_environment({'ALSO_OF_CALLER': 'caller', 'TZ': 'Asia/Seoul'})\n"
+        "print(os.environ['SET_BY_IMPORT'], os.environ['ALSO_OF_CALLER'], 'OF_SERVER' in os.environ)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OF_SERVER": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["import", "caller", "False"]
+
+
+def test_openmp_is_set_up_before_torch_is_imported(project):
+    """Its threads would spin while they wait; torch reads the variable once, when it is imported."""
+    modules = preload.STEP + preload.KERNEL + preload.chosen(project.settings())
+    code = (
+        "import os, sys\n"
+        "from mlops_lib.steps import preload\n"
+        f"for module in preload.each({modules!r}):\n"
+        "    if 'torch' in sys.modules: break\n"
+        "    policy = os.environ.get('OMP_WAIT_POLICY')\n"
+        "print(module, policy)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["torch", "PASSIVE"]
