@@ -49,7 +49,7 @@ decoder = msgspec.json.Decoder(Inference)
 
 
 class Wanted(NamedTuple):
-    """What the encoder needs of a request."""
+    """The fields of a request that the encoder needs."""
 
     request_id: str
     binary: bool

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
+from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
@@ -48,7 +49,7 @@ class ChatRequest(msgspec.Struct):
 
 
 class Chat(NamedTuple):
-    """What the encoder needs of a request.
+    """The fields of a request that the encoder needs.
 
     Attributes:
         head: Fields that every object of the answer has.
@@ -88,7 +89,7 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
         return Reply(f"{_first(chat)}{_chunk(chat, {'content': text})}{_last(chat, used)}".encode(), HEADERS)
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     answer = {**decoded.own.head, "object": "chat.completion", "choices": [choice]}
-    return Reply(_json(answer | {"usage": _usage(used)}))
+    return Reply(encode_json(answer | {"usage": _usage(used)}))
 
 
 async def events(
@@ -120,7 +121,7 @@ def problem(call: Call, problem: Problem) -> Reply:
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         # The service has retried its own calls; a caller that retries too would multiply them.
         headers.append((b"x-should-retry", b"false"))
-    return Reply(_json({"error": error}), headers, problem.status.value)
+    return Reply(encode_json({"error": error}), headers, problem.status.value)
 
 
 async def models(request: Request) -> Response:
@@ -132,10 +133,6 @@ async def models(request: Request) -> Response:
         return Response(reply.body, reply.status, error.headers, "application/json")
     card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
     return JSONResponse({"object": "list", "data": [card]})
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _first(chat: Chat) -> str:
@@ -153,7 +150,7 @@ def _last(chat: Chat, used: Usage) -> str:
 
 def _data(chat: Chat, **fields: Any) -> str:
     value = {**chat.head, "object": "chat.completion.chunk", **fields}
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    return f"data: {encode_json(value).decode()}\n\n"
 
 
 def _usage(used: Usage) -> dict[str, int]:

@@ -20,7 +20,7 @@ class Route:
 
     Attributes:
         method: HTTP method.
-        path: Path template; ``{name}`` stands for one segment. Metrics and traces call the route by it.
+        path: Path template; ``{name}`` stands for one segment. It labels the route in metrics and traces.
         tag: Heading in the API's description.
         access: Who may call it.
         request: Type of the body, for OpenAPI; None: the route takes no body.
