@@ -31,7 +31,7 @@ class Call:
     """One call on its way through a thread.
 
     Attributes:
-        about: What `work` is called with.
+        about: The argument of `work`.
         late: It has taken longer than its limit.
     """
 

@@ -37,7 +37,7 @@ class Enricher:
 
     Args:
         provider: The feature store.
-        service: What the model was trained with.
+        service: The feature service that the model was trained with.
         columns: The model's columns, in order.
         settings: Time limit, policies, cache.
 

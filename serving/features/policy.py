@@ -17,7 +17,7 @@ class Policies:
     """The policy of each feature: its default, its last known value, or to reject the request.
 
     Args:
-        service: What the model was trained with.
+        service: The feature service that the model was trained with.
         features: The features that the model looks up.
 
     Raises:

@@ -28,7 +28,7 @@ def read_apart(
     """After a read failed: read for each half alone, and so on, so that a bad key fails only its own request.
 
     Args:
-        error: What the read for all of them raised.
+        error: The error of the read for all of them.
         until: No read begins after this (`time.monotonic`): a slow store is not asked again for each request.
     """
     if len(waiters) == 1 or time.monotonic() >= until:

@@ -1,4 +1,4 @@
-"""What a challenger is for: a mirror of the traffic off the response path, and a canary on it."""
+"""Traffic for a challenger: a mirror of the champion's requests, and a canary's share of them."""
 
 import asyncio
 import logging
@@ -41,10 +41,6 @@ class Mirror:
         task = asyncio.create_task(self._ask(challenger, rows, context))
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
-
-    async def finish(self) -> None:
-        """Wait for the mirrored requests in flight."""
-        await asyncio.gather(*self._in_flight)
 
     async def _ask(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
         began = time.perf_counter()

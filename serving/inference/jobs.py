@@ -1,4 +1,4 @@
-"""What callers ask of a model: jobs of rows, answered together in one call of the model."""
+"""Jobs: the rows of several callers, answered in one call of the model."""
 
 import asyncio
 from collections.abc import Callable, Sequence

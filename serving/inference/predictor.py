@@ -110,7 +110,7 @@ class Predictor:
         """The events of one row, answered by a champion that waits on others. They are recorded however it ends.
 
         Args:
-            champion: Held by the caller (`ServedModel.asked`) until this is closed.
+            champion: Held by the caller (`ServedModel.hold`) until this is closed.
 
         Raises:
             Problem: With the reason, whatever it was; 504 at the context's deadline.
@@ -118,7 +118,7 @@ class Predictor:
         """
         began = time.perf_counter()
         if self._tracing:
-            self._tracing.asked(champion.version, 1)
+            self._tracing.add_model(champion.version, 1)
         tokens, whole = "", None
         try:
             if champion.enricher:
@@ -135,7 +135,7 @@ class Predictor:
                         whole = [event.data]
                     yield event
         except Exception as error:
-            raise _as_told(champion, error, context) from None
+            raise _as_problem(champion, error, context) from None
         finally:
             if whole or tokens:
                 self._record(champion, rows, context, whole or [tokens], began, finished=bool(whole))
@@ -144,7 +144,7 @@ class Predictor:
         """One version's answer to rows of its own schema."""
         began = time.perf_counter()
         if self._tracing:
-            self._tracing.asked(served.version, len(rows))
+            self._tracing.add_model(served.version, len(rows))
         served.in_use += 1
         usage = None
         try:
@@ -154,7 +154,7 @@ class Predictor:
             else:
                 predictions = await served.predict(rows)
         except Exception as error:
-            raise _as_told(served, error, context) from None
+            raise _as_problem(served, error, context) from None
         finally:
             served.in_use -= 1
         self._record(served, rows, context, predictions, began)
@@ -178,8 +178,8 @@ class Predictor:
             self._log.add(record)
 
 
-def _as_told(served: ServedModel, error: Exception, context: Context) -> Exception:
-    """What a caller is told of what the model raised."""
+def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:
+    """The answer for a model's exception. The log has its text; the caller gets the text of a ModelError only."""
     if isinstance(error, Problem | InputError):
         return error
     log.error("model failed", exc_info=error, extra={"request_id": context.request_id})

@@ -1,4 +1,4 @@
-"""What a model's signature asks of a row, as types that msgspec compiles."""
+"""The types of a request's rows, made from the model's signature, for msgspec."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 LARGEST = 2**63 - 1
-#: MLflow's column types -> what JSON must hold.
+#: MLflow's column type -> type of the JSON value.
 TYPES: dict[str, Any] = {
     "boolean": bool,
     "integer": Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)],
@@ -85,7 +85,7 @@ def from_text(kind: str, text: str) -> Any:
 
 
 def _key_type(dtype: str) -> Any:
-    """What JSON must hold for an entity key. No store knows a number that its type has no bits for."""
+    """Type of the JSON value of an entity key. Its bounds are those of the dtype: a store would reject other numbers."""
     kind = dtype.lower()
     if "int" in kind:
         bounds = np.iinfo(kind)

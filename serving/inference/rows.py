@@ -14,7 +14,7 @@ astuple = msgspec.structs.astuple
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What the predictor knows of a request beside its rows.
+    """The facts about a request that the predictor needs beside its rows.
 
     Attributes:
         request_id: For the record, and for the choice of a canary where rows carry no entity key.
@@ -73,7 +73,7 @@ class Rows(msgspec.Struct, frozen=True):
         return [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
 
     def given(self) -> list[Any]:
-        """What the caller sent: entity keys included, absent values left out."""
+        """Rows as the caller sent them: with entity keys, without absent values."""
         return [self._given(row) for row in self.values] if self._are_structs else self.values
 
     def complete(self) -> list[Any]:

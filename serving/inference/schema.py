@@ -1,4 +1,4 @@
-"""What a request's rows must be, compiled once from the model's signature.
+"""The schema of a request's rows, compiled once from the model's signature.
 
 msgspec parses and checks the JSON in one pass in C; its errors name the row and the field.
 """

@@ -88,7 +88,7 @@ class ServedModel:
         return self.queued_rows >= self.batcher.queue_rows
 
     @contextmanager
-    def asked(self, rows: int) -> Iterator[None]:
+    def hold(self, rows: int) -> Iterator[None]:
         """Hold this version, and room in its queue, while an asynchronous model answers `rows`.
 
         Raises:
@@ -136,7 +136,7 @@ class ServedModel:
         if not self.wrapper.waits:
             return await self.batcher(rows)
         # Rows are independent calls of another service: in a batch, each would wait for the slowest.
-        with self.asked(len(rows)):
+        with self.hold(len(rows)):
             predictions, bad = as_list(await self.wrapper.apredict(rows), len(rows))
         require_finite(bad, 0, len(rows))
         return predictions

@@ -22,8 +22,8 @@ async def reload(request: Request) -> dict[str, Any]:
     """Ask the registry now, and answer when the version that it names is served.
 
     409 with the reason when that version was refused; 503 when the registry cannot be reached. The
-    version that was served goes on in both. With several workers, this moves the one that answers; the
-    others follow at their next look.
+    version that was served goes on in both. With several workers, only the one that answers reloads now; the
+    others follow at their next poll.
     """
     models = request.app.state.service.models
     await models.look(at_once=True)
@@ -36,7 +36,7 @@ async def reload(request: Request) -> dict[str, Any]:
 
 
 async def status(request: Request) -> dict[str, Any]:
-    """What is served, from which run, with which scores, and how fast it has answered of late."""
+    """The served version, its run and tags, and the latencies of the latest requests."""
     service: Service = request.app.state.service
     models = service.models
     served = models.served.get("champion")

@@ -1,4 +1,4 @@
-"""POST /feedback: what really happened, for a request that was answered before."""
+"""POST /feedback: the real outcome of an earlier request."""
 
 import time
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from serving.web.route import post
 
 
 class Outcome(msgspec.Struct, forbid_unknown_fields=True):
-    """The body: the answer's request id, what came of it, and of which row (all, when left out)."""
+    """The body: the earlier request's id, its outcome, and the row that it is about (left out: all rows)."""
 
     request_id: str
     outcome: Any

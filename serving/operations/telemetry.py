@@ -58,7 +58,7 @@ class Tracing:
         self._span.set(span)
         return span
 
-    def asked(self, version: ModelVersion, rows: int) -> None:
+    def add_model(self, version: ModelVersion, rows: int) -> None:
         """Add version and number of rows to the current span."""
         if span := self._span.get(None):
             span.set_attributes(

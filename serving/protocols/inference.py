@@ -20,14 +20,14 @@ from serving.web.route import Route
 from serving.web.sse import HEADERS
 
 
-class Asked(msgspec.Struct):
+class Decoded(msgspec.Struct):
     """A decoded request.
 
     Attributes:
         rows: Of the champion's schema.
         stream: Whether the caller wants events; a model that does not wait on others answers in one piece.
         champion_only: Whether no challenger may answer.
-        own: Whatever the protocol's encoder needs of the request.
+        own: For the protocol's encoder.
     """
 
     rows: Rows
@@ -36,9 +36,9 @@ class Asked(msgspec.Struct):
     own: Any = None
 
 
-Decode = Callable[[Call, bytes, ServedModel], Asked]
-Encode = Callable[[Call, Asked, Answered], Reply]
-Events = Callable[[Call, Asked, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
+Decode = Callable[[Call, bytes, ServedModel], Decoded]
+Encode = Callable[[Call, Decoded, Answered], Reply]
+Events = Callable[[Call, Decoded, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
 
 
 def _problem(call: Call, problem: Problem) -> Reply:
@@ -51,7 +51,7 @@ class InferenceRoute(Route):
 
     Attributes:
         decode: Call, body and champion to the request. Raises Problem or InputError.
-        encode: Predictions to the answer.
+        encode: Predictions to the answer. Also for a stream of a model that does not wait on others: all its events.
         events: The model's events as server-sent events; None: the protocol has no streams.
         problem: A problem in the protocol's own form. Left out: a problem object (RFC 9457).
         query: Names of the parameters that it takes in the query string.
@@ -80,14 +80,14 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         predictor.require_room()
         body = await call.body()
         model = service.models.current()
-        asked = route.decode(call, body, model)
-        context = Context(call.request_id, len(body), call.deadline, asked.champion_only)
-        if asked.stream and model.waits and route.events:
-            with model.asked(1):  # before the answer begins, so that a refusal can still be its status
-                events = predictor.stream(model, asked.rows, context)
-                await call.stream(route.events(call, asked, model, events), HEADERS)
+        decoded = route.decode(call, body, model)
+        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only)
+        if decoded.stream and model.waits and route.events:
+            with model.hold(1):  # before the answer begins, so that a refusal can still be its status
+                events = predictor.stream(model, decoded.rows, context)
+                await call.stream(route.events(call, decoded, model, events), HEADERS)
             return
-        reply = route.encode(call, asked, await predictor.infer(model, asked.rows, context))
+        reply = route.encode(call, decoded, await predictor.infer(model, decoded.rows, context))
     except Exception as error:
         if call.status:  # half an answer is out
             raise

@@ -18,7 +18,7 @@ from serving.inference.predictor import Answered
 from serving.inference.schema import RequestSchema
 from serving.models.served import ServedModel
 from serving.operations.health import readiness
-from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.inference import Decoded, InferenceRoute
 from serving.web import bodies
 from serving.web.call import Call, Reply
 from serving.web.problems import Problem, invalid_input
@@ -47,7 +47,7 @@ ANSWER = {
 }
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """Rows in one of MLflow's formats, by the content type."""
     given = call.headers.get(b"content-type", b"application/json").decode("latin-1")
     kind = given.split(";")[0].strip().lower()
@@ -58,10 +58,10 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
     else:
         detail = f"Content type {kind!r} is not known here. Send application/json or text/csv."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-    return Asked(model.schema.convert(rows))
+    return Decoded(model.schema.convert(rows))
 
 
-def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in MLflow's answer format."""
     return Reply(encode_json({"predictions": answered.predictions}))
 

@@ -17,7 +17,7 @@ from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
 from serving.operations.health import readiness, require_alive
-from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.inference import Decoded, InferenceRoute
 from serving.protocols.tensors import Tensor, datatype_of, packed, rows_of
 from serving.web import bodies
 from serving.web.call import Call, Reply
@@ -49,13 +49,13 @@ decoder = msgspec.json.Decoder(Inference)
 
 
 class Wanted(NamedTuple):
-    """What the encoder needs of a request."""
+    """The fields of a request that the encoder needs."""
 
     request_id: str
     binary: bool
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """Rows of the request's tensors, JSON or binary."""
     version = call.params.get("version") or call.query("version")
     _require_named(model, call.params["name"], version)
@@ -67,10 +67,10 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
         if output.name != "predictions":
             raise invalid_input(f"There is no output {output.name!r}; there is: predictions.")
         wants_binary = bool(output.parameters.get("binary_data", wants_binary))
-    return Asked(rows, own=Wanted(sent.id or call.request_id, wants_binary))
+    return Decoded(rows, own=Wanted(sent.id or call.request_id, wants_binary))
 
 
-def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions as one tensor, JSON or binary, whichever the caller asks for."""
     predictions = answered.predictions
     try:
@@ -86,10 +86,10 @@ def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
     answer = {
         "model_name": version.name,
         "model_version": str(version.version),
-        "id": asked.own.request_id,
+        "id": decoded.own.request_id,
         "outputs": [output],
     }
-    if not asked.own.binary:
+    if not decoded.own.binary:
         output["data"] = values.ravel().tolist()
         return Reply(encode_json(answer))
     tail = packed(values.tolist()) if datatype == "BYTES" else np.ascontiguousarray(values).tobytes()
@@ -154,8 +154,8 @@ def _require_named(served: ServedModel, name: str, version: str) -> None:
     """Raise a Problem unless the path names the served model."""
     v = served.version
     if name != v.name or version not in ("", str(v.version)):
-        asked = f"{name!r} version {version}" if version else repr(name)
-        detail = f"Model {asked} is not served here; {v.name!r} version {v.version} is."
+        wanted = f"{name!r} version {version}" if version else repr(name)
+        detail = f"Model {wanted} is not served here; {v.name!r} version {v.version} is."
         raise Problem(HTTPStatus.NOT_FOUND, "model_not_served", detail)
 
 
@@ -166,8 +166,8 @@ def _parse(body: bytes, header_length: str) -> tuple[Inference, memoryview]:
         # int() raises for a number of thousands of digits.
         at = int(header_length) if header_length.isdecimal() and len(header_length) < 20 else -1
         if not 0 <= at <= len(body):
-            said = f"{HEADER_LENGTH.decode()} is {header_length[:40]!r}, the body has {len(body)} bytes."
-            raise invalid_input(said)
+            detail = f"{HEADER_LENGTH.decode()} is {header_length[:40]!r}, the body has {len(body)} bytes."
+            raise invalid_input(detail)
     return bodies.decode(decoder.decode, body[:at]), memoryview(body)[at:]
 
 

@@ -20,10 +20,11 @@ from starlette.responses import Response
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
+from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
-from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.inference import Decoded, InferenceRoute
 from serving.web import bodies
 from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem, invalid_input
@@ -36,7 +37,7 @@ ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: 
 
 
 class ChatRequest(msgspec.Struct):
-    """What is read of a request; what else a client sends (temperature, ...) is the packaged model's to decide."""
+    """The fields of a request that are read. Others (temperature, ...) are ignored: the packaged model sets them."""
 
     messages: list[dict[str, Any]]
     model: str = ""
@@ -48,7 +49,7 @@ class ChatRequest(msgspec.Struct):
 
 
 class Chat(NamedTuple):
-    """What the encoder needs of a request.
+    """The fields of a request that the encoder needs.
 
     Attributes:
         head: Fields that every object of the answer has.
@@ -62,7 +63,7 @@ class Chat(NamedTuple):
 decoder = msgspec.json.Decoder(ChatRequest)
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent = bodies.decode(decoder.decode, body)
     if sent.model not in ("", model.version.name):
@@ -77,25 +78,25 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
-    return Asked(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
+    return Decoded(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
 
 
-def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
     text, used = _text(answered.predictions[0]), answered.usage or Usage()
-    if asked.stream:
-        chat = asked.own
+    if decoded.stream:
+        chat = decoded.own
         return Reply(f"{_first(chat)}{_chunk(chat, {'content': text})}{_last(chat, used)}".encode(), HEADERS)
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    answer = {**asked.own.head, "object": "chat.completion", "choices": [choice]}
-    return Reply(_json(answer | {"usage": _usage(used)}))
+    answer = {**decoded.own.head, "object": "chat.completion", "choices": [choice]}
+    return Reply(encode_json(answer | {"usage": _usage(used)}))
 
 
 async def events(
-    call: Call, asked: Asked, model: ServedModel, events: AsyncGenerator[StreamEvent]
+    call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
     """The answer in chunks."""
-    chat, any_token = asked.own, False
+    chat, any_token = decoded.own, False
     yield _first(chat)
     try:
         with tally() as used:
@@ -120,7 +121,7 @@ def problem(call: Call, problem: Problem) -> Reply:
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         # The service has retried its own calls; a caller that retries too would multiply them.
         headers.append((b"x-should-retry", b"false"))
-    return Reply(_json({"error": error}), headers, problem.status.value)
+    return Reply(encode_json({"error": error}), headers, problem.status.value)
 
 
 async def models(request: Request) -> Response:
@@ -132,10 +133,6 @@ async def models(request: Request) -> Response:
         return Response(reply.body, reply.status, error.headers, "application/json")
     card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
     return JSONResponse({"object": "list", "data": [card]})
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _first(chat: Chat) -> str:
@@ -153,7 +150,7 @@ def _last(chat: Chat, used: Usage) -> str:
 
 def _data(chat: Chat, **fields: Any) -> str:
     value = {**chat.head, "object": "chat.completion.chunk", **fields}
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    return f"data: {encode_json(value).decode()}\n\n"
 
 
 def _usage(used: Usage) -> dict[str, int]:

@@ -17,7 +17,7 @@ from serving.features.statuses import HEADER
 from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
-from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.inference import Decoded, InferenceRoute
 from serving.service import Service
 from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem, invalid_input
@@ -27,36 +27,36 @@ from serving.web.sse import EVENT_STREAM, HEADERS, event
 TAG = "inference"
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Asked:
+def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """Rows of the model's own schema; with ``Accept: text/event-stream`` exactly one, for a stream."""
-    asked = Asked(model.schema.parse(body), EVENT_STREAM in call.headers.get(b"accept", b""))
-    if asked.stream and len(asked.rows) != 1:
+    decoded = Decoded(model.schema.parse(body), EVENT_STREAM in call.headers.get(b"accept", b""))
+    if decoded.stream and len(decoded.rows) != 1:
         raise invalid_input(
-            f"A stream answers one row, and {len(asked.rows)} came. Send one, or leave out "
+            f"A stream answers one row, and {len(decoded.rows)} came. Send one, or leave out "
             f"'Accept: {EVENT_STREAM.decode()}'."
         )
-    return asked
+    return decoded
 
 
-def encode(call: Call, asked: Asked, answered: Answered) -> Reply:
+def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in the order of the rows; a single prediction for a single row."""
-    whole = not (asked.rows.single or asked.stream)
+    whole = not (decoded.rows.single or decoded.stream)
     answer = {
         "predictions": answered.predictions if whole else answered.predictions[0],
         "model": answered.served.card_json,
         "request_id": call.request_id,
     }
-    headers = HEADERS if asked.stream else [JSON]
+    headers = HEADERS if decoded.stream else [JSON]
     if answered.features:
         answer["features"] = answered.features.field
         headers = [*headers, (HEADER.lower().encode(), answered.features.header.encode())]
-    if asked.stream:  # of a model that answers in one piece
+    if decoded.stream:  # of a model that answers in one piece
         return Reply(event("prediction", answer).encode(), headers)
     return Reply(encode_json(answer), headers)
 
 
 async def events(
-    call: Call, asked: Asked, model: ServedModel, events: AsyncGenerator[StreamEvent]
+    call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
     """The events of one row. Once the answer has begun, its status cannot say that it failed: an event does."""
     try:
@@ -83,14 +83,14 @@ async def features(request: Request) -> Response:
         raise Problem(
             HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
         )
-    asked = served.schema.parse(body)
+    decoded = served.schema.parse(body)
     served.in_use += 1
     try:
-        rows, statuses = await served.enricher.enrich(asked.given())
+        rows, statuses = await served.enricher.enrich(decoded.given())
     finally:
         served.in_use -= 1
     answer: dict[str, Any] = {
-        "rows": rows[0] if asked.single else rows,
+        "rows": rows[0] if decoded.single else rows,
         "model": served.card,
         "features": statuses.field,
     }

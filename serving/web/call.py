@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from serving.service import Service
 from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
 
-#: What we repeat of a caller's id: no line breaks, nothing that a log or a header would choke on.
+#: A caller's request id is repeated if it looks like this: safe in a log line and in a header.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
 SECURITY = [
     (b"x-content-type-options", b"nosniff"),
@@ -57,8 +57,8 @@ class Call:
         params: Values of the path's placeholders.
         began: Time of `time.monotonic()` at which it came in.
         deadline: Time of `time.monotonic()` at which the request ends; `NEVER` once its answer has begun.
-        body_bytes: Length of what has been read of the body.
-        read: Whether the body has been read to its end: what `receive` gives next is that the caller has left.
+        body_bytes: Bytes of the body that have been read.
+        read: Whether the whole body has been read. The server's next message is then that the caller has left.
         status: Of the answer; 0 before it has begun.
         finished: Whether the last byte of the answer is out.
         ended: Why the work was cancelled, as the answer to give.

@@ -1,4 +1,4 @@
-"""/openapi.json, derived from the route table; the request is that of the served model."""
+"""/openapi.json, derived from the route table and the schema of the served model."""
 
 import re
 from typing import Any

@@ -16,14 +16,14 @@ MODEL_ROWS: Body = {"application/json": {"schema": {"$ref": "#/components/schema
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """What every route of the service declares.
+    """The declaration that all kinds of routes share.
 
     Attributes:
         method: HTTP method.
-        path: Path template; ``{name}`` stands for one segment. Metrics and traces call the route by it.
+        path: Path template; ``{name}`` stands for one segment. It labels the route in metrics and traces.
         tag: Heading in the API's description.
         access: Who may call it.
-        request: Of the body, for OpenAPI; None: it takes none.
+        request: Type of the body, for OpenAPI; None: the route takes no body.
     """
 
     method: str
@@ -39,8 +39,8 @@ class HandlerRoute(Route):
 
     Attributes:
         handler: An endpoint function of FastAPI's.
-        status: Of a good answer.
-        shown: Whether the API's description has it.
+        status: HTTP status of a successful answer.
+        shown: Whether OpenAPI describes it.
     """
 
     handler: Callable[..., Awaitable[Any]]

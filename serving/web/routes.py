@@ -6,14 +6,14 @@ Gateway, keys, metrics, cancellation and the API's description are derived from 
 
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 
 from serving.operations import admin, feedback, health
 from serving.pages import docs, home
 from serving.protocols import mlflow, open_inference, openai, rows
+from serving.web.call import NO_VALUES
 from serving.web.route import Route
 
-NO_VALUES: Mapping[str, str] = MappingProxyType({})
 #: Modules with `ROUTES`, each a tuple of `Route`.
 PROTOCOLS: list[ModuleType] = [rows, mlflow, openai, open_inference]
 OTHERS: list[ModuleType] = [feedback, admin, health, home, docs]

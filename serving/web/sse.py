@@ -4,7 +4,7 @@ from typing import Any
 
 from serving.inference.json_values import encode_json
 
-#: What a caller accepts who wants events.
+#: Media type in `Accept` of a caller who wants events.
 EVENT_STREAM = b"text/event-stream"
 #: Headers of an answer in events.
 HEADERS = [(b"content-type", EVENT_STREAM + b"; charset=utf-8"), (b"cache-control", b"no-cache")]

@@ -56,8 +56,7 @@ def test_the_challengers_record_has_the_features_and_their_freshness(tmp_path, s
         rows = champion.schema.parse(b'{"user_id": 1}')
         context = Context("asked", 14, deadline=time.monotonic() + 60)
         answered = await service.predictor.infer(champion, rows, context)
-        await service.predictor.mirror.finish()
-        await service.stop()
+        await service.stop()  # waits for the mirror
         return answered
 
     answered = asyncio.run(main())

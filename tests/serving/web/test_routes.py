@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.protocols.inference import Asked, InferenceRoute
+from serving.protocols.inference import Decoded, InferenceRoute
 from serving.web import routes
 from serving.web.api_keys import make
 from serving.web.call import Reply
@@ -22,8 +22,8 @@ TOY_PROTOCOL = SimpleNamespace(
             path=SHELF,
             tag="toy",
             request={"application/json": {"schema": {"type": "number"}}},
-            decode=lambda call, body, model: Asked(model.schema.convert([{"x": json.loads(body)}])),
-            encode=lambda call, asked, answered: Reply(
+            decode=lambda call, body, model: Decoded(model.schema.convert([{"x": json.loads(body)}])),
+            encode=lambda call, decoded, answered: Reply(
                 json.dumps([call.params["shelf"], *answered.predictions]).encode()
             ),
         ),
