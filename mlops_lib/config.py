@@ -221,9 +221,8 @@ def _flatten(values: Mapping[str, Any], model: type[Section] | None, prefix: str
     """Turn sections into dotted keys. A dictionary that is a value, such as model.params, stays a dictionary."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if (
-            value is None and not prefix and name in Settings.model_fields
-        ):  # a section whose lines are all commented out
+        # The lines of the section are all commented out.
+        if value is None and not prefix and name in Settings.model_fields:
             continue
         inner = section_at(model, str(name))
         if isinstance(value, dict) and (inner or not prefix):

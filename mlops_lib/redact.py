@@ -81,9 +81,8 @@ def _without_users(text: str) -> str:
             begins = user.end()
             if at < begins and (at := text.find("@", begins)) < 0:
                 break
-            if (
-                run_end < begins
-            ):  # else a search for an earlier address found no '@' in this run of characters
+            # Otherwise a search for an earlier address found no '@' in this run of characters.
+            if run_end < begins:
                 run_end = _TO_SPACE.match(text, begins).end()  # type: ignore[union-attr]
                 last = text.rfind("@", begins, run_end)
             if line_end < begins and (line_end := text.find("\n", begins)) < 0:

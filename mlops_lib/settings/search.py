@@ -47,11 +47,8 @@ class SearchSettings(Section):
     @model_validator(mode="after")
     def _names_can_be_searched(self) -> "SearchSettings":
         known = {f"train.{name}" for name in TrainSettings.model_fields}
-        known -= {
-            "train.processes",
-            "train.nodes",
-            "train.accelerator",
-        }  # these change where a trial runs, not its model
+        # These change where a trial runs, not its model.
+        known -= {"train.processes", "train.nodes", "train.accelerator"}
         for name in self.space:
             own = name.removeprefix("model.params.")
             if name not in known and not (own != name and own.isidentifier()):

@@ -83,9 +83,7 @@ def link(folder: str, target: str) -> None:
 
 def _same_dataset(settings: Settings, kept: Path, folder: str, fingerprint: str) -> bool:
     """Whether `kept` has the dataset of `folder`, with the same tags, which are no part of the fingerprint."""
-    with contextlib.suppress(
-        Exception
-    ):  # an unreadable dataset is another one; the step must not fail for it
+    with contextlib.suppress(Exception):  # a dataset that cannot be read is another one
         found, own = loaders.prepared(settings, kept), loaders.prepared(settings, folder)
         return found.fingerprint() == fingerprint and found.tags == own.tags
     return False

@@ -39,9 +39,8 @@ def freeze(module: "torch.nn.Module", example: "torch.Tensor") -> Any:
             # The hooks check shapes in Python, which cannot be traced. The server's schema does so too.
             module._forward_pre_hooks.clear()
             frozen = torch.jit.freeze(torch.jit.trace(module, (batches[-1],), check_trace=False).eval())
-            for batch, answer in [
-                *zip(batches, wanted, strict=True)
-            ] * 2:  # twice, because the second call may be optimised
+            # Twice, because the second call may be optimised.
+            for batch, answer in [*zip(batches, wanted, strict=True)] * 2:
                 torch.testing.assert_close(frozen(batch), answer, equal_nan=True)
     except Exception as error:  # a model's operators may raise anything
         log.info("the model is not frozen and stays a torch.export graph: %s", error)

@@ -15,9 +15,8 @@ class PackagedModel(PythonModel):
 
         self.wrapper = load(str(Path(context.artifacts["package"]).parents[1]))
 
-    def predict(
-        self, context, model_input, params=None
-    ):  # without type hints, which MLflow would use as a schema
+    # Without type hints, which MLflow would use as a schema.
+    def predict(self, context, model_input, params=None):
         return self.wrapper.predict(model_input)
 
 
