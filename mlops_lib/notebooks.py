@@ -11,6 +11,7 @@ from typing import Any
 from mlops_lib import config, tracking
 from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import store
 from mlops_lib.step_cache.mode import StepCacheMode
@@ -57,7 +58,7 @@ def run(notebook: str, **parameters: Any) -> Outputs:
     except Exception as error:
         message = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
         folder = events.run_folder(settings, given.parent_run_id)
-        events.write(folder, events.Failed(step=step.name, message=message))
+        events.write(folder, events.Failed(step=step.name, message=mask(message)))
         raise
 
 
@@ -128,7 +129,7 @@ def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, l
         ignore_interrupts()
         where = record.keep(executed, source, ended)
         if isinstance(ended, NotebookError):
-            events.write(folder, events.Failed(step=step.name, message=str(ended), record=where))
+            events.write(folder, events.Failed(step=step.name, message=mask(str(ended)), record=where))
             raise NotebookError(f"{ended}\nIts record: {where}")
         if ended:
             print(f"{step.notebook} was interrupted.\nIts record: {where}", flush=True)

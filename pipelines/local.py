@@ -45,10 +45,14 @@ def run_local(
     with environment(image_variable(settings, runner)):
         if use_cache and not resume:
             answers = cached_run.look_up(settings, arguments)
+            is_complete = all(answer.lookup.outputs is not None for answer in answers)
+            if runner == "docker":
+                # The library of the image may be another one: a step that misses here looks itself up there.
+                answers = [answer for answer in answers if answer.lookup.outputs is not None]
             for step, found in answers:
                 hit = found.outputs is not None
                 on_event((events.CacheHit if hit else events.CacheMiss)(step=step.name, reason=found.reason))
-            if all(found.outputs is not None for _, found in answers):
+            if is_complete:
                 return _cached(answers)
     # First of all, because its imports take longer than the preparations below.
     forks = fork_client.server(preload.chosen(settings)) if runner == "subprocess" else nullcontext()

@@ -208,7 +208,7 @@ def test_a_step_that_ran_again_replaces_its_earlier_outputs(replaced, tmp_path):
 
 
 def test_a_step_reports_to_its_runner(replaced):
-    """Started, each code cell with the number of all cells, finished with the outputs; a failure with its record."""
+    """Started, each code cell with the number of all cells, finished; a failure with its record, without passwords."""
     settings = replaced.project.settings()
     run_id = tracking.open_parent(settings)
     folder = events.run_folder(settings, run_id)
@@ -218,12 +218,12 @@ def test_a_step_reports_to_its_runner(replaced):
     assert started == events.Started(step="evaluate-model")
     assert [(event.cell, event.cells) for event in cells] == [(n, 4) for n in (1, 2, 3, 4)]
     assert finished.outputs == {"score": 0.75, "threshold": 0.5, "passed": True}
-    error = "raise ValueError('no purchases after 1997\\nUse an earlier date.')"
+    error = "raise ValueError('no purchases at http://me:hush@shop\\nUse an earlier date.')"
     with pytest.raises(NotebookError):
         replaced(error, parent_run_id=run_id)
     failed = events.read(folder)[-1]
-    assert failed.message.endswith("ValueError: no purchases after 1997\nUse an earlier date.")
-    assert "no purchases after 1997" in Path(failed.record).read_text()
+    assert failed.message.endswith("ValueError: no purchases at http://***@shop\nUse an earlier date.")
+    assert "no purchases at" in Path(failed.record).read_text()
 
 
 def test_a_started_step_can_be_stopped(replaced, monkeypatch):

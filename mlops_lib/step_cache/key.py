@@ -42,7 +42,7 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
     given = parameters.model_dump()
     parts = {
         "the notebook": files.sha256(settings.notebook(step.notebook)),
-        "the library": f"{__version__} {digest_of_code(Path(__file__).parents[1])}",
+        "the library": f"{__version__} {digest_of_library()}",
         # A step that worked on the laptop may lack something in the image.
         "the image": os.environ.get("MLOPS_IMAGE", ""),
     }
@@ -100,6 +100,11 @@ def _digest_of_named(settings: Settings, text: str) -> str:
     except (OSError, ValueError, RuntimeError):  # a text that cannot be a path, such as a prompt
         return ""
     return files.sha256(path) if path.is_file() else digest_of_code(path, CODE_AND_TEXT, work)
+
+
+def digest_of_library() -> str:
+    """The digest of the code of this package, as it is at the first call in a process."""
+    return digest_of_code(Path(__file__).parents[1])
 
 
 @cache

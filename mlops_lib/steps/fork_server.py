@@ -20,6 +20,7 @@ import traceback
 from typing import Any
 
 from mlops_lib.errors import MlopsError
+from mlops_lib.step_cache import key
 from mlops_lib.steps import kernel_ahead, preload
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV, LENGTH, receive
 
@@ -29,6 +30,9 @@ STDIN, STDOUT, STDERR = range(3)
 def main(arguments: list[str]) -> None:
     """Serve the listening socket with file descriptor `arguments[0]`; then load `arguments[1:]`."""
     preload.leave_current_folder()
+    # The children run the code that is imported now, also when somebody edits it during the run. So their keys in the
+    # step cache have the digest of now.
+    key.digest_of_library()
     listener = socket.socket(fileno=int(arguments[0]))
     if connection := _serve(listener, tuple(arguments[1:])):
         listener.close()

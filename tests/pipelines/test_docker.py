@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mlops_lib.step_cache.mode import StepCacheMode
-from pipelines import docker
+from pipelines import docker, local
 from pipelines.local_run import LocalRun
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
@@ -51,3 +51,25 @@ def test_the_source_of_an_argument_is_mounted(project, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="far enough"):
         run._start_kfp()
     assert seen == [str(tmp_path / "rows.csv")]
+
+
+def test_a_step_that_misses_is_looked_up_again_in_its_container(stored, monkeypatch):
+    """The image may have another library than this process, and its own entries in the cache."""
+    started = []
+
+    class Run:
+        def __init__(self, *values):
+            started.append(values)
+
+        def held(self):
+            raise RuntimeError("far enough")
+
+    monkeypatch.setattr(local, "LocalRun", Run)
+    for runner, answered in (("docker", ()), ("subprocess", ("get-data",))):
+        heard = []
+        with pytest.raises(RuntimeError, match="far enough"):
+            local.run_local(
+                stored.settings(), stored.config_file, {}, heard.append, runner=runner, use_cache=True
+            )
+        *_, mode, _ = started[-1]
+        assert mode.answered == answered == tuple(event.step for event in heard)

@@ -11,6 +11,7 @@ import pytest
 
 from mlops_lib import config, notebooks, tracking
 from mlops_lib.errors import ContractError, MlopsError, NotebookError
+from mlops_lib.step_cache import key
 from mlops_lib.steps import fork_client
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests import toy_notebooks
@@ -82,6 +83,17 @@ def test_no_step_sees_what_another_left(toy, fork_server, monkeypatch):
     assert first["random"] != second["random"] and first["numpy"] != second["numpy"]
     assert first["folder"] == second["folder"] == str(toy.root)
     assert first["server"] == second["server"] == ""
+
+
+def known_digests():
+    """Digests of code that this process has from before."""
+    return key.digest_of_code.cache_info().currsize
+
+
+@pytest.mark.slow
+def test_the_key_of_a_step_has_the_library_that_the_server_imported(fork_server):
+    """The library may be edited during a run: a step that runs the old code must not be stored as one of the new."""
+    assert fork_client.run(known_digests) == 1
 
 
 @pytest.mark.slow
