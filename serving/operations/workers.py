@@ -130,7 +130,7 @@ def _exists(pid: int) -> bool:
     """Whether there is a process with this id: all that can be found out where there is no /proc (macOS)."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # another user's
         return True
