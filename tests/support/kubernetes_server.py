@@ -17,6 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from mlops_lib.training import worker
+
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/ml/trainjobs"
 PODS = "/api/v1/namespaces/ml/pods"
 
@@ -72,7 +74,7 @@ class KubernetesServer(ThreadingHTTPServer):
                 "PET_NODE_RANK": str(node),
                 "PET_MASTER_ADDR": "127.0.0.1",
                 "PET_MASTER_PORT": str(port),
-                "MLOPS_LAST_WORDS": str(self.words(node)),
+                worker.ERROR_FILE_ENV: str(self.words(node)),
             }
             inherited = {
                 k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "MLOPS_", "KUBE"))
