@@ -83,7 +83,7 @@ def test_workers_share_the_rows_without_overlap_or_loss(folder, streaming, shuff
 RANK = """
 import sys
 import torch, torch.distributed as dist
-from mlops_lib.loaders.local import LocalDataLoader
+from mlops_lib.loaders.files import LocalDataLoader
 rank, folder, store = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
 # 501 and 167: one rank's share is a whole number of batches, the other's is one row more.

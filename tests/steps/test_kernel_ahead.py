@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mlops_lib import config, notebooks
-from mlops_lib.steps import kernel_ahead
+from mlops_lib.steps import kernel_ahead, preload
 from tests import toy_notebooks
 
 GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score={}, threshold=0.5, passed=True)"
@@ -37,12 +37,20 @@ def waiting(monkeypatch):
 
 @pytest.mark.slow
 def test_the_notebook_runs_in_the_process_that_waited(toy, waiting):
-    """Its id, its folder, and no module of the folder before the packages."""
+    """The notebook's process id is that of the process that waited, and it ends with the notebook."""
     toy_notebooks.replace(toy.root, "03_evaluate", "import os, sys", GLUE.format("os.getpid()"))
-    (toy.root / "pandas.py").write_text("raise RuntimeError('imported from the current folder')")
     outputs = notebooks.run("03_evaluate")
     assert outputs.score == waiting[0].process.pid
     assert waiting[0].process.poll() is not None, "the kernel outlives its notebook"
+
+
+@pytest.mark.parametrize("first", ["", "here"])
+def test_no_module_of_the_current_folder_is_loaded_ahead(monkeypatch, tmp_path, first):
+    """The folder leaves the path, under both names that Python has for it; the rest of the path stays."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [first and str(tmp_path), "/packages"])
+    preload.leave_current_folder()
+    assert sys.path == ["/packages"]
 
 
 @pytest.mark.slow
