@@ -28,7 +28,7 @@ END_S = 1
 
 @contextlib.contextmanager
 def server(modules: tuple[str, ...]) -> Iterator[None]:
-    """Have a fork server for the processes that the block starts. Linux only; elsewhere steps start cold.
+    """Have a fork server for the processes that the block starts. Without one (not on Linux) steps start cold.
 
     Args:
         modules: Packages that the server imports after those that every step needs.
@@ -38,7 +38,11 @@ def server(modules: tuple[str, ...]) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="mlops-") as folder, socket.socket(socket.AF_UNIX) as listener:
         address = f"{folder}/fork"
-        listener.bind(address)
+        with contextlib.suppress(OSError):  # the path may be too long for a socket
+            listener.bind(address)
+        if not listener.getsockname():
+            yield
+            return
         listener.listen()
         command = [sys.executable, "-m", "mlops_lib.steps.fork_server", str(listener.fileno()), *modules]
         process = subprocess.Popen(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -145,6 +146,16 @@ def test_an_address_without_a_server_is_no_error(toy, monkeypatch, tmp_path):
     """The folder of the socket is gone, for example."""
     monkeypatch.setenv(FORK_SERVER_ENV, str(tmp_path / "gone"))
     assert report_of(toy, "cold")["parent"] == os.getpid()
+
+
+def test_a_temporary_folder_with_a_long_path_is_no_error(tmp_path, monkeypatch):
+    """The file of a socket may have about a hundred characters: then there is no server, and steps start cold."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with fork_client.server(()):
+        assert FORK_SERVER_ENV not in os.environ
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.slow
