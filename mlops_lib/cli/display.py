@@ -1,6 +1,7 @@
 """What the commands print: tables, the progress of a pipeline run, its result; and the option that all commands have."""
 
 import io
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -136,6 +137,6 @@ def show_result(settings: Settings, result: Any) -> bool:
     table.add_row("model", model or "not registered")
     table.add_row("record", tracking.describe_run(settings, result.parent_run_id))
     if registered and registered.stage != "Production":
-        table.add_row("next", f"mlops promote {registered.model_name} {registered.version}")
+        table.add_row("next", f"mlops promote {shlex.quote(registered.model_name)} {registered.version}")
     show(table)
     return registered is not None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -78,7 +79,8 @@ def init(
         shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=ignored, dirs_exist_ok=True)
         file.write_text(CONFIG.format(**quoted, task=task, estimator=estimator, gate=gate), encoding="utf-8")
         config.load(file)
-    out.print(f"{file} and {folder / 'notebooks'} are made. Next: cd {folder} && mlops run", soft_wrap=True)
+    next_ = f"cd {shlex.quote(str(folder))} && mlops run"
+    out.print(f"{file} and {folder / 'notebooks'} are made. Next: {next_}", soft_wrap=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Model versions: listed, resolved to one pinned number, registered, tagged, deleted."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -143,7 +144,8 @@ class Versions:
             names = ", ".join(self.names()) or "none"
             return f"Models it has: {names}. `mlops run` trains one, and registers it when the gate passes."
         stages = ", ".join(f"{v.stage} ({v.version})" for v in versions[:5])
-        return f"Versions it has: {stages}. Promote one with: mlops promote {name} {versions[0].version}"
+        promote = f"mlops promote {shlex.quote(name)} {versions[0].version}"
+        return f"Versions it has: {stages}. Promote one with: {promote}"
 
 
 def _pinned(item: "MlflowModelVersion", aliases: tuple[str, ...]) -> ModelVersion:

@@ -5,7 +5,9 @@
 <cache>/<model>/good-<wanted>.json    the version that last served what was wanted (a stage, say)
 """
 
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -18,6 +20,8 @@ from mlops_lib.registry import ModelVersion
 
 #: Versions kept on disk for each model.
 MAX_VERSIONS = 4
+#: Characters of a model's name in its folder's name.
+MAX_NAME = 60
 
 
 class ModelCache:
@@ -98,4 +102,12 @@ class ModelCache:
         return folder
 
     def _home(self, name: str) -> Path:
-        return self.folder / quote(name, safe="")
+        return self.folder / _folder_name(name)
+
+
+def _folder_name(name: str) -> str:
+    """A folder's name for any model name. MLflow decodes ``%`` in paths, and a file system takes 255 bytes."""
+    readable = re.sub(r"[^\w.-]", "_", name)[:MAX_NAME]
+    if readable == name and not name.startswith("."):
+        return name
+    return f"_{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

@@ -1,0 +1,36 @@
+"""Model files on disk, for model names of every kind."""
+
+from pathlib import Path
+
+import pytest
+
+from mlops_lib import wrappers
+from mlops_lib.registry import Registry
+from serving.models.cache import ModelCache
+from tests.support.shop import copy
+
+
+@pytest.mark.parametrize("name", ["당뇨예측", "와인 프로젝트", "50% off", "점수.v2", "가" * 80])
+def test_a_model_of_any_name_is_loaded_from_the_cache(shop, tmp_path, name):
+    """Korean letters, spaces, percent signs and long names: MLflow finds the files under the folder's name."""
+    settings = copy(shop, tmp_path / "project")
+    registry = Registry(settings)
+    version = registry.register(name, registry.resolve("shop", "Production").run_id, {})
+    cache = ModelCache(tmp_path / "cache")
+    folder = cache.fetch(version)
+    assert wrappers.load(str(folder)).signature
+    cache.mark_good("stage Production", folder)
+    assert cache.last_good(name, "stage Production")[1] == folder == cache.fetch(version)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "../x", "%2e%2e"])
+def test_no_name_leads_out_of_the_cache(tmp_path, name):
+    """A name comes from the registry and is not trusted."""
+    home = ModelCache(tmp_path)._home(name)
+    assert home.parent == tmp_path and home.resolve() != tmp_path and "%" not in home.name
+
+
+def test_names_that_look_alike_have_folders_of_their_own():
+    """The unreadable characters differ, and so does the digest in the name."""
+    homes = {ModelCache(Path("c"))._home(name) for name in ("a b", "a_b", "a/b", "a%b")}
+    assert len(homes) == 4
