@@ -50,7 +50,7 @@ def test_its_own_data_network_and_estimator_work(stored):
     source = loaders.from_settings(stored.settings())
     frame = pd.concat([source.load(split) for split in SPLITS])
     frame = frame.rename(columns={"user_id": "customer", "repurchased": "churned"})
-    frame.to_csv(stored.root / "churn.csv", index=False)
+    frame.to_csv(stored.root.parent / "churn.csv", index=False)
     (code,) = blocks(README, "python")
     (stored.root / "churn.py").write_text(code)
     stored.configure(evaluation={"threshold": 0.6})
