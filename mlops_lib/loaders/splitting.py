@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from mlops_lib.loaders.schema import Split
+    from mlops_lib.loaders.splits import Split
 
 #: In the order of the numbers that `assign` draws.
 ORDER: "tuple[Split, ...]" = ("test", "validation", "train")
