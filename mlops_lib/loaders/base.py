@@ -27,6 +27,8 @@ __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "S
 TAGS_FILE = "dataset.yaml"
 #: File beside the written splits with their schema.
 COLUMNS_FILE = "columns.json"
+#: Tag with the number of rows that were left out for want of a label.
+DROPPED_TAG = "mlops.rows_without_label"
 #: Rows of the train split that kinds are inferred from.
 INFER_ROWS = 200_000
 

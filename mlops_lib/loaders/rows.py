@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats import Reader, reader
-from mlops_lib.loaders.formats.arrow_files import ArrowFile
 from mlops_lib.loaders.formats.cells import Cells
 from mlops_lib.loaders.formats.types import Place, conflict, conform, wider
 from mlops_lib.settings.data import CsvSettings
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
-    from mlops_lib.loaders.sources.discovery import DataFile
+    from mlops_lib.loaders.formats.data_file import DataFile
 
 #: Values (rows times columns) in memory at once.
 PART_VALUES = 1_000_000
@@ -108,15 +106,12 @@ class Rows:
         if count:
             yield pa.concat_tables(held)
 
-    def _small(
-        self, schema: "pa.Schema", files: Iterable["DataFile"], rows: int
-    ) -> Iterator["pa.Table"]:
+    def _small(self, schema: "pa.Schema", files: Iterable["DataFile"], rows: int) -> Iterator["pa.Table"]:
         import pyarrow as pa
 
         for file in files:
             source = self._readers[file]
-            parts = source.tables(schema, rows) if isinstance(source, ArrowFile) else source.tables(schema)
-            for part in parts:
+            for part in source.tables(schema, rows):
                 for name in schema.names:
                     if name not in part.column_names:
                         value = pa.array([file.partition[name]], pa.string())
@@ -154,7 +149,11 @@ class Rows:
                 raise self._conflict(file, name, typed)
             else:
                 typed = both
-        if cells is not None and not pa.types.is_string(typed) and not pa.types.is_null(untyped := cells.kind(name == self.key)):
+        if (
+            cells is not None
+            and not pa.types.is_string(typed)
+            and not pa.types.is_null(untyped := cells.kind(name == self.key))
+        ):
             if (both := wider(typed, untyped)) is None:
                 file = next(f for f in self.files if isinstance(self._columns(f)[name], Cells))
                 raise self._conflict(file, name, typed)
@@ -169,29 +168,12 @@ class Rows:
         own = pa.string() if isinstance(own, Cells) else own
         schema = pa.schema([(name, own)])
         position = 0
-        for part in source.tables(schema, PART_VALUES) if isinstance(source, ArrowFile) else source.tables(schema):
+        for part in source.tables(schema, PART_VALUES):
             for value in part[name]:
                 if value.is_valid:
                     return conflict(Place(file.shown, name, position), value.as_py(), kind)
                 position += 1
         return DataError(f"{file.shown}: column {name!r} is {own}, and {kind} in the files before it.")
-
-
-def frame(table: "pa.Table", gaps: Iterable[str]) -> "pd.DataFrame":
-    """Rows as a DataFrame whose types do not depend on which rows are in it.
-
-    An integer column with a missing value in any row (`gaps`) is float64; a boolean one has objects.
-    """
-    import pyarrow as pa
-
-    made = table.to_pandas(ignore_metadata=True)
-    for name in gaps:
-        if name in table.column_names:
-            if table.schema.field(name).type == pa.int64():
-                made[name] = made[name].astype("float64")
-            elif table.schema.field(name).type == pa.bool_():
-                made[name] = made[name].astype(object)
-    return made
 
 
 def _parsed(value: "pa.Array", kind: "pa.DataType") -> "pa.Array":

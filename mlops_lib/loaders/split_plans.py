@@ -1,11 +1,12 @@
 """Ways to split rows: by key, stratified by label, by time, or by a column that names the split of each row."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_lib.columns.infer import Declared
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.sources.ready_made import NAMES, split_named
 from mlops_lib.loaders.splitting import ORDER, assign, hashes
@@ -38,6 +39,13 @@ class SplitPlan:
     test_fraction: float = 0.25
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
+
+    def declared(self, features: tuple[str, ...], kinds: Mapping[str, str], task: str) -> Declared:
+        """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
+        time = self.how.column if self.how.by == "time" else ""
+        if self.how.by == "column":
+            kinds = {**kinds, self.how.column: "drop"}
+        return Declared(self.label, self.key, time, features=features, kinds=kinds, task=task)
 
     def columns(self) -> list[str]:
         """Columns that `splitter` and its result read."""
@@ -98,7 +106,9 @@ class _ByLabel(Splitter):
         coded = pa.chunked_array(labels).combine_chunks().dictionary_encode()
         names = coded.dictionary.to_pylist()
         rank = np.argsort(np.argsort(np.array(names, dtype=object))) if names else np.array([], int)
-        codes = np.append(rank, len(names))[coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)]
+        codes = np.append(rank, len(names))[
+            coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
+        ]
         self.units, self.names = self._ordered(np.concatenate(units), codes, len(names))
 
     def _ordered(self, units: np.ndarray, codes: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +149,9 @@ class _ByTime(Splitter):
 
     def __init__(self, plan: SplitPlan, parts: Parts, where: str) -> None:
         super().__init__(plan, parts, where)
-        times = np.sort(np.concatenate([self._times(table, first) for first, table in _placed(parts(plan.columns()))]))
+        times = np.sort(
+            np.concatenate([self._times(table, first) for first, table in _placed(parts(plan.columns()))])
+        )
         self.test_from = _border(times, round(plan.test_fraction * len(times)))
         before = times[times < self.test_from]
         self.validation_from = _border(before, round(plan.validation_fraction * len(times)))
@@ -204,7 +216,9 @@ def _instants(column: "pa.Array", where: str, name: str, first_row: int) -> "pa.
     try:
         return conform(column, pa.timestamp("us"), Place(where, name, first_row))
     except DataError as error:
-        raise DataError(f"{error} data.split.column must be a number or a time such as 2026-01-31 12:00:00.") from None
+        raise DataError(
+            f"{error} data.split.column must be a number or a time such as 2026-01-31 12:00:00."
+        ) from None
 
 
 def _border(times: np.ndarray, wanted: int) -> float:

@@ -16,7 +16,10 @@ Splits = "np.ndarray[tuple[int], np.dtype[np.str_]]"
 
 
 def assign(
-    keys: "pd.Series | pa.Array | pa.ChunkedArray | range", validation_fraction: float, test_fraction: float, seed: int
+    keys: "pd.Series | pa.Array | pa.ChunkedArray | range",
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
 ) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
     """The split of each key, by a hash of its text and `seed`.
 

@@ -38,7 +38,7 @@ class CsvSettings(Section):
     separator: str = Field("", max_length=1, description="character between cells; empty: recognised")
     decimal: Literal["", ".", ","] = Field("", description="decimal mark; empty: recognised")
     encoding: str = Field("", description="name of the encoding, such as cp949; empty: recognised")
-    quote: str = Field("", max_length=1, description="character around cells with a separator; empty: \"")
+    quote: str = Field("", max_length=1, description='character around cells with a separator; empty: "')
 
 
 class SplitSettings(Section):
@@ -113,7 +113,9 @@ class DataSettings(Section):
         json_schema_extra=read_by("get-data"),
     )
     missing_values: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        (), description="texts that mean a missing value in every column", json_schema_extra=read_by("get-data")
+        (),
+        description="texts that mean a missing value in every column",
+        json_schema_extra=read_by("get-data"),
     )
     csv: CsvSettings = Field(CsvSettings(), json_schema_extra=read_by("get-data"))
     streaming: bool = Field(False, description="train from Parquet files on disk, not from memory")

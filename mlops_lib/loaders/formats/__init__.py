@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.arrow_files import ArrowFile
 from mlops_lib.loaders.formats.delimited import DelimitedFile
+from mlops_lib.loaders.formats.delta import DeltaFile
 from mlops_lib.loaders.formats.json_rows import JsonFile
 
 if TYPE_CHECKING:
-    from mlops_lib.loaders.sources.discovery import DataFile
+    from mlops_lib.loaders.formats.data_file import DataFile
     from mlops_lib.settings.data import CsvSettings
 
-Reader = ArrowFile | DelimitedFile | JsonFile
+Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile
 
 
 def reader(file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...]) -> Reader:
@@ -26,6 +27,8 @@ def reader(file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, .
     Raises:
         DataError: The file is empty.
     """
+    if file.format == "delta":
+        return DeltaFile(file, key)
     if not file.path.stat().st_size:
         raise DataError(f"{file.shown} is empty: it has no bytes, so no header and no rows.")
     if file.format in ("csv", "tsv"):

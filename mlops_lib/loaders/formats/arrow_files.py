@@ -11,7 +11,7 @@ from mlops_lib.loaders.formats.types import Place, canonical, conform
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_lib.loaders.sources.discovery import DataFile
+    from mlops_lib.loaders.formats.data_file import DataFile
 
 #: Columns in which pandas keeps an index.
 INDEX = "__index_level_"
@@ -23,14 +23,18 @@ class ArrowFile:
     def __init__(self, file: "DataFile", key: str) -> None:
         self.file, self.key = file, key
         if file.compression:
-            raise DataError(f"{file.shown}: {file.format} is compressed inside; unpack the .{file.compression}.")
+            raise DataError(
+                f"{file.shown}: {file.format} is compressed inside; unpack the .{file.compression}."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns, in order, without an index of pandas that has no name."""
         names = self._schema.names
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise DataError(f"{self.file.shown} has more than one column named {', '.join(map(repr, twice))}.")
+            raise DataError(
+                f"{self.file.shown} has more than one column named {', '.join(map(repr, twice))}."
+            )
         return tuple(name for name in names if not name.startswith(INDEX))
 
     @property
@@ -60,7 +64,9 @@ class ArrowFile:
         first_row = 0
         for batch in self._batches(chosen, rows):
             columns = {
-                name: conform(batch.column(name), schema.field(name).type, Place(self.file.shown, name, first_row))
+                name: conform(
+                    batch.column(name), schema.field(name).type, Place(self.file.shown, name, first_row)
+                )
                 for name in chosen
             }
             first_row += len(batch)

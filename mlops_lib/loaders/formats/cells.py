@@ -89,7 +89,9 @@ class Cells:
             numbers = cells.cast(pa.float64())
         except pa.ArrowInvalid:
             return False
-        odd = pc.or_(pc.starts_with(cells, "+"), pc.or_(pc.is_nan(numbers), pc.greater(pc.abs(numbers), 1e18)))
+        odd = pc.or_(
+            pc.starts_with(cells, "+"), pc.or_(pc.is_nan(numbers), pc.greater(pc.abs(numbers), 1e18))
+        )
         zeros = cells.filter(pc.or_(pc.starts_with(cells, "0"), pc.starts_with(cells, "-0")))
         leading = pc.match_substring_regex(zeros, "^-?0[0-9]")
         pointed = pc.any(pc.match_substring(cells, ".")).as_py()
@@ -153,4 +155,6 @@ class Cells:
             return pa.int64() if "integer" in self.ways and not self.tokens else pa.string()
         if self.ways & set(BOOLEANS) and not self.tokens:
             return pa.bool_()
-        return pa.int64() if "integer" in self.ways else pa.float64() if "number" in self.ways else pa.string()
+        return (
+            pa.int64() if "integer" in self.ways else pa.float64() if "number" in self.ways else pa.string()
+        )

@@ -12,7 +12,7 @@ from mlops_lib.loaders.formats.types import Place, conform
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_lib.loaders.sources.discovery import DataFile
+    from mlops_lib.loaders.formats.data_file import DataFile
     from mlops_lib.settings.data import CsvSettings
 
 BLOCK_BYTES = 1 << 22
@@ -82,7 +82,7 @@ class DelimitedFile:
         self._mark = decimal
         return cells, rows
 
-    def tables(self, schema: "pa.Schema") -> Iterator["pa.Table"]:
+    def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
         """The rows in order, a few megabytes at a time, with the columns of `schema` that the file has."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -103,7 +103,9 @@ class DelimitedFile:
             for name, column in zip(types, batch.columns, strict=True):
                 if types[name] == pa.string() and not same:
                     column = pc.if_else(pc.is_in(column, none), None, column)
-                columns.append(conform(column, schema.field(name).type, Place(self.file.shown, name, first_row)))
+                columns.append(
+                    conform(column, schema.field(name).type, Place(self.file.shown, name, first_row))
+                )
             first_row += len(batch)
             yield pa.table(dict(zip(types, columns, strict=True)))
 

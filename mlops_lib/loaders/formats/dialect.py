@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import lzma
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -60,7 +61,9 @@ def recognise(path: Path, shown: str, compression: str, tab_first: bool, given: 
     text = text.removeprefix("\ufeff")
     quote = given.quote or '"'
     separator = given.separator or _separator(text, whole, quote, tab_first, shown)
-    header = next((row for row in csv.reader(io.StringIO(text, newline=""), **_format(separator, quote)) if row), [])
+    header: list[str] = next(
+        (row for row in _rows(io.StringIO(text, newline=""), separator, quote) if row), []
+    )
     return Dialect(encoding, separator, quote, _named(header, shown))
 
 
@@ -75,11 +78,11 @@ def undecodable(shown: str, encoding: str, error: Exception) -> DataError:
 def rows_of(path: Path, compression: str, dialect: Dialect) -> "csv.Reader":  # type: ignore[name-defined]
     """A reader of Python's over the rows; slow, but it counts lines."""
     text = io.TextIOWrapper(opened(path, compression), dialect.encoding, errors="replace", newline="")
-    return csv.reader(text, **_format(dialect.separator, dialect.quote))
+    return _rows(text, dialect.separator, dialect.quote)
 
 
-def _format(separator: str, quote: str) -> dict[str, str]:
-    return {"delimiter": separator, "quotechar": quote}
+def _rows(text: Iterable[str], separator: str, quote: str) -> "csv.Reader":  # type: ignore[name-defined]
+    return csv.reader(text, delimiter=separator, quotechar=quote)
 
 
 def _encoding_of_head(head: bytes) -> str:
@@ -127,7 +130,7 @@ def _separator(text: str, whole: bool, quote: str, tab_first: bool, shown: str) 
     """The separator that gives every row as many cells as the header."""
     share: dict[str, float] = {}
     for separator in SEPARATORS:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), **_format(separator, quote)) if row]
+        rows = [row for row in _rows(io.StringIO(text, newline=""), separator, quote) if row]
         rows = rows if whole or len(rows) < 2 else rows[:-1]  # the last one may be cut
         if rows and len(rows[0]) > 1:
             share[separator] = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
@@ -148,7 +151,11 @@ def _named(header: list[str], shown: str) -> tuple[str, ...]:
     """The names in the header; an empty one gets the name that pandas gives it."""
     names = [name or f"Unnamed: {i}" for i, name in enumerate(header)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{shown} has more than one column named {', '.join(map(repr, twice))}. Rename one of them.")
+        raise DataError(
+            f"{shown} has more than one column named {', '.join(map(repr, twice))}. Rename one of them."
+        )
     if names and all(name.replace(".", "", 1).lstrip("-").isdigit() for name in names):
-        raise DataError(f"{shown} has no header: its first line is {', '.join(names[:5])}. Add a line with the names.")
+        raise DataError(
+            f"{shown} has no header: its first line is {', '.join(names[:5])}. Add a line with the names."
+        )
     return tuple(names)

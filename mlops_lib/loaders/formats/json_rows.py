@@ -13,7 +13,7 @@ from mlops_lib.loaders.texts import texts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_lib.loaders.sources.discovery import DataFile
+    from mlops_lib.loaders.formats.data_file import DataFile
 
 INT64 = range(-(2**63), 2**63)
 
@@ -44,12 +44,12 @@ class JsonFile:
         """Columns with a missing value."""
         return {name for name in self.names if self._table[name].null_count}
 
-    def tables(self, schema: "pa.Schema") -> Iterator["pa.Table"]:
-        """The rows in order, with the columns of `schema` that the file has."""
+    def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
+        """The rows in order, `rows` at a time, with the columns of `schema` that the file has."""
         import pyarrow as pa
 
         chosen = [name for name in self.names if name in schema.names]
-        yield pa.table(
+        whole = pa.table(
             {
                 name: conform(
                     self._table[name].combine_chunks(), schema.field(name).type, Place(self.file.shown, name)
@@ -57,6 +57,7 @@ class JsonFile:
                 for name in chosen
             }
         )
+        yield from (whole.slice(at, rows) for at in range(0, len(whole), rows))
 
     @cached_property
     def _table(self) -> "pa.Table":
@@ -70,7 +71,9 @@ class JsonFile:
         except ValueError as error:
             raise DataError(f"{self.file.shown} cannot be read as {self.file.format}: {error}") from None
         if wrong := next(((i, row) for i, row in enumerate(rows) if not isinstance(row, dict)), None):
-            raise DataError(f"{self.file.shown}, row {wrong[0]} (counted from 0) is no object: {str(wrong[1])[:80]}.")
+            raise DataError(
+                f"{self.file.shown}, row {wrong[0]} (counted from 0) is no object: {str(wrong[1])[:80]}."
+            )
         names = list(dict.fromkeys(name for row in rows for name in row))
         return pa.table({name: self._column(name, [row.get(name) for row in rows]) for name in names})
 
@@ -80,7 +83,7 @@ class JsonFile:
 
         kinds = {type(value) for value in values if value is not None}
         large = int in kinds and any(type(v) is int and v not in INT64 for v in values)
-        if kinds <= {int, float} and large or kinds <= {int, float, str} and str in kinds:
+        if (large and kinds <= {int, float}) or (str in kinds and kinds <= {int, float, str}):
             values = [texts(pa.array([v]))[0].as_py() if type(v) is float else v for v in values]
             return pa.array([None if v is None else str(v) for v in values], pa.string())
         if kinds == {int, float}:
@@ -124,5 +127,5 @@ def _rows(text: str) -> list[Any]:
             return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
         return [content]
     if not isinstance(content, list):
-        raise ValueError("it is no table of rows")
+        raise ValueError("it is no table of rows")  # noqa: TRY004  of the file's content
     return content

@@ -1,11 +1,13 @@
 """The physical types of a dataset: every Arrow type has one canonical type, and a column has one over all files."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.texts import texts
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 
@@ -102,6 +104,23 @@ def conflict(place: Place, value: object, kind: "pa.DataType") -> DataError:
     )
 
 
+def as_frame(table: "pa.Table", gaps: Iterable[str]) -> "pd.DataFrame":
+    """Rows as a DataFrame whose types do not depend on which rows are in it.
+
+    An integer column with a missing value in any row (`gaps`) is float64; a boolean one has objects.
+    """
+    import pyarrow as pa
+
+    made = table.to_pandas(ignore_metadata=True)
+    for name in gaps:
+        if name in table.column_names:
+            if table.schema.field(name).type == pa.int64():
+                made[name] = made[name].astype("float64")
+            elif table.schema.field(name).type == pa.bool_():
+                made[name] = made[name].astype(object)
+    return made
+
+
 def _cast(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":
     import pyarrow as pa
 
@@ -111,8 +130,8 @@ def _cast(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":
         return texts(column)
     if pa.types.is_timestamp(kind):
         return _instants(column, kind)
-    if pa.types.is_decimal(column.type):
-        return column.cast(kind, safe=False)
+    if pa.types.is_decimal(column.type):  # Arrow's own cast gives 5.1000000000000005 for 5.10
+        return column.cast(pa.string()).cast(kind)
     if pa.types.is_list(kind):
         return column.cast(kind, safe=False)
     return column.cast(kind)

@@ -1,105 +1,74 @@
 """The data files of a folder: all of them, or an error that names the file that cannot be read."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.formats.data_file import ENDINGS, DataFile, data_file, format_of
 
-#: Ending -> format.
-FORMATS = {
-    ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "json",
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".feather": "feather", ".arrow": "arrow",
-}  # fmt: skip
-#: Ending -> compression.
-COMPRESSIONS = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst", ".lz4": "lz4"}
-ENDINGS = f"{', '.join(FORMATS)}, and .gz, .bz2, .xz, .zst or .lz4 after those of text"
 #: Endings of files beside the data: documents, code, settings, images.
-OTHER = frozenset(
-    """.md .rst .html .htm .pdf .doc .docx .py .ipynb .r .sql .sh .yaml .yml .toml .ini .cfg .conf .log .lock .crc
-    .sha256 .md5 .png .jpg .jpeg .gif .webp .bmp .tif .tiff .svg .names .bib .license""".split()
-)
-#: Beginnings of the names of files that describe the data, whatever their ending.
-DESCRIPTIONS = (
-    "readme", "license", "licence", "notice", "changelog", "citation", "authors", "makefile", "dockerfile", "notes",
-    "dataset_info", "dataset.yaml", "columns.json", "data_dictionary", "datapackage", "croissant", "thumbs.db",
+OTHER = (
+    ".md", ".rst", ".html", ".htm", ".pdf", ".doc", ".docx", ".py", ".ipynb", ".r", ".sql", ".sh", ".yaml", ".yml",
+    ".toml", ".ini", ".cfg", ".conf", ".log", ".lock", ".crc", ".sha256", ".md5", ".png", ".jpg", ".jpeg", ".gif",
+    ".webp", ".bmp", ".tif", ".tiff", ".svg", ".names", ".bib", ".license",
 )  # fmt: skip
+#: Names without their ending of documents that have no ending of data.
+DOCUMENTS = {
+    "readme", "license", "licence", "notice", "changelog", "citation", "authors", "makefile", "dockerfile", "notes",
+    "thumbs",
+}  # fmt: skip
+#: Names of files that describe the data, in a format of data.
+DESCRIPTIONS = {
+    "columns.json", "dataset_info.json", "dataset_infos.json", "datapackage.json", "croissant.json", "state.json",
+}  # fmt: skip
 #: Value of a partition without one, as Hive, Spark and Arrow write it.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """One file with rows.
-
-    Attributes:
-        path: Where it is on this machine.
-        shown: Its name in errors: the path, or the address it came from.
-        format: A value of `FORMATS`.
-        compression: A value of `COMPRESSIONS`, or empty.
-        partition: Column -> text, from folders such as ``region=eu``.
-    """
-
-    path: Path
-    shown: str
-    format: str
-    compression: str = ""
-    partition: Mapping[str, str | None] = field(default_factory=dict, compare=False)
-
-
-def format_of(name: str) -> tuple[str, str]:
-    """Format and compression of a file's name; the format is empty when the ending is unknown."""
-    path = Path(name.lower())
-    compression = COMPRESSIONS.get(path.suffix, "")
-    return FORMATS.get(Path(path.stem).suffix if compression else path.suffix, ""), compression
-
-
 def is_beside(name: str) -> bool:
-    """Whether a file or folder of this name holds no rows: hidden, a marker (_SUCCESS), a document, an image."""
+    """Whether a file of this name holds no rows: hidden, a marker (_SUCCESS), a document, an image, a description."""
     lower = name.lower()
-    return lower.startswith((".", "_", *DESCRIPTIONS)) or (Path(lower).suffix in OTHER)
+    if format_of(lower)[0]:
+        return lower.startswith(".") or lower in DESCRIPTIONS
+    return lower.startswith((".", "_")) or Path(lower).suffix in OTHER or lower.split(".")[0] in DOCUMENTS
 
 
-def data_file(path: Path, shown: str = "", partition: Mapping[str, str | None] | None = None) -> DataFile:
-    """One file that must be data.
-
-    Raises:
-        DataError: Its ending is unknown.
-    """
-    shown = shown or str(path)
-    found, compression = format_of(path.name)
-    if not found:
-        raise DataError(f"{shown} ends in {path.suffix!r}; known endings are {ENDINGS}.")
-    return DataFile(path, shown, found, compression, partition or {})
+def names_below(folder: Path) -> list[str]:
+    """The relative paths of all files below a folder."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
-def data_files(folder: Path, shown: str = "") -> list[DataFile]:
-    """All data files below a folder, in the order of their paths.
+def data_files(folder: Path, names: Iterable[str], shown: str) -> list[DataFile]:
+    """The data files among `names`, in the order of their paths.
+
+    Args:
+        folder: Folder that the files are in, or will be.
+        names: Paths relative to it.
+        shown: Name of the folder in errors.
 
     Raises:
         DataError: A file is neither data nor known to be something else; there are no data files; folders are
             partitioned in part only.
     """
-    shown = shown or str(folder)
     found, unknown = [], []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if not path.is_file() or any(is_beside(part) for part in parts[:-1]):
+    for name in sorted(names, key=lambda name: name.split("/")):
+        *parts, own = name.split("/")
+        if any(part.startswith((".", "_")) for part in parts) or is_beside(own):
             continue
-        place = f"{shown}/{'/'.join(parts)}"
-        if format_of(path.name)[0] and not is_beside(path.name):
-            partition = dict(_partition(part) for part in parts[:-1] if "=" in part)
-            found.append(data_file(path, place, partition))
-        elif not is_beside(path.name):
-            unknown.append(place)
+        if not format_of(own)[0] or own.startswith("_"):
+            unknown.append(f"{shown}/{name}")
+            continue
+        partition = dict(_partition(part) for part in parts if "=" in part)
+        found.append(data_file(folder / name, f"{shown}/{name}", partition))
     if unknown:
+        more = f" (and {len(unknown) - 1} more such files)" if len(unknown) > 1 else ""
         raise DataError(
-            f"{unknown[0]} may be data and cannot be read: known endings are {ENDINGS}. Convert it, or move it out of "
-            f"the folder{_more(unknown)}."
+            f"{unknown[0]} may be data and is not read: known endings are {ENDINGS}, and names start with no '_'. Rename "
+            f"or convert it, or move it out of the folder{more}."
         )
     if not found:
-        raise DataError(f"Data source {shown} has no file ending in {ENDINGS}.")
+        raise DataError(f"Data source {shown} has no data file: known endings are {ENDINGS}.")
     first = found[0]
     for file in found:
         if set(file.partition) != set(first.partition):
@@ -113,7 +82,3 @@ def data_files(folder: Path, shown: str = "") -> list[DataFile]:
 def _partition(folder: str) -> tuple[str, str | None]:
     name, _, value = folder.partition("=")
     return unquote(name), None if value == NO_VALUE else unquote(value)
-
-
-def _more(names: list[str]) -> str:
-    return f" (and {len(names) - 1} more such files)" if len(names) > 1 else ""

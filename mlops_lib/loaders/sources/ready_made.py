@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.schema import SPLITS, Split
-from mlops_lib.loaders.sources.discovery import COMPRESSIONS, FORMATS, DataFile
+from mlops_lib.loaders.formats.data_file import COMPRESSIONS, FORMATS, DataFile
+from mlops_lib.loaders.splits import SPLITS, Split
 
 #: Usual names of the splits; "eval" and "evaluation" are the one that is not there otherwise.
 NAMES: dict[Split, tuple[str, ...]] = {
@@ -16,7 +16,21 @@ NAMES: dict[Split, tuple[str, ...]] = {
 }
 EVALUATION = ("eval", "evaluation")
 #: Words in a file's name that say nothing: train_set.csv, split=train, part-0.
-FILL = {"set", "split", "data", "dataset", "df", "of", "part", "shard", "hold", "out", "fold", "c000", "snappy"}
+FILL = {
+    "set",
+    "split",
+    "data",
+    "dataset",
+    "df",
+    "of",
+    "part",
+    "shard",
+    "hold",
+    "out",
+    "fold",
+    "c000",
+    "snappy",
+}
 _SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
 
 
@@ -34,7 +48,9 @@ def by_split(root: Path, files: Sequence[DataFile], shown: str = "") -> dict[Spl
     """
     shown = shown or str(root)
     names = [file.path.relative_to(root).parts for file in files]
-    while names and len({parts[0] for parts in names}) == 1 and len(names[0]) > 1 and not _named(names[0][0])[0]:
+    while (
+        names and len({parts[0] for parts in names}) == 1 and len(names[0]) > 1 and not _named(names[0][0])[0]
+    ):
         names = [parts[1:] for parts in names]  # data/train-00000-of-00001.parquet
         if any(not parts for parts in names):
             return {}
@@ -57,12 +73,16 @@ def by_split(root: Path, files: Sequence[DataFile], shown: str = "") -> dict[Spl
         split: Split = evaluation if named == "eval" else named  # type: ignore[assignment]
         other = numbered.setdefault((split, rest), parts[0])
         if other != parts[0] and not has_number:
-            raise DataError(f"{shown} has the split {split!r} twice, as {other} and {parts[0]}. Remove one of them.")
+            raise DataError(
+                f"{shown} has the split {split!r} twice, as {other} and {parts[0]}. Remove one of them."
+            )
         splits[split].append(_inside(file, root, parts))
         kinds[split].add(rest)
     present = [split for split in SPLITS if splits[split]]
     if any(kinds[split] != kinds[present[0]] for split in present):
-        raise DataError(f"{shown} looks split already, but its files have different names: {', '.join(entries)}.")
+        raise DataError(
+            f"{shown} looks split already, but its files have different names: {', '.join(entries)}."
+        )
     if missing := [split for split in ("train", "test") if not splits[split]]:
         raise DataError(
             f"{shown} looks split already ({', '.join(entries)}), and has no {' and no '.join(missing)} split. Add it "
@@ -89,7 +109,9 @@ def _named(entry: str) -> tuple[str, tuple[str, ...], bool]:
     while Path(stem).suffix in FORMATS or Path(stem).suffix in COMPRESSIONS:
         stem = Path(stem).stem
     every = re.findall(r"[a-z]+|[0-9a-f]{8,}|[0-9]+|[^\W_]+", stem)
-    words = [word for word in every if word not in FILL and not re.fullmatch(r"[0-9]+|(?=.*[0-9])[0-9a-f]+", word)]
+    words = [
+        word for word in every if word not in FILL and not re.fullmatch(r"[0-9]+|(?=.*[0-9])[0-9a-f]+", word)
+    ]
     if "hold" in every and "out" in every:
         words.append("holdout")
     for place in (0, -1):
