@@ -34,10 +34,9 @@ class DelimitedFile:
     @cached_property
     def dialect(self) -> Dialect:
         """How the file is written."""
-        file = self.file
-        found = recognise(file.path, file.shown, file.compression, file.format == "tsv", self.given)
+        found = recognise(self.file, self.given)
         if not found.names:
-            raise DataError(f"{file.shown} is empty: it has no bytes, so no header and no rows.")
+            raise DataError(f"{self.file.shown} is empty: it has no bytes, so no header and no rows.")
         return found
 
     @property
@@ -63,7 +62,7 @@ class DelimitedFile:
             if self.given.encoding or self.dialect.encoding != "utf-8":
                 raise undecodable(self.file.shown, self.dialect.encoding, error) from None
         # Bytes that are no UTF-8 come after the head.
-        encoding = encoding_of(self.file.path, self.file.shown, self.file.compression)
+        encoding = encoding_of(self.file)
         self.dialect = self.dialect._replace(encoding=encoding)
         return self._read_all()
 
@@ -133,10 +132,10 @@ class DelimitedFile:
             ignore_empty_lines=len(self.names) > 1,
         )  # fmt: skip
         read = csv.ReadOptions(
-            column_names=list(self.names), skip_rows_after_names=1, block_size=BLOCK_BYTES,
+            column_names=list(self.names), skip_rows_after_names=self.dialect.header_lines, block_size=BLOCK_BYTES,
             encoding=self.dialect.encoding,
         )  # fmt: skip
-        with opened(self.file.path, self.file.compression) as stream:
+        with opened(self.file) as stream:
             try:
                 yield from csv.open_csv(stream, read, parse, convert)
             except pa.ArrowInvalid as error:
@@ -150,13 +149,13 @@ class DelimitedFile:
 
     def _ragged(self, reason: str) -> DataError:
         """The error for a row that has not as many cells as the header; without such a row, for `reason`."""
-        width, reader = len(self.names), rows_of(self.file.path, self.file.compression, self.dialect)
-        for row in reader:
+        width = len(self.names)
+        for line, row in rows_of(self.file, self.dialect):
             if row and len(row) != width:
                 return DataError(
-                    f"{self.file.shown}, line {reader.line_num}: {len(row)} cells, and the header has {width} "
-                    f"(separator {self.dialect.separator!r}, quote {self.dialect.quote!r}). Mend the line, or set "
-                    "data.csv: {separator: ..., quote: ...}."
+                    f"{self.file.shown}, line {line}: {len(row)} cells, and the header has {width} (separator "
+                    f"{self.dialect.separator!r}, quote {self.dialect.quote!r}). Mend the line, or set data.csv: "
+                    "{separator: ..., quote: ...}."
                 )
         return DataError(f"{self.file.shown} cannot be read as {self.file.format}: {reason}")
 

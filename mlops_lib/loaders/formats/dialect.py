@@ -2,15 +2,18 @@
 
 import bz2
 import codecs
+import contextlib
 import csv
 import gzip
 import io
 import lzma
-from collections.abc import Iterable
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.formats.data_file import DataFile
 
 if TYPE_CHECKING:
     from mlops_lib.settings.data import CsvSettings
@@ -25,46 +28,60 @@ csv.field_size_limit(1 << 24)
 
 
 class Dialect(NamedTuple):
-    """How one file is written, and the names in its header."""
+    """How one file is written, the names in its header, and the number of lines up to the end of the header."""
 
     encoding: str
     separator: str
     quote: str
     names: tuple[str, ...]
+    header_lines: int
 
 
-def opened(path: Path, compression: str) -> IO[bytes]:
-    """The uncompressed bytes of a file; compression is empty, gz, bz2, xz, zst or lz4."""
+@contextlib.contextmanager
+def opened(file: DataFile) -> Iterator[IO[bytes]]:
+    """The uncompressed bytes of a file.
+
+    Raises:
+        DataError: They cannot be read, here or in the body of the `with`.
+    """
     import pyarrow as pa
 
-    if compression in ("zst", "lz4"):
-        codec = {"zst": "zstd", "lz4": "lz4"}[compression]
-        return io.BufferedReader(pa.input_stream(str(path), compression=codec))  # type: ignore[arg-type]
-    openers = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
-    return openers[compression](path, "rb") if compression else path.open("rb")  # type: ignore[return-value,operator]
+    openers: dict[str, Callable[[], Any]] = {
+        "": partial(file.path.open, "rb"),
+        "gz": partial(gzip.open, file.path),
+        "bz2": partial(bz2.open, file.path),
+        "xz": partial(lzma.open, file.path),
+        "zst": lambda: io.BufferedReader(pa.input_stream(str(file.path), compression="zstd")),
+        "lz4": lambda: io.BufferedReader(pa.input_stream(str(file.path), compression="lz4")),
+    }
+    try:
+        with openers[file.compression]() as stream:
+            yield stream
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(f"{file.shown} cannot be read: {error}") from None
 
 
-def recognise(path: Path, shown: str, compression: str, tab_first: bool, given: "CsvSettings") -> Dialect:
+def recognise(file: DataFile, given: "CsvSettings") -> Dialect:
     """The dialect of a file; `given` wins over what is recognised.
 
     Raises:
         DataError: Encoding or separator cannot be told; a name is there twice. Names the setting to set.
     """
-    with opened(path, compression) as stream:
+    shown = file.shown
+    with opened(file) as stream:
         head = stream.read(HEAD_BYTES)
         whole = not stream.read(1)
-    encoding = given.encoding or _encoding_of_head(head) or encoding_of(path, shown, compression)
+    encoding = given.encoding or _encoding_of_head(head) or encoding_of(file)
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head, final=whole)
     except (UnicodeDecodeError, LookupError) as error:
         raise undecodable(shown, encoding, error) from None
     text = text.removeprefix("\ufeff")
     quote = given.quote or '"'
-    separator = given.separator or _separator(text, whole, quote, tab_first, shown)
-    header: list[str] = next(
-        (row for row in _rows(io.StringIO(text, newline=""), separator, quote) if row), []
-    )
-    return Dialect(encoding, separator, quote, _named(header, shown))
+    separator = given.separator or _separator(text, whole, quote, file.format == "tsv", shown)
+    records = _rows(io.StringIO(text, newline=""), separator, quote)
+    lines, header = next(((i, row) for i, row in enumerate(records, 1) if row), (0, []))
+    return Dialect(encoding, separator, quote, _named(header, shown), lines)
 
 
 def undecodable(shown: str, encoding: str, error: Exception) -> DataError:
@@ -75,10 +92,13 @@ def undecodable(shown: str, encoding: str, error: Exception) -> DataError:
     )
 
 
-def rows_of(path: Path, compression: str, dialect: Dialect) -> "csv.Reader":  # type: ignore[name-defined]
-    """A reader of Python's over the rows; slow, but it counts lines."""
-    text = io.TextIOWrapper(opened(path, compression), dialect.encoding, errors="replace", newline="")
-    return _rows(text, dialect.separator, dialect.quote)
+def rows_of(file: DataFile, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the number of its last line, counted from 1; slow."""
+    with opened(file) as stream:
+        text = io.TextIOWrapper(stream, dialect.encoding, errors="replace", newline="")
+        reader = _rows(text, dialect.separator, dialect.quote)
+        for row in reader:
+            yield reader.line_num, row
 
 
 def _rows(text: Iterable[str], separator: str, quote: str) -> "csv.Reader":  # type: ignore[name-defined]
@@ -100,13 +120,13 @@ def _encoding_of_head(head: bytes) -> str:
     return "utf-8"
 
 
-def encoding_of(path: Path, shown: str, compression: str) -> str:
+def encoding_of(file: DataFile) -> str:
     """The encoding of a file that is not UTF-8: cp949 (with EUC-KR) or latin-1.
 
     Raises:
         DataError: It is neither for certain.
     """
-    with opened(path, compression) as stream:
+    with opened(file) as stream:
         lines = b"\n".join(line for line in stream.read(ENCODING_BYTES).splitlines() if not line.isascii())
     try:
         letters = [c for c in lines.decode("cp949") if c > "\x7f"]
@@ -121,7 +141,7 @@ def encoding_of(path: Path, shown: str, compression: str) -> str:
     if letters and sum(c.isalpha() or c in "°§€£" for c in alone) >= SHARE * len(letters):
         return "latin-1"
     raise DataError(
-        f"{shown} is no UTF-8 text, and its encoding cannot be recognised. Set data.csv: {{encoding: NAME}}, such as "
+        f"{file.shown} is no UTF-8 text, and its encoding cannot be recognised. Set data.csv: {{encoding: NAME}}, such as "
         "cp949, latin-1, cp1252 or shift_jis."
     )
 

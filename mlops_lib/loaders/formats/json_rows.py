@@ -63,7 +63,7 @@ class JsonFile:
     def _table(self) -> "pa.Table":
         import pyarrow as pa
 
-        with opened(self.file.path, self.file.compression) as stream:
+        with opened(self.file) as stream:
             content = stream.read()
         try:
             text = content.decode("utf-8-sig")
