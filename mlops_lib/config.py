@@ -110,7 +110,10 @@ def load_for_service(file: str | Path | None = None, overrides: Mapping[str, Any
 
 
 def _resolved(
-    path: Path, content: Mapping[str, Any], overrides: Mapping[str, Any], gaps: Mapping[str, Any] | None = None
+    path: Path,
+    content: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    gaps: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """Put environment and arguments over the content of a config file; `gaps` has values for keys that are missing."""
     values: dict[str, Any] = {}
