@@ -13,7 +13,7 @@ from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_lib.loaders.base import BaseDataLoader
-    from mlops_lib.loaders.schema import Split
+    from mlops_lib.loaders.splits import Split
 
 
 def from_settings(settings: Settings) -> "BaseDataLoader":

@@ -5,12 +5,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from mlops_lib import features, plugins
+from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, to_table
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import named_columns, require_columns, require_values
-from mlops_lib.loaders.schema import Schema, Split
+from mlops_lib.loaders.splits import Split
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import list_tag
 
@@ -31,6 +33,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         service: Name of the feature service.
         timestamp: Column of the rows' times.
         features: Columns to learn from, of the service or of the labelled rows; empty: all of the service.
+        declared: What is known about the columns.
     """
 
     def __init__(
@@ -40,9 +43,11 @@ class FeatureStoreDataLoader(BaseDataLoader):
         service: str,
         timestamp: str,
         features: tuple[str, ...] = (),
+        declared: Declared | None = None,
     ) -> None:
         self.labels, self.provider, self.timestamp, self.features = labels, provider, timestamp, features
         self._service_name = service
+        self.declared = declared or Declared(labels.label, labels.key, features=features)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -60,7 +65,9 @@ class FeatureStoreDataLoader(BaseDataLoader):
             seed=data.seed,
         )
         provider = features.from_settings(settings)
-        return cls(labels, provider, store.service, store.timestamp, data.features)
+        task = settings.evaluation.task
+        declared = Declared(data.label, data.key, features=data.features, kinds=data.columns, task=task)
+        return cls(labels, provider, store.service, store.timestamp, data.features, declared)
 
     @cached_property
     def service(self) -> FeatureService:
@@ -69,9 +76,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
 
     @cached_property
     def schema(self) -> Schema:
-        frame = self._frames["train"]
-        chosen = {name: str(frame[name].dtype) for name in self.features or self.service.dtypes}
-        return Schema(features=chosen, label=self.labels.label, key=self.labels.key)
+        return infer(to_table(self._frames["train"]), self.declared)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -83,7 +88,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         }
 
     def load(self, split: Split) -> "pd.DataFrame":
-        return self._frames[split]
+        return self._frames[split][self.schema.used]
 
     def fingerprint(self) -> str:
         """A digest of the joined rows, because a store does not report changed values."""

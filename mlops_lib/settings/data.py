@@ -4,8 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
+
+ColumnKind = Kind | Literal["drop"]
 
 
 class FeatureStoreSettings(Section):
@@ -66,6 +69,9 @@ class DataSettings(Section):
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
     features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
+    columns: dict[str, ColumnKind] = Field(
+        {}, description="column -> its kind, where the inferred one is wrong; drop: leave it out"
+    )
     validation_fraction: Fraction = Field(
         0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")
     )
