@@ -4,8 +4,8 @@ A provider is a plugin: ``feast``, ``tecton``, or your own class. No other packa
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Tags of a training run, copied to the model version: feature service, entity keys and features to look up.
 SERVICE_TAG, KEYS_TAG, FEATURES_TAG = "mlops.feature_service", "mlops.entity_keys", "mlops.features"
+#: Tag with ``feature=digest`` of the function of each on-demand feature.
+ON_DEMAND_TAG = "mlops.on_demand_features"
 
 #: Reasons why an online value is not usable.
 Trouble = Literal["unknown_entity", "stale"]
@@ -30,10 +32,12 @@ class Sources:
     Attributes:
         stored: Features and inputs of the store.
         request: Columns of the request's row.
+        code: Digest of the function that computes it; another one may compute other values.
     """
 
     stored: tuple[str, ...] = ()
     request: tuple[str, ...] = ()
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ class FeatureService:
         on_demand: On-demand feature -> the columns that it is computed from.
         inputs: Stored columns that only on-demand features read -> pandas dtype. They are no features themselves.
         request_dtypes: Columns of the request's row that on-demand features read -> pandas dtype.
-        structured: Feature with values that are no single value -> its type in the store. The values are JSON text.
+        structured: Feature with values of several parts -> its type in the store. The values are JSON text.
+        labels: Features that are labels of people, such as those of a Feast label view. No model learns from them
+            unless they are named.
     """
 
     name: str
@@ -59,6 +65,7 @@ class FeatureService:
     inputs: Mapping[str, str] = field(default_factory=dict)
     request_dtypes: Mapping[str, str] = field(default_factory=dict)
     structured: Mapping[str, str] = field(default_factory=dict)
+    labels: frozenset[str] = frozenset()
 
     @property
     def entity_keys(self) -> tuple[str, ...]:
@@ -69,6 +76,22 @@ class FeatureService:
     def stored_dtypes(self) -> dict[str, str]:
         """Columns that the store has -> pandas dtype: the features that are not computed on demand, and the inputs."""
         return {n: d for n, d in self.dtypes.items() if n not in self.on_demand} | dict(self.inputs)
+
+    def only(self, names: Iterable[str]) -> Self:
+        """The same service with those of its features that are in `names`, in that order, and what they need."""
+        chosen = {name: self.dtypes[name] for name in names if name in self.dtypes}
+        on_demand = {name: self.on_demand[name] for name in chosen if name in self.on_demand}
+        stored, request = (
+            {name for source in on_demand.values() for name in (source.stored, source.request)[part]}
+            for part in (0, 1)
+        )
+        return replace(
+            self,
+            dtypes=chosen,
+            on_demand=on_demand,
+            inputs={n: d for n, d in self.stored_dtypes.items() if n in stored and n not in chosen},
+            request_dtypes={name: dtype for name, dtype in self.request_dtypes.items() if name in request},
+        )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ class FeastProvider(FeatureProvider):
     def __init__(self, repo: Path) -> None:
         self.repo = repo
         #: Resolved services: decoding one takes as long as reading ten entities.
-        self._services: dict[str, tuple[ServiceViews, Reads]] = {}
+        self._services: dict[str, ServiceViews] = {}
+        self._reads: dict[tuple[str, ...], Reads] = {}
         if not (repo / "feature_store.yaml").is_file():
             raise FeatureStoreError(f"{repo} has no feature_store.yaml. Set data.feature_store.repo.")
 
@@ -52,12 +53,12 @@ class FeastProvider(FeatureProvider):
             return FeatureStore(repo_path=folder)
 
     def describe(self, service: str) -> FeatureService:
-        return self._resolved(service)[0].service
+        return self._resolved(service).service
 
     def historical(self, service: FeatureService, rows: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
         import pandas as pd
 
-        views, _ = self._resolved(service.name)
+        views = self._resolved(service.name)
         wanted = {**service.key_dtypes, **service.request_dtypes}
         if missing := [column for column in (*wanted, timestamp) if column not in rows.columns]:
             raise FeatureStoreError(
@@ -88,7 +89,10 @@ class FeastProvider(FeatureProvider):
         return joined[list(service.dtypes)].set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
-        _, read = self._resolved(service.name)
+        wanted = service.name, *service.stored_dtypes
+        if (read := self._reads.get(wanted)) is None:
+            views = self._resolved(service.name)
+            read = self._reads[wanted] = Reads(self.store, service, views.stored)
         found: list[OnlineRow] = []
         for start in range(0, len(keys), READ_KEYS):
             with feast_errors("read online features"):
@@ -96,14 +100,16 @@ class FeastProvider(FeatureProvider):
         return found
 
     def compute(self, service: FeatureService, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        views, _ = self._resolved(service.name)
+        views = self._resolved(service.name)
         answers: list[dict[str, Any]] = [{} for _ in rows]
         for view in views.on_demand:
             needed = {*view.inputs, *view.request}
+            if not service.on_demand.keys() & set(view.columns.values()):
+                continue
             complete = [i for i, row in enumerate(rows) if row.keys() >= needed]
             if not complete:
                 continue
-            made = computed(service, view, frame(service, [rows[i] for i in complete]))
+            made = computed(views.service, view, frame(views.service, [rows[i] for i in complete]))
             for name in made:
                 for i, value in zip(complete, made[name], strict=True):
                     answers[i][name] = python_value(value)
@@ -112,12 +118,12 @@ class FeastProvider(FeatureProvider):
     def reconnect(self) -> None:
         # A new store has new connections; lookups that hang keep the old ones.
         vars(self).pop("store", None)
-        self._services.clear()
+        self._forget()
 
     def apply(self) -> list[str]:
         with feast_errors("register the definitions"):
             registered = register(self.store, self.repo)
-        self._services.clear()
+        self._forget()
         return registered
 
     def materialize(self, since: datetime, until: datetime) -> None:
@@ -130,8 +136,12 @@ class FeastProvider(FeatureProvider):
         with feast_errors("materialise"), quiet, rows_shown(self.store):
             self.store.materialize(since, until)
 
-    def _resolved(self, service: str) -> tuple[ServiceViews, Reads]:
-        """A service with its views, and its online reads."""
+    def _forget(self) -> None:
+        self._services.clear()
+        self._reads.clear()
+
+    def _resolved(self, service: str) -> ServiceViews:
+        """A service with its views."""
         if (found := self._services.get(service)) is None:
             store = self.store
             with feast_errors("read its registry"):
@@ -141,8 +151,7 @@ class FeastProvider(FeatureProvider):
                         f"The feature store at {self.repo} has no feature service {service!r}. It has: "
                         f"{', '.join(names) or 'none'}. Register definitions with: mlops features apply"
                     )
-                views = views_of(store, service)
-            found = self._services[service] = views, Reads(store, views.service, views.stored)
+                found = self._services[service] = views_of(store, service)
         return found
 
     def _join(

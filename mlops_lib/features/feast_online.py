@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,21 @@ NOT_FOUND = 3
 
 
 class Reads:
-    """The online reads of one feature service: one for all views, more only where views need other key columns."""
+    """The online reads of one feature service: one for all views, more only where views need other key columns.
+
+    Views of which `service` has no column are not read.
+    """
 
     def __init__(self, store: "FeatureStore", service: FeatureService, views: Sequence[StoredView]) -> None:
         self.store, self.service = store, service
         self._groups: list[list[StoredView]] = []
-        for view in views:
+        for whole in views:
+            columns = {
+                own: column for own, column in whole.columns.items() if column in service.stored_dtypes
+            }
+            if not columns:
+                continue
+            view = replace(whole, columns=columns)
             fitting = (group for group in self._groups if all(_go_together(view, other) for other in group))
             if group := next(fitting, None):
                 group.append(view)

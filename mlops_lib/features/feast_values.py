@@ -25,14 +25,20 @@ DTYPES = {
     "UNIX_TIMESTAMP": ("datetime64[ns, UTC]", "datetime64[ns, UTC]"),
 }
 NULLABLE = dict(DTYPES.values())
+#: Types of lists of numbers: arrays.
+NUMBERS = ("INT32_LIST", "INT64_LIST", "FLOAT_LIST", "DOUBLE_LIST", "BOOL_LIST")
+LIST = "list"
 BOOLEANS = {"true": True, "false": False}
 #: Above it, neighbouring integers are one float.
 LARGEST_IN_FLOAT = 2**53
 
 
 def dtype(field: Any) -> str:
-    """The pandas dtype of a feature, an entity's column or a column of a request; object for values of several parts."""
-    return DTYPES.get(type_name(field), ("object", "object"))[0]
+    """The pandas dtype of a feature, an entity's column or a column of a request.
+
+    `LIST` for lists of numbers, which pandas has no type for; object for other values of several parts.
+    """
+    return LIST if type_name(field) in NUMBERS else DTYPES.get(type_name(field), ("object", "object"))[0]
 
 
 def type_name(field: Any) -> str:
@@ -41,16 +47,17 @@ def type_name(field: Any) -> str:
 
 
 def is_structured(field: Any) -> bool:
-    """Whether a value has several parts (Map, Json, Struct, lists) or is bytes."""
-    return type_name(field) not in DTYPES
+    """Whether a value has several parts (Map, Json, Struct, lists of texts) or is bytes."""
+    return type_name(field) not in (*DTYPES, *NUMBERS)
 
 
 def typed(values: "pd.Series", dtype: str, structured: bool = False) -> "pd.Series":
     """Values in the type that their view declares; a join turns integers with gaps into floats."""
     import pandas as pd
 
-    if structured:
-        return pd.Series([json_text(value) for value in values], index=values.index, dtype=object)
+    if structured or dtype == LIST:
+        one = json_text if structured else _numbers
+        return pd.Series([one(value) for value in values], index=values.index, name=values.name, dtype=object)
     if dtype.startswith("datetime"):
         # Online stores keep seconds.
         return pd.to_datetime(values, utc=True).dt.floor("s").astype(dtype)
@@ -117,6 +124,11 @@ def python_value(value: Any) -> Any:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value
+
+
+def _numbers(value: Any) -> list[Any] | None:
+    """A list of numbers, however a store returns it."""
+    return None if python_value(value) is None else [python_value(item) for item in value]
 
 
 def json_text(value: Any) -> str | None:

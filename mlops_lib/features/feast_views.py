@@ -1,5 +1,6 @@
 """The views of a Feast feature service: where each column comes from, and which columns of a row find it."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,12 @@ class OnDemandView:
     columns: Mapping[str, str]
     inputs: dict[str, list[str]]
     request: tuple[str, ...]
+
+    @property
+    def code(self) -> str:
+        """Digest of the source of the view's function."""
+        text = f"{self.view.mode}\0{self.view.singleton}\0{self.view.feature_transformation.udf_string}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass
@@ -96,6 +103,7 @@ class _Reading:
         self.inputs: dict[str, str] = {}
         self.request_dtypes: dict[str, str] = {}
         self.structured: dict[str, str] = {}
+        self.labels: set[str] = set()
 
     def view(self, name: str) -> Any:
         """Feast's object of any kind of view."""
@@ -112,6 +120,7 @@ class _Reading:
 
     def add_stored(self, projection: Any, view: Any, columns: Mapping[str, str]) -> StoredView:
         """A stored view with `columns`, beside those that another reader of the view asked for."""
+        from feast import LabelView
         from feast.feature_view import DUMMY_ENTITY_ID
 
         if projection.version_tag is not None:
@@ -133,6 +142,8 @@ class _Reading:
             ttl_s = view.ttl.total_seconds() or None if view.ttl else None
             self.stored[label] = StoredView(view.name, keys, ttl_s)
         self.stored[label].columns.update(columns)
+        if isinstance(view, LabelView):
+            self.labels.update(columns.values())
         return self.stored[label]
 
     def on_demand(self, view: Any, columns: Mapping[str, str]) -> OnDemandView:
@@ -163,17 +174,19 @@ class _Reading:
 
     def service(self, computed: list[OnDemandView]) -> FeatureService:
         """The service as every feature store describes one."""
+        sources = {
+            column: Sources(tuple(view.inputs), view.request, view.code)
+            for view in computed
+            for column in view.columns.values()
+        }
         return FeatureService(
             name=self.name,
             key_dtypes=self.key_dtypes,
             dtypes=self.dtypes,
             ttl_s={column: view.ttl_s for view in self.stored.values() for column in view.columns.values()},
-            on_demand={
-                column: Sources(tuple(view.inputs), view.request)
-                for view in computed
-                for column in view.columns.values()
-            },
+            on_demand=sources,
             inputs=self.inputs,
             request_dtypes=self.request_dtypes,
             structured=self.structured,
+            labels=frozenset(self.labels),
         )
