@@ -219,3 +219,33 @@ def test_a_password_goes_only_to_the_address_that_it_came_with(file, monkeypatch
     monkeypatch.setenv("DATA_SOURCE_PASSWORD", "pw-of-any")
     for chosen in (config.load(file, other), config.replaced(config.load(file), other)):
         assert chosen.secrets.data_password.get_secret_value() == "pw-of-any"
+
+
+def test_the_service_needs_no_data_and_no_evaluation(tmp_path, monkeypatch):
+    """A config file without these sections serves; its other sections are checked as always."""
+    file = tmp_path / "config.yaml"
+    file.write_text("model: {name: churn}\ndata: {key: who}\n")
+    settings = config.load_for_service(file).settings
+    assert (settings.model.name, settings.data.key) == ("churn", "who")
+    with pytest.raises(ConfigError, match=r"Key 'data\.source' is missing"):
+        config.load(file)
+    file.write_text("serving: {prot: 1}\n")
+    with pytest.raises(ConfigError, match=r"Unknown key 'serving\.prot'"):
+        config.load_for_service(file)
+
+
+def test_the_service_needs_no_file_where_the_environment_names_its_model(tmp_path, monkeypatch):
+    """Registry and model are enough; the error names the variable that is missing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    with pytest.raises(
+        ConfigError, match="No config.yaml in .* needs the environment variable MLFLOW_MODEL_NAME"
+    ):
+        config.load_for_service()
+    monkeypatch.setenv("MLFLOW_MODEL_NAME", "churn")
+    loaded = config.load_for_service(None, {"serving.port": 81})
+    assert loaded.settings.root == tmp_path and not loaded.file.exists()
+    assert (loaded.settings.model.name, loaded.settings.serving.port) == ("churn", 81)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        config.load_for_service()
