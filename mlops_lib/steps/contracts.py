@@ -4,7 +4,7 @@ The fields of a `Parameters` class are the notebook's ``parameters`` cell and th
 of an `Outputs` class are the names that the notebook glues and the component returns. A test holds them equal.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -37,6 +37,11 @@ def _replaces(setting: str) -> dict[str, Any]:
     return {"setting": setting}
 
 
+def may_be_none(annotation: Any) -> bool:
+    """Whether None is among the types of a field."""
+    return type(None) in get_args(annotation)
+
+
 class _Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
@@ -51,8 +56,12 @@ class Outputs(_Contract):
     """Outputs of a notebook; `astuple` is what a pipeline component returns."""
 
     def astuple(self) -> tuple[Any, ...]:
-        """Values in the order of the fields."""
-        return tuple(self.model_dump().values())
+        """Values in the order of the fields. Kubeflow has no null: an output that may be None is a text, "" for None."""
+        nullable = {name for name, field in type(self).model_fields.items() if may_be_none(field.annotation)}
+        return tuple(
+            ("" if value is None else str(value)) if name in nullable else value
+            for name, value in self.model_dump().items()
+        )
 
 
 class GetDataParameters(Parameters):
@@ -119,11 +128,12 @@ class EvaluateParameters(Parameters):
 
 
 class EvaluateOutputs(Outputs):
-    """The score, the threshold, and the gate's verdict."""
+    """The score (None: the metric has no value), the threshold, the gate's verdict, and why it refused."""
 
-    score: FiniteFloat
+    score: FiniteFloat | None
     threshold: FiniteFloat
     passed: bool
+    reason: str = ""
 
 
 class RegisterParameters(Parameters):

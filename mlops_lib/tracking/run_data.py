@@ -25,15 +25,15 @@ def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
     mlflow.MlflowClient().log_batch(run_id, params=params)
 
 
-def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str]) -> None:
-    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags."""
+def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str | None]) -> None:
+    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags; None is left out."""
     import mlflow
 
     client = mlflow.MlflowClient()
     for name, value in outputs.items():
         if isinstance(value, bool | str):
             client.set_tag(run_id, f"{step}.{name}", value)
-        else:
+        elif value is not None:
             client.log_metric(run_id, f"{step}.{name}", value)
 
 
