@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from mlops_lib import plugins
-from mlops_lib.columns.infer import infer
+from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import COLUMNS_FILE, DROPPED_TAG, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
+from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.formats.types import as_frame
 from mlops_lib.loaders.reading import SplitFiles
@@ -98,14 +98,18 @@ class LocalDataLoader(BaseDataLoader):
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of the loader that wrote this folder, and the number of rows left out; may be empty."""
+        """Tags of the loader that wrote this folder; empty when no loader did."""
         file = self.path / TAGS_FILE
         if not file.is_file():
-            return {DROPPED_TAG: str(self.source.dropped)} if self.source.missing_label == "drop" else {}
+            return {}
         tags = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         if not isinstance(tags, dict) or not all(isinstance(v, str) for pair in tags.items() for v in pair):
             raise DataError(f"{file} must map names to text; write the folder again with 01_get_data.")
         return tags
+
+    @property
+    def dropped_rows(self) -> int:
+        return self.source.dropped
 
     def load(self, split: Split) -> "pd.DataFrame":
         return self.source.frames[split][self.schema.used]
@@ -164,3 +168,7 @@ class LocalDataLoader(BaseDataLoader):
 
         batches = ParquetBatches([file.path for file in files], self.schema, batch_size, shuffle, seed)
         return EpochLoader(batches, num_workers)
+
+    @property
+    def _inferred_with(self) -> Declared | None:
+        return None if (self.path / COLUMNS_FILE).is_file() else self.declared

@@ -9,7 +9,7 @@ from mlops_lib import plugins
 from mlops_lib.columns.infer import infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.loaders.base import DROPPED_TAG, INFER_ROWS, BaseDataLoader, to_table
+from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, to_table
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
 from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform
 from mlops_lib.loaders.row_checks import Prepare, missing_values, named_columns, prepared, require_columns
@@ -115,12 +115,10 @@ class SQLDataLoader(BaseDataLoader):
         return infer(pa.concat_tables(found), self.declared)
 
     @property
-    def tags(self) -> dict[str, str]:
-        """The number of rows that were left out for want of a label."""
+    def dropped_rows(self) -> int:
         if self.missing_label != "drop":
-            return {}
-        dropped = self._dropped if self.prepare and len(self._prepared) else self._divided.dropped()
-        return {DROPPED_TAG: str(dropped)}
+            return 0
+        return self._dropped if self.prepare and len(self._prepared) else self._divided.dropped()
 
     def load(self, split: Split) -> "pd.DataFrame":
         import pyarrow as pa

@@ -265,3 +265,18 @@ def test_types_are_one_over_the_splits(tmp_path):
     for split, code in (("train", "7"), ("validation", "8"), ("test", "x")):
         write(pd.DataFrame({"id": [1, 2], "code": [code, "9"], "y": [0, 1]}), tmp_path / f"{split}.csv")
     assert loader(tmp_path).load("train")["code"].tolist() == ["7", "9"]
+
+
+def test_prepared_rows_have_one_type_too(tmp_path, frame):
+    """Decimals of data.prepare are numbers, and a column without a value in one split has the type of the others."""
+
+    def prepare(rows):
+        note = rows["text"].where(rows["id"] == rows["id"].iloc[0], None)
+        return rows.assign(note=note, price=rows["x"].map(lambda x: Decimal(str(x))))
+
+    write(frame, tmp_path / "a.csv")
+    dataset = loader(tmp_path / "a.csv", prepare=prepare)
+    dataset.write(tmp_path / "out")
+    kinds = {split: pq.read_schema(tmp_path / "out" / f"{split}.parquet") for split in SPLITS}
+    assert len(set(map(str, kinds.values()))) == 1
+    assert str(kinds["train"].field("price").type) == "double"
