@@ -26,7 +26,6 @@ from serving.web.route import get
 
 TAG = "open inference protocol"
 HEADER_LENGTH = b"inference-header-content-length"
-COLUMN_DTYPES = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64"}
 
 
 class Output(msgspec.Struct):
@@ -138,10 +137,9 @@ async def model(request: Request, name: str, version: str = "") -> dict[str, Any
 
 
 def _inputs(served: ServedModel) -> list[dict[str, Any]]:
-    named = zip(served.schema.columns, served.schema.types, strict=True)
     inputs = [
-        {"name": column, "datatype": COLUMN_DTYPES.get(kind, "BYTES"), "shape": [-1]}
-        for column, kind in named
+        {"name": field.name, "datatype": field.datatype, "shape": [-1, *field.shape]}
+        for field in served.schema.model_fields.values()
     ]
     signature = served.wrapper.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():
