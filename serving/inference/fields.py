@@ -106,8 +106,12 @@ def fields_of(signature: "ModelSignature | None", schema: Schema | None) -> tupl
 
 def whole(bits: int = 64) -> Any:
     """Type of a whole number of `bits` bits; 3.0 is one."""
-    end = 2 ** (bits - 1)
-    return Annotated[int, Meta(ge=-end, lt=end)] | Annotated[float, Meta(multiple_of=1, ge=-end, lt=end)]
+    end = 2.0 ** (bits - 1)
+    return _int(bits) | Annotated[float, Meta(multiple_of=1, ge=-end, lt=end)]
+
+
+def _int(bits: int) -> Any:
+    return Annotated[int, Meta(ge=-(2 ** (bits - 1)), le=2 ** (bits - 1) - 1)]
 
 
 def _of_signature(column: Any) -> Field:
@@ -132,12 +136,12 @@ def _plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
     types: dict[str, Any] = {
         "number": float, "integer": whole(bits), "boolean": bool, "text": str, "binary": bytes, "datetime": str,
     }  # fmt: skip
-    end, accepted = 2 ** (bits - 1), types.get(kind, Any)
+    accepted = types.get(kind, Any)
     return Field(
         name,
         kind,
         accepted,
-        Annotated[int, Meta(ge=-end, lt=end)] if kind == "integer" else accepted,
+        _int(bits) if kind == "integer" else accepted,
         WANTED[kind] + (f" of {bits} bits" if bits != 64 else ""),
         nullable,
         DATATYPES.get(kind, "BYTES"),

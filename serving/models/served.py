@@ -158,7 +158,7 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
     try:
         wrapper.attach(settings)
         enricher = Enricher.for_version(version, tuple(named_columns(wrapper.signature)), settings)
-        schema = _schema(wrapper, enricher, settings)
+        schema = request_schema(wrapper, enricher, settings)
         if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
             _, bad = as_list(wrapper.predict(example), len(example))
             require_finite(bad, 0, len(example))
@@ -173,7 +173,8 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, schema, first), first)
 
 
-def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
+def request_schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
+    """The schema of a model's requests: rows of the source, or rows with an entity key alone."""
     source = getattr(wrapper, "columns", None)
     strict = settings.serving.extra_columns == "refuse"
     if enricher:

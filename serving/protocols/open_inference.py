@@ -1,8 +1,9 @@
 """The Open Inference Protocol, version 2, over HTTP, with binary tensors.
 
 https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
-one tensor for each column, [rows] or [rows, 1]; a model of one tensor takes that, [rows, ...]. The answer is
-one tensor, ``predictions``.
+one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts and dates are BYTES; null
+and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``; a
+classifier's classes are in its parameters.
 """
 
 from http import HTTPStatus
@@ -82,12 +83,14 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     datatype = datatype_of(values.dtype)
     output: dict[str, Any] = {"name": "predictions", "datatype": datatype, "shape": list(values.shape)}
     version = answered.served.version
-    answer = {
+    answer: dict[str, Any] = {
         "model_name": version.name,
         "model_version": str(version.version),
         "id": decoded.own.request_id,
         "outputs": [output],
     }
+    if answered.served.classes_json:
+        answer["parameters"] = {"classes": answered.served.classes_json}
     if not decoded.own.binary:
         output["data"] = values.ravel().tolist()
         return Reply(encode_json(answer))
