@@ -38,12 +38,13 @@ class RequestSchema:
         keys: Entity key -> its pandas dtype, "" for any. A row may carry them beside the columns.
         source: Columns of the training data; None for a model that was logged elsewhere.
         strict: Whether a row with a column that the source does not have is refused.
+        beside: Further column -> its pandas dtype. A row may carry them too: on-demand features are computed from them.
 
     Attributes:
         model_fields: The model's columns, by name, in order; none for a tensor or without a signature.
         columns: Their names.
         entity_keys: All entity keys.
-        fields: Names of a row's fields, in order: columns, then entity keys that are no columns, then ignored ones.
+        fields: Names of a row's fields, in order: columns, then entity keys and further columns, then ignored ones.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class RequestSchema:
         keys: Mapping[str, str] = MappingProxyType({}),
         source: Schema | None = None,
         strict: bool = True,
+        beside: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         named = fields_of(signature, source)
         self.model_fields = {field.name: field for field in named}
@@ -64,7 +66,7 @@ class RequestSchema:
         ignored: list[str] = []
         row: Any
         if named:
-            others = {name: dtype for name, dtype in keys.items() if name not in self.columns}
+            others = {name: dtype for name, dtype in {**keys, **beside}.items() if name not in self.columns}
             known = {*self.columns, *others}
             ignored = [c.name for c in source.columns if c.name not in known] if source else []
             row = struct_of(named, looked_up, others, ignored, strict)

@@ -178,8 +178,10 @@ def request_schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: S
     source = getattr(wrapper, "columns", None)
     strict = settings.serving.extra_columns == "refuse"
     if enricher:
-        keys = enricher.service.key_dtypes
-        return RequestSchema(wrapper.signature, enricher.features, keys, source, strict)
+        service = enricher.service
+        return RequestSchema(
+            wrapper.signature, enricher.features, service.key_dtypes, source, strict, service.request_dtypes
+        )
     # Without a feature store the key still decides which requests are the canary's.
     key = settings.data.key or (source.key if source else "")
     return RequestSchema(wrapper.signature, (), {key: ""} if key else {}, source, strict)
