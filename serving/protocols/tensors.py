@@ -95,7 +95,7 @@ def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
         raise TypeError(f"its data have {', '.join(sorted(kind.__name__ for kind in others))}")
     if type(None) not in found:
         return np.asarray(data, dtype=wanted)
-    known = np.not_equal(values, None)
+    known = np.array([value is not None for value in values.flat]).reshape(values.shape)
     values[known] = values[known].astype(wanted).tolist()
     return values
 
