@@ -79,7 +79,8 @@ def _values(tensor: Tensor, binary: memoryview | None, is_list: bool) -> list[An
         if np.isinf(values).any():
             raise invalid_input(f"Input {tensor.name!r} has values that are not finite.")
         if (missing := np.isnan(values)).any():
-            values = np.where(missing, None, values.astype(object))
+            values = values.astype(object)
+            values[missing] = None
     return (values if is_list or values.ndim != 2 or values.shape[1] != 1 else values[:, 0]).tolist()
 
 
