@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from mlops_lib.cli.init.source import Source
 from mlops_lib.cli.init.threshold import Threshold
+from mlops_lib.errors import ConfigError
 from mlops_lib.settings import Settings
+from mlops_lib.settings.explain import explain
 
 #: Task -> metric that the gate decides on, unless another is chosen.
 METRICS = {"classification": "roc_auc", "regression": "r2"}
@@ -58,8 +62,15 @@ class Choices:
         }
 
     def settings(self, folder: Path, threshold: Threshold | None = None) -> Settings:
-        """The settings of the project in `folder`, without environment variables."""
-        return Settings.model_validate({"root": folder.resolve()} | self.sections(threshold))
+        """The settings of the project in `folder`, without environment variables.
+
+        Raises:
+            ConfigError: A setting does not allow its value.
+        """
+        try:
+            return Settings.model_validate({"root": folder.resolve()} | self.sections(threshold))
+        except ValidationError as error:
+            raise ConfigError(explain(error, {}, folder / "config.yaml")) from None
 
     def text(self, threshold: Threshold) -> str:
         """The text of config.yaml."""

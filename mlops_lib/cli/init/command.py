@@ -60,6 +60,8 @@ def init(
     looked = _look(choices)
     given = Given(label, key, time, task, metric, missing_label, takes_proposals=yes)
     show_columns(looked, _proposed_roles(looked, given))
+    if asked.asks:
+        out.print("\n[dim]Enter takes the proposal; - means none.[/]")
     decide(looked, given, asked, choices)
     with err.status("Splitting the rows, scoring baselines"):
         threshold = choose(choices.settings(folder))

@@ -70,14 +70,14 @@ def _label(table: Table, given: Given, asked: Questions, choices: Choices) -> La
         labels[name] = Label.of(name, table.source.shown, table.columns[name].kind, table.column(name))
         labels[name].check(given.task or labels[name].task()[0])
 
-    question = "Which column is to be predicted?"
+    question = "Column to predict"
     name = asked.answer("label", given.label or None, proposed.value, proposed.reason, check, question)
     label = labels[name]
     asked.record["label"] = (name, label.shown())
     task, why = label.task()
     choices.label, choices.reasons["data.label"] = name, f"column to predict: {label.shown(3)}"
     choices.task = asked.answer(
-        "task", given.task or None, task, why, lambda task: _check_task(label, task), "Classes or numbers?"
+        "task", given.task or None, task, why, lambda task: _check_task(label, task), "Task"
     )
     if label.gaps:
         _missing_label(label, given, asked, choices)
@@ -121,7 +121,7 @@ def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None
                 "a row. Fill it in the source, or choose another key; without a key: --key ''."
             )
 
-    question = "Which column tells entities apart (- for none)? It decides the split and is no feature."
+    question = "Column that tells entities apart"
     choices.key = asked.answer("key", given.key, proposed.value, proposed.reason, check, question)
     if choices.key:
         meaning = _key_means(table, choices.key)
@@ -157,7 +157,7 @@ def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> Non
 
     if not asks and given.time is None:
         return
-    question = "Split by the time of a row, so that the test split is the latest (- for no)?"
+    question = "Column with the time of a row, to test on the latest rows"
     choices.time = asked.answer("time", given.time, proposed.value, proposed.reason, check, question)
     if choices.time:
         choices.reasons["data.split"] = "the latest rows are the test split"
@@ -176,7 +176,7 @@ def _metric(given: Given, asked: Questions, choices: Choices) -> None:
         "area under the ROC curve, 0.5 is guessing" if choices.task == "classification" else "1 is perfect"
     )
     choices.metric = asked.answer(
-        "metric", given.metric or None, METRICS[choices.task], usual, check, "Which metric decides?"
+        "metric", given.metric or None, METRICS[choices.task], usual, check, "Metric that decides"
     )
 
 

@@ -13,7 +13,7 @@ from mlops_lib.cli.init.table import Table
 #: Columns of a wide table that are shown: the first ones and those with a role.
 SHOWN = 24
 #: Characters of examples.
-WIDTH = 30
+WIDTH = 26
 
 
 def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
@@ -31,7 +31,7 @@ def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
     )
     grid = Grid(box=None, pad_edge=False)
     for heading in ("column", "kind", "use", "missing", "examples", "why"):
-        grid.add_column(heading, no_wrap=heading in ("kind", "use", "missing"))
+        grid.add_column(heading, no_wrap=heading != "why")
     left = []
     for place, (name, column) in enumerate(table.columns.items()):
         role, why = roles.get(name, (column.role, column.reason))

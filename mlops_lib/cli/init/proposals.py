@@ -128,7 +128,7 @@ def key(table: Table, label_name: str) -> Proposal:
             each = rows / column.distinct
             found.append((1, name, f"{each:.1f} rows a value: rows of one value stay in one split"))
     if not found:
-        return Proposal("", "no column identifies a row or an entity: the place of a row decides its split")
+        return Proposal("", "no column identifies a row: its place decides its split")
     _, name, reason = min(found, key=lambda one: one[0])
     return Proposal(name, reason, others=tuple(other for _, other, _ in found if other != name))
 

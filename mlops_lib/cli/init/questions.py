@@ -52,9 +52,9 @@ class Questions:
             check(proposed)
             self.record[what] = (proposed, reason)
             return proposed
-        out.print(f"\n{question} [dim]{escape(reason)}.[/]", highlight=False)
+        why = f"[dim], {escape(reason)}[/]" if reason else ""
         while True:
-            said = Prompt.ask(f"  {what}", console=out, default=proposed or NONE).strip()
+            said = Prompt.ask(f"{question}{why}", console=out, default=proposed or NONE).strip()
             value = "" if said == NONE else said
             try:
                 check(value)
@@ -68,5 +68,4 @@ class Questions:
         """The answer of a person to a yes-or-no question, else `default`."""
         if not self.asks:
             return default
-        out.print()
         return Confirm.ask(escape(question), console=out, default=default)
