@@ -11,7 +11,7 @@ import yaml
 
 from mlops_lib import files
 from mlops_lib.columns.infer import Declared, complete, infer
-from mlops_lib.columns.schema import Schema
+from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
@@ -25,8 +25,6 @@ __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "S
 
 #: File beside the written splits with the tags of the loader that read them.
 TAGS_FILE = "dataset.yaml"
-#: File beside the written splits with their schema.
-COLUMNS_FILE = "columns.json"
 #: Rows of the train split that kinds are inferred from.
 INFER_ROWS = 200_000
 
@@ -58,6 +56,11 @@ class BaseDataLoader(ABC):
     def tags(self) -> Mapping[str, str]:
         """Facts about the data for the tags of a run and of the model version trained on it."""
         return {}
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows that were left out because they have no label."""
+        return 0
 
     @abstractmethod
     def load(self, split: Split) -> "pd.DataFrame":
@@ -150,8 +153,14 @@ class BaseDataLoader(ABC):
                     "data.validation_fraction and data.test_fraction."
                 )
             tags.write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
-            columns.write_text(complete(self.schema, targets["train"]).to_json(), encoding="utf-8")
+            schema = complete(self.schema, targets, self._inferred_with)
+            columns.write_text(schema.to_json(), encoding="utf-8")
         return rows
+
+    @property
+    def _inferred_with(self) -> Declared | None:
+        """What the schema was inferred with; None: it is fixed."""
+        return getattr(self, "declared", None)
 
     def _write(self, targets: Mapping[Split, Path], limit: int) -> dict[str, int]:
         """Write the tables of each split to its target; returns rows by split."""

@@ -154,6 +154,10 @@ class LocalDataLoader(BaseDataLoader):
         return EpochLoader(batches, num_workers)
 
     @property
+    def _inferred_with(self) -> Declared | None:
+        return None if (self.path / COLUMNS_FILE).is_file() else self.declared
+
+    @property
     def _columns(self) -> list[str]:
         return self.schema.used
 

@@ -1,8 +1,9 @@
 """Settings of section `data`: where rows come from, what their columns mean and what they must satisfy."""
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
@@ -41,6 +42,18 @@ class ColumnCheck(Section):
     min: float | None = Field(None, description="smallest value allowed")
     max: float | None = Field(None, description="largest value allowed")
     values: Annotated[tuple[Any, ...], Field(strict=False)] = Field((), description="the only values allowed")
+
+    @field_validator("values")
+    @classmethod
+    def _are_values(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            is_nan = isinstance(value, float) and math.isnan(value)
+            if value is None or is_nan or isinstance(value, list | dict):
+                raise ValueError(
+                    f"{value} is no single value. `nullable: true` allows missing values; write 'null' or 'nan' in "
+                    "quotes for the text"
+                )
+        return values
 
 
 class CheckSettings(Section):
