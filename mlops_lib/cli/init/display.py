@@ -62,7 +62,7 @@ def show_choices(record: Mapping[str, tuple[str, str]]) -> None:
 
 def _examples(table: Table, name: str) -> str:
     """The first distinct values, as many as fit."""
-    values = dict.fromkeys(_text(v) for v in table.sample[name].slice(0, 200).to_pylist() if v is not None)
+    values = dict.fromkeys(_text(v) for v in table.some_values(name) if v is not None)
     shown = ""
     for value in values:
         if len(shown) + len(value) + 2 > WIDTH and shown:

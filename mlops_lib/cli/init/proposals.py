@@ -101,7 +101,7 @@ class Proposal:
 
 def label(table: Table) -> Proposal:
     """The column to predict: one with a usual name, else the last one that has few values, else the last."""
-    usual = [name for name, column in table.columns.items() if _is_label(name) and column.distinct != 1]
+    usual = [name for name in table.columns if _is_label(name)]
     few = [name for name, column in table.columns.items() if _has_few_values(column)]
     if len(usual) == 1:
         return Proposal(usual[0], "a usual name of a label")

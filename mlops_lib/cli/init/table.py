@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Rows of a larger source that kinds are inferred from: between this many and twice as many, evenly spaced.
 SAMPLE_ROWS = 100_000
+#: Rows that examples are taken from.
+EXAMPLES = 200
 #: Characters that separate cells somewhere; a name with one of them hints at a file that was read wrongly.
 SEPARATORS = ";\t|~^:"
 
@@ -47,6 +49,11 @@ class Table:
     def columns(self) -> dict[str, Column]:
         """Each column with its kind, by name; the roles are not decided yet."""
         return {column.name: column for column in infer(self.sample, Declared("")).columns}
+
+    def some_values(self, name: str) -> list[Any]:
+        """Values of a column from evenly spaced rows, for examples."""
+        step = max(len(self.sample) // EXAMPLES, 1)
+        return self.sample[name].take(range(0, len(self.sample), step)).to_pylist()
 
     def column(self, name: str) -> "pa.ChunkedArray":
         """Every value of a column, read again if the source is larger than the sample."""

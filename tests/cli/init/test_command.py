@@ -57,7 +57,7 @@ def test_a_label_without_a_usual_name_is_asked_for(init, customers, tmp_path):
         (("--key", "Churn"), ["'Churn' is both --label and --key"]),
         (("--key", "TotalCharges"), ["rows have no 'TotalCharges'", "--key ''"]),
         (("--label", "tenure", "--task", "classification"), ["71 distinct values in 400 rows", "regression"]),
-        (("--label", "Contract", "--task", "regression"), ["'Contract' holds 'One year'", "--task classification"]),
+        (("--label", "Contract", "--task", "regression"), ["'Contract' holds 'Two year'", "--task classification"]),
         (("--label", "customerID"), ["'customerID' has 400 distinct values", "too many for classes"]),
         (("--label", "TotalCharges"), ["of 400 rows have no TotalCharges", "--missing-label drop"]),
         (("--task", "text"), ["--task is 'text'", "classification, regression"]),
