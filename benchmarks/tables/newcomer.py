@@ -8,6 +8,7 @@ user's own: put it at FOLDER/packages/churn.csv. Exit status 1 if a table fails.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -115,7 +116,7 @@ def try_table(name: str, file: Path, folder: Path) -> list[str]:
     with served(project) as address:
         answer = ask(address, first_row(file))
     marks.append(time.monotonic())
-    took = [f"{after - before:.1f}" for before, after in zip(marks, marks[1:], strict=False)]
+    took = [f"{after - before:.1f}" for before, after in itertools.pairwise(marks)]
     score = re.search(r"score\s+(\w+ -?[\d.]+)", said)
     threshold = mlops("config", "--get", "evaluation.threshold", cwd=project).strip()
     total = f"{marks[-1] - marks[0]:.1f}"

@@ -1,7 +1,7 @@
 """Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,7 +15,7 @@ from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.parquet import ParquetRows
-from mlops_lib.loaders.reading import SplitFiles
+from mlops_lib.loaders.reading import SplitFiles, read_all
 from mlops_lib.loaders.row_checks import Prepare
 from mlops_lib.loaders.splits import Split
 from mlops_lib.redact import mask
@@ -117,6 +117,14 @@ class LocalDataLoader(BaseDataLoader):
             raise DataError(f"Split {split!r} of {self.path} has no rows.")
         for part in self._streamed[split].parts(self._columns):
             yield self.source.prepared(part.frame)
+
+    @property
+    def is_ready_made(self) -> bool:
+        return bool(self.source.by_split)
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        whole = to_table(read_all(self.source.files))
+        yield whole.select(list(columns)) if columns else whole
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)

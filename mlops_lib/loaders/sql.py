@@ -1,7 +1,7 @@
 """Rows of a database, through SQLAlchemy: bound parameters, a read-only transaction, chunk by chunk."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -123,6 +123,10 @@ class SQLDataLoader(BaseDataLoader):
         if not parts:
             raise DataError(f"No row of the query falls into the split {split!r}.")
         return pd.concat(parts, ignore_index=True)[names]
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        for part in self.query.chunks():
+            yield part.select(list(columns)) if columns else part
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.survey.digest.encode())

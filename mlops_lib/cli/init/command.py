@@ -3,13 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlops_lib import loaders
 from mlops_lib.cli.display import err, out
 from mlops_lib.cli.init import project, proposals
-from mlops_lib.cli.init.choices import Choices, project_name
+from mlops_lib.cli.init.choices import Choices, parse_setting, project_name
 from mlops_lib.cli.init.decisions import Given, decide
 from mlops_lib.cli.init.display import show_choices, show_columns
 from mlops_lib.cli.init.proposals import Proposal
@@ -18,6 +19,9 @@ from mlops_lib.cli.init.source import parse
 from mlops_lib.cli.init.table import Table, read
 from mlops_lib.cli.init.threshold import choose
 from mlops_lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlops_lib.loaders.base import BaseDataLoader
 
 
 def init(
@@ -40,6 +44,10 @@ def init(
     query: Annotated[
         str, typer.Option(help="Of a database: SELECT with an ORDER BY, instead of --table.")
     ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SETTING=VALUE", help="Any setting, such as data.csv.separator=';'."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take all proposals without a question.")] = False,
 ) -> None:
     """Look at a table and begin a project: a config.yaml that runs as it is, and copies of the notebooks.
@@ -56,8 +64,9 @@ def init(
     project.check_folder(folder)
     if missing_label not in ("", "drop", "error"):
         raise ConfigError(f"--missing-label is {missing_label!r}. It is drop or error.")
-    choices = Choices(project_name(folder), parse(_source(source, asked), folder, table, query))
-    looked = _look(choices)
+    where = parse(_source(source, asked), folder, table, query)
+    choices = Choices(project_name(folder), where, given=dict(map(parse_setting, settings or ())))
+    looked = _look(loaders.from_settings(choices.settings(folder)), where.shown)
     given = Given(label, key, time, task, metric, missing_label, takes_proposals=yes)
     show_columns(looked, _proposed_roles(looked, given))
     if asked.asks:
@@ -85,11 +94,9 @@ def _source(given: str, asked: Questions) -> str:
     return typer.prompt("Where are the rows? File, folder or address")
 
 
-def _look(choices: Choices) -> Table:
-    with err.status(f"Reading {choices.source.shown}") as status:
-        return read(
-            choices.source, lambda rows: status.update(f"Reading {choices.source.shown}: {rows:,} rows")
-        )
+def _look(loader: "BaseDataLoader", shown: str) -> Table:
+    with err.status(f"Reading {shown}") as status:
+        return read(loader, shown, lambda rows: status.update(f"Reading {shown}: {rows:,} rows"))
 
 
 def _proposed_roles(table: Table, given: Given) -> dict[str, tuple[str, str]]:

@@ -50,7 +50,12 @@ def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> No
             asked.record[f"without {name}"] = ("dropped", f"it {how}: the model would learn nothing else")
     if found and "columns" in choices.data:
         choices.reasons["data.columns"] = f"gives {choices.label} away, so it is left out"
-    if choices.task == "classification" and not choices.time and (few := min(label.counts.values())) < ENOUGH:
+    ready = table.loader.is_ready_made
+    if (
+        choices.task == "classification"
+        and not (choices.time or ready)
+        and (few := min(label.counts.values())) < ENOUGH
+    ):
         choices.data["split"] = {"by": "label"}
         choices.reasons["data.split"] = f"the rarest class has {few} rows; each split gets some of them"
 
@@ -60,14 +65,14 @@ def _label(table: Table, given: Given, asked: Questions, choices: Choices) -> La
     if not (given.label or asked.asks or proposed.certain or given.takes_proposals):
         likely = ", ".join([proposed.value, *proposed.others])
         raise ConfigError(
-            f"{table.source.shown}: which column is to be predicted? None has a name that makes it certain. Name it "
+            f"{table.shown}: which column is to be predicted? None has a name that makes it certain. Name it "
             f"with --label. Candidates: {likely}. All columns: {', '.join(table.names)}."
         )
     labels: dict[str, Label] = {}
 
     def check(name: str) -> None:
         _require(table, name, "label")
-        labels[name] = Label.of(name, table.source.shown, table.columns[name].kind, table.column(name))
+        labels[name] = Label.of(name, table.shown, table.columns[name].kind, table.column(name))
         labels[name].check(given.task or labels[name].task()[0])
 
     question = "Column to predict"
@@ -117,7 +122,7 @@ def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None
             )
         if gaps := table.column(name).null_count:
             raise DataError(
-                f"{table.source.shown}: {gaps:,} of {table.rows:,} rows have no {name!r}, and the key decides the split of "
+                f"{table.shown}: {gaps:,} of {table.rows:,} rows have no {name!r}, and the key decides the split of "
                 "a row. Fill it in the source, or choose another key; without a key: --key ''."
             )
 
@@ -140,6 +145,8 @@ def _key_means(table: Table, name: str) -> str:
 
 def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
     proposed = proposals.time(table, choices.label, choices.key)
+    if table.loader.is_ready_made:
+        proposed = proposals.Proposal("", "the source is split already")
     asks = proposed.value or proposed.others
 
     def check(name: str) -> None:
@@ -151,9 +158,7 @@ def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> Non
                 f"{name!r} is --time and also --label or --key. Choose another column, or --time ''."
             )
         if gaps := table.column(name).null_count:
-            raise DataError(
-                f"{table.source.shown}: {gaps:,} rows have no {name!r}, so they have no place in time."
-            )
+            raise DataError(f"{table.shown}: {gaps:,} rows have no {name!r}, so they have no place in time.")
 
     if not asks and given.time is None:
         return
@@ -186,7 +191,7 @@ def _require(table: Table, name: str, option: str) -> None:
     near = _nearest(name, table.names)
     hint = f" Did you mean {near!r}?" if near else ""
     raise ConfigError(
-        f"{table.source.shown} has no column {name!r} (--{option}).{hint} Columns it has: {', '.join(table.names)}."
+        f"{table.shown} has no column {name!r} (--{option}).{hint} Columns it has: {', '.join(table.names)}."
     )
 
 

@@ -25,7 +25,7 @@ def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
     """
     sampled = f" (kinds from {len(table.sample):,} of them)" if table.is_sampled else ""
     out.print(
-        f"[bold]{escape(table.source.shown)}[/]: {table.rows:,} rows{sampled}, {len(table.names)} columns",
+        f"[bold]{escape(table.shown)}[/]: {table.rows:,} rows{sampled}, {len(table.names)} columns",
         highlight=False,
         soft_wrap=True,
     )

@@ -2,19 +2,17 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.redact import mask, password_in, without_password
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 #: Schemes of addresses of files; every other scheme is a database's.
 FILE_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
+#: Names listed in an error.
+LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -23,20 +21,15 @@ class Source:
 
     Attributes:
         address: ``data.source`` of the new config.yaml.
-        here: The same from the current folder: as the user wrote it.
+        shown: As the user wrote it, without secrets, for messages.
         loader: ``data.loader``.
         sql: Section ``data.sql``; empty for files.
     """
 
     address: str
-    here: str
+    shown: str
     loader: str = "local"
     sql: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def shown(self) -> str:
-        """The source for messages, without secrets."""
-        return mask(self.here)
 
 
 def parse(text: str, folder: Path, table: str = "", query: str = "") -> Source:
@@ -62,27 +55,11 @@ def parse(text: str, folder: Path, table: str = "", query: str = "") -> Source:
     if table or query:
         raise ConfigError(f"--table and --query are for a database, and --source {mask(text)} is none.")
     if is_address:
-        return Source(text, text)
+        return Source(text, mask(text))
     path = Path(text).expanduser()
     if not path.exists():
         raise DataError(_no_file(path))
-    return Source(os.path.relpath(path, folder), str(path))
-
-
-def tables(source: Source, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
-    """The rows of a source in order, before any split; `columns` alone, if given.
-
-    Raises:
-        DataError: It cannot be read, or has no rows; names the file.
-    """
-    from mlops_lib.loaders.base import to_table
-    from mlops_lib.loaders.reading import SplitFiles, read_all
-
-    if source.loader == "sql":
-        parts: Iterator[Any] = _query(source).chunks()
-    else:
-        parts = iter([to_table(read_all(SplitFiles(Path(source.here), "").files))])
-    yield from (part.select(list(columns)) if columns else part for part in parts)
+    return Source(os.path.relpath(path, folder), text)
 
 
 def _no_file(path: Path) -> str:
@@ -90,7 +67,7 @@ def _no_file(path: Path) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder}, so no file {path}. Give the path from {Path.cwd()}."
     names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    near = difflib.get_close_matches(path.name, names, n=3) or names[:8]
+    near = difflib.get_close_matches(path.name, names, n=3) or names[:LISTED]
     return (
         f"There is no file or folder {path}. In {folder.resolve()} there is: {', '.join(near) or 'nothing'}."
     )
@@ -100,20 +77,13 @@ def _database(text: str, folder: Path, table: str, query: str) -> Source:
     if table and query:
         raise ConfigError("Give one of --table and --query.")
     address = text
-    name = text.removeprefix("sqlite:///")
     if text.startswith("sqlite:///"):
-        if not Path(name).is_file():
-            raise DataError(_no_file(Path(name)))
-        address = f"sqlite:///{name if Path(name).is_absolute() else os.path.relpath(name, folder)}"
-    if not (table or query):
-        table = _only_table(text)
-    return Source(address, text, "sql", {"table": table} if table else {"query": query})
-
-
-def _query(source: Source) -> Any:
-    from mlops_lib.loaders.sql import SQLDataLoader
-
-    return SQLDataLoader(source.here, label="", password=_password(), **dict[str, Any](source.sql)).query
+        file = Path(text.removeprefix("sqlite:///"))
+        if not file.is_file():
+            raise DataError(_no_file(file))
+        address = text if file.is_absolute() else f"sqlite:///{os.path.relpath(file, folder)}"
+    table = table or ("" if query else _only_table(text))
+    return Source(address, mask(text), "sql", {"table": table} if table else {"query": query})
 
 
 def _only_table(url: str) -> str:
@@ -126,16 +96,12 @@ def _only_table(url: str) -> str:
 
     from mlops_lib.loaders.sql_database import Database
 
-    with Database(url, _password()).connected(1) as connection:
+    with Database(url, os.environ.get("DATA_SOURCE_PASSWORD", "")).connected(1) as connection:
         found = sa.inspect(connection)
         names = sorted([*found.get_table_names(), *found.get_view_names()])
     if len(names) != 1:
         raise ConfigError(
-            f"{mask(url)} has {len(names) or 'no'} tables{': ' if names else ''}{', '.join(names[:20])}. Name one with "
-            "--table, or give a SELECT with an ORDER BY as --query."
+            f"{mask(url)} has {len(names) or 'no'} tables{': ' if names else ''}{', '.join(names[:LISTED])}. Name one "
+            "with --table, or give a SELECT with an ORDER BY as --query."
         )
     return names[0]
-
-
-def _password() -> str:
-    return os.environ.get("DATA_SOURCE_PASSWORD", "")

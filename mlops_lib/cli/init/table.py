@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.cli.init.source import Source, tables
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Column
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mlops_lib.loaders.base import BaseDataLoader
 
 #: Rows of a larger source that kinds are inferred from: between this many and twice as many, evenly spaced.
 SAMPLE_ROWS = 100_000
@@ -26,12 +27,14 @@ class Table:
     """A source that was read once.
 
     Attributes:
-        source: Where it is.
+        loader: Reads it.
+        shown: Its name in messages.
         rows: Number of rows.
         sample: Rows of all columns.
     """
 
-    source: Source
+    loader: "BaseDataLoader"
+    shown: str
     rows: int
     sample: "pa.Table"
 
@@ -52,8 +55,10 @@ class Table:
 
     def some_values(self, name: str) -> list[Any]:
         """Values of a column from evenly spaced rows, for examples."""
+        import numpy as np
+
         step = max(len(self.sample) // EXAMPLES, 1)
-        return self.sample[name].take(range(0, len(self.sample), step)).to_pylist()
+        return self.sample[name].take(np.arange(0, len(self.sample), step)).to_pylist()
 
     def column(self, name: str) -> "pa.ChunkedArray":
         """Every value of a column, read again if the source is larger than the sample."""
@@ -61,14 +66,15 @@ class Table:
 
         if not self.is_sampled:
             return self.sample[name]
-        return pa.concat_tables(tables(self.source, [name]))[name]
+        return pa.concat_tables(self.loader.source_tables([name]))[name]
 
 
-def read(source: Source, on_rows: Callable[[int], Any]) -> Table:
+def read(loader: "BaseDataLoader", shown: str, on_rows: Callable[[int], Any]) -> Table:
     """Read a source once.
 
     Args:
-        source: Where it is.
+        loader: Reads it; label and key need not be known.
+        shown: Its name in messages.
         on_rows: Called with the number of rows read so far.
 
     Raises:
@@ -79,7 +85,7 @@ def read(source: Source, on_rows: Callable[[int], Any]) -> Table:
 
     kept: list[pa.Table] = []
     rows, step = 0, 1
-    for part in tables(source):
+    for part in loader.source_tables():
         kept.append(part.take(np.arange(-rows % step, len(part), step)))
         rows += len(part)
         on_rows(rows)
@@ -87,8 +93,8 @@ def read(source: Source, on_rows: Callable[[int], Any]) -> Table:
             whole, step = pa.concat_tables(kept), 2 * step
             kept = [whole.take(np.arange(0, len(whole), 2))]
     if not rows:
-        raise DataError(f"{source.shown} has a header and no rows.")
-    table = Table(source, rows, pa.concat_tables(kept))
+        raise DataError(f"{shown} has a header and no rows.")
+    table = Table(loader, shown, rows, pa.concat_tables(kept))
     _require_columns(table)
     return table
 
@@ -98,9 +104,9 @@ def _require_columns(table: Table) -> None:
         return
     if found := [mark for mark in SEPARATORS if mark in names[0]]:
         raise DataError(
-            f"{table.source.shown} was read as one column named {names[0]!r}, so its cells seem to be separated by "
+            f"{table.shown} was read as one column named {names[0]!r}, so its cells seem to be separated by "
             f"{found[0]!r}. Write it with commas, or name the separator with --set data.csv.separator={found[0]!r}."
         )
     raise DataError(
-        f"{table.source.shown} has one column, {names[0]!r}. A model needs a label and at least one other column."
+        f"{table.shown} has one column, {names[0]!r}. A model needs a label and at least one other column."
     )
