@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from mlops_lib import plugins
 from mlops_lib.cli.init.source import Source
 from mlops_lib.cli.init.threshold import Threshold
 from mlops_lib.errors import ConfigError
@@ -64,7 +65,7 @@ class Choices:
         made: dict[str, dict[str, Any]] = {
             "mlflow": {"experiment": self.name},
             "data": data,
-            "model": {"name": self.name, "wrapper": "sklearn", "implementation": "auto"},
+            "model": {"name": self.name, "wrapper": "sklearn", "implementation": _implementation(self.task)},
             "evaluation": judged,
         }
         for setting, value in self.given.items():
@@ -105,6 +106,11 @@ class Choices:
                 one = f"{line}  # {why}" if why else line
                 lines += [one] if len(one) <= WIDTH else [f"  # {why}", line]
         return "\n".join(lines) + "\n"
+
+
+def _implementation(task: str) -> str:
+    kind = "Classifier" if task == "classification" else "Regressor"
+    return "auto" if "auto" in plugins.TABLE["estimator"] else f"sklearn.ensemble:HistGradientBoosting{kind}"
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

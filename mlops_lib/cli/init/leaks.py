@@ -29,7 +29,12 @@ def find(table: Table, label: str, task: str, others: tuple[str, ...] = ()) -> d
         return {}
     found = {}
     for name, column in table.columns.items():
-        if name == label or name in others or column.distinct < 2 or column.kind in ("array", "image"):
+        if (
+            name == label
+            or name in others
+            or column.distinct + column.nullable < 2
+            or column.kind in ("array", "image")
+        ):
             continue
         if task == "regression" and column.kind in ("integer", "number") and _same_order(rows, name, label):
             found[name] = f"orders the rows just as {label} does"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Column
 from mlops_lib.errors import DataError
 
@@ -51,6 +50,8 @@ class Table:
     @cached_property
     def columns(self) -> dict[str, Column]:
         """Each column with its kind, by name; the roles are not decided yet."""
+        from mlops_lib.columns.infer import Declared, infer
+
         return {column.name: column for column in infer(self.sample, Declared("")).columns}
 
     def some_values(self, name: str) -> list[Any]:

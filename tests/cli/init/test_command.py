@@ -102,7 +102,7 @@ def test_a_label_that_cannot_be_learned_is_an_error(init, tmp_path, labels, word
         ("head.csv", "a,b,label\n", ["head.csv", "no rows"]),
         ("one.csv", "label\n1\n0\n", ["one column, 'label'"]),
         ("tilde.csv", "a~b~label\n1~2~3\n4~5~6\n", ["one column named 'a~b~label'", "'~'"]),
-        ("few.csv", "a,label\n1,x\n2,y\n3,x\n4,y\n5,x\n6,y\n", ["rows"]),
+        ("few.csv", "a,label\n1,0.5\n2,1.5\n", ["rows are too few", "'validation'"]),
     ],
 )
 def test_a_file_that_is_no_table_is_an_error(init, tmp_path, name, content, words):

@@ -77,3 +77,18 @@ def test_a_folder_that_turns_out_unwritable_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(project, "_make_folder", refuse)
     with pytest.raises(ConfigError, match="Read-only file system"):
         project.write(tmp_path / "mine", CONFIG)
+
+
+def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
+    """Ctrl-C while the files are written; the same start then succeeds."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(project.config, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        project.write(tmp_path / "mine", CONFIG)
+    assert not (tmp_path / "mine").exists()
+    monkeypatch.undo()
+    project.write(tmp_path / "mine", CONFIG)
+    assert (tmp_path / "mine/config.yaml").is_file()
