@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -150,8 +151,11 @@ def show_result(settings: Settings, result: Any) -> bool:
     table = Table.grid(padding=(0, 2))
     if evaluated:
         verdict = "[green]passed[/]" if evaluated.passed else "[red]refused[/]"
-        table.add_row("score", f"{settings.evaluation.metric} {evaluated.score:.4f}")
+        score = "none" if evaluated.score is None else f"{evaluated.score:.4f}"
+        table.add_row("score", f"{settings.evaluation.metric} {score}")
         table.add_row("gate", f"{verdict} (threshold {evaluated.threshold:g})")
+        if evaluated.reason:
+            table.add_row("reason", escape(evaluated.reason))
     model = (
         f"{registered.model_name} version {registered.version} at {registered.stage}" if registered else ""
     )

@@ -1,25 +1,21 @@
 """Infer the kind and role of each column from the rows of the train split."""
 
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.columns.schema import Column, Kind, Role, Schema
+from mlops_lib.columns.classes import classes_of
+from mlops_lib.columns.facts import Facts
+from mlops_lib.columns.kinds import kind_of, overridden, useless
+from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: A label with more values than this is no class label.
-MAX_CLASSES = 1_000
-#: Rows from which "distinct in every row" means something.
-MIN_ROWS_OF_ID = 20
-#: Words and letters of an average value from which text is prose.
-PROSE_WORDS, PROSE_LETTERS = 4, 40
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?")
+#: Rows that are looked at together.
+BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -41,125 +37,165 @@ class Declared:
     kinds: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """Column -> role, of the columns with a role of their own."""
+        named = {self.time: "time", self.weight: "weight", self.key: "key", self.label: "label"}
+        return {name: role for name, role in named.items() if name}
+
+    def check(self, names: Iterable[str]) -> None:
+        """Check that the names fit together, and the columns that there are.
+
+        Raises:
+            DataError: A column is not there, or is named twice.
+        """
+        names = list(names)
+        if twice := _twice(names):
+            raise DataError(
+                f"The data has several columns named {twice!r}. Rename all but one in the source."
+            )
+        special = [name for name in (self.label, self.key, self.time, self.weight) if name]
+        if unknown := [name for name in (*self.kinds, *self.features, *special) if name not in names]:
+            raise DataError(
+                f"config.yaml names the columns {', '.join(map(repr, unknown))} in section data, and the data has no "
+                f"such columns. Columns it has: {', '.join(names)}."
+            )
+        if twice := _twice(special):
+            raise DataError(
+                f"config.yaml names {twice!r} as two of data.label, data.key, data.weight and the time of the split. "
+                "A column has one role."
+            )
+        if twice := _twice(self.features):
+            raise DataError(f"data.features lists {twice!r} twice.")
+        for setting, listed in (("data.features", self.features), ("data.columns", tuple(self.kinds))):
+            if clash := [name for name in listed if name in special]:
+                raise DataError(
+                    f"{setting} names {clash[0]!r}, the {self.roles[clash[0]]} of the data, and only features belong "
+                    f"there. Take it out of {setting}."
+                )
+        if dropped := [name for name in self.features if self.kinds.get(name) == "drop"]:
+            raise DataError(
+                f"data.features lists {dropped[0]!r}, and data.columns drops it. Take out one of them."
+            )
+
 
 def infer(rows: "pa.Table", declared: Declared) -> Schema:
     """The schema of rows of the train split; `complete` it if they are a sample.
 
     Raises:
-        DataError: `declared` names a column that is not there.
+        DataError: `declared` names a column that is not there, twice, or with a kind that it cannot have.
     """
-    one = declared
-    named = {one.time: "time", one.weight: "weight", one.key: "key", one.label: "label"}
-    roles: dict[str, Any] = {name: role for name, role in named.items() if name}
-    if unknown := [name for name in (*one.kinds, *one.features, *roles) if name not in rows.column_names]:
-        raise DataError(
-            f"config.yaml names the columns {', '.join(map(repr, unknown))} in section data, and the data has no such "
-            f"columns. Columns it has: {', '.join(rows.column_names)}."
-        )
-    found = tuple(
-        _column(name, rows.column(name), roles.get(name, "feature"), one) for name in rows.column_names
-    )
-    schema = Schema(found)
-    if one.label:
-        schema = replace(schema, classes=_classes(schema, rows.column(one.label)))
-    return schema.with_features(one.features) if one.features else schema
+    declared.check(rows.column_names)
+    facts = {name: Facts(rows.schema.field(name).type) for name in rows.column_names}
+    for name, found in facts.items():
+        for part in rows.column(name).chunks:
+            found.add(part)
+    return _schema(facts, declared)
 
 
-def complete(schema: Schema, train: Path) -> Schema:
-    """The schema with the gaps and the classes of the whole train split, a Parquet file."""
+def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | None = None) -> Schema:
+    """The schema inferred anew from the whole train split, with the gaps of all splits.
+
+    Args:
+        schema: Of a sample of the train split, with the columns that are not in the files.
+        splits: The Parquet file of each split.
+        declared: What is known about the columns; None: kinds and roles stay as they are.
+
+    Raises:
+        DataError: Validation or test has infinite numbers in a column that has none in train; names the rows.
+    """
+    facts = {split: _facts(file) for split, file in splits.items()}
+    train = facts["train"]
+    found = {column.name: column for column in schema.columns}
+    if declared:
+        found |= {column.name: column for column in _schema(train, declared).columns}
+    else:
+        found |= {name: _measured(found[name], one) for name, one in train.items() if name in found}
+    for column in found.values():
+        gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
+        found[column.name] = replace(column, nullable=gaps)
+    for split, of_split in facts.items():
+        for name, one in of_split.items():
+            if one.infinite and not train[name].infinite and found[name].role == "feature":
+                raise DataError(_out_of_range(name, split, one, splits[split]))
+    return replace(schema, columns=tuple(found.values()), classes=_classes(found.values(), train, declared))
+
+
+def _facts(file: Path) -> dict[str, Facts]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(train) as file:
-        empty = {name: file.read(columns=[name]).column(0).null_count for name in file.schema_arrow.names}
-        columns = tuple(replace(c, nullable=empty.get(c.name, c.nullable) > 0) for c in schema.columns)
-        classes = _classes(schema, file.read(columns=[schema.label]).column(0)) if schema.label else ()
-    return Schema(columns, classes)
+    with pq.ParquetFile(file) as stored:
+        facts = {field.name: Facts(field.type) for field in stored.schema_arrow}
+        for batch in stored.iter_batches(BATCH_ROWS):
+            for name, values in zip(batch.schema.names, batch.columns, strict=True):
+                facts[name].add(values)
+    return facts
 
 
-def _column(name: str, values: "pa.ChunkedArray", role: Role, declared: Declared) -> Column:
-    kind, reason, distinct, width = _kind(values)
-    given, of_text = declared.kinds.get(name, ""), declared.task == "text"
-    if given and given != "drop":
-        kind, reason = given, "set in data.columns"  # type: ignore[assignment]
-    elif of_text and role in ("feature", "label"):
+def _schema(facts: Mapping[str, Facts], declared: Declared) -> Schema:
+    columns = tuple(_column(name, one, declared) for name, one in facts.items())
+    schema = Schema(columns, _classes(columns, facts, declared))
+    return schema.with_features(declared.features) if declared.features else schema
+
+
+def _column(name: str, facts: Facts, declared: Declared) -> Column:
+    role, given = declared.roles.get(name, "feature"), declared.kinds.get(name, "")
+    kind, reason = kind_of(facts)
+    if role != "feature":
+        reason = f"data.{role}; {reason}" if role != "time" else f"the time of the split; {reason}"
+    if declared.task == "text" and role in ("feature", "label"):
         kind, reason = "text", "a column of the text task"
-    if given == "drop":
+    elif given == "drop":
         role, reason = "unused", "left out by data.columns"
-    elif role == "feature" and not (name in declared.features or given or of_text):
-        why = _useless(values, kind, distinct)
-        role, reason = ("ignored", why) if why else (role, reason)
-    return Column(name, kind, role, reason, values.null_count > 0, distinct, width)
+    elif given:
+        kind, reason = overridden(name, given, facts)
+    elif role == "feature" and (why := useless(facts, kind)):
+        if name in declared.features:
+            reason = f"{reason}; listed in data.features"
+        else:
+            role, reason = "ignored", why
+    return _measured(Column(name, kind, role, reason), facts)  # type: ignore[arg-type]
 
 
-def _kind(values: "pa.ChunkedArray") -> tuple[Kind, str, int, int]:
-    """Kind, reason, number of distinct values and width of an array."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind, rows = values.type, len(values)
-    if pa.types.is_dictionary(kind):
-        return _kind(values.cast(kind.value_type))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        lengths = pc.list_value_length(values).drop_null()
-        width = pc.max(lengths).as_py() or 0
-        return "array", f"lists of {width} values", 0, width
-    if pa.types.is_nested(kind):
-        return "text", f"{kind}: no kind for it", 0, 0
-    distinct = pc.count_distinct(values).as_py()
-    if pa.types.is_boolean(kind):
-        return "boolean", "true and false", distinct, 0
-    if pa.types.is_integer(kind):
-        return "integer", "whole numbers", distinct, 0
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number", "numbers", distinct, 0
-    if pa.types.is_temporal(kind):
-        return "datetime", str(kind), distinct, 0
-    if pa.types.is_null(kind):
-        return "number", "no value in any row", 0, 0
-    texts = [text for text in pc.unique(values).to_pylist() if text is not None]
-    if texts and all(isinstance(t, str) and _ISO.fullmatch(t) for t in texts):
-        return "datetime", f"every text is a date, such as {texts[0]!r}", distinct, 0
-    letters = sum(map(len, texts)) / max(len(texts), 1)
-    words = sum(len(str(t).split()) for t in texts) / max(len(texts), 1)
-    if distinct > rows / 2 and (words >= PROSE_WORDS or letters >= PROSE_LETTERS):
-        return "text", f"{words:.0f} words in an average value", distinct, 0
-    return "category", f"{distinct:,} distinct texts in {rows:,} rows", distinct, 0
+def _measured(column: Column, facts: Facts) -> Column:
+    """The column with the numbers of its facts."""
+    least, most = (facts.least, facts.most) if facts.is_number else (None, None)
+    return replace(
+        column,
+        stored=str(facts.type),
+        nullable=facts.known < facts.rows,
+        distinct=facts.distinct,
+        least=None if least is None else float(least),
+        most=None if most is None else float(most),
+        infinite=facts.infinite,
+        width=facts.widths[1] if facts.widths else 0,
+    )
 
 
-def _useless(values: "pa.ChunkedArray", kind: Kind, distinct: int) -> str:
-    """Why a column is left out; "" for one that is not."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_nested(values.type) and kind != "array":
-        return f"{values.type}: name its kind in data.columns to keep it"
-    known = len(values) - values.null_count
-    if known == 0 and len(values):
-        return "no value in any row"
-    if distinct < known or known < MIN_ROWS_OF_ID or kind not in ("category", "integer"):
-        return ""
-    if kind == "integer":
-        least, most = pc.min(values).as_py(), pc.max(values).as_py()
-        if most - least > 2 * known:
-            return ""
-    return "distinct in every row: left out; name it in data.columns to keep it"
-
-
-def _classes(schema: Schema, labels: "pa.ChunkedArray") -> tuple[Any, ...]:
-    """The sorted classes, whole numbers as integers; none for a label of fractions or prose."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = next(column.kind for column in schema.columns if column.name == schema.label)
-    if kind not in ("category", "boolean", "integer", "number"):
+def _classes(
+    columns: Iterable[Column], facts: Mapping[str, Facts], declared: Declared | None
+) -> tuple[Any, ...]:
+    label = next((column for column in columns if column.role == "label"), None)
+    if not label or label.name not in facts or (declared and declared.task in ("regression", "text")):
         return ()
-    if pa.types.is_dictionary(labels.type):
-        labels = labels.cast(labels.type.value_type)
-    values = [value for value in pc.unique(labels).to_pylist() if value is not None]
-    if len(values) > MAX_CLASSES:
-        return ()
-    if kind == "number":
-        if any(not math.isfinite(value) or value % 1 for value in values):
-            return ()
-        values = [int(value) for value in values]
-    return tuple(sorted(values))
+    return classes_of(facts[label.name], label.kind)
+
+
+def _out_of_range(name: str, split: str, facts: Facts, file: Path) -> str:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    values = pq.read_table(file, columns=[name]).column(0).cast("float64").to_numpy()
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
+    first = ", ".join(map(str, rows[:10]))
+    return (
+        f"Column {name!r} has infinite numbers, or numbers beyond the range of float32, in {len(rows)} rows of the "
+        f"{split} split and in none of the train split; the first are rows {first}, counted from 0, such as "
+        f"{values[rows[0]]!r}. Correct them in the source, or leave the column out: data.columns: {{{name}: drop}}."
+    )
+
+
+def _twice(names: Iterable[str]) -> str:
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), "")  # type: ignore[func-returns-value]

@@ -11,8 +11,14 @@ from typing import Any, Literal
 Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array"]
 Role = Literal["feature", "label", "key", "time", "weight", "ignored", "unused"]
 
+#: File with the schema of a dataset: beside its splits, and in the runs that read it.
+COLUMNS_FILE = "columns.json"
 #: Kinds whose values are numbers already.
 PLAIN: tuple[Kind, ...] = ("number", "integer", "boolean")
+#: Arrow types of text.
+TEXT_TYPES = ("string", "large_string", "string_view")
+#: The largest number that float32 has. A larger one counts as infinite.
+LARGEST = (2 - 2**-23) * 2.0**127
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,11 @@ class Column:
         role: What it is for. An ``ignored`` column is in the dataset and no feature; an ``unused`` one is in the source
             alone.
         reason: Why it has this kind and role, for people.
-        nullable: Whether the train split has rows without a value.
-        distinct: Distinct values in the train split (in the sample that was looked at, if it is large).
+        stored: Arrow type of the values in the dataset.
+        nullable: Whether a row of the dataset, in any split, lacks a value.
+        distinct: Distinct values in the train split; of more than 200,000, about that number.
+        least, most: Smallest and largest finite number in the train split; None without one.
+        infinite: Whether the train split has infinite numbers, or numbers beyond float32.
         width: Numbers in each value of an array; else 0.
     """
 
@@ -34,9 +43,18 @@ class Column:
     kind: Kind
     role: Role = "feature"
     reason: str = ""
+    stored: str = ""
     nullable: bool = False
     distinct: int = 0
+    least: float | None = None
+    most: float | None = None
+    infinite: bool = False
     width: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its values are numbers or booleans that a model takes as they are."""
+        return self.kind in PLAIN and not self.infinite and self.stored not in TEXT_TYPES
 
 
 @dataclass(frozen=True)
@@ -92,8 +110,8 @@ class Schema:
 
     @property
     def is_plain(self) -> bool:
-        """Whether every feature is a number, an integer or a boolean."""
-        return all(column.kind in PLAIN for column in self.features.values())
+        """Whether a model can take every feature as it is: numbers and booleans, none of them infinite."""
+        return all(column.is_plain for column in self.features.values())
 
     @property
     def used(self) -> list[str]:
@@ -113,6 +131,28 @@ class Schema:
             if column.name not in names
         ]
         return Schema((*chosen, *others), self.classes)
+
+    def table(self) -> list[dict[str, Any]]:
+        """A line for each column, for people: kind, role, stored type, gaps, distinct values and the reason."""
+        return [
+            {
+                "column": one.name,
+                "kind": one.kind,
+                "role": one.role,
+                "stored as": one.stored,
+                "gaps": one.nullable,
+                "distinct": one.distinct,
+                "reason": one.reason,
+            }
+            for one in self.columns
+        ]
+
+    def summary(self) -> str:
+        """One line, such as ``9 features: 4 number, 3 category, 2 datetime``."""
+        kinds = list(self.kinds.values())
+        counts = {kind: kinds.count(kind) for kind in kinds}
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=_most_first))
+        return f"{len(kinds)} features: {listed}"
 
     def to_json(self) -> str:
         """This schema as JSON text."""
@@ -134,3 +174,7 @@ class Schema:
 
     def _named(self, role: Role) -> str:
         return next((column.name for column in self.columns if column.role == role), "")
+
+
+def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
+    return -counted[1], counted[0]
