@@ -20,6 +20,7 @@ from mlops_lib.errors import ConfigError
 from mlops_lib.redact import other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
 from mlops_lib.settings.explain import explain, section_at
+from mlops_lib.yaml_files import read_yaml
 
 CONFIG_ENV = "MLOPS_CONFIG"
 
@@ -233,7 +234,7 @@ def _move_password(values: dict[str, Any], origins: dict[str, str]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise ConfigError(
             f"Config file {path} does not exist. Name another with --config or {CONFIG_ENV}, or make one: mlops init."

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from mlops_lib.redact import password_in
+from mlops_lib.settings.names import model_name
 
 #: Parameters that are outputs of an earlier step; every other parameter is an argument of the pipeline.
 EARLIER_OUTPUTS = ("parent_run_id", "data", "run_id")
@@ -24,6 +25,7 @@ def _without_password(source: str) -> str:
     return source
 
 
+RegistryName = Annotated[str, AfterValidator(lambda name: name and model_name(name))]
 Source = Annotated[str, AfterValidator(_without_password)]
 
 
@@ -140,7 +142,7 @@ class RegisterParameters(Parameters):
     """Registration reads the model of `run_id`."""
 
     run_id: str = Field("", description="MLflow run of the model; empty: the latest run that passed the gate")
-    model_name: str = Field("", description="name in the registry; empty: model.name of config.yaml")
+    model_name: RegistryName = Field("", description="name in the registry; empty: model.name of config.yaml")
 
 
 class RegisterOutputs(Outputs):
