@@ -1,7 +1,7 @@
 """The interface of a data loader. A loader loses and doubles no row, and keeps order, labels and declared types."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,19 @@ class BaseDataLoader(ABC):
             DataError: A declared column is not there.
         """
         return infer(to_table(self.head("train", INFER_ROWS)), self.declared)
+
+    @property
+    def is_ready_made(self) -> bool:
+        """Whether the source is split already, so that ``data.split`` decides nothing."""
+        return False
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        """All rows of the source in order, before the split; label and key need not be known.
+
+        Args:
+            columns: The columns wanted; empty: all.
+        """
+        raise DataError(f"{type(self).__name__} does not show its source before label and key are known.")
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Files of tables: on this machine or behind an address, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -128,6 +128,13 @@ class LocalDataLoader(BaseDataLoader):
             yield part
         if not position:
             raise DataError(f"Split {split!r} of {self.source.shown} has no rows.")
+
+    @property
+    def is_ready_made(self) -> bool:
+        return bool(self.source.by_split)
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        yield from self.source.rows.tables(columns or None)
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)

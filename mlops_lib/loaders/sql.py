@@ -132,6 +132,9 @@ class SQLDataLoader(BaseDataLoader):
             raise DataError(f"No row of the query falls into the split {split!r}.")
         return as_frame(pa.concat_tables(parts), self._gaps)
 
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        return self.chunks(columns or [column.name for column in self.query.survey.columns])
+
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.survey.digest.encode())
         digest.update(repr((self.plan, self.missing_label)).encode())
