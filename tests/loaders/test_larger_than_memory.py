@@ -44,7 +44,7 @@ def test_without_streaming_the_same_run_does_not_fit(large):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["{by: key}", "{by: label}", "{by: time, column: f01}"])
+@pytest.mark.parametrize("how", ["{by: key}", "{by: label}"])
 def test_a_csv_is_typed_split_checked_and_written_without_holding_it(tmp_path, how):
     """A table larger than the margin, with the rules of the configuration and each way to split."""
     write_csv(tmp_path / "few.csv", 10_000)
