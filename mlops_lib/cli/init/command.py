@@ -54,8 +54,9 @@ def init(
 ) -> None:
     """Look at a table and begin a project: a config.yaml that runs as it is, and copies of the notebooks.
 
-    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it asks; elsewhere
-    the options decide, and the rest is as proposed. Nothing is written before all is checked.
+    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it
+    asks; elsewhere the options decide, and the rest is as proposed. All is checked before a file
+    is written.
 
     [dim]Example:[/] mlops init churn --source churn.csv
     [dim]Example:[/] mlops init churn --source churn.csv --label Churn --key customerID
