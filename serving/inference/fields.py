@@ -1,12 +1,13 @@
-"""The fields of a request's row: the model's columns, by the kinds of the training data or by the signature."""
+"""The fields of a request's row: the model's columns, their JSON types and errors."""
 
+import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from msgspec import Meta
 
-from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -30,9 +31,7 @@ WANTED = {
 #: Open Inference Protocol's datatype of each kind; that of a narrow column is in the signature.
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
 NARROW = {"integer": "INT32", "float": "FP32"}
-#: Texts that mean "missing" in a CSV, in columns of these kinds.
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none"))
-READ_AS = ("number", "integer", "boolean", "datetime")
+INTEGER, NUMBER = (re.compile(PATTERNS[name]) for name in ("integer", "point"))
 
 
 class Field(NamedTuple):
@@ -47,6 +46,7 @@ class Field(NamedTuple):
         nullable: Whether null is accepted, and a row may leave the column out.
         datatype: Of its tensors in the Open Inference Protocol.
         cast: Makes the value that the model's own DataFrame has; None: the JSON value is that. Raises ValueError.
+        reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
         width: Number of values in a list; 0: any.
     """
 
@@ -58,6 +58,7 @@ class Field(NamedTuple):
     nullable: bool
     datatype: str = "BYTES"
     cast: Callable[[Any], Any] | None = None
+    reads: str = ""
     width: int = 0
 
     @property
@@ -66,18 +67,17 @@ class Field(NamedTuple):
         return (self.width or -1,) if self.kind == "array" else ()
 
     def read(self, text: str) -> Any:
-        """A cell of a CSV; None if it is missing, and the text itself if it does not fit the column."""
-        word = text.strip().lower()
-        if text == "" or (self.kind in READ_AS and word in MISSING):
+        """A cell of a CSV, as the loader reads it; None if it is missing, the text itself if it does not fit."""
+        cell = text.strip() if self.reads else text
+        if cell == "" or (self.reads and cell in TOKENS):
             return None
-        try:
-            if self.kind == "integer":
-                return int(text)
-            if self.kind == "number":
-                return float(text)
-        except ValueError:
-            return text
-        return {"true": True, "false": False}.get(word, text) if self.kind == "boolean" else text
+        if self.reads == "boolean":
+            return {"true": True, "false": False}.get(cell.lower(), text)
+        if self.reads in ("integer", "number"):
+            if INTEGER.fullmatch(cell):
+                return int(cell)
+            return float(cell) if NUMBER.fullmatch(cell) else text
+        return text
 
 
 def named_columns(signature: "ModelSignature | None") -> dict[str, Any]:
@@ -86,22 +86,6 @@ def named_columns(signature: "ModelSignature | None") -> dict[str, Any]:
     if not inputs or inputs.is_tensor_spec() or not inputs.has_input_names():
         return {}
     return {column.name: column for column in inputs.inputs}
-
-
-def fields_of(signature: "ModelSignature | None", schema: Schema | None) -> tuple[Field, ...]:
-    """The columns that a model takes, in its order.
-
-    Args:
-        signature: The model's.
-        schema: Of its training data; None for a model that was logged elsewhere.
-    """
-    named = named_columns(signature)
-    features = schema.features if schema else {}
-    names = features if features.keys() >= named.keys() else named
-    return tuple(
-        _of_column(features[name], named.get(name)) if name in features else _of_signature(named[name])
-        for name in names
-    )
 
 
 def whole(bits: int = 64) -> Any:
@@ -114,25 +98,8 @@ def _int(bits: int) -> Any:
     return Annotated[int, Meta(ge=-(2 ** (bits - 1)), le=2 ** (bits - 1) - 1)]
 
 
-def _of_signature(column: Any) -> Field:
-    mlflow_type = getattr(column.type, "name", "any")
-    kind = KINDS.get(mlflow_type, "any")
-    made = _plain(column.name, kind, not column.required, 32 if mlflow_type == "integer" else 64)
-    return made._replace(datatype=NARROW.get(mlflow_type, made.datatype))
-
-
-def _of_column(column: Column, in_signature: Any) -> Field:
-    mlflow_type = getattr(getattr(in_signature, "type", None), "name", "")
-    stored = KINDS.get(mlflow_type, "any" if in_signature else "")
-    if column.kind in ("category", "text"):
-        return _text(column, stored)
-    if column.kind == "array":
-        return _array(column)
-    made = _plain(column.name, "any" if column.kind == "image" else column.kind, column.nullable)
-    return made._replace(cast=_in_utc) if column.kind == "datetime" else made
-
-
-def _plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
+def plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
+    """A field for a kind of `WANTED`."""
     types: dict[str, Any] = {
         "number": float, "integer": whole(bits), "boolean": bool, "text": str, "binary": bytes, "datetime": str,
     }  # fmt: skip
@@ -145,50 +112,22 @@ def _plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
         WANTED[kind] + (f" of {bits} bits" if bits != 64 else ""),
         nullable,
         DATATYPES.get(kind, "BYTES"),
-        {"integer": _as_int, "datetime": _time}.get(kind),
+        {"integer": as_int, "datetime": _time}.get(kind),
+        kind if kind in ("number", "integer", "boolean", "datetime") else "",
     )
 
 
-def _text(column: Column, stored: str) -> Field:
-    """Text, and where the source has numbers, numbers too. Text alone otherwise: 7 may be meant for "07".
-
-    Args:
-        stored: Kind of the stored values; "" if it is not known.
-    """
-    accepted: Any = Any
-    wanted, cast = WANTED["any"], None
-    if stored == "text":
-        accepted, wanted = str, "text"
-    elif stored in ("number", "integer"):
-        accepted, wanted = str | (whole() if stored == "integer" else float), f"{WANTED[stored]}, or its text"
-        cast = _as_int if stored == "integer" else float
-    elif stored == "boolean":
-        accepted, wanted = bool | str, "true, false or text"
-    elif not stored:
-        accepted, wanted = str | bool | int | float, "text, a number, true or false"
-    return Field(column.name, column.kind, accepted, accepted, wanted, column.nullable, cast=cast)
+def of_signature(column: Any) -> Field:
+    """The field for a column of an MLflow signature."""
+    mlflow_type = getattr(column.type, "name", "any")
+    kind = KINDS.get(mlflow_type, "any")
+    made = plain(column.name, kind, not column.required, 32 if mlflow_type == "integer" else 64)
+    return made._replace(datatype=NARROW.get(mlflow_type, made.datatype))
 
 
-def _array(column: Column) -> Field:
-    items: Any = list[Any]
-    if column.width:
-        items = Annotated[items, Meta(min_length=column.width, max_length=column.width)]
-    wanted = f"a list of {column.width} values" if column.width else "a list"
-    return Field(column.name, "array", items, items, wanted, column.nullable, "FP64", width=column.width)
-
-
-def _as_int(value: float | str) -> int:
+def as_int(value: float | str) -> int:
     return int(value)
 
 
 def _time(value: str | datetime) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
-
-
-def _in_utc(value: str | datetime) -> datetime:
-    """A date or time in UTC without a zone, as the training data have it."""
-    time = _time(value)
-    try:
-        return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
-    except OverflowError as error:
-        raise ValueError(str(error)) from None

@@ -25,9 +25,10 @@ class MatrixModel:
     def __init__(self, wrapper: ModelWrapper, columns: Sequence[str]) -> None:
         self._wrapper, self._columns = wrapper, columns
         encoder = getattr(wrapper, "encoder", None)
-        # A plain encoder changes nothing: numbers are their own encoding.
-        self._encoder = None if encoder is None or encoder.is_plain else encoder
         self._dtype = getattr(wrapper, "matrix_dtype", np.float32)
+        # A plain encoder changes no number, and refuses those beyond 32-bit floats, as this class does.
+        skipped = encoder is None or (encoder.is_plain and self._dtype is np.float32)
+        self._encoder = None if skipped else encoder
 
     def __call__(self, rows: Sequence[tuple[Any, ...]]) -> Any:
         """Predictions for rows of values, in the order of the columns.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
-from serving.inference.fields import fields_of
 from serving.inference.refusals import listed, refusal
 from serving.inference.row_types import struct_of, unnamed_row
 from serving.inference.rows import Rows
+from serving.inference.source_fields import fields_of
 from serving.web.bodies import NOT_JSON, not_json
 from serving.web.problems import Problem, invalid_input
 
