@@ -104,7 +104,7 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
     Raises:
         DataError: Validation or test has infinite numbers in a column that has none in train; names the rows.
     """
-    facts = {split: _facts(file) for split, file in splits.items()}
+    facts = {split: _facts(file, count=split == "train") for split, file in splits.items()}
     train = facts["train"]
     found = {column.name: column for column in schema.columns}
     if declared:
@@ -121,11 +121,11 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
     return replace(schema, columns=tuple(found.values()), classes=_classes(found.values(), train, declared))
 
 
-def _facts(file: Path) -> dict[str, Facts]:
+def _facts(file: Path, count: bool) -> dict[str, Facts]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as stored:
-        facts = {field.name: Facts(field.type) for field in stored.schema_arrow}
+        facts = {field.name: Facts(field.type, count) for field in stored.schema_arrow}
         for batch in stored.iter_batches(BATCH_ROWS):
             for name, values in zip(batch.schema.names, batch.columns, strict=True):
                 facts[name].add(values)
