@@ -377,7 +377,7 @@ def test_a_gap_in_any_split_makes_a_column_nullable(tmp_path):
             [1.0, 2.0, 3.0],
             [1.0, np.inf, 1e39],
             "",
-            "within the range of float32.*2 rows.*rows 1, 2,.*such as inf",
+            "a number within the range of float32.*2 rows.*rows 1, 2,.*such as inf",
         ),
         (
             ["2021-01-01"] * 3,
