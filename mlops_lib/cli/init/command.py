@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +20,7 @@ from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.source import parse
 from mlops_lib.cli.init.table import Table, read
 from mlops_lib.cli.init.threshold import choose
-from mlops_lib.errors import ConfigError
+from mlops_lib.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mlops_lib.loaders.base import BaseDataLoader
@@ -52,8 +54,9 @@ def init(
 ) -> None:
     """Look at a table and begin a project: a config.yaml that runs as it is, and copies of the notebooks.
 
-    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it asks; elsewhere
-    the options decide, and the rest is as proposed. Nothing is written before all is checked.
+    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it
+    asks; elsewhere the options decide, and the rest is as proposed. All is checked before a file
+    is written.
 
     [dim]Example:[/] mlops init churn --source churn.csv
     [dim]Example:[/] mlops init churn --source churn.csv --label Churn --key customerID
@@ -66,13 +69,14 @@ def init(
         raise ConfigError(f"--missing-label is {missing_label!r}. It is drop or error.")
     where = parse(_source(source, asked), folder, table, query)
     choices = Choices(project_name(folder), where, given=dict(map(parse_setting, settings or ())))
-    looked = _look(loaders.from_settings(choices.settings(folder)), where.shown)
+    with _settings_are_options():
+        looked = _look(loaders.from_settings(choices.settings(folder)), where.shown)
     given = Given(label, key, time, task, metric, missing_label, takes_proposals=yes)
     show_columns(looked, _proposed_roles(looked, given))
     if asked.asks:
         out.print("\n[dim]Enter takes the proposal; - means none.[/]")
     decide(looked, given, asked, choices)
-    with err.status("Splitting the rows, scoring baselines"):
+    with _settings_are_options(), err.status("Splitting the rows, scoring baselines"):
         threshold = choose(choices.settings(folder))
     splits = ", ".join(f"{rows:,} {split}" for split, rows in threshold.rows.items())
     asked.record["splits"] = (splits, choices.reasons.get("data.split", ""))
@@ -84,6 +88,20 @@ def init(
         f"\n{folder / 'config.yaml'} and {folder / 'notebooks'} are made. Next: [bold]{next_}[/]",
         soft_wrap=True,
     )
+
+
+@contextmanager
+def _settings_are_options() -> Iterator[None]:
+    """Add to an error whose remedy is a setting how to set it before there is a config.yaml."""
+    try:
+        yield
+    except DataError as error:
+        hint = (
+            " There is no config.yaml yet: give it as --set SETTING=VALUE."
+            if "et data." in str(error)
+            else ""
+        )
+        raise DataError(f"{error}{hint}") from None
 
 
 def _source(given: str, asked: Questions) -> str:

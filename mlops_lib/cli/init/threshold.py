@@ -40,7 +40,7 @@ class Threshold:
 
     def reason(self) -> str:
         """How the value was chosen."""
-        guess, *linear = (f"{name} {score:.3f}" for name, score in self.scores.items())
+        guess, *linear = (f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items())
         if not linear:
             return f"above what ignores the features: {guess} on the validation rows"
         return f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
