@@ -27,6 +27,7 @@ class SklearnWrapper(ModelWrapper):
     """
 
     name = "sklearn"
+    has_epochs = False
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         import mlflow
