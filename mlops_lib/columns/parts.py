@@ -35,6 +35,7 @@ class BadValue(ValueError):
     """
 
     def __init__(self, row: int, column: str, value: Any, wanted: str) -> None:
+        value = value.item() if isinstance(value, np.number | np.bool_) else value
         super().__init__(f"Row {row}: {column!r} is {value!r}, and must be {wanted}.")
         self.row, self.column, self.value, self.wanted = row, column, value, wanted
 
@@ -341,8 +342,16 @@ class Array(Part):
             return self.missing(row, value) if is_missing(value) else self.bad(row, value)
         if len(value) != self._width:
             self.bad(row, value)
-        found = [self._number(row, value, number) for number in value]
-        return tuple(found)
+        try:
+            found = np.asarray(value)
+        except ValueError:  # lists of several lengths
+            self.bad(row, value)
+        if found.dtype.kind not in "biuf":
+            found = np.array([self._number(row, value, number) for number in value])
+        found = found.astype(np.float64)
+        if found.shape != (self._width,) or (np.abs(found) > LARGEST).any():
+            self.bad(row, value)
+        return tuple(found.tolist())
 
     def _number(self, row: int, value: Any, number: Any) -> float:
         if is_missing(number):
@@ -350,10 +359,9 @@ class Array(Part):
         if isinstance(number, str | bytes):
             self.bad(row, value)
         try:
-            found = float(number)
+            return float(number)
         except (TypeError, ValueError, OverflowError):
             self.bad(row, value)
-        return found if abs(found) <= LARGEST else self.bad(row, value)
 
 
 PARTS: dict[str, type[Part]] = {

@@ -370,16 +370,43 @@ def test_a_gap_in_any_split_makes_a_column_nullable(tmp_path):
     assert done.classes == ("p", "q") and done.features["c"].distinct == 2
 
 
-def test_infinite_numbers_that_train_does_not_have_are_named(tmp_path):
-    """Before a model is trained: column, split, rows and value."""
-    train = pa.table({"a": [1.0, 2.0, 3.0], "y": ["p", "q", "p"]})
-    test = pa.table({"a": [1.0, np.inf, 1e39], "y": ["p", "q", "p"]})
-    paths = files(tmp_path, train=train, test=test)
-    with pytest.raises(
-        DataError, match=r"'a' has infinite numbers.*2 rows of the test split.*rows 1, 2.*inf"
-    ):
-        complete(infer(train, Declared("y")), paths, Declared("y"))
-    assert complete(infer(test, Declared("y")), files(tmp_path, train=test, test=test)).features["a"].infinite
+@pytest.mark.parametrize(
+    ("train", "test", "kind", "words"),
+    [
+        (
+            [1.0, 2.0, 3.0],
+            [1.0, np.inf, 1e39],
+            "",
+            "a number within the range of float32.*2 rows.*rows 1, 2,.*such as inf",
+        ),
+        (
+            ["2021-01-01"] * 3,
+            ["2021-01-02", "soon", "2021-02-30"],
+            "",
+            "a date or time.*rows 1, 2,.*such as 'soon'",
+        ),
+        (["08:30"] * 3, ["08:30", None, "2021-01-01"], "", "a time of day.*1 rows.*rows 2,"),
+        (["1.5"] * 3, ["1.5", "1,5", None], "number", "a number.*rows 1,.*such as '1,5'"),
+        ([1.0, 2.0, 3.0], [1.0, 2.5, None], "integer", "a whole number.*rows 1,.*such as 2.5"),
+        ([1, 0, 1], [1, 0, 2], "boolean", "true or false.*rows 2,.*such as 2"),
+        ([[1.0, 2.0]] * 3, [[1.0, 2.0], [1.0], None], "", "a list of 2 numbers.*rows 1,"),
+    ],
+)
+def test_values_that_the_train_split_does_not_take_are_named(tmp_path, train, test, kind, words):
+    """Before a model is trained: column, split, rows and an example. The same values in train are no error."""
+    train, test = (pa.table({"x": pa.array(values), "y": ["p", "q", "p"]}) for values in (train, test))
+    declared = Declared("y", kinds={"x": kind} if kind else {})
+    done = complete(infer(train, declared), files(tmp_path, train=train, test=train), declared)
+    assert done.columns[0].role == "feature"
+    with pytest.raises(DataError, match=f"'x' must be {words}.*data.columns") as error:
+        complete(infer(train, declared), files(tmp_path, train=train, validation=train, test=test), declared)
+    assert "of the test split are not" in str(error.value)
+
+
+def test_infinite_numbers_in_train_are_known():
+    """The schema has them, so that the encoder knows the range."""
+    found = infer(pa.table({"a": [1.0, np.inf, 1e39], "y": ["p", "q", "p"]}), Declared("y")).features["a"]
+    assert (found.infinite, found.least, found.most) == (True, 1.0, 1.0)
 
 
 def test_a_fixed_schema_keeps_its_kinds(tmp_path):
