@@ -304,6 +304,7 @@ class Text(Part):
     def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
         super().__init__(column, learned)
         self._width, self._nested = int(learned.get("width", 32)), "<" in column.stored
+        self._of_dates = column.stored.startswith(("timestamp", "date"))
         names = [f"{self.name}: {half} {i}" for half in ("words", "letters") for i in range(self._width)]
         self.outputs = tuple(Output(one, self.name) for one in (*names, f"{self.name}: length"))
 
@@ -318,11 +319,16 @@ class Text(Part):
         return np.hstack([counts(texts, self._width), np.array(lengths).reshape(-1, 1)])
 
     def _text(self, row: int, value: Any) -> str | None:
-        if type(value) is str:
+        if type(value) is str and not self._of_dates:
             return normal(value)
         if is_missing(value):
             self.missing(row, value)
             return None
+        if self._of_dates:  # a date comes as text in JSON
+            try:
+                value = np.datetime64(microseconds(value), "us")
+            except (ValueError, OverflowError):
+                self.bad(row, value)
         if isinstance(value, list | tuple | dict | np.ndarray) and not self._nested:
             self.bad(row, value)
         return normal(text_of(value))

@@ -68,7 +68,7 @@ def tables(draw):
     return pa.table(table), kinds
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_a_row_of_json_is_encoded_like_the_row_of_the_frame(made, order: random.Random):
     """Every value of the source has one meaning, whichever way it comes, in whichever order its names are."""
