@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,18 +79,18 @@ def download(model_uri: str, into: Path | None = None) -> Path:
 
 
 def _readable(folder: Path) -> Path:
-    """The folder by a path that MLflow can read: MLflow decodes a path with %20 in it as if it were an address."""
+    """The folder, or a copy of it that MLflow can read: MLflow decodes a path with %20 in it as if it were an address."""
     if not ENCODED.search(str(folder)):
         return folder
-    places = [tempfile.gettempdir(), "/tmp", "/var/tmp"]  # noqa: S108 - the first may have such a name too
+    places = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
     place = next((p for p in places if os.access(p, os.W_OK) and not ENCODED.search(p)), None)
     if place is None:
         raise ModelError(
             f"MLflow cannot read a model at {folder}. Set TMPDIR to a folder without % in its path."
         )
-    link = Path(tempfile.mkdtemp(prefix="mlops-model-", dir=place)) / MODEL_PATH
-    link.symlink_to(folder.absolute(), target_is_directory=True)
-    return link
+    return Path(
+        shutil.copytree(folder, Path(tempfile.mkdtemp(prefix="mlops-model-", dir=place)) / MODEL_PATH)
+    )
 
 
 def wrapper_name(folder: Path, model_uri: str) -> str:
