@@ -38,14 +38,20 @@ demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer ov
 
 # One process a core, each with one thread: their threads would only wait for each other.
 PYTEST = -m pytest -q --disable-warnings -n 2 --dist loadgroup --no-loadscope-reorder
-check test coverage stress: export OMP_NUM_THREADS = 1
+check test quick-tests all-tests coverage stress: export OMP_NUM_THREADS = 1
 
 .PHONY: check
-check: $(STAMP) lint ## Check style, types, imports, and run the quick tests
-	@$(BIN)/python $(PYTEST) -m 'not slow'
+check: $(STAMP) ## Check style, types, imports, and run the quick tests
+	@$(MAKE) --no-print-directory -j2 lint quick-tests
 
 .PHONY: test
-test: $(STAMP) lint ## Run every test
+test: $(STAMP) ## Check the same, and run every test
+	@$(MAKE) --no-print-directory -j2 lint all-tests
+
+.PHONY: quick-tests all-tests
+quick-tests: $(STAMP)
+	@$(BIN)/python $(PYTEST) -m 'not slow'
+all-tests: $(STAMP)
 	@$(BIN)/python $(PYTEST)
 
 # Tests that wait for processes, threads or limits.

@@ -20,6 +20,7 @@ from mlops_lib.errors import ConfigError
 from mlops_lib.redact import other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
 from mlops_lib.settings.explain import explain, section_at
+from mlops_lib.yaml_files import read_yaml
 
 CONFIG_ENV = "MLOPS_CONFIG"
 
@@ -41,6 +42,8 @@ ENVIRONMENT: dict[str, str] = {
     "MLOPS_IMAGE": "pipeline.image",
     "MLOPS_WORK_DIR": "pipeline.work_dir",
 }
+#: Required settings that the service never reads, with the values that it starts with where they are missing.
+NOT_SERVED: dict[str, Any] = {"data.source": "-", "data.label": "-", "evaluation.threshold": 0.0}
 
 
 class Loaded(NamedTuple):
@@ -80,16 +83,50 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
         raise ConfigError(
             f"No config.yaml in {Path.cwd()} or above. Name one with --config or {CONFIG_ENV}, or make one: mlops init."
         )
+    return _resolved(path, _read(path), overrides or {})
+
+
+def load_for_service(file: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """Resolve settings for the service, which needs no `data` or `evaluation` section.
+
+    Without a config file, MLFLOW_TRACKING_URI and MLFLOW_MODEL_NAME are enough; `Loaded.file` then does not exist,
+    and paths start at the current directory.
+
+    Args:
+        file: Config file; None looks for one (see `find_config`).
+        overrides: As for `load_with_origins`.
+
+    Raises:
+        ConfigError: As for `load_with_origins`; or there is no config file and one of these variables is not set.
+    """
+    path = Path(file).resolve() if file else find_config()
+    if path:
+        return _resolved(path, _read(path), overrides or {}, NOT_SERVED)
+    if missing := [name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_MODEL_NAME") if not os.environ.get(name)]:
+        raise ConfigError(
+            f"No config.yaml in {Path.cwd()} or above, and without one the service needs the environment variable "
+            f"{' and '.join(missing)}. Set it, or name a config file with --config or {CONFIG_ENV}."
+        )
+    return _resolved(Path.cwd() / "config.yaml", {}, overrides or {}, NOT_SERVED)
+
+
+def _resolved(
+    path: Path,
+    content: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    gaps: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Put environment and arguments over the content of a config file; `gaps` has values for keys that are missing."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for key, value in _flatten(_read(path), Settings).items():
+    for key, value in {**(gaps or {}), **_flatten(content, Settings)}.items():
         _put(values, origins, key, value, str(path))
     for variable, key in ENVIRONMENT.items():
         if value := os.environ.get(variable):
             _put(values, origins, key, value, f"environment {variable}")
     _move_password(values, origins)
     configured = {"root": path.parent, **copy.deepcopy(values)}
-    _override(values, origins, overrides or {})
+    _override(values, origins, overrides)
     settings = _validated({**values, "root": path.parent}, origins, path)
     if overrides:
         with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
@@ -197,7 +234,7 @@ def _move_password(values: dict[str, Any], origins: dict[str, str]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except FileNotFoundError:
         raise ConfigError(
             f"Config file {path} does not exist. Name another with --config or {CONFIG_ENV}, or make one: mlops init."

@@ -17,7 +17,7 @@ from mlops_lib.step_cache import store
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps import events, fork_client, kernel_ahead, preload
 from mlops_lib.steps.contracts import Outputs, Parameters
-from mlops_lib.steps.execute import execute, read_outputs, require_parameters_cell, stoppable
+from mlops_lib.steps.execute import NO_VALUE, execute, read_outputs, require_parameters_cell, stoppable
 from mlops_lib.steps.record import Record, send_kept
 from mlops_lib.steps.settings import checked
 from mlops_lib.steps.table import Step, step_of
@@ -65,16 +65,17 @@ def run(notebook: str, **parameters: Any) -> Outputs:
 def glue(**outputs: Any) -> None:
     """Make values outputs of the notebook.
 
-    numpy scalars become Python scalars; scrapbook would turn them, and NaN, into texts.
+    numpy scalars become Python scalars; scrapbook would turn them, and NaN, into texts. None is an output without a
+    value, which the contract must allow.
 
     Raises:
-        ContractError: A value is None, not finite, or no scalar.
+        ContractError: A value is not finite, or no scalar.
     """
     with without(JSON_SCHEMA_EXTRAS):
         import scrapbook
 
     for name, value in outputs.items():
-        scrapbook.glue(name, _scalar(name, value))
+        scrapbook.glue(name, NO_VALUE if value is None else _scalar(name, value))
 
 
 def _cached_or_executed(settings: Settings, step: Step, given: Parameters, folder: Path) -> Outputs:

@@ -53,7 +53,7 @@ def evaluate_model(
     parent_run_id: str = "",
     run_id: str = "",
     threshold: float = -1.0,
-) -> NamedTuple("Outputs", [("score", float), ("threshold", float), ("passed", bool)]):
+) -> NamedTuple("Outputs", [("score", str), ("threshold", float), ("passed", bool), ("reason", str)]):
     from mlops_lib.notebooks import run
 
     return run(

@@ -1,6 +1,7 @@
 """Runs the training pipeline on this machine, each step in a process or a container of its own."""
 
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def run_local(
     runner: str = "subprocess",
     use_cache: bool = False,
     resume: str = "",
+    on_start: Callable[[str], None] = lambda _: None,
 ) -> PipelineResult:
     """Run the pipeline, or take its outputs from the step cache.
 
@@ -36,6 +38,7 @@ def run_local(
         runner: ``subprocess`` or ``docker``.
         use_cache: Skip a step whose inputs are unchanged.
         resume: A run to continue after the last step that it finished, with the arguments it had.
+        on_start: Called with the run's id before the first step; not called when all outputs are cached.
 
     Raises:
         MlopsError: A step failed; has the step's error, and says how to continue.
@@ -73,6 +76,7 @@ def run_local(
         with run.held():
             if resume:  # not before, because the process that holds the run sets its final status
                 tracking.reopen_parent(settings, resume)
+            on_start(run_id)
             return run.to_its_end(answers)
 
 

@@ -62,7 +62,7 @@ class LocalRun:
             yield
 
     def to_its_end(self, answers: list[Answer]) -> PipelineResult:
-        """Run the steps and give the MLflow run its final status; every error says how to continue.
+        """Run the steps and give the MLflow run its final status; an error after a finished step says how to continue.
 
         Args:
             answers: The cache's answers so far; the steps that hit are not run.
@@ -90,10 +90,15 @@ class LocalRun:
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"Interrupted. {go_on}") from None
         except (MlopsError, OSError) as error:
-            raise MlopsError(f"{error}\n{go_on}") from None
+            raise MlopsError("\n".join([str(error), *self._advice(go_on)])) from None
         except MlflowException as error:
             where = mask(tracking.tracking_uri(self.settings))
-            raise MlopsError(f"MLflow at {where} went away: {mask(error.message)}\n{go_on}") from None
+            went_away = f"MLflow at {where} went away: {mask(error.message)}"
+            raise MlopsError("\n".join([went_away, *self._advice(go_on)])) from None
+
+    def _advice(self, go_on: str) -> list[str]:
+        """How to continue, if a step has finished; else a resumed run would do what a new one does."""
+        return [go_on] if events.finished(self.folder) else []
 
     def _run_steps(self) -> Path:
         """Run the pipeline with kfp.local, and return the file that has the output of the steps."""

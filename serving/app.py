@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
     Raises:
         ConfigError: The settings cannot be resolved.
     """
-    service = Service(settings or config.load(), workers)
+    service = Service(settings or config.load_for_service().settings, workers)
     table = route_table()
 
     @asynccontextmanager

@@ -1,5 +1,8 @@
 """Settings: four layers in order, and errors that name key, value, what was wanted and where it came from."""
 
+import json
+import re
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
@@ -219,3 +222,147 @@ def test_a_password_goes_only_to_the_address_that_it_came_with(file, monkeypatch
     monkeypatch.setenv("DATA_SOURCE_PASSWORD", "pw-of-any")
     for chosen in (config.load(file, other), config.replaced(config.load(file), other)):
         assert chosen.secrets.data_password.get_secret_value() == "pw-of-any"
+
+
+def test_the_service_needs_no_data_and_no_evaluation(tmp_path, monkeypatch):
+    """A config file without these sections serves; its other sections are checked as always."""
+    file = tmp_path / "config.yaml"
+    file.write_text("model: {name: churn}\ndata: {key: who}\n")
+    settings = config.load_for_service(file).settings
+    assert (settings.model.name, settings.data.key) == ("churn", "who")
+    with pytest.raises(ConfigError, match=r"Key 'data\.source' is missing"):
+        config.load(file)
+    file.write_text("serving: {prot: 1}\n")
+    with pytest.raises(ConfigError, match=r"Unknown key 'serving\.prot'"):
+        config.load_for_service(file)
+
+
+def test_the_service_needs_no_file_where_the_environment_names_its_model(tmp_path, monkeypatch):
+    """Registry and model are enough; the error names the variable that is missing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    with pytest.raises(
+        ConfigError, match="No config.yaml in .* needs the environment variable MLFLOW_MODEL_NAME"
+    ):
+        config.load_for_service()
+    monkeypatch.setenv("MLFLOW_MODEL_NAME", "churn")
+    loaded = config.load_for_service(None, {"serving.port": 81})
+    assert loaded.settings.root == tmp_path and not loaded.file.exists()
+    assert (loaded.settings.model.name, loaded.settings.serving.port) == ("churn", 81)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        config.load_for_service()
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "+1e-3", "1.e-3", ".1e-2", "0.001", "1_0e-4"])
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("model: {{params: {{learning_rate: {}}}}}", "model.params"),
+        ("model: {{params: {{deep: [{{learning_rate: {}}}]}}}}", "model.params"),
+        ("llm: {{timeout_s: {}}}", "llm.timeout_s"),
+        ("search: {{space: {{model.params.lr: {{type: float, low: {}, high: 1}}}}}}", "search.space"),
+        ("search: {{space: {{model.params.lr: {{type: categorical, choices: [{}, 1]}}}}}}", "search.space"),
+        ("serving: {{features: {{defaults: {{x: {}}}}}}}", "serving.features.defaults"),
+        ("cluster: {{cpu: {}}}", "cluster.cpu"),
+    ],
+)
+def test_a_number_with_an_exponent_is_a_number(file, section, key, text):
+    """YAML 1.1 reads 1e-3 as text; here it is a number everywhere."""
+    file.write_text(file.read_text() + section.format(text) + "\n")
+    value = config.flat(config.load(file))[key]
+    for _ in range(3):
+        while isinstance(value, dict | tuple | list):
+            value = next(iter(value.values() if isinstance(value, dict) else value))
+        value = getattr(value, "low", None) or next(iter(getattr(value, "choices", ())), value)
+    assert value == 0.001
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train: {max_epochs: 010}", ["line 3", "010", "the number 8", "'010' in quotes"]),
+        ("data: {source: a.csv, label: y, checks: {columns: {zip: {values: [007]}}}}", ["007", "quotes"]),
+        ("pipeline: {cell_timeout_s: 1:30}", ["1:30", "the number 90"]),
+        ("train: {seed: 1, seed: 2}", ["line 3", "seed", "again"]),
+        ("llm: {timeout_s: 1e400}", ["1e400", "larger than any number"]),
+        ("train: {max_epochs: '1e1'}", ["'train.max_epochs'", "'1e1'", "without quotes"]),
+        ("data: {source: a.csv, label: no}", ["'data.label'", "False", "in quotes"]),
+        ("data: {source: a.csv, label: 2020-01-01}", ["'data.label'", "2020", "in quotes"]),
+        ("data: {source: a.csv, label: 1e5}", ["'data.label'", "100000", "in quotes"]),
+        (
+            "data: {source: a.csv, label: y, checks: {columns: {a: {values: [x, null]}}}}",
+            ["values", "nullable: true"],
+        ),
+        ("data: {source: a.csv, label: y, checks: {columns: {a: {values: [.nan]}}}}", ["values", "'nan'"]),
+        ("train: {max_epochs: 1,5}", ["5"]),
+        ("llm: {timeout_s: 1,5}", ["5"]),
+        ("llm: {timeout_s: 50%}", ["'llm.timeout_s'", "50%", "number"]),
+    ],
+)
+def test_a_value_that_yaml_reads_otherwise_is_an_error(file, line, words):
+    """Octals, times, keys that are there twice, booleans and dates: named with what to write."""
+    section = line.partition(":")[0]
+    kept = [old for old in file.read_text().splitlines() if not old.startswith(section + ":")]
+    file.write_text("\n".join([*kept, *[""] * (2 - len(kept)), line]))
+    with pytest.raises(ConfigError) as error:
+        config.load(file)
+    assert [word for word in (*words, str(file)) if word not in str(error.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        (
+            "model: {name: %s}",
+            ["team/churn", "a:b", "a?b", "a@b", "it's", "..", "..a", "a/../b", " ", "x" * 257, "a\tb"],
+        ),
+        ("mlflow: {experiment: %s}", ["x" * 481, ""]),
+        ("pipeline: {name: %s}", ["x" * 101]),
+        ("pipeline: {image: %s}", ["My Image", "shop/Train:1", "shop:", "shop:a b", "/shop"]),
+        ("serving: {alias: %s}", ["a b", "latest", "Latest", "v3", "a/b", "x" * 256]),
+        ("serving: {challenger: %s}", ["a.b", "v1"]),
+        ("serving: {stage: %s}", ["Prod", "production2"]),
+        ("cluster: {namespace: %s}", ["My Team", "team_a", "a.b", "-a", "x" * 64]),
+        ("cluster: {volume_claim: %s}", ["Data", "a_b", "a/b", "a."]),
+        ("cluster: {secret: %s}", ["LLM keys", "a_b"]),
+        ("cluster: {secret_keys: [%s]}", ["OPENAI KEY", "1KEY", "A-B"]),
+        ("cluster: {service_account: %s}", ["Trainer", "a b"]),
+        ("cluster: {training_runtime: %s}", ["Torch"]),
+        ("cluster: {gpu_type: %s}", ["nvidia gpu", "a/b/c", "/gpu"]),
+        ("cluster: {node_selector: {%s: x}}", ["a b", "/a", "a/b/c"]),
+        ("cluster: {node_selector: {pool: %s}}", ["a b", "a/b", "-a", "x" * 64]),
+        ("cluster: {volume_path: %s}", ["mnt/data", "/a:b"]),
+    ],
+)
+def test_a_name_that_is_refused_later_is_refused_here(file, section, names):
+    """MLflow, Kubernetes and Docker would refuse these names after the training, or never find them again."""
+    for name in names:
+        text = file.read_text()
+        file.write_text(text + section % json.dumps(name) + "\n")
+        with pytest.raises(ConfigError, match=re.escape(section.partition(":")[0])):
+            config.load(file)
+        file.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ("model: {name: %s}", ["repurchase", "재구매", "my model", "a%b", "a#b", "Team.Churn-2", "$a"]),
+        ("mlflow: {experiment: %s}", ["team/churn", "실험: 1"]),
+        ("pipeline: {image: %s}", ["shop", "mlops-notebook-python:latest", "r.example.com:5000/team/shop:1.2-rc_3",
+                                   "ghcr.io/a/b@sha256:" + "0" * 64]),
+        ("serving: {alias: %s}", ["", "champion", "blue_2", "모델"]),
+        ("serving: {stage: %s}", ["production", "Staging", "None"]),
+        ("cluster: {namespace: %s}", ["", "team-a", "1a"]),
+        ("cluster: {volume_claim: %s}", ["", "data.v1-2"]),
+        ("cluster: {gpu_type: %s}", ["nvidia.com/gpu", "amd.com/gpu", "nvidia.com/mig-1g.5gb"]),
+        ("cluster: {node_selector: {%s: x}}", ["pool", "cloud.google.com/gke-nodepool"]),
+    ],
+)  # fmt: skip
+def test_usual_names_are_taken(file, section, names):
+    """Other alphabets, spaces where they work, registries with ports, empty names for none."""
+    text = file.read_text()
+    for name in names:
+        file.write_text(text + section % json.dumps(name, ensure_ascii=False) + "\n")
+        config.load(file)

@@ -179,7 +179,7 @@ def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     """Values with their types, the executed notebook and its HTML on a finished run; no secret in either."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     outputs = replaced("print('seen', threshold)", GLUE.format("0.75"), threshold=0.25)
-    assert outputs.astuple() == (0.75, 0.5, True)
+    assert outputs.astuple() == ("0.75", 0.5, True, "")
     run, kept = parent_of(replaced.project)
     assert kept == ["notebooks/03_evaluate.html", "notebooks/03_evaluate.ipynb"]
     assert run.info.status == "FINISHED" and run.data.metrics["03_evaluate.score"] == 0.75
@@ -191,6 +191,16 @@ def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", html), (
         "the record needs a network"
     )
+
+
+def test_a_score_without_a_value_comes_back(replaced):
+    """A metric that has no value on the test rows is an output, and is no metric of the run."""
+    last = "notebooks.glue(score=None, threshold=0.5, passed=False, reason='r2 has no value: no variance.')"
+    outputs = replaced("from mlops_lib import notebooks", last)
+    assert outputs.score is None and outputs.reason == "r2 has no value: no variance."
+    run, _ = parent_of(replaced.project)
+    assert run.info.status == "FINISHED" and "03_evaluate.score" not in run.data.metrics
+    assert run.data.tags["03_evaluate.reason"] == outputs.reason
 
 
 def test_a_step_that_ran_again_replaces_its_earlier_outputs(replaced, tmp_path):
@@ -217,7 +227,7 @@ def test_a_step_reports_to_its_runner(replaced):
     started, *cells, finished = events.read(folder)
     assert started == events.Started(step="evaluate-model")
     assert [(event.cell, event.cells) for event in cells] == [(n, 4) for n in (1, 2, 3, 4)]
-    assert finished.outputs == {"score": 0.75, "threshold": 0.5, "passed": True}
+    assert finished.outputs == {"score": 0.75, "threshold": 0.5, "passed": True, "reason": ""}
     error = "raise ValueError('no purchases at http://me:hush@shop\\nUse an earlier date.')"
     with pytest.raises(NotebookError):
         replaced(error, parent_run_id=run_id)
@@ -334,7 +344,7 @@ def test_glue_turns_numpy_into_plain_values(monkeypatch, value, glued):
     assert seen == {"x": glued} and type(seen["x"]) is type(glued)
 
 
-@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), None, [1], np.zeros(2), {"a": 1}])
+@pytest.mark.parametrize("value", [float("nan"), np.float64("inf"), [1], np.zeros(2), {"a": 1}])
 def test_glue_refuses_what_no_step_can_use(value):
     """Named, with its value."""
     with pytest.raises(ContractError, match="Cannot glue 'x'"):

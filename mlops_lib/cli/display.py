@@ -3,12 +3,14 @@
 import io
 import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -26,7 +28,9 @@ out = Console()
 #: Progress and errors.
 err = Console(stderr=True)
 #: Characters of a table's row in a pipe, where no terminal folds it.
-PIPE_WIDTH = 400
+PIPE_WIDTH = 10_000
+#: Seconds between two lines about a running step where there is no terminal.
+LINE_EVERY_S = 60.0
 
 ConfigOption = Annotated[
     Path | None,
@@ -45,7 +49,7 @@ def show(table: Table) -> None:
 
 
 class PipelineDisplay:
-    """The progress of a pipeline run: one bar a step on a terminal, one line a step elsewhere."""
+    """The progress of a pipeline run: one bar a step on a terminal; elsewhere one line a step, and one a minute."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -62,18 +66,26 @@ class PipelineDisplay:
         }
         self.done: set[str] = set()
         self.began = time.monotonic()
+        self.ended = threading.Event()
 
     def __enter__(self) -> Self:
         self.progress.start()
+        if not self.console.is_terminal:
+            threading.Thread(target=self._tell_what_runs, daemon=True, name="progress").start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.ended.set()
         for step, task in self.tasks.items():
             if step not in self.done:
                 started = self.progress.tasks[task].started
                 self.progress.update(task, state="not finished" if started else "not run")
                 self.progress.stop_task(task)
         self.progress.stop()
+
+    def start(self, run_id: str) -> None:
+        """Show the id of the run, which `--resume` takes."""
+        self._print(f"Run {run_id}")
 
     def update(self, event: Event) -> None:
         """Show an event of a step."""
@@ -94,7 +106,17 @@ class PipelineDisplay:
             self.done.add(event.step)
             self.progress.stop_task(task)
             if not self.console.is_terminal:
-                self._print(f"{event.step} done, {time.monotonic() - self.began:.0f} s after the start")
+                self._print(f"{event.step} done, {self._elapsed()}")
+
+    def _tell_what_runs(self) -> None:
+        while not self.ended.wait(LINE_EVERY_S):
+            for step, number in self.tasks.items():
+                task = self.progress.tasks[number]
+                if task.started and step not in self.done:
+                    self._print(f"{step} runs, {task.fields['state']}, {self._elapsed()}")
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self.began:.0f} s after the start"
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
@@ -129,8 +151,11 @@ def show_result(settings: Settings, result: Any) -> bool:
     table = Table.grid(padding=(0, 2))
     if evaluated:
         verdict = "[green]passed[/]" if evaluated.passed else "[red]refused[/]"
-        table.add_row("score", f"{settings.evaluation.metric} {evaluated.score:.4f}")
+        score = "none" if evaluated.score is None else f"{evaluated.score:.4f}"
+        table.add_row("score", f"{settings.evaluation.metric} {score}")
         table.add_row("gate", f"{verdict} (threshold {evaluated.threshold:g})")
+        if evaluated.reason:
+            table.add_row("reason", escape(evaluated.reason))
     model = (
         f"{registered.model_name} version {registered.version} at {registered.stage}" if registered else ""
     )

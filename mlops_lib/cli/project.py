@@ -113,12 +113,13 @@ def show_config(
             raise MlopsError(f"No setting {get!r}. Settings: {', '.join(values)}.")
         typer.echo(values[get])
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    table = Table("setting", "from", "value", box=None, pad_edge=False)
     for key, value in config.flat(loaded.settings).items():
         origin = loaded.origins.get(key, "default")
         origin = Path(origin).name if origin == str(loaded.file) else origin
         shown = mask(_short(value))
-        table.add_row(key, shown, origin, style="dim" if origin == "default" else None)
+        # The value is last, so that a long one pads no line.
+        table.add_row(key, origin, shown, style="dim" if origin == "default" else None)
     show(table)
     out.print(f"[dim]{loaded.file}[/]", soft_wrap=True)
 

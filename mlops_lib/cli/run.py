@@ -102,6 +102,7 @@ def run(
                 runner=runner,
                 use_cache=cache,
                 resume=resume,
+                on_start=display.start,
             )
     except KeyboardInterrupt as error:
         err.print(str(error), highlight=False, soft_wrap=True)

@@ -28,7 +28,7 @@ def serve(
     """
     import uvicorn
 
-    loaded = config.load_with_origins(
+    loaded = config.load_for_service(
         config_file,
         {
             "serving.host": host,
@@ -36,7 +36,8 @@ def serve(
             "serving.workers": workers or None,
         },
     )
-    os.environ[config.CONFIG_ENV] = str(loaded.file)
+    if loaded.file.exists():
+        os.environ[config.CONFIG_ENV] = str(loaded.file)
     serving = loaded.settings.serving
     _require_free(serving.host, serving.port)
     uvicorn.run(

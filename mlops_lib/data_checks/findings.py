@@ -9,7 +9,7 @@ import numpy as np
 from mlops_lib.data_checks.rules import failures
 from mlops_lib.data_checks.uniqueness import Repeated
 from mlops_lib.loaders.base import BaseDataLoader
-from mlops_lib.loaders.schema import SPLITS, Split
+from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import CheckSettings, ColumnCheck
 
 if TYPE_CHECKING:

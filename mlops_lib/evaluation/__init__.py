@@ -4,7 +4,7 @@
 baselines are named in `mlops_lib.plugins` and imported on first use.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
@@ -24,7 +24,9 @@ def evaluate(
     y_pred: Any,
     *,
     split: str,
-    train: tuple[Any, Any] | None = None,
+    classes: Sequence[Any] = (),
+    weights: Any = None,
+    train: tuple[Any, ...] | None = None,
     test_x: Any = None,
     baseline_names: Sequence[str] = (),
     settings: "Settings | None" = None,
@@ -36,7 +38,12 @@ def evaluate(
         y_true: The truth, N rows.
         y_pred: The predictions, N rows, in the form that the task's class describes.
         split: Name of the split that the rows come from; stored in the report.
-        train: Features and truth that the baselines learn from; needed with `baseline_names`.
+        classes: Classification: all classes of the train split, in the order of the prediction's columns. A label
+            that is none of them is an error, or counts as wrong (``evaluation.unknown_class``). Empty: the classes
+            of `y_true`, sorted.
+        weights: Weights of the N rows; None: all count the same.
+        train: Features and truth that the baselines learn from, and optionally their weights; needed with
+            `baseline_names`.
         test_x: Features of the N rows, all at once or as an iterator over parts of them; needed with
             `baseline_names`.
         baseline_names: Baselines to compare with, by name or ``package.module:function``.
@@ -51,10 +58,19 @@ def evaluate(
             f"The baselines {', '.join(baseline_names)} learn from training rows: give "
             "train=(features, truth) and test_x=features of the rows scored, or baseline_names=()."
         )
-    task = plugins.load("task", task_name)(settings)
+    task = plugins.load("task", task_name)(settings, classes=classes, weights=weights)
     metrics = task.score(y_true, y_pred)
-    predictions = _baseline_predictions(baseline_names, train, test_x) if train and baseline_names else {}
-    baselines = {}
+    more = task.details(y_true, y_pred)
+    notes = {name: f"no value: {score.reason}" for name, score in metrics.items() if score.reason}
+    notes |= more.pop("notes", {})
+    predictions, baselines = {}, {}
+    if baseline_names and train:
+        from mlops_lib.evaluation.baselines import predictions as predictions_of
+        from mlops_lib.evaluation.features import left_out
+
+        predictions = predictions_of(baseline_names, train, test_x, classes)
+        if unused := left_out(train[0]):
+            notes["baseline features"] = f"baselines that learn from features leave out {', '.join(unused)}"
     for name, predicted in predictions.items():
         try:
             baselines[name] = task.score(y_true, predicted)
@@ -68,20 +84,9 @@ def evaluate(
         baselines=baselines,
         directions=dict(task.metrics),
         figures=task.figures(y_true, y_pred, predictions),
-        **task.details(y_true, y_pred),
+        notes=notes,
+        **more,
     )
-
-
-def _baseline_predictions(names: Sequence[str], train: tuple[Any, Any], test_x: Any) -> dict[str, Any]:
-    """Fit the named baselines, and predict the rows of `test_x`, all at once or part by part."""
-    import numpy as np
-
-    fitted = {name: plugins.load("baseline", name)(*train) for name in names}
-    parts: dict[str, list[Any]] = {name: [] for name in fitted}
-    for part in test_x if isinstance(test_x, Iterator) else [test_x]:
-        for name, predict in fitted.items():
-            parts[name].append(predict(part))
-    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 def __getattr__(name: str) -> Any:

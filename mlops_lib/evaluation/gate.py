@@ -32,12 +32,13 @@ def decide(report: EvaluationReport, metric: str, threshold: float, min_coverage
     score = report.metrics[metric]
     reasons = []
     if score.value is None:
-        reasons.append(f"{metric} has no value: none of {score.rows} rows could be scored.")
+        why = score.reason or f"none of {score.rows} rows could be scored"
+        reasons.append(f"{metric} has no value: {why}.")
     elif score.value < threshold if higher_is_better else score.value > threshold:
         # The gap is printed too: a near miss would otherwise read "0.75 is below 0.75".
         side, gap = "below" if higher_is_better else "above", abs(score.value - threshold)
         reasons.append(f"{metric} {score.value:.4g} is {side} the threshold {threshold:.4g} by {gap:.2g}.")
-    if score.coverage < min_coverage:
+    if score.coverage < min_coverage and not score.reason:
         reasons.append(
             f"{metric} covers {score.coverage:.2%} of the rows; evaluation.min_coverage asks for {min_coverage:.2%}: "
             f"{score.scored} scored, {score.errored} errored, {score.empty} empty."

@@ -1,5 +1,6 @@
-"""Checks of labels, numbers and feature tables, with errors that name the bad rows."""
+"""Checks of labels, numbers and weights, with errors that name the bad rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 
 from mlops_lib.errors import EvaluationError
 
-SHOWN = 5
+SHOWN, LISTED = 5, 10
 
 
 def bad_rows(bad: np.ndarray) -> str:
@@ -18,8 +19,19 @@ def bad_rows(bad: np.ndarray) -> str:
     return f"row{'s' if len(rows) > 1 else ''} {text}{more} (counted from 0)"
 
 
-def labels(values: Any, what: str = "y_true") -> tuple[list[Any], np.ndarray]:
-    """Return the sorted classes (C) and, for each of the N labels, its position among them (int [N])."""
+def listed(names: Sequence[str]) -> str:
+    """The first ten names, and dots for the rest."""
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+
+
+def labels(values: Any, what: str = "y_true", classes: Sequence[Any] = ()) -> tuple[list[Any], np.ndarray]:
+    """Return the classes and, for each of the N labels, its position among them (int [N]).
+
+    Args:
+        values: N labels: text, booleans or numbers. 1, 1.0 and True are one label, "1" is another.
+        what: Name of the labels in an error.
+        classes: All classes; a label that is none of them gets -1. Empty: the distinct labels, sorted.
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":  # as objects, numbers would take four times the memory
         array = np.asarray(values, dtype=object)
@@ -29,6 +41,9 @@ def labels(values: Any, what: str = "y_true") -> tuple[list[Any], np.ndarray]:
     missing = codes < 0
     if missing.any():
         raise EvaluationError(f"{what} has no label in {bad_rows(missing)}. Label or drop them.")
+    if len(classes):
+        position = {name: place for place, name in enumerate(classes)}
+        return list(classes), np.array([position.get(name, -1) for name in found.tolist()])[codes]
     try:
         order = np.argsort(found)
     except TypeError as error:
@@ -55,30 +70,19 @@ def numbers(values: Any, what: str, ndim: tuple[int, ...] = (1,)) -> np.ndarray:
     return array
 
 
+def weights(values: Any, rows: int) -> np.ndarray:
+    """Return the weights of N rows as float64 [N]; EvaluationError unless none is negative and some are positive."""
+    array = numbers(values, "The weights")
+    if len(array) != rows:
+        raise EvaluationError(f"There are {len(array)} weights for {rows} rows: they must match.")
+    if (negative := array < 0).any():
+        raise EvaluationError(f"The weight is negative in {bad_rows(negative)}. Weights are 0 or more.")
+    if not array.any():
+        raise EvaluationError(f"All {rows} weights are 0, so no row counts.")
+    return array
+
+
 def same_length(truth: np.ndarray, predicted: np.ndarray) -> None:
     """Raise EvaluationError unless there is one prediction for each true value."""
     if len(truth) != len(predicted):
         raise EvaluationError(f"y_true has {len(truth)} rows and y_pred {len(predicted)}: they must match.")
-
-
-def feature_table(values: Any, what: str, columns: list[Any] | None = None) -> pd.DataFrame:
-    """Return numeric features as float64 columns, infinities as missing, in the order of `columns` if given.
-
-    Raises:
-        EvaluationError: A column is missing or is not numeric; the message names it.
-    """
-    table = pd.DataFrame(values)
-    lacking = [str(name) for name in columns or [] if name not in table.columns]
-    if lacking:
-        raise EvaluationError(f"{what} lacks the columns {', '.join(lacking)}, which the training rows have.")
-    table = table if columns is None else table[columns]
-    odd = [
-        f"{name} ({kind})" for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)
-    ]
-    if odd:
-        raise EvaluationError(
-            f"{what} has columns that are not numbers: {', '.join(odd)}. Encode them, or leave out the "
-            "baselines that learn from features."
-        )
-    array = table.to_numpy(dtype=float, na_value=np.nan)
-    return pd.DataFrame(np.where(np.isfinite(array), array, np.nan), columns=table.columns)

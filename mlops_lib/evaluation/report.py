@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Score(BaseModel):
     """One metric's value, and how many rows it covers.
 
-    ``value`` is None exactly when no row could be scored. NaN, infinities and a value without rows (or rows
+    ``value`` is None exactly when no row could be scored; ``reason`` then says why. NaN, infinities and a value without rows (or rows
     without a value) are refused with pydantic's ValidationError, which is a ValueError.
     """
 
@@ -21,6 +21,7 @@ class Score(BaseModel):
     scored: NonNegativeInt
     errored: NonNegativeInt = 0
     empty: NonNegativeInt = 0
+    reason: str = ""
 
     @model_validator(mode="after")
     def _value_has_rows(self) -> Self:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow
-from mlops_lib.features.feast_repo import definitions, feast_errors, rows_shown
-from mlops_lib.features.feast_values import dtype, key_columns, online_rows, typed
+from mlops_lib.features.feast_errors import feast_errors
+from mlops_lib.features.feast_on_demand import computed, frame, require_rowwise
+from mlops_lib.features.feast_online import Reads
+from mlops_lib.features.feast_repo import register, rows_shown
+from mlops_lib.features.feast_values import declared, python_value, typed
+from mlops_lib.features.feast_views import ServiceViews, StoredView, views_of
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ class FeastProvider(FeatureProvider):
 
     def __init__(self, repo: Path) -> None:
         self.repo = repo
-        self._handles: dict[str, Any] = {}
+        #: Resolved services: decoding one takes as long as reading ten entities.
+        self._services: dict[str, ServiceViews] = {}
+        self._reads: dict[tuple[str, ...], Reads] = {}
         if not (repo / "feature_store.yaml").is_file():
             raise FeatureStoreError(f"{repo} has no feature_store.yaml. Set data.feature_store.repo.")
 
@@ -41,90 +47,87 @@ class FeastProvider(FeatureProvider):
         """Feast's own object."""
         from feast import FeatureStore
 
+        if (folder := str(self.repo)) not in sys.path:  # functions of on-demand views may import its modules
+            sys.path.append(folder)
         with feast_errors(f"open {self.repo}"):
-            return FeatureStore(repo_path=str(self.repo))
+            return FeatureStore(repo_path=folder)
 
     def describe(self, service: str) -> FeatureService:
-        with feast_errors("read its registry"):
-            found = {item.name: item for item in self.store.list_feature_services()}
-            if service not in found:
-                raise FeatureStoreError(
-                    f"The feature store at {self.repo} has no feature service {service!r}. It has: "
-                    f"{', '.join(found) or 'none'}. Register definitions with: mlops features apply"
-                )
-            keys: dict[str, str] = {}
-            dtypes: dict[str, str] = {}
-            ttl_s: dict[str, float | None] = {}
-            for projection in found[service].feature_view_projections:
-                view = self._view(projection.name, service)
-                for column in view.entity_columns:
-                    keys[projection.join_key_map.get(column.name, column.name)] = dtype(column)
-                for feature in projection.features:
-                    if feature.name in dtypes:
-                        raise FeatureStoreError(
-                            f"Feature service {service!r} has two features named {feature.name!r}; rename one."
-                        )
-                    dtypes[feature.name] = dtype(feature)
-                    ttl_s[feature.name] = view.ttl.total_seconds() or None if view.ttl else None
-        return FeatureService(service, keys, dtypes, ttl_s)
+        return self._resolved(service).service
 
     def historical(self, service: FeatureService, rows: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
         import pandas as pd
 
-        keys = list(service.entity_keys)
-        if missing := [column for column in (*keys, timestamp) if column not in rows.columns]:
+        views = self._resolved(service.name)
+        wanted = {**service.key_dtypes, **service.request_dtypes}
+        if missing := [column for column in (*wanted, timestamp) if column not in rows.columns]:
             raise FeatureStoreError(
                 f"The rows to join have no column {', '.join(missing)}; they have: {', '.join(rows.columns)}."
             )
-        asked = rows[[*keys, timestamp]].reset_index(drop=True)
-        asked[timestamp] = pd.to_datetime(asked[timestamp], utc=True)
+        where = f"which feature service {service.name!r} reads"
+        asked = pd.DataFrame({name: declared(rows[name], dtype, where) for name, dtype in wanted.items()})
+        asked[timestamp] = pd.to_datetime(rows[timestamp], utc=True)
+        asked = asked.reset_index(drop=True)
         # Feast merges rows with the same key and time, so each pair is sent once and joined back to its rows.
-        pairs = asked.drop_duplicates(ignore_index=True)
+        pairs = asked[[*service.entity_keys, timestamp]].drop_duplicates(ignore_index=True)
         joined = asked
-        for projection in self.store.get_feature_service(service.name).feature_view_projections:
+        for view in views.stored:
             # One view at a time: Feast drops a row that is past the TTL of one view from all views.
-            found = self._join(projection, pairs, timestamp)
-            shared = [column for column in found.columns if column in asked.columns]
-            joined = joined.merge(found, on=shared, how="left", validate="many_to_one")
+            found = self._join(service, view, pairs, timestamp)
+            on = [*dict.fromkeys(view.keys.values()), timestamp]
+            joined = joined.merge(found, on=on, how="left", validate="many_to_one")
         if len(joined) != len(rows):
             raise FeatureStoreError(
                 f"The join returned {len(joined)} rows for {len(rows)}; please report this."
             )
-        features = joined[list(service.dtypes)]
-        return typed(service, features).set_axis(rows.index)
+        for name, dtype in service.stored_dtypes.items():
+            joined[name] = typed(joined[name], dtype, name in service.structured)
+        for on_demand in views.on_demand:
+            made = computed(service, on_demand, joined)
+            require_rowwise(service, on_demand, joined, made)
+            joined[list(made)] = made
+        return joined[list(service.dtypes)].set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
+        wanted = service.name, *service.stored_dtypes
+        if (read := self._reads.get(wanted)) is None:
+            views = self._resolved(service.name)
+            read = self._reads[wanted] = Reads(self.store, service, views.stored)
         found: list[OnlineRow] = []
         for start in range(0, len(keys), READ_KEYS):
-            some = keys[start : start + READ_KEYS]
             with feast_errors("read online features"):
-                answer = self.store.get_online_features(
-                    self._handle(service.name), key_columns(service, some)
-                ).proto
-            found += online_rows(service, list(answer.metadata.feature_names.val), answer.results, len(some))
+                found += read(keys[start : start + READ_KEYS])
         return found
+
+    def compute(self, service: FeatureService, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        views = self._resolved(service.name)
+        answers: list[dict[str, Any]] = [{} for _ in rows]
+        for view in views.on_demand:
+            needed = {*view.inputs, *view.request}
+            if not service.on_demand.keys() & set(view.columns.values()):
+                continue
+            complete = [i for i, row in enumerate(rows) if row.keys() >= needed]
+            if not complete:
+                continue
+            made = computed(views.service, view, frame(views.service, [rows[i] for i in complete]))
+            for name in made:
+                for i, value in zip(complete, made[name], strict=True):
+                    answers[i][name] = python_value(value)
+        return answers
 
     def reconnect(self) -> None:
         # A new store has new connections; lookups that hang keep the old ones.
         vars(self).pop("store", None)
-        self._handles.clear()
+        self._forget()
 
     def apply(self) -> list[str]:
-        import feast
-
-        kinds = (feast.Entity, feast.FeatureView, feast.OnDemandFeatureView, feast.FeatureService)
-        objects: list[Any] = [o for o in definitions(self.repo) if isinstance(o, (*kinds, feast.FileSource))]
-        names = {o.name for o in objects}
-        with feast_errors("register the definitions"), contextlib.redirect_stdout(sys.stderr):
-            gone: list[Any] = [s for s in self.store.list_feature_services() if s.name not in names]
-            gone += [v for v in self.store.list_feature_views() if v.name not in names]
-            self.store.apply(objects, objects_to_delete=gone, partial=False)
-            self.store.refresh_registry()
-        self._handles.clear()
-        return sorted(f"{type(o).__name__} {o.name}" for o in objects if isinstance(o, kinds))
+        with feast_errors("register the definitions"):
+            registered = register(self.store, self.repo)
+        self._forget()
+        return registered
 
     def materialize(self, since: datetime, until: datetime) -> None:
-        if not self.store.list_feature_views():
+        if not [*self.store.list_feature_views(), *self.store.list_stream_feature_views()]:
             raise FeatureStoreError(
                 f"Nothing is registered in {self.repo}. Register definitions with: mlops features apply"
             )
@@ -133,38 +136,36 @@ class FeastProvider(FeatureProvider):
         with feast_errors("materialise"), quiet, rows_shown(self.store):
             self.store.materialize(since, until)
 
-    def _handle(self, service: str) -> Any:
-        """Feast's object of a service, cached: decoding it takes as long as reading ten entities."""
-        if (found := self._handles.get(service)) is None:
-            registry = self.store.registry
-            found = registry.get_feature_service(service, self.store.project, allow_cache=True)
-            self._handles[service] = found
+    def _forget(self) -> None:
+        self._services.clear()
+        self._reads.clear()
+
+    def _resolved(self, service: str) -> ServiceViews:
+        """A service with its views."""
+        if (found := self._services.get(service)) is None:
+            store = self.store
+            with feast_errors("read its registry"):
+                names = [item.name for item in store.list_feature_services()]
+                if service not in names:
+                    raise FeatureStoreError(
+                        f"The feature store at {self.repo} has no feature service {service!r}. It has: "
+                        f"{', '.join(names) or 'none'}. Register definitions with: mlops features apply"
+                    )
+                found = self._services[service] = views_of(store, service)
         return found
 
-    def _view(self, name: str, service: str) -> Any:
-        from feast.errors import FeatureViewNotFoundException
-
-        try:
-            return self.store.get_feature_view(name)
-        except FeatureViewNotFoundException:
-            raise FeatureStoreError(
-                f"Feature service {service!r} reads {name!r}, which is not a stored feature view. On-demand views "
-                "are not supported: compute such a feature in the feature job or inside the model."
-            ) from None
-
-    def _join(self, projection: Any, pairs: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
+    def _join(
+        self, service: FeatureService, view: StoredView, pairs: "pd.DataFrame", timestamp: str
+    ) -> "pd.DataFrame":
         """The features of one view for each (key, time) that has them."""
-        name = projection.name_alias or projection.name
-        view = self.store.get_feature_view(projection.name)
-        keys = [projection.join_key_map.get(key, key) for key in view.join_keys]
-        wanted = pairs[[*keys, timestamp]].drop_duplicates(ignore_index=True)
-        with feast_errors(f"join feature view {name!r}"):
+        import pandas as pd
+
+        columns = {**view.keys, "event_timestamp": timestamp}
+        asked = pd.DataFrame({own: pairs[column] for own, column in columns.items()}).drop_duplicates()
+        with feast_errors(f"join feature view {view.name!r}"):
             found = self.store.get_historical_features(
-                entity_df=wanted.rename(columns={timestamp: "event_timestamp"}),
-                features=[f"{name}:{feature.name}" for feature in projection.features],
+                entity_df=asked, features=[f"{view.name}:{feature}" for feature in view.columns]
             ).to_df()
-        found = found.rename(columns={"event_timestamp": timestamp})
-        found[timestamp] = found[timestamp].astype(pairs[timestamp].dtype)
-        for key in keys:
-            found[key] = found[key].astype(pairs[key].dtype)
-        return found[[*keys, timestamp, *(feature.name for feature in projection.features)]]
+        for name in columns:
+            found[name] = found[name].astype(asked[name].dtype)
+        return found[[*columns, *view.columns]].rename(columns={**columns, **view.columns})

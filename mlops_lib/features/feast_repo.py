@@ -1,34 +1,78 @@
-"""A Feast repository: its definitions, progress of writes, and errors without secrets."""
+"""A Feast repository: its definitions, as ``feast apply`` reads and registers them, and the progress of writes."""
 
 import contextlib
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import FeatureStoreError
-from mlops_lib.redact import mask
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from feast.repo_contents import RepoContents
 
 #: Rows of one write to the online store, unless feature_store.yaml sets a number.
 WRITE_ROWS = 10_000
 
 
-def definitions(repo: Path) -> Iterator[Any]:
-    """Each object that the Python files of a repository define, once."""
-    seen: set[int] = set()
-    for number, file in enumerate(sorted(repo.glob("*.py"))):
-        spec = importlib.util.spec_from_file_location(f"_feature_repo_{abs(hash(repo))}_{number}", file)
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        for value in vars(module).values():
-            if id(value) not in seen:
-                seen.add(id(value))
-                yield value
+def register(store: "FeatureStore", repo: Path) -> list[str]:
+    """Register the definitions of a repository, and drop the objects that are gone from it.
+
+    Returns:
+        The registered objects: type and name.
+
+    Raises:
+        FeatureStoreError: The project of the definitions is not that of feature_store.yaml.
+    """
+    import feast
+    from feast.repo_operations import apply_total_with_repo_instance, parse_repo
+
+    with _modules_of(repo), contextlib.redirect_stdout(sys.stderr):
+        found = parse_repo(repo)
+        projects = [project.name for project in found.projects]
+        if not projects:
+            found.projects.append(feast.Project(name=store.project))
+        elif projects != [store.project]:
+            raise FeatureStoreError(
+                f"The definitions in {repo} are of project {', '.join(projects)}; feature_store.yaml has "
+                f"{store.project}. A repository has one project."
+            )
+        apply_total_with_repo_instance(
+            store, store.project, store.registry, found, skip_source_validation=False
+        )
+        store.refresh_registry()
+    return sorted(f"{type(item).__name__} {item.name}" for item in _named(found))
+
+
+def _named(found: "RepoContents") -> Iterator[Any]:
+    from feast.feature_view import DUMMY_ENTITY_NAME
+
+    for kind in ("entities", "feature_views", "stream_feature_views", "on_demand_feature_views"):
+        yield from (item for item in getattr(found, kind) if item.name != DUMMY_ENTITY_NAME)
+    yield from (*found.label_views, *found.feature_services)
+
+
+@contextlib.contextmanager
+def _modules_of(repo: Path) -> Iterator[None]:
+    """Import the files of a repository by their own names from its folder, as Feast's command does.
+
+    Afterwards they are forgotten: another repository may have files of the same names.
+    """
+    own = {path.name if path.is_dir() else path.stem for path in repo.iterdir()}
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in own}
+    before, paths = set(sys.modules), list(sys.path)
+    sys.path.insert(0, str(repo))
+    try:
+        with contextlib.chdir(repo):
+            yield
+    finally:
+        sys.path[:] = paths
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if name.partition(".")[0] in own or (file and Path(file).is_relative_to(repo)):
+                del sys.modules[name]
+        sys.modules.update(hidden)
 
 
 @contextlib.contextmanager
@@ -53,27 +97,3 @@ def rows_shown(store: "FeatureStore") -> Iterator[None]:
             yield
         finally:
             del vars(online)["online_write_batch"]
-
-
-@contextlib.contextmanager
-def feast_errors(doing: str) -> Iterator[None]:
-    """Raise whatever Feast raises as a FeatureStoreError; `doing` completes "The feature store could not ..."."""
-    try:
-        yield
-    except FeatureStoreError:
-        raise
-    except Exception as error:  # Feast passes on the errors of each store's driver
-        # Without its cause: a notebook would print it with its secrets.
-        raise FeatureStoreError(f"The feature store could not {doing}: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    """The text of an error without the store's settings, which pydantic repeats with their passwords."""
-    from pydantic import ValidationError
-
-    settings = getattr(error, "_error_message", error)  # Feast's error holds pydantic's
-    if isinstance(settings, ValidationError):
-        problems = settings.errors(include_input=False, include_url=False, include_context=False)
-        text = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems)
-        return f"feature_store.yaml is wrong. {text}"
-    return mask(f"{type(error).__name__}: {error}")

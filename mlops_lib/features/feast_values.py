@@ -1,12 +1,12 @@
-"""Values of Feast as values of pandas and Python: types of features, joined values, and online answers."""
+"""Values of Feast as values of pandas and Python: types of features, entity keys, and values of several parts."""
 
-import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.text import text_of
 from mlops_lib.errors import FeatureStoreError
-from mlops_lib.features import FeatureService, OnlineRow, Trouble
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,78 +17,149 @@ DTYPES = {
     "INT64": ("int64", "Int64"),
     "FLOAT": ("float32", "float32"),
     "DOUBLE": ("float64", "float64"),
+    "DECIMAL": ("float64", "float64"),
     "BOOL": ("bool", "boolean"),
     "STRING": ("object", "object"),
+    "UUID": ("object", "object"),
+    "TIME_UUID": ("object", "object"),
     "UNIX_TIMESTAMP": ("datetime64[ns, UTC]", "datetime64[ns, UTC]"),
 }
-#: A missing time in Feast's protobuf.
-NO_TIME = -(2**63)
+NULLABLE = dict(DTYPES.values())
+#: Types of lists of numbers: arrays.
+NUMBERS = ("INT32_LIST", "INT64_LIST", "FLOAT_LIST", "DOUBLE_LIST", "BOOL_LIST")
+LIST = "list"
+BOOLEANS = {"true": True, "false": False}
+#: Above it, neighbouring integers are one float.
+LARGEST_IN_FLOAT = 2**53
 
 
-def dtype(feature: Any) -> str:
-    """The pandas dtype of a feature or of an entity's column.
+def dtype(field: Any) -> str:
+    """The pandas dtype of a feature, an entity's column or a column of a request.
+
+    `LIST` for lists of numbers, which pandas has no type for; object for other values of several parts.
+    """
+    return LIST if type_name(field) in NUMBERS else DTYPES.get(type_name(field), ("object", "object"))[0]
+
+
+def type_name(field: Any) -> str:
+    """Feast's name for the type of a field."""
+    return field.dtype.to_value_type().name
+
+
+def is_structured(field: Any) -> bool:
+    """Whether a value has several parts (Map, Json, Struct, lists of texts) or is bytes."""
+    return type_name(field) not in (*DTYPES, *NUMBERS)
+
+
+def typed(values: "pd.Series", dtype: str, structured: bool = False) -> "pd.Series":
+    """Values in the type that their view declares; a join turns integers with gaps into floats."""
+    import pandas as pd
+
+    if structured or dtype == LIST:
+        one = json_text if structured else _numbers
+        return pd.Series([one(value) for value in values], index=values.index, name=values.name, dtype=object)
+    if dtype.startswith("datetime"):
+        # Online stores keep seconds.
+        return pd.to_datetime(values, utc=True).dt.floor("s").astype(dtype)
+    if dtype == "object":
+        given = values.astype(object)
+        return given.where(given.notna(), None).map(str, na_action="ignore")
+    if "int" in dtype and values.dtype.kind == "f" and (values.abs() > LARGEST_IN_FLOAT).any():
+        raise FeatureStoreError(
+            f"Feature {values.name!r} has gaps and integers beyond 2**53: Feast returns them as floats, which changes "
+            "them. Store them as text (String)."
+        )
+    return values.astype(NULLABLE[dtype] if values.isna().any() else dtype)
+
+
+def declared(values: "pd.Series", dtype: str, where: str) -> "pd.Series":
+    """Values of the user's rows in the type that the store declares for their column.
 
     Raises:
-        FeatureStoreError: Values of its type are not supported.
+        FeatureStoreError: Values that the type does not have, with their rows; `where` says whose column it is.
     """
-    kind = feature.dtype.to_value_type().name
-    if kind not in DTYPES:
-        raise FeatureStoreError(f"Feature {feature.name!r} is {kind}; types read here: {', '.join(DTYPES)}.")
-    return DTYPES[kind][0]
+    import pandas as pd
 
-
-def typed(service: FeatureService, features: "pd.DataFrame") -> "pd.DataFrame":
-    """Joined values in the types that their views declare; a join turns integers with gaps into floats."""
-    nullable = dict(DTYPES.values())
-    typed = {}
-    for name, dtype in service.dtypes.items():
-        column = features[name]
-        if dtype.startswith("datetime"):
-            column = column.dt.floor("s")  # as online stores do
-        typed[name] = column.astype(nullable[dtype] if column.isna().any() else dtype)
-    return type(features)(typed, index=features.index)
-
-
-def key_columns(service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Entity keys as Feast takes them: a list of values for each key column."""
-    try:
-        return {name: [key[name] for key in keys] for name in service.entity_keys}
-    except KeyError as error:
+    if str(values.dtype) == dtype and dtype != "object":
+        return values
+    made, wrong = [], []
+    for row, value in values.items():
+        try:
+            made.append(None if pd.isna(value) else _declared(value, dtype))
+        except (ValueError, TypeError, KeyError):
+            wrong.append((row, value))
+    if wrong:
+        shown = ", ".join(f"{value!r} (row {row})" for row, value in wrong[:5])
         raise FeatureStoreError(
-            f"{service.name!r} is looked up by {', '.join(service.entity_keys)}; {error} is missing."
-        ) from None
+            f"Column {values.name!r}, {where}, is {dtype} in the feature store; {len(wrong)} values are not: {shown}."
+        )
+    return typed(pd.Series(made, index=values.index, name=values.name, dtype=object), dtype)
 
 
-def online_rows(service: FeatureService, names: list[str], results: Any, count: int) -> list[OnlineRow]:
-    """Feast's answer, which has a column for each feature, as rows.
+def _declared(value: Any, dtype: str) -> Any:
+    """One value in a declared type.
 
-    Feast ignores the TTL of a value, so stale values are marked here.
+    Raises:
+        ValueError, KeyError: The type has no such value: 3.5 or "007" as an integer, say.
     """
-    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+    import numpy as np
+    import pandas as pd
 
-    now = datetime.now(UTC).timestamp()
-    values: list[dict[str, Any]] = [{} for _ in range(count)]
-    troubles: list[dict[str, Trouble]] = [{} for _ in range(count)]
-    expires_at: list[float | None] = [None] * count
-    for name, column in zip(names, results, strict=True):
-        if name not in service.dtypes:
-            continue
-        ttl_s = service.ttl_s[name]
-        is_time = service.dtypes[name].startswith("datetime")
-        for i, value in enumerate(column.values):
-            kind = value.WhichOneof("val")
-            found = getattr(value, kind) if kind else None
-            values[i][name] = _time(found) if is_time else found
-            known_at = column.event_timestamps[i].seconds
-            # Redis answers an entity that it does not know with nulls from 1970, not with NOT_FOUND.
-            if column.statuses[i] == FieldStatus.NOT_FOUND or (kind is None and known_at <= 0):
-                troubles[i][name] = "unknown_entity"
-            elif ttl_s is not None and known_at < now - ttl_s:
-                troubles[i][name] = "stale"
-            elif ttl_s is not None:
-                expires_at[i] = min(known_at + ttl_s, expires_at[i] or math.inf)
-    return [OnlineRow(*row) for row in zip(values, troubles, expires_at, strict=True)]
+    if "int" in dtype:
+        number, limits = int(text_of(value)), np.iinfo(dtype)
+        if text_of(number) != text_of(value) or not limits.min <= number <= limits.max:
+            raise ValueError(value)
+        return number
+    if "float" in dtype:
+        return float(value)
+    if dtype == "bool":
+        return BOOLEANS[text_of(value).lower()]
+    return pd.Timestamp(value) if dtype.startswith("datetime") else text_of(value)
 
 
-def _time(seconds: int | None) -> datetime | None:
-    return None if seconds in (None, NO_TIME) else datetime.fromtimestamp(seconds, UTC)
+def python_value(value: Any) -> Any:
+    """A value of pandas as a value of Python; None for a missing one."""
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def _numbers(value: Any) -> list[Any] | None:
+    """A list of numbers, however a store returns it."""
+    return None if python_value(value) is None else [python_value(item) for item in value]
+
+
+def json_text(value: Any) -> str | None:
+    """The one JSON text of a value of several parts, however a store returns it; None for a missing value.
+
+    Members without a value are left out: Feast's online stores do not keep them.
+    """
+    if python_value(value) is None:
+        return None
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Values of pandas, NumPy and Feast as values of JSON."""
+    if isinstance(value, str):
+        try:
+            return _plain(json.loads(value)) if value[:1] in "{[" else value
+        except ValueError:
+            return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, (bool, int, float)) or value is None:
+        return value
+    if isinstance(value, Iterable):
+        items = list(value)
+        pairs = bool(items) and all(isinstance(item, tuple) and len(item) == 2 for item in items)
+        return _plain(dict(items)) if pairs else [_plain(item) for item in items]
+    return str(value)

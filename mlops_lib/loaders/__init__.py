@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins, tracking
+from mlops_lib.columns.schema import COLUMNS_FILE
 from mlops_lib.settings import Settings
 
+#: Kind of a column -> the type that MLflow shows.
+MLFLOW_TYPES: dict[str, Any] = {
+    "number": "double", "integer": "long", "boolean": "boolean", "category": "string", "datetime": "datetime",
+    "text": "string", "image": "binary", "array": {"type": "array", "items": {"type": "double"}},
+}  # fmt: skip
+
 if TYPE_CHECKING:
+    from mlops_lib.columns.schema import Schema
     from mlops_lib.loaders.base import BaseDataLoader
-    from mlops_lib.loaders.schema import Split
+    from mlops_lib.loaders.splits import Split
 
 
 def from_settings(settings: Settings) -> "BaseDataLoader":
@@ -39,17 +47,34 @@ def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
 
 
 def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *splits: "Split") -> None:
-    """Log splits of a dataset as inputs of a run, each with the dataset's fingerprint as its digest."""
+    """Log splits of a dataset as inputs of a run, each with the dataset's fingerprint as its digest.
+
+    The schema is logged as MLflow's own description of the columns and, with the train split, as ``columns.json``.
+    """
     if not run_id:
         return
     # This may be the first use of MLflow in the notebook's process.
     tracking.connect(settings)
-    digest = dataset.fingerprint()
+    digest, schema = dataset.fingerprint(), dataset.schema
+    shown = {"features": len(schema.features), "label": schema.label, "kinds": schema.kinds}
+    profile = json.dumps({**shown, "classes": schema.classes}, ensure_ascii=False)
+    columns = json.dumps({"mlflow_colspec": _mlflow_columns(schema)}, ensure_ascii=False)
     for split in splits:
-        profile = json.dumps({"features": len(dataset.schema.features), "label": dataset.schema.label})
         # MLflow keeps one dataset for each name and digest in a run, so the name has the split.
         name = f"{settings.mlflow.experiment}-{split}"
-        tracking.log_dataset(settings, run_id, name, split, digest, settings.data.source, profile)
+        source = settings.data.source
+        tracking.log_dataset(settings, run_id, name, split, digest, source, profile, columns)
+    if "train" in splits:
+        tracking.keep_text(settings, run_id, schema.to_json(), COLUMNS_FILE)
+
+
+def _mlflow_columns(schema: "Schema") -> list[dict[str, Any]]:
+    used = set(schema.used)
+    return [
+        {"name": one.name, "type": MLFLOW_TYPES[one.kind], "required": not one.nullable}
+        for one in schema.columns
+        if one.name in used
+    ]
 
 
 def prepared_folder(settings: Settings, folder: str | Path = "") -> Path:

@@ -3,14 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import yaml
 
 from mlops_lib import files
+from mlops_lib.columns.infer import Declared, complete, infer
+from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.schema import SPLITS, Schema, Split
+from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,29 +21,46 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch.utils.data import DataLoader
 
-__all__ = ["SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "Split"]
+__all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "Split"]
 
 #: File beside the written splits with the tags of the loader that read them.
 TAGS_FILE = "dataset.yaml"
+#: Rows of the train split that kinds are inferred from.
+INFER_ROWS = 200_000
 
 
 class BaseDataLoader(ABC):
-    """One source of rows, split into train, validation and test."""
+    """One source of rows, split into train, validation and test.
+
+    Attributes:
+        declared: What is known about the columns beforehand; a loader that overrides `schema` needs none.
+    """
+
+    declared: Declared
 
     @classmethod
     @abstractmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The loader that the `data` section describes."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def schema(self) -> Schema:
-        """Columns and their types."""
+        """Every column with its kind and role, inferred from the train split.
+
+        Raises:
+            DataError: A declared column is not there.
+        """
+        return infer(to_table(self.head("train", INFER_ROWS)), self.declared)
 
     @property
     def tags(self) -> Mapping[str, str]:
         """Facts about the data for the tags of a run and of the model version trained on it."""
         return {}
+
+    @property
+    def dropped_rows(self) -> int:
+        """Rows that were left out because they have no label."""
+        return 0
 
     @abstractmethod
     def load(self, split: Split) -> "pd.DataFrame":
@@ -110,13 +130,11 @@ class BaseDataLoader(ABC):
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         """Tables for `write`, in order. Only the first `limit` rows of each split are used (0: all)."""
-        import pyarrow as pa
-
         for split in SPLITS:
-            yield split, pa.Table.from_pandas(self.load(split), preserve_index=False)
+            yield split, to_table(self.load(split))
 
     def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
-        """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all).
+        """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all), and the schema.
 
         Returns:
             Rows written of each split.
@@ -127,6 +145,7 @@ class BaseDataLoader(ABC):
         with ExitStack() as written:  # a reader sees each file whole, or the one before
             targets = {s: written.enter_context(files.replacing(folder / f"{s}.parquet")) for s in SPLITS}
             tags = written.enter_context(files.replacing(folder / TAGS_FILE))
+            columns = written.enter_context(files.replacing(folder / COLUMNS_FILE))
             rows = self._write(targets, limit)
             if empty := [split for split in SPLITS if not rows[split]]:
                 raise DataError(
@@ -134,7 +153,14 @@ class BaseDataLoader(ABC):
                     "data.validation_fraction and data.test_fraction."
                 )
             tags.write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
+            schema = complete(self.schema, targets, self._inferred_with)
+            columns.write_text(schema.to_json(), encoding="utf-8")
         return rows
+
+    @property
+    def _inferred_with(self) -> Declared | None:
+        """What the schema was inferred with; None: it is fixed."""
+        return getattr(self, "declared", None)
 
     def _write(self, targets: Mapping[Split, Path], limit: int) -> dict[str, int]:
         """Write the tables of each split to its target; returns rows by split."""
@@ -151,3 +177,19 @@ class BaseDataLoader(ABC):
                 writers[split].write_table(table)
                 rows[split] += len(table)
         return rows
+
+
+def to_table(frame: "pd.DataFrame") -> "pa.Table":
+    """A DataFrame as an Arrow table.
+
+    Raises:
+        DataError: A column mixes types; names it.
+    """
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"The rows have no table form: {error}. Give each column values of one type."
+        ) from None

@@ -12,7 +12,7 @@ from mlops_lib.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_lib.loaders.schema import Schema
+    from mlops_lib.columns.schema import Schema
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

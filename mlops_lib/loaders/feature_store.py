@@ -1,21 +1,35 @@
 """Features from a feature store, joined to labelled rows as they were at each row's time."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from mlops_lib import features, plugins
+from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.features import (
+    FEATURES_TAG,
+    KEYS_TAG,
+    ON_DEMAND_TAG,
+    SERVICE_TAG,
+    FeatureProvider,
+    FeatureService,
+)
+from mlops_lib.loaders.base import BaseDataLoader, to_table
 from mlops_lib.loaders.reading import SplitFiles
-from mlops_lib.loaders.row_checks import named_columns, require_columns, require_values
-from mlops_lib.loaders.schema import Schema, Split
+from mlops_lib.loaders.row_checks import named_columns, prepared, require_columns, require_values
+from mlops_lib.loaders.splits import Split
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import list_tag
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Kinds of the JSON text of a value of several parts.
+TEXT_KINDS = ("text", "category")
 
 
 class FeatureStoreDataLoader(BaseDataLoader):
@@ -23,14 +37,16 @@ class FeatureStoreDataLoader(BaseDataLoader):
 
     The labelled rows come from ``data.source``, through the function ``data.feature_store.labels`` if it is set. They
     never pass through the store: features are joined to them by key and time, so no row is lost, doubled or moved.
-    A value that did not exist at the row's time, or was past its TTL, is missing.
+    A value that did not exist at the row's time, or was past its TTL, is missing. A label that the rows do not have is
+    a feature of the service, such as a column of a label view.
 
     Args:
-        labels: Files of the labelled rows: keys, time column and label.
+        labels: Files of the labelled rows: keys, time column, label, and columns that on-demand features need.
         provider: The feature store.
         service: Name of the feature service.
         timestamp: Column of the rows' times.
         features: Columns to learn from, of the service or of the labelled rows; empty: all of the service.
+        declared: The declared columns; None: those of `labels`.
     """
 
     def __init__(
@@ -40,9 +56,12 @@ class FeatureStoreDataLoader(BaseDataLoader):
         service: str,
         timestamp: str,
         features: tuple[str, ...] = (),
+        declared: Declared | None = None,
     ) -> None:
-        self.labels, self.provider, self.timestamp, self.features = labels, provider, timestamp, features
-        self._service_name = service
+        self.provider, self.timestamp, self.features = provider, timestamp, features
+        self._service_name, self._labels_of = service, labels.prepare
+        self.labels = replace(labels, prepare=self._joined)
+        self.declared = declared or Declared(labels.label, labels.key, features=features)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -60,7 +79,9 @@ class FeatureStoreDataLoader(BaseDataLoader):
             seed=data.seed,
         )
         provider = features.from_settings(settings)
-        return cls(labels, provider, store.service, store.timestamp, data.features)
+        task = settings.evaluation.task
+        declared = Declared(data.label, data.key, features=data.features, kinds=data.columns, task=task)
+        return cls(labels, provider, store.service, store.timestamp, data.features, declared)
 
     @cached_property
     def service(self) -> FeatureService:
@@ -69,21 +90,22 @@ class FeatureStoreDataLoader(BaseDataLoader):
 
     @cached_property
     def schema(self) -> Schema:
-        frame = self._frames["train"]
-        chosen = {name: str(frame[name].dtype) for name in self.features or self.service.dtypes}
-        return Schema(features=chosen, label=self.labels.label, key=self.labels.key)
+        return infer(to_table(self._frames["train"]), self.declared)
 
     @property
-    def tags(self) -> dict[str, str]:
-        looked_up = [name for name in self.features or self.service.dtypes if name in self.service.dtypes]
-        return {
+    def tags(self) -> Mapping[str, str]:
+        used = self.service.only(self.schema.features)
+        tags = {
             SERVICE_TAG: self.service.name,
             KEYS_TAG: list_tag(self.service.entity_keys),
-            FEATURES_TAG: list_tag(looked_up),
+            FEATURES_TAG: list_tag(tuple(used.dtypes)),
         }
+        if code := [f"{name}={sources.code}" for name, sources in used.on_demand.items()]:
+            tags[ON_DEMAND_TAG] = list_tag(code)
+        return tags
 
     def load(self, split: Split) -> "pd.DataFrame":
-        return self._frames[split]
+        return self._frames[split][self.schema.used]
 
     def fingerprint(self) -> str:
         """A digest of the joined rows, because a store does not report changed values."""
@@ -92,32 +114,77 @@ class FeatureStoreDataLoader(BaseDataLoader):
         digest = hashlib.sha256()
         for split, frame in self._frames.items():
             digest.update(f"{split}\0{list(frame.columns)}\0{len(frame)}\n".encode())
-            digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+            lists = [name for name in frame if self.service.dtypes.get(str(name)) == "list"]
+            hashable = frame.assign(**{str(name): frame[name].map(str) for name in lists})
+            digest.update(pd.util.hash_pandas_object(hashable, index=False).to_numpy().tobytes())
         return digest.hexdigest()
 
     @cached_property
     def _frames(self) -> dict[Split, "pd.DataFrame"]:
-        return {split: self._joined(rows) for split, rows in self.labels.frames.items()}
+        one = self.declared
+        own = [name for name in (one.key, one.time, one.weight) if name]
+        chosen = list(dict.fromkeys([*own, *self._learned(), *self._dropped(), one.label]))
+        return {split: frame[chosen] for split, frame in self.labels.frames.items()}
+
+    def _learned(self) -> tuple[str, ...]:
+        """Columns to learn from, unless they carry no information.
+
+        Raises:
+            DataError: One has values of several parts and no declared kind.
+        """
+        service, label = self.service, self.declared.label
+        chosen = self.features or tuple(
+            n for n in service.dtypes if n not in (label, *self._dropped(), *service.labels)
+        )
+        kinds = self.declared.kinds
+        if parts := [n for n in chosen if n in service.structured and kinds.get(n) not in TEXT_KINDS]:
+            named = ", ".join(f"{name!r} ({service.structured[name]})" for name in parts)
+            advice = ", ".join(f"{name}: drop" for name in parts)
+            raise DataError(
+                f"Features of {service.name!r} have values of several parts: {named}. Leave them out with data: "
+                f"{{columns: {{{advice}}}}} in config.yaml, or learn from their JSON text with the kind text or category."
+            )
+        return chosen
+
+    def _dropped(self) -> list[str]:
+        return [
+            name
+            for name, kind in self.declared.kinds.items()
+            if kind == "drop" and name in self.service.dtypes
+        ]
 
     def _joined(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        """The labelled rows with the features of the service."""
         import pandas as pd
 
-        labels, store = self.labels, "data.feature_store"
-        keys = dict.fromkeys(self.service.entity_keys, f"entity key of {self.service.name!r}; {store}.labels")
-        wanted = named_columns(labels.label, labels.key) | keys | {self.timestamp: f"{store}.timestamp"}
-        chosen = self.features or tuple(self.service.dtypes)
-        own = [name for name in chosen if name not in self.service.dtypes]
-        where = "The table of labelled rows"
-        require_columns(
-            rows.columns, wanted | dict.fromkeys(own, f"no feature of {self.service.name!r} either"), where
-        )
-        if clash := [name for name in (labels.label, labels.key) if name in chosen]:
+        if self._labels_of is not None:
+            rows = prepared(self._labels_of, rows)
+        self._require(rows)
+        found = self.provider.historical(self.service, rows, self.timestamp)
+        own = [name for name in rows if name not in found or name in (self.declared.label, self.declared.key)]
+        return pd.concat([rows[own], found[[name for name in found if name not in own]]], axis=1)
+
+    def _require(self, rows: "pd.DataFrame") -> None:
+        """Raise DataError unless the rows have every column and value that the join needs."""
+        one, service, store = self.declared, self.service, "data.feature_store"
+        learned = self._learned()
+        ambiguous = not self.features and one.label in service.dtypes and one.label in rows
+        if clash := [n for n in (one.label, one.key) if n in learned or (n == one.label and ambiguous)]:
             raise DataError(
                 f"Column {', '.join(map(repr, clash))} is the label or key, and a feature too. Rename the label "
                 "(data.feature_store.labels can), or list the features to learn from in data.features."
             )
+        label = "" if one.label in service.dtypes and one.label not in rows else one.label
+        keys = dict.fromkeys(service.entity_keys, f"entity key of {service.name!r}; {store}.labels")
+        named = {name: why for name, why in named_columns(label, one.key).items() if name}
+        wanted = named | keys | {self.timestamp: f"{store}.timestamp"}
+        own = dict.fromkeys(
+            (name for name in learned if name not in service.dtypes), f"no feature of {service.name!r} either"
+        )
+        request = {
+            name: "request data of " + ", ".join(n for n, s in service.on_demand.items() if name in s.request)
+            for name in service.request_dtypes
+        }
+        where = "The table of labelled rows"
+        require_columns(rows.columns, wanted | request | own, where)
         require_values(rows, wanted, where)
-        found = self.provider.historical(self.service, rows, self.timestamp)
-        features = pd.concat([found, rows[own]], axis=1)[list(chosen)]
-        key = [labels.key] if labels.key else []
-        return pd.concat([rows[key], features, rows[[labels.label]]], axis=1)

@@ -1,7 +1,7 @@
 """Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Self
 import yaml
 
 from mlops_lib import plugins
+from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import TAGS_FILE, BaseDataLoader
+from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.parquet import ParquetRows
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import Prepare
-from mlops_lib.loaders.schema import Schema, Split
+from mlops_lib.loaders.splits import Split
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 
@@ -30,6 +32,7 @@ class LocalDataLoader(BaseDataLoader):
 
     Args:
         path, label, key, features, prepare, validation_fraction, test_fraction, seed: See `SplitFiles`.
+        kinds, task: See `Declared`.
         streaming: Read a folder of Parquet that is already split part by part. `load` still returns a whole split.
         cache: File that digests of files are cached in; None: no cache.
     """
@@ -45,9 +48,12 @@ class LocalDataLoader(BaseDataLoader):
         validation_fraction: float = 0.15,
         test_fraction: float = 0.25,
         seed: int = 0,
+        kinds: Mapping[str, str] | None = None,
+        task: str = "",
         streaming: bool = False,
         cache: Path | None = None,
     ) -> None:
+        self.declared = Declared(label, key, features=features, kinds=kinds or {}, task=task)
         self.source = SplitFiles(
             Path(path), label, key, features, prepare, validation_fraction, test_fraction, seed
         )
@@ -71,19 +77,23 @@ class LocalDataLoader(BaseDataLoader):
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
+            kinds=data.columns,
+            task=settings.evaluation.task,
             streaming=data.streaming,
             cache=cache_file(settings),
         )
 
     @cached_property
     def schema(self) -> Schema:
-        if self._streamed:
-            dtypes = self._streamed["train"].dtypes
-            self.source.require(list(dtypes))
-        else:
-            dtypes = self.source.frames["train"].dtypes.to_dict()
-        chosen = self.features or [name for name in dtypes if name not in (self.key, self.label)]
-        return Schema(features={n: str(dtypes[n]) for n in chosen}, label=self.label, key=self.key)
+        written = self.path / COLUMNS_FILE
+        if written.is_file():
+            return Schema.from_json(written.read_text(encoding="utf-8"))
+        if not self._streamed:
+            return infer(to_table(self.source.frames["train"]), self.declared)
+        stored = self._streamed["train"]
+        self.source.require(stored.schema.names)
+        names = [name for name in stored.schema.names if not name.startswith("__index_level_")]  # of pandas
+        return infer(stored.head(names, INFER_ROWS), self.declared)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -144,8 +154,12 @@ class LocalDataLoader(BaseDataLoader):
         return EpochLoader(batches, num_workers)
 
     @property
+    def _inferred_with(self) -> Declared | None:
+        return None if (self.path / COLUMNS_FILE).is_file() else self.declared
+
+    @property
     def _columns(self) -> list[str]:
-        return [*([self.key] if self.key else []), *self.schema.features, self.label]
+        return self.schema.used
 
     @cached_property
     def _streamed(self) -> dict[Split, ParquetRows]:

@@ -64,6 +64,17 @@ class ParquetRows:
         holed = pa.Table.from_arrays(nulls, schema=self.schema).to_pandas().dtypes
         return {name: (holed if name in self._with_gaps else whole)[name] for name in whole.index}
 
+    def head(self, columns: Sequence[str], rows: int) -> "pa.Table":
+        """The first rows with `columns`; not many more than `rows`."""
+        import pyarrow as pa
+
+        found: list[pa.Table] = []
+        for part in self.parts(columns):
+            found.append(part.table)
+            if sum(map(len, found)) >= rows:
+                break
+        return pa.concat_tables(found) if found else self.schema.empty_table()
+
     def parts(self, columns: Sequence[str]) -> Iterator[Part]:
         """The rows in parts, with `columns` in this order."""
         import pandas as pd

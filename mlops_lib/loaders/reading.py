@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.row_checks import Prepare, named_columns, prepared, require_columns, require_values
-from mlops_lib.loaders.schema import SPLITS, Split
+from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.loaders.splitting import assign
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_lib.loaders.schema import Split
+    from mlops_lib.loaders.splits import Split
 
 
 def assign(

@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import plugins
+from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, to_table
 from mlops_lib.loaders.row_checks import (
     Prepare,
     missing_values,
@@ -16,7 +18,7 @@ from mlops_lib.loaders.row_checks import (
     require_columns,
     require_values,
 )
-from mlops_lib.loaders.schema import SPLITS, Schema, Split
+from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.loaders.splitting import assign
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_query import Query, Survey
@@ -40,6 +42,7 @@ class SQLDataLoader(BaseDataLoader):
         query, table, params, chunk_rows: See `Query`; either a query or a table.
         label, key, features, prepare: As in `SplitFiles`.
         validation_fraction, test_fraction, seed: See `splitting.assign`.
+        kinds, task: See `Declared`.
     """
 
     def __init__(
@@ -58,11 +61,14 @@ class SQLDataLoader(BaseDataLoader):
         validation_fraction: float = 0.15,
         test_fraction: float = 0.25,
         seed: int = 0,
+        kinds: Mapping[str, str] | None = None,
+        task: str = "",
     ) -> None:
         if bool(query) == bool(table):
             raise ConfigError("Set one of data.sql.query and data.sql.table.")
         self.query = Query(Database(url, password), query, dict(params or {}), table, key, chunk_rows)
         self.label, self.key, self.features, self.prepare = label, key, features, prepare
+        self.declared = Declared(label, key, features=features, kinds=kinds or {}, task=task)
         self.fractions, self.seed = (validation_fraction, test_fraction), seed
 
     @classmethod
@@ -85,25 +91,31 @@ class SQLDataLoader(BaseDataLoader):
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
+            kinds=data.columns,
+            task=settings.evaluation.task,
         )
 
     @cached_property
     def schema(self) -> Schema:
-        import pyarrow as pa
+        import pandas as pd
 
         if self.prepare:
-            dtypes = {str(name): str(dtype) for name, dtype in self._prepared.dtypes.items()}
-        else:
-            columns = self.survey.columns
-            empty = to_frame(pa.table({c.name: c.array([]) for c in columns}), columns)
-            dtypes = {str(name): str(dtype) for name, dtype in empty.dtypes.items()}
-        chosen = self.features or [name for name in dtypes if name not in (self.key, self.label)]
-        return Schema(features={name: dtypes[name] for name in chosen}, label=self.label, key=self.key)
+            frame = self._prepared
+            return infer(to_table(frame[self._split_of(frame, 0) == "train"]), self.declared)
+        found: list[pd.DataFrame] = []
+        for split, part in self._parts():
+            if split == "train":
+                found.append(part)
+                if sum(map(len, found)) >= INFER_ROWS:
+                    break
+        if not found:
+            raise DataError("No row of the query falls into the split 'train'.")
+        return infer(to_table(pd.concat(found)), self.declared)
 
     def load(self, split: Split) -> "pd.DataFrame":
         import pandas as pd
 
-        names = [*([self.key] if self.key else []), *self.schema.features, self.label]
+        names = self.schema.used
         if self.prepare:
             frame = self._prepared
             return frame.loc[self._split_of(frame, 0) == split, names].reset_index(drop=True)
@@ -123,7 +135,7 @@ class SQLDataLoader(BaseDataLoader):
         if self.prepare:
             yield from super().tables(limit)
             return
-        names = [*([self.key] if self.key else []), *self.schema.features, self.label]
+        names = self.schema.used
         for split, part in self._parts():
             yield split, pa.Table.from_pandas(part[names], self._arrow_schema(names), preserve_index=False)
 

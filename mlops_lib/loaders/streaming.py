@@ -13,7 +13,7 @@ from mlops_lib.loaders.batches import Batch, Batches
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlops_lib.loaders.schema import Schema
+    from mlops_lib.columns.schema import Schema
 
 #: Rows decoded at once, and least rows of the window that is shuffled (16 batches if that is more).
 READ_ROWS, WINDOW_ROWS = 16_384, 65_536

@@ -1,11 +1,15 @@
 """Settings of section `data`: where rows come from, what their columns mean and what they must satisfy."""
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
+
+ColumnKind = Kind | Literal["drop"]
 
 
 class FeatureStoreSettings(Section):
@@ -39,6 +43,18 @@ class ColumnCheck(Section):
     max: float | None = Field(None, description="largest value allowed")
     values: Annotated[tuple[Any, ...], Field(strict=False)] = Field((), description="the only values allowed")
 
+    @field_validator("values")
+    @classmethod
+    def _are_values(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        for value in values:
+            is_nan = isinstance(value, float) and math.isnan(value)
+            if value is None or is_nan or isinstance(value, list | dict):
+                raise ValueError(
+                    f"{value} is no single value. `nullable: true` allows missing values; write 'null' or 'nan' in "
+                    "quotes for the text"
+                )
+        return values
+
 
 class CheckSettings(Section):
     """The declared schema of the prepared dataset; the first step stops if a row breaks it."""
@@ -66,6 +82,9 @@ class DataSettings(Section):
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
     features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
+    columns: dict[str, ColumnKind] = Field(
+        {}, description="column -> its kind, where the inferred one is wrong; drop: leave it out"
+    )
     validation_fraction: Fraction = Field(
         0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")
     )

@@ -1,5 +1,7 @@
 """Settings of section `evaluation`."""
 
+from typing import Literal
+
 from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
 from mlops_lib import plugins
@@ -25,6 +27,9 @@ class EvaluationSettings(Section):
     threshold: FiniteFloat = Field(
         description="score that the model must reach to be registered",
         json_schema_extra=read_by("evaluate-model", "register-model"),
+    )
+    unknown_class: Literal["error", "wrong"] = Field(
+        "error", description="rows of a class that the train split lacks: an error, or counted as wrong"
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
     baselines: tuple[str, ...] = Field(

@@ -1,14 +1,18 @@
 """Errors of settings, with key, value, the accepted values, and the origin of the value."""
 
+import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.settings.section import Section
+
+NUMBER = re.compile(r"\s*[-+]?[\d_]*\.?\d+([eE][-+]?\d+)?\s*")
 
 
 def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> str:
@@ -34,8 +38,19 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
             wanted = f"a mapping of {', '.join(_known_keys(location))}"
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
         else:
-            lines.append(f"'{key}' has value {mask(repr(problem['input']))} in {origin}. {problem['msg']}.")
+            value, message = problem["input"], problem["msg"].removeprefix("Value error, ")
+            lines.append(f"'{key}' has value {mask(repr(value))} in {origin}. {message}.{_quotes(problem)}")
     return "\n".join(lines)
+
+
+def _quotes(problem: Any) -> str:
+    """What to do about a value that YAML read as another type than it looks like."""
+    value = problem["input"]
+    if problem["type"] == "string_type" and isinstance(value, bool | int | float | date):
+        return " YAML reads it so; write it in quotes for a text."
+    if problem["type"] in ("int_type", "float_type") and isinstance(value, str) and NUMBER.fullmatch(value):
+        return " Write it without quotes."
+    return ""
 
 
 def _known_keys(location: list[str]) -> list[str]:

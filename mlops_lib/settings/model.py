@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from mlops_lib.settings.names import ModelName
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Name, Section
 
@@ -11,7 +12,7 @@ from mlops_lib.settings.section import Name, Section
 class ModelSettings(Section):
     """The model to train, and its name in the registry."""
 
-    name: Name = Field(
+    name: ModelName = Field(
         "model",
         description="name in the MLflow Model Registry",
         json_schema_extra=read_by("train-model", "register-model"),

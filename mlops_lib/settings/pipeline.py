@@ -2,14 +2,16 @@
 
 from pydantic import Field
 
+from mlops_lib.settings.names import ImageName
 from mlops_lib.settings.section import Name, Section
 
 
 class PipelineSettings(Section):
     """How the notebooks are run."""
 
-    name: Name = Field("training", description="name of the Kubeflow pipeline")
+    # Kubeflow takes 128 characters, and each version has a number behind the name.
+    name: Name = Field("training", max_length=100, description="name of the Kubeflow pipeline")
     notebooks: Name = Field("notebooks", description="folder of the notebooks")
-    image: Name = Field("mlops-notebook-python:latest", description="container image of the steps")
+    image: ImageName = Field("mlops-notebook-python:latest", description="container image of the steps")
     work_dir: Name = Field(".mlops", description="folder for run logs, pipeline files and the step cache")
     cell_timeout_s: int = Field(0, ge=0, description="time limit of one cell; 0: none")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mlops_lib.settings.names import Alias, Stage
 from mlops_lib.settings.section import Fraction, Name, Section
 
 Policy = Literal["reject", "default", "last_known"]
@@ -25,8 +26,8 @@ class EnrichmentSettings(Section):
 class ServingSettings(Section):
     """The model version to serve, the address, and the limits of requests."""
 
-    stage: Name = Field("Production", description="registry stage to serve")
-    alias: str = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
+    stage: Stage = Field("Production", description="registry stage to serve")
+    alias: Alias = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
     version: int = Field(0, ge=0, strict=False, description="version to pin; 0 follows the stage or alias")
     host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
@@ -42,7 +43,9 @@ class ServingSettings(Section):
     request_timeout_s: float = Field(120.0, gt=0, description="longest request, waiting included")
     drain_s: float = Field(1.0, ge=0, description="seconds between unready and refusing, after SIGTERM")
 
-    challenger: str = Field("challenger", description="alias of a version to mirror traffic to; empty: none")
+    challenger: Alias = Field(
+        "challenger", description="alias of a version to mirror traffic to; empty: none"
+    )
     canary_share: Fraction = Field(0.0, description="share of entities that the challenger answers")
     prediction_log: str = Field("", description="folder to log predictions and feedback to; empty: none")
     api_keys: str = Field("", description="YAML file of hashed API keys; empty: inference is open")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlops_lib import files, loaders
+from mlops_lib.errors import MlopsError
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import dataset
 from mlops_lib.step_cache.entry import Entry, Stale
@@ -148,8 +150,14 @@ def lookup(
         cached = CachedStep(settings, step, parameters, fingerprint)
         return cached, cached.lookup(mode, restore)
     except Exception as error:  # a loader of the user's own may raise anything
-        reason = f"because the cache cannot tell whether anything changed: {type(error).__name__}"
+        reason = f"because the step cannot be looked up: {_first_line(error)}"
         return cached, Lookup(reason if mode.lookup else "")
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error, without secrets; the type too where it is not an error of the platform."""
+    line = next(iter(mask(str(error)).splitlines()), "")
+    return line if isinstance(error, MlopsError) else f"{type(error).__name__}: {line}"
 
 
 def _read(file: Path) -> Entry | None:

@@ -4,11 +4,12 @@ The fields of a `Parameters` class are the notebook's ``parameters`` cell and th
 of an `Outputs` class are the names that the notebook glues and the component returns. A test holds them equal.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
 from mlops_lib.redact import password_in
+from mlops_lib.settings.names import model_name
 
 #: Parameters that are outputs of an earlier step; every other parameter is an argument of the pipeline.
 EARLIER_OUTPUTS = ("parent_run_id", "data", "run_id")
@@ -24,6 +25,7 @@ def _without_password(source: str) -> str:
     return source
 
 
+RegistryName = Annotated[str, AfterValidator(lambda name: name and model_name(name))]
 Source = Annotated[str, AfterValidator(_without_password)]
 
 
@@ -35,6 +37,11 @@ def setting_of(parameters: "type[Parameters]", name: str) -> str:
 
 def _replaces(setting: str) -> dict[str, Any]:
     return {"setting": setting}
+
+
+def may_be_none(annotation: Any) -> bool:
+    """Whether None is among the types of a field."""
+    return type(None) in get_args(annotation)
 
 
 class _Contract(BaseModel):
@@ -51,8 +58,12 @@ class Outputs(_Contract):
     """Outputs of a notebook; `astuple` is what a pipeline component returns."""
 
     def astuple(self) -> tuple[Any, ...]:
-        """Values in the order of the fields."""
-        return tuple(self.model_dump().values())
+        """Values in the order of the fields. Kubeflow has no null: an output that may be None is a text, "" for None."""
+        nullable = {name for name, field in type(self).model_fields.items() if may_be_none(field.annotation)}
+        return tuple(
+            ("" if value is None else str(value)) if name in nullable else value
+            for name, value in self.model_dump().items()
+        )
 
 
 class GetDataParameters(Parameters):
@@ -119,18 +130,19 @@ class EvaluateParameters(Parameters):
 
 
 class EvaluateOutputs(Outputs):
-    """The score, the threshold, and the gate's verdict."""
+    """The score (None: the metric has no value), the threshold, the gate's verdict, and why it refused."""
 
-    score: FiniteFloat
+    score: FiniteFloat | None
     threshold: FiniteFloat
     passed: bool
+    reason: str = ""
 
 
 class RegisterParameters(Parameters):
     """Registration reads the model of `run_id`."""
 
     run_id: str = Field("", description="MLflow run of the model; empty: the latest run that passed the gate")
-    model_name: str = Field("", description="name in the registry; empty: model.name of config.yaml")
+    model_name: RegistryName = Field("", description="name in the registry; empty: model.name of config.yaml")
 
 
 class RegisterOutputs(Outputs):

@@ -28,6 +28,8 @@ MAX_SOCKET_PATH = 100
 
 #: Tag of the cell after which Papermill puts the step's parameters.
 PARAMETERS_TAG = "parameters"
+#: Scrap of an output that is None; scrapbook has no null, and no other output is a list.
+NO_VALUE: list[Any] = []
 #: Name of the Papermill engine that reports each cell.
 ENGINE = "mlops"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -127,7 +129,8 @@ def read_outputs(step: Step, executed: Path) -> Outputs:
     with without(JSON_SCHEMA_EXTRAS):
         import scrapbook
 
-    found = {name: scrap.data for name, scrap in scrapbook.read_notebook(str(executed)).scraps.items()}
+    scraps = scrapbook.read_notebook(str(executed)).scraps
+    found = {name: None if scrap.data == NO_VALUE else scrap.data for name, scrap in scraps.items()}
     try:
         return step.outputs.model_validate(found)
     except ValidationError as error:

@@ -25,20 +25,27 @@ def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
     mlflow.MlflowClient().log_batch(run_id, params=params)
 
 
-def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str]) -> None:
-    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags."""
+def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str | None]) -> None:
+    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags; None is left out."""
     import mlflow
 
     client = mlflow.MlflowClient()
     for name, value in outputs.items():
         if isinstance(value, bool | str):
             client.set_tag(run_id, f"{step}.{name}", value)
-        else:
+        elif value is not None:
             client.log_metric(run_id, f"{step}.{name}", value)
 
 
 def log_dataset(
-    settings: Settings, run_id: str, name: str, context: str, digest: str, source: str, profile: str
+    settings: Settings,
+    run_id: str,
+    name: str,
+    context: str,
+    digest: str,
+    source: str,
+    profile: str,
+    columns: str = "",
 ) -> None:
     """Log a dataset as an input of a run.
 
@@ -49,13 +56,17 @@ def log_dataset(
         context: What the run uses the dataset for: train, validation, test.
         digest: Fingerprint; MLflow stores the first 36 characters.
         source: Address of the data.
-        profile: Size of the data, as JSON.
+        profile: Facts about the data, as JSON.
+        columns: MLflow's description of the columns, as JSON; one longer than MLflow stores is left out.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
     if not run_id:
         return
-    dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": mask(source)}), profile=profile)
+    schema = columns if 0 < len(columns.encode()) <= MAX_DATASET_SCHEMA_SIZE else None
+    uri = json.dumps({"uri": mask(source)})
+    dataset = Dataset(name, digest[:36], "local", uri, schema, profile)
     tag = InputTag("mlflow.data.context", context)
     connect(settings).log_inputs(run_id, [DatasetInput(dataset, [tag])])
 

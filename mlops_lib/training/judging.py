@@ -1,7 +1,7 @@
 """Judge a trained model: score a split, ask the gate, and log report and verdict to the model's run."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib import evaluation, loaders
 from mlops_lib.evaluation import gate
@@ -9,6 +9,9 @@ from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG
 from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Baselines learn from at most this many values (rows times features), because they load them all at once.
 MAX_BASELINE_VALUES = 2_000_000
@@ -38,8 +41,22 @@ def evaluate(
     return report
 
 
-def score(answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
-    """Score a model's predictions for a split, and the configured baselines beside them; nothing is logged."""
+def score(
+    answers: Answers,
+    data_loader: BaseDataLoader,
+    config: Settings,
+    split: Split,
+    classes: Sequence[Any] = (),
+) -> EvaluationReport:
+    """Score a model's predictions for a split, and the configured baselines beside them; nothing is logged.
+
+    Args:
+        answers: The model.
+        data_loader: Rows with a label.
+        config: The `evaluation` section is read.
+        split: The split to score.
+        classes: The classes of a classifier, in the order of its probabilities; empty: those of the train split.
+    """
     chosen = config.evaluation
     label, features = data_loader.schema.label, list(data_loader.schema.features)
     truth, predicted = [], []
@@ -57,12 +74,32 @@ def score(answers: Answers, data_loader: BaseDataLoader, config: Settings, split
         _joined(truth),
         _joined(predicted),
         split=split,
+        classes=classes or _classes(data_loader, config),
         train=train,
         test_x=(rows[features] for rows in data_loader.parts(split)),
         baseline_names=chosen.baselines,
         settings=config,
     )
-    return report.model_copy(update={"notes": report.notes | note})
+    notes = report.notes | note
+    tables = report.tables | ({"Notes": _table(notes)} if notes else {})
+    return report.model_copy(update={"notes": notes, "tables": tables})
+
+
+def _classes(data_loader: BaseDataLoader, config: Settings) -> list[Any]:
+    """The classes of the train split, sorted; none for another task than classification."""
+    if config.evaluation.task != "classification":
+        return []
+    from mlops_lib.evaluation.inputs import labels
+
+    label = data_loader.schema.label
+    found = (rows[label].unique() for rows in data_loader.parts("train"))
+    return labels([value for part in found for value in part], "The label of the train split")[0]
+
+
+def _table(notes: dict[str, str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(notes.items(), columns=["about", "note"])
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -9,6 +9,8 @@ from mlops_lib.settings import Settings
 
 #: On a run: the fingerprint of the data it trained on.
 FINGERPRINT_TAG = "mlops.data_fingerprint"
+#: On a run: number and kinds of the features. The artifact columns.json has the whole schema.
+COLUMNS_TAG = "mlops.columns"
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def training_run(
     """
     import mlflow
 
-    of_data = {FINGERPRINT_TAG: data_loader.fingerprint()}
+    of_data = {FINGERPRINT_TAG: data_loader.fingerprint(), COLUMNS_TAG: data_loader.schema.summary()}
     with tracking.child_run(
         config, "train-model", parent_run_id, {**tags, **of_data, **data_loader.tags}
     ) as run:

@@ -92,7 +92,7 @@ class ModelWrapper(ABC):
 
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
         """Score the loaded model on a split, without the gate; nothing is logged."""
-        return judging.score(self.answers, data_loader, config, split)
+        return judging.score(self.answers, data_loader, config, split, self.classes)
 
     def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
         """Predictions [rows] in the form that the task scores; for most wrappers `predict`."""

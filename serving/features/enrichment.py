@@ -12,15 +12,15 @@ from typing import Any, Self
 import prometheus_client as prometheus
 
 from mlops_lib import features
-from mlops_lib.errors import ModelError
-from mlops_lib.features import FEATURES_TAG, KEYS_TAG, SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
+from mlops_lib.features import SERVICE_TAG, FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import EnrichmentSettings, Settings
-from mlops_lib.tracking import read_list_tag
 from serving.features.known_rows import Key, KnownRows
 from serving.features.lookups import Lookups, LookupTimeout
+from serving.features.on_demand import OnDemand
 from serving.features.policy import Policies
 from serving.features.statuses import EnrichedRows, Statuses, Troubled
+from serving.features.version_check import require_unchanged
 from serving.web.problems import Problem
 
 log = logging.getLogger("serving")
@@ -41,6 +41,9 @@ class Enricher:
         columns: The model's columns, in order.
         settings: Time limit, policies, cache.
 
+    Attributes:
+        features: Columns of the model that a row may leave out: looked up or computed on demand.
+
     Raises:
         ConfigError: See `Policies`.
     """
@@ -52,10 +55,15 @@ class Enricher:
         columns: Sequence[str],
         settings: EnrichmentSettings,
     ) -> None:
-        self.provider, self.service, self.columns, self.settings = provider, service, tuple(columns), settings
-        self.features = tuple(name for name in columns if name in service.dtypes)
-        self._policies = Policies(service, self.features, settings)
-        self._wanted = frozenset(self.features)
+        self.provider, self.columns, self.settings = provider, tuple(columns), settings
+        self.service = service.only(columns)
+        self.features = tuple(self.service.dtypes)
+        self._on_demand = OnDemand(provider, self.service, settings.timeout_s)
+        self._stored = tuple(name for name in self.features if name not in self.service.on_demand)
+        #: Columns of the store: features of the model, and inputs of its on-demand features.
+        self._looked_up = tuple(self.service.stored_dtypes)
+        self._policies = Policies(self.service, self._looked_up, settings)
+        self._wanted = frozenset([*self._looked_up, *self.features])
         self._lookups: Lookups[Key, OnlineRow] = Lookups(self._read, settings.timeout_s, provider.reconnect)
         self._known = KnownRows(settings.cache_ttl_s, settings.cache_rows)
         self._keeps_rows = settings.cache_ttl_s > 0 or self._policies.use_last_known
@@ -72,7 +80,7 @@ class Enricher:
             return None
         provider = features.from_settings(settings)
         service = provider.describe(name)
-        _require_unchanged(version, service, name, columns)
+        require_unchanged(version, service, columns)
         made = cls(provider, service, columns, settings.serving.features)
         made._look_up_once()
         return made
@@ -80,32 +88,33 @@ class Enricher:
     def close(self) -> None:
         """Let the threads end."""
         self._lookups.close()
+        self._on_demand.close()
 
     async def enrich(self, rows: Sequence[Mapping[str, Any]]) -> EnrichedRows:
         """Rows with every column of the model. A value that a row has already stays.
 
         Raises:
-            Problem: 422 for a row without its entity key, for an unknown entity and for a stale value; 503 when
-                the store is down or too slow. The last three only where the policy is to reject.
+            Problem: 422 for a row without its entity key or a column of its own that a feature is computed from, for an
+                unknown entity and for a stale value; 503 when the store is down or too slow. Trouble with the store
+                only where the policy is to reject.
         """
-        keys = [self._key(number, row) for number, row in enumerate(rows)]
+        lacking = [self._on_demand.lacking(row) for row in rows]
+        wanted = [self._lookups_of(number, row, lacking[number]) for number, row in enumerate(rows)]
+        keys = [self._key(number, row, wanted[number]) for number, row in enumerate(rows)]
         found, cached, why = await self._find([key for key in keys if key is not None])
         counts: Counter[str] = Counter()
         troubled: list[Troubled] = []
-        enriched = []
+        enriched: list[dict[str, Any]] = []
         for number, (row, key) in enumerate(zip(rows, keys, strict=True)):
             online = found.get(key) if key is not None else None
             source = "cache" if key in cached else "online"
             if online and not online.trouble and self._wanted.isdisjoint(row):
-                counts[source] += len(self.features)
-                full = {**row, **online.values}
-                enriched.append({name: full[name] for name in self.columns if name in full})
+                counts[source] += len(self._looked_up)
+                enriched.append({**row, **online.values})
                 continue
             full = dict(row)
-            for name in self.features:
-                if name in row:
-                    counts["request"] += 1
-                    continue
+            counts["request"] += sum(name in row for name in self.features)
+            for name in wanted[number]:
                 assert key is not None
                 reason = online.trouble.get(name) if online else why
                 if online and not reason:
@@ -115,13 +124,17 @@ class Enricher:
                 full[name], status = self._policies.value(name, online, self._known.values(key))
                 troubled.append(Troubled(number, name, status, str(reason)))
                 counts[f"{status}:{reason}"] += 1
-            enriched.append({name: full[name] for name in self.columns if name in full})
+            enriched.append(full)
+        rejected = [t for t in troubled if t.status == "reject"]
+        counts["computed"] += 0 if rejected else sum(map(len, lacking))
+        counts = +counts  # without statuses of no value
         for status, count in counts.items():
             _counter(status).inc(count)
         statuses = Statuses(counts, tuple(troubled))
-        if rejected := [t for t in troubled if t.status == "reject"]:
+        if rejected:
             raise self._policies.rejection(rejected, keys, statuses)
-        return EnrichedRows(enriched, statuses)
+        await self._on_demand.fill(enriched, lacking)
+        return EnrichedRows([{n: row[n] for n in self.columns if n in row} for row in enriched], statuses)
 
     def _look_up_once(self) -> None:
         """Read once before any request: the first read imports and connects, and takes longer than a request may wait."""
@@ -140,17 +153,25 @@ class Enricher:
         if thread.is_alive():
             log.warning("the first feature lookup has not been answered in %g s", FIRST_LOOKUP_S)
 
-    def _key(self, number: int, row: Mapping[str, Any]) -> Key | None:
-        """The entity of a row that lacks a feature; None for a row that lacks none."""
-        if row.keys() >= self._wanted:
+    def _lookups_of(self, number: int, row: Mapping[str, Any], lacking: Sequence[str]) -> Sequence[str]:
+        """The columns of the store that a row needs; `lacking` are the on-demand features to compute."""
+        if not lacking:
+            return [name for name in self._stored if name not in row]
+        self._on_demand.require_columns(number, row, lacking)
+        return [
+            n for n in dict.fromkeys([*self._stored, *self._on_demand.inputs_of(lacking)]) if n not in row
+        ]
+
+    def _key(self, number: int, row: Mapping[str, Any], wanted: Sequence[str]) -> Key | None:
+        """The entity of a row that needs columns of the store; None for a row that needs none."""
+        if not wanted:
             return None
         if absent := [name for name in self.service.entity_keys if row.get(name) is None]:
-            missing = [name for name in self.features if name not in row]
             raise Problem(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 "invalid_input",
-                f"Row {number} has no {', '.join(map(repr, missing))}, nor {', '.join(map(repr, absent))} to look "
-                f"{'it' if len(missing) == 1 else 'them'} up by.",
+                f"Row {number} has no {', '.join(map(repr, wanted))}, nor {', '.join(map(repr, absent))} to look "
+                f"{'it' if len(wanted) == 1 else 'them'} up by.",
             )
         return tuple(row[name] for name in self.service.entity_keys)
 
@@ -182,24 +203,6 @@ class Enricher:
         with LOOKUPS.time():
             names = self.service.entity_keys
             return self.provider.online(self.service, [dict(zip(names, key, strict=True)) for key in keys])
-
-
-def _require_unchanged(
-    version: ModelVersion, service: FeatureService, name: str, columns: Sequence[str]
-) -> None:
-    """Raise ModelError when the feature service no longer has the keys and features of the version's training."""
-    trained = read_list_tag(version.tags.get(KEYS_TAG, ""))
-    if set(trained) != set(service.entity_keys):
-        raise ModelError(
-            f"{version.name} version {version.version} was trained with entity keys {', '.join(trained)}; feature "
-            f"service {name!r} now has {', '.join(service.entity_keys)}. Train again, or restore the service."
-        )
-    looked_up = read_list_tag(version.tags.get(FEATURES_TAG, ""))
-    if gone := [column for column in columns if column in looked_up and column not in service.dtypes]:
-        raise ModelError(
-            f"{version.name} version {version.version} was trained with {', '.join(gone)} of feature service "
-            f"{name!r}, which it no longer has. Train again, or restore the service."
-        )
 
 
 def _any_value(dtype: str) -> Any:

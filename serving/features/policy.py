@@ -18,7 +18,7 @@ class Policies:
 
     Args:
         service: The feature service that the model was trained with.
-        features: The features that the model looks up.
+        features: The columns that the service looks up for the model.
 
     Raises:
         ConfigError: A policy names no feature of the model, or needs a default that is not there.
@@ -30,7 +30,8 @@ class Policies:
         self._by_feature = {name: settings.policies.get(name, settings.on_trouble) for name in features}
         self._check(features, settings)
         self._defaults = {
-            name: _default(name, value, service.dtypes[name]) for name, value in settings.defaults.items()
+            name: _default(name, value, service.stored_dtypes[name])
+            for name, value in settings.defaults.items()
         }
         self._entity_keys, self._timeout_s = service.entity_keys, settings.timeout_s
 

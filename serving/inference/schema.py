@@ -31,11 +31,12 @@ class RequestSchema:
         signature: The model's.
         looked_up: Columns that a row may leave out, because the feature store has them.
         keys: Entity key -> its pandas dtype, "" for any. A row may carry them beside the columns.
+        beside: Further column -> its pandas dtype. A row may carry them too: on-demand features are computed from them.
 
     Attributes:
         columns: The model's columns, in order; none for a tensor or without a signature.
         types: MLflow's type of each column.
-        keys: The entity keys that are no columns.
+        keys: The entity keys and further columns that are no columns of the model.
         entity_keys: All entity keys.
         fields: Names of a row's fields, in order: columns, then `keys`.
     """
@@ -45,6 +46,7 @@ class RequestSchema:
         signature: "ModelSignature | None",
         looked_up: Collection[str] = (),
         keys: Mapping[str, str] = MappingProxyType({}),
+        beside: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.columns = columns(signature)
         self.types: tuple[str, ...] = ()
@@ -55,7 +57,7 @@ class RequestSchema:
         row: Any
         if inputs and self.columns:
             self.types = tuple(getattr(column.type, "name", "any") for column in inputs.inputs)
-            others = {name: dtype for name, dtype in keys.items() if name not in self.columns}
+            others = {name: dtype for name, dtype in {**keys, **beside}.items() if name not in self.columns}
             self.keys = tuple(others)
             row = struct_of(inputs.inputs, looked_up, others)
             either: Any = row | list[row]

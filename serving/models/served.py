@@ -180,7 +180,10 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
 
 def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
     if enricher:
-        return RequestSchema(wrapper.signature, enricher.features, enricher.service.key_dtypes)
+        service = enricher.service
+        return RequestSchema(
+            wrapper.signature, enricher.features, service.key_dtypes, beside=service.request_dtypes
+        )
     # Without a feature store the key still decides which requests are the canary's.
     return RequestSchema(wrapper.signature, keys={settings.data.key: ""} if settings.data.key else {})
 

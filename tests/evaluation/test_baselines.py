@@ -37,16 +37,60 @@ def test_logistic_of_three_classes_has_a_column_each():
     assert got.argmax(axis=1).tolist() == [0, 1, 2] and got.sum(axis=1) == pytest.approx(1)
 
 
+def test_linear_baselines_use_text_and_times():
+    """A category and a date tell the rows apart; a category of the test rows alone is no error."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 300)
+    x = pd.DataFrame(
+        {"city": np.array(["Oslo", "Bonn", "Rome"])[y], "day": pd.Timestamp(0) + pd.to_timedelta(y, "D")}
+    )
+    x.loc[3, "city"] = None
+    labels = np.array(["a", "b", "c"])[y]
+    for columns in (["city"], ["day"], ["city", "day"]):
+        got = baselines.logistic(x[columns], labels)(x[columns])
+        assert (got.argmax(axis=1) == y).mean() > 0.99
+    assert np.isfinite(
+        baselines.ridge(x, y)(pd.DataFrame({"city": ["Lima", None], "day": [None, "2020-01-01"]}))
+    ).all()
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), (False, True), (-5, 7), ("0", "1"), (10**12, 10**12 + 1)])
+def test_labels_of_any_kind_are_learned(labels):
+    """Text, booleans and any integers: the second class is the positive one."""
+    y = np.arange(40) >= 20
+    truth = [labels[int(one)] for one in y]
+    for name in ("majority", "logistic"):
+        predict = plugins.load("baseline", name)(np.arange(40.0)[:, None], truth, classes=labels)
+        assert predict(np.array([[0.0], [39.0]])).shape == (2,)
+    assert predict(np.array([[0.0], [39.0]])).round().tolist() == [0, 1]
+
+
+def test_a_class_that_a_sample_lacks_has_a_column():
+    """Baselines learn from a sample, and answer for all classes of the train split."""
+    x, y = np.arange(10.0)[:, None], ["a", "c"] * 5
+    assert baselines.majority(x, y, classes=["a", "b", "c"])(x)[0].tolist() == [0.5, 0, 0.5]
+    assert baselines.logistic(x, y, classes=["a", "b", "c"])(x)[:, 1].tolist() == [0] * 10
+    assert baselines.logistic(x, ["a"] * 10, classes=["a", "b"])(x).tolist() == [0] * 10
+
+
+def test_baselines_use_the_weights_of_the_training_rows():
+    """A row of weight 3 counts as three rows."""
+    x, y, weights = np.array([[0.0], [1.0]]), ["n", "y"], np.array([3.0, 1.0])
+    assert baselines.majority(x, y, weights=weights)(x).tolist() == [0.25, 0.25]
+    assert baselines.mean(x, [0.0, 4.0], weights=weights)(x).tolist() == [1.0, 1.0]
+    assert baselines.ridge(x, [0.0, 4.0], weights=weights)(x).sum() < baselines.ridge(x, [0.0, 4.0])(x).sum()
+
+
 @pytest.mark.parametrize(
     ("train_x", "train_y", "name", "message"),
     [
         ([[1.0]] * 2, [1, 1], "majority", "All 2 training rows are of class 1"),
         ([[1.0]] * 3, [0, 1], "logistic", "3 rows of features, 2 of truth"),
-        ([["x"]] * 2, [0, 1], "logistic", "not numbers"),
+        ([[[1.0]]] * 2, [0, 1], "logistic", "No baseline can learn from"),
     ],
 )
 def test_a_baseline_that_cannot_be_fitted_says_why(train_x, train_y, name, message):
-    """One class, uneven lengths and words each have an error of their own."""
+    """One class, uneven lengths and lists each have an error of their own."""
     with pytest.raises(EvaluationError, match=message):
         plugins.load("baseline", name)(train_x, train_y)
 

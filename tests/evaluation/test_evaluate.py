@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError, PluginError
-from mlops_lib.evaluation import decide, evaluate
+from mlops_lib.evaluation import EvaluationReport, decide, evaluate
 from mlops_lib.evaluation.tasks.interface import Task
 
 X = np.arange(40.0).reshape(-1, 1)
@@ -50,10 +52,56 @@ def test_baselines_without_features_say_what_to_give(given):
 
 
 def test_an_error_in_a_baseline_names_it():
-    """Training rows with a class that the scored rows lack are the baseline's fault, not the model's."""
+    """Without a vocabulary, training rows of three classes do not fit scored rows of two."""
     with pytest.raises(EvaluationError, match="Baseline 'majority': y_pred has shape"):
         train = (X, np.arange(40) % 3)
         evaluate("classification", Y, Y * 1.0, split="t", train=train, test_x=X, baseline_names=["majority"])
+
+
+@pytest.mark.parametrize("names", [("no", "yes"), (False, True), (3, 9)])
+def test_classes_and_weights_reach_model_baselines_and_figures(names):
+    """A split of one class, with text and list features, weights, and labels of any kind, has a report."""
+    truth = [names[0]] * 40
+    features = pd.DataFrame({"x": X[:, 0], "town": ["A", "B"] * 20, "emb": [[1.0]] * 40})
+    learned = [names[int(one)] for one in Y]
+    report = evaluate(
+        "classification",
+        truth,
+        np.linspace(0, 1, 40),
+        split="test",
+        classes=names,
+        weights=np.arange(40.0),
+        train=(features, learned, np.ones(40)),
+        test_x=features,
+        baseline_names=["majority", "logistic"],
+    )
+    assert report.metrics["accuracy"].value == pytest.approx(sum(range(20)) / sum(range(40)))
+    assert report.baselines["logistic"]["accuracy"].value < 0.5
+    assert report.notes["roc_auc"] == (
+        f"no value: all 40 rows are of class {names[0]!r}, and it compares classes"
+    )
+    assert report.notes["baseline features"].endswith("leave out emb")
+    verdict = decide(report, "roc_auc", 0.5)
+    assert not verdict.passed and verdict.score is None
+    assert f"roc_auc has no value: all 40 rows are of class {names[0]!r}" in str(verdict)
+    assert EvaluationReport.model_validate_json(report.model_dump_json()).notes == report.notes
+
+
+@pytest.mark.parametrize(
+    "name", plugins.names("metric", "regression") + plugins.names("metric", "classification")
+)
+def test_every_metric_of_rows_that_cannot_be_told_apart_has_a_value_or_a_reason(name):
+    """Rows that are all alike: a value or a reason, and never NaN or a warning."""
+    task = plugins.TABLE["metric"][name].task
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for truth in ([0, 0], [1, 1], [1]):
+            report = evaluate(task, truth, [0.5] * len(truth), split="test", classes=(0, 1))
+            score = report.metrics[name]
+            assert (score.value is None) == bool(score.reason)
+            assert decide(report, name, 0.0 if report.directions[name] else 1e9).passed is (
+                score.value is not None
+            )
 
 
 def test_an_unknown_task_lists_the_known_ones():

@@ -1,4 +1,4 @@
-"""Checks of labels, numbers and feature tables."""
+"""Checks of labels and numbers."""
 
 import numpy as np
 import pandas as pd
@@ -65,25 +65,3 @@ def test_what_is_no_number_is_refused(values):
     """Words and ragged lists say that they cannot be read."""
     with pytest.raises(EvaluationError, match="y_pred cannot be read as numbers"):
         inputs.numbers(values, "y_pred")
-
-
-def test_features_become_finite_or_missing_floats():
-    """Booleans, nullable integers and infinities reach the imputer as plain floats and NaN."""
-    frame = pd.DataFrame({"a": [True, False], "b": pd.array([1, None], dtype="Int64"), "c": [np.inf, 2.0]})
-    table = inputs.feature_table(frame, "x")
-    assert table.dtypes.tolist() == [float] * 3
-    assert table.fillna(-1).to_numpy().tolist() == [[1, 1, -1], [0, -1, 2]]
-
-
-def test_feature_columns_are_reordered_or_missed_by_name():
-    """The columns of the training rows decide the order, and their absence is an error."""
-    frame = pd.DataFrame({"b": [2.0], "a": [1.0], "extra": ["x"]})
-    assert inputs.feature_table(frame, "x", ["a", "b"]).to_numpy().tolist() == [[1.0, 2.0]]
-    with pytest.raises(EvaluationError, match="x lacks the columns c"):
-        inputs.feature_table(frame, "x", ["a", "c"])
-
-
-def test_features_that_are_no_numbers_are_named():
-    """A column of words cannot be median-imputed, so the message names it."""
-    with pytest.raises(EvaluationError, match=r"country \(object\)"):
-        inputs.feature_table(pd.DataFrame({"country": ["se", "no"]}), "x")

@@ -7,7 +7,7 @@ import pandas as pd
 from mlops_lib.loaders.base import BaseDataLoader, Schema
 
 class CountingLoader(BaseDataLoader):
-    schema = Schema(features={"number": "int64"}, label="odd")
+    schema = Schema.of({"number": "integer"}, label="odd")
 
     def __init__(self, rows):
         self.rows = rows

@@ -128,9 +128,9 @@ def test_a_column_or_label_that_cannot_be_streamed_is_named(tmp_path):
         pq.write_table(pa.table(rows), tmp_path / f"{split}.parquet")
     files = [tmp_path / "train.parquet"]
     with pytest.raises(DataError, match=r"'colour' of .*train\.parquet is string"):
-        next(iter(ParquetBatches(files, Schema(features={"colour": "object"}, label="y"), 5, False, 0)))
+        next(iter(ParquetBatches(files, Schema.of({"colour": "category"}, label="y"), 5, False, 0)))
     with pytest.raises(DataError, match=r"train\.parquet: 1 rows have no 'y'"):
-        next(iter(ParquetBatches(files, Schema(features={}, label="y"), 5, False, 0)))
+        next(iter(ParquetBatches(files, Schema.of({}, label="y"), 5, False, 0)))
 
 
 @pytest.fixture

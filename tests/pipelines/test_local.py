@@ -42,6 +42,7 @@ def test_the_summary_says_what_a_user_asks_next(pipeline_run):
     assert re.search(r"score\s+roc_auc 0\.\d{4}", said) and "threshold 0.6" in said
     assert "repurchase version 1 at Staging" in said and "mlops promote repurchase 1" in said
     assert parent.info.run_id in said
+    assert pipeline_run.result.stderr.splitlines().count(f"Run {parent.info.run_id}") == 1
     for step in ("get-data", "train-model", "evaluate-model", "register-model"):
         assert f"{step} done, " in pipeline_run.result.stderr
 

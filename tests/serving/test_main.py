@@ -15,9 +15,8 @@ import pytest
 
 from mlops_lib import loaders
 from mlops_lib.registry import Registry
+from tests.conftest import BIN, ROOT
 from tests.support import shop as shop_module
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +96,27 @@ def test_the_environment_names_model_and_stage(trained_copy):
             assert time.monotonic() < deadline, said
             time.sleep(0.1)
         assert "Models it has: repurchase" in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [str(BIN / "mlops"), "serve"],
+        [str(BIN / "uvicorn"), "main:app", "--app-dir", str(ROOT / "serving")],
+    ],
+)
+def test_environment_variables_are_enough(shop, tmp_path, command):
+    """In a folder without config.yaml, the names of registry, model and stage start the service."""
+    (tmp_path / "empty").mkdir()
+    environment = {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{shop.root}/mlflow.db",
+        "MLFLOW_MODEL_NAME": "shop",
+        "MLFLOW_MODEL_STAGE": "Production",
+    }
+    with shop_module.started(command, tmp_path / "empty", tmp_path / "log", **environment) as service:
+        service.until_ready()
+        status, answer = service.post("/predict", shop_module.ROW)
+    assert (status, answer["model"]["name"], answer["model"]["version"]) == (200, "shop", 1)
 
 
 def test_a_bad_setting_stops_it_with_one_sentence(trained_copy):

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from pydantic import ValidationError
 
-from mlops_lib.steps.contracts import EvaluateOutputs, EvaluateParameters, TrainParameters
+from mlops_lib.steps.contracts import EvaluateOutputs, EvaluateParameters, TrainParameters, may_be_none
 from mlops_lib.steps.table import STEPS
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +56,13 @@ def test_the_components_signature_is_the_contract(step):
 
 @every_step
 def test_the_components_outputs_are_the_contract(step):
-    """A component returns the contract's outputs, in their order and with their types."""
+    """A component returns the contract's outputs, in their order and with their types; text for what may be None."""
     returned = inspect.signature(component(step).python_func).return_annotation.__annotations__
     fields = step.outputs.model_fields
-    assert list(returned.items()) == [(name, field.annotation) for name, field in fields.items()]
+    kinds = {
+        name: str if may_be_none(field.annotation) else field.annotation for name, field in fields.items()
+    }
+    assert list(returned.items()) == list(kinds.items())
 
 
 @every_step
@@ -70,11 +73,19 @@ def test_the_glue_is_the_contract(step):
     assert [keyword.arg for keyword in call.keywords] == list(step.outputs.model_fields)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "0.8"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.8"])
 def test_outputs_refuse_what_a_gate_cannot_compare(value):
     """A score that is not a finite number never leaves a notebook."""
     with pytest.raises(ValidationError):
         EvaluateOutputs(score=value, threshold=0.5, passed=True)
+
+
+def test_a_score_without_a_value_is_an_output():
+    """A metric may have no value; on Kubeflow, which has no null, the score is then an empty text."""
+    outputs = EvaluateOutputs(score=None, threshold=0.5, passed=False, reason="r2 has no value: no variance.")
+    assert outputs.astuple() == ("", 0.5, False, "r2 has no value: no variance.")
+    with pytest.raises(ValidationError, match="score"):
+        EvaluateOutputs(threshold=0.5, passed=False)
 
 
 @pytest.mark.parametrize(

@@ -157,18 +157,25 @@ def answer_to(request: urllib.request.Request) -> tuple[int, Any]:
 @contextmanager
 def running(settings: Settings, *options: str, ready: bool = True, **environment: str) -> Iterator[Service]:
     """Start the service on a free port with the command of the image."""
-    port, log = free_port(), settings.root / "service.log"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "main:app", "--port", str(port), *options],
-            cwd=ROOT / "serving", stdout=stream, stderr=stream,
-            env={**os.environ, "MLOPS_CONFIG": str(settings.root / "config.yaml"), **environment},
-        )  # fmt: skip
-    service = Service(f"http://127.0.0.1:{port}", process, log)
-    try:
+    command = [sys.executable, "-m", "uvicorn", "main:app", *options]
+    environment = {"MLOPS_CONFIG": str(settings.root / "config.yaml"), **environment}
+    with started(command, ROOT / "serving", settings.root / "service.log", **environment) as service:
         if ready:
             service.until_ready()
         yield service
+
+
+@contextmanager
+def started(command: list[str], folder: Path, log: Path, **environment: str) -> Iterator[Service]:
+    """Start a command that serves, in a folder, on a free port; its output goes to the file `log`."""
+    port = free_port()
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=folder, stdout=stream, stderr=stream, env={**os.environ, **environment},
+        )  # fmt: skip
+    try:
+        yield Service(f"http://127.0.0.1:{port}", process, log)
     finally:
         process.terminate()
         try:

@@ -21,14 +21,20 @@ class Bins(NamedTuple):
     high: np.ndarray
 
 
-def reliability(probability: np.ndarray, happened: np.ndarray) -> Bins:
+def reliability(probability: np.ndarray, happened: np.ndarray, weights: np.ndarray | None = None) -> Bins:
     """Group rows into up to ten bins of equal size (20 rows or more), equal probabilities together.
 
-    The interval is Wilson's (1927), which stays within 0 and 1 also for a bin in which all rows agree.
+    The interval is Wilson's (1927), which stays within 0 and 1 also for a bin in which all rows agree. Weights change
+    the means of a bin, and not the number of rows that the interval counts.
     """
     _, group, rows = np.unique(style.bins(probability), return_inverse=True, return_counts=True)
-    predicted = np.bincount(group, probability) / rows
-    observed = np.bincount(group, happened) / rows
+    weights = np.ones(len(group)) if weights is None else weights
+    total = np.bincount(group, weights)
+    # Rows of weight 0 alone in a bin: their plain mean.
+    weights = np.where(total[group] > 0, weights, 1.0)
+    total = np.bincount(group, weights)
+    predicted = np.bincount(group, weights * probability) / total
+    observed = np.bincount(group, weights * happened) / total
     centre = (observed + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
     spread = observed * (1 - observed) / rows + Z95**2 / (4 * rows**2)
     half = Z95 * np.sqrt(spread) / (1 + Z95**2 / rows)
@@ -41,12 +47,11 @@ def calibration(cases: ClassificationCases) -> Figure:
     two = len(cases.classes) == 2
     probability = cases.probabilities[:, 1] if two else cases.probabilities.max(axis=1)
     happened = cases.codes == 1 if two else cases.predicted == cases.codes
-    bins = reliability(probability, happened)
+    bins = reliability(probability, happened, cases.weights)
     name = f"class {style.shorten(cases.classes[1])}" if two else "the most probable class"
     question = "Do its probabilities come true?"
-    answer = (
-        f"mean predicted {probability.mean():.3f}, observed {happened.mean():.3f}; Brier {brier(cases):.3f}"
-    )
+    means = (np.average(values, weights=cases.weights) for values in (probability, happened))
+    answer = "mean predicted {:.3f}, observed {:.3f}".format(*means) + f"; Brier {brier(cases):.3f}"
     xlabel = f"predicted probability of {name}"
     ylabel = f"observed share of {name}" if two else "share of rows where it is right"
     with style.chart(question, answer, xlabel, ylabel) as (figure, axes):

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from mlops_lib.evaluation.cases import ClassificationCases
 from mlops_lib.evaluation.figures import style
-from mlops_lib.evaluation.metrics.classification import average_precision, roc_auc
+from mlops_lib.evaluation.metrics.classification import accuracy, average_precision, roc_auc
 
 GRID = np.linspace(0, 1, 501)
 COUNTED_CLASSES, NAMED_CLASSES = 4, 12
@@ -21,7 +21,7 @@ def roc(cases: ClassificationCases, baselines: Mapping[str, ClassificationCases]
     two = len(cases.classes) == 2
     question = f"How well does it rank {_pair(cases)}?" if two else "How well does it tell the classes apart?"
     answer = f"ROC AUC {roc_auc(cases):.3f}" + (
-        "" if two else f", mean of {len(cases.classes)} classes against the rest"
+        "" if two else f", mean of {len(cases.columns)} classes against the rest"
     )
     one = f"class {style.shorten(cases.classes[1])}" if two else "each class"
     with style.chart(
@@ -41,7 +41,7 @@ def precision_recall(cases: ClassificationCases, baselines: Mapping[str, Classif
     """Precision at each recall (sklearn.metrics.precision_recall_curve); mean of one-vs-rest for C > 2."""
     two = len(cases.classes) == 2
     one = f"class {style.shorten(cases.classes[1])}" if two else "each class"
-    chance = cases.one_hot[:, cases.columns].mean()
+    chance = np.average(cases.one_hot[:, cases.columns].mean(axis=1), weights=cases.weights)
     answer = f"average precision {average_precision(cases):.3f}, by chance {chance:.3f}"
     with style.chart(
         f"How many false alarms does finding {one} cost?",
@@ -61,12 +61,15 @@ def precision_recall(cases: ClassificationCases, baselines: Mapping[str, Classif
 
 
 def confusion(cases: ClassificationCases) -> Figure:
-    """Rows by true and most probable class, as shares of the true class, with counts if they fit."""
+    """Rows by true and most probable class, as shares of the true class, with counts if they fit.
+
+    Weights change the accuracy in the title, not the counts.
+    """
     size = len(cases.classes)
     counts = np.bincount(cases.codes * size + cases.predicted, minlength=size * size).reshape(size, size)
     rows = counts.sum(axis=1, keepdims=True)
-    share = counts / rows
-    answer = f"accuracy {np.trace(counts) / counts.sum():.3f}; in the cells: share of the true class"
+    share = counts / np.maximum(rows, 1)
+    answer = f"accuracy {accuracy(cases):.3f}; in the cells: share of the true class"
     rule = f"{style.shorten(cases.classes[1])} above 0.5" if size == 2 else "the most probable"
     question = "Which classes does it confuse?"
     with style.chart(question, answer, f"predicted class ({rule})", "true class") as (figure, axes):
@@ -109,14 +112,18 @@ def _curves(
         axes.plot(*curve(other, other.columns), **style.baseline_style(position), label=label)
     if len(cases.classes) > 2:
         for column in cases.columns:
-            named: dict[str, Any] = {"label": "model, each class"} if column == 0 else {}
+            first = column == cases.columns[0]
+            named: dict[str, Any] = {"label": "model, each class"} if first else {}
             axes.plot(
                 *curve(cases, [column]), color=style.MODEL, alpha=0.25, linewidth=0.8, zorder=1.5, **named
             )
 
 
 def _roc_curve(cases: ClassificationCases, columns: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    curves = [sk.roc_curve(cases.codes == column, cases.probabilities[:, column])[:2] for column in columns]
+    curves = [
+        sk.roc_curve(cases.codes == column, cases.probabilities[:, column], sample_weight=cases.weights)[:2]
+        for column in columns
+    ]
     if len(curves) == 1:
         return curves[0]
     return GRID, np.mean([np.interp(GRID, x, y) for x, y in curves], axis=0)
@@ -127,7 +134,7 @@ def _precision_curve(cases: ClassificationCases, columns: list[int]) -> tuple[np
     steps = []
     for column in columns:
         precision, recall, _ = sk.precision_recall_curve(
-            cases.codes == column, cases.probabilities[:, column]
+            cases.codes == column, cases.probabilities[:, column], sample_weight=cases.weights
         )
         # The last point, precision 1 at recall 0, is a convention that no threshold reaches.
         recall, precision = recall[-2::-1], precision[-2::-1]

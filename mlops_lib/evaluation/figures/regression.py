@@ -8,17 +8,19 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from sklearn import metrics as sk
 
+from mlops_lib.evaluation.cases import RegressionCases
 from mlops_lib.evaluation.figures import style
 
 SCATTERED_ROWS = 1500
 
 
-def predicted_vs_true(
-    truth: np.ndarray, predicted: np.ndarray, baselines: Mapping[str, np.ndarray]
-) -> Figure:
+def predicted_vs_true(cases: RegressionCases, baselines: Mapping[str, np.ndarray]) -> Figure:
     """Predictions against the truth (each [N], unit of the target), both axes alike."""
-    errors = {"model": predicted} | dict(baselines)
-    rmse = {style.shorten(name): sk.root_mean_squared_error(truth, values) for name, values in errors.items()}
+    truth, predicted, weights = cases
+    rmse = {
+        style.shorten(name): sk.root_mean_squared_error(truth, values, sample_weight=weights)
+        for name, values in {"model": predicted, **baselines}.items()
+    }
     answer = "RMSE: " + ", ".join(f"{name} {value:.4g}" for name, value in rmse.items())
     question = "How close do predictions come to the truth?"
     xlabel, ylabel = "true value (unit of the target)", "predicted value (unit of the target)"
@@ -32,11 +34,11 @@ def predicted_vs_true(
     return figure
 
 
-def residuals(truth: np.ndarray, predicted: np.ndarray) -> Figure:
+def residuals(cases: RegressionCases) -> Figure:
     """True minus predicted against predicted (unit of the target), with the spread along the way."""
-    error = truth - predicted
-    half = np.median(np.abs(error))
-    answer = f"mean error {error.mean():.3g}, half of the rows within ±{half:.3g}"
+    predicted, error = cases.predicted, cases.truth - cases.predicted
+    half, mean = np.median(np.abs(error)), np.average(error, weights=cases.weights)
+    answer = f"mean error {mean:.3g}, half of the rows within ±{half:.3g}"
     question = "Where is it too high, where too low?"
     xlabel, ylabel = "predicted value (unit of the target)", "true − predicted (unit of the target)"
     with style.chart(question, answer, xlabel, ylabel) as (figure, axes):

@@ -1,5 +1,5 @@
 """Metrics: small objects that score checked rows, listed in the ``metric`` table of `mlops_lib.plugins`."""
 
-from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, metric
+from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError, metric
 
-__all__ = ["Case", "Metric", "TextMetric", "metric"]
+__all__ = ["Case", "Metric", "TextMetric", "UndefinedError", "metric"]

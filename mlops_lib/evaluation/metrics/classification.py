@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mlops_lib.evaluation.metrics.interface import metric
+from mlops_lib.evaluation.metrics.interface import UndefinedError, metric
 
 if TYPE_CHECKING:
     from mlops_lib.evaluation.cases import ClassificationCases
@@ -13,7 +13,10 @@ def roc_auc(cases: "ClassificationCases") -> float:
     """Area under the ROC curve (sklearn.metrics.roc_auc_score); mean of one-vs-rest for C > 2."""
     from sklearn.metrics import roc_auc_score
 
-    return roc_auc_score(cases.one_hot[:, cases.columns], cases.probabilities[:, cases.columns])
+    columns = _ranked(cases)
+    return roc_auc_score(
+        cases.one_hot[:, columns], cases.probabilities[:, columns], sample_weight=cases.weights
+    )
 
 
 @metric(lowest=0, highest=1)
@@ -21,7 +24,10 @@ def average_precision(cases: "ClassificationCases") -> float:
     """Average precision (sklearn.metrics.average_precision_score); mean of one-vs-rest for C > 2."""
     from sklearn.metrics import average_precision_score
 
-    return average_precision_score(cases.one_hot[:, cases.columns], cases.probabilities[:, cases.columns])
+    columns = _ranked(cases)
+    return average_precision_score(
+        cases.one_hot[:, columns], cases.probabilities[:, columns], sample_weight=cases.weights
+    )
 
 
 @metric(lowest=0, highest=1)
@@ -29,24 +35,40 @@ def accuracy(cases: "ClassificationCases") -> float:
     """Share of rows whose most probable class is the true one."""
     from sklearn.metrics import accuracy_score
 
-    return accuracy_score(cases.codes, cases.predicted)
+    return accuracy_score(cases.codes, cases.predicted, sample_weight=cases.weights)
 
 
 @metric(lowest=0, highest=1)
 def balanced_accuracy(cases: "ClassificationCases") -> float:
-    """Mean over the classes of the share of their rows that was found (macro recall)."""
+    """Mean over the classes that have rows of the share of their rows that was found (macro recall)."""
     from sklearn.metrics import recall_score
 
-    return recall_score(cases.codes, cases.predicted, average="macro", zero_division=0.0)
+    _ranked(cases)
+    return recall_score(
+        cases.codes,
+        cases.predicted,
+        labels=cases.present,
+        average="macro",
+        sample_weight=cases.weights,
+        zero_division=0.0,
+    )
 
 
 @metric(lowest=0, highest=1)
 def f1(cases: "ClassificationCases") -> float:
-    """F1 of the positive class; mean over the classes for C > 2."""
+    """F1 of the positive class; for C > 2 the mean over the classes that have rows or were predicted."""
     from sklearn.metrics import f1_score
 
-    average = "binary" if len(cases.classes) == 2 else "macro"
-    return f1_score(cases.codes, cases.predicted, average=average, zero_division=0.0)
+    two = len(cases.classes) == 2
+    if two and 1 not in cases.present:
+        raise UndefinedError(f"no row is of the positive class {cases.classes[1]!r}")
+    return f1_score(
+        cases.codes,
+        cases.predicted,
+        average="binary" if two else "macro",
+        sample_weight=cases.weights,
+        zero_division=0.0,
+    )
 
 
 @metric(higher_is_better=False, lowest=0)
@@ -54,7 +76,12 @@ def log_loss(cases: "ClassificationCases") -> float:
     """Mean negative log likelihood of the true class, in nats."""
     from sklearn.metrics import log_loss as negative_log_likelihood
 
-    return negative_log_likelihood(cases.codes, cases.probabilities)
+    return negative_log_likelihood(
+        cases.codes,
+        cases.probabilities,
+        sample_weight=cases.weights,
+        labels=list(range(len(cases.classes))),
+    )
 
 
 @metric(higher_is_better=False, lowest=0, highest=2)
@@ -63,5 +90,16 @@ def brier(cases: "ClassificationCases") -> float:
 
     Of P(positive) for two classes, 0 to 1; summed over the classes for more, 0 to 2, as in the paper.
     """
-    errors = (cases.probabilities - cases.one_hot)[:, cases.columns]
-    return float((errors**2).sum(axis=1).mean())
+    import numpy as np
+
+    errors = ((cases.probabilities - cases.one_hot) ** 2).sum(axis=1)
+    return float(np.average(errors, weights=cases.weights)) / (2 if len(cases.classes) == 2 else 1)
+
+
+def _ranked(cases: "ClassificationCases") -> list[int]:
+    """The classes to compare with the rest; `UndefinedError` where all rows are of one class."""
+    if not cases.columns:
+        raise UndefinedError(
+            f"all {len(cases.codes)} rows are of class {cases.classes[cases.present[0]]!r}, and it compares classes"
+        )
+    return cases.columns

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from mlops_lib.settings import Settings
 
 
+class UndefinedError(Exception):
+    """A metric has no value on some rows; the message says why."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric of classification or regression.
 
     Attributes:
-        function: Checked rows (`ClassificationCases` or `RegressionCases`) -> the value, or None where the metric
-            is not defined on them.
+        function: Checked rows (`ClassificationCases` or `RegressionCases`) -> the value. Raises `UndefinedError`, or
+            returns None, where the metric is not defined on them. Uses ``cases.weights`` where they are not None.
         higher_is_better: Which way is better.
         lowest, highest: Bounds of the value. config.yaml may not ask for a threshold beyond them.
     """

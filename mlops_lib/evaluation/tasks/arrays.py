@@ -2,12 +2,12 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.metrics.interface import Metric, chosen
+from mlops_lib.evaluation.metrics.interface import Metric, UndefinedError, chosen
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks.interface import Task
 
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class ArrayTask(Task):
     """Reads truth and predictions once, then asks each metric. See `chosen` for which metrics."""
 
-    def __init__(self, settings: "Settings | None" = None) -> None:
-        super().__init__(settings)
+    def __init__(
+        self, settings: "Settings | None" = None, *, classes: Sequence[Any] = (), weights: Any = None
+    ) -> None:
+        super().__init__(settings, classes=classes, weights=weights)
         self._metrics = {name: _metric(name) for name in chosen(self.name, settings)}
         self.metrics: Mapping[str, bool] = {n: m.higher_is_better for n, m in self._metrics.items()}
 
@@ -48,9 +50,12 @@ def _metric(name: str) -> Metric:
 
 def _score(name: str, one: Metric, cases: Any, rows: int) -> Score:
     try:
-        value = one(cases)
+        value, why = one(cases), ""
+    except UndefinedError as error:
+        value, why = None, str(error)
     except Exception as error:  # a function of the user's own may raise anything
         raise EvaluationError(f"Metric {name!r} failed: {type(error).__name__}: {error}") from error
     if value is None or not math.isfinite(value):
-        return Score(value=None, scored=0, errored=rows)
+        why = why or f"the metric gave {value} for {rows} rows"
+        return Score(value=None, scored=0, errored=rows, reason=why)
     return Score(value=float(value), scored=rows)

@@ -4,7 +4,7 @@ Tasks are named in the ``task`` table of `mlops_lib.plugins`; a new one is one f
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib.evaluation.report import Score
@@ -21,6 +21,8 @@ class Task(ABC):
 
     Args:
         settings: ``evaluation.metrics`` and ``evaluation.metric`` choose the metrics; None: the task's defaults.
+        classes: Classification: all classes, in the order of the columns of a prediction. Empty: those of the truth.
+        weights: Weights of the N rows to score; None: all count the same.
 
     Attributes:
         name: Its name in the plugin table.
@@ -30,8 +32,10 @@ class Task(ABC):
     name: ClassVar[str]
     metrics: Mapping[str, bool]
 
-    def __init__(self, settings: "Settings | None" = None) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: "Settings | None" = None, *, classes: Sequence[Any] = (), weights: Any = None
+    ) -> None:
+        self.settings, self.classes, self.weights = settings, classes, weights
 
     @abstractmethod
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
@@ -42,7 +46,7 @@ class Task(ABC):
         """
 
     def details(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
-        """Further fields of the EvaluationReport: tables, notes, rows. Called after `score`."""
+        """Further fields of the EvaluationReport: tables, notes, per_row. Called after `score`."""
         return {}
 
     @abstractmethod

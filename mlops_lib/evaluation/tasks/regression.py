@@ -16,7 +16,7 @@ class Regression(ArrayTask):
     name: ClassVar[str] = "regression"
 
     def read(self, y_true: Any, y_pred: Any) -> RegressionCases:
-        return RegressionCases.read(y_true, y_pred)
+        return RegressionCases.read(y_true, y_pred, self.weights)
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> dict[str, Figure]:
         """Draw ``predicted_vs_true`` and ``residuals``; baselines are named in the title of the first."""
@@ -24,6 +24,6 @@ class Regression(ArrayTask):
 
         cases = self.read(y_true, y_pred)
         return {
-            "predicted_vs_true": draw.predicted_vs_true(cases.truth, cases.predicted, baselines),
-            "residuals": draw.residuals(cases.truth, cases.predicted),
+            "predicted_vs_true": draw.predicted_vs_true(cases, baselines),
+            "residuals": draw.residuals(cases),
         }

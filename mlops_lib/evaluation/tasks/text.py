@@ -1,6 +1,6 @@
 """Text: an answer for each row, scored against a reference answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib.errors import EvaluationError
@@ -34,8 +34,12 @@ class Text(Task):
 
     name: ClassVar[str] = "text"
 
-    def __init__(self, settings: "Settings | None" = None) -> None:
-        super().__init__(settings)
+    def __init__(
+        self, settings: "Settings | None" = None, *, classes: Sequence[Any] = (), weights: Any = None
+    ) -> None:
+        super().__init__(settings, classes=classes, weights=weights)
+        if weights is not None:
+            raise EvaluationError("The text task counts all rows the same. Remove data.weight.")
         names = chosen(self.name, settings, DEFAULT_METRICS)
         self._metrics = {name: answers.make(name, settings) for name in names}
         self.metrics: Mapping[str, bool] = {n: m.higher_is_better for n, m in self._metrics.items()}

@@ -1,6 +1,8 @@
 """Classification metrics against counting by hand, and what is refused."""
 
 import math
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.tasks.classification import Classification
+from mlops_lib.settings import Settings
 
 TASK = Classification()
 TRUE = [0, 0, 1, 1, 1]
@@ -122,8 +125,8 @@ def test_half_precision_softmax_is_accepted():
 
 @pytest.mark.parametrize(("y_true", "name"), [([1, 1], "1"), (["no"] * 2, "'no'"), ([True] * 2, "True")])
 def test_one_class_says_which(y_true, name):
-    """ROC AUC of one class does not exist, and the message names the class."""
-    with pytest.raises(EvaluationError, match=f"at least two classes.*all 2 rows are of class {name}"):
+    """Without a vocabulary the other class is unknown; the message names the class and a setting that helps."""
+    with pytest.raises(EvaluationError, match=f"all 2 rows are of class {name}.*data.split: {{by: label}}"):
         TASK.score(y_true, [0.2, 0.3])
 
 
@@ -136,7 +139,11 @@ def test_one_class_says_which(y_true, name):
         ([0, 1], [-1.3, 2.0], r"no probability in rows 0, 1 .*-1.3 to 2.*sigmoid"),
         ([0, 1], [[0.5, 0.5]] * 2, r"P\(1\), shape \(2,\)"),
         ([0, 1, 2], [0.5] * 3, r"3 classes 0, 1, 2.*shape \(3, 3\)"),
-        ([0, 1, 3], [[0.25] * 4] * 3, "missing here cannot be scored"),
+        (
+            [0, 1, 3],
+            [[0.25] * 4] * 3,
+            r"y_true the 3 classes 0, 1, 3.*shape \(3, 3\).*name all with classes=",
+        ),
         ([0, 1, 2], [[0.5, 0.5, 0.5]] * 3, "do not sum to 1 in rows 0, 1, 2 .*1.5"),
         ([], [], "at least one row"),
     ],
@@ -145,3 +152,138 @@ def test_what_cannot_be_scored_says_why(y_true, y_pred, message):
     """Each way in which labels and predictions do not fit has its own message."""
     with pytest.raises(EvaluationError, match=message):
         TASK.score(y_true, y_pred)
+
+
+ABC = ["a", "b", "c"]
+
+
+def test_a_class_that_the_train_split_lacks_is_an_error_that_names_it():
+    """Class d once took the column of class c, and counted as right (accuracy 1.0)."""
+    with pytest.raises(EvaluationError, match=r"no row of class 'd' in row 2 .*'a', 'b', 'c'.*unknown_class"):
+        Classification(classes=ABC).score(["a", "b", "d"], np.eye(3))
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (False, True), ("0", "1"), ("no", "yes"), (-1, 7), (0, 1, 2)])
+@pytest.mark.parametrize("label", [2, 5, 0.5, "2", "", "No", False, -2])
+def test_any_label_outside_the_vocabulary_is_named(classes, label):
+    """Whatever the types, an unknown label is an error with its row, and a known one is scored."""
+    answers = [0.2, 0.7, 0.4] if len(classes) == 2 else np.full((3, 3), 1 / 3)
+    task = Classification(classes=classes)
+    if label in classes:
+        assert task.score([classes[0], classes[1], label], answers)["accuracy"].value is not None
+    else:
+        with pytest.raises(EvaluationError, match=f"class {label!r} in row 2 "):
+            task.score([*classes[:2], label], answers)
+
+
+def test_many_unknown_classes_are_listed_with_their_rows():
+    """Each class has its rows; beyond five classes they are counted."""
+    with pytest.raises(EvaluationError, match=r"'x0' in rows 2, 9 .*'x4' in row 6 .*and 2 more classes"):
+        truth = ["a", "b", *(f"x{i}" for i in range(7)), "x0"]
+        Classification(classes=["a", "b"]).score(truth, np.full(10, 0.5))
+
+
+def settings_of(unknown_class: str):
+    return Settings.model_validate(
+        {
+            "root": Path("/"),
+            "data": {"source": "a.csv", "label": "y"},
+            "evaluation": {"threshold": 0.5, "unknown_class": unknown_class},
+        }
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_unknown_classes_can_count_as_wrong_in_every_metric(classes):
+    """Each row of an unknown class lowers every metric, and accuracy exactly by its share."""
+    truth, p = softmax_case(1, rows=200, classes=classes)
+    p = 0.4 * p + 0.6 * np.eye(classes)[truth]
+    names = [f"class {k}" for k in range(classes)]
+    labels = [names[k] for k in truth]
+    answers = p[:, 1] if classes == 2 else p
+    task = Classification(settings_of("wrong"), classes=names)
+    all_known = task.score(labels, answers)
+    some_new = task.score(["new" if i % 10 == 0 else label for i, label in enumerate(labels)], answers)
+    for name, up in task.metrics.items():
+        assert (some_new[name].value < all_known[name].value) is up, name
+    right = p.argmax(axis=1) == truth
+    assert some_new["accuracy"].value == pytest.approx(np.delete(right, np.arange(0, 200, 10)).sum() / 200)
+    assert all(score.scored == 200 for score in some_new.values())
+
+
+def test_the_report_counts_the_rows_of_unknown_classes():
+    """Counted as wrong is not silent: the report says how many rows of how many classes."""
+    notes = Classification(settings_of("wrong"), classes=ABC).details(
+        ["a", "d", "e", "e"], np.eye(3)[[0, 1, 1, 2]]
+    )
+    assert notes["notes"]["unknown_class"].startswith("3 of 4 rows are of 2 classes")
+
+
+def test_metrics_of_rows_of_one_class_have_a_value_or_a_reason():
+    """With the vocabulary known, rows without a positive still have an accuracy; ranking has none, and says why."""
+    task = Classification(classes=[0, 1])
+    got = task.score([0] * 75, np.arange(75) / 100)
+    assert got["accuracy"].value == pytest.approx(51 / 75)
+    assert got["log_loss"].value > 0 and got["brier"].value > 0
+    for name in ("roc_auc", "average_precision", "balanced_accuracy"):
+        assert got[name].value is None and "all 75 rows are of class 0" in got[name].reason
+    assert got["f1"].value is None and got["f1"].reason == "no row is of the positive class 1"
+    assert list(task.figures([0] * 75, np.linspace(0, 0.6, 75), {})) == ["calibration", "confusion"]
+
+
+def test_a_class_without_rows_is_left_out_of_means_and_named():
+    """The vocabulary has a class that the split lacks: means are over the others, and a note says so."""
+    truth, p = softmax_case(0)
+    here = truth != 2
+    task = Classification(classes=[0, 1, 2, 3])
+    got = {name: score.value for name, score in task.score(truth[here], p[here]).items()}
+    t, p = truth[here], p[here]
+    assert got["roc_auc"] == pytest.approx(np.mean([auc_by_pairs(t == k, p[:, k]) for k in (0, 1, 3)]))
+    guess = p.argmax(axis=1)
+    assert got["balanced_accuracy"] == pytest.approx(
+        np.mean([(guess[t == k] == k).mean() for k in (0, 1, 3)])
+    )
+    assert got["log_loss"] == pytest.approx(-np.log(p[np.arange(len(t)), t]).mean())
+    assert task.details(t, p)["notes"]["classes"].startswith("no rows of class 2;")
+    assert len(task.figures(t, p, {"same": p})) == 4
+
+
+def test_the_order_of_the_vocabulary_is_that_of_the_columns():
+    """Columns belong to the classes as given, whatever their order."""
+    assert Classification(classes=["b", "a"]).score(["a", "b"], [0.9, 0.2])["accuracy"].value == 1.0
+    swapped = np.eye(3)[[2, 0, 1]]
+    assert Classification(classes=["c", "a", "b"]).score(ABC, np.eye(3)[[1, 2, 0]])["accuracy"].value == 1.0
+    assert Classification(classes=ABC).score(["c", "a", "b"], swapped)["accuracy"].value == 1.0
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_whole_weight_counts_as_that_many_rows(size):
+    """Rows of weight 3 score as three equal rows, and rows of weight 0 as if they were not there."""
+    truth, p = softmax_case(2, classes=size)
+    weights = np.arange(60) % 4
+    answers = p[:, 1] if size == 2 else p
+    repeated = Classification(classes=list(range(size))).score(
+        np.repeat(truth, weights), answers.repeat(weights, axis=0)
+    )
+    weighed = Classification(classes=list(range(size)), weights=weights).score(truth, answers)
+    for name, score in weighed.items():
+        assert score.value == pytest.approx(repeated[name].value), name
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Classification(weights=weights).figures(truth, answers, {})
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "1 weights for 2 rows"),
+        ([1.0, -1.0], "negative in row 1"),
+        ([0, 0], "All 2 weights are 0"),
+        ([1, None], "not finite in row 1"),
+        (["a", "b"], "cannot be read as numbers"),
+    ],
+)
+def test_weights_that_are_none_say_why(weights, message):
+    """Weights are finite, not negative, and one for each row."""
+    with pytest.raises(EvaluationError, match=message):
+        Classification(weights=weights).score([0, 1], [0.2, 0.8])

@@ -195,7 +195,7 @@ def an_hour_passes(monkeypatch):
     ahead_s = HOUR.total_seconds()
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead_s, time=lambda: time.time() + ahead_s)
     monkeypatch.setattr("serving.features.known_rows.time", clock)
-    monkeypatch.setattr("mlops_lib.features.feast_values.datetime", Later)
+    monkeypatch.setattr("mlops_lib.features.feast_online.datetime", Later)
 
 
 def test_a_cached_value_expires(feature_project, monkeypatch):

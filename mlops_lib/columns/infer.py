@@ -1,0 +1,201 @@
+"""Infer the kind and role of each column from the rows of the train split."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib.columns.classes import classes_of
+from mlops_lib.columns.facts import Facts
+from mlops_lib.columns.kinds import kind_of, overridden, useless
+from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Rows that are looked at together.
+BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What config.yaml says about the columns.
+
+    Attributes:
+        label, key, time, weight: Names of columns with these roles; "" for none.
+        features: Columns to learn from; empty: all that carry information.
+        kinds: Kinds that config.yaml sets (``data.columns``); "drop" leaves a column out.
+        task: ``evaluation.task``; for ``text`` every feature is text and none is left out.
+    """
+
+    label: str
+    key: str = ""
+    time: str = ""
+    weight: str = ""
+    features: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Column -> role, of the columns with a role of their own."""
+        named = {self.time: "time", self.weight: "weight", self.key: "key", self.label: "label"}
+        return {name: role for name, role in named.items() if name}
+
+    def check(self, names: Iterable[str]) -> None:
+        """Check that the names fit together, and the columns that there are.
+
+        Raises:
+            DataError: A column is not there, or is named twice.
+        """
+        names = list(names)
+        if twice := _twice(names):
+            raise DataError(
+                f"The data has several columns named {twice!r}. Rename all but one in the source."
+            )
+        special = [name for name in (self.label, self.key, self.time, self.weight) if name]
+        if unknown := [name for name in (*self.kinds, *self.features, *special) if name not in names]:
+            raise DataError(
+                f"config.yaml names the columns {', '.join(map(repr, unknown))} in section data, and the data has no "
+                f"such columns. Columns it has: {', '.join(names)}."
+            )
+        if twice := _twice(special):
+            raise DataError(
+                f"config.yaml names {twice!r} as two of data.label, data.key, data.weight and the time of the split. "
+                "A column has one role."
+            )
+        if twice := _twice(self.features):
+            raise DataError(f"data.features lists {twice!r} twice.")
+        for setting, listed in (("data.features", self.features), ("data.columns", tuple(self.kinds))):
+            if clash := [name for name in listed if name in special]:
+                raise DataError(
+                    f"{setting} names {clash[0]!r}, the {self.roles[clash[0]]} of the data, and only features belong "
+                    f"there. Take it out of {setting}."
+                )
+        if dropped := [name for name in self.features if self.kinds.get(name) == "drop"]:
+            raise DataError(
+                f"data.features lists {dropped[0]!r}, and data.columns drops it. Take out one of them."
+            )
+
+
+def infer(rows: "pa.Table", declared: Declared) -> Schema:
+    """The schema of rows of the train split; `complete` it if they are a sample.
+
+    Raises:
+        DataError: `declared` names a column that is not there, twice, or with a kind that it cannot have.
+    """
+    declared.check(rows.column_names)
+    facts = {name: Facts(rows.schema.field(name).type) for name in rows.column_names}
+    for name, found in facts.items():
+        for part in rows.column(name).chunks:
+            found.add(part)
+    return _schema(facts, declared)
+
+
+def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | None = None) -> Schema:
+    """The schema inferred anew from the whole train split, with the gaps of all splits.
+
+    Args:
+        schema: Of a sample of the train split, with the columns that are not in the files.
+        splits: The Parquet file of each split.
+        declared: What is known about the columns; None: kinds and roles stay as they are.
+
+    Raises:
+        DataError: Validation or test has infinite numbers in a column that has none in train; names the rows.
+    """
+    facts = {split: _facts(file) for split, file in splits.items()}
+    train = facts["train"]
+    found = {column.name: column for column in schema.columns}
+    if declared:
+        found |= {column.name: column for column in _schema(train, declared).columns}
+    else:
+        found |= {name: _measured(found[name], one) for name, one in train.items() if name in found}
+    for column in found.values():
+        gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
+        found[column.name] = replace(column, nullable=gaps)
+    for split, of_split in facts.items():
+        for name, one in of_split.items():
+            if one.infinite and not train[name].infinite and found[name].role == "feature":
+                raise DataError(_out_of_range(name, split, one, splits[split]))
+    return replace(schema, columns=tuple(found.values()), classes=_classes(found.values(), train, declared))
+
+
+def _facts(file: Path) -> dict[str, Facts]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as stored:
+        facts = {field.name: Facts(field.type) for field in stored.schema_arrow}
+        for batch in stored.iter_batches(BATCH_ROWS):
+            for name, values in zip(batch.schema.names, batch.columns, strict=True):
+                facts[name].add(values)
+    return facts
+
+
+def _schema(facts: Mapping[str, Facts], declared: Declared) -> Schema:
+    columns = tuple(_column(name, one, declared) for name, one in facts.items())
+    schema = Schema(columns, _classes(columns, facts, declared))
+    return schema.with_features(declared.features) if declared.features else schema
+
+
+def _column(name: str, facts: Facts, declared: Declared) -> Column:
+    role, given = declared.roles.get(name, "feature"), declared.kinds.get(name, "")
+    kind, reason = kind_of(facts)
+    if role != "feature":
+        reason = f"data.{role}; {reason}" if role != "time" else f"the time of the split; {reason}"
+    if declared.task == "text" and role in ("feature", "label"):
+        kind, reason = "text", "a column of the text task"
+    elif given == "drop":
+        role, reason = "unused", "left out by data.columns"
+    elif given:
+        kind, reason = overridden(name, given, facts)
+    elif role == "feature" and (why := useless(facts, kind)):
+        if name in declared.features:
+            reason = f"{reason}; listed in data.features"
+        else:
+            role, reason = "ignored", why
+    return _measured(Column(name, kind, role, reason), facts)  # type: ignore[arg-type]
+
+
+def _measured(column: Column, facts: Facts) -> Column:
+    """The column with the numbers of its facts."""
+    least, most = (facts.least, facts.most) if facts.is_number else (None, None)
+    return replace(
+        column,
+        stored=str(facts.type),
+        nullable=facts.known < facts.rows,
+        distinct=facts.distinct,
+        least=None if least is None else float(least),
+        most=None if most is None else float(most),
+        infinite=facts.infinite,
+        width=facts.widths[1] if facts.widths else 0,
+    )
+
+
+def _classes(
+    columns: Iterable[Column], facts: Mapping[str, Facts], declared: Declared | None
+) -> tuple[Any, ...]:
+    label = next((column for column in columns if column.role == "label"), None)
+    if not label or label.name not in facts or (declared and declared.task in ("regression", "text")):
+        return ()
+    return classes_of(facts[label.name], label.kind)
+
+
+def _out_of_range(name: str, split: str, facts: Facts, file: Path) -> str:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    values = pq.read_table(file, columns=[name]).column(0).cast("float64").to_numpy()
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
+    first = ", ".join(map(str, rows[:10]))
+    return (
+        f"Column {name!r} has infinite numbers, or numbers beyond the range of float32, in {len(rows)} rows of the "
+        f"{split} split and in none of the train split; the first are rows {first}, counted from 0, such as "
+        f"{values[rows[0]]!r}. Correct them in the source, or leave the column out: data.columns: {{{name}: drop}}."
+    )
+
+
+def _twice(names: Iterable[str]) -> str:
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), "")  # type: ignore[func-returns-value]

@@ -1,0 +1,194 @@
+"""The rules of inference: which kind a column has, why, and whether it carries information."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops_lib.columns.schema import Kind
+from mlops_lib.errors import DataError
+
+if TYPE_CHECKING:
+    from mlops_lib.columns.facts import Facts
+
+#: Rows from which "distinct in every row" means something.
+MIN_ROWS_OF_ID = 20
+#: Words and letters of an average value from which text is prose.
+PROSE_WORDS, PROSE_LETTERS = 4, 40
+#: Distinct texts that are shown to `_looks_like`.
+SHOWN_TEXTS = 1_000
+
+
+def kind_of(facts: "Facts") -> tuple[Kind, str]:
+    """Kind and reason."""
+    import pyarrow as pa
+
+    kind = facts.type
+    if facts.is_list and _holds_numbers(kind):
+        return "array", _lists(facts)
+    if _has_no_kind(kind):
+        return "text", f"{kind}: no kind for it"
+    if pa.types.is_null(kind):
+        return "number", "no value in any row"
+    if pa.types.is_boolean(kind):
+        return "boolean", "true or false"
+    if pa.types.is_integer(kind):
+        return "integer", f"whole numbers{_range(facts)}"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "number", f"numbers{_range(facts)}"
+    if pa.types.is_duration(kind):
+        return "number", f"durations, as seconds{_range(facts)}"
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "datetime", f"dates{_range(facts)}"
+    if pa.types.is_time(kind):
+        return "datetime", f"times of day{_range(facts)}"
+    return _kind_of_text(facts)
+
+
+def useless(facts: "Facts", kind: Kind) -> str:
+    """Why a column carries no information that a model can use; "" if it may carry some."""
+    if facts.rows and not facts.known:
+        return "no value in any row: left out"
+    if kind == "array" and facts.widths and (facts.widths[0] != facts.widths[1] or not facts.widths[0]):
+        return f"{_lists(facts)}: left out, since a model needs lists of one length"
+    if kind != "array" and _has_no_kind(facts.type):
+        return f"{facts.type}: left out, name its kind in data.columns to keep it"
+    if kind == "datetime" and _is_beyond_calendar(facts):
+        return f"dates{_range(facts)}: left out, since years beyond 9999 have no calendar"
+    if not facts.all_distinct or facts.known < MIN_ROWS_OF_ID or kind not in ("category", "integer"):
+        return ""
+    # Random numbers from a range so narrow would repeat, with a probability of 99.9 %.
+    if kind == "integer" and facts.most - facts.least > min(4 * facts.known, facts.known**2 / 14):
+        return ""
+    where = "every row" if facts.complete else f"the first {facts.counted:,} rows"
+    return f"distinct in {where}: left out, name it in data.columns to keep it{_looks_like(facts)}"
+
+
+def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
+    """The kind that config.yaml gives a column.
+
+    Raises:
+        DataError: Its values cannot have that kind.
+    """
+    import pyarrow as pa
+
+    inferred, reason = kind_of(facts)
+    kind = facts.type
+    is_bool, is_empty = pa.types.is_boolean(kind), not facts.known
+    is_number = facts.is_number or facts.numbers
+    is_whole = is_number and not pa.types.is_duration(kind) and _are_whole(facts)
+    fits = {
+        "number": is_bool or is_number,
+        "integer": is_bool or is_whole,
+        "boolean": is_bool or (facts.is_number and is_whole and 0 <= facts.least <= facts.most <= 1),
+        "datetime": inferred == "datetime" and not _is_beyond_calendar(facts),
+        "array": inferred == "array" and (not facts.widths or facts.widths[0] == facts.widths[1] > 0),
+        "image": facts.is_text or _is_binary(kind),
+        "category": True,
+        "text": True,
+    }
+    if not (fits[given] or is_empty):
+        raise DataError(
+            f"data.columns says that {name!r} is {'an' if given[0] in 'aei' else 'a'} {given}, and it holds {reason}"
+            f"{_examples(facts)}. Change the values in the source, or the kind in data.columns."
+        )
+    return given, "set in data.columns"  # type: ignore[return-value]
+
+
+def _kind_of_text(facts: "Facts") -> tuple[Kind, str]:
+    distinct, rows = f"{facts.distinct:,}", f"{facts.rows:,}"
+    if not facts.known:
+        return "category", "no value in any row"
+    assert facts.values is not None
+    if facts.dates:
+        return "datetime", f"every text is a date, such as {facts.values[0].as_py()!r}"
+    if facts.times:
+        return "datetime", f"every text is a time of day, such as {facts.values[0].as_py()!r}"
+    if facts.distinct > facts.known / 2 and _is_prose(facts):
+        long = f"{facts.words:.0f} words" if facts.words >= PROSE_WORDS else f"{facts.letters:.0f} letters"
+        return "text", f"{distinct} distinct texts in {rows} rows, of {long} on average: text"
+    only = f"only {facts.values[0].as_py()!r}" if facts.distinct == 1 else f"{distinct} distinct texts"
+    more = "" if facts.complete else "more than "
+    return "category", f"{more}{only} in {rows} rows: category{_looks_like(facts)}"
+
+
+def _is_prose(facts: "Facts") -> bool:
+    """Whether the texts are sentences, or long and no codes such as hashes."""
+    import pyarrow.compute as pc
+
+    if facts.words >= PROSE_WORDS:
+        return True
+    codes = pc.match_substring_regex(facts.values, r"^[0-9A-Za-z+/=_.:-]+$")
+    return facts.letters >= PROSE_LETTERS and not pc.all(codes).as_py()
+
+
+def _looks_like(facts: "Facts") -> str:
+    """A hint at texts that hold numbers or dates in a form that only people read."""
+    import pyarrow.compute as pc
+
+    if facts.distinct < MIN_ROWS_OF_ID or facts.values is None or not facts.is_text:
+        return ""
+    shown = facts.values[:SHOWN_TEXTS]
+    example = shown[0].as_py()
+    if facts.numbers:
+        return f"; they are numbers, such as {example!r}: set its kind to number in data.columns to use their size"
+    if pc.all(pc.match_substring_regex(shown, r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}([ T].*)?$")).as_py():
+        return f"; they look like dates, such as {example!r}: write them as 2026-01-31 in the source to use them so"
+    if pc.all(pc.match_substring_regex(shown, r"^\s*[^\w\s]?\s*\d[\d., ]*\s*[^\w\s]?\s*$")).as_py():
+        return f"; they look like numbers, such as {example!r}: store them as numbers to use their size"
+    return ""
+
+
+def _has_no_kind(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_nested(kind) or _is_binary(kind) or pa.types.is_interval(kind)
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _is_beyond_calendar(facts: "Facts") -> bool:
+    """Whether a timestamp is outside of the years 1 to 9999."""
+    if not isinstance(facts.least, np.datetime64):
+        return False
+    first, last = (one.astype("datetime64[Y]").astype(int) + 1970 for one in (facts.least, facts.most))
+    return bool(first < 1 or last > 9999)
+
+
+def _holds_numbers(kind: Any) -> bool:
+    import pyarrow as pa
+
+    inner = kind.value_type
+    return pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_boolean(inner)
+
+
+def _are_whole(facts: "Facts") -> bool:
+    """Whether all values, as far as they were kept, are whole numbers."""
+    return facts.values is not None and not any(float(value) % 1 for value in facts.values.to_pylist())
+
+
+def _lists(facts: "Facts") -> str:
+    least, most = facts.widths or (0, 0)
+    return f"lists of {most} numbers" if least == most else f"lists of {least} to {most} numbers"
+
+
+def _range(facts: "Facts") -> str:
+    if facts.least is None:
+        return ""
+    if facts.least == facts.most:
+        return f", all {_short(facts.least)}"
+    more = ", some infinite or beyond float32" if facts.infinite else ""
+    return f" from {_short(facts.least)} to {_short(facts.most)}{more}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _examples(facts: "Facts") -> str:
+    if not facts.distinct or facts.values is None:
+        return ""
+    return f", such as {', '.join(repr(value) for value in facts.values[:3].to_pylist())}"

@@ -1,0 +1,180 @@
+"""The columns of a dataset: a role and a kind for each. Written with the dataset, the model and the version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array"]
+Role = Literal["feature", "label", "key", "time", "weight", "ignored", "unused"]
+
+#: File with the schema of a dataset: beside its splits, and in the runs that read it.
+COLUMNS_FILE = "columns.json"
+#: Kinds whose values are numbers already.
+PLAIN: tuple[Kind, ...] = ("number", "integer", "boolean")
+#: Arrow types of text.
+TEXT_TYPES = ("string", "large_string", "string_view")
+#: The largest number that float32 has. A larger one counts as infinite.
+LARGEST = (2 - 2**-23) * 2.0**127
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: As in the source.
+        kind: What its values are.
+        role: What it is for. An ``ignored`` column is in the dataset and no feature; an ``unused`` one is in the source
+            alone.
+        reason: Why it has this kind and role, for people.
+        stored: Arrow type of the values in the dataset.
+        nullable: Whether a row of the dataset, in any split, lacks a value.
+        distinct: Distinct values in the train split; of more than 200,000, about that number.
+        least, most: Smallest and largest finite number in the train split; None without one.
+        infinite: Whether the train split has infinite numbers, or numbers beyond float32.
+        width: Numbers in each value of an array; else 0.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "feature"
+    reason: str = ""
+    stored: str = ""
+    nullable: bool = False
+    distinct: int = 0
+    least: float | None = None
+    most: float | None = None
+    infinite: bool = False
+    width: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its values are numbers or booleans that a model takes as they are."""
+        return self.kind in PLAIN and not self.infinite and self.stored not in TEXT_TYPES
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All columns of a dataset, in the order of the source.
+
+    Attributes:
+        columns: Every column, those without use included.
+        classes: The classes of the label in the train split, sorted; empty when it is no class label.
+    """
+
+    columns: tuple[Column, ...]
+    classes: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(
+        cls, features: Mapping[str, Kind], label: str, key: str = "", classes: tuple[Any, ...] = ()
+    ) -> Schema:
+        """A schema from names and kinds, for a loader that knows its columns."""
+        own = [Column(key, "category", "key")] if key else []
+        chosen = [Column(name, kind) for name, kind in features.items()]
+        return cls((*own, *chosen, Column(label, "category", "label")), classes)
+
+    @cached_property
+    def features(self) -> dict[str, Column]:
+        """The columns to learn from, by name, in order."""
+        return {column.name: column for column in self.columns if column.role == "feature"}
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each feature."""
+        return {name: column.kind for name, column in self.features.items()}
+
+    @property
+    def label(self) -> str:
+        """Name of the label; "" without one."""
+        return self._named("label")
+
+    @property
+    def key(self) -> str:
+        """Name of the column that tells entities apart; "" without one."""
+        return self._named("key")
+
+    @property
+    def time(self) -> str:
+        """Name of the column with the time of a row; "" without one."""
+        return self._named("time")
+
+    @property
+    def weight(self) -> str:
+        """Name of the column with the weight of a row; "" without one."""
+        return self._named("weight")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a model can take every feature as it is: numbers and booleans, none of them infinite."""
+        return all(column.is_plain for column in self.features.values())
+
+    @property
+    def used(self) -> list[str]:
+        """The columns of the written dataset, in order: key, time, weight, features and ignored ones, label."""
+        special = [name for name in (self.key, self.time, self.weight) if name]
+        others = [column.name for column in self.columns if column.role in ("feature", "ignored")]
+        return [*special, *others, *([self.label] if self.label else [])]
+
+    def with_features(self, names: Iterable[str]) -> Schema:
+        """The same columns with these features alone, in this order; other features are unused."""
+        names = tuple(names)
+        known = {column.name: column for column in self.columns}
+        chosen = [replace(known[name], role="feature") for name in names]
+        others = [
+            replace(column, role="unused") if column.role in ("feature", "ignored") else column
+            for column in self.columns
+            if column.name not in names
+        ]
+        return Schema((*chosen, *others), self.classes)
+
+    def table(self) -> list[dict[str, Any]]:
+        """A line for each column, for people: kind, role, stored type, gaps, distinct values and the reason."""
+        return [
+            {
+                "column": one.name,
+                "kind": one.kind,
+                "role": one.role,
+                "stored as": one.stored,
+                "gaps": one.nullable,
+                "distinct": one.distinct,
+                "reason": one.reason,
+            }
+            for one in self.columns
+        ]
+
+    def summary(self) -> str:
+        """One line, such as ``9 features: 4 number, 3 category, 2 datetime``."""
+        kinds = list(self.kinds.values())
+        counts = {kind: kinds.count(kind) for kind in kinds}
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items(), key=_most_first))
+        return f"{len(kinds)} features: {listed}"
+
+    def to_json(self) -> str:
+        """This schema as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """This schema as values that JSON has."""
+        return {"columns": [asdict(column) for column in self.columns], "classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, text: str) -> Schema:
+        """The schema of `to_json`."""
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Schema:
+        """The schema of `to_dict`."""
+        return cls(tuple(Column(**column) for column in found["columns"]), tuple(found["classes"]))
+
+    def _named(self, role: Role) -> str:
+        return next((column.name for column in self.columns if column.role == role), "")
+
+
+def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
+    return -counted[1], counted[0]

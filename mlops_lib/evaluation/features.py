@@ -1,0 +1,72 @@
+"""Features of any kind as columns that the linear baselines can use."""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from mlops_lib.errors import EvaluationError
+
+Kind = Literal["number", "time", "text", "other"]
+
+
+def kind_of(column: pd.Series) -> Kind:
+    """What a baseline makes of a column; ``other``, such as lists, is of no use to it."""
+    if types.is_numeric_dtype(column.dtype):
+        return "number"
+    if types.is_datetime64_any_dtype(column.dtype):
+        return "time"
+    known = column.dropna()
+    if known.map(lambda value: isinstance(value, Decimal)).all():  # also of a column without a value
+        return "number"
+    inferred = types.infer_dtype(known)
+    if inferred in ("date", "datetime"):
+        return "time"
+    scalars = known.map(lambda value: isinstance(value, str | bool | int | float | Decimal | np.generic))
+    return "text" if scalars.all() else "other"
+
+
+def left_out(features: Any) -> list[str]:
+    """Names of the features that no baseline can learn from."""
+    table = pd.DataFrame(features)
+    return [str(name) for name in table.columns if kind_of(table[name]) == "other"]
+
+
+class Features:
+    """The usable columns of the training rows, and the conversion of other rows to their kinds.
+
+    Raises:
+        EvaluationError: No column can be used.
+    """
+
+    def __init__(self, train_x: Any) -> None:
+        table = pd.DataFrame(train_x)
+        self.kinds = {name: kind for name in table.columns if (kind := kind_of(table[name])) != "other"}
+        if not self.kinds:
+            raise EvaluationError(f"No baseline can learn from the features {list(table.columns)}.")
+        self.text = [name for name, kind in self.kinds.items() if kind == "text"]
+        self.numbers = [name for name in self.kinds if name not in self.text]
+
+    def table(self, x: Any) -> pd.DataFrame:
+        """Numbers and times as float64, NaN where missing or infinite; text as text, "" where missing.
+
+        Raises:
+            EvaluationError: A column of the training rows is missing; names it.
+        """
+        table = pd.DataFrame(x)
+        if lacking := [str(name) for name in self.kinds if name not in table.columns]:
+            raise EvaluationError(f"The features lack {', '.join(lacking)}, which the training rows have.")
+        columns = {name: _converted(table[name], kind) for name, kind in self.kinds.items()}
+        return pd.DataFrame(columns, index=table.index)
+
+
+def _converted(column: pd.Series, kind: Kind) -> pd.Series:
+    if kind == "text":
+        return column.astype(object).map(str).where(column.notna(), "")
+    if kind == "time":
+        times = pd.to_datetime(column, errors="coerce", utc=True)
+        return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return pd.Series(np.where(np.isfinite(numbers), numbers, np.nan), index=column.index)

@@ -1,0 +1,6 @@
+"""Names of the splits."""
+
+from typing import Literal
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
