@@ -36,8 +36,9 @@ demo: $(STAMP) ## From raw purchases to a served prediction
 demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer over HTTP; needs no key
 	@$(BIN)/python -m examples.assistant.demo
 
-# One process a core, each with one thread: their threads would only wait for each other.
-PYTEST = -m pytest -q --disable-warnings -n 2 --dist loadgroup --no-loadscope-reorder
+# One process more than there are cores, because tests wait for servers; each with one thread, because their threads
+# would only wait for each other.
+PYTEST = -m pytest -q --disable-warnings -n $$(($$(nproc) + 1)) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 check test quick-tests all-tests coverage stress: export OMP_NUM_THREADS = 1
 
 .PHONY: check
@@ -67,10 +68,13 @@ stress: $(STAMP) ## Run the tests that depend on time ten times (ROUNDS) while o
 		echo "Round $$round of $(ROUNDS)"; $(BIN)/python $(PYTEST) $(TIMING) || exit 1; \
 	done
 
+# Code in containers is not measured. Tests that hang end with the limit, and the report shows the rest.
+TESTS ?=
+COVERAGE_LIMIT ?= 2h
 .PHONY: coverage
-coverage: $(STAMP) ## Run every test and report the branches covered, subprocesses included
-	@rm -f .coverage*
-	@$(BIN)/coverage run $(PYTEST)
+coverage: $(STAMP) ## Run every test, or those of TESTS, and report the branches covered, subprocesses included
+	@rm -f .coverage .coverage.*
+	@-timeout --signal=INT --kill-after=60 $(COVERAGE_LIMIT) $(BIN)/coverage run $(PYTEST) -m 'not containers' $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sqlite3
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from mlops_lib import config
 from tests.support.projects import BIN, ROOT, PipelineRun, Project, Trained
@@ -18,7 +21,7 @@ pytest_plugins = [
 ]
 
 #: Fixtures that take long and are made in each process: their tests stay on one worker. The first match wins.
-GROUPS = ("docker", "tracking_server", "s3_server", "pipeline_run", "shop")
+GROUPS = ("docker", "tracking_server", "s3_server", "shop_service", "naughty")
 #: Variables that the platform, MLflow or Kubeflow read; a test starts without any of them.
 VARIABLES = (
     *config.ENVIRONMENT,
@@ -60,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _turn(item: pytest.Item) -> tuple[bool, bool]:
     """Containers, then other slow tests, then the quick ones."""
     return item.get_closest_marker("containers") is None, item.get_closest_marker("slow") is None
+
+
+@event.listens_for(Engine, "connect")
+def _do_not_wait_for_the_disk(connection: object, _: object) -> None:
+    """MLflow commits a thousand times in some tests; none needs a store that outlives a power cut."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,11 +75,12 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
     kind = facts.type
     is_bool, is_empty = pa.types.is_boolean(kind), not facts.known
     is_number = facts.is_number or facts.numbers
+    is_bit = facts.is_number and facts.least is not None and 0 <= facts.least <= facts.most <= 1
     is_whole = is_number and not pa.types.is_duration(kind) and _are_whole(facts)
     fits = {
         "number": is_bool or is_number,
         "integer": is_bool or is_whole,
-        "boolean": is_bool or (facts.is_number and is_whole and 0 <= facts.least <= facts.most <= 1),
+        "boolean": is_bool or (is_bit and is_whole),
         "datetime": inferred == "datetime" and not _is_beyond_calendar(facts),
         "array": inferred == "array" and (not facts.widths or facts.widths[0] == facts.widths[1] > 0),
         "image": facts.is_text or _is_binary(kind),
@@ -167,7 +168,7 @@ def _holds_numbers(kind: Any) -> bool:
 
 def _are_whole(facts: "Facts") -> bool:
     """Whether all values, as far as they were kept, are whole numbers."""
-    return facts.values is not None and not any(float(value) % 1 for value in facts.values.to_pylist())
+    return facts.values is not None and all(float(value).is_integer() for value in facts.values.to_pylist())
 
 
 def _lists(facts: "Facts") -> str:

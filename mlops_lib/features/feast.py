@@ -15,6 +15,7 @@ from mlops_lib.features.feast_errors import feast_errors
 from mlops_lib.features.feast_on_demand import computed, frame, require_rowwise
 from mlops_lib.features.feast_online import Reads
 from mlops_lib.features.feast_repo import register, rows_shown
+from mlops_lib.features.feast_rows import rows_of
 from mlops_lib.features.feast_values import declared, python_value, typed
 from mlops_lib.features.feast_views import ServiceViews, StoredView, views_of
 from mlops_lib.settings import Settings
@@ -115,6 +116,10 @@ class FeastProvider(FeatureProvider):
                     answers[i][name] = python_value(value)
         return answers
 
+    def view_rows(self, view: str, timestamp: str) -> "pd.DataFrame":
+        with feast_errors(f"read the rows of {view!r}"):
+            return rows_of(self.store, view, timestamp)
+
     def reconnect(self) -> None:
         # A new store has new connections; lookups that hang keep the old ones.
         vars(self).pop("store", None)
@@ -166,6 +171,9 @@ class FeastProvider(FeatureProvider):
             found = self.store.get_historical_features(
                 entity_df=asked, features=[f"{view.name}:{feature}" for feature in view.columns]
             ).to_df()
+        if not view.keys:
+            # Feast 0.67 takes the placeholder entity off its cached view, and the next online read fails.
+            self.reconnect()
         for name in columns:
             found[name] = found[name].astype(asked[name].dtype)
         return found[[*columns, *view.columns]].rename(columns={**columns, **view.columns})

@@ -40,7 +40,7 @@ def computed(service: FeatureService, view: OnDemandView, rows: "pd.DataFrame") 
         columns = {
             column: pd.Series(made[feature], index=part.index) for feature, column in view.columns.items()
         }
-        parts.append(pd.DataFrame(columns))
+        parts.append(pd.DataFrame(columns).astype(object))  # of one type in all parts
     whole = pd.concat(parts).loc[rows.index] if len(parts) > 1 else parts[0]
     return pd.DataFrame({n: typed(whole[n], service.dtypes[n], n in service.structured) for n in whole})
 
@@ -117,9 +117,14 @@ def _call(view: OnDemandView, given: "pd.DataFrame") -> Mapping[str, Any]:
             columns = {name: [python_value(value) for value in given[name]] for name in given}
             made = _each(udf, columns, len(given)) if view.view.singleton else udf(columns)
     except Exception as error:  # the user's function may raise anything
+        for half in (given.iloc[: len(given) // 2], given.iloc[len(given) // 2 :]):
+            if 0 < len(half) < len(given):
+                _call(view, half)  # names the row, if it is one row that fails
+        row = f" on row {given.index[0]}" if len(given) == 1 else ""
+        values = ", ".join(f"{name}={python_value(given[name].iloc[0])!r}" for name in given) if row else ""
         raise FeatureStoreError(
-            f"On-demand feature view {view.view.name!r} failed: {type(error).__name__}: {error}. Its function gets the "
-            f"columns {', '.join(map(str, given))}."
+            f"On-demand feature view {view.view.name!r} failed{row}: {type(error).__name__}: {error}. Its function gets "
+            f"{values or 'the columns ' + ', '.join(map(str, given))}."
         ) from error
     for feature in view.columns:
         if feature not in made or len(made[feature]) != len(given):

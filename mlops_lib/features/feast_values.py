@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.text import text_of
@@ -25,9 +26,9 @@ DTYPES = {
     "UNIX_TIMESTAMP": ("datetime64[ns, UTC]", "datetime64[ns, UTC]"),
 }
 NULLABLE = dict(DTYPES.values())
-#: Types of lists of numbers: arrays.
-NUMBERS = ("INT32_LIST", "INT64_LIST", "FLOAT_LIST", "DOUBLE_LIST", "BOOL_LIST")
-LIST = "list"
+#: Feast's types of lists of numbers -> NumPy's type of a number.
+LISTS = {"FLOAT_LIST": "float32", "DOUBLE_LIST": "float64", "INT32_LIST": "int32", "INT64_LIST": "int64"}
+LIST = "list of "
 BOOLEANS = {"true": True, "false": False}
 #: Above it, neighbouring integers are one float.
 LARGEST_IN_FLOAT = 2**53
@@ -36,9 +37,12 @@ LARGEST_IN_FLOAT = 2**53
 def dtype(field: Any) -> str:
     """The pandas dtype of a feature, an entity's column or a column of a request.
 
-    `LIST` for lists of numbers, which pandas has no type for; object for other values of several parts.
+    "list of float32" and the like for lists of numbers, which pandas has no type for; object for other values of
+    several parts.
     """
-    return LIST if type_name(field) in NUMBERS else DTYPES.get(type_name(field), ("object", "object"))[0]
+    if number := LISTS.get(type_name(field)):
+        return LIST + number
+    return DTYPES.get(type_name(field), ("object", "object"))[0]
 
 
 def type_name(field: Any) -> str:
@@ -48,15 +52,15 @@ def type_name(field: Any) -> str:
 
 def is_structured(field: Any) -> bool:
     """Whether a value has several parts (Map, Json, Struct, lists of texts) or is bytes."""
-    return type_name(field) not in (*DTYPES, *NUMBERS)
+    return type_name(field) not in {**DTYPES, **LISTS}
 
 
 def typed(values: "pd.Series", dtype: str, structured: bool = False) -> "pd.Series":
     """Values in the type that their view declares; a join turns integers with gaps into floats."""
     import pandas as pd
 
-    if structured or dtype == LIST:
-        one = json_text if structured else _numbers
+    if structured or dtype.startswith(LIST):
+        one = json_text if structured else partial(_numbers, dtype.removeprefix(LIST))
         return pd.Series([one(value) for value in values], index=values.index, name=values.name, dtype=object)
     if dtype.startswith("datetime"):
         # Online stores keep seconds.
@@ -119,16 +123,19 @@ def _declared(value: Any, dtype: str) -> Any:
 
 def python_value(value: Any) -> Any:
     """A value of pandas as a value of Python; None for a missing one."""
+    import numpy as np
     import pandas as pd
 
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    return value.item() if hasattr(value, "item") else value
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _numbers(value: Any) -> list[Any] | None:
-    """A list of numbers, however a store returns it."""
-    return None if python_value(value) is None else [python_value(item) for item in value]
+def _numbers(dtype: str, value: Any) -> list[Any] | None:
+    """A list of numbers in the precision of the online store."""
+    import numpy as np
+
+    return None if python_value(value) is None else np.asarray(value, dtype=dtype).tolist()
 
 
 def json_text(value: Any) -> str | None:

@@ -46,6 +46,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
         "model": answered.served.card_json,
         "request_id": call.request_id,
     }
+    if answered.served.classes_json:
+        answer["classes"] = answered.served.classes_json
     headers = HEADERS if decoded.stream else [JSON]
     if answered.features:
         answer["features"] = answered.features.field

@@ -6,13 +6,15 @@ import subprocess
 
 import pytest
 
+from mlops_lib import config
 from tests.support import shop as shop_module
+from tests.support.project_fixtures import made_once
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """Settings of a folder whose registry has `shop` 1 (Production) and 2; copy it before moving stages."""
-    return shop_module.make(tmp_path_factory.mktemp("shop"))
+    return config.load(made_once(tmp_path_factory, "shop", shop_module.make) / "config.yaml")
 
 
 @pytest.fixture(scope="session")

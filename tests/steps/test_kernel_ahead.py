@@ -100,9 +100,15 @@ def test_another_kind_of_kernel_is_refused(command):
 
 def test_a_forked_child_is_watched_like_a_process():
     """Exit codes, signals and a second look, as of `subprocess.Popen`."""
+    ready, end = os.pipe()
     if not (pid := os.fork()):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the measuring of coverage has a handler
+        os.write(end, b"x")
         time.sleep(600)
-        os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(end)
+    assert os.read(ready, 1) == b"x"
+    os.close(ready)
     child = kernel_ahead.Forked(pid)
     assert child.poll() is None
     child.terminate()

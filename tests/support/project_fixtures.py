@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +136,16 @@ def trained_copy(trained_once: Trained, tmp_path: Path) -> Trained:
 @pytest.fixture(scope="session")
 def pipeline_run(
     make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PipelineRun]:
-    """`mlops run` as a user types it, on a project that has never run; the gate lets it pass."""
-    project = make_project(tmp_path_factory.mktemp("pipeline") / "project")
-    yield PipelineRun(project, project.mlops("run"))
+) -> PipelineRun:
+    """`mlops run` as a user types it, on a project that has never run; the gate lets it pass. Only to read."""
+
+    def make(folder: Path) -> None:
+        result = make_project(folder / "project").mlops("run")
+        (folder / "result.json").write_text(json.dumps([result.returncode, result.stdout, result.stderr]))
+
+    folder = made_once(tmp_path_factory, "pipeline", make)
+    result = json.loads((folder / "result.json").read_text())
+    return PipelineRun(Project(folder / "project"), subprocess.CompletedProcess(["mlops", "run"], *result))
 
 
 @pytest.fixture(scope="session")
