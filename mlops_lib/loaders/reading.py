@@ -79,7 +79,7 @@ class SplitFiles:
     @cached_property
     def by_split(self) -> dict[Split, list[DataFile]]:
         """The files of each split if the source is already split; else empty."""
-        if not self.source.is_folder:
+        if not self.source.is_folder or self.source.is_delta:
             return {}
         found = by_split(self.source.root, self.files, self.shown)
         if found and not found["validation"] and not self.how.validation_from_train:

@@ -20,6 +20,8 @@ STORED = {
     "decimal": "number", "bool": "boolean", "timestamp": "datetime", "date": "datetime", "time": "time",
     **dict.fromkeys(TEXT_TYPES, "text"),
 }  # fmt: skip
+#: Any value but null.
+NOT_NULL = str | bool | int | float | list[Any] | dict[str, Any]
 EPOCH = datetime(1970, 1, 1)
 #: 0 and 1, as a source may store a boolean.
 ZERO_OR_ONE = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1, multiple_of=1)]
@@ -49,7 +51,7 @@ def _field(column: Column, in_signature: Any) -> Field:
     if column.kind == "array":
         return _array(column)
     if column.kind == "image":
-        return plain(column.name, "any", column.nullable)._replace(kind="image")
+        return plain(column.name, "text", column.nullable)._replace(kind="image")
     made = plain(column.name, column.kind, column.nullable)
     if column.kind == "datetime":
         return made._replace(cast=_in_utc if stored == "datetime" else None)
@@ -71,7 +73,7 @@ def _stored(arrow_type: str) -> str:
 
 def _text(column: Column, stored: str) -> Field:
     """Text, and where the source has numbers, numbers too. Text alone otherwise: 7 may be meant for "07"."""
-    accepted: Any = Any
+    accepted: Any = NOT_NULL
     wanted = WANTED["any"]
     cast: Callable[[Any], Any] | None = None
     if stored in ("text", "time"):

@@ -46,10 +46,16 @@ class DeltaFile:
         """Number of rows."""
         return self._dataset.count_rows()
 
-    @property
+    @cached_property
     def gaps(self) -> set[str]:
-        """Columns that may have a missing value: any of them."""
-        return set(self.names)
+        """Columns of integers and booleans with a missing value."""
+        import pyarrow as pa
+
+        exact = [name for name, kind in self.columns.items() if kind in (pa.int64(), pa.bool_())]
+        found: set[str] = set()
+        for batch in self._dataset.to_batches(columns=exact):
+            found |= {name for name in exact if batch.column(name).null_count}
+        return found
 
     def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
         """The rows in order, at most `rows` at a time, with the columns of `schema`."""

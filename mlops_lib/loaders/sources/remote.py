@@ -58,6 +58,10 @@ class Remote:
             found = self.store.versions()
         if not found:
             raise DataError(f"Data source {self.shown} does not exist. Set data.source or DATA_SOURCE_PATH.")
+        if outside := [name for name in found if ".." in name.split("/") or name.startswith("/")]:
+            raise DataError(
+                f"Data source {self.shown} has a file named {outside[0]!r}, which no folder can have."
+            )
         return found
 
     @property
