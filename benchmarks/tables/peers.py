@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scores import score
-
 from tables import SEEDS, TABLES, Table
 
 
@@ -28,7 +27,9 @@ def catboost(x: pd.DataFrame, y: Any, test: pd.DataFrame, task: str, seed: int) 
             if not pd.api.types.is_numeric_dtype(x[name]):
                 dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
                 is_date = x[name].astype(str).str.match(r"\d{4}-\d\d-\d\d").all()
-                column = dates.astype("int64") // 10**9 if is_date else column.astype(object).fillna("missing")
+                column = (
+                    dates.astype("int64") // 10**9 if is_date else column.astype(object).fillna("missing")
+                )
             columns[name] = column
         return pd.DataFrame(columns)
 
