@@ -23,6 +23,7 @@ class Facts:
 
     Args:
         kind: The Arrow type; of a dictionary, that of its values.
+        count: Look at distinct values and texts too; without it, at gaps and ranges alone.
 
     Attributes:
         rows, known: Number of rows, and of rows with a value. NaN is no value.
@@ -35,7 +36,7 @@ class Facts:
         dates, times, numbers: Whether each text is a date in ISO form, a time of day, or a number.
     """
 
-    def __init__(self, kind: "pa.DataType") -> None:
+    def __init__(self, kind: "pa.DataType", count: bool = True) -> None:
         import pyarrow as pa
 
         self.type = _plain_type(kind)
@@ -46,7 +47,8 @@ class Facts:
         )
         self._is_float = pa.types.is_floating(self.type)
         self.rows = self.known = self.counted = 0
-        self.values: pa.Array | None = None if pa.types.is_nested(self.type) else pa.array([], self.type)
+        countable = count and not pa.types.is_nested(self.type)
+        self.values: pa.Array | None = pa.array([], self.type) if countable else None
         self.complete, self.infinite = True, False
         self.least: Any = None
         self.most: Any = None

@@ -35,6 +35,7 @@ class BadValue(ValueError):
     """
 
     def __init__(self, row: int, column: str, value: Any, wanted: str) -> None:
+        value = value.item() if isinstance(value, np.number | np.bool_) else value
         super().__init__(f"Row {row}: {column!r} is {value!r}, and must be {wanted}.")
         self.row, self.column, self.value, self.wanted = row, column, value, wanted
 
@@ -303,6 +304,7 @@ class Text(Part):
     def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
         super().__init__(column, learned)
         self._width, self._nested = int(learned.get("width", 32)), "<" in column.stored
+        self._of_dates = column.stored.startswith(("timestamp", "date"))
         names = [f"{self.name}: {half} {i}" for half in ("words", "letters") for i in range(self._width)]
         self.outputs = tuple(Output(one, self.name) for one in (*names, f"{self.name}: length"))
 
@@ -317,11 +319,16 @@ class Text(Part):
         return np.hstack([counts(texts, self._width), np.array(lengths).reshape(-1, 1)])
 
     def _text(self, row: int, value: Any) -> str | None:
-        if type(value) is str:
+        if type(value) is str and not self._of_dates:
             return normal(value)
         if is_missing(value):
             self.missing(row, value)
             return None
+        if self._of_dates:  # a date comes as text in JSON
+            try:
+                value = np.datetime64(microseconds(value), "us")
+            except (ValueError, OverflowError):
+                self.bad(row, value)
         if isinstance(value, list | tuple | dict | np.ndarray) and not self._nested:
             self.bad(row, value)
         return normal(text_of(value))
@@ -341,8 +348,16 @@ class Array(Part):
             return self.missing(row, value) if is_missing(value) else self.bad(row, value)
         if len(value) != self._width:
             self.bad(row, value)
-        found = [self._number(row, value, number) for number in value]
-        return tuple(found)
+        try:
+            found = np.asarray(value)
+        except ValueError:  # lists of several lengths
+            self.bad(row, value)
+        if found.dtype.kind not in "biuf":
+            found = np.array([self._number(row, value, number) for number in value])
+        found = found.astype(np.float64)
+        if found.shape != (self._width,) or (np.abs(found) > LARGEST).any():
+            self.bad(row, value)
+        return tuple(found.tolist())
 
     def _number(self, row: int, value: Any, number: Any) -> float:
         if is_missing(number):
@@ -350,10 +365,9 @@ class Array(Part):
         if isinstance(number, str | bytes):
             self.bad(row, value)
         try:
-            found = float(number)
+            return float(number)
         except (TypeError, ValueError, OverflowError):
             self.bad(row, value)
-        return found if abs(found) <= LARGEST else self.bad(row, value)
 
 
 PARTS: dict[str, type[Part]] = {

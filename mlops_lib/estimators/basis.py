@@ -37,7 +37,7 @@ def fit_expansion(
             tables.append(means(matrix[:, column].astype(np.intp), count, targets, weights))
     pairs = np.array(hot, dtype=np.intp).reshape(-1, 2)
     return {
-        "numbers": np.flatnonzero(np.array(codes) == 0),
+        "numbers": np.flatnonzero((np.array(codes) == 0) & ~np.isnan(matrix).all(0)),
         "hot_source": pairs[:, 0],
         "hot_code": pairs[:, 1].astype(np.float64),
         "mean_source": np.array(sources, dtype=np.intp),

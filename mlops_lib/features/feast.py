@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.features.feast_errors import feast_errors
-from mlops_lib.features.feast_on_demand import computed, frame, require_rowwise
+from mlops_lib.features.feast_on_demand import computed, require_rowwise
 from mlops_lib.features.feast_online import Reads
 from mlops_lib.features.feast_repo import register, rows_shown
 from mlops_lib.features.feast_rows import rows_of
-from mlops_lib.features.feast_values import declared, python_value, typed
+from mlops_lib.features.feast_values import as_declared, declared, python_values, typed
 from mlops_lib.features.feast_views import ServiceViews, StoredView, views_of
 from mlops_lib.settings import Settings
 
@@ -83,10 +83,12 @@ class FeastProvider(FeatureProvider):
             )
         for name, dtype in service.stored_dtypes.items():
             joined[name] = typed(joined[name], dtype, name in service.structured)
+        columns = {name: python_values(joined[name]) for name in joined} if views.on_demand else {}
         for on_demand in views.on_demand:
-            made = computed(service, on_demand, joined)
-            require_rowwise(service, on_demand, joined, made)
-            joined[list(made)] = made
+            made = computed(service, on_demand, columns, len(rows))
+            require_rowwise(service, on_demand, columns, made)
+            for name, values in made.items():
+                joined[name] = typed(pd.Series(values, dtype=object, name=name), service.dtypes[name])
         return joined[list(service.dtypes)].set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
@@ -102,18 +104,22 @@ class FeastProvider(FeatureProvider):
 
     def compute(self, service: FeatureService, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         views = self._resolved(service.name)
+        whole = views.service
+        dtypes = {**whole.key_dtypes, **whole.stored_dtypes, **whole.request_dtypes}
         answers: list[dict[str, Any]] = [{} for _ in rows]
         for view in views.on_demand:
             needed = {*view.inputs, *view.request}
-            if not service.on_demand.keys() & set(view.columns.values()):
-                continue
             complete = [i for i, row in enumerate(rows) if row.keys() >= needed]
-            if not complete:
+            if not complete or service.on_demand.keys().isdisjoint(view.columns.values()):
                 continue
-            made = computed(views.service, view, frame(views.service, [rows[i] for i in complete]))
-            for name in made:
-                for i, value in zip(complete, made[name], strict=True):
-                    answers[i][name] = python_value(value)
+            known = [key for key in service.entity_keys if any(key in rows[i] for i in complete)]
+            columns = {
+                name: [as_declared(rows[i].get(name), dtypes[name]) for i in complete]
+                for name in (*known, *needed)
+            }
+            for name, values in computed(whole, view, columns, len(complete)).items():
+                for i, value in zip(complete, values, strict=True):
+                    answers[i][name] = value
         return answers
 
     def view_rows(self, view: str, timestamp: str) -> "pd.DataFrame":
@@ -172,8 +178,14 @@ class FeastProvider(FeatureProvider):
                 entity_df=asked, features=[f"{view.name}:{feature}" for feature in view.columns]
             ).to_df()
         if not view.keys:
-            # Feast 0.67 takes the placeholder entity off its cached view, and the next online read fails.
-            self.reconnect()
+            self._restore_placeholder(view.name)
         for name in columns:
             found[name] = found[name].astype(asked[name].dtype)
         return found[[*columns, *view.columns]].rename(columns={**columns, **view.columns})
+
+    def _restore_placeholder(self, view: str) -> None:
+        """Undo a change that a join makes to Feast's cached view without entities: online reads would find no row."""
+        from feast.feature_view import DUMMY_ENTITY_FIELD, DUMMY_ENTITY_NAME
+
+        cached: Any = self.store.registry.get_any_feature_view(view, self.store.project, allow_cache=True)
+        cached.entities, cached.entity_columns = [DUMMY_ENTITY_NAME], [DUMMY_ENTITY_FIELD]

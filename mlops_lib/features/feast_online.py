@@ -14,6 +14,8 @@ from mlops_lib.features.feast_views import StoredView
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+#: Fields of Feast's protobuf with a value that Python has.
+PLAIN = frozenset({"int32_val", "int64_val", "float_val", "double_val", "bool_val", "string_val"})
 #: FieldStatus.NOT_FOUND of Feast's protobuf.
 NOT_FOUND = 3
 
@@ -80,11 +82,11 @@ class Reads:
                 yield *by_name[name], column
 
     def _value(self, column: str, value: Any) -> Any:
+        kind = value.WhichOneof("val")
+        if kind is None or kind in PLAIN:
+            return getattr(value, kind) if kind else None
         from feast.type_map import feast_value_type_to_python_type
 
-        kind = value.WhichOneof("val")
-        if kind is None:
-            return None
         # Feast parses JSON; the offline store has its text.
         found = value.json_val if kind == "json_val" else feast_value_type_to_python_type(value)
         return json_text(found) if column in self.service.structured else _plain(found)

@@ -1,6 +1,7 @@
 """Values of Feast as values of pandas and Python: types of features, entity keys, and values of several parts."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
@@ -121,14 +122,54 @@ def _declared(value: Any, dtype: str) -> Any:
     return pd.Timestamp(value) if dtype.startswith("datetime") else text_of(value)
 
 
-def python_value(value: Any) -> Any:
-    """A value of pandas as a value of Python; None for a missing one."""
+def as_declared(value: Any, dtype: str, structured: bool = False) -> Any:
+    """One value as a value of Python, in the type and precision of its declaration; None for a missing one.
+
+    Raises:
+        ValueError, TypeError: The type has no such value.
+    """
     import numpy as np
     import pandas as pd
 
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if (value := python_value(value)) is None:
         return None
-    return value.item() if isinstance(value, np.generic) else value
+    if structured or dtype.startswith(LIST):
+        return json_text(value) if structured else _numbers(dtype.removeprefix(LIST), value)
+    if dtype in ("int32", "int64", "bool"):
+        number, limits = int(value), np.iinfo(dtype if dtype != "bool" else "int8")
+        if (
+            number != value
+            or not limits.min <= number <= limits.max
+            or (dtype == "bool" and number not in (0, 1))
+        ):
+            raise ValueError(value)
+        return bool(number) if dtype == "bool" else number
+    if dtype == "float32":
+        return float(np.float32(value))
+    if dtype == "float64":
+        return float(value)
+    if dtype.startswith("datetime"):
+        moment = pd.Timestamp(value)
+        return (moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")).floor("s")
+    return str(value)
+
+
+def python_values(column: "pd.Series") -> list[Any]:
+    """A column as values of Python, None where one is missing."""
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def python_value(value: Any) -> Any:
+    """A value of pandas or NumPy as a value of Python; None for a missing one."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    elif isinstance(value, np.generic):
+        value = value.item()
+    missing = value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+    return None if missing else value
 
 
 def _numbers(dtype: str, value: Any) -> list[Any] | None:

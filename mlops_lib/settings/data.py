@@ -108,7 +108,9 @@ class DataSettings(Section):
     )
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
-    features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
+    features: tuple[str, ...] = Field(
+        (), description="columns to learn from; empty: all that carry information"
+    )
     columns: dict[str, ColumnKind] = Field(
         {}, description="column -> its kind, where the inferred one is wrong; drop: leave it out"
     )

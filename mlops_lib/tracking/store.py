@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
+from mlops_lib.tracking.database import make_tables
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -57,7 +58,7 @@ def connect(settings: Settings) -> "MlflowClient":
 
 
 def use_store(settings: Settings) -> str:
-    """Make MLflow use the configured server in this process, and return the server's URI.
+    """Make MLflow use the configured server in this process, with its tables made, and return the server's URI.
 
     The environment stays as it was: MLflow would export MLFLOW_TRACKING_URI, and the variable would then win
     over an edited config file in a kernel that is still running.
@@ -75,6 +76,7 @@ def use_store(settings: Settings) -> str:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+    make_tables(uri)
     return uri
 
 

@@ -69,6 +69,8 @@ class ModelWrapper(ABC):
     #: The model answers by waiting for other services. A server then calls `apredict` for each request, many
     #: at once, instead of `predict` for a batch of requests.
     waits: bool = False
+    #: `fit` makes passes over the data, and reads `train.max_epochs` and the like. Otherwise `train.seed` alone counts.
+    has_epochs: bool = True
     #: MLflow's description of the loaded model; None before `load`.
     info: "Model | None" = None
     #: Folder of the loaded model's files.

@@ -32,6 +32,7 @@ class SklearnWrapper(ModelWrapper):
 
     name = "sklearn"
     matrix_dtype = np.float64
+    has_epochs = False
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         estimator = build(config, "estimator", random_state=config.train.seed)

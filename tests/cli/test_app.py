@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlops_lib.cli import app
+from mlops_lib.errors import ConfigError
 from mlops_lib.registry import Registry
+from mlops_lib.search import space
 
 COMMANDS = (
     "run",
@@ -47,6 +49,29 @@ def mlops(project, monkeypatch, capsys):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.mark.parametrize("name", ["01_get_data", "02_train", "04_register"])
+def test_a_notebook_that_lost_its_tag_stops_the_run_before_the_first_step(mlops, project, name):
+    """Editors drop the tag; the notebook's own values would then replace the arguments of the run."""
+    file = project.root / "notebooks" / f"{name}.ipynb"
+    file.write_text(file.read_text().replace('"parameters"', '"other"'))
+    code, _, said = mlops("run", "--max-epochs", "1")
+    assert code == 1 and f"{file} has no code cell tagged 'parameters'" in said
+    assert not (project.root / ".mlops").exists()
+
+
+def test_epochs_without_effect_are_said(mlops, project):
+    """An estimator has no epochs, so --max-epochs changes nothing and trains nothing again; a search refuses them."""
+    project.configure(
+        model={"wrapper": "sklearn", "implementation": "sklearn.tree:DecisionTreeClassifier", "params": {}},
+        search={"space": {"train.max_epochs": {"type": "int", "low": 1, "high": 5}}},
+    )
+    (project.root / "notebooks" / "01_get_data.ipynb").unlink()  # so that nothing runs
+    assert "--max-epochs has no effect: model.wrapper 'sklearn'" in mlops("run", "--max-epochs", "3")[2]
+    assert "no effect" not in mlops("run")[2]
+    with pytest.raises(ConfigError, match=r"names train.max_epochs, and model.wrapper 'sklearn'"):
+        space.check(project.settings())
 
 
 def test_every_command_has_help_with_an_example(mlops):

@@ -83,7 +83,8 @@ def test_written_columns_of_several_parts_come_back(folder, tmp_path):
     made = loader(folder, "structured", columns={"tags": "category", "extra": "text", "address": "drop"})
     made.write(tmp_path)
     back = loaders.prepared(config.load(folder / "config.yaml"), tmp_path)
-    assert back.schema == made.schema
+    kinds = [{name: column.kind for name, column in one.schema.features.items()} for one in (back, made)]
+    assert kinds[0] == kinds[1]
     first = back.load("train").iloc[0]
     assert [float(number) for number in first["vector"]] == made.load("train").iloc[0]["vector"]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,7 @@ class Choices:
     def text(self, threshold: Threshold) -> str:
         """The text of config.yaml."""
         reasons = self.reasons | {
-            "data.key": self.reasons.get("data.key", "") or "no key: the place of a row decides its split",
-            "evaluation.baselines": "scored on the same rows as the model; does not reach the threshold",
+            "evaluation.baselines": "scored on the same rows; does not reach the threshold",
             "evaluation.threshold": f"{threshold.reason()}; a model that reaches it is registered",
             "model.wrapper": "or lightning with implementation: tabular, a network",
         }
@@ -104,7 +104,8 @@ class Choices:
                 why = " ".join(reasons.get(f"{section}.{name}", "").split())
                 line = f"  {name}: {_yaml(value)}"
                 one = f"{line}  # {why}" if why else line
-                lines += [one] if len(one) <= WIDTH else [f"  # {why}", line]
+                above = textwrap.wrap(why, WIDTH, initial_indent="  # ", subsequent_indent="  # ")
+                lines += [one] if len(one) <= WIDTH else [*above, line]
         return "\n".join(lines) + "\n"
 
 

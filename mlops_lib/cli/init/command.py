@@ -1,11 +1,13 @@
 """The command ``mlops init``."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from mlops_lib import loaders
 from mlops_lib.cli.display import err, out
@@ -17,8 +19,8 @@ from mlops_lib.cli.init.proposals import Proposal
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.source import parse
 from mlops_lib.cli.init.table import Table, read
-from mlops_lib.cli.init.threshold import choose
-from mlops_lib.errors import ConfigError
+from mlops_lib.cli.init.threshold import Threshold, choose
+from mlops_lib.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from mlops_lib.loaders.base import BaseDataLoader
@@ -52,8 +54,9 @@ def init(
 ) -> None:
     """Look at a table and begin a project: a config.yaml that runs as it is, and copies of the notebooks.
 
-    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it asks; elsewhere
-    the options decide, and the rest is as proposed. Nothing is written before all is checked.
+    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it
+    asks; elsewhere the options decide, and the rest is as proposed. All is checked before a file
+    is written.
 
     [dim]Example:[/] mlops init churn --source churn.csv
     [dim]Example:[/] mlops init churn --source churn.csv --label Churn --key customerID
@@ -66,24 +69,34 @@ def init(
         raise ConfigError(f"--missing-label is {missing_label!r}. It is drop or error.")
     where = parse(_source(source, asked), folder, table, query)
     choices = Choices(project_name(folder), where, given=dict(map(parse_setting, settings or ())))
-    looked = _look(loaders.from_settings(choices.settings(folder)), where.shown)
     given = Given(label, key, time, task, metric, missing_label, takes_proposals=yes)
-    show_columns(looked, _proposed_roles(looked, given))
-    if asked.asks:
-        out.print("\n[dim]Enter takes the proposal; - means none.[/]")
-    decide(looked, given, asked, choices)
-    with err.status("Splitting the rows, scoring baselines"):
-        threshold = choose(choices.settings(folder))
+    with project.without_work_files_after_an_error(folder):
+        threshold = _ask_and_check(choices, given, asked, folder)
+        project.write(folder, choices.text(threshold))
+    next_ = escape(f"cd {shlex.quote(str(folder))} && mlops run")
+    made = escape(f"{folder / 'config.yaml'} and {folder / 'notebooks'}")
+    out.print(f"\n{made} are made. Next: [bold]{next_}[/]", soft_wrap=True, highlight=False)
+
+
+def _ask_and_check(choices: Choices, given: Given, asked: Questions, folder: Path) -> Threshold:
+    """Show the columns, fill in `choices`, and score the baselines."""
+    try:
+        looked = _look(loaders.from_settings(choices.settings(folder)), choices.source.shown)
+        show_columns(looked, _proposed_roles(looked, given))
+        if asked.asks:
+            out.print("\n[dim]Enter takes the proposal; - means none.[/]")
+        decide(looked, given, asked, choices)
+        with err.status("Splitting the rows, scoring baselines"):
+            threshold = choose(choices.settings(folder))
+    except DataError as error:
+        if not re.search(r"[Ss]et data\.(?!source)", str(error)):
+            raise
+        raise DataError(f"{error} There is no config.yaml yet: give it as --set SETTING=VALUE.") from None
     splits = ", ".join(f"{rows:,} {split}" for split, rows in threshold.rows.items())
     asked.record["splits"] = (splits, choices.reasons.get("data.split", ""))
     asked.record["threshold"] = (f"{threshold.value:g}", threshold.reason())
     show_choices(asked.record)
-    project.write(folder, choices.text(threshold))
-    next_ = f"cd {shlex.quote(str(folder))} && mlops run"
-    out.print(
-        f"\n{folder / 'config.yaml'} and {folder / 'notebooks'} are made. Next: [bold]{next_}[/]",
-        soft_wrap=True,
-    )
+    return threshold
 
 
 def _source(given: str, asked: Questions) -> str:
@@ -95,8 +108,9 @@ def _source(given: str, asked: Questions) -> str:
 
 
 def _look(loader: "BaseDataLoader", shown: str) -> Table:
-    with err.status(f"Reading {shown}") as status:
-        return read(loader, shown, lambda rows: status.update(f"Reading {shown}: {rows:,} rows"))
+    reading = f"Reading {escape(shown)}"
+    with err.status(reading) as status:
+        return read(loader, shown, lambda rows: status.update(f"{reading}: {rows:,} rows"))
 
 
 def _proposed_roles(table: Table, given: Given) -> dict[str, tuple[str, str]]:

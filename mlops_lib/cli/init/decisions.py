@@ -132,6 +132,8 @@ def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None
         meaning = _key_means(table, choices.key)
         asked.record["key"] = (choices.key, meaning)
         choices.reasons["data.key"] = f"{meaning}; no feature"
+    else:
+        choices.reasons["data.key"] = "no column tells entities apart"
 
 
 def _key_means(table: Table, name: str) -> str:

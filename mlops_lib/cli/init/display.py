@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from mlops_lib.cli.display import out, show
 from mlops_lib.cli.init.table import Table
 
-#: Columns of a wide table that are shown: the first ones and those with a role.
+#: Columns of a wide table that a terminal shows: the first ones and those with a role.
 SHOWN = 24
 #: Characters of examples.
 WIDTH = 26
@@ -35,7 +35,7 @@ def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
     left = []
     for place, (name, column) in enumerate(table.columns.items()):
         role, why = roles.get(name, (column.role, column.reason))
-        if len(table.names) > SHOWN and place >= SHOWN - len(roles) and role == "feature":
+        if out.is_terminal and len(table.names) > SHOWN and place >= SHOWN - len(roles) and role == "feature":
             left.append(column.kind)
             continue
         gaps = table.sample[name].null_count / len(table.sample)

@@ -1,6 +1,7 @@
 """Write a project: config.yaml and the notebooks. A file that exists is never changed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import mlops_lib
 from mlops_lib import config
 from mlops_lib.errors import ConfigError
+from mlops_lib.settings.pipeline import PipelineSettings
 
 #: The notebooks that each project gets a copy of: a link to notebooks/ in a checkout, a folder in a wheel.
 NOTEBOOKS = Path(mlops_lib.__file__).parent / "template"
@@ -54,6 +56,22 @@ def write(folder: Path, text: str) -> None:
                 made.append(file)
                 stream.write(content)
         config.load(folder / "config.yaml")
+
+
+@contextmanager
+def without_work_files_after_an_error(folder: Path) -> Iterator[None]:
+    """When the block fails, remove the work folder of a new project, which holds copies of remote files."""
+    work = folder / PipelineSettings().work_dir
+    above = [path for path in (work, folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if work in above:
+            shutil.rmtree(work, ignore_errors=True)
+        for path in above[1:]:
+            with suppress(OSError):  # not made, or not empty
+                path.rmdir()
+        raise
 
 
 @contextmanager

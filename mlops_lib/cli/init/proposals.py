@@ -100,13 +100,14 @@ class Proposal:
 
 
 def label(table: Table) -> Proposal:
-    """The column to predict: one with a usual name, else the last one that has few values, else the last."""
+    """The column to predict: one with a usual name, else the last one that is a number or has few values."""
     usual = [name for name in table.columns if _is_label(name)]
     few = [name for name, column in table.columns.items() if _has_few_values(column)]
     if len(usual) == 1:
         return Proposal(usual[0], "a usual name of a label")
-    candidates = list(dict.fromkeys([*usual, *reversed(few), *reversed(table.names)]))
-    reason = "the last column with few values" if few else "the last column"
+    last = [table.names[-1]] if few[-1:] == table.names[-1:] or _is_number(table) else []
+    candidates = list(dict.fromkeys([*usual, *last, *reversed(few), *reversed(table.names)]))
+    reason = "the last column" if last or not few else "the last column with few values"
     if usual:
         reason = f"{' and '.join(usual)} are usual names of a label"
     return Proposal(candidates[0], reason, certain=False, others=tuple(candidates[1:5]))
@@ -150,6 +151,12 @@ def _is_label(name: str) -> bool:
     words = _words(name)
     core = [word for word in words if word not in AROUND] or words
     return "".join(core) in LABELS or "".join(words) in LABELS
+
+
+def _is_number(table: Table) -> bool:
+    """Whether the last column is one of numbers that differ, and no row number."""
+    column = table.columns[table.names[-1]]
+    return column.kind in ("integer", "number") and column.role == "feature" and column.distinct > 1
 
 
 def _has_few_values(column: Column) -> bool:

@@ -11,6 +11,8 @@ from mlops_lib.redact import mask, password_in, without_password
 
 #: Schemes of addresses of files; every other scheme is a database's.
 FILE_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
+#: Endings of files with an SQLite database.
+SQLITE = (".db", ".sqlite", ".sqlite3")
 #: Names listed in an error.
 LISTED = 20
 
@@ -49,6 +51,9 @@ def parse(text: str, folder: Path, table: str = "", query: str = "") -> Source:
             f"--source has a password in it, left out here: {without_password(text)}. Leave it out, and set the "
             "environment variable DATA_SOURCE_PASSWORD."
         )
+    path = Path(text).expanduser()
+    if path.suffix in SQLITE and path.is_file():
+        text = f"sqlite:///{path}"
     scheme, is_address, _ = text.partition("://")
     if is_address and scheme not in FILE_SCHEMES:
         return _database(text, folder, table, query)
@@ -56,7 +61,6 @@ def parse(text: str, folder: Path, table: str = "", query: str = "") -> Source:
         raise ConfigError(f"--table and --query are for a database, and --source {mask(text)} is none.")
     if is_address:
         return Source(text, mask(text))
-    path = Path(text).expanduser()
     if not path.exists():
         raise DataError(_no_file(path))
     return Source(os.path.relpath(path, folder), text)

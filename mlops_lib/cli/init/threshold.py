@@ -40,7 +40,7 @@ class Threshold:
 
     def reason(self) -> str:
         """How the value was chosen."""
-        guess, *linear = (f"{name} {score:.3f}" for name, score in self.scores.items())
+        guess, *linear = (f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items())
         if not linear:
             return f"above what ignores the features: {guess} on the validation rows"
         return f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
@@ -95,5 +95,5 @@ def _between(guess: float | None, linear: float | None, name: str) -> float:
     room = abs((metric.highest if metric.higher_is_better else metric.lowest) - guess)
     least = min(MARGIN, room / 2) if room <= 1 or metric.higher_is_better else MARGIN * abs(guess)
     value = guess + better * max(better * ((guess if linear is None else linear) - guess) / 2, least)
-    digits = 1 - math.floor(math.log10(abs(value - guess) or 1))
+    digits = 1 - math.floor(math.log10(3 * abs(value - guess) or 1))
     return better * math.ceil(round(better * value * 10**digits, 6)) / 10**digits

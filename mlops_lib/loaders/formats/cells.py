@@ -51,7 +51,7 @@ class Cells:
         if not self.ways or not len(cells):
             self.values += len(cells)
             return
-        if not (self._see_integers(cells) or self._see_floats(cells)):
+        if not (self._see_integers(cells) or self._see_floats(cells) or self._see_booleans(cells)):
             trimmed = pc.utf8_trim_whitespace(cells)
             token = pc.is_in(trimmed, pa.array(TOKENS))
             if pc.any(token).as_py():
@@ -99,6 +99,15 @@ class Cells:
             return False
         self.ways &= {"point"}
         return True
+
+    def _see_booleans(self, cells: "pa.Array") -> bool:
+        """Whether all cells are of the one spelling of booleans that is left."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        return len(self.ways) == 1 and all(
+            way in BOOLEANS and pc.all(pc.is_in(cells, pa.array(BOOLEANS[way]))).as_py() for way in self.ways
+        )
 
     def _see_others(self, cells: "pa.Array", trimmed: "pa.Array") -> None:
         import pyarrow as pa

