@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", "ridge")}
 #: Most rows of a split that baselines learn from or are scored on.
 ROWS = 20_000
-#: Least distance from the baseline that ignores the features, in units of the metric.
+#: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
 
 
@@ -92,8 +92,7 @@ def _between(guess: float | None, linear: float | None, name: str) -> float:
     if guess is None:
         guess = (metric.lowest + metric.highest) / 2 if math.isfinite(metric.highest - metric.lowest) else 0.0
     better = 1 if metric.higher_is_better else -1
-    room = abs((metric.highest if metric.higher_is_better else metric.lowest) - guess)
-    least = min(MARGIN, room / 2) if room <= 1 or metric.higher_is_better else MARGIN * abs(guess)
+    least = min(MARGIN, (metric.highest - guess) / 2) if better > 0 else MARGIN * abs(guess)
     value = guess + better * max(better * ((guess if linear is None else linear) - guess) / 2, least)
     digits = 1 - math.floor(math.log10(3 * abs(value - guess) or 1))
     return better * math.ceil(round(better * value * 10**digits, 6)) / 10**digits
