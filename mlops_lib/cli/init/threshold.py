@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops_lib.loaders.base import BaseDataLoader
 
 #: Task -> the baseline that ignores the features, and the linear model.
 BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", "ridge")}
@@ -63,7 +66,27 @@ def choose(settings: Settings) -> Threshold:
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
         raise DataError(f"No column is left to learn from ({ignored}).")
+    if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
+        _require_known_classes(loader)
     return Threshold(*_scored(settings, train, validation, loader.schema), rows)
+
+
+def _require_known_classes(loader: "BaseDataLoader") -> None:
+    """Raise a DataError for a class that validation or test has and train has not."""
+    known, label = set(loader.schema.classes), loader.schema.label
+    for split in ("validation", "test"):
+        counts: Counter[Any] = Counter()
+        for part in loader.parts(split):
+            counts.update(
+                {value: count for value, count in part[label].value_counts().items() if value not in known}
+            )
+        if counts:
+            named = ", ".join(f"{value!r} ({count:,} rows)" for value, count in counts.most_common(5))
+            raise DataError(
+                f"The train split has no row of the class {named} of the {split} split, so no model can know it. Split "
+                "the rows in another way (--time '' where a time splits them), add rows, or count these rows as wrong: "
+                "--set evaluation.unknown_class=wrong."
+            )
 
 
 def _scored(
