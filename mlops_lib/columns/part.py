@@ -1,0 +1,76 @@
+"""The encoding of one column: one value at a time in the service, whole columns in training, to the same last bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from .schema import Column
+
+
+class BadValue(ValueError):
+    """A value that a column cannot have.
+
+    Attributes:
+        row: Number of the row, from 0.
+        column: Name of the column.
+        value: The value.
+        wanted: What the column takes.
+    """
+
+    def __init__(self, row: int, column: str, value: Any, wanted: str) -> None:
+        value = value.item() if isinstance(value, np.number | np.bool_) else value
+        super().__init__(f"Row {row}: {column!r} is {value!r}, and must be {wanted}.")
+        self.row, self.column, self.value, self.wanted = row, column, value, wanted
+
+
+class Output(NamedTuple):
+    """One column of the matrix.
+
+    Attributes:
+        name: For people, such as ``signup: month``.
+        source: Column that it comes from.
+        codes: Number of codes of a category; 0 for a number.
+    """
+
+    name: str
+    source: str
+    codes: int = 0
+
+
+class Part:
+    """The encoding of one column.
+
+    Args:
+        column: Its schema.
+        learned: What `fit` learned from the train split; values that JSON has.
+    """
+
+    wanted = "a value"
+
+    def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
+        self.column, self.name, self.nullable = column, column.name, column.nullable
+        self.outputs: tuple[Output, ...] = (Output(column.name, column.name),)
+
+    def one(self, row: int, value: Any) -> tuple[float, ...]:
+        """The numbers of one value; `row` is for the error."""
+        raise NotImplementedError
+
+    def many(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
+        """Write the numbers of all values of a column to `out`, float64 [rows, outputs]."""
+        for row, value in enumerate(values):
+            out[row] = self.one(row, value)
+
+    def missing(self, row: int, value: Any) -> tuple[float, ...]:
+        """The numbers of a missing value."""
+        if not self.nullable:
+            raise BadValue(row, self.name, value, f"{self.wanted}: no row of the dataset lacks one")
+        return (math.nan,) * len(self.outputs)
+
+    def bad(self, row: int, value: Any) -> NoReturn:
+        """Raise a BadValue."""
+        or_null = " or null" if self.nullable else ""
+        raise BadValue(row, self.name, value, self.wanted + or_null) from None
