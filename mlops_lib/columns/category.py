@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .dates import microseconds
-from .part import Output, Part
+from .part import Output, PartOfTexts
 from .schema import Column
-from .text import is_missing, text_of
+from .text import is_missing
 
 #: Codes of a category. Rare values of the train split have the code of unknown ones.
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 
 
-class Category(Part):
+class Category(PartOfTexts):
     """The code of a text; see `MISSING`, `UNKNOWN` and `FIRST`."""
 
     wanted = "a category"
@@ -25,19 +24,9 @@ class Category(Part):
         super().__init__(column, learned)
         self._codes = {text: float(code) for code, text in enumerate(learned.get("values", ()), start=FIRST)}
         self.outputs = (Output(self.name, self.name, FIRST + len(self._codes)),)
-        self._of_dates = column.stored.startswith(("timestamp", "date"))
-        self._nested = "<" in column.stored
-
-    def text(self, value: Any) -> str:
-        """The text of a value that is there. Raises a ValueError for one that is no category."""
-        if self._of_dates:
-            return text_of(np.datetime64(microseconds(value), "us"))
-        if isinstance(value, list | tuple | dict | np.ndarray) and not self._nested:
-            raise ValueError("a list is no category")
-        return text_of(value)
 
     def one(self, row: int, value: Any) -> tuple[float, ...]:
-        if type(value) is str and not self._of_dates:
+        if type(value) is str and self.is_text:
             return (self._codes.get(value, UNKNOWN),)
         if is_missing(value):
             return self.missing(row, value)
@@ -54,7 +43,7 @@ class Category(Part):
                 codes[at] = self.one(int(first[at]), values[first[at]])[0]
             out[:, 0] = codes[inverse.ravel()]
             return
-        known = {} if self._of_dates else self._codes  # text alone: 1, 1.0 and True would be one key
+        known = self._codes if self.is_text else {}  # text alone: 1, 1.0 and True would be one key
         try:
             found = [known.get(value) for value in values]
         except TypeError:  # a list, say

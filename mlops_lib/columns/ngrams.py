@@ -14,22 +14,22 @@ from zlib import crc32
 
 import numpy as np
 
-from .part import Output, Part
+from .part import Output, PartOfTexts
 from .schema import Column
-from .text import is_missing, text_of
+from .text import is_missing
 
 LETTERS = 3
 _WORD = re.compile(r"\w+")
 
 
-class Text(Part):
+class Text(PartOfTexts):
     """Hashed words and letters (see `counts`), and the number of letters. A missing text has NaN letters."""
 
     wanted = "text"
 
     def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
         super().__init__(column, learned)
-        self._width, self._nested = int(learned.get("width", 32)), "<" in column.stored
+        self._width = int(learned.get("width", 32))
         names = [f"{self.name}: {half} {i}" for half in ("words", "letters") for i in range(self._width)]
         self.outputs = tuple(Output(one, self.name) for one in (*names, f"{self.name}: length"))
 
@@ -44,14 +44,15 @@ class Text(Part):
         return np.hstack([counts(texts, self._width), np.array(lengths).reshape(-1, 1)])
 
     def _text(self, row: int, value: Any) -> str | None:
-        if type(value) is str:
+        if type(value) is str and self.is_text:
             return normal(value)
         if is_missing(value):
             self.missing(row, value)
             return None
-        if isinstance(value, list | tuple | dict | np.ndarray) and not self._nested:
+        try:
+            return normal(self.text(value))
+        except (ValueError, OverflowError):
             self.bad(row, value)
-        return normal(text_of(value))
 
 
 def normal(text: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .schema import Column
+from .dates import US_A_SECOND, microseconds, microseconds_of_day
+from .schema import TEXT_TYPES, Column
+from .text import text_of
 
 
 class BadValue(ValueError):
@@ -74,3 +76,42 @@ class Part:
         """Raise a BadValue."""
         or_null = " or null" if self.nullable else ""
         raise BadValue(row, self.name, value, self.wanted + or_null) from None
+
+
+class PartOfTexts(Part):
+    """The encoding of a column by the texts of its values.
+
+    Attributes:
+        is_text: Whether the column is stored as text, so that a text is its own.
+    """
+
+    def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
+        super().__init__(column, learned)
+        stored = column.stored
+        self.is_text = stored in TEXT_TYPES or not stored
+        self._takes_lists = "<" in stored or not stored
+        self._read = next((read for start, read in _READERS.items() if stored.startswith(start)), None)
+
+    def text(self, value: Any) -> str:
+        """The text of a value that is there: the same for a value of the file and for that of JSON.
+
+        Raises:
+            ValueError: The column cannot have the value.
+        """
+        if self._read:
+            return self._read(value)
+        if isinstance(value, list | tuple | dict | np.ndarray) and not self._takes_lists:
+            raise ValueError("a list or an object, in a column of single values")
+        return text_of(value)
+
+
+def _date(value: Any) -> str:
+    return text_of(np.datetime64(microseconds(value), "us"))
+
+
+def _time(value: Any) -> str:
+    return text_of(microseconds_of_day(value) / US_A_SECOND)
+
+
+#: How columns are read whose values JSON has as text.
+_READERS = {"timestamp": _date, "date": _date, "time": _time}
