@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mlops_lib.columns.encode import PARTS, BadValue, Part, values_of
 from mlops_lib.columns.facts import Facts
-from mlops_lib.columns.fit import values_of
-from mlops_lib.columns.parts import PARTS, BadValue, Part
 from mlops_lib.columns.schema import PLAIN, TEXT_TYPES, Column
 from mlops_lib.errors import DataError
 
