@@ -1,6 +1,6 @@
 """From ten real tables to served answers by the command line alone, and how long each takes.
 
-    python benchmarks/tables/newcomer.py FOLDER [table ...]
+    python benchmarks/real_tables/newcomer.py FOLDER [table ...]
 
 For each table: `mlops init`, `mlops run`, `mlops promote`, `mlops serve`, and one request with the first row of the
 source as JSON, nothing left out. FOLDER keeps the downloaded packages and the projects. `churn` is a table of the
