@@ -54,6 +54,9 @@ def _plain(value: Any) -> Any:
         return {text_of(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
+    if isinstance(value, float | Decimal | np.number):
+        number = float(value)
+        return int(value) if number.is_integer() else number
     return value if value is None or isinstance(value, str | bool | int) else text_of(value)
 
 

@@ -26,7 +26,7 @@ from mlops_lib.columns.text import is_missing, text_of
                                  np.datetime64("2021-01-01", "D"), np.datetime64("2021-01-01", "ns"),
                                  dt.datetime(2021, 1, 1, 9, tzinfo=dt.timezone(dt.timedelta(hours=9)))]),
         ("00ff", [b"\x00\xff"]),
-        ('{"a":[1,"x",null],"b":"0.5"}', [{"b": 0.5, "a": [1, "x", None]}, {"b": Decimal("0.5"), "a": np.array([1, "x", None])}]),
+        ('{"a":[1,"x",null],"b":0.5}', [{"b": 0.5, "a": [1, "x", None]}, {"b": Decimal("0.5"), "a": np.array([np.float32(1), "x", None])}]),
     ],
 )  # fmt: skip
 def test_a_value_has_one_text_in_every_type(text, values):

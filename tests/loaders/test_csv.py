@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import zipfile
 
 import pandas as pd
 import pyarrow as pa
@@ -200,10 +202,19 @@ def test_lines_that_are_blank_are_no_rows(tmp_path):
     assert rows.count() == 2
 
 
+def _zipped(data, names=("inside.csv",)):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
 COMPRESS = {
     ".gz": gzip.compress,
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
+    ".zip": lambda data: _zipped(data),
     ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
 }
 
@@ -220,6 +231,10 @@ def test_compressed_files_are_read(tmp_path, ending, kind):
     path = tmp_path / f"a.{kind}{ending.upper() if kind == 'JSON' else ending}"
     rows = rows_of(path, COMPRESS[ending](content.encode()))
     assert pa.concat_tables(rows.tables()).to_pydict() == frame.to_dict("list")
+    if ending == ".zip":
+        path.write_bytes(_zipped(content.encode(), ["a.csv", "b.csv"]))
+        with pytest.raises(DataError, match="it has 2 files inside"):
+            _ = rows_of(path).schema
     path.write_bytes(b"not compressed at all" * 10)
     with pytest.raises(DataError, match="a.*cannot be read|a.*not"):
         _ = rows_of(path).schema

@@ -66,7 +66,7 @@ def test_formats_side_by_side_are_one_table(tmp_path, frame):
         assert dataset.load(split).equals(loader(one).load(split))
 
 
-@pytest.mark.parametrize("name", ["more.xlsx", "more.txt", "more.csv.zip", "more.dat", "more", "_more.csv"])
+@pytest.mark.parametrize("name", ["more.xlsx", "more.txt", "more.zip", "more.dat", "more", "_more.csv"])
 def test_a_file_that_is_not_read_is_an_error(tmp_path, frame, name):
     """A folder is read whole, or the file that was not is named."""
     write(frame, tmp_path / "a.csv")

@@ -12,8 +12,8 @@ FORMATS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".feather": "feather", ".arrow": "arrow",
 }  # fmt: skip
 #: Ending -> compression.
-COMPRESSIONS = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst", ".lz4": "lz4"}
-ENDINGS = f"{', '.join(FORMATS)}, and .gz, .bz2, .xz, .zst or .lz4 after those of text"
+COMPRESSIONS = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst", ".lz4": "lz4", ".zip": "zip"}
+ENDINGS = f"{', '.join(FORMATS)}, and .gz, .bz2, .xz, .zst, .lz4 or .zip after those of text"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import lzma
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -52,13 +53,24 @@ def opened(file: DataFile) -> Iterator[IO[bytes]]:
         "bz2": partial(bz2.open, file.path),
         "xz": partial(lzma.open, file.path),
         "zst": lambda: io.BufferedReader(pa.input_stream(str(file.path), compression="zstd")),
+        "zip": partial(_only_member, file),
         "lz4": lambda: io.BufferedReader(pa.input_stream(str(file.path), compression="lz4")),
     }
     try:
         with openers[file.compression]() as stream:
             yield stream
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{file.shown} cannot be read: {error}") from None
+
+
+def _only_member(file: DataFile) -> IO[bytes]:
+    archive = zipfile.ZipFile(file.path)
+    names = [
+        name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")
+    ]
+    if len(names) != 1:
+        raise OSError(f"it has {len(names)} files inside, and is read with one alone; unpack it")
+    return archive.open(names[0])
 
 
 def recognise(file: DataFile, given: "CsvSettings") -> Dialect:

@@ -260,3 +260,16 @@ def test_a_dialect_is_recognised_or_set(init, written, customers):
     assert (written()["data"]["label"], written()["data"]["key"]) == ("이탈여부", "고객번호")
     customers.to_csv("tilde.csv", index=False, sep="~")
     assert init("--source", "tilde.csv", "--set", "data.csv.separator=~", folder="other")[0] == 0
+
+
+def test_a_class_that_train_does_not_have_is_an_error(init, customers, tmp_path):
+    """A plan that is new in the latest rows: refused now and not after training, or counted as wrong when so set."""
+    rows = customers.assign(
+        date=pd.date_range("2026-01-01", periods=400), label=["old", "older"] * 150 + ["new"] * 100
+    )
+    rows.drop(columns="Churn").to_csv("rows.csv", index=False)
+    code, said = init("--source", "rows.csv")
+    assert code == 1 and "no row of the class 'new' (100 rows) of the test split" in said, said
+    assert "--time ''" in said and not (tmp_path / "mine").exists()
+    assert init("--source", "rows.csv", "--time", "")[0] == 0
+    assert init("--source", "rows.csv", "--set", "evaluation.unknown_class=wrong", folder="other")[0] == 0
