@@ -2,10 +2,8 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -15,7 +13,7 @@ from mlflow.store.artifact import s3_artifact_repo
 
 from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import MlopsError, ModelError
-from tests.support.servers import mlflow_server
+from tests.support.servers import free_port, mlflow_server
 from tests.support.shop import running
 from tests.support.waiting import until
 
@@ -34,8 +32,7 @@ class S3:
     def __init__(self, folder: Path) -> None:
         (folder / "data").mkdir()
         (folder / "s3.json").write_text(IDENTITIES)
-        port = iter(free_ports(8))
-        self.url = f"http://127.0.0.1:{next(port)}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         options = {
             "dir": folder / "data",
             "ip": "127.0.0.1",
@@ -43,8 +40,8 @@ class S3:
             "s3.config": folder / "s3.json",
         }
         for name in ("master", "volume", "filer"):
-            options |= {f"{name}.port": next(port), f"{name}.port.grpc": next(port)}
-        options |= {"s3.port": self.url.rpartition(":")[2], "s3.port.grpc": next(port)}
+            options |= {f"{name}.port": free_port(), f"{name}.port.grpc": free_port()}
+        options |= {"s3.port": self.url.rpartition(":")[2], "s3.port.grpc": free_port()}
         options |= {"s3.port.iceberg": 0, "s3.port.lance": 0, "master.telemetry": "false"}
         options["master.volumeSizeLimitMB"] = 64
         command = [BIN / "weed", "server", "-s3", *(f"-{name}={value}" for name, value in options.items())]
@@ -78,15 +75,6 @@ class S3:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 @pytest.fixture(scope="module")
