@@ -11,6 +11,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps import events, fork_client, preload, record
 from mlops_lib.steps.events import OnEvent
+from mlops_lib.steps.execute import require_notebooks
 from pipelines import cached_run
 from pipelines.cached_run import Answer
 from pipelines.local_run import LocalRun, environment, image_variable
@@ -41,9 +42,11 @@ def run_local(
         on_start: Called with the run's id before the first step; not called when all outputs are cached.
 
     Raises:
-        MlopsError: A step failed; has the step's error, and says how to continue.
+        MlopsError: A notebook cannot be run, before the first step; or a step failed: has the step's error, and says
+            how to continue.
         KeyboardInterrupt: The user stopped the run; says how to continue.
     """
+    require_notebooks(settings)
     answers: list[Answer] = []
     with environment(image_variable(settings, runner)):
         if use_cache and not resume:

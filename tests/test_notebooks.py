@@ -118,7 +118,9 @@ def test_a_notebook_that_is_not_there_is_named(project, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, r"no cell tagged 'parameters'.*assigns parent_run_id, data, run_id, threshold"),
+        (None, r"no code cell tagged 'parameters'.*assigns parent_run_id, data, run_id, threshold"),
+        ("twice", r"2 code cells tagged 'parameters'"),
+        ("markdown", r"no code cell tagged 'parameters'"),
         ("not JSON", "is no notebook"),
         ("[1]", "is no notebook"),
     ],
@@ -128,9 +130,11 @@ def test_a_notebook_without_a_parameters_cell_is_refused(project, monkeypatch, c
     monkeypatch.setenv("MLOPS_CONFIG", str(project.config_file))
     file = project.root / "notebooks" / "03_evaluate.ipynb"
     notebook = nbformat.read(file, as_version=4)
+    tagged = {None: [], "twice": code_cells(notebook)[:2], "markdown": [notebook.cells[0]]}.get(content, [])
     for cell in notebook.cells:
-        cell.metadata.pop("tags", None)
-    file.write_text(content or nbformat.writes(notebook))
+        cell.metadata["tags"] = ["parameters"] if cell in tagged else []
+    is_json = content in (None, "twice", "markdown")
+    file.write_text(nbformat.writes(notebook) if is_json else content)
     with pytest.raises(ContractError, match=words) as error:
         notebooks.run("03_evaluate", threshold=0.25)
     assert str(file) in str(error.value) and not (project.root / ".mlops").exists()

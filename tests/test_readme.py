@@ -53,7 +53,7 @@ def test_its_own_data_network_and_estimator_work(stored):
     frame.to_csv(stored.root.parent / "churn.csv", index=False)
     (code,) = blocks(README, "python")
     (stored.root / "churn.py").write_text(code)
-    stored.configure(evaluation={"threshold": 0.6})
+    stored.configure(data={"prepare": ""})
     for section in (network, estimator):
         settings = with_readme(stored, data, section).settings()
         loaders.from_settings(settings).write(loaders.prepared_folder(settings))

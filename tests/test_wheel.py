@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -85,28 +84,3 @@ def test_a_wheel_is_enough_for_init_run_promote_and_serve(mlops, tmp_path):
         service.wait()
     assert answer["predictions"][0] < 0.5 < answer["predictions"][1]
     assert (answer["model"]["name"], answer["model"]["version"]) == ("churn", 1)
-
-
-def test_init_leaves_nothing_of_a_project_that_it_cannot_make(tmp_path, monkeypatch):
-    """An interrupted copy leaves no folder, and of a folder that was there, only its own files."""
-    from mlops_lib.cli import project
-
-    def init(folder: Path) -> None:
-        project.init(folder, source="rows.csv", label="y")
-
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    existing = tmp_path / "existing"
-    existing.mkdir()
-    (existing / "README.md").write_text("mine")
-    monkeypatch.setattr(project.config, "load", interrupted)
-    for folder in (tmp_path / "new", existing):
-        with pytest.raises(KeyboardInterrupt):
-            init(folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["existing"]
-    assert [path.name for path in existing.iterdir()] == ["README.md"]
-    monkeypatch.undo()
-    init(existing)
-    copied = sorted(path.name for path in (existing / "notebooks").iterdir())
-    assert len(copied) >= 4 and all(re.fullmatch(r"0\d_\w+\.ipynb", name) for name in copied)

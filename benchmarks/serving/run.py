@@ -23,7 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -52,29 +52,38 @@ class Server:
     path: str = "/predict"
     body: dict | None = None
     folder: Path = SERVERS
+    environment: dict[str, str] = field(default_factory=dict)
 
 
-def servers(peers: Path, model: str, folder: Path, files: Path) -> list[Server]:
+def uvicorn(app: str, *options: str) -> Callable[[int], list[str]]:
+    """Return the command of an application for a port."""
+    command = [str(BIN / "uvicorn"), "--no-access-log", "--no-server-header", "--log-level", "warning"]
+    return lambda port: [*command, *options, "--port", str(port), app]
+
+
+def mlflow_serve(model: str) -> Callable[[int], list[str]]:
+    """Return the command of MLflow's own server for a port."""
+    options = ["--env-manager", "local", "--workers", "1", "-m", f"models:/{model}/1"]
+    return lambda port: [str(BIN / "mlflow"), "models", "serve", *options, "--port", str(port)]
+
+
+def mlops(name: str, row: dict | None = None, code: Path = ROOT, **environment: str) -> Server:
+    """Return this service, or that of another checkout."""
+    body = {"inputs": [row]} if row else None
+    environment["PYTHONPATH"] = f"{code}:{SERVERS}"
+    return Server(name, uvicorn("main:app"), body=body, folder=code / "serving", environment=environment)
+
+
+def servers(peers: Path, model: str, folder: Path, files: Path, beside: Path | None) -> list[Server]:
     """Return all servers that are installed."""
-    uvicorn = [
-        str(BIN / "uvicorn"),
-        "--no-access-log",
-        "--no-server-header",
-        "--log-level",
-        "warning",
-        "--port",
-    ]
     found = [
-        Server("floor", lambda port: [*uvicorn, str(port), "--lifespan", "off", "floor:app"]),
-        Server("plain", lambda port: [*uvicorn, str(port), "plain:app"]),
-        Server("mlops", lambda port: [*uvicorn, str(port), "main:app"], folder=ROOT / "serving"),
-        Server(
-            "mlflow",
-            lambda port: [str(BIN / "mlflow"), "models", "serve", "-m", f"models:/{model}/1", "--env-manager", "local",
-                          "--port", str(port), "--workers", "1"],
-            "/invocations", {"dataframe_records": [ROW]}, folder,
-        ),
-    ]  # fmt: skip
+        Server("floor", uvicorn("floor:app", "--lifespan", "off")),
+        Server("plain", uvicorn("plain:app")),
+        mlops("mlops"),
+        Server("mlflow", mlflow_serve(model), "/invocations", {"dataframe_records": [ROW]}, folder),
+    ]
+    if beside:
+        found.append(mlops("beside", code=beside.resolve()))
     if (python := peers / "litserve/bin/python").exists():
         found.append(Server("litserve", lambda port: [str(python), "litserve_app.py"]))
     if (bentoml := peers / "bentoml/bin/bentoml").exists():
@@ -120,44 +129,54 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", default="", help="names, with commas between them")
+    parser.add_argument("--beside", type=Path, help="another checkout of this repository, to compare with")
     options = parser.parse_args()
     folder = options.folder.resolve()
     environment = {
-        **os.environ,
         "FEATURES": ",".join(FEATURES),
         "MODEL": pt2_of(folder, options.model),
         "MLOPS_CONFIG": str(folder / f"{options.model}.yaml"),
+        "BENTOML_DO_NOT_TRACK": "1",
+    }
+    only = options.only.split(",") if options.only else []
+    with tempfile.TemporaryDirectory() as temporary:
+        files = Path(temporary)
+        found = servers(options.peers, options.model, folder, files, options.beside)
+        chosen = [server for server in found if not only or server.name in only]
+        report(compare(chosen, folder, environment, files, options.rounds, options.seconds), "mlops")
+
+
+def compare(
+    chosen: list[Server], folder: Path, environment: dict[str, str], files: Path, rounds: int, seconds: int
+) -> dict:
+    """Start servers, measure them in turn and stop them; see `measure`."""
+    common = {
+        **os.environ,
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PATH": f"{BIN}:{os.environ['PATH']}",  # MLflow starts `uvicorn` by name
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": f"{ROOT}:{SERVERS}",
-        "BENTOML_DO_NOT_TRACK": "1",
+        **environment,
     }
-    processes = []
-    with tempfile.TemporaryDirectory() as temporary:
-        files = Path(temporary)
-        chosen = [s for s in servers(options.peers, options.model, folder, files)
-                  if not options.only or s.name in options.only.split(",")]  # fmt: skip
-        try:
-            running = []
-            for number, server in enumerate(chosen):
-                port = 18200 + number
-                with (files / f"{server.name}.log").open("w") as log:
-                    processes.append(subprocess.Popen(
-                        ["taskset", "-c", "0", *server.command(port)], cwd=server.folder, start_new_session=True,
-                        env={**environment, "PORT": str(port)}, stdout=log, stderr=log,
-                    ))  # fmt: skip
-                if answers(server, port, processes[-1]):
-                    running.append((server, port, processes[-1].pid))
-                else:
-                    print(
-                        f"{server.name} did not start:\n{(files / f'{server.name}.log').read_text()[-1500:]}"
-                    )
-            report(measure(running, files, options.rounds, options.seconds))
-        finally:
-            for process in processes:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+    processes, running = [], []
+    try:
+        for number, server in enumerate(chosen):
+            port = 18200 + number
+            log = files / f"{server.name}.log"
+            with log.open("w") as stream:
+                processes.append(subprocess.Popen(
+                    ["taskset", "-c", "0", *server.command(port)], cwd=server.folder, start_new_session=True,
+                    env={**common, "PORT": str(port), **server.environment}, stdout=stream, stderr=stream,
+                ))  # fmt: skip
+            if answers(server, port, processes[-1]):
+                running.append((server, port, processes[-1].pid))
+            else:
+                print(f"{server.name} did not start:\n{log.read_text()[-1500:]}")
+        return measure(running, files, rounds, seconds)
+    finally:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def pt2_of(folder: Path, model: str) -> str:
@@ -202,7 +221,7 @@ def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, fil
     body = json.dumps(server.body or {"inputs": [ROW]})
     script = files / f"{server.name}.lua"
     script.write_text(
-        f"wrk.method='POST'\nwrk.body='{body}'\nwrk.headers['Content-Type']='application/json'\n"
+        f"wrk.method='POST'\nwrk.body=[==[{body}]==]\nwrk.headers['Content-Type']='application/json'\n"
     )
     before = processor_s(pid)
     out = subprocess.run(
@@ -226,8 +245,8 @@ def processor_s(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def report(seen: dict) -> None:
-    """Print the table and the ratios."""
+def report(seen: dict, first: str) -> None:
+    """Print the table, and the ratios of the server `first` to the others."""
     middle = {
         key: [statistics.median(column) for column in zip(*rows, strict=True)] for key, rows in seen.items()
     }
@@ -238,14 +257,14 @@ def report(seen: dict) -> None:
         print(f"{name:10}" + "".join(f"{rate:14.0f}{p99:9.1f}{cpu:8.0f}" for rate, p99, cpu, _ in cells))
         if failed := sum(row[3] for c in CONCURRENCIES for row in seen[name, c]):
             print(f"{'':10}{failed} answers were not 2xx")
-    if "mlops" in names:
-        for other in (name for name in names if name != "mlops"):
+    for other in names if first in names else ():
+        if other != first:
             ratios = [
-                statistics.median(a[0] / b[0] for a, b in zip(seen["mlops", c], seen[other, c], strict=True))
+                statistics.median(a[0] / b[0] for a, b in zip(seen[first, c], seen[other, c], strict=True))
                 for c in CONCURRENCIES
             ]
-            tails = [middle["mlops", c][1] / middle[other, c][1] for c in CONCURRENCIES]
-            print(f"mlops / {other:10} req/s " + "  ".join(f"{r:6.2f}" for r in ratios)
+            tails = [middle[first, c][1] / middle[other, c][1] for c in CONCURRENCIES]
+            print(f"{first} / {other:10} req/s " + "  ".join(f"{r:6.2f}" for r in ratios)
                   + "   p99 " + "  ".join(f"{t:5.2f}" for t in tails))  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from mlops_lib import __version__
 from mlops_lib.cli import evaluate, features, project, registry, run, search, serve
 from mlops_lib.cli.display import err, out
+from mlops_lib.cli.init.command import init
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
 
@@ -53,7 +54,7 @@ for command in (
     search.search,
     serve.serve,
     serve.key,
-    project.init,
+    init,
     project.ui,
 ):
     app.command()(command)

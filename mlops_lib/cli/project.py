@@ -1,101 +1,18 @@
-"""``mlops init``, ``config`` and ``ui``: begin a project, see its settings, look at its runs."""
+"""``mlops config`` and ``ui``: see the settings of a project, look at its runs."""
 
-import json
 import os
-import shlex
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-import mlops_lib
 from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, out, show
-from mlops_lib.errors import ConfigError, MlopsError
+from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
-
-#: The notebooks that each project gets a copy of: a link to notebooks/ in a checkout, a folder in a wheel.
-NOTEBOOKS = Path(mlops_lib.__file__).parent / "template"
-#: Task -> an estimator that accepts most tables unprepared, and a gate that a model better than guessing passes.
-STARTS = {
-    "classification": ("HistGradientBoostingClassifier", "metric: roc_auc\n  threshold: 0.6"),
-    "regression": ("HistGradientBoostingRegressor", "metric: r2\n  threshold: 0.1"),
-}
-CONFIG = """\
-# The settings of this project; `mlops config` shows every one there is. Paths start from this file's folder.
-
-mlflow:
-  experiment: {name}
-
-data:
-  source: {source}
-  label: {label}  # column to predict
-  key: {key}  # column that tells entities apart; decides the split, is no feature
-
-model:
-  name: {name}
-  wrapper: sklearn  # or lightning, langgraph, llm, pyfunc, package.module:Class
-  implementation: sklearn.ensemble:{estimator}
-  params: {{}}
-
-evaluation:
-  task: {task}
-  {gate}  # the score from which on a model is registered
-"""
-
-
-def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to make, or an existing one without config.yaml.")],
-    source: Annotated[str, typer.Option(help="File or folder of Parquet, CSV or JSON.")],
-    label: Annotated[str, typer.Option(help="Column to predict.")],
-    key: Annotated[str, typer.Option(help="Column that tells entities apart, if there is one.")] = "",
-    task: Annotated[str, typer.Option(help="classification or regression.")] = "classification",
-) -> None:
-    """Begin a project: a config.yaml that runs as it is, and copies of the notebooks.
-
-    [dim]Example:[/] mlops init churn --source churn.csv --label churned --key customer
-    """
-    if task not in STARTS:
-        raise ConfigError(f"--task is {task!r}. Begin with one of: {', '.join(STARTS)}.")
-    file, name = folder / "config.yaml", folder.resolve().name
-    if file.exists():
-        raise ConfigError(f"{file} is there already. Choose another folder, or edit that file.")
-    if "://" in source:
-        raise ConfigError(
-            "--source is an address. Begin with a file, then set data.loader: sql (docs/data.md)."
-        )
-    source = os.path.relpath(source, folder)
-    estimator, gate = STARTS[task]
-    given = {"name": name, "source": source, "label": label, "key": key}
-    # Quoted: a label `no`, a folder `2024` and a file `a #1.csv` are texts.
-    quoted = {field: json.dumps(value, ensure_ascii=False) for field, value in given.items()}
-    with _whole_or_nothing(folder, folder / "notebooks", file):
-        ignored = shutil.ignore_patterns(".*")
-        shutil.copytree(NOTEBOOKS, folder / "notebooks", ignore=ignored, dirs_exist_ok=True)
-        file.write_text(CONFIG.format(**quoted, task=task, estimator=estimator, gate=gate), encoding="utf-8")
-        config.load(file)
-    next_ = f"cd {shlex.quote(str(folder))} && mlops run"
-    out.print(f"{file} and {folder / 'notebooks'} are made. Next: {next_}", soft_wrap=True)
-
-
-@contextmanager
-def _whole_or_nothing(*paths: Path) -> Iterator[None]:
-    """When the block raises, remove each path that was not there before it."""
-    new = [path for path in paths if not path.exists()]
-    try:
-        yield
-    except BaseException:
-        for path in new:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        raise
 
 
 def show_config(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_lib import config
+from mlops_lib import config, plugins
 from mlops_lib.cli.display import ConfigOption, PipelineDisplay, err, out, show_result
 from mlops_lib.errors import MlopsError
 from mlops_lib.settings import Settings
@@ -85,6 +85,12 @@ def run(
         "threshold": threshold,
     }
     _check(loaded.settings, arguments)
+    if max_epochs and not plugins.load("wrapper", loaded.settings.model.wrapper).has_epochs:
+        arguments["max_epochs"] = 0
+        err.print(
+            f"--max-epochs has no effect: model.wrapper {loaded.settings.model.wrapper!r} trains without epochs.",
+            highlight=False,
+        )
     if runner is Runner.KFP:
         _on_cluster(loaded.settings, arguments, host, token, cron, cache)
         return

@@ -1,5 +1,19 @@
 """The columns of a table: their kinds and roles, inferred once, and the encoder that turns rows into arrays.
 
-`schema`, `text` and `encode` need NumPy alone and import nothing else of this library: a logged model carries copies of
-them. `infer` and `fit` run in training.
+`infer` and `fit` run in training. The modules of `PORTABLE` need NumPy alone and import nothing else of this library: a
+logged model carries copies of them.
 """
+
+#: Modules that a logged model carries, as a package of any name.
+PORTABLE = (
+    "__init__",
+    "schema",
+    "text",
+    "dates",
+    "part",
+    "number",
+    "category",
+    "datetimes",
+    "ngrams",
+    "encode",
+)

@@ -12,11 +12,13 @@ import numpy as np
 PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 TIME_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 
-US_A_DAY, US_AN_HOUR = 86_400_000_000, 3_600_000_000
+US_A_SECOND, US_AN_HOUR, US_A_DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 _1970 = date(1970, 1, 1).toordinal()
 #: Of the years 1 and 9999, those of Python and of ISO 8601.
 FIRST_US = (date.min.toordinal() - _1970) * US_A_DAY
 LAST_US = (date.max.toordinal() - _1970 + 1) * US_A_DAY - 1
+#: In a column of microseconds, the mark of a missing value.
+MISSING_US = np.iinfo(np.int64).min
 
 
 def microseconds(value: Any) -> int:
@@ -36,6 +38,8 @@ def microseconds(value: Any) -> int:
     elif isinstance(value, date):
         us = (value.toordinal() - _1970) * US_A_DAY
     elif isinstance(value, np.datetime64):
+        if not 1 <= value.astype("datetime64[Y]").astype(int) + 1970 <= 9999:  # microseconds would overflow
+            raise ValueError("outside of the years 1 to 9999")
         us = int(value.astype("datetime64[us]").astype(np.int64))
     else:
         raise ValueError(f"{type(value).__name__} is no date")  # noqa: TRY004 - as for text that is none

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.agreement import require_agreement
 from mlops_lib.columns.classes import classes_of
 from mlops_lib.columns.facts import Facts
 from mlops_lib.columns.kinds import kind_of, overridden, useless
@@ -102,9 +103,9 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         declared: What is known about the columns; None: kinds and roles stay as they are.
 
     Raises:
-        DataError: Validation or test has infinite numbers in a column that has none in train; names the rows.
+        DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
     """
-    facts = {split: _facts(file) for split, file in splits.items()}
+    facts = {split: _facts(file, count=split == "train") for split, file in splits.items()}
     train = facts["train"]
     found = {column.name: column for column in schema.columns}
     if declared:
@@ -114,18 +115,18 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
     for column in found.values():
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
-    for split, of_split in facts.items():
-        for name, one in of_split.items():
-            if one.infinite and not train[name].infinite and found[name].role == "feature":
-                raise DataError(_out_of_range(name, split, one, splits[split]))
+    for split in (split for split in splits if split != "train"):
+        for name, one in facts[split].items():
+            if found[name].role == "feature":
+                require_agreement(found[name], train[name], one, split, splits[split])
     return replace(schema, columns=tuple(found.values()), classes=_classes(found.values(), train, declared))
 
 
-def _facts(file: Path) -> dict[str, Facts]:
+def _facts(file: Path, count: bool) -> dict[str, Facts]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as stored:
-        facts = {field.name: Facts(field.type) for field in stored.schema_arrow}
+        facts = {field.name: Facts(field.type, count) for field in stored.schema_arrow}
         for batch in stored.iter_batches(BATCH_ROWS):
             for name, values in zip(batch.schema.names, batch.columns, strict=True):
                 facts[name].add(values)
@@ -179,21 +180,6 @@ def _classes(
     if not label or label.name not in facts or (declared and declared.task in ("regression", "text")):
         return ()
     return classes_of(facts[label.name], label.kind)
-
-
-def _out_of_range(name: str, split: str, facts: Facts, file: Path) -> str:
-    import numpy as np
-    import pyarrow.parquet as pq
-
-    values = pq.read_table(file, columns=[name]).column(0).cast("float64").to_numpy()
-    with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
-    first = ", ".join(map(str, rows[:10]))
-    return (
-        f"Column {name!r} has infinite numbers, or numbers beyond the range of float32, in {len(rows)} rows of the "
-        f"{split} split and in none of the train split; the first are rows {first}, counted from 0, such as "
-        f"{values[rows[0]]!r}. Correct them in the source, or leave the column out: data.columns: {{{name}: drop}}."
-    )
 
 
 def _twice(names: Iterable[str]) -> str:

@@ -7,9 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlops_lib import loaders, tracking
+from mlops_lib.columns.schema import Schema
+from mlops_lib.data_checks import label
 from mlops_lib.data_checks.findings import findings
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import SPLITS, BaseDataLoader
 from mlops_lib.settings import Settings
 
 #: Artifact of the run whose data failed: one line for each broken rule, with the row that breaks it.
@@ -26,7 +28,7 @@ def write(
     """Write a dataset to `folder` if it passes the checks; otherwise the folder's old content stays.
 
     Args:
-        settings: ``data.checks`` is read.
+        settings: ``data.checks`` and ``evaluation.task`` are read.
         dataset: Rows to write.
         folder: Folder to write to.
         limit: Most rows of each split; 0: all.
@@ -36,7 +38,7 @@ def write(
         Rows written of each split.
 
     Raises:
-        DataError: See `require`.
+        DataError: See `require` and `label.require`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".unchecked-*"):  # of a writer that was killed
@@ -47,7 +49,10 @@ def write(
     aside = Path(tempfile.mkdtemp(dir=folder, prefix=".unchecked-"))
     try:
         rows = dataset.write(aside, limit)
-        require(settings, loaders.prepared(settings, aside), run_id)
+        written = loaders.prepared(settings, aside)
+        _require_features(written.schema)
+        label.require(settings, written.schema, aside)
+        require(settings, written, run_id)
         for file in aside.iterdir():
             file.replace(folder / file.name)
     finally:
@@ -55,8 +60,19 @@ def write(
     return rows
 
 
+def _require_features(schema: Schema) -> None:
+    if not schema.features:
+        why = "; ".join(
+            f"{one.name}: {one.reason}" for one in schema.columns if one.role in ("ignored", "unused")
+        )
+        raise DataError(
+            f"No column is left to learn from. {why or 'The data has none but key and label'}. Name a column in "
+            "data.features to keep it."
+        )
+
+
 def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> int:
-    """Check every split, and return the number of rows checked.
+    """Check every split, and return the number of rows checked; rows are not read if no rule is declared.
 
     Args:
         settings: ``data.checks`` is read.
@@ -68,6 +84,8 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
     """
     import pandas as pd
 
+    if not settings.data.checks.columns and not settings.data.checks.unique:
+        return sum(dataset.count(split) for split in SPLITS)
     every, rows, complete = findings(dataset, settings.data.checks)
     if every.empty:
         return rows

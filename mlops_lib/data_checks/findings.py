@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_lib.data_checks.readable import require_readable
 from mlops_lib.data_checks.rules import failures
 from mlops_lib.data_checks.uniqueness import Repeated
 from mlops_lib.loaders.base import BaseDataLoader
@@ -24,6 +25,9 @@ def findings(dataset: BaseDataLoader, checks: CheckSettings) -> "tuple[pd.DataFr
 
     Returns:
         The findings, each with its whole row; the number of rows read; whether these are all findings.
+
+    Raises:
+        DataError: A rule cannot apply to its column.
     """
     import pandas as pd
 
@@ -63,6 +67,7 @@ def _of_split(
     rows = 0
     for part in dataset.parts(split):
         if not found:
+            require_readable(part, checks)
             found.append(failures(part.head(0), checks))
         found.append(_placed(failures(part, alone), part, np.arange(rows, rows + len(part))))
         for repeated in once:

@@ -66,8 +66,17 @@ def _column(check: ColumnCheck) -> Any:
     if (high := check.max) is not None:
         rules.append(pa.Check(lambda c: ~(pd.to_numeric(c, errors="coerce") > high), name=f"max {high:g}"))
     if check.values:
-        rules.append(pa.Check(lambda c: c.isin(check.values), name=f"one of {list(check.values)}"))
+        rules.append(pa.Check(lambda c: _among(c, check.values), name=f"one of {list(check.values)}"))
     return pa.Column(None, rules, nullable=check.nullable, unique=check.unique, required=True)
+
+
+def _among(column: "pd.Series", values: tuple[Any, ...]) -> "pd.Series":
+    """Which values [rows] are among `values`; a date equals the midnight that it begins with."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column.isin(pd.to_datetime(list(values)))
+    return column.isin(values)
 
 
 def _not_of(kind: str, column: "pd.Series") -> "pd.Series":

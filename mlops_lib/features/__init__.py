@@ -162,6 +162,16 @@ class FeatureProvider(ABC):
         """
         raise FeatureStoreError(f"{type(self).__name__} has no on-demand features.")
 
+    def view_rows(self, view: str, timestamp: str) -> "pd.DataFrame":
+        """Every row of a view: entity keys, the row's time as `timestamp`, and the values.
+
+        A label view has one row for each entity: its conflict policy chooses among several labels.
+
+        Raises:
+            FeatureStoreError: The view does not exist, or has no rows of its own.
+        """
+        raise FeatureStoreError(f"{type(self).__name__} has no rows of a view; set data.source to a file.")
+
     def reconnect(self) -> None:  # noqa: B027 - not abstract: a store may have no connections
         """Drop connections that may hang; the next lookup opens new ones. Other lookups may be running."""
 

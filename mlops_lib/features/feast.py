@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow
 from mlops_lib.features.feast_errors import feast_errors
-from mlops_lib.features.feast_on_demand import computed, frame, require_rowwise
+from mlops_lib.features.feast_on_demand import computed, require_rowwise
 from mlops_lib.features.feast_online import Reads
 from mlops_lib.features.feast_repo import register, rows_shown
-from mlops_lib.features.feast_values import declared, python_value, typed
+from mlops_lib.features.feast_rows import rows_of
+from mlops_lib.features.feast_values import as_declared, declared, python_values, typed
 from mlops_lib.features.feast_views import ServiceViews, StoredView, views_of
 from mlops_lib.settings import Settings
 
@@ -71,7 +72,7 @@ class FeastProvider(FeatureProvider):
         # Feast merges rows with the same key and time, so each pair is sent once and joined back to its rows.
         pairs = asked[[*service.entity_keys, timestamp]].drop_duplicates(ignore_index=True)
         joined = asked
-        for view in views.stored:
+        for view in views.stored_of(service):
             # One view at a time: Feast drops a row that is past the TTL of one view from all views.
             found = self._join(service, view, pairs, timestamp)
             on = [*dict.fromkeys(view.keys.values()), timestamp]
@@ -82,17 +83,19 @@ class FeastProvider(FeatureProvider):
             )
         for name, dtype in service.stored_dtypes.items():
             joined[name] = typed(joined[name], dtype, name in service.structured)
-        for on_demand in views.on_demand:
-            made = computed(service, on_demand, joined)
-            require_rowwise(service, on_demand, joined, made)
-            joined[list(made)] = made
+        columns = {name: python_values(joined[name]) for name in joined} if service.on_demand else {}
+        for on_demand in views.on_demand_of(service):
+            made = computed(views.service, on_demand, columns, len(rows))
+            require_rowwise(views.service, on_demand, columns, made)
+            for name in service.on_demand.keys() & made.keys():
+                joined[name] = typed(pd.Series(made[name], dtype=object, name=name), service.dtypes[name])
         return joined[list(service.dtypes)].set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
         wanted = service.name, *service.stored_dtypes
         if (read := self._reads.get(wanted)) is None:
             views = self._resolved(service.name)
-            read = self._reads[wanted] = Reads(self.store, service, views.stored)
+            read = self._reads[wanted] = Reads(self.store, service, views.stored_of(service))
         found: list[OnlineRow] = []
         for start in range(0, len(keys), READ_KEYS):
             with feast_errors("read online features"):
@@ -101,19 +104,27 @@ class FeastProvider(FeatureProvider):
 
     def compute(self, service: FeatureService, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         views = self._resolved(service.name)
+        whole = views.service
+        dtypes = {**whole.key_dtypes, **whole.stored_dtypes, **whole.request_dtypes}
         answers: list[dict[str, Any]] = [{} for _ in rows]
-        for view in views.on_demand:
+        for view in views.on_demand_of(service):
             needed = {*view.inputs, *view.request}
-            if not service.on_demand.keys() & set(view.columns.values()):
-                continue
             complete = [i for i, row in enumerate(rows) if row.keys() >= needed]
             if not complete:
                 continue
-            made = computed(views.service, view, frame(views.service, [rows[i] for i in complete]))
-            for name in made:
-                for i, value in zip(complete, made[name], strict=True):
-                    answers[i][name] = python_value(value)
+            known = [key for key in service.entity_keys if any(key in rows[i] for i in complete)]
+            columns = {
+                name: [as_declared(rows[i].get(name), dtypes[name]) for i in complete]
+                for name in (*known, *needed)
+            }
+            for name, values in computed(whole, view, columns, len(complete)).items():
+                for i, value in zip(complete, values, strict=True):
+                    answers[i][name] = value
         return answers
+
+    def view_rows(self, view: str, timestamp: str) -> "pd.DataFrame":
+        with feast_errors(f"read the rows of {view!r}"):
+            return rows_of(self.store, view, timestamp)
 
     def reconnect(self) -> None:
         # A new store has new connections; lookups that hang keep the old ones.
@@ -166,6 +177,15 @@ class FeastProvider(FeatureProvider):
             found = self.store.get_historical_features(
                 entity_df=asked, features=[f"{view.name}:{feature}" for feature in view.columns]
             ).to_df()
+        if not view.keys:
+            self._restore_placeholder(view.name)
         for name in columns:
             found[name] = found[name].astype(asked[name].dtype)
         return found[[*columns, *view.columns]].rename(columns={**columns, **view.columns})
+
+    def _restore_placeholder(self, view: str) -> None:
+        """Undo a change that a join makes to Feast's cached view without entities: online reads would find no row."""
+        from feast.feature_view import DUMMY_ENTITY_FIELD, DUMMY_ENTITY_NAME
+
+        cached: Any = self.store.registry.get_any_feature_view(view, self.store.project, allow_cache=True)
+        cached.entities, cached.entity_columns = [DUMMY_ENTITY_NAME], [DUMMY_ENTITY_FIELD]

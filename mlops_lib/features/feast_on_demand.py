@@ -1,136 +1,150 @@
-"""On-demand features of Feast, computed in training and in serving by the same calls (docs/decisions/0106-*.md)."""
+"""On-demand features of Feast, computed in training and in serving by the same calls.
+
+Columns are lists of Python's values, None where one is missing (docs/decisions/0106-on-demand-features.md).
+"""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureService
-from mlops_lib.features.feast_values import python_value, typed
+from mlops_lib.features.feast_values import as_declared
 from mlops_lib.features.feast_views import OnDemandView
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: Rows of a training set that are computed once more, each alone.
 CHECKED_ROWS = 5
+Columns = Mapping[str, Sequence[Any]]
 
 
-def computed(service: FeatureService, view: OnDemandView, rows: "pd.DataFrame") -> "pd.DataFrame":
+def computed(
+    service: FeatureService, view: OnDemandView, columns: Columns, rows: int
+) -> dict[str, list[Any]]:
     """The features of an on-demand view for each row.
 
     Args:
-        rows: Typed columns: the view's inputs, the request's columns and those entity keys that are known.
+        columns: The view's inputs, the request's columns and those entity keys that are known.
+        rows: Length of each column.
 
     Raises:
-        FeatureStoreError: The view's function failed, or left out a feature or a row.
+        FeatureStoreError: The view's function failed, left out a value, or gave one of another type than declared.
     """
-    import pandas as pd
+    names = {key: [key] for key in (*service.entity_keys, *view.request) if key in columns} | view.inputs
+    found: dict[str, list[Any]] = {column: [None] * rows for column in view.columns.values()}
+    for group in _same_gaps([columns[name] for name in names], rows):
+        given: dict[str, list[Any]] = {}
+        for column, known_as in names.items():
+            part = [columns[column][row] for row in group]
+            if column in service.structured:
+                part = [value if value is None else json.loads(value) for value in part]
+            given |= dict.fromkeys(known_as, part)
+        made = _call(view, given, _dtypes(service, names), group)
+        for feature, column in view.columns.items():
+            for row, value in zip(group, made[feature], strict=True):
+                try:
+                    found[column][row] = as_declared(
+                        value, service.dtypes[column], column in service.structured
+                    )
+                except (ValueError, TypeError):
+                    raise FeatureStoreError(
+                        f"On-demand feature view {view.view.name!r} gives {feature!r} of row {row} the value {value!r}, "
+                        f"which is no {service.dtypes[column]}, the type in its schema."
+                    ) from None
+    return found
 
-    names = {key: [key] for key in (*service.entity_keys, *view.request) if key in rows.columns}
-    names |= view.inputs
-    parts = []
-    for part in _same_gaps(rows[list(names)]):
-        given = {
-            name: _as_feast_gives(part[column], column in service.structured)
-            for column, known_as in names.items()
-            for name in known_as
-        }
-        made = _call(view, pd.DataFrame(given, index=part.index))
-        columns = {
-            column: pd.Series(made[feature], index=part.index) for feature, column in view.columns.items()
-        }
-        parts.append(pd.DataFrame(columns))
-    whole = pd.concat(parts).loc[rows.index] if len(parts) > 1 else parts[0]
-    return pd.DataFrame({n: typed(whole[n], service.dtypes[n], n in service.structured) for n in whole})
 
-
-def require_rowwise(
-    service: FeatureService, view: OnDemandView, rows: "pd.DataFrame", made: "pd.DataFrame"
-) -> None:
-    """Raise FeatureStoreError when a row alone, as the service computes it, gets other values than among `rows`."""
-    for position in range(0, len(rows), -(-len(rows) // CHECKED_ROWS)):
-        here = slice(position, position + 1)
-        alone = computed(service, view, rows.iloc[here])
-        for name in alone:
-            one, among = python_value(alone[name].iloc[0]), python_value(made[name].iloc[position])
-            if one != among:
+def require_rowwise(service: FeatureService, view: OnDemandView, columns: Columns, made: Columns) -> None:
+    """Raise FeatureStoreError when a row alone, as the service computes it, gets other values than among all rows."""
+    rows = len(next(iter(made.values())))
+    for row in range(0, rows, -(-rows // CHECKED_ROWS)):
+        alone = computed(service, view, {name: [values[row]] for name, values in columns.items()}, 1)
+        for name, (one,) in alone.items():
+            if one != (among := made[name][row]):
                 raise FeatureStoreError(
-                    f"On-demand feature view {view.view.name!r} gives {name!r} of row {position} the value {one!r} "
-                    f"alone and {among!r} among other rows. Its function must use one row at a time: the service "
-                    "computes the rows of each request."
+                    f"On-demand feature view {view.view.name!r} gives {name!r} of row {row} the value {one!r} alone and "
+                    f"{among!r} among other rows. Its function must use one row at a time: the service computes the "
+                    "rows of each request."
                 )
 
 
-def frame(service: FeatureService, rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Rows of a request as typed columns; a column that a row lacks is missing there."""
-    import pandas as pd
-
-    dtypes = {**service.key_dtypes, **service.stored_dtypes, **service.request_dtypes}
-    names = [name for name in dtypes if any(name in row for row in rows)]
-    return pd.DataFrame(
-        {
-            name: typed(pd.Series([row.get(name) for row in rows], dtype=object, name=name), dtypes[name])
-            for name in names
-        },
-        index=range(len(rows)),
-    )
-
-
-def _same_gaps(rows: "pd.DataFrame") -> Iterator["pd.DataFrame"]:
-    """Rows in groups with gaps in the same columns.
+def _same_gaps(columns: Sequence[Sequence[Any]], rows: int) -> Iterable[list[int]]:
+    """Numbers of rows in groups with gaps in the same columns.
 
     pandas gives a column with gaps another type. In such a group each row has the types that it has alone.
     """
-    import numpy as np
-
-    gaps = rows.isna().to_numpy()
-    if not gaps.any():
-        yield rows
-        return
-    _, group = np.unique(gaps, axis=0, return_inverse=True)
-    for number in range(group.max() + 1):
-        yield rows[group.ravel() == number]
-
-
-def _as_feast_gives(values: "pd.Series", structured: bool) -> "pd.Series":
-    """Values as Feast passes them to a view's function: NumPy's types, floats for missing integers, parsed JSON."""
-    if structured:
-        return values.map(json.loads, na_action="ignore")
-    if values.dtype.name in ("Int32", "Int64"):
-        return values.astype("float64") if values.isna().any() else values.astype(values.dtype.name.lower())
-    if values.dtype.name == "boolean":
-        return (
-            values.astype(object).where(values.notna(), None) if values.isna().any() else values.astype(bool)
-        )
-    return values
+    groups: dict[tuple[bool, ...], list[int]] = {}
+    if not columns and rows:
+        return [list(range(rows))]
+    for row, gaps in enumerate(
+        zip(*([value is None for value in column] for column in columns), strict=True)
+    ):
+        groups.setdefault(gaps, []).append(row)
+    return groups.values()
 
 
-def _call(view: OnDemandView, given: "pd.DataFrame") -> Mapping[str, Any]:
-    """The answer of a view's function: feature -> values of all rows."""
-    udf = view.view.feature_transformation.udf
+def _dtypes(service: FeatureService, names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The pandas dtype of each name by which a view's function knows a column."""
+    dtypes = {**service.key_dtypes, **service.request_dtypes, **service.stored_dtypes}
+    return {name: dtypes[column] for column, known_as in names.items() for name in known_as}
+
+
+def _call(
+    view: OnDemandView, given: dict[str, list[Any]], dtypes: Mapping[str, str], group: Sequence[int]
+) -> Mapping[str, Any]:
+    """The answer of a view's function: feature -> values of the rows of `group`."""
+    udf, rows = view.view.feature_transformation.udf, len(group)
+    made: Mapping[str, Any]
     try:
         if view.view.mode == "pandas":
-            answer = udf(given.reset_index(drop=True))
-            made = {str(name): answer[name].to_numpy() for name in answer}
+            made = udf(_frame(given, dtypes))
+        elif view.view.singleton:
+            answers = [udf({name: values[row] for name, values in given.items()}) for row in range(rows)]
+            made = {name: [answer[name] for answer in answers] for name in answers[0]}
         else:
-            columns = {name: [python_value(value) for value in given[name]] for name in given}
-            made = _each(udf, columns, len(given)) if view.view.singleton else udf(columns)
+            made = udf(given)
     except Exception as error:  # the user's function may raise anything
+        if rows > 1:  # the half that fails names its row
+            for half in (slice(0, rows // 2), slice(rows // 2, rows)):
+                _call(view, {name: values[half] for name, values in given.items()}, dtypes, group[half])
+        values = ", ".join(f"{name}={values[0]!r}" for name, values in given.items())
         raise FeatureStoreError(
-            f"On-demand feature view {view.view.name!r} failed: {type(error).__name__}: {error}. Its function gets the "
-            f"columns {', '.join(map(str, given))}."
+            f"On-demand feature view {view.view.name!r} failed on row {group[0]}: {type(error).__name__}: {error}. Its "
+            f"function gets {values}."
         ) from error
+    if not hasattr(made, "keys"):
+        raise FeatureStoreError(
+            f"On-demand feature view {view.view.name!r} returned a {type(made).__name__}, not columns by name."
+        )
     for feature in view.columns:
-        if feature not in made or len(made[feature]) != len(given):
-            found = f"{len(made[feature])} values" if feature in made else "no value"
+        if feature not in made or len(made[feature]) != rows:
+            count = len(made[feature]) if feature in made else "no"
             raise FeatureStoreError(
-                f"On-demand feature view {view.view.name!r} returned {found} of {feature!r} for {len(given)} rows."
+                f"On-demand feature view {view.view.name!r} returned {count} values of {feature!r} for {rows} rows."
             )
     return made
 
 
-def _each(udf: Any, columns: Mapping[str, list[Any]], rows: int) -> dict[str, list[Any]]:
-    """A function of one row, called for each."""
-    answers = [udf({name: values[row] for name, values in columns.items()}) for row in range(rows)]
-    return {name: [answer[name] for answer in answers] for name in answers[0]} if answers else {}
+def _frame(given: Mapping[str, Sequence[Any]], dtypes: Mapping[str, str]) -> Any:
+    """Rows with gaps in the same columns as Feast gives them to a function of pandas."""
+    import pandas as pd
+
+    return pd.DataFrame({name: _array(values, dtypes[name]) for name, values in given.items()}, copy=False)
+
+
+def _array(values: Sequence[Any], dtype: str) -> Any:
+    """One column in NumPy's types; a missing integer is a float, any other missing value but a time is None or NaN."""
+    import numpy as np
+    import pandas as pd
+
+    empty = values[0] is None
+    if dtype.startswith("datetime"):
+        return pd.DatetimeIndex(values, dtype=dtype)
+    if "float" in dtype and "list" not in dtype:
+        return np.array(values, dtype)
+    if dtype.startswith("int"):
+        return np.array(values, "float64" if empty else dtype)
+    if dtype == "bool" and not empty:
+        return np.array(values, bool)
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array

@@ -1,8 +1,10 @@
 """Values of Feast as values of pandas and Python: types of features, entity keys, and values of several parts."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.text import text_of
@@ -25,9 +27,9 @@ DTYPES = {
     "UNIX_TIMESTAMP": ("datetime64[ns, UTC]", "datetime64[ns, UTC]"),
 }
 NULLABLE = dict(DTYPES.values())
-#: Types of lists of numbers: arrays.
-NUMBERS = ("INT32_LIST", "INT64_LIST", "FLOAT_LIST", "DOUBLE_LIST", "BOOL_LIST")
-LIST = "list"
+#: Feast's types of lists of numbers -> NumPy's type of a number.
+LISTS = {"FLOAT_LIST": "float32", "DOUBLE_LIST": "float64", "INT32_LIST": "int32", "INT64_LIST": "int64"}
+LIST = "list of "
 BOOLEANS = {"true": True, "false": False}
 #: Above it, neighbouring integers are one float.
 LARGEST_IN_FLOAT = 2**53
@@ -36,9 +38,12 @@ LARGEST_IN_FLOAT = 2**53
 def dtype(field: Any) -> str:
     """The pandas dtype of a feature, an entity's column or a column of a request.
 
-    `LIST` for lists of numbers, which pandas has no type for; object for other values of several parts.
+    "list of float32" and the like for lists of numbers, which pandas has no type for; object for other values of
+    several parts.
     """
-    return LIST if type_name(field) in NUMBERS else DTYPES.get(type_name(field), ("object", "object"))[0]
+    if number := LISTS.get(type_name(field)):
+        return LIST + number
+    return DTYPES.get(type_name(field), ("object", "object"))[0]
 
 
 def type_name(field: Any) -> str:
@@ -48,15 +53,15 @@ def type_name(field: Any) -> str:
 
 def is_structured(field: Any) -> bool:
     """Whether a value has several parts (Map, Json, Struct, lists of texts) or is bytes."""
-    return type_name(field) not in (*DTYPES, *NUMBERS)
+    return type_name(field) not in {**DTYPES, **LISTS}
 
 
 def typed(values: "pd.Series", dtype: str, structured: bool = False) -> "pd.Series":
     """Values in the type that their view declares; a join turns integers with gaps into floats."""
     import pandas as pd
 
-    if structured or dtype == LIST:
-        one = json_text if structured else _numbers
+    if structured or dtype.startswith(LIST):
+        one = json_text if structured else partial(_numbers, dtype.removeprefix(LIST))
         return pd.Series([one(value) for value in values], index=values.index, name=values.name, dtype=object)
     if dtype.startswith("datetime"):
         # Online stores keep seconds.
@@ -117,18 +122,61 @@ def _declared(value: Any, dtype: str) -> Any:
     return pd.Timestamp(value) if dtype.startswith("datetime") else text_of(value)
 
 
-def python_value(value: Any) -> Any:
-    """A value of pandas as a value of Python; None for a missing one."""
+def as_declared(value: Any, dtype: str, structured: bool = False) -> Any:
+    """One value as a value of Python, in the type and precision of its declaration; None for a missing one.
+
+    Raises:
+        ValueError, TypeError: The type has no such value.
+    """
+    import numpy as np
     import pandas as pd
 
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if (value := python_value(value)) is None:
         return None
-    return value.item() if hasattr(value, "item") else value
+    if structured or dtype.startswith(LIST):
+        return json_text(value) if structured else _numbers(dtype.removeprefix(LIST), value)
+    if dtype in ("int32", "int64", "bool"):
+        number, limits = int(value), np.iinfo(dtype if dtype != "bool" else "int8")
+        if (
+            number != value
+            or not limits.min <= number <= limits.max
+            or (dtype == "bool" and number not in (0, 1))
+        ):
+            raise ValueError(value)
+        return bool(number) if dtype == "bool" else number
+    if dtype == "float32":
+        return float(np.float32(value))
+    if dtype == "float64":
+        return float(value)
+    if dtype.startswith("datetime"):
+        moment = pd.Timestamp(value)
+        return (moment.tz_localize("UTC") if moment.tz is None else moment.tz_convert("UTC")).floor("s")
+    return str(value)
 
 
-def _numbers(value: Any) -> list[Any] | None:
-    """A list of numbers, however a store returns it."""
-    return None if python_value(value) is None else [python_value(item) for item in value]
+def python_values(column: "pd.Series") -> list[Any]:
+    """A column as values of Python, None where one is missing."""
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def python_value(value: Any) -> Any:
+    """A value of pandas or NumPy as a value of Python; None for a missing one."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    elif isinstance(value, np.generic):
+        value = value.item()
+    missing = value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+    return None if missing else value
+
+
+def _numbers(dtype: str, value: Any) -> list[Any] | None:
+    """A list of numbers in the precision of the online store."""
+    import numpy as np
+
+    return None if python_value(value) is None else np.asarray(value, dtype=dtype).tolist()
 
 
 def json_text(value: Any) -> str | None:

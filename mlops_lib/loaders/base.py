@@ -1,7 +1,7 @@
 """The interface of a data loader. A loader loses and doubles no row, and keeps order, labels and declared types."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from mlops_lib import files
 from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.formats.types import Place, canonical, conform, wider
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
 
@@ -25,6 +26,8 @@ __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "S
 
 #: File beside the written splits with the tags of the loader that read them.
 TAGS_FILE = "dataset.yaml"
+#: Tag with the number of rows that were left out because they have no label.
+DROPPED_TAG = "mlops.rows_without_label"
 #: Rows of the train split that kinds are inferred from.
 INFER_ROWS = 200_000
 
@@ -51,6 +54,19 @@ class BaseDataLoader(ABC):
             DataError: A declared column is not there.
         """
         return infer(to_table(self.head("train", INFER_ROWS)), self.declared)
+
+    @property
+    def is_ready_made(self) -> bool:
+        """Whether the source is split already, so that ``data.split`` decides nothing."""
+        return False
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        """All rows of the source in order, before the split; label and key need not be known.
+
+        Args:
+            columns: The columns wanted; empty: all.
+        """
+        raise DataError(f"{type(self).__name__} does not show its source before label and key are known.")
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -130,8 +146,17 @@ class BaseDataLoader(ABC):
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         """Tables for `write`, in order. Only the first `limit` rows of each split are used (0: all)."""
-        for split in SPLITS:
-            yield split, to_table(self.load(split))
+        tables = {split: to_table(self.load(split)) for split in SPLITS}
+        kinds = {field.name: field.type for field in tables["train"].schema}
+        for table in tables.values():  # a column without a value in one split has the type of the others
+            for field in table.schema:
+                kinds[field.name] = wider(kinds[field.name], field.type) or kinds[field.name]
+        for split, table in tables.items():
+            columns = {
+                name: conform(table[name].combine_chunks(), kind, Place(f"Split {split!r}", name))
+                for name, kind in kinds.items()
+            }
+            yield split, table.from_pydict(columns)
 
     def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
         """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all), and the schema.
@@ -152,7 +177,8 @@ class BaseDataLoader(ABC):
                     f"Split {', '.join(map(repr, empty))} has no rows. Give more data, or change "
                     "data.validation_fraction and data.test_fraction."
                 )
-            tags.write_text(yaml.safe_dump(dict(self.tags)), encoding="utf-8")
+            dropped = {DROPPED_TAG: str(self.dropped_rows)} if self.dropped_rows else {}
+            tags.write_text(yaml.safe_dump({**self.tags, **dropped}), encoding="utf-8")
             schema = complete(self.schema, targets, self._inferred_with)
             columns.write_text(schema.to_json(), encoding="utf-8")
         return rows
@@ -180,7 +206,7 @@ class BaseDataLoader(ABC):
 
 
 def to_table(frame: "pd.DataFrame") -> "pa.Table":
-    """A DataFrame as an Arrow table.
+    """A DataFrame as an Arrow table with canonical types.
 
     Raises:
         DataError: A column mixes types; names it.
@@ -188,8 +214,17 @@ def to_table(frame: "pd.DataFrame") -> "pa.Table":
     import pyarrow as pa
 
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        columns = {
+            name: conform(table[name].combine_chunks(), canonical(table[name].type), Place("The rows", name))
+            for name in table.column_names
+        }
+        return pa.table(columns)
+    except (
+        ValueError,
+        TypeError,
+        pa.ArrowNotImplementedError,
+    ) as error:  # also of pandas: columns of one name
         raise DataError(
             f"The rows have no table form: {error}. Give each column values of one type."
         ) from None

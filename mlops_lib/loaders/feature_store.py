@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mlops_lib import features, plugins
@@ -28,6 +29,8 @@ from mlops_lib.tracking import list_tag
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Begin of a ``data.source`` that names a view of the feature store.
+VIEW = "view://"
 #: Kinds of the JSON text of a value of several parts.
 TEXT_KINDS = ("text", "category")
 
@@ -35,8 +38,9 @@ TEXT_KINDS = ("text", "category")
 class FeatureStoreDataLoader(BaseDataLoader):
     """Labelled rows (entity key, time, label) with the features of one feature service.
 
-    The labelled rows come from ``data.source``, through the function ``data.feature_store.labels`` if it is set. They
-    never pass through the store: features are joined to them by key and time, so no row is lost, doubled or moved.
+    The labelled rows come from ``data.source`` (files, or ``view://NAME``: the rows of a view), through the function
+    ``data.feature_store.labels`` if it is set. They never pass through the store: features are joined to them by key
+    and time, so no row is lost, doubled or moved.
     A value that did not exist at the row's time, or was past its TTL, is missing. A label that the rows do not have is
     a feature of the service, such as a column of a label view.
 
@@ -47,6 +51,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         timestamp: Column of the rows' times.
         features: Columns to learn from, of the service or of the labelled rows; empty: all of the service.
         declared: The declared columns; None: those of `labels`.
+        view: The view of the feature store that the labelled rows are, instead of the files of `labels`.
     """
 
     def __init__(
@@ -57,10 +62,10 @@ class FeatureStoreDataLoader(BaseDataLoader):
         timestamp: str,
         features: tuple[str, ...] = (),
         declared: Declared | None = None,
+        view: str = "",
     ) -> None:
-        self.provider, self.timestamp, self.features = provider, timestamp, features
-        self._service_name, self._labels_of = service, labels.prepare
-        self.labels = replace(labels, prepare=self._joined)
+        self.provider, self.timestamp, self.features, self.view = provider, timestamp, features, view
+        self._service_name, self._labels = service, labels
         self.declared = declared or Declared(labels.label, labels.key, features=features)
 
     @classmethod
@@ -81,7 +86,20 @@ class FeatureStoreDataLoader(BaseDataLoader):
         provider = features.from_settings(settings)
         task = settings.evaluation.task
         declared = Declared(data.label, data.key, features=data.features, kinds=data.columns, task=task)
-        return cls(labels, provider, store.service, store.timestamp, data.features, declared)
+        view = data.source.removeprefix(VIEW) if data.source.startswith(VIEW) else ""
+        return cls(labels, provider, store.service, store.timestamp, data.features, declared, view)
+
+    @cached_property
+    def labels(self) -> SplitFiles:
+        """The labelled rows, joined with their features and split."""
+        import tempfile
+
+        if not self.view:
+            return replace(self._labels, prepare=self._joined)
+        self._folder = tempfile.TemporaryDirectory()  # goes with this loader
+        file = Path(self._folder.name) / f"{self.view}.parquet"
+        self.provider.view_rows(self.view, self.timestamp).to_parquet(file, index=False)
+        return replace(self._labels, path=file, prepare=self._joined)
 
     @cached_property
     def service(self) -> FeatureService:
@@ -114,7 +132,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         digest = hashlib.sha256()
         for split, frame in self._frames.items():
             digest.update(f"{split}\0{list(frame.columns)}\0{len(frame)}\n".encode())
-            lists = [name for name in frame if self.service.dtypes.get(str(name)) == "list"]
+            lists = [name for name in frame if self.service.dtypes.get(str(name), "").startswith("list")]
             hashable = frame.assign(**{str(name): frame[name].map(str) for name in lists})
             digest.update(pd.util.hash_pandas_object(hashable, index=False).to_numpy().tobytes())
         return digest.hexdigest()
@@ -146,6 +164,11 @@ class FeatureStoreDataLoader(BaseDataLoader):
             )
         return chosen
 
+    @cached_property
+    def _read(self) -> FeatureService:
+        """The part of the service that is joined."""
+        return self.service.only([*self._learned(), self.declared.label])
+
     def _dropped(self) -> list[str]:
         return [
             name
@@ -157,18 +180,20 @@ class FeatureStoreDataLoader(BaseDataLoader):
         """The labelled rows with the features of the service."""
         import pandas as pd
 
-        if self._labels_of is not None:
-            rows = prepared(self._labels_of, rows)
+        if self._labels.prepare is not None:
+            rows = prepared(self._labels.prepare, rows)
         self._require(rows)
-        found = self.provider.historical(self.service, rows, self.timestamp)
+        found = self.provider.historical(self._read, rows, self.timestamp)
         own = [name for name in rows if name not in found or name in (self.declared.label, self.declared.key)]
-        return pd.concat([rows[own], found[[name for name in found if name not in own]]], axis=1)
+        joined = pd.concat([rows[own], found[[name for name in found if name not in own]]], axis=1)
+        return joined.assign(**dict.fromkeys(self._dropped()))  # named in the schema, and not read
 
     def _require(self, rows: "pd.DataFrame") -> None:
         """Raise DataError unless the rows have every column and value that the join needs."""
         one, service, store = self.declared, self.service, "data.feature_store"
         learned = self._learned()
-        ambiguous = not self.features and one.label in service.dtypes and one.label in rows
+        stored = one.label in service.dtypes and one.label not in service.labels
+        ambiguous = not self.features and stored and one.label in rows
         if clash := [n for n in (one.label, one.key) if n in learned or (n == one.label and ambiguous)]:
             raise DataError(
                 f"Column {', '.join(map(repr, clash))} is the label or key, and a feature too. Rename the label "
@@ -182,8 +207,9 @@ class FeatureStoreDataLoader(BaseDataLoader):
             (name for name in learned if name not in service.dtypes), f"no feature of {service.name!r} either"
         )
         request = {
-            name: "request data of " + ", ".join(n for n, s in service.on_demand.items() if name in s.request)
-            for name in service.request_dtypes
+            name: "request data of "
+            + ", ".join(n for n, s in self._read.on_demand.items() if name in s.request)
+            for name in self._read.request_dtypes
         }
         where = "The table of labelled rows"
         require_columns(rows.columns, wanted | request | own, where)

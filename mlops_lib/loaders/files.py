@@ -1,10 +1,10 @@
-"""Files on disk: Parquet, CSV, JSON and JSON Lines, one file or a folder of them."""
+"""Files of tables: on this machine or behind an address, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -14,12 +14,12 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
-from mlops_lib.loaders.parquet import ParquetRows
+from mlops_lib.loaders.formats.types import as_frame
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import Prepare
-from mlops_lib.loaders.splits import Split
-from mlops_lib.redact import mask
+from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
+from mlops_lib.settings.data import SplitSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 
 class LocalDataLoader(BaseDataLoader):
-    """Rows of files on disk; see `SplitFiles` for how they are split.
+    """Rows of files; see `SplitFiles` for how they are found, typed and split.
 
     Args:
-        path, label, key, features, prepare, validation_fraction, test_fraction, seed: See `SplitFiles`.
+        path, label, key, features, prepare, split, more: See `SplitFiles` (`features` are its `wanted`, `split` its
+            `how`).
         kinds, task: See `Declared`.
-        streaming: Read a folder of Parquet that is already split part by part. `load` still returns a whole split.
+        streaming: Read the rows part by part for `torch` too. `load` still returns a whole split.
         cache: File that digests of files are cached in; None: no cache.
     """
 
@@ -45,55 +46,55 @@ class LocalDataLoader(BaseDataLoader):
         key: str = "",
         features: tuple[str, ...] = (),
         prepare: Prepare | None = None,
-        validation_fraction: float = 0.15,
-        test_fraction: float = 0.25,
-        seed: int = 0,
+        split: SplitSettings | None = None,
         kinds: Mapping[str, str] | None = None,
         task: str = "",
         streaming: bool = False,
         cache: Path | None = None,
+        **more: Any,
     ) -> None:
-        self.declared = Declared(label, key, features=features, kinds=kinds or {}, task=task)
-        self.source = SplitFiles(
-            Path(path), label, key, features, prepare, validation_fraction, test_fraction, seed
-        )
-        self.path, self.label, self.key, self.features = self.source.path, label, key, features
+        self.source = SplitFiles(path, label, key, features, prepare, how=split or SplitSettings(), **more)
+        self.declared = self.source.plan.declared(features, kinds or {}, task)
+        self.label, self.key, self.features = label, key, features
         self.streaming, self.cache = streaming, cache
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        data = settings.data
-        if "://" in data.source:
-            raise DataError(
-                f"The local loader reads files, and data.source is {mask(data.source)}. Copy or mount it, or write a "
-                "loader of your own (docs/data.md)."
-            )
+        data, secret = settings.data, settings.secrets.data_password
         return cls(
-            settings.path(data.source),
+            data.source if "://" in data.source else settings.path(data.source),
             label=data.label,
             key=data.key,
             features=data.features,
             prepare=plugins.load("prepare", data.prepare) if data.prepare else None,
-            validation_fraction=data.validation_fraction,
-            test_fraction=data.test_fraction,
-            seed=data.seed,
+            split=data.split,
             kinds=data.columns,
             task=settings.evaluation.task,
             streaming=data.streaming,
             cache=cache_file(settings),
+            validation_fraction=data.validation_fraction,
+            test_fraction=data.test_fraction,
+            seed=data.seed,
+            csv=data.csv,
+            missing_values=data.missing_values,
+            missing_label=data.missing_label,
+            remote_folder=settings.path(settings.pipeline.work_dir) / "remote",
+            password=secret.get_secret_value() if secret else "",
         )
+
+    @property
+    def path(self) -> Path:
+        """The file or folder on this machine."""
+        return self.source.source.root
 
     @cached_property
     def schema(self) -> Schema:
         written = self.path / COLUMNS_FILE
         if written.is_file():
             return Schema.from_json(written.read_text(encoding="utf-8"))
-        if not self._streamed:
+        if self.source.prepare:
             return infer(to_table(self.source.frames["train"]), self.declared)
-        stored = self._streamed["train"]
-        self.source.require(stored.schema.names)
-        names = [name for name in stored.schema.names if not name.startswith("__index_level_")]  # of pandas
-        return infer(stored.head(names, INFER_ROWS), self.declared)
+        return infer(self.source.head("train", INFER_ROWS), self.declared)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -106,67 +107,75 @@ class LocalDataLoader(BaseDataLoader):
             raise DataError(f"{file} must map names to text; write the folder again with 01_get_data.")
         return tags
 
+    @property
+    def dropped_rows(self) -> int:
+        return self.source.dropped
+
     def load(self, split: Split) -> "pd.DataFrame":
-        return self.source.frames[split][self._columns]
+        return self.source.frames[split][self.schema.used]
 
     def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
-        if not self._streamed:
+        if self.source.prepare or (not self.streaming and self.source.is_held):
             yield from super().parts(split)
             return
-        if not self.count(split):
-            raise DataError(f"Split {split!r} of {self.path} has no rows.")
-        for part in self._streamed[split].parts(self._columns):
-            yield self.source.prepared(part.frame)
+        import pandas as pd
+
+        position = 0
+        for _, table in self.source.tables(self.schema.used, split):
+            part = as_frame(table, self.source.rows.gaps)
+            part.index = pd.RangeIndex(position, position + len(part))
+            position += len(part)
+            yield part
+        if not position:
+            raise DataError(f"Split {split!r} of {self.source.shown} has no rows.")
+
+    @property
+    def is_ready_made(self) -> bool:
+        return bool(self.source.by_split)
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        yield from self.source.rows.tables(columns or None)
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)
-        for file in self.source.files:
-            digest.update(f"{file.relative_to(self.path.parent)}\0{known.sha256(file)}\n".encode())
+        for name, found in self.source.source.contents().items():
+            content = known.sha256(found) if isinstance(found, Path) else found
+            digest.update(f"{name}\0{content}\n".encode())
         known.save()
-        if not self.source.by_split:
-            digest.update(repr(self.source.splitting).encode())
+        digest.update(self.source.decides.encode())
         return digest.hexdigest()
 
     def count(self, split: Split) -> int:
-        return len(self._streamed[split]) if self._streamed else super().count(split)
+        held = self.source.prepare or (not self.streaming and self.source.is_held)
+        return super().count(split) if held else self.source.count(split)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
-        if not self._streamed:
+        if self.source.prepare:
             yield from super().tables(limit)
-        for split, stored in self._streamed.items():
-            rows = 0
-            for table, frame in stored.parts(self._columns):
-                self.source.prepared(frame)
-                yield split, table
-                rows += len(table)
-                if limit and rows >= limit:
-                    break
+            return
+        rows = dict.fromkeys(SPLITS, 0)
+        for split, table in self.source.tables(self.schema.used):
+            yield split, table
+            rows[split] += len(table)
+            if limit and min(rows.values()) >= limit:
+                break
 
     def torch(
         self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
     ) -> "DataLoader":
-        if not self._streamed:
+        files = self.source.by_split.get(split, []) if self.streaming else []
+        if (
+            not files
+            or self.source.prepare
+            or any(file.format != "parquet" or file.partition for file in files)
+        ):
             return super().torch(split, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
         from mlops_lib.loaders.batches import EpochLoader
         from mlops_lib.loaders.streaming import ParquetBatches
 
-        batches = ParquetBatches(self._streamed[split].files, self.schema, batch_size, shuffle, seed)
+        batches = ParquetBatches([file.path for file in files], self.schema, batch_size, shuffle, seed)
         return EpochLoader(batches, num_workers)
 
     @property
     def _inferred_with(self) -> Declared | None:
         return None if (self.path / COLUMNS_FILE).is_file() else self.declared
-
-    @property
-    def _columns(self) -> list[str]:
-        return self.schema.used
-
-    @cached_property
-    def _streamed(self) -> dict[Split, ParquetRows]:
-        """The rows of each split, when they are read part by part from Parquet files; else empty."""
-        if not self.streaming or self.source.prepare:
-            return {}
-        files = self.source.by_split
-        if any(file.suffix.lower() != ".parquet" for found in files.values() for file in found):
-            return {}
-        return {split: ParquetRows(found) for split, found in files.items()}

@@ -1,39 +1,46 @@
-"""Find, read and split tables on disk: Parquet, CSV, JSON and JSON Lines."""
+"""Rows of files, split into train, validation and test: read part by part, or held as DataFrames."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.row_checks import Prepare, named_columns, prepared, require_columns, require_values
+from mlops_lib.loaders.divided import Divided, split_frame, with_label
+from mlops_lib.loaders.formats.data_file import DataFile
+from mlops_lib.loaders.formats.types import as_frame
+from mlops_lib.loaders.row_checks import Prepare, named_columns, prepared, require_columns
+from mlops_lib.loaders.rows import Rows
+from mlops_lib.loaders.sources import Source, open_source
+from mlops_lib.loaders.sources.ready_made import by_split
+from mlops_lib.loaders.split_plans import SplitPlan
 from mlops_lib.loaders.splits import SPLITS, Split
-from mlops_lib.loaders.splitting import assign
+from mlops_lib.settings.data import CsvSettings, SplitSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SUFFIXES = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
+    import pyarrow as pa
 
 
 @dataclass(eq=False)
 class SplitFiles:
     """Rows of one file, of a folder of files with the same columns, or of a folder that is already split.
 
-    A folder is already split when it has ``train``, ``validation`` and ``test``, each a file with a known suffix
-    or a folder of such files. Otherwise rows are split by a hash of the key, or by position without a key.
-
     Attributes:
-        path: The file or the folder.
-        label: Label column; every row must have a value.
+        path: The file or the folder: a path or an address (see `open_source`).
+        label: Label column.
         key: Column of entity keys; every row must have a value. Empty: no key.
         wanted: Further columns that must be there.
-        prepare: Function from the rows on disk to the rows to split.
-        validation_fraction, test_fraction, seed: See `splitting.assign`.
+        prepare: Function from the rows of the source to the rows to split.
+        validation_fraction, test_fraction, seed, how: See `SplitPlan`.
+        csv, missing_values: See `Rows`.
+        missing_label: ``error``, or ``drop`` for rows without a label.
+        remote_folder: Folder that remote files are kept in.
+        password: Of an https address.
     """
 
-    path: Path
+    path: str | Path
     label: str
     key: str = ""
     wanted: tuple[str, ...] = ()
@@ -41,112 +48,175 @@ class SplitFiles:
     validation_fraction: float = 0.15
     test_fraction: float = 0.25
     seed: int = 0
+    how: SplitSettings = field(default_factory=SplitSettings)
+    csv: CsvSettings = field(default_factory=CsvSettings)
+    missing_values: tuple[str, ...] = ()
+    missing_label: str = "error"
+    remote_folder: Path | None = None
+    password: str = ""
 
     @cached_property
-    def files(self) -> list[Path]:
-        """All data files."""
-        if not self.path.exists():
-            raise DataError(f"Data source {self.path} does not exist. Set data.source or DATA_SOURCE_PATH.")
-        files = [self.path] if self.path.is_file() else data_files(self.path)
-        if not files:
-            raise DataError(f"Data source {self.path} has no file ending in {', '.join(SUFFIXES)}.")
-        return files
+    def source(self) -> Source:
+        """The files, wherever they are."""
+        return open_source(self.path, self.remote_folder, self.password)
 
     @property
-    def splitting(self) -> tuple[str, float, float, int]:
-        """Everything that decides the split of a row: key column, fractions, seed."""
-        return self.key, self.validation_fraction, self.test_fraction, self.seed
+    def shown(self) -> str:
+        """The name of the source in errors."""
+        return self.source.shown
 
     @cached_property
-    def by_split(self) -> dict[Split, list[Path]]:
-        """The files of each split if the folder is already split; else empty."""
-        if not self.path.is_dir():
+    def files(self) -> list[DataFile]:
+        """All data files, in order."""
+        return self.source.files
+
+    @cached_property
+    def plan(self) -> SplitPlan:
+        """What decides the split of a row."""
+        fractions = self.validation_fraction, self.test_fraction
+        return SplitPlan(self.label, self.key, *fractions, self.seed, self.how)
+
+    @cached_property
+    def by_split(self) -> dict[Split, list[DataFile]]:
+        """The files of each split if the source is already split; else empty."""
+        if not self.source.is_folder or self.source.is_delta:
             return {}
-        found = {split: files_of_split(self.path, split) for split in SPLITS}
-        return found if all(found.values()) else {}
+        found = by_split(self.source.root, self.files, self.shown)
+        if found and not found["validation"] and not self.how.validation_from_train:
+            raise DataError(
+                f"{self.shown} has train and test, and no validation split. Add one (such as validation.csv), or set "
+                "data.split: {validation_from_train: true} to take data.validation_fraction of train."
+            )
+        return found
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows of all files, with one type a column."""
+        self.source.fetch()
+        files = [file for found in self.by_split.values() for file in found] or self.files
+        return Rows(files, self.key, self.csv, self.missing_values)
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:
-        """All columns of all rows by split, in memory."""
-        if self.by_split:
-            return {split: self.prepared(read_all(files)) for split, files in self.by_split.items()}
-        whole = self.prepared(read_all(self.files))
-        keys = whole[self.key] if self.key else whole.index.to_series()
-        split_of = assign(keys, *self.splitting[1:])
-        return {split: whole[split_of == split].reset_index(drop=True) for split in SPLITS}
+        """All columns of all rows by split, in memory, through `prepare` if there is one."""
+        import pyarrow as pa
 
-    def prepared(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        if self.prepare is not None:
+            return self._prepared_frames()
+        found: dict[Split, list[pa.Table]] = {split: [self.rows.schema.empty_table()] for split in SPLITS}
+        for split, table in self.tables():
+            found[split].append(table)
+        return {split: as_frame(pa.concat_tables(parts), self.rows.gaps) for split, parts in found.items()}
+
+    def tables(
+        self, columns: Sequence[str] | None = None, only: Split | None = None
+    ) -> Iterator[tuple[Split, "pa.Table"]]:
+        """The rows with their splits, in the order of the source, part by part; `prepare` is not used.
+
+        Args:
+            columns: Columns in this order; None: all.
+            only: The one split that is wanted; None: all.
+
+        Raises:
+            DataError: There are no rows; a column is not there; a row has no key or no label; names rows.
+        """
+        self.require(self.rows.schema.names)
+        if not self.rows.count():
+            raise DataError(f"Data source {self.shown} has no rows.")
+        for group in self._groups():
+            yield from group.tables(columns or self.rows.schema.names, only)
+
+    def head(self, split: Split, rows: int) -> "pa.Table":
+        """The first rows of a split, with all columns; not many more than `rows`."""
+        import pyarrow as pa
+
+        found = [self.rows.schema.empty_table()]
+        for _, table in self.tables(only=split):
+            found.append(table)
+            if sum(map(len, found)) >= rows:
+                break
+        return pa.concat_tables(found)
+
+    def count(self, split: Split) -> int:
+        """Number of rows of a split, without holding them."""
+        files = self.by_split.get(split)
+        if files and self.missing_label != "drop":
+            return self.rows.count(files)
+        return sum(len(table) for _, table in self.tables([self.label], split))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether all rows are in memory already."""
+        return "frames" in vars(self)
+
+    @property
+    def decides(self) -> str:
+        """The settings that decide rows and splits beside the content of the files; empty for a ready-made folder."""
+        ready = self.by_split and self.by_split["validation"]
+        chosen = (
+            [] if ready else [(self.key, self.validation_fraction, self.test_fraction, self.seed, self.how)]
+        )
+        read = (self.csv, self.missing_values, self.missing_label)
+        return (
+            repr(chosen + ([read] if read != (CsvSettings(), (), "error") else [])) if chosen or read else ""
+        )
+
+    @cached_property
+    def dropped(self) -> int:
+        """Rows left out for want of a label (``missing_label: drop``)."""
+        if self.missing_label != "drop":
+            return 0
+        if self.prepare is not None:
+            return self._dropped_by_prepare if self.frames else 0
+        return sum(group.dropped() for group in self._groups())
+
+    def require(self, columns: Iterable[object]) -> None:
+        """Raise a DataError unless label, key and the columns of `wanted` are among `columns`."""
+        named = named_columns(self.label, self.key, self.wanted)
+        if self.how.column:
+            named[self.how.column] = "data.split.column"
+        require_columns(columns, named, self.shown)
+
+    def _groups(self) -> Iterator[Divided]:
+        """Files of one split each; or files whose rows are split by a plan."""
+        groups: list[tuple[SplitPlan | Split, list[DataFile]]] = [(self.plan, self.files)]
+        if self.by_split:
+            groups = [(split, files) for split, files in self.by_split.items() if files]
+            if not self.by_split["validation"]:
+                groups[0] = (replace(self.plan, test_fraction=0.0), self.by_split["train"])
+        for by, files in groups:
+            parts = partial(self.rows.tables, files=files)
+            yield Divided(parts, by, self.label, self.key, self.missing_label, self.shown)
+
+    def _prepared_frames(self) -> dict[Split, "pd.DataFrame"]:
+        import pyarrow as pa
+
+        found: dict[Split, pd.DataFrame] = {}
+        self._dropped_by_prepare = 0
+        for group in self._groups():
+            whole = self._prepared(
+                as_frame(pa.concat_tables(group.parts(self.rows.schema.names)), self.rows.gaps)
+            )
+            if isinstance(group.by, str):
+                found[group.by] = whole
+                continue
+            split_of = split_frame(whole, group.by, self.shown)
+            for split in SPLITS:
+                if split not in found:
+                    found[split] = whole[split_of == split].reset_index(drop=True)
+        return {split: found[split] for split in SPLITS}
+
+    def _prepared(self, whole: "pd.DataFrame") -> "pd.DataFrame":
         """Rows after `prepare`.
 
         Raises:
             DataError: There are no rows, or columns, labels or keys are missing; names columns and rows.
         """
-        if frame.empty:
-            raise DataError(f"Data source {self.path} has no rows.")
-        if self.prepare is not None:
-            frame = prepared(self.prepare, frame)
-        self.require(frame.columns)
-        require_values(frame, named_columns(self.label, self.key), str(self.path))
-        return frame
-
-    def require(self, columns: Iterable[object]) -> None:
-        """Raise a DataError unless label, key and the columns of `wanted` are among `columns`."""
-        require_columns(columns, named_columns(self.label, self.key, self.wanted), str(self.path))
-
-
-def data_files(folder: Path) -> list[Path]:
-    """Files with a known suffix below `folder`, sorted, without hidden files and folders."""
-    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
-
-
-def files_of_split(folder: Path, split: str) -> list[Path]:
-    """``<split>.<suffix>`` in `folder`, else the files of the folder ``<split>``; may be empty."""
-    files = [p for p in (folder / f"{split}{suffix}" for suffix in SUFFIXES) if p.is_file()]
-    return files or (data_files(folder / split) if (folder / split).is_dir() else [])
-
-
-def read_all(files: list[Path]) -> "pd.DataFrame":
-    """The rows of all files, in the order of their names.
-
-    Raises:
-        DataError: A file cannot be read, or its columns differ from those of the first one.
-    """
-    import pandas as pd
-
-    frames = [_read(file) for file in files]
-    expected = list(frames[0].columns)
-    for file, frame in zip(files, frames, strict=True):
-        if set(frame.columns) != set(expected):
-            lacks = sorted(set(expected) - set(frame.columns)) or "nothing"
-            extra = sorted(set(frame.columns) - set(expected)) or "nothing"
-            raise DataError(
-                f"{file} does not have the columns of {files[0]}: it lacks {lacks} and adds {extra}."
-            )
-    return pd.concat([frame[expected] for frame in frames], ignore_index=True)
-
-
-def _read(file: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    # JSON has types of its own; with guessed types "01234" and "1234" would be the same key.
-    as_written = partial(pd.read_json, dtype=False, convert_dates=False)
-    readers: dict[str, Callable[[Path], Any]] = {
-        ".parquet": pd.read_parquet,
-        ".csv": pd.read_csv,
-        ".json": as_written,
-        ".jsonl": partial(as_written, lines=True),
-        ".ndjson": partial(as_written, lines=True),
-    }
-    suffix = file.suffix.lower()
-    if suffix not in readers:
-        raise DataError(f"{file} ends in {suffix!r}; known endings are {', '.join(SUFFIXES)}.")
-    if not file.stat().st_size:
-        raise DataError(f"{file} is empty: it has no bytes, so no header and no rows.")
-    try:
-        frame = readers[suffix](file)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file} cannot be read as {suffix[1:]}: {error}") from error
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"{file} is not a table of rows.")
-    return frame
+        if whole.empty:
+            raise DataError(f"Data source {self.shown} has no rows.")
+        assert self.prepare
+        whole = prepared(self.prepare, whole)
+        self.require(whole.columns)
+        whole, dropped = with_label(whole, self.label, self.key, self.missing_label, self.shown)
+        self._dropped_by_prepare += dropped
+        return whole

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    import pyarrow as pa
 
 Prepare = Callable[["pd.DataFrame"], "pd.DataFrame"]
 
@@ -32,18 +34,39 @@ def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: s
         raise DataError(f"{where} has no column {named}. Columns it has: {', '.join(map(str, columns))}.")
 
 
-def require_values(frame: "pd.DataFrame", columns: Iterable[str], where: str) -> None:
+def require_values(frame: "pd.DataFrame", columns: Iterable[str], where: str, label: str = "") -> None:
     """Raise a DataError that names the rows (by their index) in which one of `columns` has no value."""
     for column in columns:
         if (empty := frame[column].isna()).any():
-            raise missing_values(column, int(empty.sum()), frame.index[empty][:10], where)
+            raise missing_values(column, int(empty.sum()), frame.index[empty][:10], where, column == label)
 
 
-def missing_values(column: str, count: int, first: Iterable[object], where: str) -> DataError:
+def is_missing(column: "pa.ChunkedArray") -> "np.ndarray":
+    """Which rows (bool [rows]) have no value; NaN is none."""
+    import pyarrow as pa
+
+    nan = pa.types.is_floating(column.type)
+    return column.is_null(nan_is_null=nan).combine_chunks().to_numpy(zero_copy_only=False)
+
+
+def count_missing(column: "pa.ChunkedArray") -> tuple[int, list[int]]:
+    """How many rows have no value, and the positions of the first ten."""
+    missing = is_missing(column).nonzero()[0]
+    return len(missing), missing[:10].tolist()
+
+
+def missing_values(
+    column: str, count: int, first: Iterable[object], where: str, is_label: bool = False
+) -> DataError:
     """The error for `count` rows without a value in `column`."""
+    remedy = (
+        "Set data.missing_label: drop to leave them out."
+        if is_label
+        else "Fill them in the source, or set data.key to a column that every row has (or to none)."
+    )
     return DataError(
         f"{where}: {count} rows have no {column!r}; the first are rows {', '.join(map(str, first))}, counted from 0. "
-        "Drop them or fill them in data.prepare, or in the query."
+        f"{remedy}"
     )
 
 

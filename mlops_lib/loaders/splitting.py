@@ -1,4 +1,4 @@
-"""Deterministic splits: the split of a key does not depend on other rows."""
+"""Deterministic splits: the split of a key does not depend on other rows, nor on the type its file was read as."""
 
 from typing import TYPE_CHECKING
 
@@ -6,17 +6,25 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from mlops_lib.loaders.splits import Split
 
+#: In the order of the numbers that `assign` draws.
+ORDER: "tuple[Split, ...]" = ("test", "validation", "train")
+Splits = "np.ndarray[tuple[int], np.dtype[np.str_]]"
+
 
 def assign(
-    keys: "pd.Series", validation_fraction: float, test_fraction: float, seed: int
+    keys: "pd.Series | pa.Array | pa.ChunkedArray | range",
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
 ) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
-    """The split of each key, by a hash of the key and `seed`.
+    """The split of each key, by a hash of its text and `seed`.
 
     Args:
-        keys: Entity keys [rows]; equal keys get the same split.
+        keys: Entity keys [rows], or the positions of rows; equal keys get the same split.
         validation_fraction: Share of keys, 0 to 1.
         test_fraction: Share of keys, 0 to 1.
         seed: Another seed gives another split.
@@ -24,12 +32,42 @@ def assign(
     Returns:
         Names of splits [rows].
     """
-    from pandas.util import hash_pandas_object
-
-    names: list[Split] = ["test", "validation", "train"]
-    share = mix(hash_pandas_object(keys, index=False).to_numpy(), seed) / 2.0**64
     edges = [test_fraction, test_fraction + validation_fraction]
-    return np.array(names)[np.digitize(share, edges)]
+    return np.array(ORDER)[np.digitize(hashes(keys, seed) / 2.0**64, edges)]
+
+
+def hashes(keys: "pd.Series | pa.Array | pa.ChunkedArray | range", seed: int) -> np.ndarray:
+    """A 64-bit hash of each key's text (of the number, for positions of rows) and `seed`."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pandas.util import hash_array
+
+    from mlops_lib.loaders.texts import texts
+
+    if isinstance(keys, range):
+        return mix(hash_array(np.arange(keys.start, keys.stop)), seed)
+    if isinstance(keys, pd.Series):
+        keys = _arrow(keys)
+    text = texts(keys)
+    # pandas writes integers with a gap as 7.0: that text is hashed as the integer, though it is another key than 7.
+    if pc.any(pc.ends_with(text, ".0")).as_py():
+        text = pc.replace_substring_regex(text, r"^(-?[0-9]+)\.0$", r"\1")
+    assert isinstance(text, pa.Array)
+    return mix(hash_array(text.to_numpy(zero_copy_only=False), categorize=False), seed)
+
+
+def _arrow(keys: "pd.Series") -> "pa.Array":
+    """Keys as Arrow; of several Python types, as their texts."""
+    import pyarrow as pa
+
+    from mlops_lib.columns.text import text_of
+
+    try:
+        found = pa.array(keys, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([text_of(key) for key in keys], pa.string())
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
 def mix(hashes: np.ndarray, seed: int) -> np.ndarray:

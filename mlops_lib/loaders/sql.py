@@ -1,29 +1,24 @@
 """Rows of a database, through SQLAlchemy: bound parameters, a read-only transaction, chunk by chunk."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import plugins
-from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.infer import infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, to_table
-from mlops_lib.loaders.row_checks import (
-    Prepare,
-    missing_values,
-    named_columns,
-    prepared,
-    require_columns,
-    require_values,
-)
-from mlops_lib.loaders.splits import SPLITS, Split
-from mlops_lib.loaders.splitting import assign
+from mlops_lib.loaders.divided import Divided, split_frame, with_label
+from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform
+from mlops_lib.loaders.row_checks import Prepare, missing_values, named_columns, prepared, require_columns
+from mlops_lib.loaders.split_plans import SplitPlan
+from mlops_lib.loaders.splits import Split
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_query import Query, Survey
-from mlops_lib.loaders.sql_types import to_frame
 from mlops_lib.settings import Settings
+from mlops_lib.settings.data import SplitSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +36,12 @@ class SQLDataLoader(BaseDataLoader):
         url, password: See `Database`.
         query, table, params, chunk_rows: See `Query`; either a query or a table.
         label, key, features, prepare: As in `SplitFiles`.
-        validation_fraction, test_fraction, seed: See `splitting.assign`.
+        validation_fraction, test_fraction, seed, split: See `SplitPlan` (`split` is its `how`).
+        missing_label: ``error``, or ``drop`` for rows without a label.
         kinds, task: See `Declared`.
     """
+
+    where = "The query"
 
     def __init__(
         self,
@@ -61,6 +59,8 @@ class SQLDataLoader(BaseDataLoader):
         validation_fraction: float = 0.15,
         test_fraction: float = 0.25,
         seed: int = 0,
+        split: SplitSettings | None = None,
+        missing_label: str = "error",
         kinds: Mapping[str, str] | None = None,
         task: str = "",
     ) -> None:
@@ -68,8 +68,9 @@ class SQLDataLoader(BaseDataLoader):
             raise ConfigError("Set one of data.sql.query and data.sql.table.")
         self.query = Query(Database(url, password), query, dict(params or {}), table, key, chunk_rows)
         self.label, self.key, self.features, self.prepare = label, key, features, prepare
-        self.declared = Declared(label, key, features=features, kinds=kinds or {}, task=task)
-        self.fractions, self.seed = (validation_fraction, test_fraction), seed
+        self.missing_label, how = missing_label, split or SplitSettings()
+        self.plan = SplitPlan(label, key, validation_fraction, test_fraction, seed, how)
+        self.declared = self.plan.declared(features, kinds or {}, task)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -91,53 +92,56 @@ class SQLDataLoader(BaseDataLoader):
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
+            split=data.split,
+            missing_label=data.missing_label,
             kinds=data.columns,
             task=settings.evaluation.task,
         )
 
     @cached_property
     def schema(self) -> Schema:
-        import pandas as pd
-
-        if self.prepare:
-            frame = self._prepared
-            return infer(to_table(frame[self._split_of(frame, 0) == "train"]), self.declared)
-        found: list[pd.DataFrame] = []
-        for split, part in self._parts():
-            if split == "train":
-                found.append(part)
-                if sum(map(len, found)) >= INFER_ROWS:
-                    break
-        if not found:
-            raise DataError("No row of the query falls into the split 'train'.")
-        return infer(to_table(pd.concat(found)), self.declared)
-
-    def load(self, split: Split) -> "pd.DataFrame":
-        import pandas as pd
-
-        names = self.schema.used
-        if self.prepare:
-            frame = self._prepared
-            return frame.loc[self._split_of(frame, 0) == split, names].reset_index(drop=True)
-        parts = [part for name, part in self._parts() if name == split]
-        if not parts:
-            raise DataError(f"No row of the query falls into the split {split!r}.")
-        return pd.concat(parts, ignore_index=True)[names]
-
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256(self.survey.digest.encode())
-        digest.update(repr((self.fractions, self.seed, self.key)).encode())
-        return digest.hexdigest()
-
-    def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         import pyarrow as pa
 
         if self.prepare:
-            yield from super().tables(limit)
-            return
+            frame = self._prepared
+            return infer(to_table(frame[split_frame(frame, self.plan, self.where) == "train"]), self.declared)
+        found: list[pa.Table] = []
+        for _, part in self._divided.tables([column.name for column in self.survey.columns], "train"):
+            found.append(part)
+            if sum(map(len, found)) >= INFER_ROWS:
+                break
+        if not found:
+            raise DataError("No row of the query falls into the split 'train'.")
+        return infer(pa.concat_tables(found), self.declared)
+
+    @property
+    def dropped_rows(self) -> int:
+        if self.missing_label != "drop":
+            return 0
+        return self._dropped if self.prepare and len(self._prepared) else self._divided.dropped()
+
+    def load(self, split: Split) -> "pd.DataFrame":
+        import pyarrow as pa
+
         names = self.schema.used
-        for split, part in self._parts():
-            yield split, pa.Table.from_pandas(part[names], self._arrow_schema(names), preserve_index=False)
+        if self.prepare:
+            frame = self._prepared
+            return frame.loc[split_frame(frame, self.plan, self.where) == split, names].reset_index(drop=True)
+        parts = [part for _, part in self._divided.tables(names, split)]
+        if not parts:
+            raise DataError(f"No row of the query falls into the split {split!r}.")
+        return as_frame(pa.concat_tables(parts), self._gaps)
+
+    def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
+        return self.chunks(columns or [column.name for column in self.query.survey.columns])
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256(self.survey.digest.encode())
+        digest.update(repr((self.plan, self.missing_label)).encode())
+        return digest.hexdigest()
+
+    def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
+        return super().tables(limit) if self.prepare else self._divided.tables(self.schema.used)
 
     @cached_property
     def survey(self) -> Survey:
@@ -150,46 +154,53 @@ class SQLDataLoader(BaseDataLoader):
         if not self.prepare:
             self._require([column.name for column in survey.columns])
             for column in survey.columns:
-                if column.nulls and column.name in (self.label, self.key):
-                    raise missing_values(column.name, column.nulls, column.null_rows, "The query")
+                is_label = column.name == self.label
+                if column.nulls and (column.name == self.key or (is_label and self.missing_label != "drop")):
+                    raise missing_values(column.name, column.nulls, column.null_rows, self.where, is_label)
         return survey
 
-    def chunks(self) -> Iterator["pa.Table"]:
-        """The rows of the query in order, `chunk_rows` at a time; see `Query.chunks`."""
+    def chunks(self, columns: Sequence[str] | None = None) -> Iterator["pa.Table"]:
+        """The rows of the query in order, `chunk_rows` at a time, with canonical types; see `Query.chunks`.
+
+        Args:
+            columns: Columns in this order; None: all.
+        """
+        import pyarrow as pa
+
+        names = list(columns if columns is not None else [column.name for column in self.survey.columns])
+        first_row = 0
+        for chunk in self.query.chunks():
+            found = {}
+            for name in names:
+                kind = canonical(chunk.schema.field(name).type, name == self.key)
+                place = Place("The query", name, first_row)
+                found[name] = conform(chunk[name].combine_chunks(), kind, place)
+            first_row += len(chunk)
+            yield pa.table(found) if names else chunk.select([])
+
+    @property
+    def _divided(self) -> Divided:
         _ = self.survey  # raises for what `Query` does not check
-        return self.query.chunks()
+        return Divided(self.chunks, self.plan, self.label, self.key, self.missing_label, self.where)
+
+    @property
+    def _gaps(self) -> list[str]:
+        return [column.name for column in self.survey.columns if column.nulls]
 
     @cached_property
     def _prepared(self) -> "pd.DataFrame":
         import pyarrow as pa
 
         assert self.prepare
-        whole = to_frame(pa.concat_tables(list(self.chunks())), self.survey.columns)
-        frame = prepared(self.prepare, whole)
+        frame = prepared(self.prepare, as_frame(pa.concat_tables(self.chunks()), self._gaps))
         self._require(frame.columns)
-        require_values(frame, named_columns(self.label, self.key), "The prepared rows")
+        frame, self._dropped = with_label(
+            frame, self.label, self.key, self.missing_label, "The prepared rows"
+        )
         return frame
-
-    def _parts(self) -> Iterator[tuple[Split, "pd.DataFrame"]]:
-        first_row = 0
-        for table in self.chunks():
-            frame = to_frame(table, self.survey.columns)
-            split_of = self._split_of(frame, first_row)
-            first_row += len(frame)
-            for split in SPLITS:
-                if (chosen := split_of == split).any():
-                    yield split, frame[chosen]
-
-    def _split_of(self, frame: "pd.DataFrame", first_row: int) -> Any:
-        keys = frame[self.key] if self.key else frame.index.to_series() + first_row
-        return assign(keys, *self.fractions, self.seed)
-
-    def _arrow_schema(self, names: list[str]) -> "pa.Schema":
-        import pyarrow as pa
-
-        types = {column.name: column.arrow_type for column in self.survey.columns}
-        return pa.schema([(name, types[name]) for name in names])
 
     def _require(self, names: Iterable[object]) -> None:
         wanted = named_columns(self.label, self.key, self.features)
-        require_columns(names, wanted, "What data.prepare returned" if self.prepare else "The query")
+        if self.plan.how.column:
+            wanted[self.plan.how.column] = "data.split.column"
+        require_columns(names, wanted, "What data.prepare returned" if self.prepare else self.where)

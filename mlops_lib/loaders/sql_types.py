@@ -10,7 +10,6 @@ from uuid import UUID
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 KINDS: dict[type, str] = {
@@ -132,19 +131,3 @@ class Column:
                 raise DataError(f"Column {self.name!r} has the decimal {number}, which is no number.")
             self.scale = max(self.scale, -digits.exponent)
             self.whole = max(self.whole, len(digits.digits) + digits.exponent)
-
-
-def to_frame(table: "pa.Table", columns: Sequence[Column]) -> "pd.DataFrame":
-    """A DataFrame whose types do not depend on which rows are in it.
-
-    Integer and boolean columns with a NULL in any row are ``Int64`` and ``boolean``; decimals and dates stay Python
-    objects.
-    """
-    import pandas as pd
-
-    frame = table.to_pandas(integer_object_nulls=True, date_as_object=True)
-    for column in columns:
-        if column.nulls and column.kind in ("integer", "boolean"):
-            dtype = "Int64" if column.kind == "integer" else "boolean"
-            frame[column.name] = pd.array(frame[column.name].to_list(), dtype=dtype)
-    return frame

@@ -1,9 +1,14 @@
 """Training-serving skew: compares training rows with the features that the running service finds for their keys."""
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from mlops_lib.columns.dates import microseconds
+from mlops_lib.columns.schema import PLAIN, Kind
+from mlops_lib.columns.text import is_missing, text_of
 from mlops_lib.errors import DataError, MlopsError
 from mlops_lib.features import KEYS_TAG
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -11,6 +16,7 @@ from mlops_lib.tracking import read_list_tag
 
 if TYPE_CHECKING:
     import httpx2
+    import numpy as np
     import pandas as pd
 
 TIMEOUT_S = 60.0
@@ -57,7 +63,8 @@ def check(url: str, data: BaseDataLoader, split: Split = "train", limit: int = 0
         trained = part.head(limit - rows) if limit else part
         answers = _served(url, key, trained)
         for name, parts in found.items():
-            parts.append(_compare(name, trained[name], answers.get(name), trained[key]))
+            kind = data.schema.features[name].kind
+            parts.append(_compare(name, kind, trained[name], answers.get(name), trained[key]))
         rows += len(trained)
         if limit and rows >= limit:
             break
@@ -90,25 +97,16 @@ def _summed(parts: list[FeatureSkew]) -> FeatureSkew:
     )
 
 
-def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: "pd.Series") -> FeatureSkew:
+def _compare(
+    name: str, kind: Kind, trained: "pd.Series", served: "pd.Series | None", keys: "pd.Series"
+) -> FeatureSkew:
     import numpy as np
     import pandas as pd
 
     if served is None:
         served = pd.Series([None] * len(trained), index=trained.index)
     both_missing = trained.isna() & served.isna()
-    if trained.dtype.kind in "biuf":
-        a = pd.to_numeric(trained).to_numpy(dtype=float, na_value=np.nan)
-        b = pd.to_numeric(served, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        with np.errstate(invalid="ignore"):
-            gap = np.where(a == b, 0.0, np.abs(a - b))  # infinity minus infinity is NaN
-        same = np.isfinite(gap) & (gap <= TOLERANCE * np.maximum(np.abs(a), np.abs(b)))
-        largest = float(np.nan_to_num(gap, nan=0.0).max(initial=0.0))
-    elif trained.dtype.kind == "M":
-        moments = pd.to_datetime(served, utc=True, errors="coerce", format="ISO8601")
-        same, largest = (pd.to_datetime(trained, utc=True) == moments).to_numpy(), 0.0
-    else:
-        same, largest = (trained.astype(str) == served.astype(str)).to_numpy(), 0.0
+    same, largest = _equal(kind, trained, served)
     different = ~(same | both_missing.to_numpy())
     at = np.flatnonzero(different)[:EXAMPLES]
     examples = tuple(f"{keys.iloc[i]}: {trained.iloc[i]} trained, {served.iloc[i]} served" for i in at)
@@ -119,6 +117,41 @@ def _compare(name: str, trained: "pd.Series", served: "pd.Series | None", keys: 
         largest_difference=largest,
         examples=examples,
     )
+
+
+def _equal(kind: Kind, trained: "pd.Series", served: "pd.Series") -> "tuple[np.ndarray, float]":
+    """Which values are equal, and the largest difference of numbers."""
+    import numpy as np
+
+    if kind not in PLAIN:
+        form: Callable[[Any], object] = _moment if kind == "datetime" else _text
+        return np.array([form(a) == form(b) for a, b in zip(trained, served, strict=True)], dtype=bool), 0.0
+    a, b = (np.array([_number(value) for value in column], dtype=float) for column in (trained, served))
+    with np.errstate(invalid="ignore"):
+        gap = np.where(a == b, 0.0, np.abs(a - b))  # infinity minus infinity is NaN
+    same = np.isfinite(gap) & (gap <= TOLERANCE * np.maximum(np.abs(a), np.abs(b)))
+    return same, float(np.nan_to_num(gap, nan=0.0).max(initial=0.0))
+
+
+def _moment(value: Any) -> int | str | None:
+    """A date or time in microseconds since 1970; the text of a value that is none."""
+    try:
+        return None if is_missing(value) else microseconds(value)
+    except ValueError:
+        return text_of(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if is_missing(value) else text_of(value)
+
+
+def _number(value: Any) -> float:
+    if is_missing(value):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _post(client: "httpx2.Client", url: str, body: dict[str, Any]) -> Any:

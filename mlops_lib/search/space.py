@@ -5,21 +5,30 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
 from mlops_lib.settings import Dimension, Settings
 
 
 def check(settings: Settings) -> None:
-    """Check that the space has dimensions, and that each bound and choice is a valid setting.
+    """Check that the space has dimensions that change the model, and that each bound and choice is a valid setting.
 
     Raises:
-        ConfigError: The space is empty or has an invalid value.
+        ConfigError: The space is empty, or has an invalid value or a dimension without effect.
     """
     if not settings.search.space:
         raise ConfigError(
             "There is nothing to search: search.space of config.yaml is empty. For example: "
             "search: {space: {model.params.learning_rate: {type: float, low: 0.0001, high: 0.1, log: true}}}"
         )
+    wrapper = settings.model.wrapper
+    if not plugins.load("wrapper", wrapper).has_epochs:
+        without_effect = {n for n in settings.search.space if n.startswith("train.")} - {"train.seed"}
+        if without_effect:
+            raise ConfigError(
+                f"search.space names {', '.join(sorted(without_effect))}, and model.wrapper {wrapper!r} trains without "
+                "epochs, so all their values give the same model. Search model.params instead."
+            )
     for name, dimension in settings.search.space.items():
         for value in dimension.choices or bounds(dimension):
             with_values(settings, {name: value})

@@ -33,6 +33,33 @@ class SqlSettings(Section):
     chunk_rows: int = Field(50_000, ge=1, description="rows held in memory at once while streaming")
 
 
+class CsvSettings(Section):
+    """How CSV files are written, where it cannot be recognised."""
+
+    separator: str = Field("", max_length=1, description="character between cells; empty: recognised")
+    decimal: Literal["", ".", ","] = Field("", description="decimal mark; empty: recognised")
+    encoding: str = Field("", description="name of the encoding, such as cp949; empty: recognised")
+    quote: str = Field("", max_length=1, description='character around cells with a separator; empty: "')
+
+
+class SplitSettings(Section):
+    """How rows are split into train, validation and test; ready-made folders are taken as they are."""
+
+    by: Literal["key", "label", "time", "column"] = Field(
+        "key", description="key, label (stratified), time (the test split is the latest), or column"
+    )
+    column: str = Field("", description="column of the time, or of the names of the splits")
+    validation_from_train: bool = Field(
+        False, description="take the validation split out of the train split of a ready-made folder"
+    )
+
+    @model_validator(mode="after")
+    def _column_is_named(self) -> "SplitSettings":
+        if (self.by in ("time", "column")) != bool(self.column):
+            raise ValueError(f"by: {self.by} needs {'a' if not self.column else 'no'} column")
+        return self
+
+
 class ColumnCheck(Section):
     """Rules for the values of one column."""
 
@@ -72,7 +99,8 @@ class DataSettings(Section):
         json_schema_extra=read_by("get-data", code=("get-data",)),
     )
     source: Name = Field(
-        description="file, folder or URI that the loader reads", json_schema_extra=read_by("get-data")
+        description="file, folder or URI that the loader reads; view://NAME with a feature store",
+        json_schema_extra=read_by("get-data"),
     )
     prepare: str = Field(
         "",
@@ -81,7 +109,9 @@ class DataSettings(Section):
     )
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
-    features: tuple[str, ...] = Field((), description="columns to learn from; empty: all but key and label")
+    features: tuple[str, ...] = Field(
+        (), description="columns to learn from; empty: all that carry information"
+    )
     columns: dict[str, ColumnKind] = Field(
         {}, description="column -> its kind, where the inferred one is wrong; drop: leave it out"
     )
@@ -92,6 +122,18 @@ class DataSettings(Section):
         0.25, description="share of keys in the test split", json_schema_extra=read_by("get-data")
     )
     seed: int = Field(0, description="seed of the split by key", json_schema_extra=read_by("get-data"))
+    split: SplitSettings = Field(SplitSettings(), json_schema_extra=read_by("get-data"))
+    missing_label: Literal["error", "drop"] = Field(
+        "error",
+        description="rows without a label: error, or drop them and show how many",
+        json_schema_extra=read_by("get-data"),
+    )
+    missing_values: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (),
+        description="texts that mean a missing value in every column",
+        json_schema_extra=read_by("get-data"),
+    )
+    csv: CsvSettings = Field(CsvSettings(), json_schema_extra=read_by("get-data"))
     streaming: bool = Field(False, description="train from Parquet files on disk, not from memory")
     feature_store: FeatureStoreSettings = Field(
         FeatureStoreSettings(),

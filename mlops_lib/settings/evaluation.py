@@ -16,7 +16,7 @@ class EvaluationSettings(Section):
     task: Name = Field(
         "classification",
         description="classification, regression, text",
-        json_schema_extra=read_by("train-model", "evaluate-model", code=("evaluate-model",)),
+        json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
     )
     metric: Name = Field(
         "roc_auc",
@@ -29,7 +29,9 @@ class EvaluationSettings(Section):
         json_schema_extra=read_by("evaluate-model", "register-model"),
     )
     unknown_class: Literal["error", "wrong"] = Field(
-        "error", description="rows of a class that the train split lacks: an error, or counted as wrong"
+        "error",
+        description="rows of a class that the train split lacks: an error, or counted as wrong",
+        json_schema_extra=read_by("get-data", "evaluate-model"),
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
     baselines: tuple[str, ...] = Field(

@@ -39,6 +39,9 @@ class ServingSettings(Section):
     batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")
     queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")
     body_bytes: int = Field(2**20 * 8, ge=1, description="largest request body; beyond: 413")
+    extra_columns: Literal["refuse", "ignore"] = Field(
+        "refuse", description="columns in a row that the source does not have"
+    )
     predict_timeout_s: float = Field(10.0, gt=0, description="longest call of the model")
     request_timeout_s: float = Field(120.0, gt=0, description="longest request, waiting included")
     drain_s: float = Field(1.0, ge=0, description="seconds between unready and refusing, after SIGTERM")

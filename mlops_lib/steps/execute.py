@@ -17,7 +17,7 @@ from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import Outputs, Parameters
 from mlops_lib.steps.settings import problems
-from mlops_lib.steps.table import Step
+from mlops_lib.steps.table import STEPS, Step
 
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
@@ -38,24 +38,41 @@ OnCell = Callable[[int, int], None]
 
 
 def require_parameters_cell(source: Path, step: Step) -> None:
-    """Refuse a notebook without a cell tagged ``parameters``.
+    """Refuse a notebook without exactly one code cell tagged ``parameters``.
 
-    Papermill would put the parameters before its first cell, and the notebook's own defaults would replace them.
+    Without one Papermill puts the parameters before the first cell, and with two behind the first of them; the
+    notebook's own values would then replace the parameters. Editors drop tags.
 
     Raises:
-        ContractError: There is no such cell, or the file is no notebook.
+        ContractError: There is none or a second one, or the file is no notebook.
     """
     try:
         cells = json.loads(source.read_text(encoding="utf-8")).get("cells", [])
-        tags = [tag for cell in cells for tag in cell.get("metadata", {}).get("tags", [])]
+        tags = [
+            tag
+            for cell in cells
+            if cell.get("cell_type") == "code"
+            for tag in cell.get("metadata", {}).get("tags", [])
+        ]
     except (ValueError, AttributeError, TypeError) as error:
         raise ContractError(f"{source} is no notebook: {error}") from None
-    if PARAMETERS_TAG not in tags:
+    if (found := tags.count(PARAMETERS_TAG)) != 1:
         raise ContractError(
-            f"{source} has no cell tagged {PARAMETERS_TAG!r}, so its own values would replace the step's parameters. "
-            f"Add this tag to the cell that assigns {', '.join(step.parameters.model_fields)} (in JupyterLab: "
+            f"{source} has {found or 'no'} code cell{'s' if found else ''} tagged {PARAMETERS_TAG!r}, so its own values would replace the step's parameters. "
+            f"Give this tag to the one cell that assigns {', '.join(step.parameters.model_fields)} (in JupyterLab: "
             "Property Inspector, Cell Tags)."
         )
+
+
+def require_notebooks(settings: Settings) -> None:
+    """Check the notebooks of all steps, before the first one runs.
+
+    Raises:
+        ConfigError: A notebook does not exist.
+        ContractError: A notebook cannot take parameters; see `require_parameters_cell`.
+    """
+    for step in STEPS:
+        require_parameters_cell(settings.notebook(step.notebook), step)
 
 
 def execute(

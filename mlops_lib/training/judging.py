@@ -58,15 +58,19 @@ def score(
         classes: The classes of a classifier, in the order of its probabilities; empty: those of the train split.
     """
     chosen = config.evaluation
-    label, features = data_loader.schema.label, list(data_loader.schema.features)
-    truth, predicted = [], []
+    schema = data_loader.schema
+    label, features = schema.label, list(schema.features)
+    truth, predicted, weights = [], [], []
     for rows in data_loader.parts(split):
         truth.append(rows[label].to_numpy())
         predicted.append(answers(rows[features], config))
+        if schema.weight:
+            weights.append(rows[schema.weight].to_numpy())
     train, note = None, {}
     if chosen.baselines:
         sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // len(features), 1))
-        train = sample[features], sample[label].to_numpy()
+        weighed = sample[schema.weight].to_numpy() if schema.weight else None
+        train = sample[features], sample[label].to_numpy(), weighed
         if (count := data_loader.count("train")) > len(sample):
             note = {"baselines": f"learned from {len(sample)} of {count} training rows, evenly spaced"}
     report = evaluation.evaluate(
@@ -74,7 +78,8 @@ def score(
         _joined(truth),
         _joined(predicted),
         split=split,
-        classes=classes or _classes(data_loader, config),
+        classes=classes or schema.classes,
+        weights=_joined(weights) if weights else None,
         train=train,
         test_x=(rows[features] for rows in data_loader.parts(split)),
         baseline_names=chosen.baselines,
@@ -83,17 +88,6 @@ def score(
     notes = report.notes | note
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
     return report.model_copy(update={"notes": notes, "tables": tables})
-
-
-def _classes(data_loader: BaseDataLoader, config: Settings) -> list[Any]:
-    """The classes of the train split, sorted; none for another task than classification."""
-    if config.evaluation.task != "classification":
-        return []
-    from mlops_lib.evaluation.inputs import labels
-
-    label = data_loader.schema.label
-    found = (rows[label].unique() for rows in data_loader.parts("train"))
-    return labels([value for part in found for value in part], "The label of the train split")[0]
 
 
 def _table(notes: dict[str, str]) -> "pd.DataFrame":

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader
-from mlops_lib.loaders.reading import files_of_split
+from mlops_lib.loaders.base import COLUMNS_FILE, BaseDataLoader
 from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
@@ -81,7 +80,7 @@ def fit(
 
 def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:
     """The folder that workers read the splits from; "" after writing them to `folder`, beside the plan."""
-    # Only the files of a LocalDataLoader without `prepare` hold the rows that the loader gives.
+    # Only a folder that a loader wrote holds the rows as the loader gives them.
     from mlops_lib.loaders.files import LocalDataLoader
 
     own = None
@@ -89,7 +88,7 @@ def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) ->
         own = data_loader.path
     volume = config.cluster.volume_path if config.cluster.volume_claim else ""
     reached = config.train.nodes == 1 or (volume and own and own.is_relative_to(volume))
-    if reached and own and all(files_of_split(own, split) for split in SPLITS):
+    if reached and own and (own / COLUMNS_FILE).is_file():
         return str(own)
     data_loader.write(folder)
     return ""

@@ -39,6 +39,7 @@ class LangGraphWrapper(TextModelWrapper):
     """
 
     name = "langgraph"
+    has_epochs = False
 
     def package(self, folder: Path, config: Settings) -> None:
         source = config.path(config.model.implementation)

@@ -26,6 +26,7 @@ class LLMClientWrapper(TextModelWrapper):
     """
 
     name = "llm"
+    has_epochs = False
 
     def package(self, folder: Path, config: Settings) -> None:
         params = dict(config.model.params)

@@ -15,6 +15,7 @@ class PyfuncWrapper(ModelWrapper):
     """Evaluates and serves a model that was trained elsewhere. It cannot train."""
 
     name = "pyfunc"
+    has_epochs = False
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         raise TrainingError(

@@ -41,7 +41,7 @@ class OnDemand:
 
     def lacking(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The on-demand features that a row does not have."""
-        return tuple(name for name in self.features if name not in row)
+        return tuple([name for name in self.features if name not in row]) if self.features else ()
 
     def inputs_of(self, features: Sequence[str]) -> list[str]:
         """Stored columns that some of the features are computed from."""

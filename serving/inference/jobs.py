@@ -4,26 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlops_lib.errors import InputError
+from mlops_lib.columns.encode import BadValue
 from serving.blocking_calls import Interrupted
 from serving.inference.predictions import as_list, require_finite
 from serving.web.problems import Problem
-
-
-class BadRow(InputError):
-    """An error in one of the rows of a call.
-
-    Args:
-        row: Counted from the call's first row; `run` makes it count from the caller's first row.
-        reason: What is wrong with the row.
-    """
-
-    def __init__(self, row: int, reason: str) -> None:
-        super().__init__(row, reason)
-        self.row, self.reason = row, reason
-
-    def __str__(self) -> str:
-        return f"Row {self.row}: {self.reason}"
 
 
 class Job:
@@ -48,8 +32,8 @@ def run(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
     except BaseException as error:  # a model may raise anything, SystemExit too; the service lives on
         if len(jobs) > 1:
             return [run(predict, [job])[0] for job in jobs]
-        if isinstance(error, BadRow):
-            error.row += jobs[0].first
+        if isinstance(error, BadValue):  # count from the caller's first row
+            error = BadValue(error.row + jobs[0].first, error.column, error.value, error.wanted)
         return [error if isinstance(error, Exception) else RuntimeError(type(error).__name__)]
     if len(jobs) == 1 and not bad:
         return [predictions]

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
@@ -180,7 +181,7 @@ class Predictor:
 
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:
     """The answer for a model's exception. The log has its text; the caller gets the text of a ModelError only."""
-    if isinstance(error, Problem | InputError):
+    if isinstance(error, Problem | InputError | BadValue):
         return error
     log.error("model failed", exc_info=error, extra={"request_id": context.request_id})
     v, kind = served.version, type(error).__name__

@@ -1,19 +1,18 @@
-"""The types of a request's rows, made from the model's signature, for msgspec."""
+"""The types of a request's rows, for msgspec."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-if TYPE_CHECKING:
-    from mlflow.models import ModelSignature
+from serving.inference.fields import LARGEST, Field
+from serving.inference.odd_names import replaced
 
-LARGEST = 2**63 - 1
-#: MLflow's column type -> type of the JSON value.
-TYPES: dict[str, Any] = {
+#: MLflow's type of a function's items -> type of the JSON value.
+ITEMS: dict[str, Any] = {
     "boolean": bool,
     "integer": Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)],
     "long": Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)],
@@ -23,39 +22,42 @@ TYPES: dict[str, Any] = {
     "binary": bytes,
     "datetime": datetime,
 }
+IGNORED = Annotated[Any, Meta(description="A column of the source that the model does not use: ignored.")]
 
 
-def columns(signature: "ModelSignature | None") -> tuple[str, ...]:
-    """The named columns that a model takes; none for a signature of tensors, or without one."""
-    inputs = signature.inputs if signature else None
-    if not inputs or inputs.is_tensor_spec() or not inputs.has_input_names():
-        return ()
-    return tuple(column.name for column in inputs.inputs)
-
-
-def struct_of(columns: list[Any], looked_up: Collection[str], keys: Mapping[str, str]) -> Any:
-    """The type of a row of named columns, entity keys last.
+def struct_of(
+    fields: Sequence[Field],
+    looked_up: Collection[str],
+    keys: Mapping[str, str],
+    ignored: Sequence[str],
+    strict: bool,
+    shown: bool = False,
+) -> Any:
+    """The type of a row: the model's columns, then entity keys, then other columns of the source.
 
     Its own field names are c0, c1, ..., so that a column may have any name.
 
     Args:
-        columns: Of the signature.
-        looked_up: Columns that a row may leave out.
+        looked_up: Columns that a row may leave out, because the feature store has them.
         keys: Entity key -> its pandas dtype.
+        ignored: Columns of the source that the model does not use.
+        strict: Whether a row with any other column is refused.
+        shown: For OpenAPI: with descriptions, and with the types that JSON Schema has.
     """
-    fields: list[tuple[Any, ...]] = []
-    for number, column in enumerate(columns):
-        kind = TYPES.get(getattr(column.type, "name", ""), Any)
-        if not column.required:
+    made: list[tuple[Any, ...]] = []
+    for number, field in enumerate(fields):
+        kind = Annotated[field.shown, Meta(description=field.wanted)] if shown else field.type
+        if field.nullable:
             kind = kind | None
-        if column.name in looked_up:
-            fields.append((f"c{number}", kind | UnsetType, UNSET))
+        if field.name in looked_up:
+            made.append((f"c{number}", kind | UnsetType, UNSET))
         else:
-            fields.append((f"c{number}", kind) if column.required else (f"c{number}", kind, None))
-    for number, dtype in enumerate(keys.values(), start=len(columns)):
-        fields.append((f"c{number}", _key_type(dtype) | UnsetType, UNSET))
-    names = {f"c{n}": name for n, name in enumerate((*(column.name for column in columns), *keys))}
-    return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, kw_only=True)
+            made.append((f"c{number}", kind, None) if field.nullable else (f"c{number}", kind))
+    others = [_key_type(dtype) | UnsetType for dtype in keys.values()] + [IGNORED for _ in ignored]
+    made += [(f"c{number}", kind, UNSET) for number, kind in enumerate(others, start=len(fields))]
+    names = (*(field.name for field in fields), *keys, *ignored)
+    renamed = {f"c{number}": replaced(name) for number, name in enumerate(names)}
+    return msgspec.defstruct("Row", made, rename=renamed, forbid_unknown_fields=strict, kw_only=True)
 
 
 def unnamed_row(spec: Any) -> Any:
@@ -65,23 +67,11 @@ def unnamed_row(spec: Any) -> Any:
     signature says.
     """
     if not hasattr(spec, "shape"):
-        return TYPES.get(getattr(spec.type, "name", ""), Any)
+        return ITEMS.get(getattr(spec.type, "name", ""), Any)
     row: Any = {"f": float, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
     for size in reversed(spec.shape[1:]):
         row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
     return row
-
-
-def from_text(kind: str, text: str) -> Any:
-    """A cell of a CSV as a value of its column's type; the text itself where it does not fit."""
-    try:
-        if kind in ("integer", "long"):
-            return int(text)
-        if kind in ("double", "float"):
-            return float(text)
-    except ValueError:
-        return text
-    return {"true": True, "false": False}.get(text.lower(), text) if kind == "boolean" else text
 
 
 def _key_type(dtype: str) -> Any:
@@ -93,5 +83,5 @@ def _key_type(dtype: str) -> Any:
     if kind.startswith("datetime"):
         return Annotated[datetime, Meta(tz=True)]
     integer = Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)]
-    known: dict[str, Any] = {"object": str, "bool": bool, "boolean": bool, "": integer | str | None}
+    known: dict[str, Any] = {"object": str, "bool": bool, "boolean": bool, "": integer | float | str | None}
     return float if "float" in kind else known.get(kind, integer | float | str)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
+from mlops_lib.columns.encode import BadValue
 from serving.features.statuses import EnrichedRows
 
 if TYPE_CHECKING:
@@ -58,19 +59,23 @@ class Rows(msgspec.Struct, frozen=True):
         if self.completed and self.looked_up:
             columns = self.schema.columns
             return [tuple(row[name] for name in columns) for row in self.looked_up.rows]
-        if not self.schema.keys:
-            return [astuple(row) for row in self.values]
         width = len(self.schema.columns)
+        if len(self.schema.fields) == width:
+            return [astuple(row) for row in self.values]
         return [astuple(row)[:width] for row in self.values]
 
     def dicts(self) -> list[Any]:
-        """Rows as ``{column: value}``, without the entity keys; rows of no named columns as they came in."""
+        """Rows as ``{column: value}`` of the model's columns; rows of no named columns as they came in.
+
+        Raises:
+            BadValue: A text is no date, say.
+        """
         if self.completed and self.looked_up:
-            return self.looked_up.rows
+            return self._cast([dict(row) for row in self.looked_up.rows])
         if not self._are_structs:
             return self.values
         columns = self.schema.columns
-        return [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
+        return self._cast([dict(zip(columns, astuple(row), strict=False)) for row in self.values])
 
     def given(self) -> list[Any]:
         """Rows as the caller sent them: with entity keys, without absent values."""
@@ -87,6 +92,18 @@ class Rows(msgspec.Struct, frozen=True):
             return None
         entity = tuple(row.get(name) for name in self.schema.entity_keys)
         return None if None in entity else entity
+
+    def _cast(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows with the values that the model's own DataFrame has: dates for their texts, say."""
+        for name, cast in self.schema.casts.items():
+            for number, row in enumerate(rows):
+                if (value := row[name]) is not None:
+                    try:
+                        row[name] = cast(value)
+                    except (ValueError, OverflowError):
+                        wanted = self.schema.model_fields[name].wanted
+                        raise BadValue(number, name, value, wanted) from None
+        return rows
 
     @property
     def _are_structs(self) -> bool:

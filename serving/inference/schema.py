@@ -1,17 +1,22 @@
-"""The schema of a request's rows, compiled once from the model's signature.
+"""The schema of a request's rows, compiled once from the columns of the training data or the model's signature.
 
 msgspec parses and checks the JSON in one pass in C; its errors name the row and the field.
 """
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from serving.inference.row_types import columns, from_text, struct_of, unnamed_row
+from mlops_lib.columns.schema import Schema
+from serving.inference.odd_names import OddNames
+from serving.inference.refusals import listed, refusal
+from serving.inference.row_types import struct_of, unnamed_row
 from serving.inference.rows import Rows
-from serving.web.bodies import NOT_JSON, not_json
+from serving.inference.source_fields import fields_of
+from serving.web.bodies import NOT_JSON, decode, not_json
 from serving.web.problems import Problem, invalid_input
 
 if TYPE_CHECKING:
@@ -24,21 +29,23 @@ REFERENCE = "#/components/schemas/{name}"
 class RequestSchema:
     """Turns a body into `Rows`. Bodies: ``{"inputs": [row, ...]}``, ``{"inputs": row}``, or one row alone.
 
-    A row has the signature's columns and may have entity keys. For a signature of one tensor it is a nested list of
-    that shape. Without a signature it is any JSON: the model itself decides.
+    A row is a row of the source: the model's columns, and the source's other columns (key, label, unused ones), which
+    are ignored. For a signature of one tensor it is a nested list of that shape. Without a signature it is any JSON:
+    the model itself decides.
 
     Args:
         signature: The model's.
         looked_up: Columns that a row may leave out, because the feature store has them.
         keys: Entity key -> its pandas dtype, "" for any. A row may carry them beside the columns.
+        source: Columns of the training data; None for a model that was logged elsewhere.
+        strict: Whether a row with a column that the source does not have is refused.
         beside: Further column -> its pandas dtype. A row may carry them too: on-demand features are computed from them.
 
     Attributes:
-        columns: The model's columns, in order; none for a tensor or without a signature.
-        types: MLflow's type of each column.
-        keys: The entity keys and further columns that are no columns of the model.
+        model_fields: The model's columns, by name, in order; none for a tensor or without a signature.
+        columns: Their names.
         entity_keys: All entity keys.
-        fields: Names of a row's fields, in order: columns, then `keys`.
+        fields: Names of a row's fields, in order: columns, then entity keys and further columns, then ignored ones.
     """
 
     def __init__(
@@ -46,42 +53,54 @@ class RequestSchema:
         signature: "ModelSignature | None",
         looked_up: Collection[str] = (),
         keys: Mapping[str, str] = MappingProxyType({}),
+        source: Schema | None = None,
+        strict: bool = True,
         beside: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.columns = columns(signature)
-        self.types: tuple[str, ...] = ()
-        self.keys: tuple[str, ...] = ()
-        self.entity_keys = tuple(keys)
-        self._looks_up = bool(looked_up)
+        named = fields_of(signature, source)
+        self.model_fields = {field.name: field for field in named}
+        self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
+        self.casts = {field.name: field.cast for field in named if field.cast}
+        self._looks_up, self._strict = bool(looked_up), strict
         inputs = signature.inputs if signature else None
+        others: dict[str, str] = {}
+        ignored: list[str] = []
         row: Any
-        if inputs and self.columns:
-            self.types = tuple(getattr(column.type, "name", "any") for column in inputs.inputs)
+        if named:
             others = {name: dtype for name, dtype in {**keys, **beside}.items() if name not in self.columns}
-            self.keys = tuple(others)
-            row = struct_of(inputs.inputs, looked_up, others)
+            known = {*self.columns, *others}
+            ignored = [c.name for c in source.columns if c.name not in known] if source else []
+            row = struct_of(named, looked_up, others, ignored, strict)
+            shown: Any = struct_of(named, looked_up, others, ignored, strict, shown=True)
             either: Any = row | list[row]
+            self._shown = _envelope(shown | list[shown])
         elif inputs and len(inputs.inputs) == 1:
             row = unnamed_row(inputs.inputs[0])
             either = list[row]
+            self._shown = _envelope(either)
         else:
             row = either = Any
-        self.fields = (*self.columns, *self.keys)
-        self._kinds = dict(zip(self.columns, self.types, strict=True))
+            self._shown = _envelope(either)
+        self._keys, self.fields = tuple(others), (*self.columns, *others, *ignored)
+        self._odd_names = OddNames(self.fields)
         self._rows: Any = list[row]
-        self._envelope = msgspec.defstruct("Body", [("inputs", either)], forbid_unknown_fields=True)
-        self._body, self._row_alone = msgspec.json.Decoder(self._envelope), msgspec.json.Decoder(row)
+        self._body, self._row_alone = (
+            msgspec.json.Decoder(_envelope(either)),
+            msgspec.json.Decoder(row),
+        )
 
     def parse(self, body: bytes) -> Rows:
         """The rows of a body.
 
         Raises:
-            Problem: 400 for a body that is no JSON; 422 for one that does not fit, naming row and field.
+            Problem: 400 for a body that is no JSON; 422 for one that does not fit, naming row, column and value.
         """
+        if self._odd_names:
+            return self._parse_in_two_steps(body)
         try:
             inputs = self._decode(body)
         except msgspec.ValidationError as error:
-            raise self._invalid(error) from None
+            raise self._refusal_of_body(error, body) from None
         except NOT_JSON as error:
             raise not_json(error, body) from None
         if isinstance(inputs, list):
@@ -94,10 +113,11 @@ class RequestSchema:
         Raises:
             Problem: 422 for a row that does not fit.
         """
+        fields = list(map(self._odd_names.to_fields, rows)) if self._odd_names else rows
         try:
-            return Rows(self, msgspec.convert(_not_empty(rows), self._rows))
+            return Rows(self, msgspec.convert(_not_empty(fields), self._rows))
         except msgspec.ValidationError as error:
-            raise self._invalid(error) from None
+            raise self._refusal(error, rows) from None
 
     def adopt(self, rows: Rows) -> Rows:
         """Another version's rows as this version's, without the columns that it does not have.
@@ -107,17 +127,21 @@ class RequestSchema:
         """
         values = rows.complete()
         if self.columns:
-            known = [{name: row[name] for name in self.fields if name in row} for row in values]
+            known = [{name: _sent(row[name]) for name in self.fields if name in row} for row in values]
             values = self.convert(known).values
         return Rows(self, values, rows.single, rows.looked_up)
 
     def from_text(self, name: str, text: str) -> Any:
         """A cell of a CSV as its column's type, as text where it does not fit: `convert` then names it."""
-        return from_text(self._kinds.get(name, ""), text)
+        field = self.model_fields.get(name)
+        return field.read(text) if field else text or None
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schemas by name: that of a body is `Body`, and it refers to the others."""
-        return msgspec.json.schema_components([self._envelope], ref_template=REFERENCE)[1]
+        components = msgspec.json.schema_components([self._shown], ref_template=REFERENCE)[1]
+        if self._odd_names:
+            components["Row"] = self._odd_names.in_schema(components["Row"])
+        return components
 
     def _decode(self, body: bytes) -> Any:
         try:
@@ -128,14 +152,43 @@ class RequestSchema:
                 raise
             return self._row_alone.decode(body)
 
-    def _invalid(self, error: msgspec.ValidationError) -> Problem:
-        """msgspec's message, with the columns of the model."""
-        wanted = f" The model takes: {', '.join(self.columns)}." if self.columns else ""
-        if self.keys and not self._looks_up:
-            wanted += f" A row may carry {', '.join(self.keys)} too, but no feature of this version is looked up by it."
-        if "unknown field `input`" in str(error):
-            wanted = ' Did you mean "inputs"?' + wanted
-        return invalid_input(f"{error}.{wanted}")
+    def _parse_in_two_steps(self, body: bytes) -> Rows:
+        sent = decode(msgspec.json.decode, body)
+        inputs = sent["inputs"] if isinstance(sent, dict) and sent.keys() == {"inputs"} else sent
+        if isinstance(inputs, list) and inputs is not sent:
+            return self.convert(inputs)
+        return Rows(self, self.convert([inputs]).values, single=True)
+
+    def _refusal_of_body(self, error: msgspec.ValidationError, body: bytes) -> Problem:
+        try:
+            sent = msgspec.json.decode(body)
+        except NOT_JSON:
+            sent = None
+        said = str(error)
+        if isinstance(sent, dict) and "inputs" in sent and "`$.inputs" in said:
+            return self._refusal(Exception(said.replace("`$.inputs", "`$", 1)), sent["inputs"])
+        return self._refusal(error, sent)
+
+    def _refusal(self, error: Exception, rows: Any) -> Problem:
+        if not self.columns:
+            return invalid_input(f"{error}.")
+        if isinstance(rows, dict) and "unknown field `input`" in str(error):
+            return invalid_input(f'{error}. Did you mean "inputs"? The model takes: {listed(self.columns)}.')
+        hint = ""
+        if self._keys and not self._looks_up:
+            hint = f" A row may carry {listed(self._keys)} too, but no feature of this version is looked up by it."
+        error = Exception(self._odd_names.to_columns(str(error)))
+        return refusal(error, rows, self.model_fields, self.fields[len(self.columns) :], hint)
+
+
+def _envelope(inputs: Any) -> Any:
+    """The type of a body."""
+    return msgspec.defstruct("Body", [("inputs", inputs)], forbid_unknown_fields=True)
+
+
+def _sent(value: Any) -> Any:
+    """A value of the feature store as a caller would send it."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _not_empty(rows: list[Any]) -> list[Any]:

@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
@@ -18,18 +18,16 @@ from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from serving.features.enrichment import Enricher
 from serving.inference.batching import Batcher, require_room
-from serving.inference.jobs import BadRow
-from serving.inference.json_values import as_sent
+from serving.inference.fields import named_columns
+from serving.inference.json_values import as_sent, encode_json
+from serving.inference.matrix import MatrixModel
 from serving.inference.predictions import as_list, require_finite
-from serving.inference.row_types import columns
 from serving.inference.rows import Rows
 from serving.inference.schema import RequestSchema
 from serving.operations.metrics import Metrics
+from serving.web.problems import Problem
 
 log = logging.getLogger("serving")
-#: Longest computation on the event loop: about twice the cost of handing a batch to a thread and back.
-INLINE_S = 200e-6
-MEASURED_ROWS = 64
 
 
 @dataclass
@@ -62,7 +60,7 @@ class ServedModel:
         self._on_batch = metrics.on_batch(self.version.version, role)
         self._matrix = self.wrapper.takes_matrix and bool(self.schema.columns)
         self.batcher = Batcher(
-            self._predict_matrix if self._matrix else self.wrapper.predict,
+            MatrixModel(self.wrapper, self.schema.columns) if self._matrix else self.wrapper.predict,
             batch_rows=limits.batch_rows,
             queue_rows=limits.queue_rows,
             timeout_s=limits.predict_timeout_s,
@@ -76,6 +74,12 @@ class ServedModel:
         #: The model's identity in every answer, encoded once.
         self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
         self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
+
+    @cached_property
+    def classes_json(self) -> msgspec.Raw | None:
+        """A classifier's classes in the order of its probabilities, encoded once; None for other models."""
+        classes = self.wrapper.classes
+        return msgspec.Raw(encode_json(classes)) if classes else None
 
     @property
     def queued_rows(self) -> int:
@@ -141,15 +145,6 @@ class ServedModel:
         require_finite(bad, 0, len(rows))
         return predictions
 
-    def _predict_matrix(self, rows: list[tuple[Any, ...]]) -> Any:
-        with np.errstate(over="ignore"):
-            matrix = np.array(rows, dtype=np.float32)
-        if np.isinf(matrix).any():
-            row, column = np.argwhere(np.isinf(matrix))[0]
-            name = self.schema.columns[column]
-            raise BadRow(int(row), f"feature {name!r} is {rows[row][column]!r}, beyond 32-bit floats.")
-        return self.wrapper.predict(matrix)
-
 
 def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
     """Load a version from its files, and check that it answers its example.
@@ -162,8 +157,8 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
     wrapper = wrappers.load(str(folder), settings.model.wrapper)
     try:
         wrapper.attach(settings)
-        enricher = Enricher.for_version(version, columns(wrapper.signature), settings)
-        schema = _schema(wrapper, enricher, settings)
+        enricher = Enricher.for_version(version, tuple(named_columns(wrapper.signature)), settings)
+        schema = request_schema(wrapper, enricher, settings)
         if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
             _, bad = as_list(wrapper.predict(example), len(example))
             require_finite(bad, 0, len(example))
@@ -175,30 +170,28 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
             f"{type(error).__name__}: {error}"
         ) from error
     first = as_sent(example[0]) if isinstance(example, list) and example else None
-    return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, len(schema.columns)), first)
+    return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, schema, first), first)
 
 
-def _schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
+def request_schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
+    """The schema of a model's requests: rows of the source, or rows with an entity key alone."""
+    source = getattr(wrapper, "columns", None)
+    strict = settings.serving.extra_columns == "refuse"
     if enricher:
         service = enricher.service
         return RequestSchema(
-            wrapper.signature, enricher.features, service.key_dtypes, beside=service.request_dtypes
+            wrapper.signature, enricher.features, service.key_dtypes, source, strict, service.request_dtypes
         )
     # Without a feature store the key still decides which requests are the canary's.
-    return RequestSchema(wrapper.signature, keys={settings.data.key: ""} if settings.data.key else {})
+    key = settings.data.key or (source.key if source else "")
+    return RequestSchema(wrapper.signature, (), {key: ""} if key else {}, source, strict)
 
 
-def _inline_rows(wrapper: ModelWrapper, columns: int) -> int:
-    """Rows that a straight-line model computes within `INLINE_S`, measured in processor time of this thread."""
-    if not (wrapper.straight_line and wrapper.takes_matrix and columns):
+def _inline_rows(wrapper: ModelWrapper, schema: RequestSchema, example: Any) -> int:
+    if not wrapper.takes_matrix:
         return 0
-    one, many = (min(_seconds(wrapper, rows, columns) for _ in range(20)) for rows in (1, MEASURED_ROWS))
-    per_row = max(many - one, 1e-9) / (MEASURED_ROWS - 1)
-    return max(0, int((INLINE_S - one) / per_row))
-
-
-def _seconds(wrapper: ModelWrapper, rows: int, columns: int) -> float:
-    matrix = np.ones((rows, columns), dtype=np.float32)
-    began = time.thread_time()
-    wrapper.predict(matrix)
-    return time.thread_time() - began
+    try:
+        row = schema.convert([example]).tuples()[0]
+    except Problem:  # no example, or of a foreign form
+        row = None
+    return MatrixModel(wrapper, schema.columns).inline_rows(row)

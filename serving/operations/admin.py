@@ -49,8 +49,8 @@ async def status(request: Request) -> dict[str, Any]:
         "tags": lineage,
         "links": _links(service),
         "inputs": [
-            {"name": name, "type": kind}
-            for name, kind in zip(served.schema.columns, served.schema.types, strict=True)
+            {"name": field.name, "type": field.kind, "nullable": field.nullable}
+            for field in served.schema.model_fields.values()
         ]
         if served
         else [],

@@ -1,8 +1,9 @@
 """The Open Inference Protocol, version 2, over HTTP, with binary tensors.
 
 https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
-one tensor for each column, [rows] or [rows, 1]; a model of one tensor takes that, [rows, ...]. The answer is
-one tensor, ``predictions``.
+one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts and dates are BYTES; null
+and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``; a
+classifier's classes are in its parameters.
 """
 
 from http import HTTPStatus
@@ -26,7 +27,6 @@ from serving.web.route import get
 
 TAG = "open inference protocol"
 HEADER_LENGTH = b"inference-header-content-length"
-COLUMN_DTYPES = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64"}
 
 
 class Output(msgspec.Struct):
@@ -83,12 +83,14 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     datatype = datatype_of(values.dtype)
     output: dict[str, Any] = {"name": "predictions", "datatype": datatype, "shape": list(values.shape)}
     version = answered.served.version
-    answer = {
+    answer: dict[str, Any] = {
         "model_name": version.name,
         "model_version": str(version.version),
         "id": decoded.own.request_id,
         "outputs": [output],
     }
+    if answered.served.classes_json:
+        answer["parameters"] = {"classes": answered.served.classes_json}
     if not decoded.own.binary:
         output["data"] = values.ravel().tolist()
         return Reply(encode_json(answer))
@@ -138,10 +140,9 @@ async def model(request: Request, name: str, version: str = "") -> dict[str, Any
 
 
 def _inputs(served: ServedModel) -> list[dict[str, Any]]:
-    named = zip(served.schema.columns, served.schema.types, strict=True)
     inputs = [
-        {"name": column, "datatype": COLUMN_DTYPES.get(kind, "BYTES"), "shape": [-1]}
-        for column, kind in named
+        {"name": field.name, "datatype": field.datatype, "shape": [-1, *field.shape]}
+        for field in served.schema.model_fields.values()
     ]
     signature = served.wrapper.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():

@@ -39,7 +39,9 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
             raise invalid_input(
                 f"Input {tensor.name!r}: binary_data_size is {size!r}, the body has {len(binary)} bytes."
             )
-        columns[tensor.name] = values = _values(tensor, None if size is None else binary[:size])
+        field = schema.model_fields.get(tensor.name)
+        is_list = field is not None and field.kind == "array"
+        columns[tensor.name] = values = _values(tensor, None if size is None else binary[:size], is_list)
         require_room(len(values), 0, max_rows)
         binary = binary[size or 0 :]
     if not schema.columns:
@@ -51,8 +53,12 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _values(tensor: Tensor, binary: memoryview | None) -> list[Any]:
-    """One value a row: a scalar for shape [rows] or [rows, 1], else nested lists."""
+def _values(tensor: Tensor, binary: memoryview | None, is_list: bool) -> list[Any]:
+    """One value a row: a scalar for shape [rows] or [rows, 1], else nested lists. None for null and NaN.
+
+    Args:
+        is_list: Whether a value of the column is a list, even of one item.
+    """
     try:
         if tensor.datatype == "BYTES":
             flat = tensor.data if binary is None else unpacked(binary)
@@ -69,17 +75,30 @@ def _values(tensor: Tensor, binary: memoryview | None) -> list[Any]:
         ) from None
     if values.ndim == 0 or any(size < 0 for size in tensor.shape):
         raise invalid_input(f"Input {tensor.name!r}: shape {tensor.shape} has no rows.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise invalid_input(f"Input {tensor.name!r} has values that are not finite.")
-    return (values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values).tolist()
+    if values.dtype.kind == "f":
+        if np.isinf(values).any():
+            raise invalid_input(f"Input {tensor.name!r} has values that are not finite.")
+        if (missing := np.isnan(values)).any():
+            values = values.astype(object)
+            values[missing] = None
+    return (values if is_list or values.ndim != 2 or values.shape[1] != 1 else values[:, 0]).tolist()
 
 
 def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
-    """JSON values as an array. Values of another kind are refused: numpy would turn 1.7 into 1, and "false" into True."""
+    """JSON values as an array; of objects where some are null.
+
+    Values of another kind are refused: numpy would turn 1.7 into 1, and "false" into True.
+    """
     kinds = {bool} if wanted is np.bool_ else {int} if issubclass(wanted, np.integer) else {int, float}
-    if others := set(map(type, np.asarray(data, dtype=object).ravel())) - kinds:
+    values = np.asarray(data, dtype=object)
+    found = set(map(type, values.ravel()))
+    if others := found - kinds - {type(None)}:
         raise TypeError(f"its data have {', '.join(sorted(kind.__name__ for kind in others))}")
-    return np.asarray(data, dtype=wanted)
+    if type(None) not in found:
+        return np.asarray(data, dtype=wanted)
+    known = np.array([value is not None for value in values.flat]).reshape(values.shape)
+    values[known] = values[known].astype(wanted).tolist()
+    return values
 
 
 def unpacked(binary: memoryview) -> list[str]:

@@ -42,6 +42,11 @@ ANSWER = {
     "required": ["predictions", "model", "request_id"],
     "properties": {
         "predictions": {"description": "one for each row, in order; a single one for a single row"},
+        "classes": {
+            "type": "array",
+            "description": "of a classifier, in the order of its probabilities; for two classes a prediction is the "
+            "probability of the last one",
+        },
         "model": CARD,
         "request_id": {"type": "string"},
         "features": {"type": "object", "description": "where looked-up features came from"},

@@ -10,10 +10,13 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError
 
 log = logging.getLogger("serving")
 MEDIA_TYPE = "application/problem+json"
+#: Most letters of a value in an error.
+MAX_SHOWN = 100
 
 
 class Problem(Exception):
@@ -90,6 +93,12 @@ def as_problem(error: Exception, request_id: str) -> Problem:
         return error
     if isinstance(error, InputError):
         return invalid_input(str(error))
+    if isinstance(error, BadValue):
+        value = msgspec.json.encode(error.value, enc_hook=str).decode()
+        shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
+        return invalid_input(
+            f"Row {error.row}: column {error.column!r} is {shown}, and must be {error.wanted}."
+        )
     if isinstance(error, ClientDisconnect):
         return disconnected("the body's end")
     if isinstance(error, HTTPException):
@@ -109,5 +118,5 @@ def install(app: FastAPI) -> None:
         headers = problem.headers | dict(getattr(error, "headers", None) or {})  # such as Allow, for 405
         return Response(problem.body(request_id), problem.status.value, headers, MEDIA_TYPE)
 
-    for kind in (Problem, InputError, HTTPException, ClientDisconnect, Exception):
+    for kind in (Problem, InputError, BadValue, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, _answer)

@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from mlops_lib import config, loaders, plugins, wrappers
 from mlops_lib.cli import app
+from mlops_lib.errors import ConfigError
 from mlops_lib.registry import Registry
-from mlops_lib.steps.table import STEPS
+from mlops_lib.search import space
 
 COMMANDS = (
     "run",
@@ -50,6 +49,29 @@ def mlops(project, monkeypatch, capsys):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.mark.parametrize("name", ["01_get_data", "02_train", "04_register"])
+def test_a_notebook_that_lost_its_tag_stops_the_run_before_the_first_step(mlops, project, name):
+    """Editors drop the tag; the notebook's own values would then replace the arguments of the run."""
+    file = project.root / "notebooks" / f"{name}.ipynb"
+    file.write_text(file.read_text().replace('"parameters"', '"other"'))
+    code, _, said = mlops("run", "--max-epochs", "1")
+    assert code == 1 and f"{file} has no code cell tagged 'parameters'" in said
+    assert not (project.root / ".mlops").exists()
+
+
+def test_epochs_without_effect_are_said(mlops, project):
+    """An estimator has no epochs, so --max-epochs changes nothing and trains nothing again; a search refuses them."""
+    project.configure(
+        model={"wrapper": "sklearn", "implementation": "sklearn.tree:DecisionTreeClassifier", "params": {}},
+        search={"space": {"train.max_epochs": {"type": "int", "low": 1, "high": 5}}},
+    )
+    (project.root / "notebooks" / "01_get_data.ipynb").unlink()  # so that nothing runs
+    assert "--max-epochs has no effect: model.wrapper 'sklearn'" in mlops("run", "--max-epochs", "3")[2]
+    assert "no effect" not in mlops("run")[2]
+    with pytest.raises(ConfigError, match=r"names train.max_epochs, and model.wrapper 'sklearn'"):
+        space.check(project.settings())
 
 
 def test_every_command_has_help_with_an_example(mlops):
@@ -201,44 +223,6 @@ def test_imports_run_one_way():
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
     assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", result.stdout)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_init_makes_a_project_that_runs(mlops, project, task):
-    """Its config.yaml resolves, its gate knows the metric, and its notebooks are where it looks for them."""
-    rows = pd.DataFrame({"x": range(100), "who": range(100), "y": [i % 2 for i in range(100)]})
-    rows.to_csv(project.root / "rows.csv", index=False)
-    arguments = ("mine", "--source", "rows.csv", "--label", "y", "--key", "who", "--task", task)
-    code, said, _ = mlops("init", *arguments)
-    assert code == 0 and "cd mine && mlops run" in said
-    settings = config.load(project.root / "mine/config.yaml")
-    assert all(settings.notebook(step.notebook).is_file() for step in STEPS)
-    loader = loaders.from_settings(settings)
-    assert list(loader.schema.features) == ["x"] and loader.count("train") > 50
-    assert settings.evaluation.metric in plugins.names("metric", task)
-    model = wrappers.from_settings(settings)
-    model.train(loader, settings)
-    assert model.evaluate(loader, settings).verdict is not None
-    code, _, error = mlops("init", *arguments)
-    assert code == 1 and "is there already" in error
-
-
-def test_init_takes_names_as_they_are(mlops, project):
-    """What YAML would read as a number, a truth or a comment is text; a source with a password leaves nothing."""
-    code, _, error = mlops("init", "2024", "--source", "my data #1.csv", "--label", "no")
-    assert code == 0, error
-    settings = config.load(project.root / "2024/config.yaml")
-    assert (settings.model.name, settings.data.label) == ("2024", "no")
-    assert settings.path(settings.data.source) == project.root / "my data #1.csv"
-    code, _, error = mlops("init", "db", "--source", "postgresql://me:t0p@host/db", "--label", "y")
-    assert code == 1 and "t0p" not in error and not (project.root / "db/config.yaml").exists()
-
-
-def test_init_begins_only_what_it_can(mlops, project):
-    """A task that has no estimator to begin with is refused before anything is written."""
-    code, _, error = mlops("init", "mine", "--source", "a.csv", "--label", "y", "--task", "text")
-    assert code == 1 and "'text'" in error and not (project.root / "mine").exists()
 
 
 def test_a_project_without_notebooks_is_told_how_to_get_them(mlops, project):

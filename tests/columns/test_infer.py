@@ -4,11 +4,15 @@ import datetime as dt
 import decimal
 import uuid
 
+import hypothesis
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mlops_lib.columns.fit import encode_frame, fit
 from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
@@ -144,6 +148,14 @@ LEFT_OUT = {
         pa.array([[1.0] * (1 + i % 3) for i in range(ROWS)]),
         "lists of 1 to 3 numbers: left out",
     ),
+    "infinite lists": (
+        pa.array([[1.0, np.inf, np.nan]] * ROWS),
+        "lists of 3 numbers, some infinite or beyond float32: left",
+    ),
+    "zip codes, each once": (
+        pa.array([f"{i:05d}" for i in range(ROWS)]),
+        "name it in data.columns to keep it",
+    ),
     "lists of texts": (pa.array([["a"]] * ROWS), "list<item: string>: left out, name its kind"),
     "structs": (pa.array([{"a": 1}] * ROWS), "struct<a: int64>: left out"),
     "maps": (pa.array([[("a", 1)]] * ROWS, pa.map_(pa.string(), pa.int64())), "map<string, int64>: left out"),
@@ -162,6 +174,89 @@ def test_a_column_without_use_is_left_out_with_a_reason(values, words):
     """It stays in the dataset, and the reason says how to keep it."""
     found = column(values)
     assert found.role == "ignored" and words in found.reason
+
+
+ANY_TYPE = st.sampled_from(
+    [
+        pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.large_string(),
+        pa.binary(), pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns"), pa.timestamp("us", "Asia/Seoul"),
+        pa.time32("ms"), pa.time64("us"), pa.duration("ns"), pa.decimal128(20, 3), pa.null(), pa.list_(pa.int16()),
+        pa.list_(pa.string()), pa.struct([("a", pa.int8())]), pa.map_(pa.string(), pa.int8()),
+        pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.int8(), pa.int64()),
+    ]
+)  # fmt: skip
+
+
+@given(st.data())
+@hypothesis.settings(max_examples=150, deadline=None)
+def test_any_column_has_a_kind_and_every_feature_is_encoded(data):
+    """Random bits of every Arrow type: no traceback, a reason, and an encoder that takes its own rows."""
+    kind, seed = data.draw(ANY_TYPE), data.draw(st.integers(0, 2**32 - 1))
+    rows = data.draw(st.integers(0, 60))
+    values = random_array(kind, rows, np.random.default_rng(seed))
+    table = pa.table({"x": values, "y": ["a"] * rows})
+    schema = infer(table, Declared("y"))
+    assert schema.columns[0].reason and Schema.from_json(schema.to_json()) == schema
+    frame = table.to_pandas(date_as_object=True)
+    encoder = fit(schema, [frame])
+    matrix = encode_frame(encoder, frame)
+    assert matrix.shape == (rows, len(encoder.outputs))
+    if "x" in schema.features:
+        np.testing.assert_array_equal(encoder.encode([[value] for value in frame["x"].tolist()]), matrix)
+
+
+def random_array(kind, rows, chance):
+    """Random values of a type, a quarter of them missing."""
+    if pa.types.is_null(kind):
+        return pa.nulls(rows)
+    if pa.types.is_dictionary(kind):
+        return random_array(kind.value_type, rows, chance).dictionary_encode()
+    if pa.types.is_boolean(kind) or pa.types.is_list(kind) or pa.types.is_nested(kind):
+        samples = {
+            pa.bool_(): [True, False, None],
+            pa.list_(pa.int16()): [[1, None], [2, 3], None, []],
+            pa.list_(pa.string()): [["a"], [None], None],
+            pa.struct([("a", pa.int8())]): [{"a": 1}, {"a": None}, None],
+            pa.map_(pa.string(), pa.int8()): [[("k", 1)], [], None],
+        }[kind]
+        return pa.array([samples[chance.integers(len(samples))] for _ in range(rows)], kind)
+    gaps = chance.random(rows) < 0.25
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+        texts = [
+            "",
+            "7",
+            "007",
+            "2021-01-01",
+            "2021-02-30",
+            "08:30",
+            "\ud55c\uae00",
+            "a b c d e",
+            "x" * 50,
+            "\x00",
+            "NaN",
+        ]
+        chosen = [texts[chance.integers(len(texts))] for _ in range(rows)]
+        return pa.array(
+            [None if gap else text for gap, text in zip(gaps, chosen, strict=True)], pa.string()
+        ).cast(kind)
+    if pa.types.is_decimal(kind):
+        numbers = [decimal.Decimal(int(n)) / 1000 for n in chance.integers(-(10**9), 10**9, rows)]
+        return pa.array([None if gap else n for gap, n in zip(gaps, numbers, strict=True)], kind)
+    if pa.types.is_floating(kind):
+        floats = chance.choice([0.0, -1.5, 3.0, np.nan, np.inf, -np.inf, 6e4], rows)
+        return pa.array(floats.astype(kind.to_pandas_dtype()), kind, mask=gaps, from_pandas=False)
+    most = {"time32[ms]": 86_400_000, "time64[us]": 86_400 * 10**6, "date32[day]": 2_900_000, "int8": 127}
+    limit = most.get(str(kind), 2**31)
+    whole = chance.integers(
+        0 if "time" in str(kind) or "uint" in str(kind) else -min(limit, 700_000), limit, rows
+    )
+    if kind == pa.date64():
+        whole = whole // 86_400_000 * 86_400_000
+    return (
+        pa.array(whole, pa.int64(), mask=gaps)
+        .cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+        .cast(kind, safe=False)
+    )
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
@@ -283,16 +378,44 @@ def test_a_gap_in_any_split_makes_a_column_nullable(tmp_path):
     assert done.classes == ("p", "q") and done.features["c"].distinct == 2
 
 
-def test_infinite_numbers_that_train_does_not_have_are_named(tmp_path):
-    """Before a model is trained: column, split, rows and value."""
-    train = pa.table({"a": [1.0, 2.0, 3.0], "y": ["p", "q", "p"]})
-    test = pa.table({"a": [1.0, np.inf, 1e39], "y": ["p", "q", "p"]})
-    paths = files(tmp_path, train=train, test=test)
-    with pytest.raises(
-        DataError, match=r"'a' has infinite numbers.*2 rows of the test split.*rows 1, 2.*inf"
-    ):
-        complete(infer(train, Declared("y")), paths, Declared("y"))
-    assert complete(infer(test, Declared("y")), files(tmp_path, train=test, test=test)).features["a"].infinite
+@pytest.mark.parametrize(
+    ("train", "test", "kind", "words"),
+    [
+        (
+            [1.0, 2.0, 3.0],
+            [1.0, np.inf, 1e39],
+            "",
+            "a number within the range of float32.*2 rows.*rows 1, 2,.*such as inf",
+        ),
+        (
+            ["2021-01-01"] * 3,
+            ["2021-01-02", "soon", "2021-02-30"],
+            "",
+            "a date or time.*rows 1, 2,.*such as 'soon'",
+        ),
+        (["08:30"] * 3, ["08:30", None, "2021-01-01"], "", "a time of day.*1 rows.*rows 2,"),
+        (["1.5"] * 3, ["1.5", "1,5", None], "number", "a number.*rows 1,.*such as '1,5'"),
+        ([1.0, 2.0, 3.0], [1.0, 2.5, None], "integer", "a whole number.*rows 1,.*such as 2.5"),
+        ([1, 0, 1], [1, 0, 2], "boolean", "true or false.*rows 2,.*such as 2"),
+        ([[1.0, 2.0]] * 3, [[1.0, 2.0], [1.0], None], "", "a list of 2 numbers.*rows 1,"),
+        ([[1.0, 2.0]] * 3, [[1.0, 2.0], [np.nan, np.inf], None], "", "a list of 2 numbers.*rows 1,"),
+    ],
+)
+def test_values_that_the_train_split_does_not_take_are_named(tmp_path, train, test, kind, words):
+    """Before a model is trained: column, split, rows and an example. The same values in train are no error."""
+    train, test = (pa.table({"x": pa.array(values), "y": ["p", "q", "p"]}) for values in (train, test))
+    declared = Declared("y", kinds={"x": kind} if kind else {})
+    done = complete(infer(train, declared), files(tmp_path, train=train, test=train), declared)
+    assert done.columns[0].role == "feature"
+    with pytest.raises(DataError, match=f"'x' must be {words}.*data.columns") as error:
+        complete(infer(train, declared), files(tmp_path, train=train, validation=train, test=test), declared)
+    assert "of the test split are not" in str(error.value)
+
+
+def test_infinite_numbers_in_train_are_known():
+    """The schema has them, so that the encoder knows the range."""
+    found = infer(pa.table({"a": [1.0, np.inf, 1e39], "y": ["p", "q", "p"]}), Declared("y")).features["a"]
+    assert (found.infinite, found.least, found.most) == (True, 1.0, 1.0)
 
 
 def test_a_fixed_schema_keeps_its_kinds(tmp_path):

@@ -1,6 +1,7 @@
 """The declared schema: rows that break it are named, kept, and never trained on."""
 
 import datetime as dt
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mlops_lib import config, loaders, notebooks, tracking
+from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.data_checks import declared, profile, rules
 from mlops_lib.errors import ConfigError, DataError, NotebookError
 from mlops_lib.settings import CheckSettings, ColumnCheck
@@ -160,6 +162,14 @@ def test_the_notebook_logs_what_came_in(tmp_path, monkeypatch):
     run = tracking.connect(settings).get_run(outputs.parent_run_id)
     inputs = {item.tags[0].value: item.dataset.digest for item in run.inputs.dataset_inputs}
     assert inputs == dict.fromkeys(("train", "validation", "test"), outputs.fingerprint[:36])
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert json.loads(dataset.profile)["kinds"] == {"a": "number"}
+    assert {"name": "a", "type": "double", "required": True} in json.loads(dataset.schema)["mlflow_colspec"]
+    kept = Path(tracking.connect(settings).download_artifacts(parent, COLUMNS_FILE)).read_text()
+    assert Schema.from_json(kept) == loaders.prepared(settings).schema
+    record = tracking.connect(settings).download_artifacts(parent, "notebooks/01_get_data.html")
+    shown = Path(record).read_text()
+    assert "numbers from 0 to 9" in shown and "0 rows without bought were left out" in shown
 
 
 def test_a_bad_rule_is_an_error_of_the_settings(tmp_path):

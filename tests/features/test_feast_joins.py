@@ -1,6 +1,7 @@
 """What Feast 0.67 does to training rows, and that the loader does not."""
 
 import traceback
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -221,17 +222,25 @@ def test_skew_with_keys_that_the_rows_do_not_keep_is_refused(feature_project):
 
 
 @pytest.mark.parametrize(
-    ("trained", "served", "different"),
+    ("kind", "trained", "served", "different"),
     [
-        ([np.inf, -np.inf, 1.0], [np.inf, -np.inf, 1.0], 0),
-        ([np.inf, 1.0, 2.0], [5.0, np.inf, 2.0], 2),
-        ([pd.Timestamp("2026-01-02", tz="UTC"), pd.NaT], ["2026-01-02T00:00:00Z", None], 0),
-        ([pd.Timestamp("2026-01-02", tz="UTC")], ["2026-01-03T00:00:00Z"], 1),
+        ("number", [np.inf, -np.inf, 1.0], [np.inf, -np.inf, 1.0], 0),
+        ("number", [np.inf, 1.0, 2.0], [5.0, np.inf, 2.0], 2),
+        ("number", [Decimal("1.50"), None], [1.5, None], 0),
+        ("number", [1.0, 2.0], ["many", None], 2),
+        ("boolean", [True, False, None], [True, None, None], 1),
+        ("datetime", [pd.Timestamp("2026-01-02", tz="UTC"), pd.NaT], ["2026-01-02T00:00:00Z", None], 0),
+        ("datetime", [pd.Timestamp("2026-01-02", tz="UTC")], ["2026-01-03T00:00:00Z"], 1),
+        ("datetime", ["2026-01-02", "2026-01-02"], ["2026-01-02T09:00:00+09:00", "soon"], 1),
+        ("category", [3, 4, None], [3.0, "4", None], 0),
+        ("category", ["a", "b", None], ["a", None, "None"], 2),
+        ("array", [np.array([1.0, 2.5]), None], [[1, 2.5], None], 0),
     ],
 )
-def test_skew_knows_what_is_equal(trained, served, different):
-    """Infinity is itself and nothing else; a time is the same however it is written."""
-    found = skew._compare("x", pd.Series(trained), pd.Series(served), pd.Series(range(len(trained))))
+def test_skew_knows_what_is_equal(kind, trained, served, different):
+    """Infinity is itself and nothing else; a time, a category and a list are the same in every form."""
+    columns = (pd.Series(values, dtype=object) for values in (trained, served))
+    found = skew._compare("x", kind, *columns, pd.Series(range(len(trained))))
     assert found.different == different
 
 

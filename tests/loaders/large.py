@@ -77,13 +77,60 @@ def run(folder: str, streaming: bool, margin_mb: int = MARGIN_MB) -> None:
     if not small.exists():
         write_small(root / "rows", small)
     notebooks(str(small), 1_000)
-    used_kb = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
-    limit = int(used_kb.split()[1]) * 1024 + margin_mb * 2**20
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    _limit(margin_mb)
     before_mb, began = _most_resident_mb(), time.perf_counter()
     notebooks("rows", 0)
     took_s = time.perf_counter() - began
     print(f"resident at most: {before_mb:.0f} MB before, {_most_resident_mb():.0f} MB after; {took_s:.0f} s")
+
+
+def write_csv(file: Path, rows: int) -> float:
+    """Random rows of numbers, text and a label as CSV; their megabytes in memory."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    random = np.random.default_rng(0)
+    writer = None
+    for start in range(0, rows, GROUP_ROWS):
+        values = random.standard_normal((FEATURES, GROUP_ROWS)).round(6)
+        columns = {"id": np.arange(start, start + GROUP_ROWS), "f00": values[0]}
+        columns |= {f"f{i:02}": values[i] for i in range(1, FEATURES)}
+        columns |= {
+            "text": [f"text {i % 1000}" for i in range(GROUP_ROWS)],
+            "y": (values[0] > 0).astype(np.int64),
+        }
+        table = pa.table(columns)
+        writer = writer or pyarrow.csv.CSVWriter(file, table.schema)
+        writer.write_table(table)
+    assert writer
+    writer.close()
+    return rows * (8 * FEATURES + 32) / 2**20
+
+
+def get_data(folder: str, how: str) -> None:
+    """Run 01_get_data's work on ``few.csv``, then on ``many.csv`` with a limit of memory; `how` is data.split."""
+    from mlops_lib import config, loaders
+    from mlops_lib.data_checks import declared
+
+    root = Path(folder)
+
+    def notebook(source: str) -> None:
+        file = root / f"{source}.yaml"
+        text = CONFIG.format(source=f"{source}.csv", streaming="false")
+        file.write_text(text.replace("  key: id\n", f"  key: id\n  split: {how}\n"))
+        settings = config.load(file)
+        print(declared.write(settings, loaders.from_settings(settings), root / f"data-{source}"))
+
+    notebook("few")
+    _limit(MARGIN_MB)
+    notebook("many")
+
+
+def _limit(margin_mb: int) -> None:
+    """Allow this process so much more private memory than it has."""
+    used_kb = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line)
+    limit = int(used_kb.split()[1]) * 1024 + margin_mb * 2**20
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _most_resident_mb() -> float:

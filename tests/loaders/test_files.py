@@ -112,9 +112,9 @@ def test_a_missing_source_is_named(tmp_path):
 
 def test_an_empty_folder_says_which_endings_count(tmp_path):
     """A folder of other files is as good as empty; hidden files do not count."""
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "README.txt").write_text("x")
     (tmp_path / ".hidden.csv").write_text("a,y\n1,2\n")
-    with pytest.raises(DataError, match=r"no file ending in \.parquet, \.csv"):
+    with pytest.raises(DataError, match=r"has no data file: known endings are \.parquet, \.pq, \.csv"):
         loader(tmp_path).load("train")
 
 
@@ -226,10 +226,10 @@ def test_json_values_stay_as_written(tmp_path):
     assert frame["id"].tolist() == ["01234", "1234"] and frame["big"].tolist() == [9007199254740993, 1]
 
 
-def test_an_address_is_no_file(project):
-    """s3://... is refused with what to do, not looked for under the project's folder."""
-    with pytest.raises(DataError, match="reads files, and data.source is s3://bucket/rows.parquet"):
-        LocalDataLoader.from_settings(project.settings(data__source="s3://bucket/rows.parquet"))
+def test_an_address_of_an_unknown_scheme_is_refused(project):
+    """It is not looked for under the project's folder."""
+    with pytest.raises(DataError, match="reads paths and s3://.*data.source is ftp://host/rows.parquet"):
+        _ = LocalDataLoader.from_settings(project.settings(data__source="ftp://host/rows.parquet")).path
 
 
 def test_another_split_of_the_same_rows_is_another_dataset(tmp_path, frame):

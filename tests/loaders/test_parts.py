@@ -11,9 +11,10 @@ import pytest
 from mlops_lib.data_checks import findings as checks
 from mlops_lib.data_checks import uniqueness
 from mlops_lib.errors import DataError
-from mlops_lib.loaders import parquet
+from mlops_lib.loaders import rows as stored
 from mlops_lib.loaders.base import SPLITS
 from mlops_lib.loaders.files import LocalDataLoader
+from mlops_lib.loaders.formats.data_file import data_file
 from mlops_lib.settings import CheckSettings, ColumnCheck
 
 ROWS = 997
@@ -22,7 +23,7 @@ ROWS = 997
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Some fifty rows in a part, so that every split has many."""
-    monkeypatch.setattr(parquet, "PART_VALUES", 250)
+    monkeypatch.setattr(stored, "PART_VALUES", 250)
 
 
 def write(folder, **columns):
@@ -69,17 +70,17 @@ def test_the_parts_together_are_the_rows_in_memory(tmp_path):
 
 def test_one_large_file_is_not_held_as_a_whole(tmp_path, monkeypatch):
     """Arrow has a few row groups in memory at any time, whatever the file holds."""
-    monkeypatch.setattr(parquet, "PART_VALUES", 100_000)
+    monkeypatch.setattr(stored, "PART_VALUES", 100_000)
     values = np.random.default_rng(0).standard_normal((10, 1_000_000))
     table = pa.table({f"f{i}": column for i, column in enumerate(values)})
     pq.write_table(table, tmp_path / "one.parquet", row_group_size=10_000, compression="none")
     before = pa.total_allocated_bytes()
-    parts = parquet.ParquetRows([tmp_path / "one.parquet"]).parts(table.column_names)
+    parts = stored.Rows([data_file(tmp_path / "one.parquet")]).tables()
     assert max(pa.total_allocated_bytes() - before for _ in parts) < table.nbytes / 10
 
 
 def test_files_of_different_types_are_read_as_the_wider_one(tmp_path):
-    """Integers in the first file and floats in the second are floats in both; text in the second is an error."""
+    """Integers and floats are floats in both files, numbers and text are text; booleans and text are an error."""
     for split in SPLITS:
         (tmp_path / split).mkdir()
         pq.write_table(pa.table({"a": [1, 2], "id": [1, 2], "y": [0, 1]}), tmp_path / split / "0.parquet")
@@ -87,15 +88,21 @@ def test_files_of_different_types_are_read_as_the_wider_one(tmp_path):
     disk, memory = pair(tmp_path)
     pd.testing.assert_frame_equal(pd.concat(disk.parts("train")), memory.load("train"))
     pq.write_table(pa.table({"y": [0], "id": [3], "a": ["x"]}), tmp_path / "train/1.parquet")
-    with pytest.raises(DataError, match="differ in their types"):
+    assert next(pair(tmp_path)).load("train")["a"].tolist() == ["1", "2", "x"]
+    pq.write_table(pa.table({"y": [0], "id": [3], "a": [True]}), tmp_path / "train/1.parquet")
+    with pytest.raises(
+        DataError, match=r"train/1\.parquet, row 0 \(counted from 0\): column 'a' has True, and is int64"
+    ):
         _ = next(pair(tmp_path)).schema
     pq.write_table(pa.table({"y": [0], "id": [3], "b": [2.5]}), tmp_path / "train/1.parquet")
-    with pytest.raises(DataError, match=r"1\.parquet and .* differ in the columns a, b"):
+    with pytest.raises(
+        DataError, match=r"1\.parquet does not have the columns of .*: it lacks \['a'\] and adds \['b'\]"
+    ):
         _ = next(pair(tmp_path)).schema
 
 
 def test_written_parts_are_the_rows_and_a_limit_is_kept(tmp_path):
-    """What 01_get_data writes without holding it: the same Parquet, and the first rows only where asked."""
+    """The written Parquet has the same rows; with a limit, the first rows of each split."""
     (tmp_path / "in").mkdir()
     write(tmp_path / "in", a=np.arange(ROWS) / 3)
     disk, memory = pair(tmp_path / "in")

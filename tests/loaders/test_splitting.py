@@ -21,9 +21,9 @@ def test_the_split_of_today_is_the_split_of_tomorrow():
         "train",
         "validation",
         "train",
+        "validation",
         "train",
-        "train",
-        "test",
+        "validation",
     ]
     assert assign(pd.Series(["a", "b", "c", "d"]), 0.15, 0.25, 0).tolist() == [
         "test",

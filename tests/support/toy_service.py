@@ -16,8 +16,7 @@ from mlops_lib import config
 from mlops_lib.registry import ModelVersion
 from mlops_lib.wrappers.interface import ModelWrapper
 from serving.app import create_app
-from serving.inference.schema import RequestSchema
-from serving.models.served import Loaded, ServedModel
+from serving.models.served import Loaded, ServedModel, request_schema
 
 
 class Toy(ModelWrapper):
@@ -68,8 +67,10 @@ class Toy(ModelWrapper):
 
 
 @asynccontextmanager
-async def toy_service(folder: Path, toy: Toy, **serving: Any) -> AsyncIterator[Any]:
-    """The application with the toy as its champion, `toy` version 1."""
+async def toy_service(
+    folder: Path, toy: ModelWrapper, inline_rows: int = 0, **serving: Any
+) -> AsyncIterator[Any]:
+    """The application with the toy as its champion, `toy` version 1; `inline_rows` are computed on the event loop."""
     content = {
         "mlflow": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"},
         "data": {"source": "rows.csv", "label": "y"},
@@ -83,7 +84,7 @@ async def toy_service(folder: Path, toy: Toy, **serving: Any) -> AsyncIterator[A
     app = create_app(settings)
     service = app.state.service
     version = ModelVersion("toy", 1, "Production", "run", {})
-    loaded = Loaded(version, toy, RequestSchema(toy.signature), None, 0, None)
+    loaded = Loaded(version, toy, request_schema(toy, None, settings), None, inline_rows, None)
     served = ServedModel(loaded, "champion", settings, service.metrics)
     service.models.served["champion"] = served
     sweeper = asyncio.create_task(app.gateway.sweep())
@@ -91,7 +92,8 @@ async def toy_service(folder: Path, toy: Toy, **serving: Any) -> AsyncIterator[A
         yield app
     finally:
         sweeper.cancel()
-        toy.gate.set()
+        if isinstance(toy, Toy):
+            toy.gate.set()
         await served.drain()
 
 

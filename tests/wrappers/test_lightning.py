@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -42,6 +43,8 @@ def test_a_run_holds_parameters_metrics_checkpoint_and_model(trained, run):
     )
     assert run.data.tags["mlops.gate"] == "passed"
     assert len(run.data.tags["mlops.data_fingerprint"]) == 64
+    assert re.fullmatch(r"\d features: .*\d number.*", run.data.tags["mlops.columns"])
+    assert "columns.json" in {file.path for file in client.list_artifacts(trained.run_id)}
     kept = {file.path for file in client.list_artifacts(trained.run_id, "evaluation/test")}
     assert {"evaluation/test/report.json"} < kept and any("roc" in name for name in kept)
     assert any(file.is_dir for file in client.list_artifacts(trained.run_id))

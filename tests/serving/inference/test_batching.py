@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
+from mlops_lib.columns.encode import BadValue
 from serving.inference.batching import Batcher
-from serving.inference.jobs import BadRow
 from serving.web.problems import Problem
 
 
@@ -34,7 +34,7 @@ class Doubler:
                 while True:
                     time.sleep(0.01)
         if 15 in rows:
-            raise BadRow(rows.index(15), "feature 'x' is 15.")
+            raise BadValue(rows.index(15), "x", 15, "another number")
         answers = np.array([float(row) * 2 for row in rows])
         answers[[row == 404 for row in rows]] = np.nan
         return answers[:-1] if 99 in rows else answers
@@ -182,7 +182,7 @@ def test_the_thread_of_a_model_that_swallows_being_stopped_ends_with_its_call():
     run(scenario, timeout_s=1)
 
 
-@pytest.mark.parametrize(("bad", "error"), [(404, Problem), (15, BadRow)])
+@pytest.mark.parametrize(("bad", "error"), [(404, Problem), (15, BadValue)])
 def test_a_bad_row_of_many_is_counted_from_the_callers_first(bad, error):
     """Row 20 of a request that is served in calls of eight is row 20 to its caller, whoever found it bad."""
 

@@ -1,0 +1,152 @@
+"""What is chosen for a new project, and the text of its config.yaml."""
+
+import json
+import os
+import re
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from mlops_lib.cli.init.source import Source
+from mlops_lib.cli.init.threshold import Threshold
+from mlops_lib.errors import ConfigError
+from mlops_lib.settings import Settings
+from mlops_lib.settings.explain import explain, section_at
+from mlops_lib.settings.section import Section
+
+#: Task -> metric that the gate decides on, unless another is chosen.
+METRICS = {"classification": "roc_auc", "regression": "r2"}
+#: Characters of a line of config.yaml from which on its comment is above it.
+WIDTH = 110
+#: Label of settings for reading a source whose label is not chosen yet.
+UNKNOWN = "-"
+HEAD = "# The settings of this project; `mlops config` shows every one there is. Paths start from this file's folder."
+
+
+@dataclass
+class Choices:
+    """Everything in config.yaml that depends on the table, with reasons for its comments.
+
+    Attributes:
+        name: Of experiment and model.
+        source: Where the rows are.
+        label, key, time, task, metric: The answers; `key` and `time` may be empty.
+        data: Further settings of section `data`.
+        given: Dotted setting -> value, from the user; these win.
+        reasons: Dotted setting -> why it has this value.
+    """
+
+    name: str
+    source: Source
+    label: str = ""
+    key: str = ""
+    time: str = ""
+    task: str = "classification"
+    metric: str = "roc_auc"
+    data: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def sections(self, threshold: Threshold | None) -> dict[str, dict[str, Any]]:
+        """The content of config.yaml."""
+        data: dict[str, Any] = {"source": self.source.address}
+        if self.source.loader != "local":
+            data |= {"loader": self.source.loader, "sql": dict(self.source.sql)}
+        data |= {"label": self.label or UNKNOWN, "key": self.key} | self.data
+        if self.time:
+            data["split"] = {"by": "time", "column": self.time}
+        judged: dict[str, Any] = {"task": self.task, "metric": self.metric, "threshold": 0.0}
+        if threshold:
+            judged |= {"baselines": (threshold.baseline,), "threshold": threshold.value}
+        made: dict[str, dict[str, Any]] = {
+            "mlflow": {"experiment": self.name},
+            "data": data,
+            "model": {"name": self.name, "wrapper": "sklearn", "implementation": "auto"},
+            "evaluation": judged,
+        }
+        for setting, value in self.given.items():
+            *sections, name = setting.split(".")
+            inner: dict[str, Any] = made
+            for section in sections:
+                inner = inner.setdefault(section, {})
+            inner[name] = value
+        return made
+
+    def settings(self, folder: Path, threshold: Threshold | None = None) -> Settings:
+        """The settings of the project in `folder`, without environment variables other than the source's password.
+
+        Raises:
+            ConfigError: A setting does not allow its value.
+        """
+        try:
+            password = os.environ.get("DATA_SOURCE_PASSWORD")
+            more = {"root": folder.resolve(), "secrets": {"data_password": password} if password else {}}
+            return Settings.model_validate(more | self.sections(threshold))
+        except ValidationError as error:
+            raise ConfigError(explain(error, {}, folder / "config.yaml")) from None
+
+    def text(self, threshold: Threshold) -> str:
+        """The text of config.yaml."""
+        reasons = self.reasons | {
+            "evaluation.baselines": "scored on the same rows; does not reach the threshold",
+            "evaluation.threshold": f"{threshold.reason()}; a model that reaches it is registered",
+            "model.wrapper": "or lightning with implementation: tabular, a network",
+        }
+        lines = [HEAD]
+        for section, content in self.sections(threshold).items():
+            lines += ["", f"{section}:"]
+            for name, value in content.items():
+                why = " ".join(reasons.get(f"{section}.{name}", "").split())
+                line = f"  {name}: {_yaml(value)}"
+                one = f"{line}  # {why}" if why else line
+                above = textwrap.wrap(why, WIDTH, initial_indent="  # ", subsequent_indent="  # ")
+                lines += [one] if len(one) <= WIDTH else [*above, line]
+        return "\n".join(lines) + "\n"
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Dotted setting and value of ``data.csv.separator=;``.
+
+    Raises:
+        ConfigError: It is not of this form, or there is no such setting.
+    """
+    name, equals, value = text.partition("=")
+    *sections, last = name.split(".")
+    model: type[Section] | None = Settings
+    for section in sections:
+        model = section_at(model, section)
+    if not (equals and sections and model and last in model.model_fields):
+        raise ConfigError(
+            f"--set {text}: it is SETTING=VALUE, such as data.csv.separator=';'. `mlops config` in a project lists the "
+            "settings."
+        )
+    return name, value if model.model_fields[last].annotation is str else _frozen(yaml.safe_load(value))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def project_name(folder: Path) -> str:
+    """The name of experiment and model: the folder's, without characters that MLflow refuses in a name."""
+    return re.sub(r"[/:]+", "-", folder.resolve().name) or "model"
+
+
+def _yaml(value: Any) -> str:
+    """A value on one line, read by YAML as it is: a label `no` and a folder `2024` are texts."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_yaml(name)}: {_yaml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    plain = re.fullmatch(r"[^\W\d]\w*(-\w+)*", value) and value.lower() not in _WORDS
+    return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
+
+
+#: Words that YAML does not read as text.
+_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf")

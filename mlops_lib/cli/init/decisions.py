@@ -1,0 +1,203 @@
+"""Decide label, task, key, time, metric and left-out columns of a table; each is checked before a file is written."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops_lib import plugins
+from mlops_lib.cli.init import leaks, proposals
+from mlops_lib.cli.init.choices import METRICS, Choices
+from mlops_lib.cli.init.labels import ENOUGH, Label
+from mlops_lib.cli.init.questions import Questions
+from mlops_lib.cli.init.table import Table
+from mlops_lib.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Given:
+    """The options of the command; None or "" where an option was not given.
+
+    Attributes:
+        label, key, time, task, metric: See `Choices`.
+        missing_label: "drop", or "error".
+        takes_proposals: Whether a label that is not certain may be taken without a question.
+    """
+
+    label: str = ""
+    key: str | None = None
+    time: str | None = None
+    task: str = ""
+    metric: str = ""
+    missing_label: str = ""
+    takes_proposals: bool = False
+
+
+def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
+    """Fill in `choices`.
+
+    Raises:
+        ConfigError: A column is not there; a choice does not go with another.
+        DataError: The values of a column do not allow the choice.
+    """
+    label = _label(table, given, asked, choices)
+    _key(table, given, asked, choices)
+    _time(table, given, asked, choices)
+    _metric(given, asked, choices)
+    found = leaks.find(table, choices.label, choices.task, (choices.key, choices.time))
+    for name, how in found.items():
+        if asked.agrees(f"{name} {how}. Leave it out?", default=True):
+            choices.data.setdefault("columns", {})[name] = "drop"
+            asked.record[f"without {name}"] = ("dropped", f"it {how}: the model would learn nothing else")
+    if found and "columns" in choices.data:
+        choices.reasons["data.columns"] = f"gives {choices.label} away, so it is left out"
+    ready = table.loader.is_ready_made
+    if (
+        choices.task == "classification"
+        and not (choices.time or ready)
+        and (few := min(label.counts.values())) < ENOUGH
+    ):
+        choices.data["split"] = {"by": "label"}
+        choices.reasons["data.split"] = f"the rarest class has {few} rows; each split gets some of them"
+
+
+def _label(table: Table, given: Given, asked: Questions, choices: Choices) -> Label:
+    proposed = proposals.label(table)
+    if not (given.label or asked.asks or proposed.certain or given.takes_proposals):
+        likely = ", ".join([proposed.value, *proposed.others])
+        raise ConfigError(
+            f"{table.shown}: which column is to be predicted? None has a name that makes it certain. Name it "
+            f"with --label. Candidates: {likely}. All columns: {', '.join(table.names)}."
+        )
+    labels: dict[str, Label] = {}
+
+    def check(name: str) -> None:
+        _require(table, name, "label")
+        labels[name] = Label.of(name, table.shown, table.columns[name].kind, table.column(name))
+        labels[name].check(given.task or labels[name].task()[0])
+
+    question = "Column to predict"
+    name = asked.answer("label", given.label or None, proposed.value, proposed.reason, check, question)
+    label = labels[name]
+    asked.record["label"] = (name, label.shown())
+    task, why = label.task()
+    choices.label, choices.reasons["data.label"] = name, f"column to predict: {label.shown(3)}"
+    choices.task = asked.answer(
+        "task", given.task or None, task, why, lambda task: _check_task(label, task), "Task"
+    )
+    if label.gaps:
+        _missing_label(label, given, asked, choices)
+    return label
+
+
+def _check_task(label: Label, task: str) -> None:
+    if task not in METRICS:
+        raise ConfigError(f"--task is {task!r}. Begin with one of: {', '.join(METRICS)}.")
+    label.check(task)
+
+
+def _missing_label(label: Label, given: Given, asked: Questions, choices: Choices) -> None:
+    gaps = f"{label.gaps:,} of {label.rows:,} rows have no {label.name}"
+    if given.missing_label != "drop" and not (
+        asked.asks and asked.agrees(f"{gaps}. Leave these rows out?", default=False)
+    ):
+        raise DataError(
+            f"{label.where}: {gaps}. If these rows are to be left out, add --missing-label drop; else fill them in the "
+            "source."
+        )
+    choices.data["missing_label"] = "drop"
+    choices.reasons["data.missing_label"] = gaps
+    asked.record["missing label"] = ("drop", gaps)
+
+
+def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
+    proposed = proposals.key(table, choices.label)
+
+    def check(name: str) -> None:
+        if not name:
+            return
+        _require(table, name, "key")
+        if name == choices.label:
+            raise ConfigError(
+                f"{name!r} is both --label and --key. The key is no feature and is not predicted."
+            )
+        if gaps := table.column(name).null_count:
+            raise DataError(
+                f"{table.shown}: {gaps:,} of {table.rows:,} rows have no {name!r}, and the key decides the split of "
+                "a row. Fill it in the source, or choose another key; without a key: --key ''."
+            )
+
+    question = "Column that tells entities apart"
+    choices.key = asked.answer("key", given.key, proposed.value, proposed.reason, check, question)
+    if choices.key:
+        meaning = _key_means(table, choices.key)
+        asked.record["key"] = (choices.key, meaning)
+        choices.reasons["data.key"] = f"{meaning}; no feature"
+    else:
+        choices.reasons["data.key"] = "no column tells entities apart"
+
+
+def _key_means(table: Table, name: str) -> str:
+    import pyarrow.compute as pc
+
+    distinct = pc.count_distinct(table.column(name)).as_py()
+    if distinct == table.rows:
+        return "distinct in every row"
+    return f"{table.rows / distinct:.1f} rows a value: rows of one {name} stay in one split"
+
+
+def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
+    proposed = proposals.time(table, choices.label, choices.key)
+    if table.loader.is_ready_made:
+        proposed = proposals.Proposal("", "the source is split already")
+    asks = proposed.value or proposed.others
+
+    def check(name: str) -> None:
+        if not name:
+            return
+        _require(table, name, "time")
+        if name in (choices.label, choices.key):
+            raise ConfigError(
+                f"{name!r} is --time and also --label or --key. Choose another column, or --time ''."
+            )
+        if gaps := table.column(name).null_count:
+            raise DataError(f"{table.shown}: {gaps:,} rows have no {name!r}, so they have no place in time.")
+
+    if not asks and given.time is None:
+        return
+    question = "Column with the time of a row, to test on the latest rows"
+    choices.time = asked.answer("time", given.time, proposed.value, proposed.reason, check, question)
+    if choices.time:
+        choices.reasons["data.split"] = "the latest rows are the test split"
+    elif given.time is None and not asked.asks:
+        del asked.record["time"]
+
+
+def _metric(given: Given, asked: Questions, choices: Choices) -> None:
+    known = plugins.names("metric", choices.task)
+
+    def check(name: str) -> None:
+        if name not in known:
+            raise ConfigError(f"--metric is {name!r}. Metrics of {choices.task}: {', '.join(known)}.")
+
+    usual = (
+        "area under the ROC curve, 0.5 is guessing" if choices.task == "classification" else "1 is perfect"
+    )
+    choices.metric = asked.answer(
+        "metric", given.metric or None, METRICS[choices.task], usual, check, "Metric that decides"
+    )
+
+
+def _require(table: Table, name: str, option: str) -> None:
+    if name in table.names:
+        return
+    near = _nearest(name, table.names)
+    hint = f" Did you mean {near!r}?" if near else ""
+    raise ConfigError(
+        f"{table.shown} has no column {name!r} (--{option}).{hint} Columns it has: {', '.join(table.names)}."
+    )
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    by_lower = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else ""

@@ -1,0 +1,169 @@
+"""Proposals for label, key and time of a table, each with its reason."""
+
+import re
+from dataclasses import dataclass
+
+from mlops_lib.cli.init.table import Table
+from mlops_lib.columns.schema import Column
+
+#: Usual names of labels; a column with one of them is the label, if it is the only one.
+LABELS = [
+    "target",
+    "label",
+    "labels",
+    "y",
+    "class",
+    "churn",
+    "churned",
+    "default",
+    "defaulted",
+    "survived",
+    "outcome",
+    "response",
+    "converted",
+    "conversion",
+    "species",
+    "diagnosis",
+    "fraud",
+    "attrition",
+    "purchase",
+    "purchased",
+    "clicked",
+    "repurchased",
+    "이탈",
+    "이탈여부",
+    "타겟",
+    "타깃",
+    "라벨",
+    "레이블",
+    "정답",
+    "해지",
+    "해지여부",
+    "결과",
+    "구매여부",
+    "연체",
+    "연체여부",
+    "부도",
+    "부도여부",
+]
+#: Words around such a name: is_fraud, churn_flag, target_y.
+AROUND = ("is", "has", "flag", "yn", "binary", "value", "여부")
+#: Things that have ids; rows of one of them belong into one split.
+ENTITIES = [
+    "user",
+    "customer",
+    "client",
+    "patient",
+    "member",
+    "account",
+    "subscriber",
+    "person",
+    "employee",
+    "household",
+    "visitor",
+    "player",
+    "student",
+    "고객",
+    "회원",
+    "사용자",
+    "환자",
+    "계정",
+    "가입자",
+    "직원",
+    "학생",
+]
+_ID = re.compile(
+    rf"({'|'.join(ENTITIES)})?(id|ids|key|uuid|guid|no|num|number|code)|\w*(번호|아이디|코드|키)"
+)
+#: Names of the time of a row; other dates (signup, birthday) are features.
+_TIME = re.compile(
+    r"^(time|date|timestamp|datetime|ts|event_?(time|date)|(time|date)_?\w*(hour|day|stamp)|created(_?(at|date))?"
+    r"|날짜|일자|일시|시각|시간|기준일자?|거래일자?|주문일자?)$"
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A column for a role; "" for none.
+
+    Attributes:
+        value: The column.
+        reason: Why, for people.
+        certain: Whether it may be taken without being asked for.
+        others: Further candidates.
+    """
+
+    value: str
+    reason: str
+    certain: bool = True
+    others: tuple[str, ...] = ()
+
+
+def label(table: Table) -> Proposal:
+    """The column to predict: one with a usual name, else the last one that is a number or has few values."""
+    usual = [name for name in table.columns if _is_label(name)]
+    few = [name for name, column in table.columns.items() if _has_few_values(column)]
+    if len(usual) == 1:
+        return Proposal(usual[0], "a usual name of a label")
+    last = [table.names[-1]] if few[-1:] == table.names[-1:] or _is_number(table) else []
+    candidates = list(dict.fromkeys([*usual, *last, *reversed(few), *reversed(table.names)]))
+    reason = "the last column" if last or not few else "the last column with few values"
+    if usual:
+        reason = f"{' and '.join(usual)} are usual names of a label"
+    return Proposal(candidates[0], reason, certain=False, others=tuple(candidates[1:5]))
+
+
+def key(table: Table, label_name: str) -> Proposal:
+    """The column that tells entities apart: distinct in every row, or ids of customers, patients and the like."""
+    found: list[tuple[int, str, str]] = []
+    for name, column in table.columns.items():
+        if name == label_name or column.nullable or column.kind not in ("category", "integer", "text"):
+            continue
+        rows = len(table.sample)
+        words = _words(name)
+        is_id = bool(_ID.fullmatch(words[-1])) or words[-1] in ENTITIES
+        is_entity = is_id and any(entity in "".join(words) for entity in ENTITIES)
+        if column.distinct == rows and (is_id or column.role == "ignored"):
+            found.append((0 if is_id else 2, name, "distinct in every row"))
+        elif (is_entity or words == ["id"]) and column.distinct > max(20, rows / 1000):
+            each = rows / column.distinct
+            found.append((1, name, f"{each:.1f} rows a value: rows of one value stay in one split"))
+    if not found:
+        return Proposal("", "no column identifies a row: its place decides its split")
+    _, name, reason = min(found, key=lambda one: one[0])
+    return Proposal(name, reason, others=tuple(other for _, other, _ in found if other != name))
+
+
+def time(table: Table, label_name: str, key_name: str) -> Proposal:
+    """The time of a row by its name, unless the rows of a key are to stay in one split."""
+    dates = [
+        name for name, column in table.columns.items() if column.kind == "datetime" and name != label_name
+    ]
+    named = [name for name in dates if _TIME.match(name.lower())]
+    if len(named) != 1:
+        return Proposal("", "no date with a name such as date or timestamp", others=tuple(dates))
+    if key_name and table.columns[key_name].distinct < len(table.sample):
+        return Proposal("", f"rows of one {key_name} stay in one split", others=tuple(dates))
+    return Proposal(named[0], f"{named[0]} is the time of a row: the latest rows are the test split")
+
+
+def _is_label(name: str) -> bool:
+    words = _words(name)
+    core = [word for word in words if word not in AROUND] or words
+    return "".join(core) in LABELS or "".join(words) in LABELS
+
+
+def _is_number(table: Table) -> bool:
+    """Whether the last column is one of numbers that differ, and no row number."""
+    column = table.columns[table.names[-1]]
+    return column.kind in ("integer", "number") and column.role == "feature" and column.distinct > 1
+
+
+def _has_few_values(column: Column) -> bool:
+    return column.kind in ("category", "boolean", "integer") and 2 <= column.distinct <= 10
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in lower case: customerID, customer_id and Customer Id are customer, id."""
+    spaced = re.sub(r"([a-z0-9가-힣])([A-Z])", r"\1 \2", name)
+    return re.findall(r"[^\W_]+", spaced.lower()) or [""]

@@ -1,0 +1,137 @@
+"""The gate's first threshold, from what simple baselines reach on the validation rows."""
+
+import contextlib
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib import loaders, plugins
+from mlops_lib.columns.schema import Schema
+from mlops_lib.errors import DataError, EvaluationError
+from mlops_lib.loaders.splits import SPLITS, Split
+from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_lib.loaders.base import BaseDataLoader
+
+#: Task -> the baseline that ignores the features, and the linear model.
+BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", "ridge")}
+#: Most rows of a split that baselines learn from or are scored on.
+ROWS = 20_000
+#: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
+MARGIN = 0.05
+#: Share of the way from which on it counts as half way; the value is rounded.
+HALF_WAY = 1.6
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold with its origin.
+
+    Attributes:
+        value: For ``evaluation.threshold``.
+        baseline: For ``evaluation.baselines``: ignores the features, and does not reach `value`.
+        scores: Baseline -> score on the validation rows; the linear one is missing if it cannot be fitted.
+        rows: Rows of each split.
+    """
+
+    value: float
+    baseline: str
+    scores: dict[str, float]
+    rows: dict[Split, int]
+
+    def reason(self) -> str:
+        """How the value was chosen."""
+        known = {name: f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items()}
+        if self.baseline not in known:
+            return "a guess: the validation rows allow no score"
+        guess, *linear = known.values()
+        if self.is_half_way:
+            return (
+                f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
+            )
+        more = f"; {linear[0]} is hardly better" if linear else ""
+        return f"better than {guess}, which ignores the features{more}, on the validation rows"
+
+    @property
+    def is_half_way(self) -> bool:
+        """Whether the linear model is so good that it decides; otherwise the least distance does."""
+        if len(self.scores) < 2:
+            return False
+        guess, linear = self.scores.values()
+        return (linear - guess) / (self.value - guess) > HALF_WAY
+
+
+def choose(settings: Settings) -> Threshold:
+    """Load and split the rows as `mlops run` will, and score the baselines on the validation split.
+
+    Raises:
+        DataError: The rows cannot be loaded as `settings` say, a split has no rows, or a class is in no train row.
+    """
+    loader = loaders.from_settings(settings)
+    rows = {split: loader.count(split) for split in SPLITS}
+    if empty := [split for split in SPLITS if not rows[split]]:
+        raise DataError(
+            f"{sum(rows.values())} rows are too few: split {', '.join(map(repr, empty))} has none of them. Add rows, or "
+            "give --source a folder with the three splits."
+        )
+    train, validation = loader.sample("train", ROWS), loader.sample("validation", ROWS)
+    if not loader.schema.features:
+        ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
+        raise DataError(f"No column is left to learn from ({ignored}).")
+    if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
+        _require_known_classes(loader)
+    return Threshold(*_scored(settings, train, validation, loader.schema), rows)
+
+
+def _require_known_classes(loader: "BaseDataLoader") -> None:
+    """Raise a DataError for a class that validation or test has and train has not."""
+    known, label = set(loader.schema.classes), loader.schema.label
+    for split in ("validation", "test"):
+        counts: Counter[Any] = Counter()
+        for part in loader.parts(split):
+            counts.update(
+                {value: count for value, count in part[label].value_counts().items() if value not in known}
+            )
+        if counts:
+            named = ", ".join(f"{value!r} ({count:,} rows)" for value, count in counts.most_common(5))
+            raise DataError(
+                f"The train split has no row of the class {named} of the {split} split, so no model can know it. Split "
+                "the rows in another way (--time '' where a time splits them), add rows, or count these rows as wrong: "
+                "--set evaluation.unknown_class=wrong."
+            )
+
+
+def _scored(
+    settings: Settings, train: "pd.DataFrame", validation: "pd.DataFrame", schema: Schema
+) -> tuple[float, str, dict[str, float]]:
+    """The threshold, the name of the baseline that ignores the features, and the scores of both baselines."""
+    from mlops_lib.evaluation.baselines import predictions
+
+    metric, label, features = settings.evaluation.metric, schema.label, list(schema.features)
+    classes = schema.classes if settings.evaluation.task == "classification" else ()
+    task = plugins.load("task", settings.evaluation.task)(settings, classes=classes)
+    learned_from = train[features], train[label].to_numpy()
+    scores: dict[str, float] = {}
+    guess, linear = BASELINES[settings.evaluation.task]
+    for name in (guess, linear):
+        with contextlib.suppress(EvaluationError):  # no feature that a linear model can use, say
+            (predicted,) = predictions([name], learned_from, validation[features], classes).values()
+            if (value := task.score(validation[label].to_numpy(), predicted)[metric].value) is not None:
+                scores[name] = value
+    return _between(scores.get(guess), scores.get(linear), metric), guess, scores
+
+
+def _between(guess: float | None, linear: float | None, name: str) -> float:
+    """Half way from one score to the other, clearly better than the first, rounded in the direction of better."""
+    metric: Any = plugins.load("metric", name)
+    if guess is None:
+        guess = (metric.lowest + metric.highest) / 2 if math.isfinite(metric.highest - metric.lowest) else 0.0
+    better = 1 if metric.higher_is_better else -1
+    least = min(MARGIN, (metric.highest - guess) / 2) if better > 0 else MARGIN * abs(guess)
+    value = guess + better * max(better * ((guess if linear is None else linear) - guess) / 2, least)
+    digits = 1 - math.floor(math.log10(3 * abs(value - guess) or 1))
+    return better * math.ceil(round(better * value * 10**digits, 6)) / 10**digits

@@ -1,0 +1,103 @@
+"""Check that the label suits ``evaluation.task``, before a model is trained on it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.errors import DataError
+from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Numbers with more distinct values than this are classes only if most of them have rows to learn from.
+MAX_NUMBERED_CLASSES, MIN_ROWS, MAX_RARE_SHARE = 20, 5, 0.1
+SHOWN = 5
+REGRESSION = (
+    "To predict a number, set evaluation.task: regression with a metric and a threshold for it, such as metric: r2 "
+    "and threshold: 0.1."
+)
+
+
+def require(settings: Settings, schema: Schema, folder: Path) -> None:
+    """Check the label of a written dataset.
+
+    Args:
+        settings: ``evaluation.task`` and ``evaluation.unknown_class`` are read.
+        schema: Of the dataset.
+        folder: Has the Parquet file of each split.
+
+    Raises:
+        DataError: The label is no class label, or no number, or validation or test has a class that train lacks.
+    """
+    label = next((column for column in schema.columns if column.role == "label"), None)
+    if label is None:
+        return
+    if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
+        raise DataError(
+            f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and a regression predicts "
+            "numbers. Set evaluation.task: classification with a metric and a threshold for it, or name another "
+            "data.label."
+        )
+    if settings.evaluation.task == "classification":
+        _require_classes(schema, label, folder)
+        if settings.evaluation.unknown_class == "error":
+            _require_known_classes(schema, label, folder)
+
+
+def _require_classes(schema: Schema, label: Column, folder: Path) -> None:
+    if not schema.classes:
+        raise DataError(
+            f"Column {label.name!r} is no class label: it holds {label.kind} values{_such_as(folder, label)}, "
+            f"{label.distinct} of them distinct. {REGRESSION}"
+        )
+    if len(schema.classes) == 1:
+        raise DataError(
+            f"All rows of the train split are of class {schema.classes[0]!r} in column {label.name!r}, so there is "
+            "nothing to learn. Give rows of other classes; data.split: {by: label} puts rows of each class into every "
+            "split."
+        )
+    if label.kind in ("integer", "number") and len(schema.classes) > MAX_NUMBERED_CLASSES:
+        counts = _counts(folder, "train", label.name).field("counts").to_numpy()
+        rare = int((counts < MIN_ROWS).sum())
+        if rare > MAX_RARE_SHARE * len(counts):
+            raise DataError(
+                f"Column {label.name!r} has {len(counts)} distinct numbers in the train split{_such_as(folder, label)}, "
+                f"{rare} of them in fewer than {MIN_ROWS} rows, so they are no classes to learn. {REGRESSION} If the "
+                "numbers are names of classes, leave out the rare ones."
+            )
+
+
+def _require_known_classes(schema: Schema, label: Column, folder: Path) -> None:
+    for split in ("validation", "test"):
+        counts = _counts(folder, split, label.name)
+        unknown = [
+            f"{value!r} (rows: {rows})"
+            for value, rows in zip(*(part.to_pylist() for part in counts.flatten()), strict=True)
+            if value not in schema.classes
+        ]
+        if unknown:
+            raise DataError(
+                f"Column {label.name!r} has classes in the {split} split that the train split lacks: "
+                f"{', '.join(unknown[:SHOWN])}{', ...' if len(unknown) > SHOWN else ''}. No model can learn them. Give "
+                "train rows of them; data.split: {by: label} puts rows of each class into every split. Or set "
+                "evaluation.unknown_class: wrong, which counts such rows as wrong."
+            )
+
+
+def _counts(folder: Path, split: str, label: str) -> "pa.StructArray":
+    """Each value of the label in a split, and its number of rows."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    return pc.value_counts(pq.read_table(folder / f"{split}.parquet", columns=[label]).column(0))
+
+
+def _such_as(folder: Path, label: Column) -> str:
+    """The first values of the label, for a message."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(folder / "train.parquet") as stored:
+        first = next(stored.iter_batches(1000, columns=[label.name])).column(0)
+    values = [str(value)[:40] for value in first.drop_null().unique().to_pylist()[:SHOWN]]
+    return f" such as {', '.join(values)}" if values else ""

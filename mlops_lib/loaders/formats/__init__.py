@@ -1,0 +1,36 @@
+"""Formats of tables: each reader gives the names, types and rows of one file."""
+
+from typing import TYPE_CHECKING
+
+from mlops_lib.errors import DataError
+from mlops_lib.loaders.formats.arrow_files import ArrowFile
+from mlops_lib.loaders.formats.delimited import DelimitedFile
+from mlops_lib.loaders.formats.delta import DeltaFile
+from mlops_lib.loaders.formats.json_rows import JsonFile
+
+if TYPE_CHECKING:
+    from mlops_lib.loaders.formats.data_file import DataFile
+    from mlops_lib.settings.data import CsvSettings
+
+Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile
+
+
+def reader(file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...]) -> Reader:
+    """The reader for a file.
+
+    Args:
+        file: The file.
+        key: Column of entity keys.
+        csv: Parts of the dialect of CSV files that are not to be recognised.
+        missing: Texts that are no value.
+
+    Raises:
+        DataError: The file is empty.
+    """
+    if file.format == "delta":
+        return DeltaFile(file, key)
+    if not file.path.stat().st_size:
+        raise DataError(f"{file.shown} is empty: it has no bytes, so no header and no rows.")
+    if file.format in ("csv", "tsv"):
+        return DelimitedFile(file, csv, missing, key)
+    return JsonFile(file, key) if file.format in ("json", "jsonl") else ArrowFile(file, key)

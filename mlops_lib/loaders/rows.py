@@ -1,0 +1,200 @@
+"""The rows of several files as one table with one type a column, read in parts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlops_lib.errors import DataError
+from mlops_lib.loaders.formats import Reader, reader
+from mlops_lib.loaders.formats.cells import Cells
+from mlops_lib.loaders.formats.types import Place, conflict, conform, wider
+from mlops_lib.settings.data import CsvSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlops_lib.loaders.formats.data_file import DataFile
+
+#: Values (rows times columns) in memory at once.
+PART_VALUES = 1_000_000
+
+
+class Rows:
+    """The rows of files with the same columns, in the order of the files.
+
+    Args:
+        files: At least one file.
+        key: Column of entity keys: integers, or text as written.
+        csv: Parts of the dialect of CSV files that are not to be recognised.
+        missing: Texts that are no value.
+    """
+
+    def __init__(
+        self,
+        files: Sequence["DataFile"],
+        key: str = "",
+        csv: CsvSettings | None = None,
+        missing: tuple[str, ...] = (),
+    ) -> None:
+        self.files, self.key, self.missing = tuple(files), key, missing
+        self._readers: dict[DataFile, Reader] = {
+            file: reader(file, key, csv or CsvSettings(), missing) for file in _unique(files)
+        }
+
+    @cached_property
+    def schema(self) -> "pa.Schema":
+        """The columns in the order of the first file, each with one type for the values of all files.
+
+        Raises:
+            DataError: The files differ in their columns, or in types that cannot meet; names file, row and value.
+        """
+        import pyarrow as pa
+
+        first = self.files[0]
+        names = self._names(first)
+        for file in self.files:
+            if set(own := self._names(file)) != set(names):
+                raise DataError(
+                    f"{file.shown} does not have the columns of {first.shown}: it lacks "
+                    f"{sorted(set(names) - set(own)) or 'nothing'} and adds {sorted(set(own) - set(names)) or 'nothing'}."
+                )
+        return pa.schema([(name, self._type(name)) for name in names])
+
+    @cached_property
+    def gaps(self) -> frozenset[str]:
+        """Columns that may have a missing value in any file; every column of floats and text counts as one."""
+        import pyarrow as pa
+
+        found = {f.name for f in self.schema if f.type not in (pa.int64(), pa.bool_())}
+        for file in self.files:
+            source = self._readers[file]
+            columns = self._columns(file)
+            for name in self.schema.names:
+                seen = columns[name]
+                if isinstance(seen, Cells):
+                    if seen.gaps or seen.tokens:
+                        found.add(name)
+                elif name in source.gaps:  # type: ignore[union-attr]
+                    found.add(name)
+        return frozenset(found)
+
+    def count(self, files: Iterable["DataFile"] | None = None) -> int:
+        """Number of rows of `files` (None: of all)."""
+        return sum(self._readers[file].rows for file in files or self.files)
+
+    def tables(
+        self, columns: Sequence[str] | None = None, files: Iterable["DataFile"] | None = None
+    ) -> Iterator["pa.Table"]:
+        """The rows of `files` (None: of all) in order, about `PART_VALUES` values at a time.
+
+        Args:
+            columns: Columns in this order; None: all.
+            files: Some of the files.
+        """
+        import pyarrow as pa
+
+        schema = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
+        size = max(PART_VALUES // max(len(schema), 1), 1)
+        held: list[pa.Table] = []
+        count = 0
+        for part in self._small(schema, files or self.files, size):
+            held.append(part)
+            count += len(part)
+            if count >= size:
+                yield pa.concat_tables(held)
+                held, count = [], 0
+        if count:
+            yield pa.concat_tables(held)
+
+    def _small(self, schema: "pa.Schema", files: Iterable["DataFile"], rows: int) -> Iterator["pa.Table"]:
+        import pyarrow as pa
+
+        for file in files:
+            source = self._readers[file]
+            for part in source.tables(schema, rows):
+                for name in schema.names:
+                    if name not in part.column_names:
+                        value = pa.array([file.partition[name]], pa.string())
+                        one = conform(_parsed(value, schema.field(name).type), schema.field(name).type,
+                                      Place(file.shown, name))  # fmt: skip
+                        part = part.append_column(name, pa.repeat(one[0], len(part)))
+                yield _without(self.missing, part.select(schema.names).cast(schema))
+
+    def _names(self, file: "DataFile") -> list[str]:
+        own = list(self._readers[file].names)
+        return [*own, *(name for name in file.partition if name not in own)]
+
+    def _columns(self, file: "DataFile") -> "dict[str, Cells | pa.DataType]":
+        import pyarrow as pa
+
+        found: dict[str, Cells | pa.DataType] = dict(self._readers[file].columns)
+        for name, value in file.partition.items():
+            if name not in found:
+                found[name] = cells = Cells()
+                cells.see(pa.array([value], pa.string()))
+                cells.settle(".")
+        return found
+
+    def _type(self, name: str) -> "pa.DataType":
+        """The type of a column over all files."""
+        import pyarrow as pa
+
+        typed: pa.DataType = pa.null()
+        cells: Cells | None = None
+        for file in self.files:
+            seen = self._columns(file)[name]
+            if isinstance(seen, Cells):
+                cells = seen if cells is None else cells + seen
+            elif (both := wider(typed, seen)) is None:
+                raise self._conflict(file, name, typed)
+            else:
+                typed = both
+        if (
+            cells is not None
+            and not pa.types.is_string(typed)
+            and not pa.types.is_null(untyped := cells.kind(name == self.key))
+        ):
+            if (both := wider(typed, untyped)) is None:
+                file = next(f for f in self.files if isinstance(self._columns(f)[name], Cells))
+                raise self._conflict(file, name, typed)
+            typed = both
+        return pa.float64() if pa.types.is_null(typed) else typed
+
+    def _conflict(self, file: "DataFile", name: str, kind: "pa.DataType") -> DataError:
+        import pyarrow as pa
+
+        source = self._readers[file]
+        own = source.columns[name]
+        own = pa.string() if isinstance(own, Cells) else own
+        schema = pa.schema([(name, own)])
+        position = 0
+        for part in source.tables(schema, PART_VALUES):
+            for value in part[name]:
+                if value.is_valid:
+                    return conflict(Place(file.shown, name, position), value.as_py(), kind)
+                position += 1
+        return DataError(f"{file.shown}: column {name!r} is {own}, and {kind} in the files before it.")
+
+
+def _parsed(value: "pa.Array", kind: "pa.DataType") -> "pa.Array":
+    """The text of a partition as `kind`, where text can be cast to it."""
+    import pyarrow as pa
+
+    plain = kind in (pa.int64(), pa.float64(), pa.bool_())
+    return value.cast(kind) if plain else value
+
+
+def _without(missing: tuple[str, ...], table: "pa.Table") -> "pa.Table":
+    """The table with null for the texts of `missing`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for i, column in enumerate(table.columns if missing else ()):
+        if pa.types.is_string(column.type):
+            column = pc.if_else(pc.is_in(column, pa.array(missing)), None, column)
+            table = table.set_column(i, table.schema.field(i), column)
+    return table
+
+
+def _unique(files: Iterable["DataFile"]) -> list["DataFile"]:
+    return list(dict.fromkeys(files))

@@ -1,0 +1,133 @@
+"""The fields of a request's row: the model's columns, their JSON types and errors."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from msgspec import Meta
+
+from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+LARGEST = 2**63 - 1
+#: MLflow's column type -> kind of the values.
+KINDS = {
+    "boolean": "boolean", "integer": "integer", "long": "integer", "float": "number", "double": "number",
+    "string": "text", "binary": "binary", "datetime": "datetime",
+}  # fmt: skip
+WANTED = {
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "category": "text",
+    "text": "text",
+    "binary": "text in base64",
+    "datetime": "a date or time in ISO form, such as 2026-01-31 or 2026-01-31T08:00:00",
+    "any": "a value that the model takes",
+}
+#: Open Inference Protocol's datatype of each kind; that of a narrow column is in the signature.
+DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
+NARROW = {"integer": "INT32", "float": "FP32"}
+INTEGER, NUMBER = (re.compile(PATTERNS[name]) for name in ("integer", "point"))
+
+
+class Field(NamedTuple):
+    """One column of the model.
+
+    Attributes:
+        name: As in the source.
+        kind: One of `WANTED`, "array" or "image".
+        type: Type of the JSON value, for msgspec; without null.
+        shown: The same for OpenAPI. JSON's 3.0 is an integer, but Python's is none.
+        wanted: What the column takes, for errors and OpenAPI.
+        nullable: Whether null is accepted, and a row may leave the column out.
+        datatype: Of its tensors in the Open Inference Protocol.
+        cast: Makes the value that the model's own DataFrame has; None: the JSON value is that. Raises ValueError.
+        reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
+        width: Number of values in a list; 0: any.
+    """
+
+    name: str
+    kind: str
+    type: Any
+    shown: Any
+    wanted: str
+    nullable: bool
+    datatype: str = "BYTES"
+    cast: Callable[[Any], Any] | None = None
+    reads: str = ""
+    width: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a value in the Open Inference Protocol."""
+        return (self.width or -1,) if self.kind == "array" else ()
+
+    def read(self, text: str) -> Any:
+        """A cell of a CSV, as the loader reads it; None if it is missing, the text itself if it does not fit."""
+        cell = text.strip() if self.reads else text
+        if cell == "" or (self.reads and cell in TOKENS):
+            return None
+        if self.reads == "boolean":
+            return {"true": True, "false": False}.get(cell.lower(), text)
+        if self.reads in ("integer", "number"):
+            if INTEGER.fullmatch(cell):
+                return int(cell)
+            return float(cell) if NUMBER.fullmatch(cell) else text
+        return text
+
+
+def named_columns(signature: "ModelSignature | None") -> dict[str, Any]:
+    """The named columns of a signature, in order; none for a signature of tensors, or without one."""
+    inputs = signature.inputs if signature else None
+    if not inputs or inputs.is_tensor_spec() or not inputs.has_input_names():
+        return {}
+    return {column.name: column for column in inputs.inputs}
+
+
+def whole(bits: int = 64) -> Any:
+    """Type of a whole number of `bits` bits; 3.0 is one."""
+    end = 2.0 ** (bits - 1)
+    return _int(bits) | Annotated[float, Meta(multiple_of=1, ge=-end, lt=end)]
+
+
+def _int(bits: int) -> Any:
+    return Annotated[int, Meta(ge=-(2 ** (bits - 1)), le=2 ** (bits - 1) - 1)]
+
+
+def plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
+    """A field for a kind of `WANTED`."""
+    types: dict[str, Any] = {
+        "number": float, "integer": whole(bits), "boolean": bool, "text": str, "binary": bytes, "datetime": str,
+    }  # fmt: skip
+    accepted = types.get(kind, Any)
+    return Field(
+        name,
+        kind,
+        accepted,
+        _int(bits) if kind == "integer" else accepted,
+        WANTED[kind] + (f" of {bits} bits" if bits != 64 else ""),
+        nullable,
+        DATATYPES.get(kind, "BYTES"),
+        {"integer": as_int, "datetime": _time}.get(kind),
+        kind if kind in ("number", "integer", "boolean", "datetime") else "",
+    )
+
+
+def of_signature(column: Any) -> Field:
+    """The field for a column of an MLflow signature."""
+    mlflow_type = getattr(column.type, "name", "any")
+    kind = KINDS.get(mlflow_type, "any")
+    made = plain(column.name, kind, not column.required, 32 if mlflow_type == "integer" else 64)
+    return made._replace(datatype=NARROW.get(mlflow_type, made.datatype))
+
+
+def as_int(value: float | str) -> int:
+    return int(value)
+
+
+def _time(value: str | datetime) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

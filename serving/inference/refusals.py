@@ -1,0 +1,73 @@
+"""Refusals of rows: the row, the column, its value and the values that the column takes."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops_lib.columns.encode import BadValue
+from serving.inference.fields import Field
+from serving.web.problems import Problem, as_problem, invalid_input
+
+#: msgspec's message, and the place in the body that it names.
+MESSAGE = re.compile(r"(?P<said>.*?)(?: - at `\$(?P<place>.*)`)?", re.DOTALL)
+NAMED = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
+#: Most names in a message.
+MAX_NAMES = 30
+
+
+def refusal(
+    error: Exception, rows: Any, fields: Mapping[str, Field], others: Sequence[str], hint: str
+) -> Problem:
+    """The answer to rows of named columns that msgspec has refused.
+
+    Args:
+        error: msgspec's ValidationError; its place starts at the rows.
+        rows: The rows as they came: a list of them, or one.
+        fields: The model's columns by name.
+        others: Other names that a row may have.
+        hint: Added to the message about a column that is missing.
+    """
+    found = MESSAGE.fullmatch(str(error))
+    assert found
+    said, place = found["said"], found["place"] or ""
+    number, place = _row_number(place)
+    row = rows[number] if isinstance(rows, list) and number < len(rows) else rows
+    takes = f" The model takes: {listed(fields)}."
+    if not isinstance(row, dict):
+        return invalid_input(f"Row {number}: {said}.{takes}")
+    if named := NAMED.fullmatch(said):
+        if named["what"].startswith("missing"):
+            field = fields[named["name"]]
+            return invalid_input(
+                f"Row {number} has no column {field.name!r}, which must be {field.wanted}.{takes}{hint}"
+            )
+        return invalid_input(f"Row {number}: {_unknown(named['name'], [*fields, *others])}{takes}")
+    at = [name for name in fields if place == f".{name}" or place.startswith(f".{name}[")]
+    if not at:
+        return invalid_input(f"Row {number}: {said} - at {place.lstrip('.')!r}.{takes}")
+    field = fields[max(at, key=len)]
+    value = row.get(field.name)
+    wanted = field.wanted + (" or null" if field.nullable else "")
+    if value is None:
+        wanted += "; the training data had no gaps in this column"
+    return as_problem(BadValue(number, field.name, value, wanted), "")
+
+
+def listed(names: Any) -> str:
+    """Names for a message, the first ones of many."""
+    names = list(names)
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
+
+
+def _row_number(place: str) -> tuple[int, str]:
+    """The row that a place is in, and the place in it."""
+    found = re.match(r"\[(\d+)\]", place)
+    return (int(found[1]), place[found.end() :]) if found else (0, place)
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1) or [k for k in known if k.lower() == name.lower()]
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    return f"the source of this model has no column {name!r}.{meant}"

@@ -1,0 +1,91 @@
+"""`mlops init` in a terminal: it shows the columns, asks, and asks again after an answer that cannot be."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+COLUMNS = 100
+
+
+def in_terminal(*arguments: str, answers: str, cwd: os.PathLike[str]) -> tuple[int, str]:
+    """Exit status, and everything that a terminal of 100 columns showed while `answers` were typed."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
+    command = [sys.executable, "-m", "mlops_lib.cli.app", "init", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    environment |= {"TERM": "xterm-256color"}
+    os.write(leader, answers.encode())
+    process = subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, env=environment, cwd=cwd, close_fds=True
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 65536)
+        except OSError:  # how Linux says that nobody writes any more
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
+
+
+def test_enter_takes_every_proposal(customers, written, tmp_path):
+    """The table of columns comes first, then one question for each choice."""
+    customers.to_csv(tmp_path / "churn.csv", index=False)
+    code, shown = in_terminal("mine", "--source", "churn.csv", answers="\n" * 8, cwd=tmp_path)
+    assert code == 0, shown
+    wanted = [
+        "400 rows, 6 columns",
+        "Column to predict",
+        "Task",
+        "tells entities apart",
+        "Metric",
+        "cd mine && mlops run",
+    ]
+    assert sorted(wanted, key=shown.index) == wanted
+    assert written()["data"]["label"] == "Churn" and written()["data"]["key"] == "customerID"
+
+
+def test_an_answer_that_cannot_be_is_asked_for_again(customers, written, tmp_path):
+    """A slip in a name, a text called numbers, no key, rows without a label."""
+    customers.to_csv(tmp_path / "churn.csv", index=False)
+    typed = ["chrun", "TotalCharges", "numbers", "regression", "y", "TotalCharges", "-", "-", "rmse"]
+    code, shown = in_terminal(
+        "mine", "--source", "churn.csv", answers="\n".join(typed) + "\n\n", cwd=tmp_path
+    )
+    assert code == 0, shown
+    assert (
+        "Did you mean 'Churn'?" in shown.replace("\n", " ")
+        and "is both" in shown
+        and "Leave these rows out?" in shown
+    )
+    found = written()
+    assert (found["data"]["label"], found["data"]["key"]) == ("TotalCharges", "")
+    assert found["data"]["missing_label"] == "drop" and found["evaluation"]["metric"] == "rmse"
+
+
+def test_rows_without_a_label_are_kept_unless_the_answer_is_yes(customers, tmp_path):
+    """Enter leaves nothing out."""
+    customers.to_csv(tmp_path / "churn.csv", index=False)
+    code, shown = in_terminal(
+        "mine", "--source", "churn.csv", "--label", "TotalCharges", answers="\n" * 4, cwd=tmp_path
+    )
+    assert (
+        code == 1 and "--missing-label drop" in shown.replace("\n", " ") and not (tmp_path / "mine").exists()
+    )
+
+
+def test_yes_asks_nothing(customers, written, tmp_path):
+    """Also in a terminal."""
+    customers.to_csv(tmp_path / "churn.csv", index=False)
+    code, shown = in_terminal("mine", "--source", "churn.csv", "--yes", answers="", cwd=tmp_path)
+    assert code == 0 and "Column to predict" not in shown, shown
+    assert written()["data"]["label"] == "Churn"

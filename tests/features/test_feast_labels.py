@@ -1,0 +1,134 @@
+"""What a model learns from: labels of a view, columns of several parts, request data beside the labelled rows."""
+
+import pandas as pd
+import pytest
+
+from mlops_lib import config, loaders
+from mlops_lib.errors import DataError, FeatureStoreError
+from mlops_lib.loaders.base import SPLITS
+from tests.support import feature_zoo
+from tests.support.feature_projects import DAY, NOW
+
+CONFIG = """
+mlflow: {{tracking_uri: sqlite:///mlflow.db, experiment: data}}
+data:
+  loader: feature_store
+  source: {source}
+  label: {label}
+  feature_store: {{repo: repo, service: {service}}}
+model: {{name: small, wrapper: sklearn, implementation: "sklearn.ensemble:HistGradientBoostingClassifier"}}
+evaluation: {{threshold: 0.0}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A project with the repository of every kind of view, and labelled rows as CSV."""
+    folder = tmp_path_factory.mktemp("labels")
+    feature_zoo.fill(folder / "repo")
+    rows = [(1 + n % 6, NOW - n % 3 * DAY / 8, n % 2, n / 7, 1 + n % 5, "2026-11-01") for n in range(120)]
+    columns = ["user_id", "event_timestamp", "bought", "price", "pieces", "when"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "labels.csv", index=False)
+    return folder
+
+
+def loader(folder, service, label="bought", source="labels.csv", **overrides):
+    (folder / "config.yaml").write_text(CONFIG.format(service=service, label=label, source=source))
+    named = {f"data.{name}": value for name, value in overrides.items()}
+    return loaders.from_settings(config.load(folder / "config.yaml", named))
+
+
+def whole(made):
+    return pd.concat([made.load(split) for split in SPLITS])
+
+
+def test_request_data_are_columns_of_the_labelled_rows(folder):
+    """The model learns from the service's features alone, unless data.features names a column of the request too."""
+    made = loader(folder, "only_computed")
+    assert list(made.schema.features) == ["total"] and len(whole(made)) == 120
+    assert made.tags["mlops.on_demand_features"].startswith('["total=')
+    both = loader(folder, "only_computed", features=("price", "total"))
+    assert list(both.schema.features) == ["price", "total"]
+    assert both.tags["mlops.features"] == '["total"]'
+
+
+def test_request_data_that_the_rows_lack_are_named(folder):
+    """Column, feature and remedy, before anything is joined."""
+    rows = pd.read_csv(folder / "labels.csv").drop(columns=["price", "when"])
+    rows.to_csv(folder / "poor.csv", index=False)
+    with pytest.raises(DataError, match=r"no column 'price' \(request data of total\), 'when'"):
+        loader(folder, "only_computed", source="poor.csv").load("train")
+
+
+def test_columns_of_several_parts_need_a_kind_or_are_left_out(folder):
+    """The error names each with its type in the store, and the setting that leaves them out."""
+    with pytest.raises(
+        DataError, match=r"'tags' \(MAP\), 'extra' \(JSON\), 'address' \(STRUCT\).*tags: drop"
+    ) as caught:
+        loader(folder, "structured").load("train")
+    assert "vector" not in str(caught.value), "a list of numbers is an array"
+    kinds = {"tags": "category", "extra": "text", "address": "drop"}
+    made = loader(folder, "structured", columns=kinds)
+    assert {name: c.kind for name, c in made.schema.features.items()} == {
+        "tags": "category", "extra": "text", "vector": "array", "whole": "integer"
+    }  # fmt: skip
+    assert '{"kind":"a","level":"1"}' in set(made.load("train")["tags"])
+    chosen = loader(folder, "structured", features=("whole",))
+    assert list(chosen.schema.features) == ["whole"]
+    assert made.fingerprint() != chosen.fingerprint()
+
+
+def test_written_columns_of_several_parts_come_back(folder, tmp_path):
+    """Lists and texts survive the dataset's Parquet files."""
+    made = loader(folder, "structured", columns={"tags": "category", "extra": "text", "address": "drop"})
+    made.write(tmp_path)
+    back = loaders.prepared(config.load(folder / "config.yaml"), tmp_path)
+    kinds = [{name: column.kind for name, column in one.schema.features.items()} for one in (back, made)]
+    assert kinds[0] == kinds[1]
+    first = back.load("train").iloc[0]
+    assert [float(number) for number in first["vector"]] == made.load("train").iloc[0]["vector"]
+
+
+def test_a_label_comes_from_a_label_view_of_the_service(folder):
+    """`good` is the label; `labeler` is known only with it, and is no feature unless it is named."""
+    rows = pd.read_csv(folder / "labels.csv").drop(columns="bought")
+    rows[~rows["user_id"].isin([6])].to_csv(folder / "spine.csv", index=False)
+    made = loader(folder, "labelled", label="good", source="spine.csv")
+    assert list(made.schema.features) == ["whole", "amount"]
+    assert set(whole(made)["good"]) == {0, 1} and len(whole(made)) == 100
+    named = loader(folder, "labelled", label="good", source="spine.csv", features=("whole", "labeler"))
+    assert list(named.schema.features) == ["whole", "labeler"]
+
+
+def test_a_row_that_has_no_label_in_the_view_is_named(folder):
+    """User 6 has none."""
+    pd.read_csv(folder / "labels.csv").drop(columns="bought").to_csv(folder / "all.csv", index=False)
+    with pytest.raises(DataError, match="20 rows have no 'good'"):
+        loader(folder, "labelled", label="good", source="all.csv").load("train")
+
+
+def test_the_rows_of_a_label_view_are_the_labelled_rows(folder):
+    """No file at all: each user's last label at its time, with the features of that time."""
+    provider = loader(folder, "plain").provider
+    rows = provider.view_rows("verdicts", "event_timestamp")
+    assert list(rows) == ["user_id", "event_timestamp", "good", "labeler"]
+    assert rows["user_id"].tolist() == [1, 2, 3, 4, 5] and rows["good"].tolist() == [1, 0, 1, 0, 1]
+    made = loader(folder, "labelled", label="good", source="view://verdicts", features=("whole", "amount"))
+    frames = made.labels.frames.values()
+    assert sorted(pd.concat(frames)["whole"].dropna()) == [10, 20, 40, 50]
+
+
+def test_the_rows_of_a_feature_view_are_its_whole_history(folder):
+    """Two times for each of five users, in the order of their times."""
+    rows = loader(folder, "plain").provider.view_rows("gaps", "known_at")
+    assert len(rows) == 10 and rows["known_at"].is_monotonic_increasing
+    assert str(rows["whole"].dtype) == "Int64"
+
+
+def test_an_unknown_view_lists_those_there_are(folder):
+    """An on-demand view has no rows of its own either."""
+    provider = loader(folder, "plain").provider
+    with pytest.raises(FeatureStoreError, match=r"no view 'verdict'.*verdicts"):
+        provider.view_rows("verdict", "event_timestamp")
+    with pytest.raises(FeatureStoreError, match="'priced' has no batch source"):
+        provider.view_rows("priced", "event_timestamp")
