@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import FeatureStoreError
@@ -21,12 +21,14 @@ class StoredView:
     Attributes:
         name: Of the view, without an alias.
         keys: Join key of the view -> column of the rows with its values.
+        key_dtypes: Join key of the view -> pandas dtype of its values in the online store.
         ttl_s: Seconds after which a value is stale; None: never.
         columns: Feature of the view -> column that it becomes.
     """
 
     name: str
     keys: Mapping[str, str]
+    key_dtypes: Mapping[str, str]
     ttl_s: float | None
     columns: dict[str, str] = field(default_factory=dict)
 
@@ -61,6 +63,20 @@ class ServiceViews:
     service: FeatureService
     stored: list[StoredView]
     on_demand: list[OnDemandView]
+
+    def stored_of(self, part: FeatureService) -> list[StoredView]:
+        """The stored views that a part of the service reads, with the columns that it needs."""
+        narrowed = (
+            replace(view, columns={own: c for own, c in view.columns.items() if c in part.stored_dtypes})
+            for view in self.stored
+        )
+        return [view for view in narrowed if view.columns]
+
+    def on_demand_of(self, part: FeatureService) -> list[OnDemandView]:
+        """The on-demand views that a part of the service reads."""
+        return [
+            view for view in self.on_demand if not part.on_demand.keys().isdisjoint(view.columns.values())
+        ]
 
 
 def views_of(store: "FeatureStore", name: str) -> ServiceViews:
@@ -99,6 +115,7 @@ class _Reading:
         self.store, self.name = store, name
         self.stored: dict[str, StoredView] = {}
         self.key_dtypes: dict[str, str] = {}
+        self.label_keys: dict[str, str] = {}
         self.dtypes: dict[str, str] = {}
         self.inputs: dict[str, str] = {}
         self.request_dtypes: dict[str, str] = {}
@@ -130,21 +147,28 @@ class _Reading:
             )
         label = projection.name_to_use()
         if label not in self.stored:
-            keys = {}
-            for key in view.entity_columns:
-                if key.name != DUMMY_ENTITY_ID:  # of a view without entities
-                    column = keys[key.name] = projection.join_key_map.get(key.name, key.name)
-                    if self.key_dtypes.setdefault(column, dtype(key)) != dtype(key):
-                        raise FeatureStoreError(
-                            f"Entity key {column!r} is {dtype(key)} in {view.name!r} and {self.key_dtypes[column]} in "
-                            f"another view of feature service {self.name!r}. Give its Entity a value_type."
-                        )
+            own = {key.name: dtype(key) for key in view.entity_columns if key.name != DUMMY_ENTITY_ID}
+            keys = {name: projection.join_key_map.get(name, name) for name in own}
+            self._note_keys(view, {column: own[name] for name, column in keys.items()})
             ttl_s = view.ttl.total_seconds() or None if view.ttl else None
-            self.stored[label] = StoredView(view.name, keys, ttl_s)
+            self.stored[label] = StoredView(view.name, keys, own, ttl_s)
         self.stored[label].columns.update(columns)
         if isinstance(view, LabelView):
             self.labels.update(columns.values())
         return self.stored[label]
+
+    def _note_keys(self, view: Any, dtypes: Mapping[str, str]) -> None:
+        from feast import LabelView
+
+        if isinstance(view, LabelView):  # Feast calls its keys text unless its schema has them
+            self.label_keys |= dtypes
+            return
+        for column, new in dtypes.items():
+            if (known := self.key_dtypes.setdefault(column, new)) != new:
+                raise FeatureStoreError(
+                    f"Entity key {column!r} is {new} in {view.name!r} and {known} in another view of feature service "
+                    f"{self.name!r}. Give its Entity a value_type."
+                )
 
     def on_demand(self, view: Any, columns: Mapping[str, str]) -> OnDemandView:
         """An on-demand view; its inputs that the service does not have are read from the store beside them."""
@@ -181,7 +205,7 @@ class _Reading:
         }
         return FeatureService(
             name=self.name,
-            key_dtypes=self.key_dtypes,
+            key_dtypes=self.label_keys | self.key_dtypes,
             dtypes=self.dtypes,
             ttl_s={column: view.ttl_s for view in self.stored.values() for column in view.columns.values()},
             on_demand=sources,
