@@ -21,6 +21,7 @@ from mlops_lib.steps.table import STEPS
 from pipelines import interrupts, local
 from pipelines.local_run import LocalRun
 from tests import toy_notebooks
+from tests.support.servers import free_port
 
 FIRST_CELL = "print('this was done' + ' before')"
 SEEN = "this was done before"
@@ -314,9 +315,7 @@ def answers(port):
 @pytest.fixture
 def port(monkeypatch):
     """Of the MLflow server that the project's settings name; nobody answers there yet."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     return port

@@ -215,6 +215,7 @@ def test_a_step_that_is_killed_takes_its_kernel_along(toy, fork_server):
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_only_native_threads_are_there_before_a_fork():
     """Importing starts no Python thread, and no thread but those that OpenBLAS and jemalloc know how to fork."""
     code = (
