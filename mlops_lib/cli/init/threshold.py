@@ -81,7 +81,9 @@ def choose(settings: Settings) -> Threshold:
     train, validation = loader.sample("train", ROWS), loader.sample("validation", ROWS)
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
-        raise DataError(f"No column is left to learn from ({ignored}).")
+        raise DataError(
+            f"No column is left to learn from ({ignored}). To keep one: --set 'data.columns={{NAME: KIND}}'."
+        )
     if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
         _require_known_classes(loader)
     return Threshold(*_scored(settings, train, validation, loader.schema), rows)
