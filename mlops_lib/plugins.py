@@ -57,7 +57,11 @@ TABLE: dict[str, dict[str, Plugin]] = {
     },
     "prepare": {},
     "labels": {},
-    "estimator": {},
+    "estimator": {
+        "auto": Plugin(
+            "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")
+        ),
+    },
     "network": {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
     },

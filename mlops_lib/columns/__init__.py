@@ -5,4 +5,15 @@ logged model carries copies of them.
 """
 
 #: Modules that a logged model carries, as a package of any name.
-PORTABLE = ("__init__", "schema", "text", "dates", "ngrams", "parts", "encode")
+PORTABLE = (
+    "__init__",
+    "schema",
+    "text",
+    "dates",
+    "part",
+    "number",
+    "category",
+    "datetimes",
+    "ngrams",
+    "encode",
+)

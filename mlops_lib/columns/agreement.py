@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mlops_lib.columns.encode import PARTS, BadValue, Part, values_of
 from mlops_lib.columns.facts import Facts
-from mlops_lib.columns.fit import values_of
-from mlops_lib.columns.parts import PARTS, BadValue, Part
 from mlops_lib.columns.schema import PLAIN, TEXT_TYPES, Column
 from mlops_lib.errors import DataError
 
@@ -50,7 +49,7 @@ def _is_suspect(column: Column, train: Facts, found: Facts) -> bool:
     if column.kind == "datetime":
         return column.stored in TEXT_TYPES or column.stored.startswith("timestamp")
     if column.kind == "array":
-        return found.widths != train.widths
+        return found.widths != train.widths or found.infinite
     if column.kind not in PLAIN:
         return False
     is_own_type = {"integer": "int" in column.stored, "boolean": column.stored == "bool"}.get(

@@ -12,7 +12,7 @@ import numpy as np
 PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 TIME_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 
-US_A_DAY, US_AN_HOUR = 86_400_000_000, 3_600_000_000
+US_A_SECOND, US_AN_HOUR, US_A_DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 _1970 = date(1970, 1, 1).toordinal()
 #: Of the years 1 and 9999, those of Python and of ISO 8601.
 FIRST_US = (date.min.toordinal() - _1970) * US_A_DAY

@@ -7,11 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from .parts import PARTS, BadValue, Output
+from .category import Category
+from .datetimes import Datetime
+from .ngrams import Text
+from .number import Array, Number
+from .part import BadValue, Output, Part
 from .schema import Schema
 
-__all__ = ["BadValue", "Encoder", "Output", "one_hot"]
+__all__ = ["PARTS", "BadValue", "Encoder", "Output", "Part", "encode_frame", "one_hot", "values_of"]
 
+PARTS: dict[str, type[Part]] = {
+    "number": Number,
+    "integer": Number,
+    "boolean": Number,
+    "category": Category,
+    "datetime": Datetime,
+    "text": Text,
+    "array": Array,
+}
 #: From this number of rows, whole columns are faster than single values.
 MANY_ROWS = 16
 
@@ -97,3 +110,15 @@ def one_hot(matrix: np.ndarray, outputs: Sequence[Output]) -> np.ndarray:
         for at, output in enumerate(outputs)
     ]
     return np.hstack(wide).astype(np.float64, copy=False) if wide else np.empty((len(matrix), 0))
+
+
+def encode_frame(encoder: Encoder, frame: Any) -> np.ndarray:
+    """The matrix of a DataFrame of pandas that has the encoder's columns; float64 [rows, outputs]."""
+    return encoder.encode_columns({name: values_of(frame[name]) for name in encoder.parts}, len(frame))
+
+
+def values_of(column: Any) -> Any:
+    """The values of a column of pandas as the encoder takes them: an array of NumPy's types, or Python's values."""
+    if getattr(column.dtype, "tz", None) is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.tolist()

@@ -2,15 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.category import Category
 from mlops_lib.columns.dates import LAST_US, MISSING_US, TIME_PATTERN, US_A_DAY
-from mlops_lib.columns.encode import Encoder
-from mlops_lib.columns.parts import Category, Datetime
+from mlops_lib.columns.datetimes import Datetime
+from mlops_lib.columns.encode import Encoder, encode_frame, values_of
 from mlops_lib.columns.schema import TEXT_TYPES, Schema
 from mlops_lib.columns.text import is_missing
 
@@ -56,24 +57,9 @@ def fit(schema: Schema, parts: "Iterable[pd.DataFrame]", max_values: int = MAX_V
     return Encoder(schema, learned)
 
 
-def encode_frame(encoder: Encoder, frame: "pd.DataFrame") -> np.ndarray:
-    """The matrix of a DataFrame that has the encoder's columns; float64 [rows, outputs]."""
-    columns: Mapping[str, Any] = {name: values_of(frame[name]) for name in encoder.schema.features}
-    return encoder.encode_columns(columns, len(frame))
-
-
 def encode_table(encoder: Encoder, table: "pa.Table") -> np.ndarray:
     """The matrix of an Arrow table that has the encoder's columns; float64 [rows, outputs]."""
     return encode_frame(encoder, table.select(list(encoder.schema.features)).to_pandas())
-
-
-def values_of(column: "pd.Series") -> Any:
-    """The values of a column as the encoder takes them: an array of NumPy's types, or Python's values."""
-    import pandas as pd
-
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.tolist()
 
 
 class _Values:

@@ -5,15 +5,54 @@ A hash needs no vocabulary, so a new word has a place, and the same one in every
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from .part import Output, PartOfTexts
+from .schema import Column
+from .text import is_missing
+
 LETTERS = 3
 _WORD = re.compile(r"\w+")
+
+
+class Text(PartOfTexts):
+    """Hashed words and letters (see `counts`), and the number of letters. A missing text has NaN letters."""
+
+    wanted = "text"
+
+    def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
+        super().__init__(column, learned)
+        self._width = int(learned.get("width", 32))
+        names = [f"{self.name}: {half} {i}" for half in ("words", "letters") for i in range(self._width)]
+        self.outputs = tuple(Output(one, self.name) for one in (*names, f"{self.name}: length"))
+
+    def one(self, row: int, value: Any) -> tuple[float, ...]:
+        return tuple(self._numbers([self._text(row, value)])[0].tolist())
+
+    def many(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
+        out[:] = self._numbers([self._text(row, value) for row, value in enumerate(values)])
+
+    def _numbers(self, texts: list[str | None]) -> np.ndarray:
+        lengths = [[math.nan if text is None else len(text)] for text in texts]
+        return np.hstack([counts(texts, self._width), np.array(lengths).reshape(-1, 1)])
+
+    def _text(self, row: int, value: Any) -> str | None:
+        if type(value) is str and self.is_text:
+            return normal(value)
+        if is_missing(value):
+            self.missing(row, value)
+            return None
+        try:
+            return normal(self.text(value))
+        except (ValueError, OverflowError):
+            self.bad(row, value)
 
 
 def normal(text: str) -> str:

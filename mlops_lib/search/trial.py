@@ -41,7 +41,9 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
     """
     client = tracking.connect(settings)
     chosen = settings.evaluation.model_copy(update={"baselines": ()})
-    settings = settings.model_copy(update={"evaluation": chosen})
+    # The validation rows judge the trial, so a model must not have learned from them.
+    train = settings.train.model_copy(update={"refit": False})
+    settings = settings.model_copy(update={"evaluation": chosen, "train": train})
     score, higher, run_id, why = None, True, "", ""
     try:
         with tracking.child_run(settings, TRIAL, parent, {VALUES_TAG: json.dumps(values)}) as trial_run:

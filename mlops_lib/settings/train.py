@@ -11,6 +11,7 @@ class TrainSettings(Section):
     max_epochs: int = Field(50, ge=1, description="most passes over the training data")
     patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
     batch_size: int = Field(256, ge=1, description="rows in one step, over all processes")
+    refit: bool = Field(True, description="auto: fit once more on train and validation rows together")
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")
     accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")
     processes: int = Field(1, ge=1, description="processes (with GPUs: GPUs) that share a network's training")

@@ -8,11 +8,12 @@ is asked through MLflow's client.
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from mlops_lib.registry import GATE_TAG, IN_USE
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.entry import Entry, Stale
-from mlops_lib.tracking import tracking_uri
+from mlops_lib.tracking import sqlite_file, tracking_uri
 
 
 class RunState(NamedTuple):
@@ -114,7 +115,7 @@ def _raise_unless_missing(error: Exception) -> None:
 def _select(settings: Settings, query: str, *values: Any) -> tuple[Any, ...] | None:
     """One row of the embedded store, read-only; None when there is none."""
     uri = tracking_uri(settings)
-    if not uri.startswith("sqlite:///"):
+    if not (file := sqlite_file(uri)):
         raise sqlite3.NotSupportedError(uri)
-    with sqlite3.connect(f"file:{uri.removeprefix('sqlite:///')}?mode=ro", uri=True) as store:
+    with sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True) as store:
         return store.execute(query, values).fetchone()

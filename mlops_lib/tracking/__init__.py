@@ -1,5 +1,6 @@
 """MLflow runs: connection (`store`), life (`runs`), content (`run_data`) and origin (`lineage`)."""
 
+from mlops_lib.tracking.database import sqlite_file
 from mlops_lib.tracking.lineage import lineage, list_tag, read_list_tag
 from mlops_lib.tracking.run_data import (
     artifact_location,
@@ -39,6 +40,6 @@ __all__ = [
     "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV",
     "arguments_of", "artifact_location", "check_artifacts", "child_run", "connect", "describe_run", "end",
     "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_dataset", "log_outputs",
-    "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "status_after", "tracking_uri",
+    "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",
     "use_store",
 ]  # fmt: skip

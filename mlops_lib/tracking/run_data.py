@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.request import url2pathname
 
 from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Section, Settings
@@ -96,7 +97,7 @@ def history(run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, fl
 def artifact_location(run: "Run", path: str) -> str:
     """The location of an artifact: a file of an embedded store, else a URI."""
     uri = f"{run.info.artifact_uri}/{path}"
-    return uri.removeprefix("file://") if uri.startswith("file:///") else uri
+    return url2pathname(uri.removeprefix("file://")) if uri.startswith("file:///") else uri
 
 
 def describe_run(settings: Settings, run_id: str) -> str:

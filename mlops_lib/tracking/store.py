@@ -5,13 +5,12 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
-from mlops_lib.tracking.database import make_tables
+from mlops_lib.tracking.database import make_tables, sqlite_file, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -83,10 +82,11 @@ def use_store(settings: Settings) -> str:
 def tracking_uri(settings: Settings) -> str:
     """The tracking URI; a relative SQLite path starts at the config file's folder."""
     uri = settings.mlflow.tracking_uri
-    if uri.startswith("sqlite:///"):
-        file = settings.path(uri.removeprefix("sqlite:///"))
+    if file := sqlite_file(uri):
+        file = settings.path(str(file))
         file.parent.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{file}"
+        query = uri.partition("?")[1:]
+        return sqlite_uri(file) + "".join(query)
     return uri if "://" in uri else settings.path(uri).as_uri()
 
 
@@ -143,6 +143,5 @@ def made_meanwhile() -> Iterator[None]:
 
 def _artifact_location(uri: str) -> str | None:
     """The artifact folder beside a SQLite store; None lets a tracking server decide."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).parent / "artifacts").as_uri()
+    file = sqlite_file(uri)
+    return (file.parent / "artifacts").as_uri() if file else None

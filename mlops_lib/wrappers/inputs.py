@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,26 +32,63 @@ def to_matrix(input_data: "pd.DataFrame | Sequence[dict[str, Any]]", features: S
         raise _first_problem(input_data, features) from None
 
 
+def encoded(encoder: Encoder, input_data: "pd.DataFrame | Sequence[dict[str, Any]]") -> np.ndarray:
+    """float64 [rows, outputs of the encoder].
+
+    Raises:
+        InputError: A row lacks a feature.
+        BadValue: A value does not fit its column.
+    """
+    features = list(encoder.schema.features)
+    if hasattr(input_data, "columns"):
+        from mlops_lib.columns.fit import encode_frame
+
+        _require_columns(input_data, features)
+        return encode_frame(encoder, input_data)
+    try:
+        return encoder.encode([[row[name] for name in features] for row in input_data])
+    except (KeyError, TypeError):
+        raise _lacking(input_data, features) from None
+
+
 def to_frame(
-    input_data: "pd.DataFrame | Sequence[dict[str, Any]]", features: Sequence[str]
+    input_data: "pd.DataFrame | Sequence[dict[str, Any]]",
+    features: Sequence[str],
+    columns: Schema | None = None,
 ) -> "pd.DataFrame":
-    """A DataFrame with the columns `features`.
+    """A DataFrame with the columns `features`; of a list, with the types that the training data had.
 
     Raises:
         InputError: A row lacks a feature.
     """
     import pandas as pd
 
-    frame = (
-        input_data if isinstance(input_data, pd.DataFrame) else pd.DataFrame.from_records(list(input_data))
-    )
+    if isinstance(input_data, pd.DataFrame):
+        _require_columns(input_data, features)
+        return input_data[list(features)]
+    frame = pd.DataFrame.from_records(list(input_data))
     _require_columns(frame, features)
-    return frame[list(features)]
+    frame = frame[list(features)]
+    for name in features:
+        kind = columns.kinds.get(name, "") if columns else ""
+        if kind == "datetime":
+            frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+        elif kind in ("number", "integer") and frame[name].dtype == object:
+            frame[name] = pd.to_numeric(frame[name])
+    return frame
 
 
 def _require_columns(frame: "pd.DataFrame", features: Sequence[str]) -> None:
     if missing := [name for name in features if name not in frame.columns]:
         raise InputError(f"The rows have no feature {', '.join(map(repr, missing))}.")
+
+
+def _lacking(rows: Sequence[dict[str, Any]], features: Sequence[str]) -> InputError:
+    for number, row in enumerate(rows):
+        for name in features:
+            if not isinstance(row, dict) or name not in row:
+                return InputError(f"Row {number} has no feature {name!r}.")
+    return InputError(f"The rows are not tables of the features {', '.join(features)}.")
 
 
 def _first_problem(rows: Sequence[dict[str, Any]], features: Sequence[str]) -> InputError:

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+import numpy as np
+
+from mlops_lib.columns.encode import BadValue, Encoder
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
+from mlops_lib.wrappers.inputs import encoded, to_matrix
 from mlops_lib.wrappers.load import WRAPPER_KEY, download
 
 if TYPE_CHECKING:
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
 #: In a classifier's metadata: its classes, in the order of the probabilities.
 CLASSES_KEY = "mlops_classes"
+#: In a model's metadata: the columns of its training data, as of `Schema.to_dict`.
+COLUMNS_KEY = "mlops_columns"
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,12 @@ class ModelWrapper(ABC):
 
     #: Name in the plugin table. The model's metadata holds it, so that `wrappers.load` finds the wrapper.
     name: str = ""
-    #: `predict` also takes a float32 matrix [rows, features], with columns in the signature's order and NaN for
-    #: missing values. A server makes one for a whole batch in one step.
+    #: `predict` also takes a matrix of `matrix_dtype`: the encoder's outputs, or without an encoder the features, in
+    #: the signature's order and with NaN for missing values. A server makes one for a whole batch in one step.
     takes_matrix: bool = False
+    matrix_dtype: Any = np.float32
+    #: Turns raw rows into the matrix; None: the features are numbers as they are.
+    encoder: Encoder | None = None
     #: `predict` is a fixed sequence of native operators, which cannot block or loop.
     straight_line: bool = False
     #: The model answers by waiting for other services. A server then calls `apredict` for each request, many
@@ -116,6 +126,12 @@ class ModelWrapper(ABC):
         return list((self.info.metadata or {}).get(CLASSES_KEY, [])) if self.info else []
 
     @property
+    def columns(self) -> Schema | None:
+        """Columns of the training data; None for a model that was logged elsewhere."""
+        found = (self.info.metadata or {}).get(COLUMNS_KEY) if self.info else None
+        return Schema.from_dict(found) if found else None
+
+    @property
     def feature_names(self) -> list[str]:
         """Columns that the loaded model takes, in order.
 
@@ -129,9 +145,32 @@ class ModelWrapper(ABC):
             )
         return inputs.input_names()
 
-    def metadata(self, config: Settings) -> dict[str, Any]:
-        """Metadata to log with a model."""
-        return {WRAPPER_KEY: config.model.wrapper}
+    def metadata(self, config: Settings, columns: Schema | None = None) -> dict[str, Any]:
+        """Metadata to log with a model.
+
+        Args:
+            config: The `model` section is read.
+            columns: Columns of the training data, with the classes of a classifier.
+        """
+        found: dict[str, Any] = {WRAPPER_KEY: config.model.wrapper}
+        if columns:
+            found[COLUMNS_KEY] = columns.to_dict()
+            if columns.classes and config.evaluation.task == "classification":
+                found[CLASSES_KEY] = list(columns.classes)
+        return found
+
+    def matrix(self, input_data: Any) -> np.ndarray:
+        """`matrix_dtype` [rows, outputs] of raw rows: a DataFrame or a list of ``{feature: value}``.
+
+        Raises:
+            InputError: A row lacks a feature, or has a value that its column cannot have.
+        """
+        if not self.encoder:
+            return to_matrix(input_data, self.feature_names)
+        try:
+            return encoded(self.encoder, input_data).astype(self.matrix_dtype, copy=False)
+        except BadValue as error:
+            raise InputError(str(error)) from None
 
     @abstractmethod
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:

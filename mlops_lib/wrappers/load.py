@@ -1,6 +1,9 @@
 """Find, download and load a logged model with the wrapper that logged it."""
 
 import os
+import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 MODEL_PATH = "model"
 WRAPPER_KEY = "mlops_wrapper"
 
+#: What an address has for another character.
+ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 #: MLflow flavour -> wrapper, for models without a wrapper's name; the first match wins.
 FLAVOURS = {"python_function": "pyfunc"}
 
@@ -60,7 +65,7 @@ def download(model_uri: str, into: Path | None = None) -> Path:
     import mlflow
 
     if "://" not in model_uri and Path(model_uri).is_dir():
-        return Path(model_uri)
+        return _readable(Path(model_uri))
     try:
         if into:
             (into / MODEL_PATH).mkdir()
@@ -70,7 +75,22 @@ def download(model_uri: str, into: Path | None = None) -> Path:
         raise ModelError(f"Cannot download model {model_uri}: {mask(str(error))}") from error
     if not (folder / "MLmodel").is_file():  # MLflow returns an empty folder if the files are gone
         raise ModelError(f"Cannot download model {model_uri}: its MLmodel file is no longer in the store.")
-    return folder
+    return _readable(folder)
+
+
+def _readable(folder: Path) -> Path:
+    """The folder, or a copy of it that MLflow can read: MLflow decodes a path with %20 in it as if it were an address."""
+    if not ENCODED.search(str(folder)):
+        return folder
+    places = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
+    place = next((p for p in places if os.access(p, os.W_OK) and not ENCODED.search(p)), None)
+    if place is None:
+        raise ModelError(
+            f"MLflow cannot read a model at {folder}. Set TMPDIR to a folder without % in its path."
+        )
+    return Path(
+        shutil.copytree(folder, Path(tempfile.mkdtemp(prefix="mlops-model-", dir=place)) / MODEL_PATH)
+    )
 
 
 def wrapper_name(folder: Path, model_uri: str) -> str:

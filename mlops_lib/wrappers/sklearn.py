@@ -1,25 +1,29 @@
-"""scikit-learn estimators and pipelines."""
+"""scikit-learn estimators and pipelines, and the estimator ``auto``."""
 
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
+from mlops_lib.estimators.table_model import TableModel
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training.implementation import build
-from mlops_lib.wrappers import MODEL_PATH
+from mlops_lib.training.labels import to_numbers, training_schema
+from mlops_lib.wrappers import MODEL_PATH, estimator_fit, table_package
 from mlops_lib.wrappers.inputs import to_frame
-from mlops_lib.wrappers.interface import CLASSES_KEY, ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class SklearnWrapper(ModelWrapper):
-    """An estimator named by dotted path: ``sklearn.linear_model:LogisticRegression``, or a function of your
+    """``auto``, an estimator named by dotted path (``sklearn.linear_model:LogisticRegression``), or a function of your
     own that returns an estimator (for example a Pipeline with preprocessing).
 
     Predictions are P(second class) [rows] for two classes, probabilities [rows, classes] for more, and values
@@ -27,26 +31,100 @@ class SklearnWrapper(ModelWrapper):
     """
 
     name = "sklearn"
+    matrix_dtype = np.float64
     has_epochs = False
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        estimator = build(config, "estimator", random_state=config.train.seed)
+        schema = training_schema(data_loader, config.evaluation.task)
+        if hasattr(estimator, "fit_encoded"):
+            return self._fit_auto(estimator, data_loader, schema, config, run_id)
+        return self._fit_estimator(estimator, data_loader, schema, config, run_id)
+
+    def open(self, folder: Path) -> None:
+        self.encoder = table_package.read_encoder(folder)
+        self.takes_matrix = self.straight_line = self.encoder is not None
+        if self.encoder:
+            with np.load(folder / table_package.FOLDER / table_package.ARRAYS, allow_pickle=False) as arrays:
+                self._table_model = TableModel(arrays)
+            return
+        import mlflow.sklearn
+
+        self._estimator = mlflow.sklearn.load_model(str(folder))
+
+    def predict(self, input_data: Any) -> np.ndarray:
+        if self.encoder:
+            is_matrix = isinstance(input_data, np.ndarray)
+            return self._table_model.predict(input_data if is_matrix else self.matrix(input_data))
+        rows = to_frame(input_data, self.feature_names, self.columns)
+        if not hasattr(self._estimator, "predict_proba"):
+            return self._estimator.predict(rows)
+        probabilities = self._estimator.predict_proba(rows)
+        return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+
+    def _fit_auto(
+        self, estimator: Any, data_loader: BaseDataLoader, schema: Schema, config: Settings, run_id: str
+    ) -> str:
+        import mlflow
+
+        from mlops_lib.columns.fit import encode_frame
+        from mlops_lib.columns.fit import fit as fit_encoder
+
+        encoder = fit_encoder(schema, data_loader.parts("train"))
+        splits = ["train", "validation"] if config.train.refit else ["train"]
+        found: dict[str, list[Any]] = {
+            "matrix": [],
+            "labels": [],
+            "weights": [],
+            "held_out": [],
+            "groups": [],
+        }
+        for split in splits:
+            for rows in data_loader.parts(split):  # type: ignore[arg-type]
+                found["matrix"].append(encode_frame(encoder, rows))
+                found["labels"].append(to_numbers(rows[schema.label], schema.classes, split))
+                found["held_out"].append(np.full(len(rows), split == "validation"))
+                if schema.weight:
+                    found["weights"].append(rows[schema.weight].to_numpy(dtype=np.float64))
+                if schema.key:
+                    found["groups"].append(rows[schema.key].astype(str).to_numpy())
+        joined = {name: np.concatenate(parts) for name, parts in found.items() if parts}
+        codes = [output.codes for output in encoder.outputs]
+        model, facts = estimator.fit_encoded(codes=codes, n_classes=len(schema.classes), **joined)
+        print(facts)
+        example = data_loader.head("train", 5)[list(schema.features)]
+        with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
+            folder = Path(name) / Path(table_package.FOLDER).name
+            folder.mkdir()
+            np.savez_compressed(folder / table_package.ARRAYS, **model.arrays)
+            outputs = model.predict(encode_frame(encoder, example))
+            return table_package.log(
+                folder,
+                encoder,
+                example,
+                outputs,
+                self.metadata(config, schema),
+                [table_package.numpy_version()],
+            )
+
+    def _fit_estimator(
+        self, estimator: Any, data_loader: BaseDataLoader, schema: Schema, config: Settings, run_id: str
+    ) -> str:
         import mlflow
         import mlflow.sklearn
         import sklearn
         from mlflow.models import infer_signature
 
-        estimator = build(config, "estimator", random_state=config.train.seed)
+        estimator_fit.require_probabilities(estimator, config)
         rows = data_loader.load("train")
-        features, label = rows[list(data_loader.schema.features)], rows[data_loader.schema.label]
-        if config.evaluation.task == "classification":
-            _require_classes(label)
+        features = rows[list(schema.features)]
+        more = estimator_fit.arguments(estimator, data_loader, schema, rows)
         try:
-            estimator.fit(features, label)
+            estimator.fit(features, rows[schema.label], **more)
         except (ValueError, TypeError) as error:
             raise TrainingError(
                 f"{config.model.implementation} cannot be fitted: {error}{_suspects(features)}"
             ) from error
-        named = {CLASSES_KEY: estimator.classes_.tolist()} if hasattr(estimator, "classes_") else {}
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
         with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
             # MLflow warns that integer columns cannot hold missing values, which is intended here.
@@ -59,30 +137,9 @@ class SklearnWrapper(ModelWrapper):
                 pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"mlflow=={mlflow.__version__}"],
                 pyfunc_predict_fn=verb,
                 skops_trusted_types=_types_in(estimator),
-                metadata=self.metadata(config) | named,
+                metadata=self.metadata(config, schema),
             )
         return info.model_uri
-
-    def open(self, folder: Path) -> None:
-        import mlflow.sklearn
-
-        self._estimator = mlflow.sklearn.load_model(str(folder))
-
-    def predict(self, input_data: Any) -> np.ndarray:
-        rows = to_frame(input_data, self.feature_names)
-        if not hasattr(self._estimator, "predict_proba"):
-            return self._estimator.predict(rows)
-        probabilities = self._estimator.predict_proba(rows)
-        return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
-
-
-def _require_classes(label: "pd.Series") -> None:
-    """Refuse a label of fractions before the fit; a classifier's metrics would refuse it after."""
-    if label.dtype.kind == "f" and not (fractions := label[label % 1 != 0]).empty:
-        raise TrainingError(
-            f"Column {label.name!r} is no class label: it has {label.nunique()} values, one of them {fractions.iloc[0]}. "
-            "Set evaluation.task: regression (with a metric and a threshold for it), or make classes in data.prepare."
-        )
 
 
 def _suspects(features: "pd.DataFrame") -> str:
@@ -92,8 +149,8 @@ def _suspects(features: "pd.DataFrame") -> str:
     if not text and not missing:
         return ""
     return (
-        f"\nColumns to look at: {', '.join(text + missing)}. Treat them in data.prepare, or name a function that "
-        "returns a Pipeline (with a ColumnTransformer or an imputer) as model.implementation."
+        f"\nColumns to look at: {', '.join(text + missing)}. Set model.implementation: auto, which takes them as they are, "
+        "or name a function that returns a Pipeline (with a ColumnTransformer or an imputer)."
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
@@ -61,8 +62,8 @@ class TextModelWrapper(ModelWrapper):
                 mlflow.set_tags(model_digests(folder) | versions)
                 return log_package(folder, signature, self.metadata(config))
 
-    def metadata(self, config: Settings) -> dict[str, Any]:
-        return super().metadata(config) | {LLM_KEY: config.llm.model_dump(mode="json")}
+    def metadata(self, config: Settings, columns: Schema | None = None) -> dict[str, Any]:
+        return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
 
     def open(self, folder: Path) -> None:
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]

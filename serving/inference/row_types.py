@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from serving.inference.fields import LARGEST, Field
+from serving.inference.odd_names import replaced
 
 #: MLflow's type of a function's items -> type of the JSON value.
 ITEMS: dict[str, Any] = {
@@ -54,8 +55,9 @@ def struct_of(
             made.append((f"c{number}", kind, None) if field.nullable else (f"c{number}", kind))
     others = [_key_type(dtype) | UnsetType for dtype in keys.values()] + [IGNORED for _ in ignored]
     made += [(f"c{number}", kind, UNSET) for number, kind in enumerate(others, start=len(fields))]
-    names = {f"c{n}": name for n, name in enumerate((*(field.name for field in fields), *keys, *ignored))}
-    return msgspec.defstruct("Row", made, rename=names, forbid_unknown_fields=strict, kw_only=True)
+    names = (*(field.name for field in fields), *keys, *ignored)
+    renamed = {f"c{number}": replaced(name) for number, name in enumerate(names)}
+    return msgspec.defstruct("Row", made, rename=renamed, forbid_unknown_fields=strict, kw_only=True)
 
 
 def unnamed_row(spec: Any) -> Any:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
+from serving.inference.odd_names import OddNames
 from serving.inference.refusals import listed, refusal
 from serving.inference.row_types import struct_of, unnamed_row
 from serving.inference.rows import Rows
 from serving.inference.source_fields import fields_of
-from serving.web.bodies import NOT_JSON, not_json
+from serving.web.bodies import NOT_JSON, decode, not_json
 from serving.web.problems import Problem, invalid_input
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class RequestSchema:
             row = either = Any
             self._shown = _envelope(either)
         self._keys, self.fields = tuple(others), (*self.columns, *others, *ignored)
+        self._odd_names = OddNames(self.fields)
         self._rows: Any = list[row]
         self._body, self._row_alone = (
             msgspec.json.Decoder(_envelope(either)),
@@ -93,6 +95,8 @@ class RequestSchema:
         Raises:
             Problem: 400 for a body that is no JSON; 422 for one that does not fit, naming row, column and value.
         """
+        if self._odd_names:
+            return self._parse_in_two_steps(body)
         try:
             inputs = self._decode(body)
         except msgspec.ValidationError as error:
@@ -109,8 +113,9 @@ class RequestSchema:
         Raises:
             Problem: 422 for a row that does not fit.
         """
+        fields = list(map(self._odd_names.to_fields, rows)) if self._odd_names else rows
         try:
-            return Rows(self, msgspec.convert(_not_empty(rows), self._rows))
+            return Rows(self, msgspec.convert(_not_empty(fields), self._rows))
         except msgspec.ValidationError as error:
             raise self._refusal(error, rows) from None
 
@@ -133,7 +138,10 @@ class RequestSchema:
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schemas by name: that of a body is `Body`, and it refers to the others."""
-        return msgspec.json.schema_components([self._shown], ref_template=REFERENCE)[1]
+        components = msgspec.json.schema_components([self._shown], ref_template=REFERENCE)[1]
+        if self._odd_names:
+            components["Row"] = self._odd_names.in_schema(components["Row"])
+        return components
 
     def _decode(self, body: bytes) -> Any:
         try:
@@ -143,6 +151,13 @@ class RequestSchema:
             if b'"inputs"' in body:
                 raise
             return self._row_alone.decode(body)
+
+    def _parse_in_two_steps(self, body: bytes) -> Rows:
+        sent = decode(msgspec.json.decode, body)
+        inputs = sent["inputs"] if isinstance(sent, dict) and sent.keys() == {"inputs"} else sent
+        if isinstance(inputs, list) and inputs is not sent:
+            return self.convert(inputs)
+        return Rows(self, self.convert([inputs]).values, single=True)
 
     def _refusal_of_body(self, error: msgspec.ValidationError, body: bytes) -> Problem:
         try:
@@ -162,6 +177,7 @@ class RequestSchema:
         hint = ""
         if self._keys and not self._looks_up:
             hint = f" A row may carry {listed(self._keys)} too, but no feature of this version is looked up by it."
+        error = Exception(self._odd_names.to_columns(str(error)))
         return refusal(error, rows, self.model_fields, self.fields[len(self.columns) :], hint)
 
 

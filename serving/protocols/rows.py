@@ -41,13 +41,12 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in the order of the rows; a single prediction for a single row."""
     whole = not (decoded.rows.single or decoded.stream)
-    answer = {
-        "predictions": answered.predictions if whole else answered.predictions[0],
-        "model": answered.served.card_json,
-        "request_id": call.request_id,
-    }
+    predictions = answered.predictions
+    answer: dict[str, Any] = {"predictions": predictions if whole else predictions[0]}
     if answered.served.classes_json:
         answer["classes"] = answered.served.classes_json
+    answer["model"] = answered.served.card_json
+    answer["request_id"] = call.request_id
     headers = HEADERS if decoded.stream else [JSON]
     if answered.features:
         answer["features"] = answered.features.field

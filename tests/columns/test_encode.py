@@ -83,6 +83,8 @@ def test_categories_of_booleans_dates_and_structs():
     ) == [3, 3, 2, 1]
     with pytest.raises(BadValue, match="must be a category"):
         codes(dates, "soon")
+    times = encoder_of(pa.array([dt.time(8, 30), dt.time(9)]), kind="category")
+    assert codes(times, "08:30", dt.time(9), "09:00:00", "10:00") == [2, 3, 3, 1]
     structs = encoder_of(pa.array([{"a": 1, "b": None}, {"a": 2, "b": "x"}]), kind="category")
     assert codes(structs, {"b": None, "a": 1}, {"a": 2, "b": "x"}, {"a": 3}) == [2, 3, 1]
     maps = encoder_of(pa.array([[("k", 1)], [("k", 2)]], pa.map_(pa.string(), pa.int64())), kind="category")

@@ -106,7 +106,9 @@ def test_columns_that_an_estimator_cannot_take_are_named(stored):
             "params": {},
         },
     )
-    with pytest.raises(TrainingError, match=r"cannot be fitted(.|\n)*segment holds text.*data\.prepare"):
+    with pytest.raises(
+        TrainingError, match=r"cannot be fitted(.|\n)*segment holds text.*implementation: auto"
+    ):
         trained_model(stored)
 
 
@@ -124,4 +126,13 @@ def test_pyfunc_says_that_it_cannot_train(stored):
     """The error of the wrapper for foreign models names model.wrapper."""
     stored.configure(model={"wrapper": "pyfunc"})
     with pytest.raises(TrainingError, match=r"only loads models.*model\.wrapper"):
+        trained_model(stored)
+
+
+def test_a_classifier_without_probabilities_is_refused_before_the_fit(stored):
+    """The error names the remedies; nothing is fitted."""
+    stored.configure(
+        model={"wrapper": "sklearn", "implementation": "sklearn.svm:LinearSVC", "params": {}},
+    )
+    with pytest.raises(TrainingError, match=r"LinearSVC gives no probabilities.*CalibratedClassifierCV"):
         trained_model(stored)

@@ -1,5 +1,6 @@
 """The values of a label: what they are, what task they make, and whether the task can be learned."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,10 @@ class Label:
                 f"{place} is {_text(value)!r} in all {self.rows - self.gaps:,} rows that have one, so there is nothing "
                 "to learn. Choose another column, or add rows with other values."
             )
+        if self.kind == "datetime":
+            raise DataError(
+                f"{place} holds times ({_listed(self.counts)}). Choose another column, or make a number or classes of it."
+            )
         if task == "regression":
             self._check_numbers(place)
         else:
@@ -106,6 +111,10 @@ class Label:
             raise DataError(
                 f"{place} holds {_listed(self.counts)}, which are no numbers. Set --task classification, or choose "
                 "another column."
+            )
+        if endless := sum(count for value, count in self.counts.items() if not math.isfinite(value)):
+            raise DataError(
+                f"{place} is infinite in {endless:,} rows. Remove or mend these rows in the source."
             )
 
     def _check_classes(self, place: str) -> None:

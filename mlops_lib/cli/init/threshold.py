@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,16 @@ from mlops_lib.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_lib.loaders.base import BaseDataLoader
+
 #: Task -> the baseline that ignores the features, and the linear model.
 BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", "ridge")}
 #: Most rows of a split that baselines learn from or are scored on.
 ROWS = 20_000
-#: Least distance from the baseline that ignores the features, in units of the metric.
+#: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
+#: Share of the way from which on it counts as half way; the value is rounded.
+HALF_WAY = 1.6
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,24 @@ class Threshold:
 
     def reason(self) -> str:
         """How the value was chosen."""
-        guess, *linear = (f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items())
-        if not linear:
-            return f"above what ignores the features: {guess} on the validation rows"
-        return f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
+        known = {name: f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items()}
+        if self.baseline not in known:
+            return "a guess: the validation rows allow no score"
+        guess, *linear = known.values()
+        if self.is_half_way:
+            return (
+                f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
+            )
+        more = f"; {linear[0]} is hardly better" if linear else ""
+        return f"better than {guess}, which ignores the features{more}, on the validation rows"
+
+    @property
+    def is_half_way(self) -> bool:
+        """Whether the linear model is so good that it decides; otherwise the least distance does."""
+        if len(self.scores) < 2:
+            return False
+        guess, linear = self.scores.values()
+        return (linear - guess) / (self.value - guess) > HALF_WAY
 
 
 def choose(settings: Settings) -> Threshold:
@@ -62,8 +81,30 @@ def choose(settings: Settings) -> Threshold:
     train, validation = loader.sample("train", ROWS), loader.sample("validation", ROWS)
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
-        raise DataError(f"No column is left to learn from ({ignored}).")
+        raise DataError(
+            f"No column is left to learn from ({ignored}). To keep one: --set 'data.columns={{NAME: KIND}}'."
+        )
+    if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
+        _require_known_classes(loader)
     return Threshold(*_scored(settings, train, validation, loader.schema), rows)
+
+
+def _require_known_classes(loader: "BaseDataLoader") -> None:
+    """Raise a DataError for a class that validation or test has and train has not."""
+    known, label = set(loader.schema.classes), loader.schema.label
+    for split in ("validation", "test"):
+        counts: Counter[Any] = Counter()
+        for part in loader.parts(split):
+            counts.update(
+                {value: count for value, count in part[label].value_counts().items() if value not in known}
+            )
+        if counts:
+            named = ", ".join(f"{value!r} ({count:,} rows)" for value, count in counts.most_common(5))
+            raise DataError(
+                f"The train split has no row of the class {named} of the {split} split, so no model can know it. Split "
+                "the rows in another way (--time '' where a time splits them), add rows, or count these rows as wrong: "
+                "--set evaluation.unknown_class=wrong."
+            )
 
 
 def _scored(
@@ -92,8 +133,7 @@ def _between(guess: float | None, linear: float | None, name: str) -> float:
     if guess is None:
         guess = (metric.lowest + metric.highest) / 2 if math.isfinite(metric.highest - metric.lowest) else 0.0
     better = 1 if metric.higher_is_better else -1
-    room = abs((metric.highest if metric.higher_is_better else metric.lowest) - guess)
-    least = min(MARGIN, room / 2) if room <= 1 or metric.higher_is_better else MARGIN * abs(guess)
+    least = min(MARGIN, (metric.highest - guess) / 2) if better > 0 else MARGIN * abs(guess)
     value = guess + better * max(better * ((guess if linear is None else linear) - guess) / 2, least)
     digits = 1 - math.floor(math.log10(3 * abs(value - guess) or 1))
     return better * math.ceil(round(better * value * 10**digits, 6)) / 10**digits

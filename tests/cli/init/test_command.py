@@ -260,3 +260,27 @@ def test_a_dialect_is_recognised_or_set(init, written, customers):
     assert (written()["data"]["label"], written()["data"]["key"]) == ("이탈여부", "고객번호")
     customers.to_csv("tilde.csv", index=False, sep="~")
     assert init("--source", "tilde.csv", "--set", "data.csv.separator=~", folder="other")[0] == 0
+
+
+def test_a_class_that_train_does_not_have_is_an_error(init, customers, tmp_path):
+    """A plan that is new in the latest rows: refused now and not after training, or counted as wrong when so set."""
+    rows = customers.assign(
+        date=pd.date_range("2026-01-01", periods=400), label=["old", "older"] * 150 + ["new"] * 100
+    )
+    rows.drop(columns="Churn").to_csv("rows.csv", index=False)
+    code, said = init("--source", "rows.csv")
+    assert code == 1 and "no row of the class 'new' (100 rows) of the test split" in said, said
+    assert "--time ''" in said and not (tmp_path / "mine").exists()
+    assert init("--source", "rows.csv", "--time", "")[0] == 0
+    assert init("--source", "rows.csv", "--set", "evaluation.unknown_class=wrong", folder="other")[0] == 0
+
+
+def test_a_table_without_features_is_an_error(init, written, tmp_path):
+    """A row number is no feature unless it is named."""
+    pd.DataFrame({"row": range(100), "label": ["a", "b"] * 50}).to_csv("rows.csv", index=False)
+    code, said = init("--source", "rows.csv", "--key", "")
+    assert code == 1 and "No column is left to learn from (row: distinct" in said, said
+    assert not (tmp_path / "mine").exists()
+    code, said = init("--source", "rows.csv", "--key", "", "--set", "data.columns={row: integer}")
+    assert code == 0, said
+    assert written()["data"]["columns"] == {"row": "integer"}

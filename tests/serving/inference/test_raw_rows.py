@@ -1,7 +1,7 @@
 """Rows of the source as JSON: their forms, and refusals that name row, column, value and the value wanted."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from mlflow.models import ModelSignature
@@ -9,6 +9,7 @@ from mlflow.types import ColSpec
 from mlflow.types import Schema as Signature
 
 from mlops_lib.columns.schema import Column, Schema
+from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.schema import RequestSchema
 from serving.web.problems import Problem, as_problem
 
@@ -211,3 +212,44 @@ def test_dates_reach_the_models_own_frame_as_they_are_stored(stored, got):
     """A pipeline of the user's own learned from text where the source has text."""
     made = RequestSchema(None, source=Schema((Column("x", "datetime", stored=stored),)))
     assert made.parse(b'{"x": "2021-01-01"}').dicts() == [{"x": got}]
+
+
+def test_values_of_the_feature_store_are_completed_cast_and_adopted():
+    """A row with its key alone: the store's texts and times reach the model's frame, its matrix, and a challenger."""
+    made = RequestSchema(SIGNATURE, ["성별", "signup"], {"고객": "object"}, SOURCE)
+    sent = {name: value for name, value in ROW.items() if name not in ("성별", "signup")} | {"고객": "a"}
+    rows = made.parse(json.dumps(sent).encode())
+    assert rows.given() == [sent] and rows.entity() == ("a",)
+    looked_up = {**ROW, "성별": "여", "signup": datetime(2021, 1, 1, tzinfo=UTC)}
+    full = rows.with_features(EnrichedRows([looked_up], Statuses({})))
+    assert full.dicts() == [{**looked_up, "signup": datetime(2021, 1, 1)}]
+    assert full.tuples() == [tuple(looked_up.values())]
+    adopted = schema().adopt(full)
+    assert adopted.dicts() == full.dicts() and adopted.looked_up is full.looked_up
+    with pytest.raises(Problem, match="Row 0 has no column '성별'"):
+        schema().adopt(rows)
+
+
+def test_a_column_may_have_any_name():
+    """Quotes, backslashes and line breaks, which msgspec's own field names cannot have."""
+    name = 'Size\\(12")\n'
+    made = RequestSchema(None, source=Schema((Column(name, "integer"), Column("x", "number", nullable=True))))
+    for body, single in (([{name: 3}], False), ({name: 3}, True)):
+        rows = made.parse(json.dumps({"inputs": body}).encode())
+        assert rows.given() == [{name: 3, "x": None}] and rows.single is single
+    assert made.parse(json.dumps({name: 3}).encode()).single
+    with pytest.raises(Problem) as refused:
+        made.parse(json.dumps({"inputs": [{name: 3}, {name: "3"}]}).encode())
+    assert refused.value.detail.startswith(f'Row 1: column {name!r} is "3", and must be a whole number')
+    for body, status in (
+        (b"{", 400),
+        (b"[]", 422),
+        (b"{}", 422),
+        (b'{"inputs": []}', 422),
+        (b'{"inputs": 3}', 422),
+    ):
+        with pytest.raises(Problem) as refused:
+            made.parse(body)
+        assert refused.value.status == status
+    row = made.json_schema()["Row"]
+    assert set(row["properties"]) == {name, "x"} and row["required"] == [name]

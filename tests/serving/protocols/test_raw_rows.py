@@ -1,8 +1,6 @@
 """Raw rows of the source over every protocol: the same predictions, and the names of the classes."""
 
 import asyncio
-import csv
-import io
 import json
 from contextlib import asynccontextmanager
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 
 from serving.protocols.tensors import packed
+from tests.support import raw_requests
 from tests.support.churn import KEY, LABEL, Weights, customers, sent
 from tests.support.toy_service import Caller, toy_service
 
@@ -17,43 +16,7 @@ WEIGHTS = Weights()
 FRAME = customers(40, seed=1)
 ROWS = sent(FRAME)
 EXPECTED = WEIGHTS.predict(FRAME).tolist()
-FEATURES = list(WEIGHTS.columns.features)
 KINDS = WEIGHTS.columns.kinds
-
-
-def as_csv(rows):
-    """Rows as a CSV file has them."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def tensors(rows):
-    """A tensor a feature: numbers as numbers, with null for a gap, and the rest as texts."""
-    datatypes = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
-    return [
-        {
-            "name": name, "shape": [len(rows)], "datatype": datatypes.get(KINDS[name], "BYTES"),
-            "data": [row[name] for row in rows],
-        }
-        for name in FEATURES
-    ]  # fmt: skip
-
-
-BODIES = {
-    "/predict": lambda rows: {"inputs": rows},
-    "/invoke": lambda rows: {"inputs": rows},
-    "/invocations split": lambda rows: {
-        "dataframe_split": {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
-    },
-    "/invocations records": lambda rows: {"dataframe_records": rows},
-    "/invocations instances": lambda rows: {"instances": rows},
-    "/invocations inputs": lambda rows: {"inputs": {name: [row[name] for row in rows] for name in rows[0]}},
-    "/invocations csv": as_csv,
-    "/v2/models/toy/infer": lambda rows: {"inputs": tensors(rows)},
-}
 
 
 @asynccontextmanager
@@ -65,17 +28,17 @@ async def service(folder, **options):
 
 def call(app, route, rows):
     """A request in the protocol of a route."""
-    headers = {"content_type": "text/csv"} if route.endswith("csv") else {}
-    return Caller(app, route.split()[0], BODIES[route](rows), **headers)
+    path, body, headers = raw_requests.request(route, rows, KINDS, "toy")
+    return Caller(app, path, body, **headers)
 
 
 def predictions(answer):
     """The predictions of an answer, whatever its protocol."""
     assert answer.status == 200, answer.body
-    return answer.json["outputs"][0]["data"] if "outputs" in answer.json else answer.json["predictions"]
+    return raw_requests.predictions(answer.json)
 
 
-@pytest.mark.parametrize("route", BODIES)
+@pytest.mark.parametrize("route", raw_requests.ROUTES)
 @pytest.mark.parametrize("inline_rows", [0, 1000])
 def test_raw_rows_get_the_models_own_predictions(tmp_path, route, inline_rows):
     """To the last bit, one by one, in sevens and all at once, in a thread and on the event loop."""
@@ -95,7 +58,7 @@ def test_binary_tensors_with_gaps(tmp_path):
 
     def body(rows):
         head, tail = [], b""
-        for tensor in tensors(rows):
+        for tensor in raw_requests.tensors(rows, KINDS):
             kinds = {"FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
             # The binary form has no missing text.
             texts = [text if text is not None else "신용카드" for text in tensor["data"]]
@@ -144,7 +107,7 @@ def test_answers_name_the_classes(tmp_path):
 
     async def main():
         async with service(tmp_path) as app:
-            for route, where in (("/predict", []), ("/invoke", []), ("/v2/models/toy/infer", ["parameters"])):
+            for route, where in (("/predict", []), ("/invoke", []), ("/v2", ["parameters"])):
                 found = (await call(app, route, ROWS[:1])()).json
                 for name in where:
                     found = found[name]
@@ -178,6 +141,6 @@ def test_models_metadata_has_a_tensor_for_each_feature(tmp_path):
         async with service(tmp_path) as app:
             inputs = (await Caller(app, "/v2/models/toy", b"", method="GET")()).json["inputs"]
             found = {each["name"]: each["datatype"] for each in inputs}
-            assert found == {each["name"]: each["datatype"] for each in tensors(ROWS)}
+            assert found == {each["name"]: each["datatype"] for each in raw_requests.tensors(ROWS, KINDS)}
 
     asyncio.run(main())

@@ -1,0 +1,65 @@
+"""What the fit of a user's estimator is given, beside features and label: weights and the validation rows."""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib.columns.schema import Schema
+from mlops_lib.errors import TrainingError
+from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def require_probabilities(estimator: Any, config: Settings) -> None:
+    """Refuse a classifier without probabilities before the fit: most metrics and the gate need them.
+
+    Raises:
+        TrainingError: It has no ``predict_proba``.
+    """
+    if config.evaluation.task == "classification" and not hasattr(estimator, "predict_proba"):
+        raise TrainingError(
+            f"{config.model.implementation} gives no probabilities (it has no predict_proba), which a classification is "
+            "scored by. Return sklearn.calibration.CalibratedClassifierCV(estimator) from a function of your own, set "
+            "probability=True where the estimator has it, or take model.implementation: auto."
+        )
+
+
+def arguments(
+    estimator: Any, data_loader: BaseDataLoader, schema: Schema, rows: "pd.DataFrame"
+) -> dict[str, Any]:
+    """Keyword arguments of ``estimator.fit``.
+
+    Raises:
+        TrainingError: The rows have weights, and the estimator takes none.
+    """
+    accepted = inspect.signature(estimator.fit).parameters
+    found: dict[str, Any] = {}
+    if schema.weight:
+        found[_weight_argument(estimator, accepted)] = rows[schema.weight].to_numpy()
+    stops_early = getattr(estimator, "early_stopping", False)
+    if "X_val" in accepted and stops_early is True:  # scikit-learn's histogram gradient boosting
+        held = data_loader.load("validation")
+        found |= {"X_val": held[list(schema.features)], "y_val": held[schema.label]}
+        if schema.weight:
+            found["sample_weight_val"] = held[schema.weight].to_numpy()
+    elif "eval_set" in accepted:  # XGBoost, LightGBM, CatBoost
+        held = data_loader.load("validation")
+        found["eval_set"] = [(held[list(schema.features)], held[schema.label])]
+        if "verbose" in accepted:
+            found["verbose"] = False
+    return found
+
+
+def _weight_argument(estimator: Any, accepted: Any) -> str:
+    if "sample_weight" in accepted:
+        return "sample_weight"
+    if steps := getattr(estimator, "steps", None):
+        name, last = steps[-1]
+        if "sample_weight" in inspect.signature(last.fit).parameters:
+            return f"{name}__sample_weight"
+    raise TrainingError(
+        f"data.weight is set, but {type(estimator).__name__}.fit takes no sample_weight. Take another estimator, or remove "
+        "data.weight."
+    )

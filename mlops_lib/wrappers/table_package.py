@@ -1,0 +1,95 @@
+"""Log and open a model of tables as files without code that must run: numbers, a graph, and the encoder as JSON.
+
+For ``mlflow.pyfunc.load_model`` a package of its own lies beside them, which needs NumPy (and torch for a network) but
+not this library. The platform reads the files itself and never imports that package.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops_lib import columns, estimators
+from mlops_lib.columns.encode import Encoder
+from mlops_lib.wrappers.load import MODEL_PATH
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Folder of the files in a logged model, and its files.
+FOLDER, ENCODER, ARRAYS, NETWORK = "data/table", "encoder.json", "model.npz", "network.pt2"
+
+
+def log(
+    folder: Path,
+    encoder: Encoder,
+    example: "pd.DataFrame",
+    outputs: np.ndarray,
+    metadata: dict[str, Any],
+    requirements: Sequence[str],
+) -> str:
+    """Log the model in `folder` to MLflow's current run, with the encoder and the code for pyfunc; return its URI.
+
+    Args:
+        folder: Called ``table``; holds ``model.npz`` or ``network.pt2``.
+        encoder: Turns raw rows into the model's matrix.
+        example: Raw rows.
+        outputs: Their predictions.
+        metadata: Metadata of the model.
+        requirements: Packages that prediction needs, beside MLflow.
+    """
+    import mlflow
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    (folder / ENCODER).write_text(json.dumps(encoder.to_dict(), ensure_ascii=False), encoding="utf-8")
+    # MLflow's types refuse what pandas makes of a CSV: 3.0 for an integer, a date as text. The encoder knows better.
+    inputs = Schema([ColSpec(AnyType(), name, required=False) for name in encoder.schema.features])
+    answers = infer_signature(model_output=outputs).outputs
+    with tempfile.TemporaryDirectory() as own, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*(input example|type hints|AnyType)", UserWarning)
+        package = _package(Path(own))
+        info = mlflow.pyfunc.log_model(
+            name=MODEL_PATH,
+            loader_module=package.name,
+            data_path=str(folder),
+            code_paths=[str(package)],
+            signature=ModelSignature(inputs, answers),
+            pip_requirements=[f"mlflow=={mlflow.__version__}", *requirements],
+            metadata=metadata,
+        )
+    return info.model_uri
+
+
+def read_encoder(folder: Path) -> Encoder | None:
+    """The encoder of a logged model; None for a model without one."""
+    file = folder / FOLDER / ENCODER
+    return Encoder.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+
+def numpy_version() -> str:
+    """The requirement of models that need NumPy."""
+    return f"numpy=={version('numpy')}"
+
+
+def _package(folder: Path) -> Path:
+    """A package with the code for pyfunc; its name has a digest, so that two versions of it can be imported."""
+    source, target = Path(columns.__file__).parent, folder / "package"
+    (target / "columns").mkdir(parents=True)
+    for module in columns.PORTABLE:
+        shutil.copyfile(source / f"{module}.py", target / "columns" / f"{module}.py")
+    shutil.copyfile(Path(estimators.__file__).with_name("table_model.py"), target / "table_model.py")
+    shutil.copyfile(Path(__file__).with_name("table_pyfunc.py"), target / "__init__.py")
+    digest = hashlib.sha256()
+    for file in sorted(target.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return target.rename(folder / f"mlops_table_model_{digest.hexdigest()[:12]}")

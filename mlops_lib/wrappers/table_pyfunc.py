@@ -1,0 +1,54 @@
+"""The code that a logged model of tables carries: raw rows to predictions in a process without this library.
+
+It is copied as the ``__init__`` of a package, beside copies of the modules that it imports.
+"""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def _load_pyfunc(path: str) -> Any:
+    """What ``mlflow.pyfunc.load_model`` calls with the folder of the model's data."""
+    folder = Path(path)
+    encode = import_module(f"{__name__}.columns.encode")
+    encoder = encode.Encoder.from_dict(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
+    if (folder / "network.pt2").is_file():
+        return Model(encoder, _network(folder / "network.pt2"))
+    table_model = import_module(f"{__name__}.table_model")
+    with np.load(folder / "model.npz", allow_pickle=False) as arrays:
+        return Model(encoder, table_model.TableModel(arrays).predict)
+
+
+def _network(file: Path) -> Any:
+    import torch
+
+    module = torch.export.load(str(file)).module()
+
+    def predict(matrix: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(matrix.astype(np.float32))).numpy()
+
+    return predict
+
+
+class Model:
+    """Encodes raw rows and predicts from the matrix."""
+
+    def __init__(self, encoder: Any, predict: Any) -> None:
+        self.encoder, self._predict = encoder, predict
+
+    def predict(self, rows: Any, params: Any = None) -> np.ndarray:
+        """Predictions for a DataFrame with the columns of the training data; further columns are ignored."""
+        columns = {name: _values(rows[name]) for name in self.encoder.schema.features}
+        return self._predict(self.encoder.encode_columns(columns, len(rows)))
+
+
+def _values(column: Any) -> Any:
+    """An array of NumPy's types, or Python's values."""
+    if getattr(column.dtype, "tz", None) is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.tolist()

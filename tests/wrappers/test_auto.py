@@ -1,0 +1,67 @@
+"""`implementation: auto` from a CSV with texts, a date, gaps and a text label to predictions outside the platform."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+
+from mlops_lib import loaders, wrappers
+from tests.support import churn
+
+ELSEWHERE = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("mlops_lib", "sklearn", "lightning"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocked())
+import mlflow.pyfunc, numpy, pandas
+
+model = mlflow.pyfunc.load_model(sys.argv[1])
+numpy.save(sys.argv[3], model.predict(pandas.read_csv(sys.argv[2])))
+"""
+
+
+def predictions_elsewhere(folder, rows, tmp_path):
+    """What MLflow predicts in a process in which neither the platform nor scikit-learn can be imported."""
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    arguments = [str(folder), str(tmp_path / "rows.csv"), str(tmp_path / "found.npy")]
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *arguments], check=True, cwd=tmp_path)
+    return np.load(tmp_path / "found.npy")
+
+
+def configured(stored, **model):
+    """Settings and prepared dataset of a project with the table of customers."""
+    churn.customers(300).to_csv(stored.root / "customers.csv", index=False)
+    stored.configure(
+        data={"source": "customers.csv", "prepare": "", "key": churn.KEY, "label": churn.LABEL, "checks": {}},
+        model=model,
+        evaluation={"threshold": 0.6, "baselines": ["majority"]},
+    )
+    settings = stored.settings()
+    loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+    return settings, loaders.prepared(settings)
+
+
+def test_auto_takes_a_table_of_customers_and_predicts_the_same_everywhere(stored, tmp_path):
+    """Trained and judged; a frame, rows of JSON, a matrix, and MLflow elsewhere give the same bits."""
+    settings, dataset = configured(stored, wrapper="sklearn", implementation="auto", params={})
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    report = model.evaluate(dataset, settings)
+    assert report.verdict.passed and model.classes == sorted(["예", "아니오"])
+    assert model.columns == dataset.schema
+    again = wrappers.load(result.model_uri)
+    rows = dataset.load("test")
+    expected = again.predict(rows)
+    features = list(dataset.schema.features)
+    sent = rows[features].astype(object).where(rows[features].notna(), None).to_dict("records")
+    assert np.array_equal(again.predict(sent), expected)
+    assert np.array_equal(again.predict(again.encoder.encode([list(row.values()) for row in sent])), expected)
+    raw = pd.read_csv(stored.root / "customers.csv")
+    raw = raw.set_index(churn.KEY).loc[rows[churn.KEY].astype(str)].reset_index()
+    assert np.array_equal(predictions_elsewhere(again.folder, raw, tmp_path), expected)
+    assert not list(again.folder.rglob("*.pkl"))
