@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow
+from mlops_lib.features.feast_asked import declared
 from mlops_lib.features.feast_errors import feast_errors
 from mlops_lib.features.feast_on_demand import computed, require_rowwise
 from mlops_lib.features.feast_online import Reads
 from mlops_lib.features.feast_repo import register, rows_shown
 from mlops_lib.features.feast_rows import rows_of
-from mlops_lib.features.feast_values import as_declared, declared, python_values, typed
-from mlops_lib.features.feast_views import ServiceViews, StoredView, views_of
+from mlops_lib.features.feast_scalars import python_values
+from mlops_lib.features.feast_service import views_of
+from mlops_lib.features.feast_values import as_declared, typed
+from mlops_lib.features.feast_views import ServiceViews, StoredView
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,7 +141,10 @@ class FeastProvider(FeatureProvider):
         return registered
 
     def materialize(self, since: datetime, until: datetime) -> None:
-        if not [*self.store.list_feature_views(), *self.store.list_stream_feature_views()]:
+        # The registry, not the store: the store takes the placeholder entity off its cached views without entities,
+        # and their values would be written under no key.
+        registry, project = self.store.registry, self.store.project
+        if not [*registry.list_feature_views(project), *registry.list_stream_feature_views(project)]:
             raise FeatureStoreError(
                 f"Nothing is registered in {self.repo}. Register definitions with: mlops features apply"
             )

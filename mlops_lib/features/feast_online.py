@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib.columns.text import text_of
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureService, OnlineRow, Trouble
-from mlops_lib.features.feast_values import json_text
+from mlops_lib.features.feast_json import json_text
 from mlops_lib.features.feast_views import StoredView
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from examples.repurchase import demo
 from mlops_lib import features, loaders, wrappers
 from mlops_lib.errors import DataError, MlopsError
-from mlops_lib.features.feast_values import python_value
+from mlops_lib.features.feast_scalars import python_value
 from mlops_lib.registry import Registry
 from tests.support import driver_project
 from tests.support.projects import BIN

@@ -9,7 +9,8 @@ import pytest
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import Sources
 from mlops_lib.features.feast import FeastProvider
-from mlops_lib.features.feast_values import json_text, python_value
+from mlops_lib.features.feast_json import json_text
+from mlops_lib.features.feast_scalars import python_value
 from tests.support import feature_zoo
 from tests.support.feature_projects import DAY, NOW
 

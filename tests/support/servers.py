@@ -21,7 +21,7 @@ PASSWORD = "s3cr3t-p4ss"
 
 _given: set[int] = set()
 #: This process locks the byte of each port that it was given, so that no other test process gets it.
-_LOCKS = (Path(tempfile.gettempdir()) / ".test-ports").open("a")
+_LOCKS = (Path(tempfile.gettempdir()) / f".test-ports-{os.getuid()}").open("a")
 
 
 def free_port() -> int:
