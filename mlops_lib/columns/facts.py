@@ -30,7 +30,7 @@ class Facts:
         values: The first distinct values, at most `MAX_DISTINCT`; None for a type without equality.
         complete: Whether `values` has all of them.
         counted: Rows with a value up to the last one in `values`.
-        infinite: Whether a number is infinite or beyond the range of float32.
+        infinite: Whether a number, or one in a list, is infinite or beyond the range of float32.
         least, most: Smallest and largest finite value of numbers and times; None without one. Of durations, seconds.
         widths: Lengths of the shortest and the longest list.
         dates, times, numbers: Whether each text is a date in ISO form, a time of day, or a number.
@@ -86,6 +86,7 @@ class Facts:
 
     def add(self, part: "pa.Array") -> None:
         """Add the values of some rows."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         part = _plain(part, self.type)
@@ -100,6 +101,9 @@ class Facts:
             span = pc.min_max(pc.list_value_length(part)).as_py()
             least, most = self.widths or (span["min"], span["max"])
             self.widths = min(least, span["min"]), max(most, span["max"])
+            if pa.types.is_floating(self.type.value_type):
+                sizes = pc.abs(pc.list_flatten(part).cast("float64"))
+                self.infinite |= bool(pc.any(pc.greater(sizes, LARGEST)).as_py())
         self._range(part)
         if self.values is not None and (self.complete or self.is_text):
             self._count(part)

@@ -50,6 +50,8 @@ def useless(facts: "Facts", kind: Kind) -> str:
         return "no value in any row: left out"
     if kind == "array" and facts.widths and (facts.widths[0] != facts.widths[1] or not facts.widths[0]):
         return f"{_lists(facts)}: left out, since a model needs lists of one length"
+    if kind == "array" and facts.infinite:
+        return f"{_lists(facts)}, some infinite or beyond float32: left out"
     if kind != "array" and _has_no_kind(facts.type):
         return f"{facts.type}: left out, name its kind in data.columns to keep it"
     if kind == "datetime" and _is_beyond_calendar(facts):
@@ -82,7 +84,9 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
         "integer": is_bool or is_whole,
         "boolean": is_bool or (is_bit and is_whole),
         "datetime": inferred == "datetime" and not _is_beyond_calendar(facts),
-        "array": inferred == "array" and (not facts.widths or facts.widths[0] == facts.widths[1] > 0),
+        "array": inferred == "array"
+        and not facts.infinite
+        and (not facts.widths or facts.widths[0] == facts.widths[1] > 0),
         "image": facts.is_text or _is_binary(kind),
         "category": True,
         "text": True,
@@ -130,7 +134,7 @@ def _looks_like(facts: "Facts") -> str:
         return ""
     shown = facts.values[:SHOWN_TEXTS]
     example = shown[0].as_py()
-    if facts.numbers:
+    if facts.numbers and not pc.any(pc.match_substring_regex(shown, r"^[+-]?0\d")).as_py():  # as zip codes
         return f"; they are numbers, such as {example!r}: set its kind to number in data.columns to use their size"
     if pc.all(pc.match_substring_regex(shown, r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}([ T].*)?$")).as_py():
         return f"; they look like dates, such as {example!r}: write them as 2026-01-31 in the source to use them so"

@@ -220,7 +220,11 @@ def to_table(frame: "pd.DataFrame") -> "pa.Table":
             for name in table.column_names
         }
         return pa.table(columns)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (
+        ValueError,
+        TypeError,
+        pa.ArrowNotImplementedError,
+    ) as error:  # also of pandas: columns of one name
         raise DataError(
             f"The rows have no table form: {error}. Give each column values of one type."
         ) from None

@@ -148,6 +148,14 @@ LEFT_OUT = {
         pa.array([[1.0] * (1 + i % 3) for i in range(ROWS)]),
         "lists of 1 to 3 numbers: left out",
     ),
+    "infinite lists": (
+        pa.array([[1.0, np.inf, np.nan]] * ROWS),
+        "lists of 3 numbers, some infinite or beyond float32: left",
+    ),
+    "zip codes, each once": (
+        pa.array([f"{i:05d}" for i in range(ROWS)]),
+        "name it in data.columns to keep it",
+    ),
     "lists of texts": (pa.array([["a"]] * ROWS), "list<item: string>: left out, name its kind"),
     "structs": (pa.array([{"a": 1}] * ROWS), "struct<a: int64>: left out"),
     "maps": (pa.array([[("a", 1)]] * ROWS, pa.map_(pa.string(), pa.int64())), "map<string, int64>: left out"),
@@ -390,6 +398,7 @@ def test_a_gap_in_any_split_makes_a_column_nullable(tmp_path):
         ([1.0, 2.0, 3.0], [1.0, 2.5, None], "integer", "a whole number.*rows 1,.*such as 2.5"),
         ([1, 0, 1], [1, 0, 2], "boolean", "true or false.*rows 2,.*such as 2"),
         ([[1.0, 2.0]] * 3, [[1.0, 2.0], [1.0], None], "", "a list of 2 numbers.*rows 1,"),
+        ([[1.0, 2.0]] * 3, [[1.0, 2.0], [np.nan, np.inf], None], "", "a list of 2 numbers.*rows 1,"),
     ],
 )
 def test_values_that_the_train_split_does_not_take_are_named(tmp_path, train, test, kind, words):

@@ -125,9 +125,21 @@ def test_texts_that_are_times_meet_times(tmp_path, second):
 @pytest.mark.parametrize(
     ("one", "other", "words"),
     [
-        ([True, False], ["x", "z"], r"b\.parquet, row 0 .*column 'code' has 'x', and is bool"),
-        ([[1.0], [2.0]], [1.0, 2.0], r"b\.parquet, row 0 .*'code' has 1\.0, and is list"),
-        ([2**53 + 1, 1], [0.5, 1.5], rf"a\.parquet, row 0 .*'code' has {2**53 + 1}, and is double"),
+        (
+            [True, False],
+            ["x", "z"],
+            r"b\.parquet, row 0 .*column 'code' has 'x', which does not fit its type bool",
+        ),
+        (
+            [[1.0], [2.0]],
+            [1.0, 2.0],
+            r"b\.parquet, row 0 .*'code' has 1\.0, which does not fit its type list",
+        ),
+        (
+            [2**53 + 1, 1],
+            [0.5, 1.5],
+            rf"a\.parquet, row 0 .*'code' has {2**53 + 1}, which does not fit its type double",
+        ),
     ],
 )
 def test_types_that_cannot_meet_name_file_column_row_and_value(tmp_path, one, other, words):
