@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROUNDS, CHUNK_ROWS = 1, 250_000
+ROUNDS, CHUNK_ROWS = 3, 250_000
 CONFIG = """
 mlflow: {{tracking_uri: sqlite:///mlflow.db, experiment: tables}}
 data: {{source: {source}, key: {key}, label: {label}}}

@@ -1,5 +1,6 @@
 """Environment and order of all tests; fixtures are in tests/support/*_fixtures.py."""
 
+import gc
 import os
 import signal
 import sqlite3
@@ -19,6 +20,11 @@ pytest_plugins = [
     "tests.support.project_fixtures",
     "tests.support.server_fixtures",
 ]
+
+# Tests import half a million objects that are never freed; Python's default thresholds look through them often.
+gc.set_threshold(50_000, 50, 100)
+# MLflow reads it once, when it is imported, and would report to its makers.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 #: Fixtures that take long and are made in each process: their tests stay on one worker. The first match wins.
 GROUPS = ("docker", "tracking_server", "s3_server", "shop_service", "naughty")

@@ -53,7 +53,7 @@ def without_checkout() -> dict[str, str]:
 def test_a_wheel_is_enough_for_init_run_promote_and_serve(mlops, tmp_path):
     """A project begun from the wheel runs its pipeline, and its promoted model answers a request."""
     rows = pd.DataFrame({"x": range(400), "who": range(400)}).assign(y=lambda rows: rows["x"] % 2)
-    rows.assign(x=rows["x"] + 500 * rows["y"]).to_csv(tmp_path / "rows.csv", index=False)
+    rows.assign(x=rows["x"] + 500.5 * rows["y"]).to_csv(tmp_path / "rows.csv", index=False)
     run(str(mlops), "init", "churn", "--source", "rows.csv", "--label", "y", "--key", "who", cwd=tmp_path)
     project = tmp_path / "churn"
     assert "churn version 1 at Staging" in run(str(mlops), "run", cwd=project)

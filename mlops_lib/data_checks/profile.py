@@ -31,7 +31,7 @@ def table(frame: "pd.DataFrame", label: str) -> "pd.DataFrame":
         lines.append(
             {
                 "column": name,
-                "type": str(column.dtype),
+                "type": "array" if is_array(frame[name]) else str(column.dtype),
                 "missing": float(column.isna().mean()),
                 "distinct": int(column.nunique()),
                 "min": spread[0],
@@ -56,7 +56,8 @@ def warnings(
         if _comparable(train[name]).nunique() <= 1:
             found.append(f"{name} has one value in all rows of train, so no model can learn from it.")
     if key:
-        shared = sorted(set(train[key].dropna()) & set(test[key].dropna()))
+        keys = (set(_comparable(frame[key]).dropna()) for frame in (train, test))
+        shared = sorted(set.intersection(*keys), key=str)
         if shared:
             first = ", ".join(map(str, shared[:SHOWN_KEYS]))
             found.append(
@@ -84,9 +85,11 @@ def _spread(column: "pd.Series") -> list[Any]:
 def separation(column: "pd.Series", label: "pd.Series") -> float:
     """How well a column alone orders the label, 0 to 1.
 
-    For a label with few classes, the best ROC AUC of one class against the rest, where 0.5 is chance and 1 a perfect
+    For a label with few classes or of text, the best ROC AUC of one class against the rest, where 0.5 is chance and 1 a perfect
     split. For a number, the absolute rank correlation. A pattern of missing values is scored too.
     """
+    import pandas as pd
+
     column = _comparable(column)
     values = _ranks(column, label)
     target = _numbers(label)
@@ -96,9 +99,17 @@ def separation(column: "pd.Series", label: "pd.Series") -> float:
     candidates = [values]
     if column.isna().any():
         candidates.append(column.isna().to_numpy(dtype=float))
-    if len(classes) > FEW_CLASSES:
+    if len(classes) > FEW_CLASSES and _kind(label) == "other":
+        classes = pd.Series(target).value_counts().index[:FEW_CLASSES]
+    elif len(classes) > FEW_CLASSES:
         return max(_correlation(candidate, target) for candidate in candidates)
     return max(_auc(c, target == one) for c in candidates for one in classes)
+
+
+def is_array(column: "pd.Series") -> bool:
+    """Whether every value is a list of some kind; missing ones aside."""
+    known = column.dropna() if column.dtype == object else column.head(0)
+    return len(known) > 0 and known.map(lambda value: isinstance(value, list | tuple | np.ndarray)).all()
 
 
 def _comparable(column: "pd.Series") -> "pd.Series":
@@ -144,7 +155,7 @@ def _ranks(column: "pd.Series", label: "pd.Series") -> np.ndarray:
     import pandas as pd
 
     target = pd.Series(_numbers(label), index=column.index)
-    return target.groupby(column).transform("mean").to_numpy()
+    return target.groupby(column, observed=True).transform("mean").to_numpy()
 
 
 def _auc(values: np.ndarray, positive: np.ndarray) -> float:
@@ -163,5 +174,6 @@ def _auc(values: np.ndarray, positive: np.ndarray) -> float:
 def _correlation(values: np.ndarray, target: np.ndarray) -> float:
     import pandas as pd
 
-    found = pd.Series(values).rank().corr(pd.Series(target).rank())
+    with np.errstate(invalid="ignore", divide="ignore"):  # a column with one value
+        found = pd.Series(values).rank().corr(pd.Series(target).rank())
     return float(abs(found)) if np.isfinite(found) else 0.0

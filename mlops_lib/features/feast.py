@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureProvider, FeatureService, OnlineRow
+from mlops_lib.features.feast_asked import declared
 from mlops_lib.features.feast_errors import feast_errors
 from mlops_lib.features.feast_on_demand import computed, require_rowwise
 from mlops_lib.features.feast_online import Reads
 from mlops_lib.features.feast_repo import register, rows_shown
 from mlops_lib.features.feast_rows import rows_of
-from mlops_lib.features.feast_values import as_declared, declared, python_values, typed
-from mlops_lib.features.feast_views import ServiceViews, StoredView, views_of
+from mlops_lib.features.feast_scalars import python_values
+from mlops_lib.features.feast_service import views_of
+from mlops_lib.features.feast_values import as_declared, typed
+from mlops_lib.features.feast_views import ServiceViews, StoredView
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +75,7 @@ class FeastProvider(FeatureProvider):
         # Feast merges rows with the same key and time, so each pair is sent once and joined back to its rows.
         pairs = asked[[*service.entity_keys, timestamp]].drop_duplicates(ignore_index=True)
         joined = asked
-        for view in views.stored:
+        for view in views.stored_of(service):
             # One view at a time: Feast drops a row that is past the TTL of one view from all views.
             found = self._join(service, view, pairs, timestamp)
             on = [*dict.fromkeys(view.keys.values()), timestamp]
@@ -83,19 +86,19 @@ class FeastProvider(FeatureProvider):
             )
         for name, dtype in service.stored_dtypes.items():
             joined[name] = typed(joined[name], dtype, name in service.structured)
-        columns = {name: python_values(joined[name]) for name in joined} if views.on_demand else {}
-        for on_demand in views.on_demand:
-            made = computed(service, on_demand, columns, len(rows))
-            require_rowwise(service, on_demand, columns, made)
-            for name, values in made.items():
-                joined[name] = typed(pd.Series(values, dtype=object, name=name), service.dtypes[name])
+        columns = {name: python_values(joined[name]) for name in joined} if service.on_demand else {}
+        for on_demand in views.on_demand_of(service):
+            made = computed(views.service, on_demand, columns, len(rows))
+            require_rowwise(views.service, on_demand, columns, made)
+            for name in service.on_demand.keys() & made.keys():
+                joined[name] = typed(pd.Series(made[name], dtype=object, name=name), service.dtypes[name])
         return joined[list(service.dtypes)].set_axis(rows.index)
 
     def online(self, service: FeatureService, keys: Sequence[Mapping[str, Any]]) -> list[OnlineRow]:
         wanted = service.name, *service.stored_dtypes
         if (read := self._reads.get(wanted)) is None:
             views = self._resolved(service.name)
-            read = self._reads[wanted] = Reads(self.store, service, views.stored)
+            read = self._reads[wanted] = Reads(self.store, service, views.stored_of(service))
         found: list[OnlineRow] = []
         for start in range(0, len(keys), READ_KEYS):
             with feast_errors("read online features"):
@@ -107,10 +110,10 @@ class FeastProvider(FeatureProvider):
         whole = views.service
         dtypes = {**whole.key_dtypes, **whole.stored_dtypes, **whole.request_dtypes}
         answers: list[dict[str, Any]] = [{} for _ in rows]
-        for view in views.on_demand:
+        for view in views.on_demand_of(service):
             needed = {*view.inputs, *view.request}
             complete = [i for i, row in enumerate(rows) if row.keys() >= needed]
-            if not complete or service.on_demand.keys().isdisjoint(view.columns.values()):
+            if not complete:
                 continue
             known = [key for key in service.entity_keys if any(key in rows[i] for i in complete)]
             columns = {
@@ -138,7 +141,10 @@ class FeastProvider(FeatureProvider):
         return registered
 
     def materialize(self, since: datetime, until: datetime) -> None:
-        if not [*self.store.list_feature_views(), *self.store.list_stream_feature_views()]:
+        # The registry, not the store: the store takes the placeholder entity off its cached views without entities,
+        # and their values would be written under no key.
+        registry, project = self.store.registry, self.store.project
+        if not [*registry.list_feature_views(project), *registry.list_stream_feature_views(project)]:
             raise FeatureStoreError(
                 f"Nothing is registered in {self.repo}. Register definitions with: mlops features apply"
             )

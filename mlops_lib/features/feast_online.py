@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.text import text_of
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import FeatureService, OnlineRow, Trouble
-from mlops_lib.features.feast_values import json_text
+from mlops_lib.features.feast_json import json_text
 from mlops_lib.features.feast_views import StoredView
 
 if TYPE_CHECKING:
@@ -21,21 +21,12 @@ NOT_FOUND = 3
 
 
 class Reads:
-    """The online reads of one feature service: one for all views, more only where views need other key columns.
-
-    Views of which `service` has no column are not read.
-    """
+    """The online reads of one feature service: one for all views, more only where views need other key columns."""
 
     def __init__(self, store: "FeatureStore", service: FeatureService, views: Sequence[StoredView]) -> None:
         self.store, self.service = store, service
         self._groups: list[list[StoredView]] = []
-        for whole in views:
-            columns = {
-                own: column for own, column in whole.columns.items() if column in service.stored_dtypes
-            }
-            if not columns:
-                continue
-            view = replace(whole, columns=columns)
+        for view in views:
             fitting = (group for group in self._groups if all(_go_together(view, other) for other in group))
             if group := next(fitting, None):
                 group.append(view)
@@ -71,7 +62,8 @@ class Reads:
 
         by_name = {f"{view.name}__{feature}": (view, feature) for view in group for feature in view.columns}
         names = {own: column for view in group for own, column in view.keys.items()}
-        entities = {own: [key[column] for key in keys] for own, column in names.items()}
+        dtypes = {own: dtype for view in group for own, dtype in view.key_dtypes.items()}
+        entities = {own: [_key(key[column], dtypes[own]) for key in keys] for own, column in names.items()}
         answer = self.store.get_online_features(
             [f"{view.name}:{feature}" for view in group for feature in view.columns],
             entities or {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL] * len(keys)},
@@ -115,9 +107,15 @@ class _Row:
 
 
 def _go_together(one: StoredView, other: StoredView) -> bool:
-    """Whether Feast can read both in one call: different views, with the same column for a key that they share."""
-    same = all(one.keys[key] == other.keys[key] for key in one.keys.keys() & other.keys.keys())
+    """Whether Feast can read both in one call: different views, with the same column and type for a key they share."""
+    shared = one.keys.keys() & other.keys.keys()
+    same = all((one.keys[k], one.key_dtypes[k]) == (other.keys[k], other.key_dtypes[k]) for k in shared)
     return one.name != other.name and same and bool(one.keys) == bool(other.keys)
+
+
+def _key(value: Any, dtype: str) -> Any:
+    """A key as a view declares it; another view may know the same entity by an integer."""
+    return text_of(value) if dtype == "object" else value
 
 
 def _plain(value: Any) -> Any:

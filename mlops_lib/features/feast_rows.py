@@ -50,7 +50,7 @@ def rows_of(store: "FeatureStore", name: str, timestamp: str) -> "pd.DataFrame":
         moment, labeler, policy = source.timestamp_field, view.labeler_field, view.conflict_policy
         rows = resolve_conflicts(rows, keys, values, moment, own_name.get(labeler, labeler), policy)
     rows = rows.sort_values([source.timestamp_field, *keys], ignore_index=True)
-    for column, field in fields.items():
-        rows[column] = typed(rows[column], dtype(field), is_structured(field))
+    for column in values:  # keys stay as the source has them: Feast calls those of a label view text
+        rows[column] = typed(rows[column], dtype(fields[column]), is_structured(fields[column]))
     names = {column: field.name for column, field in fields.items()} | {source.timestamp_field: timestamp}
     return rows[[*keys, source.timestamp_field, *values]].rename(columns=names)

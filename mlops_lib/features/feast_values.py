@@ -1,14 +1,11 @@
-"""Values of Feast as values of pandas and Python: types of features, entity keys, and values of several parts."""
+"""Feast's types as types of pandas, and values in the type and precision of their declaration."""
 
-import json
-import math
-from collections.abc import Iterable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.columns.text import text_of
 from mlops_lib.errors import FeatureStoreError
+from mlops_lib.features.feast_json import json_text
+from mlops_lib.features.feast_scalars import python_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +27,6 @@ NULLABLE = dict(DTYPES.values())
 #: Feast's types of lists of numbers -> NumPy's type of a number.
 LISTS = {"FLOAT_LIST": "float32", "DOUBLE_LIST": "float64", "INT32_LIST": "int32", "INT64_LIST": "int64"}
 LIST = "list of "
-BOOLEANS = {"true": True, "false": False}
 #: Above it, neighbouring integers are one float.
 LARGEST_IN_FLOAT = 2**53
 
@@ -77,51 +73,6 @@ def typed(values: "pd.Series", dtype: str, structured: bool = False) -> "pd.Seri
     return values.astype(NULLABLE[dtype] if values.isna().any() else dtype)
 
 
-def declared(values: "pd.Series", dtype: str, where: str) -> "pd.Series":
-    """Values of the user's rows in the type that the store declares for their column.
-
-    Raises:
-        FeatureStoreError: Values that the type does not have, with their rows; `where` says whose column it is.
-    """
-    import pandas as pd
-
-    if str(values.dtype) == dtype and dtype != "object":
-        return values
-    made, wrong = [], []
-    for row, value in values.items():
-        try:
-            made.append(None if pd.isna(value) else _declared(value, dtype))
-        except (ValueError, TypeError, KeyError):
-            wrong.append((row, value))
-    if wrong:
-        shown = ", ".join(f"{value!r} (row {row})" for row, value in wrong[:5])
-        raise FeatureStoreError(
-            f"Column {values.name!r}, {where}, is {dtype} in the feature store; {len(wrong)} values are not: {shown}."
-        )
-    return typed(pd.Series(made, index=values.index, name=values.name, dtype=object), dtype)
-
-
-def _declared(value: Any, dtype: str) -> Any:
-    """One value in a declared type.
-
-    Raises:
-        ValueError, KeyError: The type has no such value: 3.5 or "007" as an integer, say.
-    """
-    import numpy as np
-    import pandas as pd
-
-    if "int" in dtype:
-        number, limits = int(text_of(value)), np.iinfo(dtype)
-        if text_of(number) != text_of(value) or not limits.min <= number <= limits.max:
-            raise ValueError(value)
-        return number
-    if "float" in dtype:
-        return float(value)
-    if dtype == "bool":
-        return BOOLEANS[text_of(value).lower()]
-    return pd.Timestamp(value) if dtype.startswith("datetime") else text_of(value)
-
-
 def as_declared(value: Any, dtype: str, structured: bool = False) -> Any:
     """One value as a value of Python, in the type and precision of its declaration; None for a missing one.
 
@@ -154,60 +105,8 @@ def as_declared(value: Any, dtype: str, structured: bool = False) -> Any:
     return str(value)
 
 
-def python_values(column: "pd.Series") -> list[Any]:
-    """A column as values of Python, None where one is missing."""
-    return column.astype(object).where(column.notna(), None).tolist()
-
-
-def python_value(value: Any) -> Any:
-    """A value of pandas or NumPy as a value of Python; None for a missing one."""
-    import numpy as np
-    import pandas as pd
-
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    elif isinstance(value, np.generic):
-        value = value.item()
-    missing = value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-    return None if missing else value
-
-
 def _numbers(dtype: str, value: Any) -> list[Any] | None:
     """A list of numbers in the precision of the online store."""
     import numpy as np
 
     return None if python_value(value) is None else np.asarray(value, dtype=dtype).tolist()
-
-
-def json_text(value: Any) -> str | None:
-    """The one JSON text of a value of several parts, however a store returns it; None for a missing value.
-
-    Members without a value are left out: Feast's online stores do not keep them.
-    """
-    if python_value(value) is None:
-        return None
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """Values of pandas, NumPy and Feast as values of JSON."""
-    if isinstance(value, str):
-        try:
-            return _plain(json.loads(value)) if value[:1] in "{[" else value
-        except ValueError:
-            return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items() if item is not None}
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, (bool, int, float)) or value is None:
-        return value
-    if isinstance(value, Iterable):
-        items = list(value)
-        pairs = bool(items) and all(isinstance(item, tuple) and len(item) == 2 for item in items)
-        return _plain(dict(items)) if pairs else [_plain(item) for item in items]
-    return str(value)

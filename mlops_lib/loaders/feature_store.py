@@ -164,6 +164,11 @@ class FeatureStoreDataLoader(BaseDataLoader):
             )
         return chosen
 
+    @cached_property
+    def _read(self) -> FeatureService:
+        """The part of the service that is joined."""
+        return self.service.only([*self._learned(), self.declared.label])
+
     def _dropped(self) -> list[str]:
         return [
             name
@@ -178,9 +183,10 @@ class FeatureStoreDataLoader(BaseDataLoader):
         if self._labels.prepare is not None:
             rows = prepared(self._labels.prepare, rows)
         self._require(rows)
-        found = self.provider.historical(self.service, rows, self.timestamp)
+        found = self.provider.historical(self._read, rows, self.timestamp)
         own = [name for name in rows if name not in found or name in (self.declared.label, self.declared.key)]
-        return pd.concat([rows[own], found[[name for name in found if name not in own]]], axis=1)
+        joined = pd.concat([rows[own], found[[name for name in found if name not in own]]], axis=1)
+        return joined.assign(**dict.fromkeys(self._dropped()))  # named in the schema, and not read
 
     def _require(self, rows: "pd.DataFrame") -> None:
         """Raise DataError unless the rows have every column and value that the join needs."""
@@ -201,8 +207,9 @@ class FeatureStoreDataLoader(BaseDataLoader):
             (name for name in learned if name not in service.dtypes), f"no feature of {service.name!r} either"
         )
         request = {
-            name: "request data of " + ", ".join(n for n, s in service.on_demand.items() if name in s.request)
-            for name in service.request_dtypes
+            name: "request data of "
+            + ", ".join(n for n, s in self._read.on_demand.items() if name in s.request)
+            for name in self._read.request_dtypes
         }
         where = "The table of labelled rows"
         require_columns(rows.columns, wanted | request | own, where)

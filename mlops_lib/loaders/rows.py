@@ -37,6 +37,7 @@ class Rows:
         missing: tuple[str, ...] = (),
     ) -> None:
         self.files, self.key, self.missing = tuple(files), key, missing
+        self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
             file: reader(file, key, csv or CsvSettings(), missing) for file in _unique(files)
         }
@@ -68,13 +69,12 @@ class Rows:
         found = {f.name for f in self.schema if f.type not in (pa.int64(), pa.bool_())}
         for file in self.files:
             source = self._readers[file]
-            columns = self._columns(file)
-            for name in self.schema.names:
-                seen = columns[name]
+            columns, gaps = self._columns(file), getattr(source, "gaps", ())
+            for name, seen in columns.items():
                 if isinstance(seen, Cells):
                     if seen.gaps or seen.tokens:
                         found.add(name)
-                elif name in source.gaps:  # type: ignore[union-attr]
+                elif name in gaps:
                     found.add(name)
         return frozenset(found)
 
@@ -93,38 +93,31 @@ class Rows:
         """
         import pyarrow as pa
 
-        schema = pa.schema([self.schema.field(name) for name in columns or self.schema.names])
-        size = max(PART_VALUES // max(len(schema), 1), 1)
+        every = dict(zip(self.schema.names, self.schema.types, strict=True))
+        kinds = {name: every[name] for name in columns or every}
+        size = max(PART_VALUES // max(len(kinds), 1), 1)
         held: list[pa.Table] = []
         count = 0
-        for part in self._small(schema, files or self.files, size):
-            held.append(part)
-            count += len(part)
-            if count >= size:
-                yield pa.concat_tables(held)
-                held, count = [], 0
+        for file in files or self.files:
+            for part in self._readers[file].tables(kinds, size):
+                held.append(_without(self.missing, _with_partition(part, file, kinds)))
+                count += len(part)
+                if count >= size:
+                    yield pa.concat_tables(held)
+                    held, count = [], 0
         if count:
             yield pa.concat_tables(held)
-
-    def _small(self, schema: "pa.Schema", files: Iterable["DataFile"], rows: int) -> Iterator["pa.Table"]:
-        import pyarrow as pa
-
-        for file in files:
-            source = self._readers[file]
-            for part in source.tables(schema, rows):
-                for name in schema.names:
-                    if name not in part.column_names:
-                        value = pa.array([file.partition[name]], pa.string())
-                        one = conform(_parsed(value, schema.field(name).type), schema.field(name).type,
-                                      Place(file.shown, name))  # fmt: skip
-                        part = part.append_column(name, pa.repeat(one[0], len(part)))
-                yield _without(self.missing, part.select(schema.names).cast(schema))
 
     def _names(self, file: "DataFile") -> list[str]:
         own = list(self._readers[file].names)
         return [*own, *(name for name in file.partition if name not in own)]
 
     def _columns(self, file: "DataFile") -> "dict[str, Cells | pa.DataType]":
+        if file not in self._seen:
+            self._seen[file] = self._columns_of(file)
+        return self._seen[file]
+
+    def _columns_of(self, file: "DataFile") -> "dict[str, Cells | pa.DataType]":
         import pyarrow as pa
 
         found: dict[str, Cells | pa.DataType] = dict(self._readers[file].columns)
@@ -166,9 +159,8 @@ class Rows:
         source = self._readers[file]
         own = source.columns[name]
         own = pa.string() if isinstance(own, Cells) else own
-        schema = pa.schema([(name, own)])
         position = 0
-        for part in source.tables(schema, PART_VALUES):
+        for part in source.tables({name: own}, PART_VALUES):
             for value in part[name]:
                 if value.is_valid:
                     return conflict(Place(file.shown, name, position), value.as_py(), kind)
@@ -176,12 +168,18 @@ class Rows:
         return DataError(f"{file.shown}: column {name!r} is {own}, and {kind} in the files before it.")
 
 
-def _parsed(value: "pa.Array", kind: "pa.DataType") -> "pa.Array":
-    """The text of a partition as `kind`, where text can be cast to it."""
+def _with_partition(part: "pa.Table", file: "DataFile", kinds: "dict[str, pa.DataType]") -> "pa.Table":
+    """Rows of a file with the columns of its folders, in the order of `kinds`."""
     import pyarrow as pa
 
-    plain = kind in (pa.int64(), pa.float64(), pa.bool_())
-    return value.cast(kind) if plain else value
+    own = set(part.column_names)
+    for name in (name for name in kinds if name not in own):
+        value, kind = pa.array([file.partition[name]], pa.string()), kinds[name]
+        if kind in (pa.int64(), pa.float64(), pa.bool_()):
+            value = value.cast(kind)
+        value = conform(value, kind, Place(file.shown, name))
+        part = part.append_column(name, pa.repeat(value[0], len(part)))
+    return part.select(list(kinds))
 
 
 def _without(missing: tuple[str, ...], table: "pa.Table") -> "pa.Table":

@@ -99,7 +99,8 @@ class DataSettings(Section):
         json_schema_extra=read_by("get-data", code=("get-data",)),
     )
     source: Name = Field(
-        description="file, folder or URI that the loader reads", json_schema_extra=read_by("get-data")
+        description="file, folder or URI that the loader reads; view://NAME with a feature store",
+        json_schema_extra=read_by("get-data"),
     )
     prepare: str = Field(
         "",

@@ -1,5 +1,6 @@
 """Settings of section `search`: the space of a hyper-parameter search."""
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
@@ -24,6 +25,8 @@ class Dimension(Section):
         if self.type == "categorical":
             if len(self.choices) < 2 or self.low is not None or self.high is not None or self.log:
                 raise ValueError("categorical takes two or more choices, and nothing else")
+            if dates := [choice for choice in self.choices if isinstance(choice, date)]:
+                raise ValueError(f"{dates[0]} is a date to YAML; write it in quotes")
             return self
         if self.low is None or self.high is None or self.low >= self.high or self.choices:
             raise ValueError(f"{self.type} takes low and high, low below high, and no choices")

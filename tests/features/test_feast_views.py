@@ -9,7 +9,8 @@ import pytest
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features import Sources
 from mlops_lib.features.feast import FeastProvider
-from mlops_lib.features.feast_values import json_text, python_value
+from mlops_lib.features.feast_json import json_text
+from mlops_lib.features.feast_scalars import python_value
 from tests.support import feature_zoo
 from tests.support.feature_projects import DAY, NOW
 
@@ -97,6 +98,20 @@ def test_on_demand_features_have_the_values_that_feast_computes(provider, rows):
     bare = bare.set_index("n").sort_index()
     assert mine["total"].tolist() == bare["total"].tolist()
     assert mine["spoken"].tolist() == bare["spoken"].tolist()
+
+
+def test_bare_feast_serves_another_value_than_it_trains_and_the_platform_does_not(provider, rows):
+    """`share` is a float32: Feast's join computes with it as one, its online read as a float64."""
+    one = rows.iloc[[0]]
+    row = one[["user_id", "price", "pieces", "when"]].to_dict("records")
+    asked = one[["user_id", "event_timestamp", "price", "pieces", "when"]]
+    bare_trained = provider.store.get_historical_features(entity_df=asked, features=["priced:total"]).to_df()
+    bare_served = provider.store.get_online_features(["priced:total"], row).to_dict()
+    assert bare_served["total"][0] != bare_trained["total"][0]
+    service = provider.describe("only_computed")
+    trained = provider.historical(service, one, "event_timestamp")["total"][0]
+    assert online(provider, service, one, at_once=True) == [{"total": trained}]
+    assert trained == bare_trained["total"][0]
 
 
 def test_an_integer_with_gaps_reaches_the_function_as_it_does_alone(provider, rows):

@@ -238,3 +238,38 @@ def test_compressed_files_are_read(tmp_path, ending, kind):
     path.write_bytes(b"not compressed at all" * 10)
     with pytest.raises(DataError, match="a.*cannot be read|a.*not"):
         _ = rows_of(path).schema
+
+
+def test_quotes_in_quoted_cells_are_doubled_or_escaped(tmp_path):
+    """Either is recognised; a quote that is neither, or a cell without an end, is an error with its line."""
+    rows = rows_of(tmp_path / "a.csv", 'a,b\n"x \\"y\\", z",1\nw,2\n')
+    assert pa.concat_tables(rows.tables()).to_pydict() == {"a": ['x "y", z', "w"], "b": [1, 2]}
+    rows = rows_of(tmp_path / "a.csv", 'a,b\n5" pipe,1\nC:\\temp,2\n')
+    assert pa.concat_tables(rows.tables())["a"].to_pylist() == ['5" pipe', "C:\\temp"]
+    for content in ('a,b\nx,1\n"5" pipe,2\n', 'a,b\nx,1\n"5 pipe,2\n'):
+        with pytest.raises(DataError, match=r"a\.csv, line [34]: a quote \" inside a quoted cell.*data\.csv"):
+            _ = rows_of(tmp_path / "a.csv", content).schema
+    rows = rows_of(tmp_path / "a.csv", csv=CsvSettings(quote="~"))
+    assert pa.concat_tables(rows.tables())["a"].to_pylist() == ["x", '"5 pipe']
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(1, 128)) * 9, "is no text: it has zero bytes"),
+        (b"a,b", "has no rows"),
+        (b"\n\n", "is empty"),
+        (b"# made by hand\na,b\n1,2\n", "line 2: 2 cells, and the header has 1"),
+    ],
+)
+def test_what_is_no_table_is_said_so(tmp_path, content, words):
+    """Bytes, a header alone, blank lines, a line before the header."""
+    with pytest.raises(DataError, match=words):
+        _ = rows_of(tmp_path / "a.csv", content).schema
+
+
+def test_thousands_of_columns_are_read(tmp_path):
+    """A header longer than the bytes that the dialect is recognised from."""
+    names = [f"a_long_name_of_a_column_{i}" for i in range(12_000)]
+    rows = rows_of(tmp_path / "a.csv", ",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+    assert rows.schema.names == names and rows.count() == 1

@@ -216,6 +216,25 @@ def test_json_of_another_form_is_refused(tmp_path):
         loader(tmp_path / "a.json").load("train")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('[{"id": 1, "y": 0, "y": 1}]', "an object has 'y' twice"),
+        (
+            '[{"id": 1, "y": 0}, {"id": 2, "y": "a", "y2": 1}, {"id": true, "y": 1}]',
+            r"row 2 .*column 'id' has True",
+        ),
+        ("[1, 2]", r"row 0 \(counted from 0\) is no object: 1"),
+        ('{"id": 1, "y": 0}\n{"id": 2,', "line 2"),
+    ],
+)
+def test_json_that_is_no_table_names_the_place(tmp_path, content, words):
+    """A name twice, types that cannot meet, a row that is no object, a broken line."""
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(DataError, match=words):
+        loader(tmp_path / "a.json").load("train")
+
+
 def test_json_values_stay_as_written(tmp_path):
     """Text that looks like a number is another key than the number; a large integer keeps its last digit."""
     rows = '{"id": "01234", "big": 9007199254740993, "y": 1}\n{"id": "1234", "big": 1, "y": 0}\n'

@@ -91,7 +91,8 @@ def test_files_of_different_types_are_read_as_the_wider_one(tmp_path):
     assert next(pair(tmp_path)).load("train")["a"].tolist() == ["1", "2", "x"]
     pq.write_table(pa.table({"y": [0], "id": [3], "a": [True]}), tmp_path / "train/1.parquet")
     with pytest.raises(
-        DataError, match=r"train/1\.parquet, row 0 \(counted from 0\): column 'a' has True, and is int64"
+        DataError,
+        match=r"train/1\.parquet, row 0 \(counted from 0\): column 'a' has True, which does not fit its type int64",
     ):
         _ = next(pair(tmp_path)).schema
     pq.write_table(pa.table({"y": [0], "id": [3], "b": [2.5]}), tmp_path / "train/1.parquet")

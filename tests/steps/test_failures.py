@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +20,8 @@ from mlops_lib.steps.table import STEPS
 from pipelines import interrupts, local
 from pipelines.local_run import LocalRun
 from tests import toy_notebooks
+from tests.support.servers import free_port
+from tests.support.waiting import LIMIT_S, until
 
 FIRST_CELL = "print('this was done' + ' before')"
 SEEN = "this was done before"
@@ -50,13 +51,6 @@ def runs(settings):
     client = tracking.connect(settings)
     experiment = client.get_experiment_by_name(settings.mlflow.experiment)
     return client.search_runs([experiment.experiment_id])
-
-
-def wait_for(condition, what, timeout_s=120):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.1)
 
 
 def mlops_run(toy, *options):
@@ -197,12 +191,12 @@ def test_an_interrupted_pipeline_is_killed_on_record(toy):
     """One Ctrl-C to `mlops run`: it waits for the step's record, and the run is KILLED, not left RUNNING."""
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, REACHED + "time.sleep(300)")
     process = mlops_run(toy)
-    wait_for((toy.root / "reached").exists, "the second cell")
+    until((toy.root / "reached").exists, "the second cell")
     (run,) = runs(toy.settings())
     second = toy.mlops("run", "--resume", run.info.run_id)
     assert second.returncode == 1 and f"Run {run.info.run_id} is still running" in second.stderr
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode != 0 and "Traceback" not in output
     settings = toy.settings()
     (run,) = runs(settings)
@@ -299,7 +293,7 @@ def mlflow_server(folder, port):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        wait_for(lambda: answers(port), "the MLflow server")
+        until(lambda: answers(port), "the MLflow server")
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -314,9 +308,7 @@ def answers(port):
 @pytest.fixture
 def port(monkeypatch):
     """Of the MLflow server that the project's settings name; nobody answers there yet."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     return port
@@ -331,9 +323,9 @@ def test_a_pipeline_whose_mlflow_goes_away_says_so(toy, port):
     store = toy.root / ".mlops"
     with mlflow_server(store, port):
         process = mlops_run(toy)
-        wait_for((toy.root / "reached").exists, "the second cell")
+        until((toy.root / "reached").exists, "the second cell")
     (toy.root / "go").touch()
-    output = process.communicate(timeout=240)[0]
+    output = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode == 1 and "Traceback" not in output, output
     assert "RuntimeError: and then this" in output and "MLflow could not keep it" in output
     assert "mlops run --resume " in output
@@ -356,9 +348,9 @@ def test_mlflow_going_away_in_the_middle_costs_no_record(toy, port):
             [sys.executable, "-c", STEP.format(run_id)], cwd=toy.root,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        wait_for((toy.root / "reached").exists, "the second cell")
+        until((toy.root / "reached").exists, "the second cell")
     (toy.root / "go").touch()
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=LIMIT_S)[0]
     assert process.returncode != 0
     kept = store / "records" / run_id / "notebooks"
     assert (

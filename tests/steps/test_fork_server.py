@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from mlops_lib.step_cache import key
 from mlops_lib.steps import fork_client
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests import toy_notebooks
+from tests.support.waiting import LIMIT_S, until
 
 #: Glues the outputs of 03_evaluate.
 GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score=0.75, threshold=0.5, passed=True)"
@@ -172,10 +172,7 @@ def test_the_server_ends_with_its_runner(tmp_path):
         runner.stdout.readline()
         found = subprocess.run(["pgrep", "-P", str(runner.pid)], capture_output=True, text=True, check=True)
         runner.kill()
-    deadline = time.monotonic() + 120
-    while os.path.exists(f"/proc/{int(found.stdout)}"):
-        assert time.monotonic() < deadline, "the fork server outlives its runner"
-        time.sleep(0.1)
+    until(lambda: not os.path.exists(f"/proc/{int(found.stdout)}"), "the fork server ends with its runner")
 
 
 @pytest.mark.slow
@@ -189,12 +186,10 @@ def test_sigterm_to_the_caller_reaches_the_step(toy, fork_server):
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as caller:
-        deadline = time.monotonic() + 120
-        while not (toy.root / "reached").exists():
-            assert time.monotonic() < deadline and caller.poll() is None, "the cell does not run"
-            time.sleep(0.1)
+        until(lambda: (toy.root / "reached").exists() or caller.poll() is not None, "the cell runs")
+        assert caller.poll() is None
         caller.send_signal(signal.SIGTERM)
-        output = caller.communicate(timeout=120)[0]
+        output = caller.communicate(timeout=LIMIT_S)[0]
     assert "KeyboardInterrupt" in output and "was interrupted" in output
     client = tracking.connect(settings)
     assert client.get_run(run_id).info.status == "KILLED"
@@ -209,12 +204,10 @@ def test_a_step_that_is_killed_takes_its_kernel_along(toy, fork_server):
     with pytest.raises(MlopsError, match="process of the step was killed"):
         notebooks.run("03_evaluate")
     kernel = (toy.root / "kernel").read_text()
-    deadline = time.monotonic() + 120
-    while os.path.exists(f"/proc/{kernel}"):
-        assert time.monotonic() < deadline, "the kernel outlives its step"
-        time.sleep(0.1)
+    until(lambda: not os.path.exists(f"/proc/{kernel}"), "the kernel ends with its step")
 
 
+@pytest.mark.slow
 def test_only_native_threads_are_there_before_a_fork():
     """Importing starts no Python thread, and no thread but those that OpenBLAS and jemalloc know how to fork."""
     code = (

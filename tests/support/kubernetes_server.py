@@ -6,7 +6,6 @@ job's command on this machine with the variables that Trainer's torch runtime se
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from mlops_lib.training import worker
+from tests.support.servers import free_port
 
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/ml/trainjobs"
 PODS = "/api/v1/namespaces/ml/pods"
@@ -64,9 +64,7 @@ class KubernetesServer(ThreadingHTTPServer):
         if self.waits:
             return
         trainer = job["spec"]["trainer"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         for node in range(trainer["numNodes"]):
             environment = {entry["name"]: entry["value"] for entry in trainer["env"] if "value" in entry} | {
                 "PET_NNODES": str(trainer["numNodes"]),

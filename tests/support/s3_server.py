@@ -2,15 +2,14 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.support.servers import free_port
 from tests.support.waiting import until
 
 KEY, SECRET = "mlops-key", "t0p-secret"
@@ -27,8 +26,7 @@ class S3:
     def __init__(self, folder: Path) -> None:
         (folder / "data").mkdir()
         (folder / "s3.json").write_text(IDENTITIES)
-        port = iter(free_ports(8))
-        self.url = f"http://127.0.0.1:{next(port)}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         options = {
             "dir": folder / "data",
             "ip": "127.0.0.1",
@@ -36,8 +34,8 @@ class S3:
             "s3.config": folder / "s3.json",
         }
         for name in ("master", "volume", "filer"):
-            options |= {f"{name}.port": next(port), f"{name}.port.grpc": next(port)}
-        options |= {"s3.port": self.url.rpartition(":")[2], "s3.port.grpc": next(port)}
+            options |= {f"{name}.port": free_port(), f"{name}.port.grpc": free_port()}
+        options |= {"s3.port": self.url.rpartition(":")[2], "s3.port.grpc": free_port()}
         options |= {"s3.port.iceberg": 0, "s3.port.lance": 0, "master.telemetry": "false"}
         options["master.volumeSizeLimitMB"] = 64
         command = [BIN / "weed", "server", "-s3", *(f"-{name}={value}" for name, value in options.items())]
@@ -71,12 +69,3 @@ class S3:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

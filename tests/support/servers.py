@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-import random
+import secrets
 import shutil
 import signal
 import socket
@@ -19,15 +19,26 @@ from tests.support.waiting import until
 PASSWORD = "s3cr3t-p4ss"
 
 
+_given: set[int] = set()
+#: This process locks the byte of each port that it was given, so that no other test process gets it.
+_LOCKS = (Path(tempfile.gettempdir()) / f".test-ports-{os.getuid()}").open("a")
+
+
 def free_port() -> int:
-    """A free port below the kernel's own range: a client that polls a port of that range can connect to itself."""
+    """A free port that no other test gets.
+
+    It is below the kernel's own range: a client that polls a port of that range can connect to itself.
+    """
     while True:
-        port = random.randint(15_000, 30_000)
+        port = secrets.choice(range(15_000, 30_000))  # `random` has a seed once a model was trained
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                fcntl.lockf(_LOCKS, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             except OSError:
                 continue
+        if port not in _given:
+            _given.add(port)
             return port
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from mlops_lib import plugins
 from mlops_lib.cli.init.source import Source
 from mlops_lib.cli.init.threshold import Threshold
 from mlops_lib.errors import ConfigError
@@ -66,7 +65,7 @@ class Choices:
         made: dict[str, dict[str, Any]] = {
             "mlflow": {"experiment": self.name},
             "data": data,
-            "model": {"name": self.name, "wrapper": "sklearn", "implementation": _implementation(self.task)},
+            "model": {"name": self.name, "wrapper": "sklearn", "implementation": "auto"},
             "evaluation": judged,
         }
         for setting, value in self.given.items():
@@ -107,11 +106,6 @@ class Choices:
                 above = textwrap.wrap(why, WIDTH, initial_indent="  # ", subsequent_indent="  # ")
                 lines += [one] if len(one) <= WIDTH else [*above, line]
         return "\n".join(lines) + "\n"
-
-
-def _implementation(task: str) -> str:
-    kind = "Classifier" if task == "classification" else "Regressor"
-    return "auto" if "auto" in plugins.TABLE["estimator"] else f"sklearn.ensemble:HistGradientBoosting{kind}"
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

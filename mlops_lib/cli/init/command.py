@@ -72,10 +72,14 @@ def init(
     given = Given(label, key, time, task, metric, missing_label, takes_proposals=yes)
     with project.without_work_files_after_an_error(folder):
         threshold = _ask_and_check(choices, given, asked, folder)
-        project.write(folder, choices.text(threshold))
-    next_ = escape(f"cd {shlex.quote(str(folder))} && mlops run")
+        winning = project.write(folder, choices.text(threshold))
+    if winning:
+        err.print(
+            f"[yellow]{', '.join(winning)} in the environment wins over config.yaml.[/]", highlight=False
+        )
+    enter = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     made = escape(f"{folder / 'config.yaml'} and {folder / 'notebooks'}")
-    out.print(f"\n{made} are made. Next: [bold]{next_}[/]", soft_wrap=True, highlight=False)
+    out.print(f"\n{made} are made. Next: [bold]{escape(enter)}mlops run[/]", soft_wrap=True, highlight=False)
 
 
 def _ask_and_check(choices: Choices, given: Given, asked: Questions, folder: Path) -> Threshold:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import yaml
+
 import mlops_lib
 from mlops_lib import config
 from mlops_lib.errors import ConfigError
@@ -39,8 +41,11 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"{above} cannot be written to, so {folder} cannot be made. Choose another folder.")
 
 
-def write(folder: Path, text: str) -> None:
+def write(folder: Path, text: str) -> list[str]:
     """Write config.yaml with `text`, and the notebooks that are not there; after an error nothing is left.
+
+    Returns:
+        Environment variables that win over a setting in `text`.
 
     Raises:
         ConfigError: A file has come into being meanwhile, or cannot be written.
@@ -55,7 +60,13 @@ def write(folder: Path, text: str) -> None:
             with file.open("xb") as stream:
                 made.append(file)
                 stream.write(content)
-        config.load(folder / "config.yaml")
+        origins = config.load_with_origins(folder / "config.yaml").origins
+    written = yaml.safe_load(text)
+    return [
+        origin.removeprefix("environment ")
+        for key, origin in origins.items()
+        if origin.startswith("environment ") and key.split(".")[-1] in written.get(key.split(".")[0], {})
+    ]
 
 
 @contextmanager

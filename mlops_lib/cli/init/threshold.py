@@ -23,6 +23,8 @@ BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", 
 ROWS = 20_000
 #: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
+#: Share of the way from which on it counts as half way; the value is rounded.
+HALF_WAY = 1.6
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,24 @@ class Threshold:
 
     def reason(self) -> str:
         """How the value was chosen."""
-        guess, *linear = (f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items())
-        if not linear:
-            return f"above what ignores the features: {guess} on the validation rows"
-        return f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
+        known = {name: f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items()}
+        if self.baseline not in known:
+            return "a guess: the validation rows allow no score"
+        guess, *linear = known.values()
+        if self.is_half_way:
+            return (
+                f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
+            )
+        more = f"; {linear[0]} is hardly better" if linear else ""
+        return f"better than {guess}, which ignores the features{more}, on the validation rows"
+
+    @property
+    def is_half_way(self) -> bool:
+        """Whether the linear model is so good that it decides; otherwise the least distance does."""
+        if len(self.scores) < 2:
+            return False
+        guess, linear = self.scores.values()
+        return (linear - guess) / (self.value - guess) > HALF_WAY
 
 
 def choose(settings: Settings) -> Threshold:
@@ -65,7 +81,9 @@ def choose(settings: Settings) -> Threshold:
     train, validation = loader.sample("train", ROWS), loader.sample("validation", ROWS)
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
-        raise DataError(f"No column is left to learn from ({ignored}).")
+        raise DataError(
+            f"No column is left to learn from ({ignored}). To keep one: --set 'data.columns={{NAME: KIND}}'."
+        )
     if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
         _require_known_classes(loader)
     return Threshold(*_scored(settings, train, validation, loader.schema), rows)

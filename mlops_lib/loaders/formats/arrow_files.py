@@ -1,7 +1,7 @@
 """Rows of Parquet, Feather and Arrow files, read in parts."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -56,17 +56,15 @@ class ArrowFile:
     def _schema(self) -> "pa.Schema":
         return self._facts[0]
 
-    def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, at most `rows` at a time, with the columns of `schema` that the file has."""
+    def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
+        """The rows in order, at most `rows` at a time, with the columns of `kinds` (name -> canonical type) that the file has."""
         import pyarrow as pa
 
-        chosen = [name for name in self.names if name in schema.names]
+        chosen = [name for name in self.names if name in kinds]
         first_row = 0
         for batch in self._batches(chosen, rows):
             columns = {
-                name: conform(
-                    batch.column(name), schema.field(name).type, Place(self.file.shown, name, first_row)
-                )
+                name: conform(batch.column(name), kinds[name], Place(self.file.shown, name, first_row))
                 for name in chosen
             }
             first_row += len(batch)

@@ -1,6 +1,6 @@
 """Rows of a CSV or TSV file: one reading for the types of its columns, one for its values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -81,15 +81,15 @@ class DelimitedFile:
         self._mark = decimal
         return cells, rows
 
-    def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, a few megabytes at a time, with the columns of `schema` that the file has."""
+    def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
+        """The rows in order, a few megabytes at a time, with the columns of `kinds` (name -> canonical type) that the file has."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         cells = self.columns
         types, tokens = {}, {"", *self.missing}
-        for name in (name for name in self.names if name in schema.names):
-            wanted = schema.field(name).type
+        for name in (name for name in self.names if name in kinds):
+            wanted = kinds[name]
             types[name] = wanted if wanted in (pa.int64(), pa.float64(), pa.bool_()) else pa.string()
             if pa.types.is_integer(wanted) or pa.types.is_floating(wanted):
                 tokens |= cells[name].tokens
@@ -102,9 +102,7 @@ class DelimitedFile:
             for name, column in zip(types, batch.columns, strict=True):
                 if types[name] == pa.string() and not same:
                     column = pc.if_else(pc.is_in(column, none), None, column)
-                columns.append(
-                    conform(column, schema.field(name).type, Place(self.file.shown, name, first_row))
-                )
+                columns.append(conform(column, kinds[name], Place(self.file.shown, name, first_row)))
             first_row += len(batch)
             yield pa.table(dict(zip(types, columns, strict=True)))
 
@@ -128,7 +126,7 @@ class DelimitedFile:
             decimal_point=mark,
         )  # fmt: skip
         parse = csv.ParseOptions(
-            delimiter=self.dialect.separator, quote_char=self.dialect.quote, newlines_in_values=True,
+            delimiter=self.dialect.separator, quote_char=self.dialect.quote, escape_char=self.dialect.escape or False, newlines_in_values=True,
             ignore_empty_lines=len(self.names) > 1,
         )  # fmt: skip
         read = csv.ReadOptions(
@@ -149,14 +147,17 @@ class DelimitedFile:
 
     def _ragged(self, reason: str) -> DataError:
         """The error for a row that has not as many cells as the header; without such a row, for `reason`."""
-        width = len(self.names)
+        width, found = len(self.names), 0
         for line, row in rows_of(self.file, self.dialect):
+            found += bool(row)
             if row and len(row) != width:
                 return DataError(
                     f"{self.file.shown}, line {line}: {len(row)} cells, and the header has {width} (separator "
                     f"{self.dialect.separator!r}, quote {self.dialect.quote!r}). Mend the line, or set data.csv: "
                     "{separator: ..., quote: ...}."
                 )
+        if found == 1:
+            return DataError(f"{self.file.shown} has no rows.")
         return DataError(f"{self.file.shown} cannot be read as {self.file.format}: {reason}")
 
     def _decimal(self, cells: dict[str, Cells]) -> str:

@@ -1,6 +1,6 @@
 """Rows of a Delta Lake table: the newest version of a folder with a `_delta_log`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,20 +57,18 @@ class DeltaFile:
             found |= {name for name in exact if batch.column(name).null_count}
         return found
 
-    def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, at most `rows` at a time, with the columns of `schema`."""
+    def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
+        """The rows in order, at most `rows` at a time, with the columns of `kinds` (name -> canonical type)."""
         import pyarrow as pa
 
         own = self._dataset.schema
-        chosen = [name for name in schema.names if name in own.names]
+        chosen = [name for name in own.names if name in kinds]
         first_row = 0
         for fragment in sorted(self._dataset.get_fragments(), key=lambda fragment: fragment.path):
             options = {"batch_size": rows, "batch_readahead": 1, "fragment_readahead": 1}
             for batch in fragment.to_batches(schema=own, columns=chosen, **options):
                 columns = {
-                    name: conform(
-                        batch.column(name), schema.field(name).type, Place(self.file.shown, name, first_row)
-                    )
+                    name: conform(batch.column(name), kinds[name], Place(self.file.shown, name, first_row))
                     for name in chosen
                 }
                 first_row += len(batch)

@@ -9,6 +9,7 @@ import io
 import lzma
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -25,15 +26,20 @@ HEAD_BYTES, ENCODING_BYTES = 1 << 18, 1 << 24
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 #: Share of the letters beyond ASCII that must be of the alphabet, for an encoding to be recognised.
 SHARE = 0.9
+_AS_COMMA = str.maketrans(dict.fromkeys(SEPARATORS, ","))
 csv.field_size_limit(1 << 24)
 
 
 class Dialect(NamedTuple):
-    """How one file is written, the names in its header, and the number of lines up to the end of the header."""
+    """How one file is written, the names in its header, and the number of rows up to the header.
+
+    `escape` is a backslash where quotes inside of cells are written ``\\"``; empty where they are doubled.
+    """
 
     encoding: str
     separator: str
     quote: str
+    escape: str
     names: tuple[str, ...]
     header_lines: int
 
@@ -82,18 +88,22 @@ def recognise(file: DataFile, given: "CsvSettings") -> Dialect:
     shown = file.shown
     with opened(file) as stream:
         head = stream.read(HEAD_BYTES)
+        while b"\n" not in head and b"\r" not in head and (more := stream.read(len(head))):
+            head += more  # a long header
         whole = not stream.read(1)
-    encoding = given.encoding or _encoding_of_head(head) or encoding_of(file)
+    encoding = given.encoding or _encoding_of_head(head, shown) or encoding_of(file)
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head, final=whole)
     except (UnicodeDecodeError, LookupError) as error:
         raise undecodable(shown, encoding, error) from None
     text = text.removeprefix("\ufeff")
     quote = given.quote or '"'
-    separator = given.separator or _separator(text, whole, quote, file.format == "tsv", shown)
-    records = _rows(io.StringIO(text, newline=""), separator, quote)
-    lines, header = next(((i, row) for i, row in enumerate(records, 1) if row), (0, []))
-    return Dialect(encoding, separator, quote, _named(header, shown), lines)
+    no_header: list[str] = []
+    escape = _escape(text, whole, given.separator, quote, shown)
+    separator = given.separator or _separator(text, whole, quote, escape, file.format == "tsv", shown)
+    records = _rows(io.StringIO(text, newline=""), separator, quote, escape)
+    lines, header = next(((i, row) for i, row in enumerate(records, 1) if row), (0, no_header))
+    return Dialect(encoding, separator, quote, escape, _named(header, shown), lines)
 
 
 def undecodable(shown: str, encoding: str, error: Exception) -> DataError:
@@ -108,22 +118,51 @@ def rows_of(file: DataFile, dialect: Dialect) -> Iterator[tuple[int, list[str]]]
     """Each row with the number of its last line, counted from 1; slow."""
     with opened(file) as stream:
         text = io.TextIOWrapper(stream, dialect.encoding, errors="replace", newline="")
-        reader = _rows(text, dialect.separator, dialect.quote)
+        reader = _rows(text, dialect.separator, dialect.quote, dialect.escape)
         for row in reader:
             yield reader.line_num, row
 
 
-def _rows(text: Iterable[str], separator: str, quote: str) -> "csv.Reader":  # type: ignore[name-defined]
-    return csv.reader(text, delimiter=separator, quotechar=quote)
+def _rows(
+    text: Iterable[str], separator: str, quote: str, escape: str = "", strict: bool = False
+) -> "csv.Reader":  # type: ignore[name-defined]
+    return csv.reader(text, delimiter=separator, quotechar=quote, escapechar=escape or None, strict=strict)
 
 
-def _encoding_of_head(head: bytes) -> str:
+def _escape(text: str, whole: bool, separator: str, quote: str, shown: str) -> str:
+    """A backslash if quotes inside of quoted cells are written with one; empty if they are doubled.
+
+    Raises:
+        DataError: They are neither; names the line.
+    """
+    wrong = 0
+    for escape in ("", "\\"):
+        # The separator is not known yet, so each character that may be it counts as one.
+        shown_as = text if separator else text.translate(_AS_COMMA)
+        records = _rows(io.StringIO(shown_as, newline=""), separator or ",", quote, escape, strict=True)
+        try:
+            for _ in records:
+                pass
+            return escape
+        except csv.Error as error:
+            if not whole and "unexpected end" in str(error):
+                return escape
+            wrong = wrong or records.line_num
+    raise DataError(
+        f"{shown}, line {wrong}: a quote {quote} inside a quoted cell is not doubled, or a quoted cell has no end. Mend "
+        "the line, or set data.csv: {quote: ...} to a character that the file does not have."
+    )
+
+
+def _encoding_of_head(head: bytes, shown: str) -> str:
     """UTF-8 or UTF-16 when the first bytes are; empty: unknown."""
     for bom, encoding in _BOMS:
         if head.startswith(bom):
             return encoding
     if b"\0" in head:
         even, odd = head[::2].count(0), head[1::2].count(0)
+        if max(even, odd) < len(head) / 8:
+            raise DataError(f"{shown} is no text: it has zero bytes. Does its ending name its format?")
         return "utf-16-le" if odd > even else "utf-16-be"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
@@ -158,11 +197,11 @@ def encoding_of(file: DataFile) -> str:
     )
 
 
-def _separator(text: str, whole: bool, quote: str, tab_first: bool, shown: str) -> str:
+def _separator(text: str, whole: bool, quote: str, escape: str, tab_first: bool, shown: str) -> str:
     """The separator that gives every row as many cells as the header."""
     share: dict[str, float] = {}
     for separator in SEPARATORS:
-        rows = [row for row in _rows(io.StringIO(text, newline=""), separator, quote) if row]
+        rows = [row for row in _rows(io.StringIO(text, newline=""), separator, quote, escape) if row]
         rows = rows if whole or len(rows) < 2 else rows[:-1]  # the last one may be cut
         if rows and len(rows[0]) > 1:
             share[separator] = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
@@ -182,7 +221,7 @@ def _separator(text: str, whole: bool, quote: str, tab_first: bool, shown: str) 
 def _named(header: list[str], shown: str) -> tuple[str, ...]:
     """The names in the header; an empty one gets the name that pandas gives it."""
     names = [name or f"Unnamed: {i}" for i, name in enumerate(header)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise DataError(
             f"{shown} has more than one column named {', '.join(map(repr, twice))}. Rename one of them."
         )

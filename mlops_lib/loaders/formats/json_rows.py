@@ -1,7 +1,7 @@
 """Rows of a JSON or JSON Lines file, with the types of JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +44,14 @@ class JsonFile:
         """Columns with a missing value."""
         return {name for name in self.names if self._table[name].null_count}
 
-    def tables(self, schema: "pa.Schema", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, `rows` at a time, with the columns of `schema` that the file has."""
+    def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
+        """The rows in order, `rows` at a time, with the columns of `kinds` (name -> canonical type) that the file has."""
         import pyarrow as pa
 
-        chosen = [name for name in self.names if name in schema.names]
+        chosen = [name for name in self.names if name in kinds]
         whole = pa.table(
             {
-                name: conform(
-                    self._table[name].combine_chunks(), schema.field(name).type, Place(self.file.shown, name)
-                )
+                name: conform(self._table[name].combine_chunks(), kinds[name], Place(self.file.shown, name))
                 for name in chosen
             }
         )
@@ -66,7 +64,7 @@ class JsonFile:
         with opened(self.file) as stream:
             content = stream.read()
         try:
-            text = content.decode("utf-8-sig")
+            text = content.decode(json.detect_encoding(content))
             rows = _lines(text) if self.file.format == "jsonl" else _rows(text)
         except ValueError as error:
             raise DataError(f"{self.file.shown} cannot be read as {self.file.format}: {error}") from None
@@ -99,12 +97,24 @@ class JsonFile:
             ) from None
 
 
+def _parsed(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"an object has {next(n for n in names if names.count(n) > 1)!r} twice")
+    return found
+
+
 def _lines(text: str) -> list[Any]:
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                found.append(json.loads(line))
+                found.append(_parsed(line))
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
     return found
@@ -113,7 +123,7 @@ def _lines(text: str) -> list[Any]:
 def _rows(text: str) -> list[Any]:
     """The rows of a list of objects, of an object of columns, or of JSON Lines in a file that ends in .json."""
     try:
-        content = json.loads(text)
+        content = _parsed(text)
     except ValueError:
         if text.lstrip()[:1] == "{" and "\n" in text.strip():
             return _lines(text)

@@ -99,8 +99,8 @@ def conform(column: "pa.Array", kind: "pa.DataType", place: Place) -> "pa.Array"
 def conflict(place: Place, value: object, kind: "pa.DataType") -> DataError:
     """The error for a value that the type of its column cannot hold."""
     return DataError(
-        f"{place.file}, row {place.first_row} (counted from 0): column {place.column!r} has {value!r}, and is {kind} "
-        "elsewhere. Write the column with one type in all files."
+        f"{place.file}, row {place.first_row} (counted from 0): column {place.column!r} has {value!r}, which "
+        f"does not fit its type {kind}. Write the column with one type in all files."
     )
 
 
@@ -111,14 +111,11 @@ def as_frame(table: "pa.Table", gaps: Iterable[str]) -> "pd.DataFrame":
     """
     import pyarrow as pa
 
+    kinds = dict(zip(table.column_names, table.schema.types, strict=True))
+    wider = {pa.int64(): "float64", pa.bool_(): "object"}
+    changed = {name: wider[kinds[name]] for name in gaps if name in kinds and kinds[name] in wider}
     made = table.to_pandas(ignore_metadata=True)
-    for name in gaps:
-        if name in table.column_names:
-            if table.schema.field(name).type == pa.int64():
-                made[name] = made[name].astype("float64")
-            elif table.schema.field(name).type == pa.bool_():
-                made[name] = made[name].astype(object)
-    return made
+    return made.astype(changed, copy=False) if changed else made
 
 
 def _cast(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":

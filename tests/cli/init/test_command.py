@@ -273,3 +273,14 @@ def test_a_class_that_train_does_not_have_is_an_error(init, customers, tmp_path)
     assert "--time ''" in said and not (tmp_path / "mine").exists()
     assert init("--source", "rows.csv", "--time", "")[0] == 0
     assert init("--source", "rows.csv", "--set", "evaluation.unknown_class=wrong", folder="other")[0] == 0
+
+
+def test_a_table_without_features_is_an_error(init, written, tmp_path):
+    """A row number is no feature unless it is named."""
+    pd.DataFrame({"row": range(100), "label": ["a", "b"] * 50}).to_csv("rows.csv", index=False)
+    code, said = init("--source", "rows.csv", "--key", "")
+    assert code == 1 and "No column is left to learn from (row: distinct" in said, said
+    assert not (tmp_path / "mine").exists()
+    code, said = init("--source", "rows.csv", "--key", "", "--set", "data.columns={row: integer}")
+    assert code == 0, said
+    assert written()["data"]["columns"] == {"row": "integer"}

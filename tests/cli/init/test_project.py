@@ -85,10 +85,17 @@ def test_an_interrupted_start_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(project.config, "load", interrupted)
+    monkeypatch.setattr(project.config, "load_with_origins", interrupted)
     with pytest.raises(KeyboardInterrupt):
         project.write(tmp_path / "mine", CONFIG)
     assert not (tmp_path / "mine").exists()
     monkeypatch.undo()
     project.write(tmp_path / "mine", CONFIG)
     assert (tmp_path / "mine/config.yaml").is_file()
+
+
+def test_a_variable_that_wins_over_the_new_file_is_named(tmp_path, monkeypatch):
+    """The run would read another source than the one that was looked at."""
+    monkeypatch.setenv("DATA_SOURCE_PATH", "other.csv")
+    monkeypatch.setenv("MLFLOW_MODEL_STAGE", "Staging")
+    assert project.write(tmp_path / "mine", CONFIG) == ["DATA_SOURCE_PATH"]

@@ -1,8 +1,10 @@
 """The first threshold: better than guessing, at most what is possible."""
 
+import re
+
 import pytest
 
-from mlops_lib.cli.init.threshold import _between
+from mlops_lib.cli.init.threshold import Threshold, _between
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,24 @@ from mlops_lib.cli.init.threshold import _between
 def test_it_is_half_way_and_clearly_better_than_guessing(metric, guess, linear, threshold):
     """Rounded in the direction of better, whether higher or lower is better."""
     assert _between(guess, linear, metric) == pytest.approx(threshold)
+
+
+@pytest.mark.parametrize(
+    ("value", "scores", "words"),
+    [
+        (0.66, {"majority": 0.5, "logistic": 0.801}, "half way from majority 0.500, .* to logistic 0.801"),
+        (
+            0.55,
+            {"majority": 0.5, "logistic": 0.45},
+            "better than majority 0.500, .*; logistic 0.450 is hardly",
+        ),
+        (0.55, {"majority": 0.5}, "better than majority 0.500, which ignores the features, on"),
+        (0.05, {"mean": -0.0002, "ridge": -0.9}, "better than mean 0.000, .*; ridge -0.900 is hardly"),
+        (20_000, {"mean": 25_000.0, "ridge": 15_000.0}, "half way from mean 25000.000"),
+        (0.55, {}, "a guess"),
+    ],
+)
+def test_its_reason_is_what_happened(value, scores, words):
+    """Half way, or as far as needed from guessing."""
+    baseline = "mean" if "mean" in scores else "majority"
+    assert re.match(words, Threshold(value, baseline, scores, {}).reason())

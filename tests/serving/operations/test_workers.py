@@ -34,7 +34,7 @@ def clients(service: Service, path: str, body: object = None, number: int = 1):
     stop = threading.Event()
 
     def send() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.005):
             began = time.monotonic()
             try:
                 outcome = (service.post(path, body) if body else service.get(path))[0]
