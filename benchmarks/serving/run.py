@@ -22,7 +22,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,7 +147,13 @@ def main() -> None:
 
 
 def compare(
-    chosen: list[Server], folder: Path, environment: dict[str, str], files: Path, rounds: int, seconds: int
+    chosen: list[Server],
+    folder: Path,
+    environment: dict[str, str],
+    files: Path,
+    rounds: int,
+    seconds: int,
+    concurrencies: Sequence[int] = CONCURRENCIES,
 ) -> dict:
     """Start servers, measure them in turn and stop them; see `measure`."""
     common = {
@@ -172,7 +178,7 @@ def compare(
                 running.append((server, port, processes[-1].pid))
             else:
                 print(f"{server.name} did not start:\n{log.read_text()[-1500:]}")
-        return measure(running, files, rounds, seconds)
+        return measure(running, files, rounds, seconds, concurrencies)
     finally:
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
@@ -203,11 +209,11 @@ def answers(server: Server, port: int, process: subprocess.Popen) -> bool:
     return False
 
 
-def measure(running: list, files: Path, rounds: int, seconds: int) -> dict:
+def measure(running: list, files: Path, rounds: int, seconds: int, concurrencies: Sequence[int]) -> dict:
     """Return (name, concurrency) -> (requests/s, p99 ms, CPU us a request, failures) of each round."""
     seen: dict = {}
     for _ in range(rounds):
-        for concurrency in CONCURRENCIES:
+        for concurrency in concurrencies:
             for server, port, pid in running:
                 figures = ask(server, port, pid, concurrency, seconds, files)
                 seen.setdefault((server.name, concurrency), []).append(figures)
@@ -250,20 +256,20 @@ def report(seen: dict, first: str) -> None:
     middle = {
         key: [statistics.median(column) for column in zip(*rows, strict=True)] for key, rows in seen.items()
     }
-    names = list(dict.fromkeys(name for name, _ in middle))
-    print(f"{'':10}" + "".join(f"{f'c={c}: req/s':>14}{'p99 ms':>9}{'cpu us':>8}" for c in CONCURRENCIES))
+    names, concurrencies = (list(dict.fromkeys(column)) for column in zip(*middle, strict=True))
+    print(f"{'':10}" + "".join(f"{f'c={c}: req/s':>14}{'p99 ms':>9}{'cpu us':>8}" for c in concurrencies))
     for name in names:
-        cells = [middle[name, c] for c in CONCURRENCIES]
+        cells = [middle[name, c] for c in concurrencies]
         print(f"{name:10}" + "".join(f"{rate:14.0f}{p99:9.1f}{cpu:8.0f}" for rate, p99, cpu, _ in cells))
-        if failed := sum(row[3] for c in CONCURRENCIES for row in seen[name, c]):
+        if failed := sum(row[3] for c in concurrencies for row in seen[name, c]):
             print(f"{'':10}{failed} answers were not 2xx")
     for other in names if first in names else ():
         if other != first:
             ratios = [
                 statistics.median(a[0] / b[0] for a, b in zip(seen[first, c], seen[other, c], strict=True))
-                for c in CONCURRENCIES
+                for c in concurrencies
             ]
-            tails = [middle[first, c][1] / middle[other, c][1] for c in CONCURRENCIES]
+            tails = [middle[first, c][1] / middle[other, c][1] for c in concurrencies]
             print(f"{first} / {other:10} req/s " + "  ".join(f"{r:6.2f}" for r in ratios)
                   + "   p99 " + "  ".join(f"{t:5.2f}" for t in tails))  # fmt: skip
 

@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument(
         "--only", default=",".join([*MODELS, "mlflow"]), help="names, with commas between them"
     )
@@ -60,7 +60,7 @@ def main() -> None:
         body = {"dataframe_records": [rows["auto"]]}
         servers.append(Server("mlflow", mlflow_serve("pipeline"), "/invocations", body, folder))
     with tempfile.TemporaryDirectory() as files:
-        seen = compare(servers, folder, {}, Path(files), options.rounds, options.seconds)
+        seen = compare(servers, folder, {}, Path(files), options.rounds, options.seconds, (1, 32))
     for name in ("network", "auto"):
         report(seen, name)
 

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 #: In the order of the numbers that `assign` draws.
 ORDER: "tuple[Split, ...]" = ("test", "validation", "train")
-Splits = "np.ndarray[tuple[int], np.dtype[np.str_]]"
 
 
 def assign(

@@ -70,8 +70,9 @@ def to_frame(
     _require_columns(frame, features)
     frame = frame[list(features)]
     for name in features:
-        kind = columns.kinds.get(name, "") if columns else ""
-        if kind == "datetime":
+        column = columns.features.get(name) if columns else None
+        kind = column.kind if column else ""
+        if column and column.stored.startswith(("timestamp", "date")):
             frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_localize(None).astype("datetime64[us]")
         elif kind in ("number", "integer") and frame[name].dtype == object:
             frame[name] = pd.to_numeric(frame[name])

@@ -194,6 +194,14 @@ READY = [
     ("data/train.csv", "data/val.csv", "data/test.csv"),
     ("split=train/a.csv", "split=validation/a.csv", "split=test/a.csv"),
     ("train-2026.csv", "val-2026.csv", "test-2026.csv"),
+    ("churnTrain.csv", "churnVal.csv", "churnTest.csv"),
+    (
+        "train-00000-of-00001-a09b74b3ef9c3b56.csv",
+        "dev-00000-of-00001-11aa22bb33cc44dd.csv",
+        "test-0-8b7c6d5e4f3a2b1c.csv",
+    ),
+    ("train/2026/a.csv", "val/2026/a.csv", "test/2026/a.csv"),
+    ("v1/train.csv", "v1/val.csv", "v1/Hold-Out.csv"),
 ]
 
 
@@ -238,6 +246,7 @@ def test_shards_of_a_split_belong_together(tmp_path, frame):
             r"'train' twice, as train\.csv and train\.parquet",
         ),
         (["a_train.csv", "b_val.csv", "b_test.csv"], "have different names"),
+        (["v1/train.csv", "v1/val.csv", "v1/test.csv", "v2/train.csv"], "have different names"),
     ],
 )
 def test_a_folder_that_looks_split_and_is_not_complete_is_refused(tmp_path, frame, names, words):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.data_file import COMPRESSIONS, FORMATS, DataFile
@@ -31,6 +32,8 @@ FILL = {
     "c000",
     "snappy",
 }
+#: The hash in train-00000-of-00001-a09b74b3ef9c3b56.parquet.
+_HASH = r"(?=.*[0-9])[0-9a-f]{8,}"
 _SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
 
 
@@ -47,37 +50,32 @@ def by_split(root: Path, files: Sequence[DataFile], shown: str = "") -> dict[Spl
             is missing.
     """
     shown = shown or str(root)
-    names = [file.path.relative_to(root).parts for file in files]
-    while (
-        names and len({parts[0] for parts in names}) == 1 and len(names[0]) > 1 and not _named(names[0][0])[0]
-    ):
-        names = [parts[1:] for parts in names]  # data/train-00000-of-00001.parquet
-        if any(not parts for parts in names):
-            return {}
-    entries = {parts[0]: _named(parts[0]) for parts in names}
-    found = {split for split, *_ in entries.values() if split}
-    exact = any(split and not rest for split, rest, _ in entries.values())
+    places = [_place(file.path.relative_to(root).parts) for file in files]
+    entries = {place.entry: place for place in places}
+    found = {place.split for place in places if place.split}
+    exact = any(place.split and not place.rest for place in places)
     if not (exact or len(found) > 1 or "train" in found):
         return {}
-    if alone := [name for name, (split, *_) in entries.items() if not split]:
+    if alone := [entry for entry, place in entries.items() if not place.split]:
+        named = ", ".join(entry for entry, place in entries.items() if place.split)
         raise DataError(
-            f"{shown} looks split already ({', '.join(sorted(set(entries) - set(alone)))}), but {alone[0]} belongs to "
-            "no split. Move it out of the folder, or set data.source to the file to split."
+            f"{shown} looks split already ({named}), but {alone[0]} belongs to no split. Move it out of the folder, or "
+            "set data.source to the file to split."
         )
     evaluation: Split = "test" if "test" not in found else "validation"
     splits: dict[Split, list[DataFile]] = {split: [] for split in SPLITS}
     kinds: dict[Split, set[tuple[str, ...]]] = {split: set() for split in SPLITS}
-    numbered: dict[tuple[Split, tuple[str, ...]], str] = {}
-    for file, parts in zip(files, names, strict=True):
-        named, rest, has_number = entries[parts[0]]
-        split: Split = evaluation if named == "eval" else named  # type: ignore[assignment]
-        other = numbered.setdefault((split, rest), parts[0])
-        if other != parts[0] and not has_number:
+    known: dict[tuple[Split, tuple[str, ...]], str] = {}
+    for file, place in zip(files, places, strict=True):
+        split: Split = evaluation if place.split == "eval" else place.split  # type: ignore[assignment]
+        kind = (*place.above, *place.rest)
+        other = known.setdefault((split, kind), place.entry)
+        if other != place.entry and not place.numbered:
             raise DataError(
-                f"{shown} has the split {split!r} twice, as {other} and {parts[0]}. Remove one of them."
+                f"{shown} has the split {split!r} twice, as {other} and {place.entry}. Remove one of them."
             )
-        splits[split].append(_inside(file, root, parts))
-        kinds[split].add(rest)
+        splits[split].append(_inside(file, place))
+        kinds[split].add(kind)
     present = [split for split in SPLITS if splits[split]]
     if any(kinds[split] != kinds[present[0]] for split in present):
         raise DataError(
@@ -92,31 +90,56 @@ def by_split(root: Path, files: Sequence[DataFile], shown: str = "") -> dict[Spl
     return splits
 
 
-def _inside(file: DataFile, root: Path, parts: tuple[str, ...]) -> DataFile:
-    """The file without the folder of its split among the partitions (split=train)."""
-    above = file.path.relative_to(root).parts[: -len(parts)]
-    outer = {part.partition("=")[0] for part in (*above, parts[0]) if "=" in part}
+class _Place(NamedTuple):
+    """Where the path of a file names a split.
+
+    Attributes:
+        entry: The path up to the folder or file that names it; of another file, the first part of its path.
+        split: The split, "eval", or empty.
+        above: Folders above `entry`.
+        rest: The other words in its name.
+        numbered: Whether its name has a number, so that several of them may belong together.
+    """
+
+    entry: str
+    split: str
+    above: tuple[str, ...]
+    rest: tuple[str, ...]
+    numbered: bool
+
+
+def _place(parts: tuple[str, ...]) -> _Place:
+    for i, part in enumerate(parts):
+        split, rest, numbered = _named(part)
+        if split:
+            return _Place("/".join(parts[: i + 1]), split, parts[:i], rest, numbered)
+    return _Place(parts[0], "", (), (), False)
+
+
+def _inside(file: DataFile, place: _Place) -> DataFile:
+    """The file without the folders above and of its split among the partitions (split=train)."""
+    outer = {part.partition("=")[0] for part in place.entry.split("/") if "=" in part}
     partition = {name: value for name, value in file.partition.items() if name not in outer}
     return DataFile(file.path, file.shown, file.format, file.compression, partition)
 
 
 def _named(entry: str) -> tuple[str, tuple[str, ...], bool]:
-    """Split that an entry of a folder names ("" or "eval" too), the other words of its name, and whether it has numbers.
+    """Split that the name of a file or folder names ("" or "eval" too), its other words, and whether it has numbers.
 
     The split is the first or the last word.
     """
-    stem = entry.lower()
-    while Path(stem).suffix in FORMATS or Path(stem).suffix in COMPRESSIONS:
+    stem = entry
+    while (ending := Path(stem).suffix.lower()) in FORMATS or ending in COMPRESSIONS:
         stem = Path(stem).stem
-    every = re.findall(r"[a-z]+|[0-9a-f]{8,}|[0-9]+|[^\W_]+", stem)
-    words = [
-        word for word in every if word not in FILL and not re.fullmatch(r"[0-9]+|(?=.*[0-9])[0-9a-f]+", word)
-    ]
-    if "hold" in every and "out" in every:
-        words.append("holdout")
-    for place in (0, -1):
-        if words and (split := _SPLIT_OF.get(words[place]) or ("eval" if words[place] in EVALUATION else "")):
+    stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).lower()  # churnTrain
+    stem = re.sub(r"hold[ _-]out", "holdout", stem)
+    found = [word for word in re.split(r"[\W_]+", stem) if word and not re.fullmatch(_HASH, word)]
+    every = [word for text in found for word in re.findall(r"[0-9]+|[^\W0-9]+", text)]
+    words = [word for word in every if not word.isdigit() and word not in FILL]
+    numbered = len(found) < len(re.findall(r"[^\W_]+", stem)) or any(word.isdigit() for word in every)
+    for at in (0, -1):
+        if words and (split := _SPLIT_OF.get(words[at]) or ("eval" if words[at] in EVALUATION else "")):
             rest = [*words]
-            del rest[place]
-            return split, tuple(rest), any(word not in FILL and word not in words for word in every)
-    return "", tuple(words), False
+            del rest[at]
+            return split, tuple(rest), numbered
+    return "", tuple(words), numbered
