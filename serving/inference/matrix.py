@@ -24,8 +24,8 @@ class MatrixModel:
 
     def __init__(self, wrapper: ModelWrapper, columns: Sequence[str]) -> None:
         self._wrapper, self._columns = wrapper, columns
-        encoder = getattr(wrapper, "encoder", None)
-        self._dtype = getattr(wrapper, "matrix_dtype", np.float32)
+        encoder = wrapper.encoder
+        self._dtype = wrapper.matrix_dtype
         # A plain encoder changes no number, and refuses those beyond 32-bit floats, as this class does.
         skipped = encoder is None or (encoder.is_plain and self._dtype is np.float32)
         self._encoder = None if skipped else encoder

@@ -175,7 +175,7 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
 
 def request_schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
     """The schema of a model's requests: rows of the source, or rows with an entity key alone."""
-    source = getattr(wrapper, "columns", None)
+    source = wrapper.columns
     strict = settings.serving.extra_columns == "refuse"
     if enricher:
         service = enricher.service

@@ -51,11 +51,12 @@ class Weights(ModelWrapper):
 
     takes_matrix = True
     matrix_dtype = np.float64
+    columns: Any = None
 
     def __init__(self) -> None:
         train = customers()
         schema = infer(pa.Table.from_pandas(train), Declared(label=LABEL, key=KEY))
-        self.columns, self.encoder = schema, fit(schema, [train])  # type: ignore[misc]
+        self.columns, self.encoder = schema, fit(schema, [train])
 
     @property
     def classes(self) -> list[Any]:
