@@ -24,6 +24,7 @@ class Number(Part):
         super().__init__(column, learned)
         self._boolean, self._whole = column.kind == "boolean", column.kind == "integer"
         self._as_text = column.stored in TEXT_TYPES
+        self._takes_booleans = self._boolean or column.stored == "bool"
         names = {"number": "a number", "integer": "a whole number", "boolean": "true or false"}
         self.wanted = names[column.kind]
         self._least = -LARGEST if column.least is None else column.least
@@ -60,12 +61,12 @@ class Number(Part):
         """A column of one type that is quick to convert; None for any other."""
         if isinstance(values, np.ndarray) and values.dtype != object:
             kind = values.dtype.kind
-            if kind in "iuf" or (kind == "b" and self._boolean):
+            if kind in "iuf" or (kind == "b" and self._takes_booleans):
                 return values.astype(np.float64)
             if kind == "m" and not (self._boolean or self._whole):
                 return values / np.timedelta64(1, "s")
             return None
-        plain = {bool, type(None)} if self._boolean else {int, float, type(None)}
+        plain = {bool, type(None)} if self._takes_booleans else {int, float, type(None)}
         if not set(map(type, values)) <= plain:
             return None
         try:
@@ -79,7 +80,7 @@ class Number(Part):
         elif is_missing(value):
             return math.nan
         elif isinstance(value, bool | np.bool_):
-            if not self._boolean:
+            if not self._takes_booleans:
                 self.bad(row, value)
         elif isinstance(value, str):
             if not (self._as_text and _NUMBER.fullmatch(value)):

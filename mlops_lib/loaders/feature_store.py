@@ -82,6 +82,10 @@ class FeatureStoreDataLoader(BaseDataLoader):
             validation_fraction=data.validation_fraction,
             test_fraction=data.test_fraction,
             seed=data.seed,
+            how=data.split,
+            csv=data.csv,
+            missing_values=data.missing_values,
+            missing_label=data.missing_label,
         )
         provider = features.from_settings(settings)
         task = settings.evaluation.task

@@ -172,7 +172,7 @@ class LocalDataLoader(BaseDataLoader):
         num_workers: int = 0,
         encoder: "Encoder | None" = None,
     ) -> "DataLoader":
-        files = self.source.by_split.get(split, []) if self.streaming else []
+        files = self.source.whole(split) if self.streaming else []
         if (
             not files
             or self.source.prepare

@@ -139,10 +139,14 @@ class SplitFiles:
 
     def count(self, split: Split) -> int:
         """Number of rows of a split, without holding them."""
-        files = self.by_split.get(split)
-        if files and self.missing_label != "drop":
+        if files := self.whole(split):
             return self.rows.count(files)
         return sum(len(table) for _, table in self.tables([self.label], split))
+
+    def whole(self, split: Split) -> list[DataFile]:
+        """The files that hold a split, all of it and nothing else; empty when no files do."""
+        is_divided = split == "train" and not self.by_split.get("validation")
+        return [] if is_divided or self.missing_label == "drop" else self.by_split.get(split, [])
 
     @property
     def is_held(self) -> bool:

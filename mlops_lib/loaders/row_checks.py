@@ -17,12 +17,16 @@ def prepared(prepare: Prepare, frame: "pd.DataFrame") -> "pd.DataFrame":
     """The rows after `prepare`.
 
     Raises:
-        DataError: `prepare` returned something else than a DataFrame.
+        DataError: `prepare` returned something else than a DataFrame, or a column whose name is no text.
     """
     made = prepare(frame)
+    name = getattr(prepare, "__name__", prepare)
     if not hasattr(made, "columns"):
-        name = getattr(prepare, "__name__", prepare)
         raise DataError(f"data.prepare {name} returned a {type(made).__name__}, not a DataFrame.")
+    if odd := [column for column in made.columns if not isinstance(column, str)]:
+        raise DataError(
+            f"data.prepare {name} returned a column named {odd[0]!r}. Give it a text as its name."
+        )
     return made
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlops_lib.columns.infer import Declared
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.row_checks import count_missing
 from mlops_lib.loaders.sources.ready_made import NAMES, split_named
 from mlops_lib.loaders.splitting import ORDER, assign, hashes
 from mlops_lib.loaders.texts import texts
@@ -168,11 +169,11 @@ class _ByTime(Splitter):
 
         name = self.plan.how.column
         column = table[name].combine_chunks()
-        if column.null_count:
-            row = first_row + column.is_null().index(True).as_py()
+        count, rows = count_missing(table[name])
+        if count:
             raise DataError(
-                f"{self.where}: {column.null_count} rows or more have no {name!r} (data.split.column); the first is row "
-                f"{row}, counted from 0. Fill it in the source, or set another data.split."
+                f"{self.where}: {count} rows or more have no {name!r} (data.split.column); the first is row "
+                f"{first_row + rows[0]}, counted from 0. Fill it in the source, or set another data.split."
             )
         if pa.types.is_string(column.type):
             column = _instants(column, self.where, name, first_row)

@@ -38,6 +38,7 @@ class SQLDataLoader(BaseDataLoader):
         label, key, features, prepare: As in `SplitFiles`.
         validation_fraction, test_fraction, seed, split: See `SplitPlan` (`split` is its `how`).
         missing_label: ``error``, or ``drop`` for rows without a label.
+        missing_values: Texts that are no value.
         kinds, task: See `Declared`.
     """
 
@@ -61,12 +62,15 @@ class SQLDataLoader(BaseDataLoader):
         seed: int = 0,
         split: SplitSettings | None = None,
         missing_label: str = "error",
+        missing_values: tuple[str, ...] = (),
         kinds: Mapping[str, str] | None = None,
         task: str = "",
     ) -> None:
         if bool(query) == bool(table):
             raise ConfigError("Set one of data.sql.query and data.sql.table.")
-        self.query = Query(Database(url, password), query, dict(params or {}), table, key, chunk_rows)
+        self.query = Query(
+            Database(url, password), query, dict(params or {}), table, key, chunk_rows, missing_values
+        )
         self.label, self.key, self.features, self.prepare = label, key, features, prepare
         self.missing_label, how = missing_label, split or SplitSettings()
         self.plan = SplitPlan(label, key, validation_fraction, test_fraction, seed, how)
@@ -94,6 +98,7 @@ class SQLDataLoader(BaseDataLoader):
             seed=data.seed,
             split=data.split,
             missing_label=data.missing_label,
+            missing_values=data.missing_values,
             kinds=data.columns,
             task=settings.evaluation.task,
         )

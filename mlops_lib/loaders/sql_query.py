@@ -12,7 +12,10 @@ from mlops_lib.loaders.sql_types import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Connection, Executable, Row
+    from sqlalchemy import Connection, Executable, Result
+
+#: Rows that are read together.
+Chunk = Sequence[Sequence[Any]]
 
 
 class Survey(NamedTuple):
@@ -34,6 +37,7 @@ class Query:
         table: Table or view, in the order of its primary key, else of `key`.
         key: Column of entity keys; empty: there is none.
         chunk_rows: Rows in one chunk.
+        missing: Texts that are no value.
     """
 
     database: Database
@@ -42,6 +46,7 @@ class Query:
     table: str
     key: str
     chunk_rows: int
+    missing: tuple[str, ...] = ()
 
     @cached_property
     def survey(self) -> Survey:
@@ -55,7 +60,7 @@ class Query:
         with self.database.connected(self.chunk_rows) as connection:
             result = connection.execute(self._statement(connection), self.params)
             columns = tuple(map(Column, result.keys()))
-            for chunk in result.partitions(self.chunk_rows):
+            for chunk in self._partitions(result):
                 for column, values in zip(columns, zip(*chunk, strict=True), strict=True):
                     column.see(values, rows)
                 digest.update(_bytes(chunk))
@@ -90,10 +95,23 @@ class Query:
                 "data.sql.query has no ORDER BY that fixes the order of its rows."
             )
 
-    def _read(self) -> Iterator["list[Row[Any]]"]:
+    def _read(self) -> Iterator[Chunk]:
         with self.database.connected(self.chunk_rows) as connection:
-            result = connection.execute(self._statement(connection), self.params)
-            yield from (list(chunk) for chunk in result.partitions(self.chunk_rows))
+            yield from self._partitions(connection.execute(self._statement(connection), self.params))
+
+    def _partitions(self, result: "Result[Any]") -> Iterator[Chunk]:
+        """The rows, with None for the texts of `missing`."""
+        for chunk in result.partitions(self.chunk_rows):
+            yield (
+                chunk
+                if not self.missing
+                else [
+                    tuple(
+                        None if isinstance(value, str) and value in self.missing else value for value in row
+                    )
+                    for row in chunk
+                ]
+            )
 
     def _statement(self, connection: "Connection") -> "Executable":
         import sqlalchemy as sa
@@ -120,5 +138,5 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _bytes(rows: "Sequence[Row[Any]]") -> bytes:
+def _bytes(rows: Chunk) -> bytes:
     return "".join(f"{tuple(row)!r}\n" for row in rows).encode()

@@ -326,3 +326,14 @@ def test_the_portable_modules_need_numpy_alone(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["[[3.0], [0.0]]", "[]"]
+
+
+@pytest.mark.parametrize("kind", ["number", "integer"])
+@pytest.mark.parametrize("values", [[True, False] * 20, [True, None] * 20])
+def test_booleans_can_be_declared_numbers(kind, values):
+    """A stored boolean whose kind is number is 0 or 1, one row or many."""
+    encoder = encoder_of(values, kind)
+    assert codes(encoder, True, False, 1, 0.0) == [1.0, 0.0, 1.0, 0.0]
+    assert encoder.encode([[True], [False]] * 10).ravel().tolist() == [1.0, 0.0] * 10
+    with pytest.raises(BadValue, match="number"):
+        encoder_of([0.5, 1.5] * 20, "number").encode([[True]])

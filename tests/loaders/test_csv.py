@@ -273,3 +273,29 @@ def test_thousands_of_columns_are_read(tmp_path):
     names = [f"a_long_name_of_a_column_{i}" for i in range(12_000)]
     rows = rows_of(tmp_path / "a.csv", ",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
     assert rows.schema.names == names and rows.count() == 1
+
+
+def test_typographic_marks_of_windows_are_read(tmp_path):
+    """Bytes 0x80 to 0x9f are marks in cp1252, and control characters that nobody writes in latin-1."""
+    names = ["naïve", "café", "it’s", "cœur", "–"]
+    content = "a,b\n" + "".join(f"{name},1\n" for name in names)
+    rows = rows_of(tmp_path / "a.csv", content.encode("cp1252"))
+    assert pa.concat_tables(rows.tables())["a"].to_pylist() == names
+
+
+def test_japanese_is_not_read_as_another_encoding(tmp_path):
+    """Katakana in Shift-JIS look like letters of cp1252, and like rare syllables of cp949."""
+    content = "a,b\n" + "カナ,1\n" * 20
+    with pytest.raises(DataError, match="encoding cannot be recognised"):
+        rows_of(tmp_path / "a.csv", content.encode("shift_jis")).schema  # noqa: B018
+
+
+def test_quotes_with_a_backslash_after_the_head(tmp_path):
+    """The whole file decides how quotes are written, not its first 256 kB."""
+    plain = "".join(f'"plain text of {i}",1\n' for i in range(20_000))
+    rows = rows_of(tmp_path / "a.csv", f'a,b\n{plain}"say \\"hi\\" twice",1\n')
+    assert pa.concat_tables(rows.tables())["a"].to_pylist()[-1] == 'say "hi" twice'
+    doubled = rows_of(tmp_path / "b.csv", f'a,b\n{plain}"say ""hi"" twice",1\n')
+    assert pa.concat_tables(doubled.tables())["a"].to_pylist()[-1] == 'say "hi" twice'
+    with pytest.raises(DataError, match=r"line 20002: a quote \" inside a quoted cell"):
+        rows_of(tmp_path / "c.csv", f'a,b\n{plain}"say "hi" twice",1\n').schema  # noqa: B018

@@ -301,3 +301,39 @@ def test_prepared_rows_have_one_type_too(tmp_path, frame):
     kinds = {split: pq.read_schema(tmp_path / "out" / f"{split}.parquet") for split in SPLITS}
     assert len(set(map(str, kinds.values()))) == 1
     assert str(kinds["train"].field("price").type) == "double"
+
+
+def test_partitions_above_the_split_are_columns(frame, tmp_path):
+    """region=eu/train.csv: region is a column, as in a folder without splits."""
+    for region in ("eu", "us"):
+        for split in SPLITS:
+            write(frame, tmp_path / f"region={region}" / f"{split}.csv")
+    for split in SPLITS:
+        found = loader(tmp_path).load(split)
+        assert found["region"].tolist() == ["eu"] * 120 + ["us"] * 120
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_train_split_that_gives_validation_rows_counts_its_own(frame, tmp_path, streaming):
+    """With validation_from_train, the files of train hold validation rows too: no batch of train has them."""
+    for split in ("train", "test"):
+        write(frame.drop(columns="text"), tmp_path / f"{split}.parquet")
+    made = loader(tmp_path, split=SplitSettings(validation_from_train=True), streaming=streaming)
+    for split in SPLITS:
+        rows = len(made.load(split))
+        assert made.count(split) == rows
+        assert sum(len(y) for _, y in made.torch(split, 16)) == rows
+    assert made.count("train") + made.count("validation") == 120
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_that_is_not_followed_is_named(frame, tmp_path, target):
+    """Rows behind a link to a folder are not left out without a word."""
+    write(frame, tmp_path / "elsewhere" / "b.csv")
+    write(frame, tmp_path / "data" / "a.csv")
+    (tmp_path / "data" / "link").symlink_to(tmp_path / target)
+    with pytest.raises(DataError, match=r"data/link is a link to a folder, or to nothing"):
+        loader(tmp_path / "data").load("train")
+    (tmp_path / "data" / "link").unlink()
+    (tmp_path / "data" / "c.csv").symlink_to(tmp_path / "elsewhere" / "b.csv")
+    assert len(ids(loader(tmp_path / "data"))) == 240

@@ -4,6 +4,8 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlops_lib.errors import DataError
@@ -204,3 +206,13 @@ def test_a_row_without_a_key_is_an_error(tmp_path):
     frame().assign(id=[None, *range(199)]).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match="1 rows have no 'id'; the first are rows 0.*Fill them in the source"):
         loader(tmp_path / "a.parquet", missing_label="drop").load("train")
+
+
+def test_a_time_that_is_not_a_number_is_named(tmp_path):
+    """NaN is no time: the row was trained on without a word."""
+    times = np.where(np.arange(200) == 5, np.nan, np.arange(200.0))
+    table = pa.table({"id": range(200), "t": pa.array(times), "y": [0, 1] * 100})
+    pq.write_table(table, tmp_path / "k.parquet")
+    made = loader(tmp_path / "k.parquet", split=SplitSettings(by="time", column="t"))
+    with pytest.raises(DataError, match="1 rows or more have no 't' .* the first is row 5"):
+        made.load("train")

@@ -396,3 +396,18 @@ def test_rows_without_a_label_are_dropped_and_counted(sqlite, tmp_path):
     orders = loader(sqlite, label="rate", missing_label="drop")
     assert orders.dropped_rows == 33 and sum(orders.write(tmp_path).values()) == ROWS - 33
     assert LocalDataLoader(tmp_path, label="rate").tags["mlops.rows_without_label"] == "33"
+
+
+def test_texts_that_mean_a_missing_value(tmp_path):
+    """data.missing_values holds for a database too, the label included."""
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    frame = pd.DataFrame({"id": range(90), "note": ["?", "a", "b"] * 30, "y": ["yes", "no", "-"] * 30})
+    frame.to_sql("t", sa.create_engine(url), index=False)
+    more = {"table": "t", "label": "y", "key": "id"}
+    made = SQLDataLoader(url, **more, missing_values=("?", "-"), missing_label="drop")
+    found = pd.concat([made.load(split) for split in SPLITS])
+    assert made.dropped_rows == 30 and sorted(found["y"].unique()) == ["no", "yes"]
+    assert found["note"].isna().sum() == 30 and set(found["note"].dropna()) == {"a"}
+    assert made.fingerprint() != SQLDataLoader(url, **more, missing_label="drop").fingerprint()
+    with pytest.raises(DataError, match="30 rows have no 'y'"):
+        SQLDataLoader(url, **more, missing_values=("-",)).load("train")

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.cells import BOOLEANS, Cells
-from mlops_lib.loaders.formats.dialect import Dialect, encoding_of, opened, recognise, rows_of, undecodable
+from mlops_lib.loaders.formats.dialect import (
+    Dialect,
+    encoding_of,
+    opened,
+    recognise,
+    rows_of,
+    undecodable,
+    with_escape_of_whole,
+)
 from mlops_lib.loaders.formats.types import Place, conform
 
 if TYPE_CHECKING:
@@ -57,24 +65,30 @@ class DelimitedFile:
     @cached_property
     def _survey(self) -> tuple[dict[str, Cells], int]:
         try:
-            return self._read_all()
+            found = self._read_all()
         except UnicodeDecodeError as error:
             if self.given.encoding or self.dialect.encoding != "utf-8":
                 raise undecodable(self.file.shown, self.dialect.encoding, error) from None
-        # Bytes that are no UTF-8 come after the head.
-        encoding = encoding_of(self.file)
-        self.dialect = self.dialect._replace(encoding=encoding)
-        return self._read_all()
+            # Bytes that are no UTF-8 come after the head.
+            self.dialect = self.dialect._replace(encoding=encoding_of(self.file))
+            found = self._read_all()
+        if self.dialect.is_whole or not self._has_quotes:
+            return found
+        before, self.dialect = self.dialect, with_escape_of_whole(self.file, self.dialect)
+        return found if self.dialect == before else self._read_all()
 
     def _read_all(self) -> tuple[dict[str, Cells], int]:
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         cells = {name: Cells() for name in self.names}
-        rows = 0
+        rows, self._has_quotes = 0, False
         for batch in self._batches(dict.fromkeys(self.names, pa.string()), ["", *self.missing], strings=True):
             rows += len(batch)
             for name, column in zip(self.names, batch.columns, strict=True):
                 cells[name].see(column)
+                if not (self._has_quotes or self.dialect.is_whole or cells[name].ways):
+                    self._has_quotes = bool(pc.any(pc.match_substring(column, self.dialect.quote)).as_py())
         decimal = self._decimal(cells)
         for column in cells.values():
             column.settle(decimal)

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -26,6 +27,8 @@ HEAD_BYTES, ENCODING_BYTES = 1 << 18, 1 << 24
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 #: Share of the letters beyond ASCII that must be of the alphabet, for an encoding to be recognised.
 SHARE = 0.9
+#: Letters and marks of latin-1 and cp1252. Most cp1252 letters are also first bytes of Japanese ones.
+LATIN = {*filter(str.isalpha, map(chr, range(0xA0, 0x100))), *"°§€£ŒœŠšŽžŸ‘’“”–—…™"}
 _AS_COMMA = str.maketrans(dict.fromkeys(SEPARATORS, ","))
 csv.field_size_limit(1 << 24)
 
@@ -33,7 +36,8 @@ csv.field_size_limit(1 << 24)
 class Dialect(NamedTuple):
     """How one file is written, the names in its header, and the number of rows up to the header.
 
-    `escape` is a backslash where quotes inside of cells are written ``\\"``; empty where they are doubled.
+    `escape` is a backslash where quotes inside of cells are written ``\\"``; empty where they are doubled. `is_whole`:
+    the file is not longer than its head, from which the dialect was recognised.
     """
 
     encoding: str
@@ -42,6 +46,7 @@ class Dialect(NamedTuple):
     escape: str
     names: tuple[str, ...]
     header_lines: int
+    is_whole: bool
 
 
 @contextlib.contextmanager
@@ -103,7 +108,7 @@ def recognise(file: DataFile, given: "CsvSettings") -> Dialect:
     separator = given.separator or _separator(text, whole, quote, escape, file.format == "tsv", shown)
     records = _rows(io.StringIO(text, newline=""), separator, quote, escape)
     lines, header = next(((i, row) for i, row in enumerate(records, 1) if row), (0, no_header))
-    return Dialect(encoding, separator, quote, escape, _named(header, shown), lines)
+    return Dialect(encoding, separator, quote, escape, _named(header, shown), lines, whole)
 
 
 def undecodable(shown: str, encoding: str, error: Exception) -> DataError:
@@ -121,6 +126,21 @@ def rows_of(file: DataFile, dialect: Dialect) -> Iterator[tuple[int, list[str]]]
         reader = _rows(text, dialect.separator, dialect.quote, dialect.escape)
         for row in reader:
             yield reader.line_num, row
+
+
+def with_escape_of_whole(file: DataFile, dialect: Dialect) -> Dialect:
+    """The dialect with the escape that the quotes of the whole file need; slow."""
+    for escape in (dialect.escape, "\\"):
+        with opened(file) as stream:
+            text = io.TextIOWrapper(stream, dialect.encoding, newline="")
+            records = _rows(text, dialect.separator, dialect.quote, escape, strict=True)
+            try:
+                for _ in records:
+                    pass
+                return dialect._replace(escape=escape)
+            except csv.Error:
+                wrong = records.line_num
+    raise _wrong_quote(file.shown, wrong, dialect.quote)
 
 
 def _rows(
@@ -148,8 +168,12 @@ def _escape(text: str, whole: bool, separator: str, quote: str, shown: str) -> s
             if not whole and "unexpected end" in str(error):
                 return escape
             wrong = wrong or records.line_num
-    raise DataError(
-        f"{shown}, line {wrong}: a quote {quote} inside a quoted cell is not doubled, or a quoted cell has no end. Mend "
+    raise _wrong_quote(shown, wrong, quote)
+
+
+def _wrong_quote(shown: str, line: int, quote: str) -> DataError:
+    return DataError(
+        f"{shown}, line {line}: a quote {quote} inside a quoted cell is not doubled, or a quoted cell has no end. Mend "
         "the line, or set data.csv: {quote: ...} to a character that the file does not have."
     )
 
@@ -172,7 +196,7 @@ def _encoding_of_head(head: bytes, shown: str) -> str:
 
 
 def encoding_of(file: DataFile) -> str:
-    """The encoding of a file that is not UTF-8: cp949 (with EUC-KR) or latin-1.
+    """The encoding of a file that is not UTF-8: cp949 (with EUC-KR), latin-1 or, with its marks, cp1252.
 
     Raises:
         DataError: It is neither for certain.
@@ -181,16 +205,19 @@ def encoding_of(file: DataFile) -> str:
         lines = b"\n".join(line for line in stream.read(ENCODING_BYTES).splitlines() if not line.isascii())
     try:
         letters = [c for c in lines.decode("cp949") if c > "\x7f"]
-        if letters and sum("가" <= c <= "힣" for c in letters) >= SHARE * len(letters):
+        # The syllables that cp949 adds to EUC-KR are rare in Korean; bytes of Japanese look like them.
+        usual = [c for c in letters if "가" <= c <= "힣" and len(c.encode("euc_kr")) == 2]
+        if letters and len(usual) >= SHARE * len(letters):
             return "cp949"
     except UnicodeDecodeError:
         pass
-    text = lines.decode("latin-1")
+    encoding = "cp1252" if re.search(rb"[\x80-\x9f]", lines) else "latin-1"
+    text = lines.decode(encoding, errors="replace")
     letters = [c for c in text if c > "\x7f"]
     alone = [c for before, c, after in zip(" " + text, text, text[1:] + " ", strict=False)
              if c > "\x7f" and before <= "\x7f" and after <= "\x7f"]  # fmt: skip
-    if letters and sum(c.isalpha() or c in "°§€£" for c in alone) >= SHARE * len(letters):
-        return "latin-1"
+    if letters and sum(c in LATIN for c in alone) >= SHARE * len(letters) and "\ufffd" not in text:
+        return encoding
     raise DataError(
         f"{file.shown} is no UTF-8 text, and its encoding cannot be recognised. Set data.csv: {{encoding: NAME}}, such as "
         "cp949, latin-1, cp1252 or shift_jis."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.dialect import opened
-from mlops_lib.loaders.formats.types import Place, canonical, conform
+from mlops_lib.loaders.formats.types import Place, canonical, conflict, conform
 from mlops_lib.loaders.texts import texts
 
 if TYPE_CHECKING:
@@ -81,20 +81,33 @@ class JsonFile:
 
         kinds = {type(value) for value in values if value is not None}
         large = int in kinds and any(type(v) is int and v not in INT64 for v in values)
-        if (large and kinds <= {int, float}) or (str in kinds and kinds <= {int, float, str}):
-            values = [texts(pa.array([v]))[0].as_py() if type(v) is float else v for v in values]
-            return pa.array([None if v is None else str(v) for v in values], pa.string())
-        if kinds == {int, float}:
-            values = [None if value is None else float(value) for value in values]
         try:
+            if (large and kinds <= {int, float}) or (str in kinds and kinds <= {int, float, str}):
+                values = [texts(pa.array([v]))[0].as_py() if type(v) is float else v for v in values]
+                return pa.array([None if v is None else str(v) for v in values], pa.string())
+            if kinds == {int, float}:
+                for row, value in enumerate(values):
+                    if type(value) is int and float(value) != value:
+                        raise conflict(Place(self.file.shown, name, row), value, pa.float64())
+                values = [None if value is None else float(value) for value in values]
+            if bool in kinds and len(kinds) > 1:
+                raise pa.ArrowInvalid("true and false among other values")
             return pa.array(values, from_pandas=True)
-        except pa.ArrowException:
-            first = type(next(value for value in values if value is not None))
-            row = next(i for i, v in enumerate(values) if v is not None and type(v) is not first)
-            raise DataError(
-                f"{self.file.shown}, row {row} (counted from 0): column {name!r} has {values[row]!r}, and "
-                f"{first.__name__} in the rows before. Write the column with one type."
-            ) from None
+        except (pa.ArrowException, UnicodeEncodeError) as error:
+            raise self._mixed(name, values, str(error)) from None
+
+    def _mixed(self, name: str, values: list[Any], reason: str) -> DataError:
+        """The error for a column without one type; `reason` is for values that differ inside."""
+        first = type(next(value for value in values if value is not None))
+        row = next((i for i, v in enumerate(values) if v is not None and type(v) is not first), None)
+        if row is None:
+            return DataError(
+                f"{self.file.shown}: column {name!r} has no one type: {reason}. Write it with one."
+            )
+        return DataError(
+            f"{self.file.shown}, row {row} (counted from 0): column {name!r} has {values[row]!r}, and "
+            f"{first.__name__} in the rows before. Write the column with one type."
+        )
 
 
 def _parsed(text: str) -> Any:

@@ -27,13 +27,15 @@ def canonical(kind: "pa.DataType", key: bool = False) -> "pa.DataType":
 
     Args:
         kind: Type in the source.
-        key: The column is the key: a decimal becomes text, so that no digit is lost.
+        key: The column is the key: decimals and integers beyond int64 become text, so that no digit is lost.
     """
     import pyarrow as pa
 
     is_ = pa.types
-    if is_.is_dictionary(kind):
+    if is_.is_dictionary(kind) or is_.is_run_end_encoded(kind):
         return canonical(kind.value_type, key)
+    if key and kind == pa.uint64():
+        return pa.string()
     if is_.is_integer(kind):
         return pa.int64()
     if is_.is_decimal(kind):
@@ -42,13 +44,23 @@ def canonical(kind: "pa.DataType", key: bool = False) -> "pa.DataType":
         return pa.float64()
     if is_.is_date(kind) or is_.is_timestamp(kind):
         return pa.timestamp("us")
+    if kind == pa.time64("ns"):  # pandas has microseconds
+        return pa.time64("us")
     if is_.is_large_string(kind) or kind == pa.string_view():
         return pa.string()
     if is_.is_large_binary(kind) or is_.is_fixed_size_binary(kind) or kind == pa.binary_view():
         return pa.binary()
     if is_.is_list(kind) or is_.is_large_list(kind) or is_.is_fixed_size_list(kind):
         return pa.list_(canonical(kind.value_type))
-    return kind
+    return pa.string() if _is_hollow(kind) else kind
+
+
+def _is_hollow(kind: "pa.DataType") -> bool:
+    """Whether a struct without fields is in it, which Parquet cannot store."""
+    import pyarrow as pa
+
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return (pa.types.is_struct(kind) and not inner) or any(map(_is_hollow, inner))
 
 
 def wider(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType | None":
@@ -92,8 +104,15 @@ def conform(column: "pa.Array", kind: "pa.DataType", place: Place) -> "pa.Array"
             try:
                 _cast(column.slice(row, 1), kind)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                raise conflict(place._replace(first_row=place.first_row + row), value.as_py(), kind) from None
+                raise conflict(place._replace(first_row=place.first_row + row), _shown(value), kind) from None
         raise DataError(f"{place.file}: column {place.column!r} cannot be read as {kind}: {error}") from None
+
+
+def _shown(value: "pa.Scalar") -> object:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):  # a time that Python does not have
+        return value.cast("int64").as_py()
 
 
 def conflict(place: Place, value: object, kind: "pa.DataType") -> DataError:
@@ -120,16 +139,19 @@ def as_frame(table: "pa.Table", gaps: Iterable[str]) -> "pd.DataFrame":
 
 def _cast(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
     if pa.types.is_string(kind):
         return texts(column)
     if pa.types.is_timestamp(kind):
         return _instants(column, kind)
     if pa.types.is_decimal(column.type):  # Arrow's own cast gives 5.1000000000000005 for 5.10
         return column.cast(pa.string()).cast(kind)
-    if pa.types.is_list(kind):
+    if pa.types.is_list(kind) or pa.types.is_time(kind):
         return column.cast(kind, safe=False)
     return column.cast(kind)
 
@@ -144,4 +166,5 @@ def _instants(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":
             return column.cast(pa.timestamp("us", "UTC")).cast(kind)
     if pa.types.is_timestamp(column.type) and column.type.tz:
         column = column.cast(pa.timestamp(column.type.unit, "UTC")).cast(pa.timestamp(column.type.unit))
-    return column.cast(kind, safe=False)
+    # Nanoseconds are cut off; seconds that microseconds cannot count are an error.
+    return column.cast(kind, safe=column.type != pa.timestamp("ns"))

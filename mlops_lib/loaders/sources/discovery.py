@@ -35,8 +35,22 @@ def is_beside(name: str) -> bool:
 
 
 def names_below(folder: Path) -> list[str]:
-    """The relative paths of all files below a folder."""
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    """The relative paths of all files below a folder.
+
+    Raises:
+        DataError: A link leads to a folder, or nowhere.
+    """
+    names = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder)
+        if path.is_file():
+            names.append(name.as_posix())
+        elif path.is_symlink() and not any(part.startswith((".", "_")) for part in name.parts):
+            raise DataError(
+                f"{path} is a link to a folder, or to nothing, and is not followed. Move it out of the folder, or put "
+                "the files themselves there."
+            )
+    return names
 
 
 def data_files(folder: Path, names: Iterable[str], shown: str) -> list[DataFile]:

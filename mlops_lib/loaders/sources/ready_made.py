@@ -117,9 +117,9 @@ def _place(parts: tuple[str, ...]) -> _Place:
 
 
 def _inside(file: DataFile, place: _Place) -> DataFile:
-    """The file without the folders above and of its split among the partitions (split=train)."""
-    outer = {part.partition("=")[0] for part in place.entry.split("/") if "=" in part}
-    partition = {name: value for name, value in file.partition.items() if name not in outer}
+    """The file without the folder of its split among the partitions (split=train)."""
+    own = place.entry.rpartition("/")[2].partition("=")[0]
+    partition = {name: value for name, value in file.partition.items() if name != own}
     return DataFile(file.path, file.shown, file.format, file.compression, partition)
 
 

@@ -1,0 +1,91 @@
+"""Types of Parquet, Arrow and JSON columns that are rare: kept, or refused with file, row and value."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+
+from mlops_lib.errors import DataError
+from mlops_lib.loaders.base import SPLITS
+from mlops_lib.loaders.files import LocalDataLoader
+
+ROWS = 60
+
+
+def written(tmp_path, values, name="a.parquet", key=""):
+    """The written values of a column `v`, in the order of the rows."""
+    table = pa.table({"v": values, "id": range(ROWS), "x": [1.0, 2.5] * 30, "y": ["a", "b"] * 30})
+    if name.endswith(".parquet"):
+        pq.write_table(table, tmp_path / name)
+    else:
+        pyarrow.feather.write_feather(table, tmp_path / name)
+    return of_file(tmp_path / name, tmp_path / "data", key)
+
+
+def of_json(tmp_path, values):
+    """The same for a JSON Lines file."""
+    rows = [{"v": value, "id": i, "x": i / 2, "y": "ab"[i % 2]} for i, value in enumerate(values)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return of_file(tmp_path / "a.jsonl", tmp_path / "data")
+
+
+def of_file(path, folder, key=""):
+    LocalDataLoader(path, label="y", key=key).write(folder)
+    table = pa.concat_tables(pq.read_table(folder / f"{split}.parquet") for split in SPLITS)
+    return table.sort_by("id")["v"].to_pylist()
+
+
+def test_times_beyond_microseconds_are_refused(tmp_path):
+    """A count of seconds that overflows microseconds was another date."""
+    with pytest.raises(DataError, match=r"row 1 \(counted from 0\): column 'v' has 10000000000000000,"):
+        written(tmp_path, pa.array([0, 10**13] * 30, pa.timestamp("s")))
+
+
+def test_nanoseconds_of_a_day_are_cut_off(tmp_path):
+    found = written(tmp_path, pa.array([10**9 * i + 1 for i in range(ROWS)], pa.time64("ns")))
+    assert [time.second for time in found] == list(range(60)) and not any(t.microsecond for t in found)
+
+
+def test_a_key_beyond_int64_is_text(tmp_path):
+    keys = [2**64 - 1 - i for i in range(ROWS)]
+    assert written(tmp_path, pa.array(keys, pa.uint64()), key="v") == list(map(str, keys))
+
+
+def test_run_ends_are_decoded(tmp_path):
+    values = [1] * 20 + [2] * 40
+    assert written(tmp_path, pa.compute.run_end_encode(pa.array(values)), "a.feather") == values
+
+
+def test_objects_without_fields_are_text(tmp_path):
+    """Parquet has no struct without fields."""
+    assert of_json(tmp_path, [{}] * ROWS) == ["{}"] * ROWS
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([1.5, True] * 30, "row 1 .counted from 0.: column 'v' has True, and float in the rows before"),
+        ([1, True] * 30, "row 1 .counted from 0.: column 'v' has True, and int in the rows before"),
+        ([1.5, 2**53 + 1] * 30, "row 1 .counted from 0.: column 'v' has 9007199254740993"),
+        ([{"a": 1}, {"a": "b"}] * 30, "column 'v' has no one type"),
+        ([[True, 2]] * ROWS, "column 'v' has no one type"),
+        (["a", "\ud800"] * 30, "column 'v' has no one type"),
+    ],
+)
+def test_values_of_json_without_one_type_are_named(tmp_path, values, named):
+    """Neither true as 1.0 nor a rounded integer, and no traceback."""
+    with pytest.raises(DataError, match=named):
+        of_json(tmp_path, values)
+
+
+def test_a_column_of_prepare_has_text_as_its_name(tmp_path):
+    pq.write_table(pa.table({"id": range(ROWS), "y": ["a", "b"] * 30}), tmp_path / "a.parquet")
+    made = LocalDataLoader(
+        tmp_path / "a.parquet",
+        label="y",
+        prepare=lambda rows: rows.join(rows[["id"]].rename(columns={"id": 0})),
+    )
+    with pytest.raises(DataError, match="returned a column named 0"):
+        made.load("train")
