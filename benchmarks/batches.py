@@ -24,12 +24,12 @@ def main() -> None:
         "bare slicing": lambda: (
             (x[i : i + BATCH_ROWS], y[i : i + BATCH_ROWS]) for i in range(0, ROWS, BATCH_ROWS)
         ),
-        "this loader": lambda: tensor_batches(x, y, BATCH_ROWS),
+        "this loader": lambda: tensor_batches((x, y), BATCH_ROWS),
     }
     shuffled: dict[str, Callable[[], Iterable]] = {
         "stock, shuffled": lambda: DataLoader(TensorDataset(x, y), batch_size=BATCH_ROWS, shuffle=True),
         "bare slicing, shuffled": lambda: _bare_shuffled(x, y),
-        "this loader, shuffled": lambda: tensor_batches(x, y, BATCH_ROWS, shuffle=True),
+        "this loader, shuffled": lambda: tensor_batches((x, y), BATCH_ROWS, shuffle=True),
     }
     for group in (ways, shuffled):
         speed = rates(group)

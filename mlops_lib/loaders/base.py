@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch.utils.data import DataLoader
 
+    from mlops_lib.columns.encode import Encoder
+
 __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "Split"]
 
 #: File beside the written splits with the tags of the loader that read them.
@@ -124,9 +126,19 @@ class BaseDataLoader(ABC):
         return len(self.load(split))
 
     def torch(
-        self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        num_workers: int = 0,
+        encoder: "Encoder | None" = None,
     ) -> "DataLoader":
-        """Batches of a split as ``(x, y)``: x float32 [rows, features], y float32 [rows].
+        """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set; all are float32.
+
+        x: the encoder's outputs [rows, outputs], or without an encoder the features. y: the label as a number; with an
+        encoder whose schema has classes, the class's position among them.
 
         Args:
             split: Which split.
@@ -135,14 +147,15 @@ class BaseDataLoader(ABC):
             seed: Seed of the shuffling.
             num_workers: Processes that make batches, each from its own share of the rows. The processes of a
                 distributed run share the rows in the same way.
+            encoder: Turns raw rows into numbers.
 
         Raises:
-            DataError: A feature or the label is not numeric.
+            DataError: A value does not fit its column, or without an encoder a column is not numeric.
         """
         from mlops_lib.loaders.batches import tensor_batches, to_tensors
 
-        x, y = to_tensors(self.load(split), self.schema)
-        return tensor_batches(x, y, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        tensors = to_tensors(self.load(split), self.schema, encoder, split)
+        return tensor_batches(tensors, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         """Tables for `write`, in order. Only the first `limit` rows of each split are used (0: all)."""

@@ -1,20 +1,26 @@
 """Torch batches over a table: whole batches are sliced at once, never row by row."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.fit import encode_frame
+from mlops_lib.columns.labels import to_numbers
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_lib.columns.encode import Encoder
     from mlops_lib.columns.schema import Schema
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+#: Features, label and, where rows have weights, weights.
+Batch = tuple[torch.Tensor, ...]
 
 
 class Batches(IterableDataset):
@@ -107,20 +113,20 @@ class Batches(IterableDataset):
 
 
 class TensorBatches(Batches):
-    """Batches of two tensors in memory, ``x`` [rows, features] and ``y`` [rows]."""
+    """Batches of tensors in memory with one item a row: ``x`` [rows, features], ``y`` [rows], and perhaps weights."""
 
-    def __init__(self, x: torch.Tensor, y: torch.Tensor, batch_size: int, shuffle: bool, seed: int) -> None:
-        super().__init__(len(x), batch_size, shuffle, seed)
-        self.x, self.y = x, y
+    def __init__(self, tensors: Sequence[torch.Tensor], batch_size: int, shuffle: bool, seed: int) -> None:
+        super().__init__(len(tensors[0]), batch_size, shuffle, seed)
+        self.tensors = tuple(tensors)
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         first, last = self.my_share()
+        if first == last:
+            return iter(())
+        chosen: Any = slice(first, last)
         if self.shuffle:
             chosen = torch.randperm(self.rows, generator=self.generator(epoch))[first:last]
-            x, y = self.x[chosen], self.y[chosen]
-        else:
-            x, y = self.x[first:last], self.y[first:last]
-        return zip(x.split(self.batch_size), y.split(self.batch_size), strict=True) if len(x) else iter(())
+        return zip(*(one[chosen].split(self.batch_size) for one in self.tensors), strict=True)
 
 
 class EpochLoader(DataLoader):
@@ -141,35 +147,51 @@ class EpochLoader(DataLoader):
 
 
 def tensor_batches(
-    x: torch.Tensor,
-    y: torch.Tensor,
+    tensors: Sequence[torch.Tensor],
     batch_size: int,
     *,
     shuffle: bool = False,
     seed: int = 0,
     num_workers: int = 0,
 ) -> DataLoader:
-    """A DataLoader whose items are whole batches ``(x, y)``; see `TensorBatches`."""
-    return EpochLoader(TensorBatches(x, y, batch_size, shuffle, seed), num_workers)
+    """A DataLoader whose items are whole batches; see `TensorBatches`."""
+    return EpochLoader(TensorBatches(tensors, batch_size, shuffle, seed), num_workers)
 
 
-def to_tensors(frame: "pd.DataFrame", schema: "Schema") -> tuple[torch.Tensor, torch.Tensor]:
-    """Features as float32 [rows, features] and the label as float32 [rows].
+def to_tensors(
+    frame: "pd.DataFrame", schema: "Schema", encoder: "Encoder | None" = None, split: str = ""
+) -> Batch:
+    """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
 
     Raises:
-        DataError: A column is not numeric; names it with an example.
+        DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
     """
-    columns = [*schema.features, schema.label]
-    frame = frame.assign(**{c: frame[c].astype("float64") for c in columns if _decimal(frame[c])})
-    for column in columns:
+    tensors = [_encoded(frame, encoder, split)] if encoder else [_numbers(frame, schema)]
+    classes = encoder.schema.classes if encoder else ()
+    tensors.append(to_numbers(frame[schema.label], classes, split))
+    if schema.weight:
+        tensors.append(frame[schema.weight].to_numpy(dtype=np.float64))
+    return tuple(torch.from_numpy(one.astype(np.float32)) for one in tensors)
+
+
+def _encoded(frame: "pd.DataFrame", encoder: "Encoder", split: str) -> np.ndarray:
+    try:
+        return encode_frame(encoder, frame)
+    except BadValue as error:
+        raise DataError(f"{error} It is in the {split} split.") from None
+
+
+def _numbers(frame: "pd.DataFrame", schema: "Schema") -> np.ndarray:
+    features = list(schema.features)
+    frame = frame.assign(**{c: frame[c].astype("float64") for c in features if _decimal(frame[c])})
+    for column in features:
         if frame[column].dtype.kind not in "biuf":
             example = frame[column].iloc[0] if len(frame) else None
             raise DataError(
-                f"Column {column!r} is {frame[column].dtype} (for example {example!r}); a network needs numbers. "
-                "Encode it in data.prepare, or use the sklearn wrapper with a ColumnTransformer."
+                f"Column {column!r} is {frame[column].dtype} (for example {example!r}); without an encoder a network "
+                "needs numbers. Pass encoder=columns.fit.fit(schema, parts of the train split)."
             )
-    x = torch.from_numpy(frame[list(schema.features)].to_numpy(dtype="float32", na_value=math.nan, copy=True))
-    return x, torch.from_numpy(frame[schema.label].to_numpy(dtype="float32", copy=True))
+    return frame[features].to_numpy(dtype="float32", na_value=math.nan, copy=True)
 
 
 def _decimal(column: "pd.Series") -> bool:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch.utils.data import DataLoader
 
+    from mlops_lib.columns.encode import Encoder
+
 
 class LocalDataLoader(BaseDataLoader):
     """Rows of files; see `SplitFiles` for how they are found, typed and split.
@@ -161,7 +163,14 @@ class LocalDataLoader(BaseDataLoader):
                 break
 
     def torch(
-        self, split: Split, batch_size: int, *, shuffle: bool = False, seed: int = 0, num_workers: int = 0
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        num_workers: int = 0,
+        encoder: "Encoder | None" = None,
     ) -> "DataLoader":
         files = self.source.by_split.get(split, []) if self.streaming else []
         if (
@@ -169,11 +178,14 @@ class LocalDataLoader(BaseDataLoader):
             or self.source.prepare
             or any(file.format != "parquet" or file.partition for file in files)
         ):
-            return super().torch(split, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+            return super().torch(
+                split, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers, encoder=encoder
+            )
         from mlops_lib.loaders.batches import EpochLoader
         from mlops_lib.loaders.streaming import ParquetBatches
 
-        batches = ParquetBatches([file.path for file in files], self.schema, batch_size, shuffle, seed)
+        paths = [file.path for file in files]
+        batches = ParquetBatches(paths, self.schema, batch_size, shuffle, seed, encoder)
         return EpochLoader(batches, num_workers)
 
     @property

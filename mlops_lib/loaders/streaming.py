@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.batches import Batch, Batches
+from mlops_lib.loaders.batches import Batch, Batches, to_tensors
+from mlops_lib.loaders.formats.types import as_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlops_lib.columns.encode import Encoder
     from mlops_lib.columns.schema import Schema
 
 #: Rows decoded at once, and least rows of the window that is shuffled (16 batches if that is more).
@@ -29,14 +31,21 @@ class ParquetBatches(Batches):
         files: Parquet files, in order.
         schema: Features and label.
         batch_size, shuffle, seed: See `Batches`.
+        encoder: Turns raw rows into numbers; None: all features are numbers.
     """
 
     def __init__(
-        self, files: Sequence[Path], schema: "Schema", batch_size: int, shuffle: bool, seed: int
+        self,
+        files: Sequence[Path],
+        schema: "Schema",
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        encoder: "Encoder | None" = None,
     ) -> None:
         import pyarrow.parquet as pq
 
-        self.schema = schema
+        self.schema, self.encoder = schema, encoder
         #: (file, number of its row group, rows)
         self.groups: list[tuple[str, int, int]] = []
         for file in files:
@@ -53,13 +62,13 @@ class ParquetBatches(Batches):
         window = max(WINDOW_ROWS, 16 * self.batch_size) if self.shuffle else self.batch_size
         held: list[Batch] = []
         count = 0
-        for x, y in self._chunks([self.groups[i] for i in order]):
-            held.append((x, y))
-            count += len(y)
+        for chunk in self._chunks([self.groups[i] for i in order]):
+            held.append(chunk)
+            count += len(chunk[0])
             if count >= window:
                 whole, rest = self._cut(held, generator, last=False)
                 yield from whole
-                held, count = [rest], len(rest[1])
+                held, count = [rest], len(rest[0])
         if count:
             yield from self._cut(held, generator, last=True)[0]
 
@@ -67,24 +76,26 @@ class ParquetBatches(Batches):
         self, held: Sequence[Batch], generator: torch.Generator, last: bool
     ) -> tuple[list[Batch], Batch]:
         """Whole batches of the rows held, shuffled if asked for, and the remaining rows."""
-        x, y = (torch.cat(parts) for parts in zip(*held, strict=True))
+        joined = [torch.cat(parts) for parts in zip(*held, strict=True)]
+        rows = len(joined[0])
         if self.shuffle:
-            order = torch.randperm(len(y), generator=generator)
-            x, y = x[order], y[order]
-        end = len(y) if last else len(y) // self.batch_size * self.batch_size
+            order = torch.randperm(rows, generator=generator)
+            joined = [one[order] for one in joined]
+        end = rows if last else rows // self.batch_size * self.batch_size
         # Copies, so that a batch that is kept does not keep the whole window in memory.
         batches = [
-            (x[i : min(i + self.batch_size, end)].clone(), y[i : min(i + self.batch_size, end)].clone())
+            tuple(one[i : min(i + self.batch_size, end)].clone() for one in joined)
             for i in range(0, end, self.batch_size)
         ]
-        return batches, (x[end:].clone(), y[end:].clone())
+        return batches, tuple(one[end:].clone() for one in joined)
 
     def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Batch]:
         """This process's share of the rows of `groups`, in order, in chunks of READ_ROWS."""
         import pyarrow.parquet as pq
 
         first, last = self.my_share()
-        columns = [*self.schema.features, self.schema.label]
+        weight = [self.schema.weight] if self.schema.weight else []
+        columns = [*self.schema.features, *weight, self.schema.label]
         position = 0
         for file, number, rows in groups:
             begin, end = max(first - position, 0), min(last - position, rows)
@@ -102,6 +113,11 @@ class ParquetBatches(Batches):
                         yield self._tensors(part, file)
 
     def _tensors(self, part: "pa.RecordBatch", file: str) -> Batch:
+        if self.encoder:
+            import pyarrow as pa
+
+            frame = as_frame(pa.Table.from_batches([part]), ())
+            return to_tensors(frame, self.schema, self.encoder, Path(file).stem)
         names = list(self.schema.features)
         x = np.empty((len(part), len(names)), dtype=np.float32)
         for i, name in enumerate(names):
@@ -109,7 +125,9 @@ class ParquetBatches(Batches):
         label = part.column(part.schema.get_field_index(self.schema.label))
         if label.null_count:
             raise DataError(f"{file}: {label.null_count} rows have no {self.schema.label!r}.")
-        return torch.from_numpy(x), torch.from_numpy(_floats(label, self.schema.label, file).copy())
+        named = [self.schema.label, *([self.schema.weight] if self.schema.weight else [])]
+        others = [_floats(part.column(part.schema.get_field_index(one)), one, file).copy() for one in named]
+        return tuple(torch.from_numpy(one) for one in [x, *others])
 
 
 def _floats(column: "pa.Array", name: str, file: str) -> np.ndarray:

@@ -8,9 +8,17 @@ from mlops_lib.settings.section import Name, Section
 class TrainSettings(Section):
     """How a network is fitted. Estimators without epochs use only `seed`."""
 
-    max_epochs: int = Field(50, ge=1, description="most passes over the training data")
-    patience: int = Field(5, ge=1, description="epochs without a better validation loss before stopping")
-    batch_size: int = Field(256, ge=1, description="rows in one step, over all processes")
+    max_epochs: int = Field(
+        0, ge=0, description="most passes over the training data; 0: by its rows, 50 to 300"
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        description="epochs without a better validation loss before stopping; 0: by the rows, 5 to 30",
+    )
+    batch_size: int = Field(
+        0, ge=0, description="rows in one step, over all processes; 0: by the rows, 16 to 256"
+    )
     refit: bool = Field(True, description="auto: fit once more on train and validation rows together")
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")
     accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")
@@ -22,7 +30,7 @@ class TrainSettings(Section):
     @model_validator(mode="after")
     def _each_process_has_a_batch(self) -> "TrainSettings":
         workers = self.processes * self.nodes
-        if workers > 1 and self.batch_size < 2 * workers:
+        if workers > 1 and 0 < self.batch_size < 2 * workers:
             raise ValueError(
                 f"batch_size is shared by {workers} processes: make it {2 * workers} rows or more"
             )

@@ -6,6 +6,7 @@ that a launcher could start again. So it writes a plan to a folder, starts the w
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -15,8 +16,9 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import COLUMNS_FILE, BaseDataLoader
 from mlops_lib.redact import mask, without_password
@@ -38,7 +40,8 @@ def fit(
     data_loader: BaseDataLoader,
     config: Settings,
     run_id: str,
-    facts: Mapping[str, int],
+    facts: Mapping[str, Any],
+    encoder: Encoder,
 ) -> None:
     """Fit the module in ``train.processes`` workers on each node, and load the weights of its best epoch.
 
@@ -47,7 +50,8 @@ def fit(
         data_loader: The rows. They are written to files unless the workers can read files that exist.
         config: Resolved settings.
         run_id: MLflow run that worker 0 logs to.
-        facts: ``n_features`` and ``n_classes``.
+        facts: ``n_features``, ``n_classes`` and ``codes``.
+        encoder: Turns raw rows into numbers.
 
     Raises:
         TrainingError: A worker failed or was killed. All others are stopped then.
@@ -70,6 +74,7 @@ def fit(
         data = _data_folder(data_loader, config, folder / worker.DATA)
         plan = worker.Plan(settings=shown, run_id=run_id, data=data, **facts)
         (folder / worker.PLAN).write_text(plan.model_dump_json(), encoding="utf-8")
+        (folder / worker.ENCODER).write_text(json.dumps(encoder.to_dict()), encoding="utf-8")
         torch.save(module.state_dict(), folder / worker.START)
         if config.train.nodes > 1:
             trainjob.run(config, run_id, folder)

@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # (measured: 7 times on two cores). torch reads the variable when it is imported, so it is set before.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+#: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
+PATIENCE_STEPS, MAX_STEPS = 200, 3_000
+
 
 def begin(seed: int) -> None:
     """Seed every source of randomness, and silence notices that do not help the reader of a notebook."""
@@ -28,13 +32,31 @@ def begin(seed: int) -> None:
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
+def sized(config: Settings, rows: int) -> Settings:
+    """The settings with those of `train` that are 0 chosen by the number of training rows.
+
+    A small table needs small batches and more epochs: else the fit ends after a few steps.
+    """
+    train = config.train
+    workers = train.processes * train.nodes
+    power = max(4, min(8, (rows // 16).bit_length() - 1))
+    batch_size = train.batch_size or max(2**power, 2 * workers)
+    steps = -(-rows // batch_size)
+    chosen = {
+        "batch_size": batch_size,
+        "patience": train.patience or max(5, min(30, -(-PATIENCE_STEPS // steps))),
+        "max_epochs": train.max_epochs or max(50, min(300, -(-MAX_STEPS // steps))),
+    }
+    return config.model_copy(update={"train": train.model_copy(update=chosen)})
+
+
 def batches(
-    data_loader: BaseDataLoader, config: Settings, workers: int = 1
+    data_loader: BaseDataLoader, config: Settings, encoder: Encoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
     """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
     size, seed = -(-config.train.batch_size // workers), config.train.seed
-    train = data_loader.torch("train", size, shuffle=True, seed=seed)
-    return train, data_loader.torch("validation", size)
+    train = data_loader.torch("train", size, shuffle=True, seed=seed, encoder=encoder)
+    return train, data_loader.torch("validation", size, encoder=encoder)
 
 
 def fit(

@@ -6,6 +6,7 @@ LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. A launcher with one process on ea
 ones out.
 """
 
+import json
 import os
 import sys
 import threading
@@ -17,13 +18,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from mlops_lib import loaders
+from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.training import lightning_fit
 from mlops_lib.training.implementation import build
 
-PLAN, START, WEIGHTS, DATA = "plan.json", "start.pt", "weights.pt", "data"
+PLAN, ENCODER, START, WEIGHTS, DATA = "plan.json", "encoder.json", "start.pt", "weights.pt", "data"
 #: The worker ends when this process ends.
 PARENT_ENV = "MLOPS_PARENT_PID"
 #: File for the error of a failed worker; without it, the file of Kubernetes' termination message.
@@ -40,6 +42,7 @@ class Plan(BaseModel):
     data: str
     n_features: int
     n_classes: int
+    codes: tuple[int, ...]
 
     def resolved(self) -> Settings:
         """The settings, with MLflow's address from the environment: a plan holds no password."""
@@ -78,13 +81,15 @@ def train(folder: Path) -> Path | None:
     settings = plan.resolved()
     sys.path.append(str(settings.root))
     lightning_fit.begin(settings.train.seed)
-    module = build(settings, "network", n_features=plan.n_features, n_classes=plan.n_classes)
+    facts = plan.model_dump(include={"n_features", "n_classes", "codes"})
+    encoder = Encoder.from_dict(json.loads((folder / ENCODER).read_text(encoding="utf-8")))
+    module = build(settings, "network", **facts)
     module.load_state_dict(torch.load(folder / START, weights_only=True, map_location="cpu"))
     # A logged value is a mean over all workers. Else each would choose the best epoch by its own rows.
     module.log = partial(_log_mean, module.log)
     torch.manual_seed(settings.train.seed + number)  # workers that all drop the same units learn less
     train, validation = lightning_fit.batches(
-        loaders.prepared(settings, plan.data or folder / DATA), settings, world
+        loaders.prepared(settings, plan.data or folder / DATA), settings, encoder, world
     )
     lightning_fit.fit(
         module,

@@ -4,26 +4,28 @@ The logged model is the graph that `torch.export` makes of the module's ``forwar
 It loads without pickle, without Lightning, and without the module's class.
 """
 
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.fit import encode_frame
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training import launch, lightning_fit
 from mlops_lib.training.implementation import build
-from mlops_lib.wrappers import MODEL_PATH
+from mlops_lib.training.labels import training_schema
+from mlops_lib.wrappers import MODEL_PATH, table_package
 from mlops_lib.wrappers.frozen import freeze
-from mlops_lib.wrappers.inputs import to_matrix
 from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from lightning.pytorch import LightningModule
 
 #: More than one, because torch.export fixes a dimension whose example has size 1.
@@ -33,9 +35,10 @@ EXAMPLE_ROWS = 5
 class PytorchLightningWrapper(ModelWrapper):
     """A LightningModule named by ``model.implementation``, with early stopping on ``val_loss``.
 
-    The module logs ``val_loss`` in its validation step. Its ``forward`` takes raw features, float32
-    [rows, features], and returns predictions. Its constructor gets ``n_features`` and ``n_classes`` (0 for
-    regression) if it has parameters of these names. ``fit_preprocessing(batches)``, if the module has it, is
+    The module logs ``val_loss`` in its validation step. Its ``forward`` takes the encoder's outputs, float32
+    [rows, outputs] (for a table of numbers: the features as they are), and returns predictions. Its constructor gets
+    ``n_features`` (outputs), ``n_classes`` (0 for regression) and ``codes`` (number of codes of each output, 0 for a
+    number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where ``data.weight`` is set. ``fit_preprocessing(batches)``, if the module has it, is
     called with the training batches before the fit.
     """
 
@@ -43,36 +46,57 @@ class PytorchLightningWrapper(ModelWrapper):
     takes_matrix = True
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        import mlflow
+
+        from mlops_lib.columns.fit import fit as fit_encoder
+
+        schema = training_schema(data_loader, config.evaluation.task)
+        config = lightning_fit.sized(config, data_loader.count("train"))
+        chosen = {name: getattr(config.train, name) for name in ("batch_size", "patience", "max_epochs")}
+        print("  ".join(f"{name} {value}" for name, value in chosen.items()), flush=True)
+        for name, value in chosen.items():
+            mlflow.MlflowClient().log_param(run_id, f"fit.{name}", value)
         lightning_fit.begin(config.train.seed)
-        train, validation = lightning_fit.batches(data_loader, config)
-        features = data_loader.head("train", EXAMPLE_ROWS)[list(data_loader.schema.features)]
-        n_classes = _count_classes(train) if config.evaluation.task == "classification" else 0
-        facts = {"n_features": features.shape[1], "n_classes": n_classes}
+        encoder = fit_encoder(schema, data_loader.parts("train"))
+        train, validation = lightning_fit.batches(data_loader, config, encoder)
+        features = data_loader.head("train", EXAMPLE_ROWS)[list(schema.features)]
+        example = encode_frame(encoder, features).astype(np.float32)
+        codes = tuple(output.codes for output in encoder.outputs)
+        facts = {"n_features": example.shape[1], "n_classes": len(schema.classes), "codes": codes}
         module = build(config, "network", **facts)
         # A module that cannot be logged must fail before the training, not after it.
-        _export(module, features)
+        _export(module, example)
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
         if config.train.processes * config.train.nodes > 1:
-            launch.fit(module, data_loader, config, run_id, facts)
+            launch.fit(module, data_loader, config, run_id, facts, encoder)
         else:
             lightning_fit.fit(module, train, validation, config, run_id)
-        return _log(module, features, config, run_id, self.metadata(config))
+        metadata = self.metadata(config, schema)
+        if encoder.is_plain:
+            return _log(module, features, example, run_id, metadata)
+        return _log_encoded(module, encoder, features, example, run_id, metadata)
 
     def open(self, folder: Path) -> None:
         import torch
 
-        self._features = self.feature_names
-        example = np.linspace(-2, 2, EXAMPLE_ROWS * len(self._features), dtype=np.float32)
-        module = _mlflow_pytorch().load_model(str(folder))
-        self._module = freeze(module, torch.from_numpy(example.reshape(EXAMPLE_ROWS, -1)))
+        self.encoder = table_package.read_encoder(folder)
+        if self.encoder:
+            module = torch.export.load(str(folder / table_package.FOLDER / table_package.NETWORK)).module()
+            # Valid for every output: the code of an unknown category, or the number one.
+            example = np.ones((EXAMPLE_ROWS, len(self.encoder.outputs)), dtype=np.float32)
+        else:
+            width = len(self.feature_names)
+            example = np.linspace(-2, 2, EXAMPLE_ROWS * width, dtype=np.float32).reshape(EXAMPLE_ROWS, -1)
+            module = _mlflow_pytorch().load_model(str(folder))
+        self._module = freeze(module, torch.from_numpy(example))
         self.straight_line = self._module is not module
 
     def predict(self, input_data: Any) -> np.ndarray:
         import torch
 
         is_matrix = isinstance(input_data, np.ndarray)
-        x = torch.from_numpy(input_data if is_matrix else to_matrix(input_data, self._features))
+        x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
             return self._module(x).numpy()
 
@@ -80,17 +104,17 @@ class PytorchLightningWrapper(ModelWrapper):
 def _log(
     module: "LightningModule",
     features: "pd.DataFrame",
-    config: Settings,
+    example: np.ndarray,
     run_id: str,
     metadata: dict[str, Any],
 ) -> str:
+    """Log a network whose features are numbers as they are: MLflow's own flavour takes raw rows too."""
     import mlflow
     import torch
     from mlflow.models import ModelSignature, infer_signature, set_signature
     from mlflow.types import Schema, TensorSpec
 
     module = module.cpu().eval()
-    example = to_matrix(features.head(EXAMPLE_ROWS), list(features))
     with torch.inference_mode():
         outputs = module(torch.from_numpy(example)).numpy()
     tensors = ModelSignature(
@@ -105,7 +129,7 @@ def _log(
             serialization_format="pt2",
             signature=tensors,
             input_example=example,
-            pip_requirements=[f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"],
+            pip_requirements=[f"mlflow=={mlflow.__version__}", _torch_version()],
             metadata=metadata,
         )
         # MLflow traces only with a signature of tensors, but callers send rows of named columns.
@@ -113,36 +137,55 @@ def _log(
     return info.model_uri
 
 
-def _export(module: "LightningModule", features: "pd.DataFrame") -> None:
+def _log_encoded(
+    module: "LightningModule",
+    encoder: Encoder,
+    features: "pd.DataFrame",
+    example: np.ndarray,
+    run_id: str,
+    metadata: dict[str, Any],
+) -> str:
+    """Log a network with the encoder that makes its numbers."""
+    import mlflow
     import torch
 
-    example = torch.from_numpy(to_matrix(features.head(EXAMPLE_ROWS), list(features)))
+    module = module.cpu().eval()
+    with torch.inference_mode():
+        outputs = module(torch.from_numpy(example)).numpy()
+    with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
+        folder = Path(name) / Path(table_package.FOLDER).name
+        folder.mkdir()
+        torch.export.save(_traced(module, example), folder / table_package.NETWORK)
+        needed = [table_package.numpy_version(), _torch_version()]
+        return table_package.log(folder, encoder, features, outputs, metadata, needed)
+
+
+def _torch_version() -> str:
+    import torch
+
+    return f"torch=={torch.__version__.split('+')[0]}"
+
+
+def _traced(module: "LightningModule", example: np.ndarray) -> Any:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = [{0: torch.export.Dim.AUTO}]
+        return torch.export.export(module.eval(), (torch.from_numpy(example),), dynamic_shapes=rows)
+
+
+def _export(module: "LightningModule", example: np.ndarray) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.export.export(module.eval(), (example,), dynamic_shapes=[{0: torch.export.Dim.AUTO}])
+        _traced(module, example)
     except Exception as error:  # torch.export raises whatever the traced code raises
         raise TrainingError(
             f"{type(module).__name__}.forward cannot be traced by torch.export, so the trained model could not be "
             f"logged: {error}\nMake forward(x) free of Python branches on tensor values; x is float32 "
-            f"[rows, {features.shape[1]}]."
+            f"[rows, {example.shape[1]}]."
         ) from error
     finally:
         module.train()
-
-
-def _count_classes(batches: "torch.utils.data.DataLoader") -> int:
-    """Number of classes of the training labels, which must be 0, 1, ... n-1."""
-    import torch
-
-    found = torch.cat([y.unique() for _, y in batches]).unique()
-    expected = torch.arange(max(len(found), 2), dtype=found.dtype)
-    if len(found) != len(expected) or not torch.equal(found, expected):
-        raise TrainingError(
-            f"The labels of the train split are {found.tolist()[:10]}; a classifier needs 0, 1, ... n-1, "
-            "and rows of each. Encode them in data.prepare, or set evaluation.task: regression."
-        )
-    return len(found)
 
 
 def _mlflow_pytorch() -> Any:

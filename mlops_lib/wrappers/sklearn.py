@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.labels import to_numbers
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.estimators.table_model import TableModel
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training.implementation import build
-from mlops_lib.training.labels import to_numbers, training_schema
+from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, estimator_fit, table_package
 from mlops_lib.wrappers.inputs import to_frame
 from mlops_lib.wrappers.interface import ModelWrapper

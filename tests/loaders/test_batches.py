@@ -45,11 +45,11 @@ def test_shuffling_is_new_each_epoch_and_the_same_for_a_seed(dataset):
 
 
 def test_text_is_refused_with_what_to_do(tmp_path):
-    """A network needs numbers; the message has the column, an example and two ways out."""
+    """Without an encoder a network needs numbers; the message has the column, an example and the way out."""
     frame = pd.DataFrame({"colour": ["red"] * 9, "y": [0.0] * 9})
     for split in ("train", "validation", "test"):
         frame.to_parquet(tmp_path / f"{split}.parquet")
-    with pytest.raises(DataError, match=r"'colour'.*'red'.*data\.prepare.*ColumnTransformer"):
+    with pytest.raises(DataError, match=r"'colour'.*'red'.*encoder="):
         LocalDataLoader(tmp_path, label="y").torch("train", 3)
 
 
@@ -59,7 +59,7 @@ def on_ranks(monkeypatch, world, workers, rows, batch_size):
     for rank in range(world):
         monkeypatch.setattr(batches, "_rank", lambda rank=rank: (rank, world))
         numbers = torch.arange(float(rows))
-        mine = batches.TensorBatches(numbers[:, None], numbers, batch_size, False, 0)
+        mine = batches.TensorBatches((numbers[:, None], numbers), batch_size, False, 0)
         mine.workers, sizes = max(workers, 1), []
         for worker in range(max(workers, 1)):
             info = SimpleNamespace(id=worker, num_workers=workers) if workers else None

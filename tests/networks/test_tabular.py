@@ -65,3 +65,27 @@ def test_the_preprocessing_is_saved_with_the_weights(x):
     assert not torch.allclose(other(x), network(x))
     other.load_state_dict(network.state_dict())
     assert torch.equal(other(x), network(x))
+
+
+@pytest.mark.parametrize("codes", [(0, 5), (4, 5), (0, 0)])
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_numbers_and_categories_in_any_mixture_are_learned_traced_and_saved(tmp_path, codes, classes):
+    """A step lowers the loss; the traced graph is saved, and answers as the network does."""
+    torch.manual_seed(0)
+    x = torch.stack([torch.randint(0, n, (40,)).float() if n else torch.randn(40) for n in codes], 1)
+    y = torch.arange(40.0) % classes if classes else x[:, 0] * 3
+    network = TabularNetwork(2, classes, codes)
+    network.fit_preprocessing([(x, y)])
+    optimizer = network.configure_optimizers()
+    losses = []
+    for _ in range(20):
+        losses.append(network._loss((x, y, torch.ones(40))))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+    network.eval()
+    graph = torch.export.export(network, (x[:5],), dynamic_shapes=[{0: torch.export.Dim.AUTO}])
+    torch.export.save(graph, tmp_path / "network.pt2")
+    loaded = torch.export.load(tmp_path / "network.pt2").module()
+    assert torch.allclose(loaded(x), network(x), atol=1e-6)
