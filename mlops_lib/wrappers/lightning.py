@@ -114,9 +114,9 @@ def _log(
     from mlflow.models import ModelSignature, infer_signature, set_signature
     from mlflow.types import Schema, TensorSpec
 
-    module = module.cpu().eval()
+    network = _exact(module, example)
     with torch.inference_mode():
-        outputs = module(torch.from_numpy(example)).numpy()
+        outputs = network(torch.from_numpy(example)).numpy()
     tensors = ModelSignature(
         Schema([TensorSpec(example.dtype, (-1, example.shape[1]))]),
         Schema([TensorSpec(outputs.dtype, (-1, *outputs.shape[1:]))]),
@@ -124,7 +124,7 @@ def _log(
     with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
         info = _mlflow_pytorch().log_model(
-            module,
+            network,
             name=MODEL_PATH,
             serialization_format="pt2",
             signature=tensors,
@@ -149,13 +149,13 @@ def _log_encoded(
     import mlflow
     import torch
 
-    module = module.cpu().eval()
+    network = _exact(module, example)
     with torch.inference_mode():
-        outputs = module(torch.from_numpy(example)).numpy()
+        outputs = network(torch.from_numpy(example)).numpy()
     with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
         folder = Path(name) / Path(table_package.FOLDER).name
         folder.mkdir()
-        torch.export.save(_traced(module, example), folder / table_package.NETWORK)
+        torch.export.save(_traced(network, example), folder / table_package.NETWORK)
         needed = [table_package.numpy_version(), _torch_version()]
         return table_package.log(folder, encoder, features, outputs, metadata, needed)
 
@@ -166,7 +166,16 @@ def _torch_version() -> str:
     return f"torch=={torch.__version__.split('+')[0]}"
 
 
-def _traced(module: "LightningModule", example: np.ndarray) -> Any:
+def _exact(module: "LightningModule", example: np.ndarray) -> Any:
+    """The network to log: one that gives a row the same bits in every batch, if it can be made."""
+    import torch
+
+    from mlops_lib.wrappers.in_double import in_double
+
+    return in_double(module.cpu().eval(), torch.from_numpy(example), lambda made: _traced(made, example))
+
+
+def _traced(module: Any, example: np.ndarray) -> Any:
     import torch
 
     with warnings.catch_warnings():
