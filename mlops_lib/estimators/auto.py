@@ -1,7 +1,7 @@
 """The estimator ``auto``: boosted trees and a piecewise-linear model, weighted by how well each predicts held-out rows.
 
 Small tables are cross-validated, so that every row is held out once; of a larger one, the validation split is held out.
-The learners are then fitted once more on all rows. See docs/decisions/0031-auto-estimator.md.
+The learners are then fitted once more on all rows. See docs/decisions/0506-the-auto-estimator.md.
 """
 
 from collections.abc import Sequence

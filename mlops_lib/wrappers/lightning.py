@@ -26,7 +26,7 @@ from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning.pytorch import LightningModule
+    import torch
 
 #: More than one, because torch.export fixes a dimension whose example has size 1.
 EXAMPLE_ROWS = 5
@@ -38,8 +38,8 @@ class PytorchLightningWrapper(ModelWrapper):
     The module logs ``val_loss`` in its validation step. Its ``forward`` takes the encoder's outputs, float32
     [rows, outputs] (for a table of numbers: the features as they are), and returns predictions. Its constructor gets
     ``n_features`` (outputs), ``n_classes`` (0 for regression) and ``codes`` (number of codes of each output, 0 for a
-    number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where ``data.weight`` is set. ``fit_preprocessing(batches)``, if the module has it, is
-    called with the training batches before the fit.
+    number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where ``data.weight`` is set.
+    ``fit_preprocessing(batches)``, if the module has it, is called with the training batches before the fit.
     """
 
     name = "lightning"
@@ -47,8 +47,10 @@ class PytorchLightningWrapper(ModelWrapper):
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         import mlflow
+        import torch
 
         from mlops_lib.columns.fit import fit as fit_encoder
+        from mlops_lib.wrappers.double import in_double
 
         schema = training_schema(data_loader, config.evaluation.task)
         config = lightning_fit.sized(config, data_loader.count("train"))
@@ -66,6 +68,7 @@ class PytorchLightningWrapper(ModelWrapper):
         module = build(config, "network", **facts)
         # A module that cannot be logged must fail before the training, not after it.
         _export(module, example)
+        module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
         if config.train.processes * config.train.nodes > 1:
@@ -73,9 +76,10 @@ class PytorchLightningWrapper(ModelWrapper):
         else:
             lightning_fit.fit(module, train, validation, config, run_id)
         metadata = self.metadata(config, schema)
+        final = in_double(module.cpu().eval(), torch.from_numpy(example))
         if encoder.is_plain:
-            return _log(module, features, example, run_id, metadata)
-        return _log_encoded(module, encoder, features, example, run_id, metadata)
+            return _log(final, features, example, run_id, metadata)
+        return _log_encoded(final, encoder, features, example, run_id, metadata)
 
     def open(self, folder: Path) -> None:
         import torch
@@ -102,7 +106,7 @@ class PytorchLightningWrapper(ModelWrapper):
 
 
 def _log(
-    module: "LightningModule",
+    module: "torch.nn.Module",
     features: "pd.DataFrame",
     example: np.ndarray,
     run_id: str,
@@ -114,9 +118,8 @@ def _log(
     from mlflow.models import ModelSignature, infer_signature, set_signature
     from mlflow.types import Schema, TensorSpec
 
-    network = _exact(module, example)
     with torch.inference_mode():
-        outputs = network(torch.from_numpy(example)).numpy()
+        outputs = module(torch.from_numpy(example)).numpy()
     tensors = ModelSignature(
         Schema([TensorSpec(example.dtype, (-1, example.shape[1]))]),
         Schema([TensorSpec(outputs.dtype, (-1, *outputs.shape[1:]))]),
@@ -124,7 +127,7 @@ def _log(
     with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
         info = _mlflow_pytorch().log_model(
-            network,
+            module,
             name=MODEL_PATH,
             serialization_format="pt2",
             signature=tensors,
@@ -138,7 +141,7 @@ def _log(
 
 
 def _log_encoded(
-    module: "LightningModule",
+    module: "torch.nn.Module",
     encoder: Encoder,
     features: "pd.DataFrame",
     example: np.ndarray,
@@ -149,13 +152,12 @@ def _log_encoded(
     import mlflow
     import torch
 
-    network = _exact(module, example)
     with torch.inference_mode():
-        outputs = network(torch.from_numpy(example)).numpy()
+        outputs = module(torch.from_numpy(example)).numpy()
     with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
         folder = Path(name) / Path(table_package.FOLDER).name
         folder.mkdir()
-        torch.export.save(_traced(network, example), folder / table_package.NETWORK)
+        torch.export.save(_traced(module, example), folder / table_package.NETWORK)
         needed = [table_package.numpy_version(), _torch_version()]
         return table_package.log(folder, encoder, features, outputs, metadata, needed)
 
@@ -166,16 +168,7 @@ def _torch_version() -> str:
     return f"torch=={torch.__version__.split('+')[0]}"
 
 
-def _exact(module: "LightningModule", example: np.ndarray) -> Any:
-    """The network to log: one that gives a row the same bits in every batch, if it can be made."""
-    import torch
-
-    from mlops_lib.wrappers.in_double import in_double
-
-    return in_double(module.cpu().eval(), torch.from_numpy(example), lambda made: _traced(made, example))
-
-
-def _traced(module: Any, example: np.ndarray) -> Any:
+def _traced(module: "torch.nn.Module", example: np.ndarray) -> Any:
     import torch
 
     with warnings.catch_warnings():
@@ -184,7 +177,7 @@ def _traced(module: Any, example: np.ndarray) -> Any:
         return torch.export.export(module.eval(), (torch.from_numpy(example),), dynamic_shapes=rows)
 
 
-def _export(module: "LightningModule", example: np.ndarray) -> None:
+def _export(module: "torch.nn.Module", example: np.ndarray) -> None:
     try:
         _traced(module, example)
     except Exception as error:  # torch.export raises whatever the traced code raises
@@ -193,8 +186,6 @@ def _export(module: "LightningModule", example: np.ndarray) -> None:
             f"logged: {error}\nMake forward(x) free of Python branches on tensor values; x is float32 "
             f"[rows, {example.shape[1]}]."
         ) from error
-    finally:
-        module.train()
 
 
 def _mlflow_pytorch() -> Any:

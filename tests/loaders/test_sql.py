@@ -15,6 +15,7 @@ from mlops_lib.errors import ConfigError, ContractError, DataError
 from mlops_lib.loaders.base import SPLITS
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.loaders.sql import SQLDataLoader
+from mlops_lib.settings.data import SplitSettings
 from mlops_lib.steps.settings import checked
 from mlops_lib.steps.table import step_of
 from tests.support.servers import PASSWORD
@@ -375,3 +376,23 @@ def test_a_wrong_password_is_not_in_the_error(postgres_port):
     with pytest.raises(DataError, match="password authentication failed") as caught:
         _ = loader((url, word)).survey
     assert word not in str(caught.getrepr(style="long"))
+
+
+@pytest.mark.parametrize("how", [{"by": "label"}, {"by": "time", "column": "day"}])
+def test_ways_to_split_are_those_of_a_file(sqlite, tmp_path, how):
+    """Stratified, or by time: the same rows of a query and of a file are in the same splits."""
+    query = "SELECT id, amount, count, day, bought FROM orders WHERE day IS NOT NULL ORDER BY id"
+    split = SplitSettings(**how)
+    orders = loader(sqlite, table="", query=query, split=split)
+    rows = pd.DataFrame([row(i) for i in range(ROWS) if row(i)["day"]])[["id", "day", "bought"]]
+    rows.to_parquet(tmp_path / "orders.parquet")
+    local = LocalDataLoader(tmp_path / "orders.parquet", label="bought", key="id", split=split)
+    for name in SPLITS:
+        assert orders.load(name)["id"].tolist() == local.load(name)["id"].tolist() != []
+
+
+def test_rows_without_a_label_are_dropped_and_counted(sqlite, tmp_path):
+    """33 rows have no rate; the rest is written, with the number beside it."""
+    orders = loader(sqlite, label="rate", missing_label="drop")
+    assert orders.dropped_rows == 33 and sum(orders.write(tmp_path).values()) == ROWS - 33
+    assert LocalDataLoader(tmp_path, label="rate").tags["mlops.rows_without_label"] == "33"
