@@ -87,7 +87,7 @@ def test_an_empty_variable_or_argument_is_no_value(file, monkeypatch):
         ("evaluation: {threshold: .nan}", ["'evaluation.threshold'", "nan", "finite"]),
         ("train: {max_epochs: 2.5}", ["'train.max_epochs'", "2.5", "integer"]),
         ("train: {max_epochs: '10'}", ["'train.max_epochs'", "'10'", "integer"]),
-        ("train: {batch_size: 0}", ["'train.batch_size'", "0", "greater than or equal to 1"]),
+        ("train: {batch_size: -1}", ["'train.batch_size'", "-1", "greater than or equal to 0"]),
         ("model: {name: 7}", ["'model.name'", "7", "string"]),
         ("serving: {port: 99999}", ["'serving.port'", "99999", "65535"]),
         ("mlflow: {tracking_uri: ''}", ["'mlflow.tracking_uri'", "''", "at least 1 character"]),

@@ -37,7 +37,7 @@ def main() -> None:
         content = {
             "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "benchmark"},
             "data": {"source": "rows.parquet", "label": "label"},
-            "model": {"name": name, "params": {"hidden": hidden}},
+            "model": {"name": name, "params": {"hidden": hidden, "members": 1, "pieces": 0}},
             "train": {"max_epochs": 1},
             "evaluation": {"threshold": 0.0},
             "serving": {"cache": "cache"},

@@ -1,7 +1,7 @@
 """The estimator ``auto``: boosted trees and a piecewise-linear model, weighted by how well each predicts held-out rows.
 
 Small tables are cross-validated, so that every row is held out once; of a larger one, the validation split is held out.
-The learners are then fitted once more on all rows. See docs/decisions/0031-auto-estimator.md.
+The learners are then fitted once more on all rows. See docs/decisions/0506-the-auto-estimator.md.
 """
 
 from collections.abc import Sequence
@@ -111,6 +111,8 @@ class _Fit:
         self.recipes = trees.SMALL if small else trees.MEDIUM if medium else trees.LARGE
 
     def run(self, splits: list[Split]) -> "tuple[table_model.TableModel, dict[str, Any]]":
+        if self.recipes is trees.LARGE and not self.n_classes:
+            return self._run_on_residuals(splits[0])
         held = np.concatenate([b for _, b in splits])
         curves: list[list[list[np.ndarray]]] = [[] for _ in self.recipes]
         bases = []
@@ -130,6 +132,23 @@ class _Fit:
         del bases, curves
         chosen = self._weights(np.stack(candidates), held)
         return self._final(chosen, rounds, penalty, candidates, held)
+
+    def _run_on_residuals(self, split: Split) -> "tuple[table_model.TableModel, dict[str, Any]]":
+        """A large regression: trees learn the error of the linear model, which many rows keep from overfitting."""
+        a, b = split
+        arrays, learn, judge = self._expanded(a, b)
+        parts = basis.fit_segments(learn, arrays)
+        both = table_model.segments(learn, parts), table_model.segments(judge, parts)
+        penalty, scores = self._best_penalty([both], [split], b)
+        coefficients, intercept = self._linear(both[0], a, penalty)
+        labels = self.labels
+        self.labels = labels.copy()
+        self.labels[a] -= (both[0] @ coefficients.T + intercept)[:, 0]
+        self.labels[b] -= scores[:, 0]
+        curve = self._curve(self.recipes[0], learn, judge, a, b)
+        best = self._best_round([curve], [split])
+        self.labels = labels
+        return self._final(np.ones(2), [best + 1], penalty, [curve[best], scores], b)
 
     def _expanded(self, a: np.ndarray, b: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         arrays = basis.fit_expansion(self.matrix[a], self.targets[a], self.weights[a], self.codes)
@@ -214,25 +233,23 @@ class _Fit:
     ) -> "tuple[table_model.TableModel, dict[str, Any]]":
         every = np.arange(len(self.matrix))
         arrays, learn, _ = self._expanded(every, every[:0])
-        fitted = []
-        for weight, recipe, count in zip(chosen, self.recipes, rounds, strict=False):
-            # Two seeds, since one order of columns is chance; more rows leave less to it.
-            seeds = (
-                [self.seed, self.seed + 1]
-                if weight and len(every) < SMALL_ROWS
-                else [self.seed]
-                if weight
-                else []
-            )
-            for seed in seeds:
-                estimator = trees.boosted(recipe, self.n_classes, seed, count)
-                fitted.append((estimator.fit(learn, self.labels, self.weights), float(weight) / len(seeds)))
-        arrays |= trees.to_arrays(fitted, learn.shape[1], self.scores)
-        arrays |= basis.fit_segments(learn, arrays)
-        intercept, coefficients = arrays.pop("baseline"), np.empty((0, 0))
+        segments = basis.fit_segments(learn, arrays)
+        intercept, coefficients, labels = np.zeros(self.scores), np.empty((0, 0)), self.labels
         if weight := chosen[-1]:
-            coefficients, own = self._linear(table_model.segments(learn, arrays), every, penalty)
-            coefficients, intercept = coefficients * weight, intercept + own * weight
+            within = table_model.segments(learn, segments)
+            coefficients, own = self._linear(within, every, penalty)
+            coefficients, intercept = coefficients * weight, own * weight
+            if self.recipes is trees.LARGE and not self.n_classes:
+                labels = labels - (within @ coefficients.T + intercept)[:, 0]
+        fitted = []
+        # Two seeds, since one order of columns is chance; more rows leave less to it.
+        seeds = [self.seed, self.seed + 1] if len(every) < SMALL_ROWS else [self.seed]
+        for weight, recipe, count in zip(chosen, self.recipes, rounds, strict=False):
+            for seed in seeds if weight else []:
+                estimator = trees.boosted(recipe, self.n_classes, seed, count)
+                fitted.append((estimator.fit(learn, labels, self.weights), float(weight) / len(seeds)))
+        arrays |= segments | trees.to_arrays(fitted, learn.shape[1], self.scores)
+        intercept = intercept + arrays.pop("baseline")
         arrays |= {"coefficients": coefficients, "intercept": intercept[None]}
         arrays |= {"n_classes": np.array(self.n_classes), "label_mean": np.array(self.mean)}
         arrays |= {"label_scale": np.array(self.scale)}

@@ -26,7 +26,7 @@ from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
-    from lightning.pytorch import LightningModule
+    import torch
 
 #: More than one, because torch.export fixes a dimension whose example has size 1.
 EXAMPLE_ROWS = 5
@@ -38,8 +38,8 @@ class PytorchLightningWrapper(ModelWrapper):
     The module logs ``val_loss`` in its validation step. Its ``forward`` takes the encoder's outputs, float32
     [rows, outputs] (for a table of numbers: the features as they are), and returns predictions. Its constructor gets
     ``n_features`` (outputs), ``n_classes`` (0 for regression) and ``codes`` (number of codes of each output, 0 for a
-    number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where ``data.weight`` is set. ``fit_preprocessing(batches)``, if the module has it, is
-    called with the training batches before the fit.
+    number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where ``data.weight`` is set.
+    ``fit_preprocessing(batches)``, if the module has it, is called with the training batches before the fit.
     """
 
     name = "lightning"
@@ -47,8 +47,10 @@ class PytorchLightningWrapper(ModelWrapper):
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         import mlflow
+        import torch
 
         from mlops_lib.columns.fit import fit as fit_encoder
+        from mlops_lib.wrappers.double import in_double
 
         schema = training_schema(data_loader, config.evaluation.task)
         config = lightning_fit.sized(config, data_loader.count("train"))
@@ -66,6 +68,7 @@ class PytorchLightningWrapper(ModelWrapper):
         module = build(config, "network", **facts)
         # A module that cannot be logged must fail before the training, not after it.
         _export(module, example)
+        module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
         if config.train.processes * config.train.nodes > 1:
@@ -73,9 +76,10 @@ class PytorchLightningWrapper(ModelWrapper):
         else:
             lightning_fit.fit(module, train, validation, config, run_id)
         metadata = self.metadata(config, schema)
+        final = in_double(module.cpu().eval(), torch.from_numpy(example))
         if encoder.is_plain:
-            return _log(module, features, example, run_id, metadata)
-        return _log_encoded(module, encoder, features, example, run_id, metadata)
+            return _log(final, features, example, run_id, metadata)
+        return _log_encoded(final, encoder, features, example, run_id, metadata)
 
     def open(self, folder: Path) -> None:
         import torch
@@ -102,7 +106,7 @@ class PytorchLightningWrapper(ModelWrapper):
 
 
 def _log(
-    module: "LightningModule",
+    module: "torch.nn.Module",
     features: "pd.DataFrame",
     example: np.ndarray,
     run_id: str,
@@ -114,7 +118,6 @@ def _log(
     from mlflow.models import ModelSignature, infer_signature, set_signature
     from mlflow.types import Schema, TensorSpec
 
-    module = module.cpu().eval()
     with torch.inference_mode():
         outputs = module(torch.from_numpy(example)).numpy()
     tensors = ModelSignature(
@@ -138,7 +141,7 @@ def _log(
 
 
 def _log_encoded(
-    module: "LightningModule",
+    module: "torch.nn.Module",
     encoder: Encoder,
     features: "pd.DataFrame",
     example: np.ndarray,
@@ -149,7 +152,6 @@ def _log_encoded(
     import mlflow
     import torch
 
-    module = module.cpu().eval()
     with torch.inference_mode():
         outputs = module(torch.from_numpy(example)).numpy()
     with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
@@ -166,7 +168,7 @@ def _torch_version() -> str:
     return f"torch=={torch.__version__.split('+')[0]}"
 
 
-def _traced(module: "LightningModule", example: np.ndarray) -> Any:
+def _traced(module: "torch.nn.Module", example: np.ndarray) -> Any:
     import torch
 
     with warnings.catch_warnings():
@@ -175,7 +177,7 @@ def _traced(module: "LightningModule", example: np.ndarray) -> Any:
         return torch.export.export(module.eval(), (torch.from_numpy(example),), dynamic_shapes=rows)
 
 
-def _export(module: "LightningModule", example: np.ndarray) -> None:
+def _export(module: "torch.nn.Module", example: np.ndarray) -> None:
     try:
         _traced(module, example)
     except Exception as error:  # torch.export raises whatever the traced code raises
@@ -184,8 +186,6 @@ def _export(module: "LightningModule", example: np.ndarray) -> None:
             f"logged: {error}\nMake forward(x) free of Python branches on tensor values; x is float32 "
             f"[rows, {example.shape[1]}]."
         ) from error
-    finally:
-        module.train()
 
 
 def _mlflow_pytorch() -> Any:

@@ -229,4 +229,6 @@ def test_text_features_are_embedded(stored):
     rows = dataset.load("test").head(9)
     expected = model.predict(rows)
     assert model.straight_line and np.isfinite(expected).all()
+    alone = np.concatenate([model.predict(rows[at : at + 1]) for at in range(9)])
+    assert np.array_equal(alone, expected)
     assert np.array_equal(model.predict(rows[list(dataset.schema.features)].to_dict("records")), expected)
