@@ -100,8 +100,22 @@ class Query:
             yield from self._partitions(connection.execute(self._statement(connection), self.params))
 
     def _partitions(self, result: "Result[Any]") -> Iterator[Chunk]:
-        """The rows, with None for the texts of `missing`."""
-        for chunk in result.partitions(self.chunk_rows):
+        """The rows, with None for the texts of `missing`.
+
+        Raises:
+            DataError: A value is not of the type that its column is declared with, which SQLite allows.
+        """
+        chunks = result.partitions(self.chunk_rows)
+        while True:
+            try:
+                chunk = next(chunks)
+            except StopIteration:
+                return
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"The database holds a value that is not of its column's type: {error}. Name the columns in "
+                    "data.sql.query, with CAST(... AS TEXT) for this one."
+                ) from None
             yield (
                 chunk
                 if not self.missing

@@ -100,3 +100,12 @@ def test_an_index_is_left_out_only_where_pandas_says_that_it_is_one(tmp_path):
     frame.assign(__index_level_0__=[1, 2] * 30).to_csv(tmp_path / "a.csv", index=False)
     LocalDataLoader(tmp_path / "a.csv", label="y").write(tmp_path / "data")
     assert "__index_level_0__" in LocalDataLoader(tmp_path / "data", label="y").load("train")
+
+
+def test_a_broken_file_is_named(tmp_path):
+    """The footer is whole, and the values are not."""
+    written(tmp_path, list(range(ROWS)))
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content[:50] + bytes(200) + content[250:])
+    with pytest.raises(DataError, match=r"a.parquet cannot be read as parquet"):
+        LocalDataLoader(tmp_path / "a.parquet", label="y").load("train")

@@ -71,22 +71,22 @@ class ArrowFile:
     def _batches(self, chosen: list[str], rows: int) -> Iterator["pa.RecordBatch"]:
         import pyarrow.parquet as pq
 
-        if self.file.format != "parquet":
-            with self._opened() as reader:
-                for batch in reader:
-                    yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
-            return
-        # With pre_buffer a whole file would be in memory.
-        with pq.ParquetFile(self.file.path, pre_buffer=False) as parquet:
-            yield from (batch for batch in parquet.iter_batches(rows, columns=chosen) if len(batch))
+        with self._readable():
+            if self.file.format != "parquet":
+                with self._opened() as reader:
+                    for batch in reader:
+                        yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
+                return
+            # With pre_buffer a whole file would be in memory.
+            with pq.ParquetFile(self.file.path, pre_buffer=False) as parquet:
+                yield from (batch for batch in parquet.iter_batches(rows, columns=chosen) if len(batch))
 
     @cached_property
     def _facts(self) -> "tuple[pa.Schema, int, set[str]]":
         """Columns, number of rows, and columns with gaps (or without statistics)."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
+        with self._readable():
             if self.file.format == "parquet":
                 with pq.ParquetFile(self.file.path) as parquet:
                     footer = parquet.metadata
@@ -97,6 +97,14 @@ class ArrowFile:
                     counts += len(batch)
                     gaps |= {name for name in batch.schema.names if batch.column(name).null_count}
                 return reader.schema, counts, gaps
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turns the errors of a broken file into a DataError with its name."""
+        import pyarrow as pa
+
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.file.shown} cannot be read as {self.file.format}: {error}") from None
 
