@@ -89,7 +89,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         )
         provider = features.from_settings(settings)
         task = settings.evaluation.task
-        declared = Declared(data.label, data.key, features=data.features, kinds=data.columns, task=task)
+        declared = Declared(data.label, data.key, "", data.weight, data.features, data.columns, task)
         view = data.source.removeprefix(VIEW) if data.source.startswith(VIEW) else ""
         return cls(labels, provider, store.service, store.timestamp, data.features, declared, view)
 
