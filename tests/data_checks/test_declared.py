@@ -266,3 +266,9 @@ def test_the_folder_of_a_killed_writer_is_deleted_later(tmp_path):
     os.utime(old, (0, 0))
     declared.write(settings, loaders.from_settings(settings), folder)
     assert new.is_dir() and not old.exists()
+
+
+def test_dates_of_several_forms_are_dates():
+    """The form of the first value does not decide about the others."""
+    forms = ["2026-01-01", "2026-01-01 10:00:00", "2026-01-01T10:00:00.5Z", "2026-01-01T10:00:00+09:00"]
+    assert not found({"a": forms}, a={"type": "datetime"})

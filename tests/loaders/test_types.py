@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -89,3 +90,13 @@ def test_a_column_of_prepare_has_text_as_its_name(tmp_path):
     )
     with pytest.raises(DataError, match="returned a column named 0"):
         made.load("train")
+
+
+def test_an_index_is_left_out_only_where_pandas_says_that_it_is_one(tmp_path):
+    """A CSV may have a column of that name: it is written and comes back."""
+    frame = pd.DataFrame({"id": range(ROWS), "y": ["a", "b"] * 30}, index=range(5, 5 + ROWS)).loc[::-1]
+    frame.to_parquet(tmp_path / "a.parquet", index=True)
+    assert LocalDataLoader(tmp_path / "a.parquet", label="y").source.rows.schema.names == ["id", "y"]
+    frame.assign(__index_level_0__=[1, 2] * 30).to_csv(tmp_path / "a.csv", index=False)
+    LocalDataLoader(tmp_path / "a.csv", label="y").write(tmp_path / "data")
+    assert "__index_level_0__" in LocalDataLoader(tmp_path / "data", label="y").load("train")

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from mlops_lib.loaders.formats.data_file import DataFile
 
-#: Columns in which pandas keeps an index.
-INDEX = "__index_level_"
-
 
 class ArrowFile:
     """One file. A row group (or record batch) must fit into memory, a file need not."""
@@ -29,13 +26,14 @@ class ArrowFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns, in order, without an index of pandas that has no name."""
+        """Names of the columns, in order, without an index of pandas that has no name (``__index_level_0__``)."""
         names = self._schema.names
+        indexes = (self._schema.pandas_metadata or {}).get("index_columns", ())
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(
                 f"{self.file.shown} has more than one column named {', '.join(map(repr, twice))}."
             )
-        return tuple(name for name in names if not name.startswith(INDEX))
+        return tuple(name for name in names if not (name in indexes and name.startswith("__index_level_")))
 
     @property
     def columns(self) -> dict[str, "pa.DataType"]:
@@ -90,8 +88,9 @@ class ArrowFile:
 
         try:
             if self.file.format == "parquet":
-                footer = pq.read_metadata(self.file.path)
-                return footer.schema.to_arrow_schema(), footer.num_rows, _gaps(footer)
+                with pq.ParquetFile(self.file.path) as parquet:
+                    footer = parquet.metadata
+                    return parquet.schema_arrow, footer.num_rows, _gaps(footer)
             with self._opened() as reader:
                 counts, gaps = 0, set()
                 for batch in reader:
