@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.columns.agreement import require_agreement
+from mlops_lib.columns.agreement import require_agreement, require_weights
 from mlops_lib.columns.classes import classes_of
 from mlops_lib.columns.facts import Facts
 from mlops_lib.columns.kinds import kind_of, overridden, useless
@@ -104,9 +104,12 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
 
     Raises:
         DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
+            A weight is missing, negative or infinite.
     """
     facts = {split: _facts(file, count=split == "train") for split, file in splits.items()}
     train = facts["train"]
+    if schema.weight:
+        require_weights(schema.weight, {split: part[schema.weight] for split, part in facts.items()})
     found = {column.name: column for column in schema.columns}
     if declared:
         found |= {column.name: column for column in _schema(train, declared).columns}

@@ -90,7 +90,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         provider = features.from_settings(settings)
         task = settings.evaluation.task
         time = data.split.column if data.split.by == "time" else ""
-        declared = Declared(data.label, data.key, time, "", data.features, data.columns, task)
+        declared = Declared(data.label, data.key, time, data.weight, data.features, data.columns, task)
         view = data.source.removeprefix(VIEW) if data.source.startswith(VIEW) else ""
         return cls(labels, provider, store.service, store.timestamp, data.features, declared, view)
 

@@ -35,7 +35,7 @@ class LocalDataLoader(BaseDataLoader):
     Args:
         path, label, key, features, prepare, split, more: See `SplitFiles` (`features` are its `wanted`, `split` its
             `how`).
-        kinds, task: See `Declared`.
+        kinds, task, weight: See `Declared`.
         streaming: Read the rows part by part for `torch` too. `load` still returns a whole split.
         cache: File that digests of files are cached in; None: no cache.
     """
@@ -51,12 +51,13 @@ class LocalDataLoader(BaseDataLoader):
         split: SplitSettings | None = None,
         kinds: Mapping[str, str] | None = None,
         task: str = "",
+        weight: str = "",
         streaming: bool = False,
         cache: Path | None = None,
         **more: Any,
     ) -> None:
         self.source = SplitFiles(path, label, key, features, prepare, how=split or SplitSettings(), **more)
-        self.declared = self.source.plan.declared(features, kinds or {}, task)
+        self.declared = self.source.plan.declared(features, kinds or {}, task, weight)
         self.label, self.key, self.features = label, key, features
         self.streaming, self.cache = streaming, cache
 
@@ -72,6 +73,7 @@ class LocalDataLoader(BaseDataLoader):
             split=data.split,
             kinds=data.columns,
             task=settings.evaluation.task,
+            weight=data.weight,
             streaming=data.streaming,
             cache=cache_file(settings),
             validation_fraction=data.validation_fraction,

@@ -41,12 +41,14 @@ class SplitPlan:
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
 
-    def declared(self, features: tuple[str, ...], kinds: Mapping[str, str], task: str) -> Declared:
+    def declared(
+        self, features: tuple[str, ...], kinds: Mapping[str, str], task: str, weight: str
+    ) -> Declared:
         """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
         time = self.how.column if self.how.by == "time" else ""
         if self.how.by == "column":
             kinds = {**kinds, self.how.column: "drop"}
-        return Declared(self.label, self.key, time, features=features, kinds=kinds, task=task)
+        return Declared(self.label, self.key, time, weight, features, kinds, task)
 
     def columns(self) -> list[str]:
         """Columns that `splitter` and its result read."""

@@ -109,6 +109,9 @@ class DataSettings(Section):
     )
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
+    weight: str = Field(
+        "", description="column with the weight of a row in the fit and in the metrics; it is no feature"
+    )
     features: tuple[str, ...] = Field(
         (), description="columns to learn from; empty: all that carry information"
     )
