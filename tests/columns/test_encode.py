@@ -337,3 +337,17 @@ def test_booleans_can_be_declared_numbers(kind, values):
     assert encoder.encode([[True], [False]] * 10).ravel().tolist() == [1.0, 0.0] * 10
     with pytest.raises(BadValue, match="number"):
         encoder_of([0.5, 1.5] * 20, "number").encode([[True]])
+
+
+@pytest.mark.parametrize(
+    ("values", "served"),
+    [
+        ([dt.timedelta(seconds=1), dt.timedelta(milliseconds=2500)], [1, 2.5]),
+        ([[1, None], [2, 3]], [[1, None], [2, 3]]),
+        ([{"a": 1, "b": None}, {"a": 2, "b": 5}], [{"a": 1, "b": None}, {"b": 5, "a": 2.0}]),
+    ],
+)
+def test_categories_of_values_that_pandas_changes(values, served):
+    """A duration is its seconds in JSON, and a gap in a list of NumPy is NaN: the same codes as in training."""
+    encoder = encoder_of(values * 20, "category")
+    assert codes(encoder, *served) == codes(encoder, *values) and set(codes(encoder, *served)) == {2.0, 3.0}
