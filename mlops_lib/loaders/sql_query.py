@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlops_lib.columns.text import text_of
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_types import Column
@@ -119,13 +121,13 @@ class Query:
             yield (
                 chunk
                 if not self.missing
-                else [
-                    tuple(
-                        None if isinstance(value, str) and value in self.missing else value for value in row
-                    )
-                    for row in chunk
-                ]
+                else [tuple(None if self._is_missing(value) else value for value in row) for row in chunk]
             )
+
+    def _is_missing(self, value: Any) -> bool:
+        """Whether a text or number is one of `missing`."""
+        is_plain = isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
+        return is_plain and text_of(value) in self.missing
 
     def _statement(self, connection: "Connection") -> "Executable":
         import sqlalchemy as sa

@@ -133,7 +133,7 @@ class DataSettings(Section):
     )
     missing_values: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (),
-        description="texts that mean a missing value in every column",
+        description="texts (and, as texts, numbers) that mean a missing value in every column",
         json_schema_extra=read_by("get-data"),
     )
     csv: CsvSettings = Field(CsvSettings(), json_schema_extra=read_by("get-data"))

@@ -403,11 +403,13 @@ def test_texts_that_mean_a_missing_value(tmp_path):
     """data.missing_values holds for a database too, the label included."""
     url = f"sqlite:///{tmp_path / 'a.db'}"
     frame = pd.DataFrame({"id": range(90), "note": ["?", "a", "b"] * 30, "y": ["yes", "no", "-"] * 30})
+    frame["age"] = [30, -999.0, 41] * 30
     frame.to_sql("t", sa.create_engine(url), index=False)
     more = {"table": "t", "label": "y", "key": "id"}
-    made = SQLDataLoader(url, **more, missing_values=("?", "-"), missing_label="drop")
+    made = SQLDataLoader(url, **more, missing_values=("?", "-", "-999"), missing_label="drop")
     found = pd.concat([made.load(split) for split in SPLITS])
     assert made.dropped_rows == 30 and sorted(found["y"].unique()) == ["no", "yes"]
+    assert found["age"].isna().sum() == 30 and set(found["age"].dropna()) == {30.0}
     assert found["note"].isna().sum() == 30 and set(found["note"].dropna()) == {"a"}
     assert made.fingerprint() != SQLDataLoader(url, **more, missing_label="drop").fingerprint()
     with pytest.raises(DataError, match="30 rows have no 'y'"):

@@ -109,3 +109,20 @@ def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(content[:50] + bytes(200) + content[250:])
     with pytest.raises(DataError, match=r"a.parquet cannot be read as parquet"):
         LocalDataLoader(tmp_path / "a.parquet", label="y").load("train")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("gap", [-999, -999.0])
+def test_a_number_that_means_a_missing_value(tmp_path, kind, gap):
+    """missing_values: ["-999"] holds for numbers in every format, whatever their type."""
+    more = 0.5 if isinstance(gap, float) else 1
+    frame = pd.DataFrame({"id": range(ROWS), "v": [gap, more, 2] * 20, "y": ["a", "b"] * 30})
+    path = tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    made = LocalDataLoader(path, label="y", missing_values=("?", "-999"))
+    found = pd.concat([made.load(split) for split in SPLITS]).sort_values("id")["v"]
+    assert found.dtype == float and found.isna().tolist() == [True, False, False] * 20
+    assert set(found.dropna()) == {more, 2.0}
