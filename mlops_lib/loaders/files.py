@@ -119,7 +119,7 @@ class LocalDataLoader(BaseDataLoader):
         return self.source.frames[split][self.schema.used]
 
     def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
-        if self.source.prepare or (not self.streaming and self.source.is_held):
+        if self._is_held:
             yield from super().parts(split)
             return
         import pandas as pd
@@ -150,8 +150,7 @@ class LocalDataLoader(BaseDataLoader):
         return digest.hexdigest()
 
     def count(self, split: Split) -> int:
-        held = self.source.prepare or (not self.streaming and self.source.is_held)
-        return super().count(split) if held else self.source.count(split)
+        return super().count(split) if self._is_held else self.source.count(split)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         if self.source.prepare:
@@ -189,6 +188,11 @@ class LocalDataLoader(BaseDataLoader):
         paths = [file.path for file in files]
         batches = ParquetBatches(paths, self.schema, batch_size, shuffle, seed, encoder)
         return EpochLoader(batches, num_workers)
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the rows are in memory, or must be for `prepare`."""
+        return bool(self.source.prepare) or (not self.streaming and self.source.is_held)
 
     @property
     def _inferred_with(self) -> Declared | None:

@@ -41,7 +41,7 @@ class Rows:
         self.files, self.key, self.missing = tuple(files), key, missing
         self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
-            file: reader(file, key, csv or CsvSettings(), missing) for file in _unique(files)
+            file: reader(file, key, csv or CsvSettings(), missing) for file in dict.fromkeys(files)
         }
 
     @cached_property
@@ -208,7 +208,3 @@ def _numbers(texts: Iterable[str]) -> list[float]:
         with contextlib.suppress(ValueError):
             found.append(float(text))
     return [number for number in found if math.isfinite(number)]
-
-
-def _unique(files: Iterable["DataFile"]) -> list["DataFile"]:
-    return list(dict.fromkeys(files))

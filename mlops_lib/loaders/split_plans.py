@@ -65,10 +65,9 @@ class SplitPlan:
         kinds = {"key": _ByKey, "label": _ByLabel, "time": _ByTime, "column": _ByColumn}
         return kinds[self.how.by](self, parts, where)
 
-    def units(self, table: "pa.Table", first_row: int) -> np.ndarray:
-        """A hash of what stays together: the key of each row, or its position."""
-        keys = table[self.key] if self.key else range(first_row, first_row + len(table))
-        return hashes(keys, self.seed)
+    def units(self, table: "pa.Table", first_row: int) -> "pa.ChunkedArray | range":
+        """What stays together in a split: the key of each row, or its position."""
+        return table[self.key] if self.key else range(first_row, first_row + len(table))
 
 
 class Splitter:
@@ -85,8 +84,8 @@ class Splitter:
 class _ByKey(Splitter):
     def of(self, table: "pa.Table", first_row: int) -> np.ndarray:
         plan = self.plan
-        keys = table[plan.key] if plan.key else range(first_row, first_row + len(table))
-        return assign(keys, plan.validation_fraction, plan.test_fraction, plan.seed)
+        units = plan.units(table, first_row)
+        return assign(units, plan.validation_fraction, plan.test_fraction, plan.seed)
 
 
 class _ByLabel(Splitter):
@@ -103,7 +102,7 @@ class _ByLabel(Splitter):
         units, labels = [], []
         first_row = 0
         for table in parts(plan.columns()):
-            units.append(plan.units(table, first_row))
+            units.append(hashes(plan.units(table, first_row), plan.seed))
             labels.append(texts(table[plan.label]))
             first_row += len(table)
         coded = pa.chunked_array(labels).combine_chunks().dictionary_encode()
@@ -134,7 +133,8 @@ class _ByLabel(Splitter):
         return units, np.array(ORDER)[chosen]
 
     def of(self, table: "pa.Table", first_row: int) -> np.ndarray:
-        return self.names[np.searchsorted(self.units, self.plan.units(table, first_row))]
+        units = hashes(self.plan.units(table, first_row), self.plan.seed)
+        return self.names[np.searchsorted(self.units, units)]
 
 
 def _counts(members: int, test_fraction: float, validation_fraction: float) -> tuple[int, int]:

@@ -39,6 +39,7 @@ class DelimitedFile:
 
     def __init__(self, file: "DataFile", given: "CsvSettings", missing: tuple[str, ...], key: str) -> None:
         self.file, self.given, self.missing, self.key = file, given, missing, key
+        self._mark = "."  # until the cells are known
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -145,12 +146,11 @@ class DelimitedFile:
         import pyarrow as pa
         from pyarrow import csv
 
-        mark = getattr(self, "_mark", ".")
         spellings = [BOOLEANS[way] for name in types for way in sorted(self._ways(name)) if way in BOOLEANS]
         convert = csv.ConvertOptions(
             include_columns=list(types), column_types=types, null_values=missing, strings_can_be_null=strings,
             true_values=[pair[0] for pair in spellings], false_values=[pair[1] for pair in spellings],
-            decimal_point=mark,
+            decimal_point=self._mark,
         )  # fmt: skip
         parse = csv.ParseOptions(
             delimiter=self.dialect.separator, quote_char=self.dialect.quote, escape_char=self.dialect.escape or False, newlines_in_values=True,
