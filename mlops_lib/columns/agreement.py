@@ -1,5 +1,6 @@
 """Check that validation and test hold what the train split holds, before a model is trained."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,28 @@ def _one_by_one(part: Part, values: Any, first: int) -> list[BadValue]:
         except BadValue as error:
             refused.append(error)
     return refused
+
+
+def require_weights(name: str, facts: Mapping[str, Facts]) -> None:
+    """Check the column of weights in every split.
+
+    Raises:
+        DataError: A weight is missing, negative, infinite or no number, or all are zero.
+    """
+    for split, found in facts.items():
+        problem = ""
+        if not found.is_number:
+            problem = f"holds {found.type}, and a weight is a number"
+        elif missing := found.rows - found.known:
+            problem = f"has no value in {missing} rows"
+        elif found.infinite or float(found.least) < 0:
+            problem = (
+                "has infinite values" if found.infinite else f"has negative values, such as {found.least}"
+            )
+        elif not found.most:
+            problem = "is 0 in every row"
+        if problem:
+            raise DataError(
+                f"data.weight names {name!r}, which {problem} in the {split} split. Correct the source, or take "
+                "data.weight out of config.yaml."
+            )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.columns.agreement import require_agreement
+from mlops_lib.columns.agreement import require_agreement, require_weights
 from mlops_lib.columns.classes import classes_of
 from mlops_lib.columns.facts import Facts
 from mlops_lib.columns.kinds import kind_of, overridden, useless
@@ -104,9 +104,12 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
 
     Raises:
         DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
+            A weight is missing, negative or infinite.
     """
     facts = {split: _facts(file, count=split == "train") for split, file in splits.items()}
     train = facts["train"]
+    if schema.weight:
+        require_weights(schema.weight, {split: part[schema.weight] for split, part in facts.items()})
     found = {column.name: column for column in schema.columns}
     if declared:
         found |= {column.name: column for column in _schema(train, declared).columns}
@@ -115,11 +118,23 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
     for column in found.values():
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
+        _require_exact(found[column.name])
     for split in (split for split in splits if split != "train"):
         for name, one in facts[split].items():
             if found[name].role == "feature":
                 require_agreement(found[name], train[name], one, split, splits[split])
     return replace(schema, columns=tuple(found.values()), classes=_classes(found.values(), train, declared))
+
+
+def _require_exact(column: Column) -> None:
+    """Check that values which are names, not sizes, survive in a DataFrame: integers with gaps are floats there."""
+    sizes = [abs(one) for one in (column.least, column.most) if one is not None]
+    named = column.role == "feature" and column.kind in ("category", "text")
+    if named and column.nullable and column.stored == "int64" and max(sizes, default=0) >= 2**53:
+        raise DataError(
+            f"Column {column.name!r} is a {column.kind} of integers beyond 2**53 with missing values, which cannot be told "
+            "apart once they are floats. Store the column as text, or leave it out with data.columns (drop)."
+        )
 
 
 def _facts(file: Path, count: bool) -> dict[str, Facts]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -113,5 +114,13 @@ def _time(value: Any) -> str:
     return text_of(microseconds_of_day(value) / US_A_SECOND)
 
 
-#: How columns are read whose values JSON has as text.
-_READERS = {"timestamp": _date, "date": _date, "time": _time}
+def _seconds(value: Any) -> str:
+    if isinstance(value, timedelta | np.timedelta64):
+        value = float(np.timedelta64(value) / np.timedelta64(1, "s"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{type(value).__name__} is no number of seconds")  # noqa: TRY004 - as for text that is none
+    return text_of(value)
+
+
+#: How columns are read whose values JSON has as text or as a number.
+_READERS = {"timestamp": _date, "date": _date, "time": _time, "duration": _seconds}

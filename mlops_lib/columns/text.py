@@ -56,6 +56,8 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, float | Decimal | np.number):
         number = float(value)
+        if math.isnan(number):  # the gap of an array of NumPy
+            return None
         return int(value) if number.is_integer() else number
     return value if value is None or isinstance(value, str | bool | int) else text_of(value)
 

@@ -32,7 +32,7 @@ def findings(dataset: BaseDataLoader, checks: CheckSettings) -> "tuple[pd.DataFr
     import pandas as pd
 
     schema = dataset.schema
-    alone, unique = _apart(checks, [schema.key, *schema.features, schema.label])
+    alone, unique = _apart(checks, schema.used)
     found, rows, complete = [], 0, True
     with ExitStack() as stack:
         # Shared by the splits: a unique value may not be in train and again in test.

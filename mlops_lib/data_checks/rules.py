@@ -97,7 +97,8 @@ def _not_of(kind: str, column: "pd.Series") -> "pd.Series":
             return ~everything
         # A number could count seconds or days, from any start.
         number = column.map(lambda value: isinstance(value, Number)).astype(bool)
-        return number | pd.to_datetime(column.where(~number), errors="coerce").isna()
+        times = pd.to_datetime(column.where(~number), errors="coerce", utc=True, format="mixed")
+        return number | times.isna()
     if types.is_bool_dtype(column) or types.is_datetime64_any_dtype(column):
         return everything
     numbers = pd.to_numeric(column, errors="coerce")

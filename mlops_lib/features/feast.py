@@ -19,7 +19,7 @@ from mlops_lib.features.feast_repo import register, rows_shown
 from mlops_lib.features.feast_rows import rows_of
 from mlops_lib.features.feast_scalars import python_values
 from mlops_lib.features.feast_service import views_of
-from mlops_lib.features.feast_values import as_declared, typed
+from mlops_lib.features.feast_values import as_declared, instants, typed
 from mlops_lib.features.feast_views import ServiceViews, StoredView
 from mlops_lib.settings import Settings
 
@@ -70,7 +70,7 @@ class FeastProvider(FeatureProvider):
             )
         where = f"which feature service {service.name!r} reads"
         asked = pd.DataFrame({name: declared(rows[name], dtype, where) for name, dtype in wanted.items()})
-        asked[timestamp] = pd.to_datetime(rows[timestamp], utc=True)
+        asked[timestamp] = instants(rows[timestamp])
         asked = asked.reset_index(drop=True)
         # Feast merges rows with the same key and time, so each pair is sent once and joined back to its rows.
         pairs = asked[[*service.entity_keys, timestamp]].drop_duplicates(ignore_index=True)

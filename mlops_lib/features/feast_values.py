@@ -110,3 +110,30 @@ def _numbers(dtype: str, value: Any) -> list[Any] | None:
     import numpy as np
 
     return None if python_value(value) is None else np.asarray(value, dtype=dtype).tolist()
+
+
+def instants(values: "pd.Series") -> "pd.Series":
+    """The times of rows in UTC. Text must be in ISO form: 01/02/2026 could be in January or in February.
+
+    Raises:
+        FeatureStoreError: A value is no time; names the first.
+    """
+    import pandas as pd
+
+    def read(some: "pd.Series") -> "pd.Series":
+        if pd.api.types.is_numeric_dtype(some):  # of any unit, from any start
+            raise ValueError
+        return pd.to_datetime(some, utc=True, format="ISO8601")
+
+    try:
+        return read(values)
+    except (ValueError, TypeError, OverflowError):
+        for row in range(len(values)):
+            try:
+                read(values.iloc[[row]])
+            except (ValueError, TypeError, OverflowError):
+                raise FeatureStoreError(
+                    f"Row {row} (counted from 0) of the labelled rows: {values.name!r} is {values.iloc[row]!r}, and must "
+                    "be a time in ISO form, such as 2026-01-31 12:00:00."
+                ) from None
+        raise

@@ -89,7 +89,8 @@ class FeatureStoreDataLoader(BaseDataLoader):
         )
         provider = features.from_settings(settings)
         task = settings.evaluation.task
-        declared = Declared(data.label, data.key, features=data.features, kinds=data.columns, task=task)
+        time = data.split.column if data.split.by == "time" else ""
+        declared = Declared(data.label, data.key, time, data.weight, data.features, data.columns, task)
         view = data.source.removeprefix(VIEW) if data.source.startswith(VIEW) else ""
         return cls(labels, provider, store.service, store.timestamp, data.features, declared, view)
 
@@ -125,6 +126,10 @@ class FeatureStoreDataLoader(BaseDataLoader):
         if code := [f"{name}={sources.code}" for name, sources in used.on_demand.items()]:
             tags[ON_DEMAND_TAG] = list_tag(code)
         return tags
+
+    @property
+    def dropped_rows(self) -> int:
+        return self.labels.dropped
 
     def load(self, split: Split) -> "pd.DataFrame":
         return self._frames[split][self.schema.used]
@@ -217,4 +222,6 @@ class FeatureStoreDataLoader(BaseDataLoader):
         }
         where = "The table of labelled rows"
         require_columns(rows.columns, wanted | request | own, where)
-        require_values(rows, wanted, where)
+        if self._labels.missing_label == "drop":
+            wanted.pop(one.label, None)
+        require_values(rows, wanted, where, one.label)

@@ -35,7 +35,7 @@ class LocalDataLoader(BaseDataLoader):
     Args:
         path, label, key, features, prepare, split, more: See `SplitFiles` (`features` are its `wanted`, `split` its
             `how`).
-        kinds, task: See `Declared`.
+        kinds, task, weight: See `Declared`.
         streaming: Read the rows part by part for `torch` too. `load` still returns a whole split.
         cache: File that digests of files are cached in; None: no cache.
     """
@@ -51,12 +51,13 @@ class LocalDataLoader(BaseDataLoader):
         split: SplitSettings | None = None,
         kinds: Mapping[str, str] | None = None,
         task: str = "",
+        weight: str = "",
         streaming: bool = False,
         cache: Path | None = None,
         **more: Any,
     ) -> None:
         self.source = SplitFiles(path, label, key, features, prepare, how=split or SplitSettings(), **more)
-        self.declared = self.source.plan.declared(features, kinds or {}, task)
+        self.declared = self.source.plan.declared(features, kinds or {}, task, weight)
         self.label, self.key, self.features = label, key, features
         self.streaming, self.cache = streaming, cache
 
@@ -72,6 +73,7 @@ class LocalDataLoader(BaseDataLoader):
             split=data.split,
             kinds=data.columns,
             task=settings.evaluation.task,
+            weight=data.weight,
             streaming=data.streaming,
             cache=cache_file(settings),
             validation_fraction=data.validation_fraction,
@@ -117,7 +119,7 @@ class LocalDataLoader(BaseDataLoader):
         return self.source.frames[split][self.schema.used]
 
     def parts(self, split: Split) -> Iterator["pd.DataFrame"]:
-        if self.source.prepare or (not self.streaming and self.source.is_held):
+        if self._is_held:
             yield from super().parts(split)
             return
         import pandas as pd
@@ -148,8 +150,7 @@ class LocalDataLoader(BaseDataLoader):
         return digest.hexdigest()
 
     def count(self, split: Split) -> int:
-        held = self.source.prepare or (not self.streaming and self.source.is_held)
-        return super().count(split) if held else self.source.count(split)
+        return super().count(split) if self._is_held else self.source.count(split)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         if self.source.prepare:
@@ -187,6 +188,11 @@ class LocalDataLoader(BaseDataLoader):
         paths = [file.path for file in files]
         batches = ParquetBatches(paths, self.schema, batch_size, shuffle, seed, encoder)
         return EpochLoader(batches, num_workers)
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the rows are in memory, or must be for `prepare`."""
+        return bool(self.source.prepare) or (not self.streaming and self.source.is_held)
 
     @property
     def _inferred_with(self) -> Declared | None:

@@ -1,5 +1,7 @@
 """The rows of several files as one table with one type a column, read in parts."""
 
+import contextlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -39,7 +41,7 @@ class Rows:
         self.files, self.key, self.missing = tuple(files), key, missing
         self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
-            file: reader(file, key, csv or CsvSettings(), missing) for file in _unique(files)
+            file: reader(file, key, csv or CsvSettings(), missing) for file in dict.fromkeys(files)
         }
 
     @cached_property
@@ -66,7 +68,8 @@ class Rows:
         """Columns that may have a missing value in any file; every column of floats and text counts as one."""
         import pyarrow as pa
 
-        found = {f.name for f in self.schema if f.type not in (pa.int64(), pa.bool_())}
+        exact = (pa.bool_(),) if _numbers(self.missing) else (pa.int64(), pa.bool_())
+        found = {f.name for f in self.schema if f.type not in exact}
         for file in self.files:
             source = self._readers[file]
             columns, gaps = self._columns(file), getattr(source, "gaps", ())
@@ -183,16 +186,25 @@ def _with_partition(part: "pa.Table", file: "DataFile", kinds: "dict[str, pa.Dat
 
 
 def _without(missing: tuple[str, ...], table: "pa.Table") -> "pa.Table":
-    """The table with null for the texts of `missing`."""
+    """The table with null for the texts of `missing`, and for the numbers that they are."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    values = {pa.string(): pa.array(missing), pa.float64(): pa.array(_numbers(missing), pa.float64())}
+    values[pa.int64()] = pa.array(
+        [int(number) for number in _numbers(missing) if number % 1 == 0], pa.int64()
+    )
     for i, column in enumerate(table.columns if missing else ()):
-        if pa.types.is_string(column.type):
-            column = pc.if_else(pc.is_in(column, pa.array(missing)), None, column)
+        if len(found := values.get(column.type, ())):
+            column = pc.if_else(pc.is_in(column, found), None, column)
             table = table.set_column(i, table.schema.field(i), column)
     return table
 
 
-def _unique(files: Iterable["DataFile"]) -> list["DataFile"]:
-    return list(dict.fromkeys(files))
+def _numbers(texts: Iterable[str]) -> list[float]:
+    """The texts that are numbers, as such."""
+    found = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            found.append(float(text))
+    return [number for number in found if math.isfinite(number)]

@@ -41,12 +41,14 @@ class SplitPlan:
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
 
-    def declared(self, features: tuple[str, ...], kinds: Mapping[str, str], task: str) -> Declared:
+    def declared(
+        self, features: tuple[str, ...], kinds: Mapping[str, str], task: str, weight: str
+    ) -> Declared:
         """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
         time = self.how.column if self.how.by == "time" else ""
         if self.how.by == "column":
             kinds = {**kinds, self.how.column: "drop"}
-        return Declared(self.label, self.key, time, features=features, kinds=kinds, task=task)
+        return Declared(self.label, self.key, time, weight, features, kinds, task)
 
     def columns(self) -> list[str]:
         """Columns that `splitter` and its result read."""
@@ -63,10 +65,9 @@ class SplitPlan:
         kinds = {"key": _ByKey, "label": _ByLabel, "time": _ByTime, "column": _ByColumn}
         return kinds[self.how.by](self, parts, where)
 
-    def units(self, table: "pa.Table", first_row: int) -> np.ndarray:
-        """A hash of what stays together: the key of each row, or its position."""
-        keys = table[self.key] if self.key else range(first_row, first_row + len(table))
-        return hashes(keys, self.seed)
+    def units(self, table: "pa.Table", first_row: int) -> "pa.ChunkedArray | range":
+        """What stays together in a split: the key of each row, or its position."""
+        return table[self.key] if self.key else range(first_row, first_row + len(table))
 
 
 class Splitter:
@@ -83,8 +84,8 @@ class Splitter:
 class _ByKey(Splitter):
     def of(self, table: "pa.Table", first_row: int) -> np.ndarray:
         plan = self.plan
-        keys = table[plan.key] if plan.key else range(first_row, first_row + len(table))
-        return assign(keys, plan.validation_fraction, plan.test_fraction, plan.seed)
+        units = plan.units(table, first_row)
+        return assign(units, plan.validation_fraction, plan.test_fraction, plan.seed)
 
 
 class _ByLabel(Splitter):
@@ -101,7 +102,7 @@ class _ByLabel(Splitter):
         units, labels = [], []
         first_row = 0
         for table in parts(plan.columns()):
-            units.append(plan.units(table, first_row))
+            units.append(hashes(plan.units(table, first_row), plan.seed))
             labels.append(texts(table[plan.label]))
             first_row += len(table)
         coded = pa.chunked_array(labels).combine_chunks().dictionary_encode()
@@ -132,7 +133,8 @@ class _ByLabel(Splitter):
         return units, np.array(ORDER)[chosen]
 
     def of(self, table: "pa.Table", first_row: int) -> np.ndarray:
-        return self.names[np.searchsorted(self.units, self.plan.units(table, first_row))]
+        units = hashes(self.plan.units(table, first_row), self.plan.seed)
+        return self.names[np.searchsorted(self.units, units)]
 
 
 def _counts(members: int, test_fraction: float, validation_fraction: float) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class SQLDataLoader(BaseDataLoader):
         validation_fraction, test_fraction, seed, split: See `SplitPlan` (`split` is its `how`).
         missing_label: ``error``, or ``drop`` for rows without a label.
         missing_values: Texts that are no value.
-        kinds, task: See `Declared`.
+        kinds, task, weight: See `Declared`.
     """
 
     where = "The query"
@@ -65,6 +65,7 @@ class SQLDataLoader(BaseDataLoader):
         missing_values: tuple[str, ...] = (),
         kinds: Mapping[str, str] | None = None,
         task: str = "",
+        weight: str = "",
     ) -> None:
         if bool(query) == bool(table):
             raise ConfigError("Set one of data.sql.query and data.sql.table.")
@@ -74,7 +75,7 @@ class SQLDataLoader(BaseDataLoader):
         self.label, self.key, self.features, self.prepare = label, key, features, prepare
         self.missing_label, how = missing_label, split or SplitSettings()
         self.plan = SplitPlan(label, key, validation_fraction, test_fraction, seed, how)
-        self.declared = self.plan.declared(features, kinds or {}, task)
+        self.declared = self.plan.declared(features, kinds or {}, task, weight)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -101,6 +102,7 @@ class SQLDataLoader(BaseDataLoader):
             missing_values=data.missing_values,
             kinds=data.columns,
             task=settings.evaluation.task,
+            weight=data.weight,
         )
 
     @cached_property

@@ -3,9 +3,11 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlops_lib.columns.text import text_of
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_types import Column
@@ -100,18 +102,32 @@ class Query:
             yield from self._partitions(connection.execute(self._statement(connection), self.params))
 
     def _partitions(self, result: "Result[Any]") -> Iterator[Chunk]:
-        """The rows, with None for the texts of `missing`."""
-        for chunk in result.partitions(self.chunk_rows):
+        """The rows, with None for the texts of `missing`.
+
+        Raises:
+            DataError: A value is not of the type that its column is declared with, which SQLite allows.
+        """
+        chunks = result.partitions(self.chunk_rows)
+        while True:
+            try:
+                chunk = next(chunks)
+            except StopIteration:
+                return
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f"The database holds a value that is not of its column's type: {error}. Name the columns in "
+                    "data.sql.query, with CAST(... AS TEXT) for this one."
+                ) from None
             yield (
                 chunk
                 if not self.missing
-                else [
-                    tuple(
-                        None if isinstance(value, str) and value in self.missing else value for value in row
-                    )
-                    for row in chunk
-                ]
+                else [tuple(None if self._is_missing(value) else value for value in row) for row in chunk]
             )
+
+    def _is_missing(self, value: Any) -> bool:
+        """Whether a text or number is one of `missing`."""
+        is_plain = isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
+        return is_plain and text_of(value) in self.missing
 
     def _statement(self, connection: "Connection") -> "Executable":
         import sqlalchemy as sa

@@ -109,6 +109,9 @@ class DataSettings(Section):
     )
     label: Name = Field(description="column to predict")
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
+    weight: str = Field(
+        "", description="column with the weight of a row in the fit and in the metrics; it is no feature"
+    )
     features: tuple[str, ...] = Field(
         (), description="columns to learn from; empty: all that carry information"
     )
@@ -130,7 +133,7 @@ class DataSettings(Section):
     )
     missing_values: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (),
-        description="texts that mean a missing value in every column",
+        description="texts (and, as texts, numbers) that mean a missing value in every column",
         json_schema_extra=read_by("get-data"),
     )
     csv: CsvSettings = Field(CsvSettings(), json_schema_extra=read_by("get-data"))

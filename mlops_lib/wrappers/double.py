@@ -10,6 +10,9 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+#: Parameters of the largest network for it: float64 halves the speed of a large one and doubles its memory.
+MAX_PARAMETERS = 1_000_000
+
 
 class InDouble(nn.Module):
     """Float32 in and out, float64 between."""
@@ -23,7 +26,9 @@ class InDouble(nn.Module):
 
 
 def in_double(network: nn.Module, example: Tensor) -> nn.Module:
-    """`network` in float64; `network` itself if its code works in float32 alone."""
+    """`network` in float64; `network` itself if it is large, or if its code works in float32 alone."""
+    if sum(parameter.numel() for parameter in network.parameters()) > MAX_PARAMETERS:
+        return network
     double = InDouble(copy.deepcopy(network).double()).eval()
     try:
         with torch.inference_mode(), warnings.catch_warnings():

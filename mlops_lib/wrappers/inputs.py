@@ -73,7 +73,11 @@ def to_frame(
         column = columns.features.get(name) if columns else None
         kind = column.kind if column else ""
         if column and column.stored.startswith(("timestamp", "date")):
-            frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_localize(None).astype("datetime64[us]")
+            frame[name] = (
+                pd.to_datetime(frame[name], utc=True, format="ISO8601")
+                .dt.tz_localize(None)
+                .astype("datetime64[us]")
+            )
         elif kind in ("number", "integer") and frame[name].dtype == object:
             frame[name] = pd.to_numeric(frame[name])
     return frame

@@ -61,7 +61,9 @@ class PyfuncWrapper(ModelWrapper):
                 frame[column.name] = frame[column.name].astype(column.type.to_pandas())
             if column.name in frame and kind == "datetime":
                 try:
-                    frame[column.name] = pd.to_datetime(frame[column.name], utc=True).dt.tz_localize(None)
+                    frame[column.name] = pd.to_datetime(
+                        frame[column.name], utc=True, format="ISO8601"
+                    ).dt.tz_localize(None)
                 except (ValueError, OverflowError) as error:
                     raise InputError(f"Column {column.name!r} has no usable time: {error}") from None
         return frame

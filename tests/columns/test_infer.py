@@ -453,3 +453,17 @@ def test_a_schema_is_shown_as_a_table_and_kept_as_json():
         "reason": "2 distinct texts in 100 rows: category",
     }  # fmt: skip
     assert schema.summary() == "2 features: 1 category, 1 number"
+
+
+def test_names_that_floats_would_merge_are_refused(tmp_path):
+    """2**53 and 2**53 + 1 are one float, and integers with gaps are floats in a DataFrame."""
+    ids = [2**53, 2**53 + 1, None] * 10
+    declared = Declared("y", kinds={"x": "category"})
+    table = pa.table({"x": ids, "y": ["a", "b"] * 15})
+    pq.write_table(table, tmp_path / "train.parquet")
+    splits = {"train": tmp_path / "train.parquet"}
+    with pytest.raises(DataError, match="'x' is a category of integers beyond 2"):
+        complete(infer(table, declared), splits, declared)
+    whole = table.filter(table["x"].is_valid())
+    pq.write_table(whole, tmp_path / "train.parquet")
+    assert complete(infer(whole, declared), splits, declared).kinds == {"x": "category"}

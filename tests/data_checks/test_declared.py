@@ -266,3 +266,20 @@ def test_the_folder_of_a_killed_writer_is_deleted_later(tmp_path):
     os.utime(old, (0, 0))
     declared.write(settings, loaders.from_settings(settings), folder)
     assert new.is_dir() and not old.exists()
+
+
+def test_dates_of_several_forms_are_dates():
+    """The form of the first value does not decide about the others."""
+    forms = ["2026-01-01", "2026-01-01 10:00:00", "2026-01-01T10:00:00.5Z", "2026-01-01T10:00:00+09:00"]
+    assert not found({"a": forms}, a={"type": "datetime"})
+
+
+def test_a_column_that_is_no_feature_is_checked_too(tmp_path):
+    """A rule for a column that was left out of the features, or for the time of the split, was ignored."""
+    rows = {"id": range(90), "code": [f"c{i}" for i in range(90)], "day": 1, "x": [1.5, 2.5, 0.5] * 30,
+            "bought": ["yes", "no"] * 45}  # fmt: skip
+    settings = project(tmp_path, "{code: {values: [c1, c2]}, day: {min: 2}}", rows)
+    dataset = loaders.from_settings(settings)
+    assert not {"code", "day"} <= set(dataset.schema.features)
+    with pytest.raises(DataError, match=r"90 of 90 rows break data.checks"):
+        declared.write(settings, dataset, tmp_path / "data")

@@ -132,3 +132,32 @@ def test_an_unknown_view_lists_those_there_are(folder):
         provider.view_rows("verdict", "event_timestamp")
     with pytest.raises(FeatureStoreError, match="'priced' has no batch source"):
         provider.view_rows("priced", "event_timestamp")
+
+
+def test_the_split_and_missing_labels_follow_the_settings(folder, tmp_path):
+    """data.split, data.missing_label and data.missing_values hold for labelled rows as for other files."""
+    rows = pd.read_csv(folder / "labels.csv")
+    rows["event_timestamp"] = [NOW - n * DAY / 1000 for n in range(len(rows))]
+    rows["bought"] = rows["bought"].where(rows.index % 10 != 0).map({0: "no", 1: "yes"}).fillna("?")
+    rows.to_csv(folder / "gaps.csv", index=False)
+    missing = {"source": "gaps.csv", "missing_values": ["?"]}
+    with pytest.raises(DataError, match=r"12 rows have no 'bought'.*missing_label"):
+        loader(folder, "only_computed", **missing).load("train")
+    by_time = {"split.by": "time", "split.column": "event_timestamp"}
+    made = loader(folder, "only_computed", **missing, missing_label="drop", **by_time)
+    assert made.dropped_rows == 12 and len(whole(made)) == 108
+    times = {split: made.load(split)["event_timestamp"] for split in SPLITS}
+    assert times["train"].max() < times["validation"].min() <= times["validation"].max() < times["test"].min()
+    assert made.schema.time == "event_timestamp" and list(made.schema.features) == ["total"]
+    made.write(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["31/01/2026", "soon", 1767225600])
+def test_a_time_that_is_not_in_iso_form_is_named(folder, wrong):
+    """Neither a traceback of pandas, nor a day taken for a month, nor seconds taken for nanoseconds."""
+    rows = pd.read_csv(folder / "labels.csv")
+    rows.astype({"event_timestamp": object}).assign(event_timestamp=wrong).to_csv(
+        folder / "odd.csv", index=False
+    )
+    with pytest.raises(FeatureStoreError, match=r"Row 0 .*'event_timestamp' is .*ISO form"):
+        loader(folder, "only_computed", source="odd.csv").load("train")

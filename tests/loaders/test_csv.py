@@ -41,6 +41,8 @@ def column(path, cells, **more):
         (["1", "NA", "3"], INTEGER, [1, None, 3]),
         (["1", " NaN ", "  ", "3"], INTEGER, [1, None, None, 3]),
         (["007", "7"], TEXT, ["007", "7"]),
+        (["\u00a01", "2"], TEXT, ["\u00a01", "2"]),
+        (["1", " 2\t", "3.5"], NUMBER, [1.0, 2.0, 3.5]),
         (["+7", "7"], TEXT, ["+7", "7"]),
         (["0x1F", "7"], TEXT, ["0x1F", "7"]),
         (["1_000", "7"], TEXT, ["1_000", "7"]),
@@ -299,3 +301,11 @@ def test_quotes_with_a_backslash_after_the_head(tmp_path):
     assert pa.concat_tables(doubled.tables())["a"].to_pylist()[-1] == 'say "hi" twice'
     with pytest.raises(DataError, match=r"line 20002: a quote \" inside a quoted cell"):
         rows_of(tmp_path / "c.csv", f'a,b\n{plain}"say "hi" twice",1\n').schema  # noqa: B018
+
+
+def test_a_second_header_is_named(tmp_path):
+    """Files joined with `cat`: the names made text of every column."""
+    one = "a,b\n" + "1,2.5\n" * 3
+    with pytest.raises(DataError, match=r"a.csv, row 3 \(counted from 0\) repeats the header"):
+        rows_of(tmp_path / "a.csv", one + one).schema  # noqa: B018
+    assert rows_of(tmp_path / "b.csv", "a,b\na,c\nb,b\n").count() == 2

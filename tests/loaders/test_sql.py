@@ -7,6 +7,7 @@ import tracemalloc
 from decimal import Decimal
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
@@ -402,12 +403,27 @@ def test_texts_that_mean_a_missing_value(tmp_path):
     """data.missing_values holds for a database too, the label included."""
     url = f"sqlite:///{tmp_path / 'a.db'}"
     frame = pd.DataFrame({"id": range(90), "note": ["?", "a", "b"] * 30, "y": ["yes", "no", "-"] * 30})
+    frame["age"] = [30, -999.0, 41] * 30
     frame.to_sql("t", sa.create_engine(url), index=False)
     more = {"table": "t", "label": "y", "key": "id"}
-    made = SQLDataLoader(url, **more, missing_values=("?", "-"), missing_label="drop")
+    made = SQLDataLoader(url, **more, missing_values=("?", "-", "-999"), missing_label="drop")
     found = pd.concat([made.load(split) for split in SPLITS])
     assert made.dropped_rows == 30 and sorted(found["y"].unique()) == ["no", "yes"]
+    assert found["age"].isna().sum() == 30 and set(found["age"].dropna()) == {30.0}
     assert found["note"].isna().sum() == 30 and set(found["note"].dropna()) == {"a"}
     assert made.fingerprint() != SQLDataLoader(url, **more, missing_label="drop").fingerprint()
     with pytest.raises(DataError, match="30 rows have no 'y'"):
         SQLDataLoader(url, **more, missing_values=("-",)).load("train")
+
+
+def test_a_value_that_is_not_of_its_declared_type_is_named(tmp_path):
+    """SQLite stores any text in a DATE; SQLAlchemy's traceback named no remedy."""
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE t (id INTEGER PRIMARY KEY, day DATE, y INTEGER)"))
+        connection.execute(sa.text("INSERT INTO t VALUES (1, '2026-01-31', 0), (2, '31/01/2026', 1)"))
+    with pytest.raises(DataError, match=r"'31/01/2026'.*CAST"):
+        SQLDataLoader(url, table="t", label="y").load("train")
+    query = "SELECT id, CAST(day AS TEXT) AS day, y FROM t ORDER BY id"
+    found = pa.concat_tables(SQLDataLoader(url, query=query, label="y").source_tables())
+    assert found["day"].to_pylist() == ["2026-01-31", "31/01/2026"]

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
@@ -89,3 +90,39 @@ def test_a_column_of_prepare_has_text_as_its_name(tmp_path):
     )
     with pytest.raises(DataError, match="returned a column named 0"):
         made.load("train")
+
+
+def test_an_index_is_left_out_only_where_pandas_says_that_it_is_one(tmp_path):
+    """A CSV may have a column of that name: it is written and comes back."""
+    frame = pd.DataFrame({"id": range(ROWS), "y": ["a", "b"] * 30}, index=range(5, 5 + ROWS)).loc[::-1]
+    frame.to_parquet(tmp_path / "a.parquet", index=True)
+    assert LocalDataLoader(tmp_path / "a.parquet", label="y").source.rows.schema.names == ["id", "y"]
+    frame.assign(__index_level_0__=[1, 2] * 30).to_csv(tmp_path / "a.csv", index=False)
+    LocalDataLoader(tmp_path / "a.csv", label="y").write(tmp_path / "data")
+    assert "__index_level_0__" in LocalDataLoader(tmp_path / "data", label="y").load("train")
+
+
+def test_a_broken_file_is_named(tmp_path):
+    """The footer is whole, and the values are not."""
+    written(tmp_path, list(range(ROWS)))
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content[:50] + bytes(200) + content[250:])
+    with pytest.raises(DataError, match=r"a.parquet cannot be read as parquet"):
+        LocalDataLoader(tmp_path / "a.parquet", label="y").load("train")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("gap", [-999, -999.0])
+def test_a_number_that_means_a_missing_value(tmp_path, kind, gap):
+    """missing_values: ["-999"] holds for numbers in every format, whatever their type."""
+    more = 0.5 if isinstance(gap, float) else 1
+    frame = pd.DataFrame({"id": range(ROWS), "v": [gap, more, 2] * 20, "y": ["a", "b"] * 30})
+    path = tmp_path / f"a.{kind}"
+    if kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+    made = LocalDataLoader(path, label="y", missing_values=("?", "-999"))
+    found = pd.concat([made.load(split) for split in SPLITS]).sort_values("id")["v"]
+    assert found.dtype == float and found.isna().tolist() == [True, False, False] * 20
+    assert set(found.dropna()) == {more, 2.0}

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from mlops_lib.loaders.formats.data_file import DataFile
 
-#: Columns in which pandas keeps an index.
-INDEX = "__index_level_"
-
 
 class ArrowFile:
     """One file. A row group (or record batch) must fit into memory, a file need not."""
@@ -29,13 +26,14 @@ class ArrowFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns, in order, without an index of pandas that has no name."""
+        """Names of the columns, in order, without an index of pandas that has no name (``__index_level_0__``)."""
         names = self._schema.names
+        indexes = (self._schema.pandas_metadata or {}).get("index_columns", ())
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(
                 f"{self.file.shown} has more than one column named {', '.join(map(repr, twice))}."
             )
-        return tuple(name for name in names if not name.startswith(INDEX))
+        return tuple(name for name in names if not (name in indexes and name.startswith("__index_level_")))
 
     @property
     def columns(self) -> dict[str, "pa.DataType"]:
@@ -73,31 +71,40 @@ class ArrowFile:
     def _batches(self, chosen: list[str], rows: int) -> Iterator["pa.RecordBatch"]:
         import pyarrow.parquet as pq
 
-        if self.file.format != "parquet":
-            with self._opened() as reader:
-                for batch in reader:
-                    yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
-            return
-        # With pre_buffer a whole file would be in memory.
-        with pq.ParquetFile(self.file.path, pre_buffer=False) as parquet:
-            yield from (batch for batch in parquet.iter_batches(rows, columns=chosen) if len(batch))
+        with self._readable():
+            if self.file.format != "parquet":
+                with self._opened() as reader:
+                    for batch in reader:
+                        yield from (batch.slice(at, rows) for at in range(0, len(batch), rows))
+                return
+            # With pre_buffer a whole file would be in memory.
+            with pq.ParquetFile(self.file.path, pre_buffer=False) as parquet:
+                yield from (batch for batch in parquet.iter_batches(rows, columns=chosen) if len(batch))
 
     @cached_property
     def _facts(self) -> "tuple[pa.Schema, int, set[str]]":
         """Columns, number of rows, and columns with gaps (or without statistics)."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
+        with self._readable():
             if self.file.format == "parquet":
-                footer = pq.read_metadata(self.file.path)
-                return footer.schema.to_arrow_schema(), footer.num_rows, _gaps(footer)
+                with pq.ParquetFile(self.file.path) as parquet:
+                    footer = parquet.metadata
+                    return parquet.schema_arrow, footer.num_rows, _gaps(footer)
             with self._opened() as reader:
                 counts, gaps = 0, set()
                 for batch in reader:
                     counts += len(batch)
                     gaps |= {name for name in batch.schema.names if batch.column(name).null_count}
                 return reader.schema, counts, gaps
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turns the errors of a broken file into a DataError with its name."""
+        import pyarrow as pa
+
+        try:
+            yield
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.file.shown} cannot be read as {self.file.format}: {error}") from None
 

@@ -52,7 +52,7 @@ class Cells:
             self.values += len(cells)
             return
         if not (self._see_integers(cells) or self._see_floats(cells) or self._see_booleans(cells)):
-            trimmed = pc.utf8_trim_whitespace(cells)
+            trimmed = pc.ascii_trim(cells, " \t")  # as Arrow reads numbers
             token = pc.is_in(trimmed, pa.array(TOKENS))
             if pc.any(token).as_py():
                 self.tokens |= set(pc.unique(cells.filter(token)).to_pylist())

@@ -1,5 +1,6 @@
 """Rows of a CSV or TSV file: one reading for the types of its columns, one for its values."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class DelimitedFile:
 
     def __init__(self, file: "DataFile", given: "CsvSettings", missing: tuple[str, ...], key: str) -> None:
         self.file, self.given, self.missing, self.key = file, given, missing, key
+        self._mark = "."  # until the cells are known
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -84,16 +86,28 @@ class DelimitedFile:
         cells = {name: Cells() for name in self.names}
         rows, self._has_quotes = 0, False
         for batch in self._batches(dict.fromkeys(self.names, pa.string()), ["", *self.missing], strings=True):
-            rows += len(batch)
             for name, column in zip(self.names, batch.columns, strict=True):
                 cells[name].see(column)
                 if not (self._has_quotes or self.dialect.is_whole or cells[name].ways):
                     self._has_quotes = bool(pc.any(pc.match_substring(column, self.dialect.quote)).as_py())
+            if not any(column.ways for column in cells.values()):  # all are text, as after a second header
+                self._require_one_header(batch, rows)
+            rows += len(batch)
         decimal = self._decimal(cells)
         for column in cells.values():
             column.settle(decimal)
         self._mark = decimal
         return cells, rows
+
+    def _require_one_header(self, batch: "pa.RecordBatch", first_row: int) -> None:
+        import pyarrow.compute as pc
+
+        same = [pc.equal(cells, name) for name, cells in zip(self.names, batch.columns, strict=True)]
+        if len(same) > 1 and (at := functools.reduce(pc.and_, same).index(True).as_py()) >= 0:
+            raise DataError(
+                f"{self.file.shown}, row {first_row + at} (counted from 0) repeats the header, as after joining files. "
+                "Remove the line."
+            )
 
     def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
         """The rows in order, a few megabytes at a time, with the columns of `kinds` (name -> canonical type) that the file has."""
@@ -132,12 +146,11 @@ class DelimitedFile:
         import pyarrow as pa
         from pyarrow import csv
 
-        mark = getattr(self, "_mark", ".")
         spellings = [BOOLEANS[way] for name in types for way in sorted(self._ways(name)) if way in BOOLEANS]
         convert = csv.ConvertOptions(
             include_columns=list(types), column_types=types, null_values=missing, strings_can_be_null=strings,
             true_values=[pair[0] for pair in spellings], false_values=[pair[1] for pair in spellings],
-            decimal_point=mark,
+            decimal_point=self._mark,
         )  # fmt: skip
         parse = csv.ParseOptions(
             delimiter=self.dialect.separator, quote_char=self.dialect.quote, escape_char=self.dialect.escape or False, newlines_in_values=True,
