@@ -27,7 +27,8 @@ class Category(PartOfTexts):
 
     def one(self, row: int, value: Any) -> tuple[float, ...]:
         if type(value) is str and self.is_text:
-            return (self._codes.get(value, UNKNOWN),)
+            # The loader reads an empty cell of a CSV file as missing; a caller may send it as "".
+            return (self._codes.get(value, UNKNOWN if value or not self.nullable else MISSING),)
         if is_missing(value):
             return self.missing(row, value)
         try:

@@ -45,7 +45,8 @@ class Text(PartOfTexts):
 
     def _text(self, row: int, value: Any) -> str | None:
         if type(value) is str and self.is_text:
-            return normal(value)
+            # The loader reads an empty cell of a CSV file as missing; a caller may send it as "".
+            return normal(value) if value or not self.nullable else None
         if is_missing(value):
             self.missing(row, value)
             return None

@@ -8,6 +8,7 @@ import numpy as np
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
+from mlops_lib.wrappers.carried_code import carried_code
 from mlops_lib.wrappers.interface import ModelWrapper
 
 
@@ -25,7 +26,8 @@ class PyfuncWrapper(ModelWrapper):
     def open(self, folder: Path) -> None:
         import mlflow.pyfunc
 
-        self._model = mlflow.pyfunc.load_model(str(folder))
+        with carried_code(folder):
+            self._model = mlflow.pyfunc.load_model(str(folder))
 
     def predict(self, input_data: Any) -> Any:
         """The model's own predictions; a DataFrame becomes an array (one column) or a list of rows."""

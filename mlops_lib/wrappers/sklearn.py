@@ -16,8 +16,11 @@ from mlops_lib.settings import Settings
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, estimator_fit, table_package
+from mlops_lib.wrappers.carried_code import carried_code
 from mlops_lib.wrappers.inputs import to_frame
 from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.own_code import Needs
+from mlops_lib.wrappers.skops_facts import skops_facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +54,8 @@ class SklearnWrapper(ModelWrapper):
             return
         import mlflow.sklearn
 
-        self._estimator = mlflow.sklearn.load_model(str(folder))
+        with carried_code(folder):
+            self._estimator = mlflow.sklearn.load_model(str(folder))
 
     def predict(self, input_data: Any) -> np.ndarray:
         if self.encoder:
@@ -113,10 +117,11 @@ class SklearnWrapper(ModelWrapper):
     ) -> str:
         import mlflow
         import mlflow.sklearn
-        import sklearn
         from mlflow.models import infer_signature
 
         estimator_fit.require_probabilities(estimator, config)
+        before = skops_facts(estimator, config.model.implementation)
+        Needs(before.modules, config.root).require_size()
         rows = data_loader.load("train")
         features = rows[list(schema.features)]
         more = estimator_fit.arguments(estimator, data_loader, schema, rows)
@@ -127,7 +132,13 @@ class SklearnWrapper(ModelWrapper):
                 f"{config.model.implementation} cannot be fitted: {error}{_suspects(features)}"
             ) from error
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
-        with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+        facts = skops_facts(estimator, config.model.implementation)
+        needs = Needs({"mlflow", "skops", *facts.modules}, config.root)
+        with (
+            tempfile.TemporaryDirectory() as code,
+            warnings.catch_warnings(),
+            mlflow.start_run(run_id=run_id),
+        ):
             # MLflow warns that integer columns cannot hold missing values, which is intended here.
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
             info = mlflow.sklearn.log_model(
@@ -135,9 +146,10 @@ class SklearnWrapper(ModelWrapper):
                 name=MODEL_PATH,
                 signature=infer_signature(features, getattr(estimator, verb)(features.head())),
                 input_example=features.head(),
-                pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"mlflow=={mlflow.__version__}"],
+                pip_requirements=needs.requirements(),
+                code_paths=needs.copy_into(Path(code)) or None,
                 pyfunc_predict_fn=verb,
-                skops_trusted_types=_types_in(estimator),
+                skops_trusted_types=facts.untrusted,
                 metadata=self.metadata(config, schema),
             )
         return info.model_uri
@@ -153,10 +165,3 @@ def _suspects(features: "pd.DataFrame") -> str:
         f"\nColumns to look at: {', '.join(text + missing)}. Set model.implementation: auto, which takes them as they are, "
         "or name a function that returns a Pipeline (with a ColumnTransformer or an imputer)."
     )
-
-
-def _types_in(estimator: Any) -> list[str]:
-    """Types that skops must be told to trust. They are trusted because config.yaml names the estimator."""
-    import skops.io
-
-    return skops.io.get_untrusted_types(data=skops.io.dumps(estimator))

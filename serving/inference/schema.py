@@ -165,6 +165,10 @@ class RequestSchema:
         except NOT_JSON:
             sent = None
         said = str(error)
+        if self.columns and isinstance(sent, list):
+            return invalid_input(
+                'A body is {"inputs": [row, ...]} or one row alone, and a list came. Put it into "inputs".'
+            )
         if isinstance(sent, dict) and "inputs" in sent and "`$.inputs" in said:
             return self._refusal(Exception(said.replace("`$.inputs", "`$", 1)), sent["inputs"])
         return self._refusal(error, sent)

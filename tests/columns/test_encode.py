@@ -55,7 +55,7 @@ GAP = [1.5, None]
             [dt.timedelta(minutes=2), np.timedelta64(3, "m"), 1.5],
             [120, 180, 1.5],
         ),
-        (["a", "b", None], ["a", "b", "c", None, np.nan, "A", "a ", ""], [2, 3, 1, 0, 0, 1, 1, 1]),
+        (["a", "b", None], ["a", "b", "c", None, np.nan, "A", "a ", ""], [2, 3, 1, 0, 0, 1, 1, 0]),
         ([float("inf"), 5.0, 1.0], [float("inf"), -np.inf, 1e39, 7.0], [5, 1, 5, 7]),
     ],
     ids=["number", "missing number", "integer", "boolean", "duration", "category", "infinite in train"],
@@ -195,8 +195,8 @@ def test_text_is_hashed_words_and_letters():
     width = (len(encoder.outputs) - 1) // 2
     assert nfc.tolist() == nfd.tolist() != other.tolist()
     assert np.linalg.norm(nfc[:width]) == pytest.approx(1) == np.linalg.norm(nfc[width:-1])
-    missing, empty = encoder.encode([[None], [""]])
-    assert np.isnan(missing[-1]) and empty[-1] == 0 and not empty[:-1].any() and not missing[:-1].any()
+    missing, empty = encoder.encode([[None], [""]])  # the empty cell of a CSV file, in JSON
+    assert np.isnan(missing[-1]) and np.isnan(empty[-1]) and not empty[:-1].any() and not missing[:-1].any()
     assert np.flatnonzero(encoder.encode([["platform"]])[0, :width]).tolist() == [11]  # crc32
 
 

@@ -135,6 +135,14 @@ def test_a_name_that_the_source_does_not_have_is_refused_with_the_nearest_one():
         parsed({**ROW, "CHURN": "No"})
 
 
+def test_a_bare_list_of_rows_is_told_where_to_go():
+    """A list is no row, and the message shows the body that is wanted."""
+    with pytest.raises(
+        Problem, match=r'A body is \{"inputs": \[row, ...\]\} or one row alone, and a list came'
+    ):
+        schema().parse(json.dumps([ROW]).encode())
+
+
 def test_a_row_may_leave_out_a_column_that_may_be_null():
     """JSON without a name and null mean the same; a column without gaps in training must be there."""
     short = {name: value for name, value in ROW.items() if name != "charges"}
