@@ -113,7 +113,7 @@ def test_lists_cannot_be_unique_and_it_is_said(tmp_path):
     with pytest.raises(DataError, match=r"'a' cannot be checked.*data\.checks"):
         declared.require(settings, loaders.from_settings(settings))
     table = profile.table(rows, "bought")
-    assert table.loc["a", "distinct"] == 2 and table.loc["a", "alone tells the label"] == 1.0
+    assert table.loc["a", "distinct"] == 2 and table.loc["a", "alone tells the label (ROC AUC)"] == 1.0
     assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone predicts")
 
 
@@ -203,7 +203,7 @@ def test_a_feature_that_knows_the_label_is_warned_of():
     assert [text.split()[0] for text in said] == ["rank", "gap", "category", "constant", "2"]
     assert profile.warnings(frame, frame.assign(id=frame["id"] + n), ["honest"], "y", "id") == []
     table = profile.table(frame, "y")
-    assert table.loc["gap", "missing"] == 0.5 and table.loc["rank", "alone tells the label"] == 1.0
+    assert table.loc["gap", "missing"] == 0.5 and table.loc["rank", "alone tells the label (ROC AUC)"] == 1.0
     number = frame.assign(y=honest * 3)
     assert profile.warnings(number, number.head(0), ["honest", "gap"], "y")[0].startswith("honest alone")
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from mlops_lib.data_checks import profile
-from mlops_lib.evaluation.figures import overview
+from mlops_lib.data_checks.separation import scores
+from mlops_lib.evaluation.figures import by_label
 
 N = 60
 COLUMNS = {
@@ -78,11 +79,97 @@ def test_columns_of_every_kind_are_drawn(label):
     names = list(COLUMNS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for first in range(0, len(names), overview.MAX_COLUMNS):
-            overview.distributions(frame, "y", names[first : first + overview.MAX_COLUMNS])
+        for first in range(0, len(names), by_label.MAX_COLUMNS):
+            by_label.distributions(frame, "y", names[first : first + by_label.MAX_COLUMNS])
 
 
 def test_a_text_label_of_many_classes_is_separated_by_class():
     """A column that gives a class away is found whatever the spelling of the classes."""
     label = pd.Series([f"class {i % 30}" for i in range(600)])
-    assert profile.separation((label == "class 7").astype(float), label) == 1.0
+    assert scores((label == "class 7").astype(float), label)["class 7"] == 1.0
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("label", [np.arange(600) % 2, np.arange(600) % 3, RNG.normal(size=600)])
+def test_a_random_column_does_not_tell_the_label(label):
+    """Dates of every type have their order; a category of many values does not see its own label."""
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 250, 600), "D")
+    frame = pd.DataFrame(
+        {
+            "date": days,
+            "day": days.date,
+            "text": days.strftime("%Y-%m-%d"),
+            "many": [f"v{i}" for i in RNG.integers(0, 250, 600)],
+            "number": RNG.integers(0, 250, 600),
+            "one": "same",
+            "y": label,
+        }
+    )
+    found = profile.table(frame, "y", {"text": "datetime", "number": "category"}).iloc[:-1, -1]
+    chance = 0.0 if "correlation" in found.name else 0.5
+    assert found.between(chance, chance + 0.12).all(), found
+    assert found[["date", "day"]].tolist() == [found["text"]] * 2
+
+
+def test_a_column_that_cannot_be_scored_is_blank():
+    """Free text and values that rarely repeat have NaN, never 0; distinct dates have a figure."""
+    days = pd.Series(pd.date_range("2020", periods=N)).dt.strftime("%Y-%m-%d")
+    frame = pd.DataFrame(
+        {"date": days, "text": ["a b", "c d"] * (N // 2), "name": days + "x", "y": np.arange(N) >= N / 2}
+    )
+    found = profile.table(frame, "y", {"date": "datetime", "text": "text"}).iloc[:, -1]
+    assert found["date"] == 1.0 and found[["text", "name", "y"]].isna().all()
+    assert (
+        len(profile.warnings(frame, frame, ["date", "text"], "y", kinds={"date": "datetime", "text": "text"}))
+        == 1
+    )
+
+
+def test_a_column_that_tells_one_class_of_several_is_no_leak():
+    """The table has its best class; the warning needs all classes, whatever their order in the column."""
+    kind = pd.Series(["Adelie", "Chinstrap", "Gentoo"] * 100)
+    noise = RNG.normal(size=300)
+    frame = pd.DataFrame(
+        {
+            "flipper": (kind == "Gentoo") * 20 + noise,
+            "code": kind.map({"Adelie": 1, "Chinstrap": 2, "Gentoo": 0}),
+            "amount": kind.map({"Adelie": 1, "Chinstrap": 2, "Gentoo": 0}) * 20 + noise,
+            "word": kind.str.upper(),
+            "y": kind,
+        }
+    )
+    found = profile.table(frame, "y").iloc[:-1, -1]
+    assert found.name == "alone tells one class from the rest (best ROC AUC)" and found.min() > 0.99
+    said = profile.warnings(frame, frame, list(found.index), "y")
+    assert [text.split()[0] for text in said] == ["code", "amount", "word"]
+    assert "highest for" in said[0]
+
+
+def drawn(label, **columns):
+    """Axes by title, of one column of each kind."""
+    frame = pd.DataFrame({**columns, "y": label})
+    kinds = {"day": "datetime", "prose": "text"}
+    figure = by_label.distributions(frame, "y", list(columns), kinds)
+    return figure, {axes.get_title("left"): axes for axes in figure.axes if axes.get_title("left")}
+
+
+@pytest.mark.parametrize("label", [np.arange(600) % 2, np.arange(600.0)])
+def test_the_axes_of_the_figure_have_numbers_and_dates_have_years(label):
+    """Every share starts at zero; a date is on a time axis; free text is left out, and named."""
+    day = [str(dt.date(2020, 1, 1) + dt.timedelta(days=int(i))) for i in RNG.integers(0, 900, 600)]
+    figure, axes = drawn(
+        label, cat=["a", "b"] * 300, num=RNG.random(600), day=day, prose=["some words"] * 600
+    )
+    assert len(axes) == 3 and "Not drawn (free text): prose" in figure.get_suptitle()
+    for one in axes.values():
+        assert one.get_ylim()[0] <= 0 and any(text.get_text() for text in one.get_yticklabels())
+    (dates,) = [one for title, one in axes.items() if title.startswith("day")]
+    assert any("2021" in text.get_text() for text in dates.get_xticklabels())
+
+
+def test_a_figure_of_a_regression_has_the_mean_label_of_each_category():
+    """Equal counts would hide that b has the larger amounts."""
+    _, axes = drawn(np.tile([10.0, 30.0], 300) + np.arange(600) / 1000, cat=["a", "b"] * 300)
+    assert np.allclose(axes["cat: mean y"].lines[0].get_ydata(), [10.3, 30.3], atol=0.1)

@@ -1,104 +1,12 @@
-"""Figures of the notebooks for every task: data, training, versions."""
+"""Figures of the notebooks for every task: training, versions."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import matplotlib
-import numpy as np
-
-from mlops_lib.evaluation.figures.style import (
-    BASELINES,
-    GREY,
-    MODEL,
-    STYLE,
-    NotebookFigure,
-    baseline_style,
-    chart,
-)
+from mlops_lib.evaluation.figures.style import GREY, MODEL, baseline_style, chart
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MAX_COLUMNS = 12
-COLUMNS_WIDE = 4
-FEW_VALUES = 10
-
-
-def distributions(frame: "pd.DataFrame", label: str, features: Sequence[str]) -> "Figure":
-    """Small multiples: the distribution of each feature, by label value if the label has few values.
-
-    Args:
-        frame: Rows with the features and the label.
-        label: Name of the label column.
-        features: Columns to draw, the first 12 of them; of an array, the mean of its numbers.
-    """
-    shown = list(features)[:MAX_COLUMNS]
-    frame = _means(frame[[*shown, label]], shown)
-    few = frame[label].nunique() <= FEW_VALUES
-    groups = sorted(frame[label].unique())[: len(BASELINES) + 1] if few else [None]
-    high = -(-len(shown) // COLUMNS_WIDE)
-    with matplotlib.rc_context(STYLE):
-        figure = NotebookFigure(figsize=(9, 0.7 + 1.9 * high), layout="constrained")
-        boxes = figure.subplots(high, COLUMNS_WIDE, squeeze=False).flat
-        for name, axes in zip(shown, boxes, strict=False):
-            for group, colour in zip(groups, (MODEL, *BASELINES), strict=False):
-                values = frame[name] if group is None else frame.loc[frame[label] == group, name]
-                _histogram(
-                    axes, values, frame[name], colour, "all rows" if group is None else f"{label} = {group}"
-                )
-            axes.set(title=name, yticks=[])
-            axes.grid(visible=False)
-        for axes in list(boxes):
-            axes.axis("off")
-        figure.suptitle(f"Which features tell the values of {label} apart?", x=0.01, ha="left", fontsize=10)
-        handles, names = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
-        figure.draw_without_rendering()
-    return figure
-
-
-def _histogram(axes: "Axes", values: "pd.Series", every: "pd.Series", colour: str, name: str) -> None:
-    """Share of rows by value. The bins span 98 % of the rows, so that a long tail does not flatten the rest."""
-    if every.dtype.kind not in "biuf":
-        values, every = _countable(values), _countable(every)
-        counts = values.value_counts(normalize=True).reindex(every.value_counts().index[:8], fill_value=0)
-        axes.plot(range(len(counts)), counts, "o", color=colour, label=name, markersize=4)
-        axes.set_xticks(range(len(counts)), [str(value)[:8] for value in counts.index], rotation=45)
-        return
-    known = every.dropna().astype(float)
-    finite = known[np.isfinite(known)]
-    low, high = np.quantile(finite, [0.01, 0.99]) if len(finite) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, 25)
-    clipped = values.dropna().astype(float).clip(edges[0], edges[-1])
-    shares = np.histogram(clipped, edges)[0] / max(len(clipped), 1)
-    axes.stairs(shares, edges, color=colour, label=name, linewidth=1.4)
-
-
-def _countable(column: "pd.Series") -> "pd.Series":
-    """The values; as text where they cannot be counted, such as dictionaries."""
-    try:
-        column.nunique()
-    except TypeError:
-        return column.map(str).where(column.notna())
-    return column
-
-
-def _means(frame: "pd.DataFrame", features: Sequence[str]) -> "pd.DataFrame":
-    """The rows with each array as the mean of its numbers."""
-    import pandas as pd
-
-    def mean(value: Any) -> float:
-        try:
-            return float(np.mean(np.asarray(value, dtype=float))) if np.size(value) else np.nan
-        except (TypeError, ValueError):  # text in lists
-            return np.nan
-
-    arrays = [
-        name for name in features if frame[name].dtype == object and frame[name].map(np.ndim).gt(0).any()
-    ]
-    return frame.assign(**{name: pd.Series(frame[name].map(mean), dtype=float) for name in arrays})
 
 
 def learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> "Figure":

@@ -15,6 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlops_lib.evaluation.figures import fonts
+
 # Okabe and Ito (2008), "Color Universal Design".
 MODEL, GREY = "#0072B2", "#8A8A8A"
 BASELINES = ("#D55E00", "#009E73", "#CC79A7", "#E69F00")
@@ -25,6 +27,7 @@ STYLE: dict[Any, Any] = {  # matplotlib types the keys as a long Literal
     "figure.figsize": (5.0, 3.6),
     "figure.dpi": 120,
     "figure.facecolor": "white",
+    "font.family": fonts.families(),
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -46,6 +49,10 @@ STYLE: dict[Any, Any] = {  # matplotlib types the keys as a long Literal
 
 class NotebookFigure(Figure):
     """A Figure that a notebook shows as the result of a cell, without pyplot."""
+
+    def draw(self, renderer: Any) -> None:
+        with fonts.one_warning():
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
