@@ -4,20 +4,18 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from mlops_lib.cli.init.given import merged
 from mlops_lib.cli.init.source import Source
 from mlops_lib.cli.init.threshold import Threshold
 from mlops_lib.errors import ConfigError
 from mlops_lib.settings import Settings
-from mlops_lib.settings.explain import explain, section_at
-from mlops_lib.settings.section import Section
+from mlops_lib.settings.explain import explain
 
 #: Task -> metric that the gate decides on, unless another is chosen.
 METRICS = {"classification": "roc_auc", "regression": "r2"}
@@ -76,7 +74,7 @@ class Choices:
             inner: dict[str, Any] = made
             for section in sections:
                 inner = inner.setdefault(section, {})
-            inner[name] = _merged(inner.get(name), value)
+            inner[name] = merged(inner.get(name), value)
         return made
 
     def settings(self, folder: Path, threshold: Threshold | None = None) -> Settings:
@@ -114,59 +112,6 @@ class Choices:
                 above = textwrap.wrap(why, WIDTH, initial_indent="  # ", subsequent_indent="  # ")
                 lines += [one] if len(one) <= WIDTH else [*above, line]
         return "\n".join(lines) + "\n"
-
-
-def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Dotted setting -> value of texts such as ``data.csv.separator=;`` and ``data.columns.date=datetime``.
-
-    Raises:
-        ConfigError: A text is not of this form, or there is no such setting.
-    """
-    given: dict[str, Any] = {}
-    for text in texts:
-        name, value = _parsed(text)
-        given[name] = _merged(given.get(name), value)
-    return given
-
-
-def _parsed(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    parts = name.split(".")
-    model: type[Section] | None = Settings
-    for place, part in enumerate(parts if equals else ()):
-        field = model.model_fields.get(part) if model else None
-        if field is None:
-            break
-        rest, setting = parts[place + 1 :], ".".join(parts[: place + 1])
-        if rest and get_origin(field.annotation) is dict:
-            return setting, _entry(rest, value, get_args(field.annotation)[1])
-        model = section_at(model, part)
-        if place and not rest:
-            return setting, _value(value, field.annotation)
-    raise ConfigError(
-        f"--set {text}: it is SETTING=VALUE, such as data.csv.separator=';'. `mlops config` in a project lists the "
-        "settings."
-    )
-
-
-def _entry(path: list[str], value: str, kind: Any) -> dict[str, Any]:
-    """One entry of a mapping; the name may have dots, and an entry that is a section has settings of its own."""
-    if len(path) > 1 and isinstance(kind, type) and issubclass(kind, Section):
-        field = kind.model_fields.get(path[-1])
-        return {".".join(path[:-1]): {path[-1]: _value(value, field.annotation if field else None)}}
-    return {".".join(path): _value(value, kind)}
-
-
-def _value(text: str, kind: Any) -> Any:
-    value = text if kind is str else yaml.safe_load(text)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _merged(first: Any, second: Any) -> Any:
-    """`second`, with the entries of `first` that it lacks where both are mappings."""
-    if not (isinstance(first, dict) and isinstance(second, dict)):
-        return second
-    return first | {name: _merged(first.get(name), value) for name, value in second.items()}
 
 
 def project_name(folder: Path) -> str:

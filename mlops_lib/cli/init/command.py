@@ -12,9 +12,10 @@ from rich.markup import escape
 from mlops_lib import loaders
 from mlops_lib.cli.display import err, out
 from mlops_lib.cli.init import hints, project, proposals
-from mlops_lib.cli.init.choices import Choices, parse_settings, project_name
-from mlops_lib.cli.init.decisions import Given, decide, with_settings
+from mlops_lib.cli.init.choices import Choices, project_name
+from mlops_lib.cli.init.decisions import decide
 from mlops_lib.cli.init.display import show_choices, show_columns
+from mlops_lib.cli.init.given import Given, parse_settings, with_settings
 from mlops_lib.cli.init.proposals import Proposal
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.source import parse

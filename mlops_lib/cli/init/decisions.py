@@ -1,69 +1,18 @@
 """Decide label, task, key, time, metric and left-out columns of a table; each is checked before a file is written."""
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mlops_lib import plugins
 from mlops_lib.cli.init import leaks, proposals
 from mlops_lib.cli.init.choices import METRICS, Choices
+from mlops_lib.cli.init.given import Given
 from mlops_lib.cli.init.labels import ENOUGH, Label
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.table import Table
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.split_plans import times
-
-
-@dataclass(frozen=True)
-class Given:
-    """The options of the command; None or "" where an option was not given.
-
-    Attributes:
-        label, key, time, task, metric: See `Choices`.
-        missing_label: "drop", or "error".
-        takes_proposals: Whether a label that is not certain may be taken without a question.
-    """
-
-    label: str = ""
-    key: str | None = None
-    time: str | None = None
-    task: str = ""
-    metric: str = ""
-    missing_label: str = ""
-    takes_proposals: bool = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that have a role."""
-        return tuple(name for name in (self.label, self.key, self.time) if name)
-
-
-#: Setting -> option that means the same.
-OPTIONS = {
-    "data.label": "label",
-    "data.key": "key",
-    "data.missing_label": "missing_label",
-    "evaluation.task": "task",
-    "evaluation.metric": "metric",
-}
-
-
-def with_settings(given: Given, settings: Mapping[str, Any]) -> tuple[Given, dict[str, Any]]:
-    """The options with those given as --set, and the other settings.
-
-    Raises:
-        ConfigError: A choice is given twice.
-    """
-    same = {option: settings[setting] for setting, option in OPTIONS.items() if setting in settings}
-    for setting, option in OPTIONS.items():
-        if option in same and getattr(given, option):
-            raise ConfigError(
-                f"--set {setting} and --{option.replace('_', '-')} are the same choice. Give one of them."
-            )
-    others = {setting: value for setting, value in settings.items() if setting not in OPTIONS}
-    return replace(given, **same), others
 
 
 def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
