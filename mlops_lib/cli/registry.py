@@ -23,10 +23,16 @@ def promote(
     """
     from mlops_lib.registry import Registry, replaced
 
-    moved = Registry(config.load(config_file)).promote(name, version, stage)
+    settings = config.load(config_file)
+    moved = Registry(settings).promote(name, version, stage)
     undo = "" if moved.stage == "Production" else f" --stage {moved.stage}"
     hint = f" Undo with: mlops rollback {name}{undo}" if replaced(moved) else ""
     out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage}.[/]{hint}")
+    serving = settings.serving
+    follows = not serving.alias and serving.version in (0, moved.version)
+    if follows and moved.name == settings.model.name and moved.stage in STYLES:
+        stage_set = "" if moved.stage == serving.stage else f"MLFLOW_MODEL_STAGE={moved.stage} "
+        out.print(f"Next: [bold]{stage_set}mlops serve[/]", highlight=False)
 
 
 def rollback(

@@ -167,23 +167,14 @@ class _ByTime(Splitter):
 
     def _times(self, table: "pa.Table", first_row: int) -> np.ndarray:
         """Times as numbers that can be compared."""
-        import pyarrow as pa
-
         name = self.plan.how.column
-        column = table[name].combine_chunks()
         count, rows = count_missing(table[name])
         if count:
             raise DataError(
                 f"{self.where}: {count} rows or more have no {name!r} (data.split.column); the first is row "
                 f"{first_row + rows[0]}, counted from 0. Fill it in the source, or set another data.split."
             )
-        if pa.types.is_string(column.type):
-            column = _instants(column, self.where, name, first_row)
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.int64())
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            raise DataError(f"{self.where}: data.split.column {name!r} is {column.type}, which is no time.")
-        return column.to_numpy(zero_copy_only=False)
+        return times(table[name], self.where, name, first_row)
 
 
 class _ByColumn(Splitter):
@@ -209,6 +200,30 @@ def _placed(parts: "Iterable[pa.Table]") -> "Iterator[tuple[int, pa.Table]]":
     for table in parts:
         yield first_row, table
         first_row += len(table)
+
+
+def times(column: "pa.ChunkedArray", where: str, name: str, first_row: int = 0) -> np.ndarray:
+    """The times in a column as numbers that can be compared.
+
+    Args:
+        column: Timestamps, numbers or texts, without gaps.
+        where: The source, for messages.
+        name: Of the column.
+        first_row: Number of the first row in `where`.
+
+    Raises:
+        DataError: A value is no time.
+    """
+    import pyarrow as pa
+
+    values = column.combine_chunks()
+    if pa.types.is_string(values.type):
+        values = _instants(values, where, name, first_row)
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.int64())
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        raise DataError(f"{where}: data.split.column {name!r} is {values.type}, which is no time.")
+    return values.to_numpy(zero_copy_only=False)
 
 
 def _instants(column: "pa.Array", where: str, name: str, first_row: int) -> "pa.Array":

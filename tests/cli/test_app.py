@@ -171,7 +171,7 @@ def test_models_and_promotion(trained_copy, mlops, monkeypatch):
     code, said, _ = mlops("models")
     assert code == 0 and re.search(r"repurchase\s+1\s+Staging\s+staging\s+roc_auc 0\.\d{4}", said)
     code, said, _ = mlops("promote", "repurchase", "1")
-    assert code == 0 and "version 1 is at Production" in said
+    assert code == 0 and "version 1 is at Production" in said and "Next: mlops serve" in said
     assert Registry(trained_copy.project.settings()).resolve("repurchase", "Production").version == 1
     code, _, error = mlops("promote", "repurchase", "9")
     assert code == 1 and "version 9" in error

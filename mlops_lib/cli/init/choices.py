@@ -4,9 +4,10 @@ import json
 import os
 import re
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -36,7 +37,7 @@ class Choices:
         source: Where the rows are.
         label, key, time, task, metric: The answers; `key` and `time` may be empty.
         data: Further settings of section `data`.
-        given: Dotted setting -> value, from the user; these win.
+        given: Dotted setting -> value, from the user; these win. Mappings add to those of `data`.
         reasons: Dotted setting -> why it has this value.
     """
 
@@ -69,11 +70,13 @@ class Choices:
             "evaluation": judged,
         }
         for setting, value in self.given.items():
+            if setting == "evaluation.threshold" and not self.label:  # the metric is not chosen yet
+                continue
             *sections, name = setting.split(".")
             inner: dict[str, Any] = made
             for section in sections:
                 inner = inner.setdefault(section, {})
-            inner[name] = value
+            inner[name] = _merged(inner.get(name), value)
         return made
 
     def settings(self, folder: Path, threshold: Threshold | None = None) -> Settings:
@@ -87,48 +90,83 @@ class Choices:
             more = {"root": folder.resolve(), "secrets": {"data_password": password} if password else {}}
             return Settings.model_validate(more | self.sections(threshold))
         except ValidationError as error:
-            raise ConfigError(explain(error, {}, folder / "config.yaml")) from None
+            origins = {setting: f"--set {setting}" for setting in self.given}
+            raise ConfigError(explain(error, origins, Path("the settings of the new project"))) from None
 
     def text(self, threshold: Threshold) -> str:
         """The text of config.yaml."""
         reasons = self.reasons | {
             "evaluation.baselines": "scored on the same rows; does not reach the threshold",
-            "evaluation.threshold": f"{threshold.reason()}; a model that reaches it is registered",
             "model.wrapper": "or lightning with implementation: tabular, a network",
         }
+        if threshold.is_given:
+            reasons["evaluation.baselines"] = "scored on the same rows"
+        for setting in self.given:  # the reason is the user's
+            reasons.pop(setting, None)
+        reasons["evaluation.threshold"] = f"{threshold.reason()}; a model that reaches it is registered"
         lines = [HEAD]
         for section, content in self.sections(threshold).items():
             lines += ["", f"{section}:"]
             for name, value in content.items():
                 why = " ".join(reasons.get(f"{section}.{name}", "").split())
-                line = f"  {name}: {_yaml(value)}"
+                line = f"  {name}: {yaml_text(value)}"
                 one = f"{line}  # {why}" if why else line
                 above = textwrap.wrap(why, WIDTH, initial_indent="  # ", subsequent_indent="  # ")
                 lines += [one] if len(one) <= WIDTH else [*above, line]
         return "\n".join(lines) + "\n"
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
-    """Dotted setting and value of ``data.csv.separator=;``.
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Dotted setting -> value of texts such as ``data.csv.separator=;`` and ``data.columns.date=datetime``.
 
     Raises:
-        ConfigError: It is not of this form, or there is no such setting.
+        ConfigError: A text is not of this form, or there is no such setting.
     """
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, value = _parsed(text)
+        given[name] = _merged(given.get(name), value)
+    return given
+
+
+def _parsed(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
-    *sections, last = name.split(".")
+    parts = name.split(".")
     model: type[Section] | None = Settings
-    for section in sections:
-        model = section_at(model, section)
-    if not (equals and sections and model and last in model.model_fields):
-        raise ConfigError(
-            f"--set {text}: it is SETTING=VALUE, such as data.csv.separator=';'. `mlops config` in a project lists the "
-            "settings."
-        )
-    return name, value if model.model_fields[last].annotation is str else _frozen(yaml.safe_load(value))
+    for place, part in enumerate(parts if equals else ()):
+        field = model.model_fields.get(part) if model else None
+        if field is None:
+            break
+        rest, setting = parts[place + 1 :], ".".join(parts[: place + 1])
+        if rest and get_origin(field.annotation) is dict:
+            return setting, _entry(rest, value, get_args(field.annotation)[1])
+        model = section_at(model, part)
+        if place and not rest:
+            return setting, _value(value, field.annotation)
+    raise ConfigError(
+        f"--set {text}: it is SETTING=VALUE, such as data.csv.separator=';'. `mlops config` in a project lists the "
+        "settings."
+    )
 
 
-def _frozen(value: Any) -> Any:
+def _entry(path: list[str], value: str, kind: Any) -> dict[str, Any]:
+    """One entry of a mapping; the name may have dots, and an entry that is a section has settings of its own."""
+    if len(path) > 1 and isinstance(kind, type) and issubclass(kind, Section):
+        field = kind.model_fields.get(path[-1])
+        return {".".join(path[:-1]): {path[-1]: _value(value, field.annotation if field else None)}}
+    return {".".join(path): _value(value, kind)}
+
+
+def _value(text: str, kind: Any) -> Any:
+    value = text if kind is str else yaml.safe_load(text)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _merged(first: Any, second: Any) -> Any:
+    """`second`, with the entries of `first` that it lacks where both are mappings."""
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return second
+    return first | {name: _merged(first.get(name), value) for name, value in second.items()}
 
 
 def project_name(folder: Path) -> str:
@@ -136,12 +174,14 @@ def project_name(folder: Path) -> str:
     return re.sub(r"[/:]+", "-", folder.resolve().name) or "model"
 
 
-def _yaml(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """A value on one line, read by YAML as it is: a label `no` and a folder `2024` are texts."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_yaml(name)}: {_yaml(inner)}" for name, inner in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{yaml_text(name)}: {yaml_text(inner)}" for name, inner in value.items()) + "}"
+        )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_yaml, value)) + "]"
+        return "[" + ", ".join(map(yaml_text, value)) + "]"
     if not isinstance(value, str):
         return json.dumps(value)
     plain = re.fullmatch(r"[^\W\d]\w*(-\w+)*", value) and value.lower() not in _WORDS

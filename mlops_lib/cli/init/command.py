@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from mlops_lib import loaders
 from mlops_lib.cli.display import err, out
-from mlops_lib.cli.init import project, proposals
-from mlops_lib.cli.init.choices import Choices, parse_setting, project_name
-from mlops_lib.cli.init.decisions import Given, decide
+from mlops_lib.cli.init import hints, project, proposals
+from mlops_lib.cli.init.choices import Choices, parse_settings, project_name
+from mlops_lib.cli.init.decisions import Given, decide, with_settings
 from mlops_lib.cli.init.display import show_choices, show_columns
 from mlops_lib.cli.init.proposals import Proposal
 from mlops_lib.cli.init.questions import Questions
@@ -65,11 +65,14 @@ def init(
     """
     asked = Questions(asks=not yes and sys.stdin.isatty() and out.is_terminal)
     project.check_folder(folder)
-    if missing_label not in ("", "drop", "error"):
-        raise ConfigError(f"--missing-label is {missing_label!r}. It is drop or error.")
+    given, others = with_settings(
+        Given(label, key, time, task, metric, missing_label, takes_proposals=yes),
+        parse_settings(settings or ()),
+    )
+    if given.missing_label not in ("", "drop", "error"):
+        raise ConfigError(f"--missing-label is {given.missing_label!r}. It is drop or error.")
     where = parse(_source(source, asked), folder, table, query)
-    choices = Choices(project_name(folder), where, given=dict(map(parse_setting, settings or ())))
-    given = Given(label, key, time, task, metric, missing_label, takes_proposals=yes)
+    choices = Choices(project_name(folder), where, given=others)
     with project.without_work_files_after_an_error(folder):
         threshold = _ask_and_check(choices, given, asked, folder)
         winning = project.write(folder, choices.text(threshold))
@@ -87,11 +90,13 @@ def _ask_and_check(choices: Choices, given: Given, asked: Questions, folder: Pat
     try:
         looked = _look(loaders.from_settings(choices.settings(folder)), choices.source.shown)
         show_columns(looked, _proposed_roles(looked, given))
+        for hint in hints.missing_values(looked):
+            out.print(f"[yellow]{escape(hint)}[/]", highlight=False, soft_wrap=True)
         if asked.asks:
             out.print("\n[dim]Enter takes the proposal; - means none.[/]")
         decide(looked, given, asked, choices)
         with err.status("Splitting the rows, scoring baselines"):
-            threshold = choose(choices.settings(folder))
+            threshold = choose(choices.settings(folder), "evaluation.threshold" in choices.given)
     except DataError as error:
         if not re.search(r"[Ss]et data\.(?!source)", str(error)):
             raise
@@ -119,8 +124,12 @@ def _look(loader: "BaseDataLoader", shown: str) -> Table:
 
 def _proposed_roles(table: Table, given: Given) -> dict[str, tuple[str, str]]:
     """Column -> role and why, by the options and else by the proposals, for the first look."""
-    label = Proposal(given.label, "--label") if given.label else proposals.label(table)
-    key = proposals.key(table, label.value) if given.key is None else Proposal(given.key, "--key")
+    label = Proposal(given.label, "--label") if given.label else proposals.label(table, given.columns)
+    key = (
+        proposals.key(table, label.value, given.columns)
+        if given.key is None
+        else Proposal(given.key, "--key")
+    )
     known_key = key.value if key.value in table.names else ""
     time = (
         proposals.time(table, label.value, known_key)

@@ -1,8 +1,10 @@
 """Decide label, task, key, time, metric and left-out columns of a table; each is checked before a file is written."""
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from mlops_lib import plugins
 from mlops_lib.cli.init import leaks, proposals
@@ -11,6 +13,7 @@ from mlops_lib.cli.init.labels import ENOUGH, Label
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.table import Table
 from mlops_lib.errors import ConfigError, DataError
+from mlops_lib.loaders.split_plans import times
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,37 @@ class Given:
     missing_label: str = ""
     takes_proposals: bool = False
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that have a role."""
+        return tuple(name for name in (self.label, self.key, self.time) if name)
+
+
+#: Setting -> option that means the same.
+OPTIONS = {
+    "data.label": "label",
+    "data.key": "key",
+    "data.missing_label": "missing_label",
+    "evaluation.task": "task",
+    "evaluation.metric": "metric",
+}
+
+
+def with_settings(given: Given, settings: Mapping[str, Any]) -> tuple[Given, dict[str, Any]]:
+    """The options with those given as --set, and the other settings.
+
+    Raises:
+        ConfigError: A choice is given twice.
+    """
+    same = {option: settings[setting] for setting, option in OPTIONS.items() if setting in settings}
+    for setting, option in OPTIONS.items():
+        if option in same and getattr(given, option):
+            raise ConfigError(
+                f"--set {setting} and --{option.replace('_', '-')} are the same choice. Give one of them."
+            )
+    others = {setting: value for setting, value in settings.items() if setting not in OPTIONS}
+    return replace(given, **same), others
+
 
 def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
     """Fill in `choices`.
@@ -42,8 +76,11 @@ def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> No
     label = _label(table, given, asked, choices)
     _key(table, given, asked, choices)
     _time(table, given, asked, choices)
+    if choices.time and not choices.key:
+        asked.record["key"] = ("", "" if given.key is not None else "no column identifies a row")
     _metric(given, asked, choices)
-    found = leaks.find(table, choices.label, choices.task, (choices.key, choices.time))
+    set_already = choices.given.get("data.columns", {})
+    found = leaks.find(table, choices.label, choices.task, (choices.key, choices.time, *set_already))
     for name, how in found.items():
         if asked.agrees(f"{name} {how}. Leave it out?", default=True):
             choices.data.setdefault("columns", {})[name] = "drop"
@@ -61,7 +98,7 @@ def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> No
 
 
 def _label(table: Table, given: Given, asked: Questions, choices: Choices) -> Label:
-    proposed = proposals.label(table)
+    proposed = proposals.label(table, given.columns)
     if not (given.label or asked.asks or proposed.certain or given.takes_proposals):
         likely = ", ".join([proposed.value, *proposed.others])
         raise ConfigError(
@@ -110,7 +147,7 @@ def _missing_label(label: Label, given: Given, asked: Questions, choices: Choice
 
 
 def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
-    proposed = proposals.key(table, choices.label)
+    proposed = proposals.key(table, choices.label, given.columns)
 
     def check(name: str) -> None:
         if not name:
@@ -120,6 +157,8 @@ def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None
             raise ConfigError(
                 f"{name!r} is both --label and --key. The key is no feature and is not predicted."
             )
+        if name == given.time:
+            raise ConfigError(f"{name!r} is both --time and --key. Choose another column for one of them.")
         if gaps := table.column(name).null_count:
             raise DataError(
                 f"{table.shown}: {gaps:,} of {table.rows:,} rows have no {name!r}, and the key decides the split of "
@@ -142,13 +181,16 @@ def _key_means(table: Table, name: str) -> str:
     distinct = pc.count_distinct(table.column(name)).as_py()
     if distinct == table.rows:
         return "distinct in every row"
-    return f"{table.rows / distinct:.1f} rows a value: rows of one {name} stay in one split"
+    stay = "" if table.loader.is_ready_made else f": rows of one {name} stay in one split"
+    return f"{table.rows / distinct:.1f} rows a value{stay}"
 
 
 def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
     proposed = proposals.time(table, choices.label, choices.key)
     if table.loader.is_ready_made:
         proposed = proposals.Proposal("", "the source is split already")
+    if {"data.split", "data.split.by"} & choices.given.keys():
+        proposed = proposals.Proposal("", "data.split is set")
     asks = proposed.value or proposed.others
 
     def check(name: str) -> None:
@@ -161,6 +203,7 @@ def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> Non
             )
         if gaps := table.column(name).null_count:
             raise DataError(f"{table.shown}: {gaps:,} rows have no {name!r}, so they have no place in time.")
+        times(table.column(name), table.shown, name)
 
     if not asks and given.time is None:
         return
@@ -178,6 +221,8 @@ def _metric(given: Given, asked: Questions, choices: Choices) -> None:
     def check(name: str) -> None:
         if name not in known:
             raise ConfigError(f"--metric is {name!r}. Metrics of {choices.task}: {', '.join(known)}.")
+        choices.metric = name
+        choices.settings(Path())  # a threshold that was given can be reached
 
     usual = (
         "area under the ROC curve, 0.5 is guessing" if choices.task == "classification" else "1 is perfect"

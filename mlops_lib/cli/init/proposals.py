@@ -80,6 +80,15 @@ _TIME = re.compile(
     r"^(time|date|timestamp|datetime|ts|event_?(time|date)|(time|date)_?\w*(hour|day|stamp)|created(_?(at|date))?"
     r"|날짜|일자|일시|시각|시간|기준일자?|거래일자?|주문일자?)$"
 )
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+#: A date in other forms than 2026-01-31: 2026/1/31, 31.01.2026, 20260131, 31 Jan 2026, Jan 31, 2026, 2026년 1월 31일.
+_DATE = re.compile(
+    r"(\d{1,4}[/. -]+\d{1,2}[/. -]+\d{1,4}\.?"
+    r"|(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+    rf"|\d{{1,4}}[ /.-]*{_MONTH}[ /.,-]*\d{{1,4}}|{_MONTH}[ .]*\d{{1,2}},? *\d{{4}}"
+    r"|\d{2,4}년 *\d{1,2}월 *\d{1,2}일)([ T].*)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -99,25 +108,40 @@ class Proposal:
     others: tuple[str, ...] = ()
 
 
-def label(table: Table) -> Proposal:
-    """The column to predict: one with a usual name, else the last one that is a number or has few values."""
-    usual = [name for name in table.columns if _is_label(name)]
-    few = [name for name, column in table.columns.items() if _has_few_values(column)]
+def label(table: Table, taken: tuple[str, ...] = ()) -> Proposal:
+    """The column to predict: one with a usual name, else the last one that is a number or has few values.
+
+    Args:
+        table: The table.
+        taken: Columns that the user gave another role.
+    """
+    columns = {name: column for name, column in table.columns.items() if name not in taken} or table.columns
+    names = list(columns)
+    usual = [name for name in names if _is_label(name)]
+    few = [name for name, column in columns.items() if _has_few_values(column)]
     if len(usual) == 1:
         return Proposal(usual[0], "a usual name of a label")
-    last = [table.names[-1]] if few[-1:] == table.names[-1:] or _is_number(table) else []
-    candidates = list(dict.fromkeys([*usual, *last, *reversed(few), *reversed(table.names)]))
+    last = names[-1:] if few[-1:] == names[-1:] or _is_number(columns[names[-1]]) else []
+    candidates = list(dict.fromkeys([*usual, *last, *reversed(few), *reversed(names)]))
     reason = "the last column" if last or not few else "the last column with few values"
     if usual:
         reason = f"{' and '.join(usual)} are usual names of a label"
     return Proposal(candidates[0], reason, certain=False, others=tuple(candidates[1:5]))
 
 
-def key(table: Table, label_name: str) -> Proposal:
-    """The column that tells entities apart: distinct in every row, or ids of customers, patients and the like."""
+def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
+    """The column that tells entities apart: distinct in every row, or ids of customers, patients and the like.
+
+    Args:
+        table: The table.
+        label_name: Column to predict.
+        taken: Further columns with a role.
+    """
     found: list[tuple[int, str, str]] = []
     for name, column in table.columns.items():
-        if name == label_name or column.nullable or column.kind not in ("category", "integer", "text"):
+        if name == label_name or name in taken or column.nullable:
+            continue
+        if column.kind not in ("category", "integer", "text") or _looks_like_dates(table, name):
             continue
         rows = len(table.sample)
         words = _words(name)
@@ -127,9 +151,11 @@ def key(table: Table, label_name: str) -> Proposal:
             found.append((0 if is_id else 2, name, "distinct in every row"))
         elif (is_entity or words == ["id"]) and column.distinct > max(20, rows / 1000):
             each = rows / column.distinct
-            found.append((1, name, f"{each:.1f} rows a value: rows of one value stay in one split"))
+            stay = "" if table.loader.is_ready_made else ": rows of one value stay in one split"
+            found.append((1, name, f"{each:.1f} rows a value{stay}"))
     if not found:
-        return Proposal("", "no column identifies a row: its place decides its split")
+        decides = "the folder or file it is in" if table.loader.is_ready_made else "its place"
+        return Proposal("", f"no column identifies a row: {decides} decides its split")
     _, name, reason = min(found, key=lambda one: one[0])
     return Proposal(name, reason, others=tuple(other for _, other, _ in found if other != name))
 
@@ -147,15 +173,20 @@ def time(table: Table, label_name: str, key_name: str) -> Proposal:
     return Proposal(named[0], f"{named[0]} is the time of a row: the latest rows are the test split")
 
 
+def _looks_like_dates(table: Table, name: str) -> bool:
+    """Whether a column is named as a time, or each of its values is a date in a usual form."""
+    values = [value for value in table.some_values(name) if value is not None]
+    return bool(_TIME.match(name.lower())) or all(_DATE.fullmatch(str(value).strip()) for value in values)
+
+
 def _is_label(name: str) -> bool:
     words = _words(name)
     core = [word for word in words if word not in AROUND] or words
     return "".join(core) in LABELS or "".join(words) in LABELS
 
 
-def _is_number(table: Table) -> bool:
-    """Whether the last column is one of numbers that differ, and no row number."""
-    column = table.columns[table.names[-1]]
+def _is_number(column: Column) -> bool:
+    """Whether a column has numbers that differ, and are no row numbers."""
     return column.kind in ("integer", "number") and column.role == "feature" and column.distinct > 1
 
 

@@ -23,8 +23,8 @@ BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", 
 ROWS = 20_000
 #: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
-#: Share of the way from which on it counts as half way; the value is rounded.
-HALF_WAY = 1.6
+#: Most that a rounded value is away from the middle of two scores, as a share of their distance.
+NEAR = 0.02
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,26 @@ class Threshold:
         baseline: For ``evaluation.baselines``: ignores the features, and does not reach `value`.
         scores: Baseline -> score on the validation rows; the linear one is missing if it cannot be fitted.
         rows: Rows of each split.
+        is_given: Whether the user set `value`.
     """
 
     value: float
     baseline: str
     scores: dict[str, float]
     rows: dict[Split, int]
+    is_given: bool = False
 
     def reason(self) -> str:
         """How the value was chosen."""
         known = {name: f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items()}
+        if self.is_given:
+            scored = f"; {' and '.join(known.values())} on the validation rows" if known else ""
+            return f"set with --set{scored}"
         if self.baseline not in known:
             return "a guess: the validation rows allow no score"
         guess, *linear = known.values()
         if self.is_half_way:
-            return (
-                f"half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
-            )
+            return f"about half way from {guess}, which ignores the features, to {linear[0]}, on the validation rows"
         more = f"; {linear[0]} is hardly better" if linear else ""
         return f"better than {guess}, which ignores the features{more}, on the validation rows"
 
@@ -62,11 +65,15 @@ class Threshold:
         if len(self.scores) < 2:
             return False
         guess, linear = self.scores.values()
-        return (linear - guess) / (self.value - guess) > HALF_WAY
+        return _is_near(self.value, (guess + linear) / 2, guess, linear)
 
 
-def choose(settings: Settings) -> Threshold:
+def choose(settings: Settings, is_given: bool = False) -> Threshold:
     """Load and split the rows as `mlops run` will, and score the baselines on the validation split.
+
+    Args:
+        settings: Of the new project.
+        is_given: Whether ``evaluation.threshold`` of `settings` is the user's, so that it is taken as it is.
 
     Raises:
         DataError: The rows cannot be loaded as `settings` say, a split has no rows, or a class is in no train row.
@@ -86,7 +93,8 @@ def choose(settings: Settings) -> Threshold:
         )
     if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
         _require_known_classes(loader)
-    return Threshold(*_scored(settings, train, validation, loader.schema), rows)
+    value, baseline, scores = _scored(settings, train, validation, loader.schema)
+    return Threshold(settings.evaluation.threshold if is_given else value, baseline, scores, rows, is_given)
 
 
 def _require_known_classes(loader: "BaseDataLoader") -> None:
@@ -128,12 +136,24 @@ def _scored(
 
 
 def _between(guess: float | None, linear: float | None, name: str) -> float:
-    """Half way from one score to the other, clearly better than the first, rounded in the direction of better."""
+    """About half way from one score to the other, or clearly better than the first if that is further."""
     metric: Any = plugins.load("metric", name)
     if guess is None:
         guess = (metric.lowest + metric.highest) / 2 if math.isfinite(metric.highest - metric.lowest) else 0.0
     better = 1 if metric.higher_is_better else -1
     least = min(MARGIN, (metric.highest - guess) / 2) if better > 0 else MARGIN * abs(guess)
-    value = guess + better * max(better * ((guess if linear is None else linear) - guess) / 2, least)
+    if linear is not None and better * (linear - guess) / 2 > least:
+        return _rounded((guess + linear) / 2, guess, linear)
+    value = guess + better * least
     digits = 1 - math.floor(math.log10(3 * abs(value - guess) or 1))
     return better * math.ceil(round(better * value * 10**digits, 6)) / 10**digits
+
+
+def _rounded(middle: float, guess: float, linear: float) -> float:
+    """The middle of two scores with two significant digits, or with as many as it takes to stay in the middle."""
+    rounded = (float(f"{middle:.{digits}g}") for digits in range(2, 17))
+    return next((value for value in rounded if _is_near(value, middle, guess, linear)), middle)
+
+
+def _is_near(value: float, middle: float, guess: float, linear: float) -> bool:
+    return abs(value - middle) <= NEAR * abs(linear - guess)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import shlex
 import shutil
 import sqlite3
 import threading
@@ -73,7 +74,7 @@ def test_a_label_without_a_usual_name_is_asked_for(init, customers, tmp_path):
     [
         (("--label", "churn"), ["churn.csv has no column 'churn'", "Did you mean 'Churn'?", "customerID, tenure"]),
         (("--key", "customer"), ["no column 'customer' (--key)", "Did you mean 'customerID'?"]),
-        (("--key", "Churn"), ["'Churn' is both --label and --key"]),
+        (("--key", "Churn", "--label", "Churn"), ["'Churn' is both --label and --key"]),
         (("--key", "TotalCharges"), ["rows have no 'TotalCharges'", "--key ''"]),
         (("--label", "tenure", "--task", "classification"), ["71 distinct values in 400 rows", "regression"]),
         (("--label", "Contract", "--task", "regression"), ["'Contract' holds 'Two year'", "--task classification"]),
@@ -81,7 +82,13 @@ def test_a_label_without_a_usual_name_is_asked_for(init, customers, tmp_path):
         (("--label", "TotalCharges"), ["of 400 rows have no TotalCharges", "--missing-label drop"]),
         (("--task", "text"), ["--task is 'text'", "classification, regression"]),
         (("--metric", "auc"), ["--metric is 'auc'", "roc_auc"]),
-        (("--time", "customerID"), ["'customerID' is --time and also"]),
+        (("--time", "customerID", "--key", "customerID"), ["'customerID' is both --time and --key"]),
+        (("--time", "Churn", "--label", "Churn"), ["'Churn' is --time and also"]),
+        (("--time", "Contract"), ["churn.csv", "column 'Contract' has", "a time such as 2026-01-31 12:00:00"]),
+        (("--metric", "auc", "--set", "evaluation.metric=f1"), ["--set evaluation.metric and --metric are the same"]),
+        (("--set", "evaluation.threshold=10"), ["has value 10 in --set evaluation.threshold", "roc_auc is 1 at most"]),
+        (("--label", "tenure", "--set", "evaluation.threshold=10"), ["since r2 is 1 at most"]),
+        (("--set", "data.columns.signup=date"), ["has value 'date' in --set data.columns. Input should be"]),
         (("--missing-label", "fill"), ["--missing-label is 'fill'"]),
         (("--table", "orders"), ["--table and --query are for a database"]),
     ],
@@ -284,3 +291,69 @@ def test_a_table_without_features_is_an_error(init, written, tmp_path):
     code, said = init("--source", "rows.csv", "--key", "", "--set", "data.columns={row: integer}")
     assert code == 0, said
     assert written()["data"]["columns"] == {"row": "integer"}
+
+
+@pytest.mark.parametrize("metric", [("--metric", "mae"), ("--set", "evaluation.metric=mae")])
+def test_a_threshold_that_was_given_is_printed_and_written_as_such(init, customers, tmp_path, metric):
+    """It is checked against the metric that was given, which may go beyond 1."""
+    customers.to_csv("churn.csv", index=False)
+    code, said = init(
+        "--source", "churn.csv", "--label", "tenure", *metric, "--set", "evaluation.threshold=10"
+    )
+    assert code == 0, said
+    text = (tmp_path / "mine/config.yaml").read_text()
+    assert yaml.safe_load(text)["evaluation"] | {"baselines": 0} == {
+        "task": "regression", "metric": "mae", "threshold": 10, "baselines": 0,
+    }  # fmt: skip
+    assert " 10 " in said and "set with --set; mean " in said and "set with --set; mean " in text
+    assert "half way" not in said + text and "does not reach" not in text
+
+
+def test_kinds_of_columns_are_set_one_by_one(init, written, customers):
+    """By a path that ends in the name of the column, which may have dots; a column that is left out stays so."""
+    customers["reason"] = np.where(customers["Churn"] == "Yes", "price", None)
+    customers["v1.0"] = np.arange(400) % 7
+    customers.to_csv("churn.csv", index=False)
+    options = ("--set", "data.columns.signup=datetime", "--set", "data.columns.v1.0=category")
+    code, said = init("--source", "churn.csv", *options)
+    assert code == 0, said
+    assert written()["data"]["columns"] == {"reason": "drop", "signup": "datetime", "v1.0": "category"}
+
+
+def test_a_column_with_a_kind_of_its_own_is_kept(init, written, customers):
+    """Though it gives the label away: the user named it."""
+    customers["reason"] = np.where(customers["Churn"] == "Yes", "price", None)
+    customers.to_csv("churn.csv", index=False)
+    assert init("--source", "churn.csv", "--set", "data.columns.reason=category")[0] == 0
+    assert written()["data"]["columns"] == {"reason": "category"}
+
+
+def test_settings_of_a_check_are_set_one_by_one(init, written, customers):
+    """They are sections with the name of a column."""
+    customers.to_csv("churn.csv", index=False)
+    options = ("--set", "data.checks.columns.tenure.min=0", "--set", "data.checks.columns.tenure.max=100")
+    code, said = init("--source", "churn.csv", *options)
+    assert code == 0, said
+    assert written()["data"]["checks"] == {"columns": {"tenure": {"min": 0, "max": 100}}}
+
+
+def test_a_key_gives_way_to_a_time(init, written, customers):
+    """A row number would be the key, and it is given as the time."""
+    rows = customers.drop(columns="customerID").assign(row_id=range(400))
+    rows.to_csv("rows.csv", index=False)
+    code, said = init("--source", "rows.csv", "--time", "row_id")
+    assert code == 0, said
+    assert written()["data"]["key"] == "" and written()["data"]["split"]["column"] == "row_id"
+    assert "its place decides" not in said
+
+
+def test_texts_that_often_mean_missing_are_counted(init, written, customers):
+    """The setting of the hint is taken as it is printed, and then there is no hint."""
+    customers["Contract"] = ["NA", "N/A", "None", "null", "One year"] * 80
+    customers.to_csv("churn.csv", index=False)
+    code, said = init("--source", "churn.csv")
+    assert code == 0 and "Contract has 'NA' in 80 rows" in said, said
+    setting = shlex.split(said[said.index("--set") :])[1]
+    code, said = init("--source", "churn.csv", "--set", setting, folder="other")
+    assert code == 0 and "Contract has" not in said, said
+    assert config.load(Path("other/config.yaml")).data.missing_values == ("N/A", "NA", "None", "null")

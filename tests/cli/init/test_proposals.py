@@ -1,10 +1,12 @@
 """The columns that are proposed for label, key and time, and those that give the label away."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_lib.cli.init import leaks, proposals
+from mlops_lib.cli.init import hints, leaks, proposals
 from mlops_lib.cli.init.table import Table
 from mlops_lib.loaders.base import to_table
 
@@ -12,10 +14,11 @@ ROWS = 240
 RANDOM = np.random.default_rng(0)
 
 
-def table(**columns) -> Table:
+def table(is_ready_made=False, **columns) -> Table:
     """A table of 240 rows that was read whole."""
     frame = pd.DataFrame(columns)
-    return Table(None, "rows.csv", len(frame), to_table(frame))  # type: ignore[arg-type]
+    loader = SimpleNamespace(is_ready_made=is_ready_made)
+    return Table(loader, "rows.csv", len(frame), to_table(frame))  # type: ignore[arg-type]
 
 
 def numbers() -> np.ndarray:
@@ -88,6 +91,51 @@ IDS = [f"{i:05}" for i in range(ROWS)]
 def test_a_key_identifies_rows_or_people(columns, name):
     """By values that are distinct in every row, or ids of customers and the like; never one with gaps."""
     assert proposals.key(table(**columns, y=YES_NO), "y").value == name
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%Y/%m/%d", "%d.%m.%Y", "%m-%d-%y", "%Y%m%d", "%d %b %Y", "%B %d, %Y", "%Y년 %m월 %d일", "%Y/%m/%d %H:%M", "%Y. %m. %d."],
+)  # fmt: skip
+def test_dates_in_any_form_are_no_key(form):
+    """Each row has another date, and a key would take the date from the features."""
+    days = pd.date_range("2026-01-01", periods=ROWS).strftime(form)
+    assert proposals.key(table(day=days, a=numbers(), y=YES_NO), "y").value == ""
+    assert proposals.key(table(day=days, order_id=IDS, y=YES_NO), "y").value == "order_id"
+
+
+def test_a_time_by_name_is_no_key():
+    """Seconds since 1970 are distinct in every row, too."""
+    assert proposals.key(table(timestamp=range(ROWS), a=numbers(), y=YES_NO), "y").value == ""
+
+
+def test_a_proposal_gives_way_to_a_role_that_was_given():
+    """The column has that role already."""
+    rows = table(order_id=IDS, name=IDS, target=YES_NO, y=YES_NO)
+    assert proposals.key(rows, "y", ("order_id",)).value == "name"
+    assert proposals.label(rows, ("target",)).value == "y"
+
+
+def test_the_folders_of_a_ready_made_split_decide():
+    """No key decides the split, nor does the place of a row."""
+    assert "its place decides" in proposals.key(table(a=numbers(), y=YES_NO), "y").reason
+    assert "the folder or file it is in" in proposals.key(table(True, a=numbers(), y=YES_NO), "y").reason
+    rows = table(True, user_id=[i // 4 for i in range(ROWS)], y=YES_NO)
+    assert proposals.key(rows, "y").reason == "4.0 rows a value"
+
+
+@pytest.mark.parametrize("token", ["NA", "N/A", "None", "null", "nan", "#N/A"])
+def test_texts_that_often_mean_missing_are_shown(token):
+    """With their number, and with the setting that makes them missing."""
+    (hint,) = hints.missing_values(table(city=[token, "Oslo", "Rome"] * (ROWS // 3), a=numbers(), y=YES_NO))
+    assert hint.startswith(f"city has {token!r} in 80 rows") and "--set 'data.missing_values=[" in hint
+
+
+def test_ordinary_texts_give_no_hint():
+    """A name that begins so, an empty text, numbers."""
+    assert (
+        hints.missing_values(table(city=["Nancy", "", "Nantes"] * (ROWS // 3), a=numbers(), y=YES_NO)) == []
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,15 @@ def test_yes_asks_nothing(customers, written, tmp_path):
     code, shown = in_terminal("mine", "--source", "churn.csv", "--yes", answers="", cwd=tmp_path)
     assert code == 0 and "Column to predict" not in shown, shown
     assert written()["data"]["label"] == "Churn"
+
+
+def test_a_text_as_time_is_asked_for_again(customers, written, tmp_path):
+    """The question for the time takes a date next."""
+    customers.to_csv(tmp_path / "churn.csv", index=False)
+    typed = ["", "", "", "Contract", "signup", ""]
+    code, shown = in_terminal(
+        "mine", "--source", "churn.csv", answers="\n".join(typed) + "\n\n", cwd=tmp_path
+    )
+    assert code == 0, shown
+    assert "does not fit its type" in shown.replace("\n", " ")
+    assert written()["data"]["split"] == {"by": "time", "column": "signup"}

@@ -11,7 +11,12 @@ from mlops_lib.cli.init.threshold import Threshold, _between
     ("metric", "guess", "linear", "threshold"),
     [
         ("roc_auc", 0.5, 0.8, 0.65),
-        ("roc_auc", 0.5, 0.801, 0.66),
+        ("roc_auc", 0.5, 0.801, 0.65),
+        ("roc_auc", 0.9, 0.9962, 0.95),
+        ("accuracy", 0.98, 0.999, 0.99),
+        ("r2", -0.007, 0.909, 0.45),
+        ("r2", -0.004, 0.782, 0.39),
+        ("rmse", 2512.3, 1201.7, 1860.0),
         ("roc_auc", 0.5, 1.0, 0.75),
         ("roc_auc", 0.5, 0.4, 0.55),
         ("roc_auc", 0.5, None, 0.55),
@@ -28,14 +33,18 @@ from mlops_lib.cli.init.threshold import Threshold, _between
     ],
 )
 def test_it_is_half_way_and_clearly_better_than_guessing(metric, guess, linear, threshold):
-    """Rounded in the direction of better, whether higher or lower is better."""
+    """Whether higher or lower is better; rounded to two significant digits, or more where these miss the middle."""
     assert _between(guess, linear, metric) == pytest.approx(threshold)
 
 
 @pytest.mark.parametrize(
     ("value", "scores", "words"),
     [
-        (0.66, {"majority": 0.5, "logistic": 0.801}, "half way from majority 0.500, .* to logistic 0.801"),
+        (
+            0.65,
+            {"majority": 0.5, "logistic": 0.801},
+            "about half way from majority 0.500, .* to logistic 0.801",
+        ),
         (
             0.55,
             {"majority": 0.5, "logistic": 0.45},
@@ -43,7 +52,7 @@ def test_it_is_half_way_and_clearly_better_than_guessing(metric, guess, linear, 
         ),
         (0.55, {"majority": 0.5}, "better than majority 0.500, which ignores the features, on"),
         (0.05, {"mean": -0.0002, "ridge": -0.9}, "better than mean 0.000, .*; ridge -0.900 is hardly"),
-        (20_000, {"mean": 25_000.0, "ridge": 15_000.0}, "half way from mean 25000.000"),
+        (20_000, {"mean": 25_000.0, "ridge": 15_000.0}, "about half way from mean 25000.000"),
         (0.55, {}, "a guess"),
     ],
 )
@@ -51,3 +60,9 @@ def test_its_reason_is_what_happened(value, scores, words):
     """Half way, or as far as needed from guessing."""
     baseline = "mean" if "mean" in scores else "majority"
     assert re.match(words, Threshold(value, baseline, scores, {}).reason())
+
+
+def test_a_threshold_that_was_given_has_no_other_origin():
+    """The scores of the baselines are beside it, for comparison."""
+    found = Threshold(0.8, "mean", {"mean": -0.0002, "ridge": 0.548}, {}, is_given=True)
+    assert found.reason() == "set with --set; mean 0.000 and ridge 0.548 on the validation rows"
