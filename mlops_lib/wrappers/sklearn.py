@@ -161,8 +161,8 @@ class SklearnWrapper(ModelWrapper):
 
 def _learners_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """A line for each learner of ``auto``: its weight in the sum, and the rounds of boosting."""
-    lines = zip_longest(facts["weights"].items(), facts["rounds"], fillvalue="")
-    return [{"learner": name, "weight": weight, "rounds": rounds} for (name, weight), rounds in lines]
+    lines = zip_longest(facts["weights"], facts["weights"].values(), facts["rounds"], fillvalue="")
+    return [{"learner": name, "weight": weight, "rounds": rounds} for name, weight, rounds in lines]
 
 
 def _rows_of(held_out: np.ndarray, facts: dict[str, Any]) -> str:
