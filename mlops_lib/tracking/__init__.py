@@ -4,9 +4,11 @@ from mlops_lib.tracking.database import sqlite_file
 from mlops_lib.tracking.lineage import lineage, list_tag, read_list_tag
 from mlops_lib.tracking.run_data import (
     artifact_location,
+    choice,
     describe_run,
     history,
     keep_text,
+    log_choice,
     log_dataset,
     log_outputs,
     log_params,
@@ -38,8 +40,8 @@ from mlops_lib.tracking.store import (
 
 __all__ = [
     "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV",
-    "arguments_of", "artifact_location", "check_artifacts", "child_run", "connect", "describe_run", "end",
-    "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_dataset", "log_outputs",
+    "arguments_of", "artifact_location", "check_artifacts", "child_run", "choice", "connect", "describe_run", "end",
+    "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_choice", "log_dataset", "log_outputs",
     "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",
     "use_store",
 ]  # fmt: skip

@@ -10,7 +10,11 @@ from mlops_lib.settings import Section, Settings
 from mlops_lib.tracking.store import connect, tracking_uri
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run
+
+#: File of a training run: the learners of a model without epochs.
+CHOICE_FILE = "learners.json"
 
 
 def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
@@ -92,6 +96,23 @@ def history(run_id: str, metrics: Sequence[str]) -> dict[str, list[tuple[int, fl
     return {
         name: sorted((m.step, m.value) for m in client.get_metric_history(run_id, name)) for name in metrics
     }
+
+
+def log_choice(learners: Sequence[Mapping[str, int | float | str]]) -> None:
+    """Log a line for each learner that a model without epochs consists of, to the active run."""
+    import mlflow
+
+    mlflow.log_dict({"learners": [dict(one) for one in learners]}, CHOICE_FILE)
+
+
+def choice(run_id: str) -> "pd.DataFrame":
+    """The learners of a model without epochs, a line each; empty for a model that logs none."""
+    import mlflow
+    import pandas as pd
+
+    if CHOICE_FILE not in [one.path for one in mlflow.MlflowClient().list_artifacts(run_id)]:
+        return pd.DataFrame()
+    return pd.DataFrame(mlflow.artifacts.load_dict(f"runs:/{run_id}/{CHOICE_FILE}")["learners"])
 
 
 def artifact_location(run: "Run", path: str) -> str:

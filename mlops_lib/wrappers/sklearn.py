@@ -2,11 +2,13 @@
 
 import tempfile
 import warnings
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib import tracking
 from mlops_lib.columns.labels import to_numbers
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
@@ -96,9 +98,10 @@ class SklearnWrapper(ModelWrapper):
         joined = {name: np.concatenate(parts) for name, parts in found.items() if parts}
         codes = [output.codes for output in encoder.outputs]
         model, facts = estimator.fit_encoded(codes=codes, n_classes=len(schema.classes), **joined)
-        print(facts)
+        print(_rows_of(joined["held_out"], facts))
         example = data_loader.head("train", 5)[list(schema.features)]
         with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
+            tracking.log_choice(_learners_of(facts))
             folder = Path(name) / Path(table_package.FOLDER).name
             folder.mkdir()
             np.savez_compressed(folder / table_package.ARRAYS, **model.arrays)
@@ -141,6 +144,7 @@ class SklearnWrapper(ModelWrapper):
         ):
             # MLflow warns that integer columns cannot hold missing values, which is intended here.
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
+            tracking.log_choice([{"learner": _name_of(estimator), "train rows": len(rows)}])
             info = mlflow.sklearn.log_model(
                 estimator,
                 name=MODEL_PATH,
@@ -153,6 +157,32 @@ class SklearnWrapper(ModelWrapper):
                 metadata=self.metadata(config, schema),
             )
         return info.model_uri
+
+
+def _learners_of(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line for each learner of ``auto``: its weight in the sum, and the rounds of boosting."""
+    lines = zip_longest(facts["weights"], facts["weights"].values(), facts["rounds"], fillvalue="")
+    return [{"learner": name, "weight": weight, "rounds": rounds} for name, weight, rounds in lines]
+
+
+def _rows_of(held_out: np.ndarray, facts: dict[str, Any]) -> str:
+    """The rows that ``auto`` learned from, and those that its learners were chosen by."""
+    total, validation, judged = len(held_out), int(held_out.sum()), facts["held_out_rows"]
+    origin = (
+        f"{total - validation:,} of train + {validation:,} of validation (train.refit)"
+        if validation
+        else "train"
+    )
+    how = "in turn, by cross-validation" if judged > max(validation, total / 2) else "once"
+    return (
+        f"Fitted on {total:,} rows: {origin}. Weights and rounds were chosen by the loss of {judged:,} rows, held out {how}: "
+        f"{facts['held_out_loss']:.4f}"
+    )
+
+
+def _name_of(estimator: Any) -> str:
+    steps = [step for _, step in getattr(estimator, "steps", [])] or [estimator]
+    return " -> ".join(type(step).__name__ for step in steps)
 
 
 def _suspects(features: "pd.DataFrame") -> str:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from mlops_lib import loaders, wrappers
+from mlops_lib import loaders, tracking, wrappers
 from tests.support import churn
 
 ELSEWHERE = """
@@ -65,3 +65,16 @@ def test_auto_takes_a_table_of_customers_and_predicts_the_same_everywhere(stored
     raw = raw.set_index(churn.KEY).loc[rows[churn.KEY].astype(str)].reset_index()
     assert np.array_equal(predictions_elsewhere(again.folder, raw, tmp_path), expected)
     assert not list(again.folder.rglob("*.pkl"))
+
+
+def test_a_training_shows_the_learners_and_the_rows_of_both_splits(stored, capsys):
+    """A model without epochs has no curve: the notebook shows a table, and the rows add up."""
+    settings, dataset = configured(stored, wrapper="sklearn", implementation="auto", params={})
+    run_id = wrappers.from_settings(settings).train(dataset, settings).run_id
+    train, validation = dataset.count("train"), dataset.count("validation")
+    said = f"Fitted on {train + validation:,} rows: {train:,} of train + {validation:,} of validation (train.refit)."
+    assert said in capsys.readouterr().out
+    assert tracking.history(run_id, ["val_loss"]) == {"val_loss": []}
+    table = tracking.choice(run_id)
+    assert list(table) == ["learner", "weight", "rounds"] and table["learner"].iloc[-1] == "linear"
+    assert (table["rounds"].iloc[:-1] > 0).all() and table["weight"].sum() > 0

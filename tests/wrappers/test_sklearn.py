@@ -3,7 +3,7 @@
 import mlflow
 import pytest
 
-from mlops_lib import loaders, registry, wrappers
+from mlops_lib import loaders, registry, tracking, wrappers
 from mlops_lib.errors import TrainingError
 from mlops_lib.wrappers.sklearn import SklearnWrapper
 
@@ -47,7 +47,10 @@ def test_an_estimator_of_sklearn_by_dotted_path(stored):
             "params": {"n_estimators": 20, "max_depth": 4},
         }
     )
-    _, dataset, model, _, report = trained_model(stored)
+    _, dataset, model, result, report = trained_model(stored)
+    assert tracking.choice(result.run_id).to_dict("records") == [
+        {"learner": "RandomForestClassifier", "train rows": dataset.count("train")}
+    ]
     again = trained_model(stored)[2]
     rows = dataset.load("test")
     assert report.metrics["roc_auc"].value > 0.65

@@ -10,25 +10,23 @@ if TYPE_CHECKING:
 
 
 def learning_curves(history: Mapping[str, Sequence[tuple[int, float]]]) -> "Figure":
-    """Training and validation loss by step, or a note that a model is fitted in one step.
+    """Training and validation loss by step.
 
     Args:
         history: Metric name -> (step, value) pairs in order.
     """
-    curves = {name: points for name, points in history.items() if len(points) > 1}
+    curves = {name: points for name, points in history.items() if points}
     with chart(
         "Did training converge without overfitting?",
-        _convergence(curves) if curves else "This model is fitted in one step; there is no curve to show.",
+        _convergence(curves),
         "optimisation steps",
         "loss",
     ) as (figure, axes):
         for position, (name, points) in enumerate(curves.items()):
             style = {"color": MODEL, "linewidth": 1.8} if name == "val_loss" else baseline_style(position)
-            axes.plot(*zip(*points, strict=True), label=name, **style)
+            axes.plot(*zip(*points, strict=True), label=name, marker="" if len(points) > 1 else "o", **style)
         if best := min(curves.get("val_loss", ()), key=lambda point: point[1], default=None):
             axes.plot(*best, "o", color=MODEL, label="kept: lowest val_loss", markersize=6)
-        if not curves:
-            axes.set(xticks=[], yticks=[])
     return figure
 
 
