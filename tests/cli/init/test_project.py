@@ -1,6 +1,8 @@
 """The files of a new project: those that exist are never changed, and after an error there are no new ones."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -59,13 +61,20 @@ def test_a_data_file_in_the_place_of_the_folder_is_explained(tmp_path):
         project.check_folder(file)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
-    """Before the table is read."""
-    tmp_path.chmod(0o500)
-    with pytest.raises(ConfigError, match="cannot be written"):
-        project.check_folder(tmp_path / "mine")
-    tmp_path.chmod(0o700)
+def test_a_folder_that_cannot_be_written_is_an_error():
+    """Before the table is read. Root may write everywhere, so another user tries it in a child process."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        if (child := os.fork()) == 0:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+            try:
+                project.check_folder(Path(folder) / "mine")
+            except ConfigError as error:
+                os._exit(0 if "cannot be written" in str(error) else 2)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        Path(folder).chmod(0o700)
 
 
 def test_a_folder_that_turns_out_unwritable_is_an_error(tmp_path, monkeypatch):
