@@ -39,6 +39,10 @@ class Record:
         self._ready: Future[tuple[MlflowClient, Any]] = Future()
 
     def __enter__(self) -> Self:
+        # Before the thread, which imports scrapbook and with it papermill: of two threads that import modules that
+        # import each other, Python fails one.
+        import papermill  # noqa: F401
+
         # A daemon thread: after an interrupt inside an import, Python's lock of that module is never released, and
         # the process could not end.
         threading.Thread(target=self._fetch, daemon=True, name="record").start()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: More than one, because torch.export fixes a dimension whose example has size 1.
 EXAMPLE_ROWS = 5
+#: Rows that go through the network at once: `tabular` needs some 100 kB for each row of a wide table.
+PREDICT_ROWS = 1_024
 
 
 class PytorchLightningWrapper(ModelWrapper):
@@ -102,7 +104,9 @@ class PytorchLightningWrapper(ModelWrapper):
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
-            return self._module(x).numpy()
+            if len(x) <= PREDICT_ROWS:
+                return self._module(x).numpy()
+            return torch.cat([self._module(part) for part in x.split(PREDICT_ROWS)]).numpy()
 
 
 def _log(

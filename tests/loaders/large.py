@@ -22,7 +22,7 @@ data:
       f00: {{type: number, min: -10, max: 10}}
       y: {{type: integer, values: [0, 1]}}
 model: {{name: large, wrapper: lightning, implementation: tabular, params: {{hidden: [8]}}}}
-train: {{max_epochs: 1, batch_size: 4096}}
+train: {{max_epochs: 1, batch_size: 512}}
 evaluation: {{threshold: 0.5, baselines: [majority, logistic]}}
 """
 

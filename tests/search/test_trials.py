@@ -148,7 +148,7 @@ def test_the_command_ends_with_lines_for_config_yaml(tree):
         ({"train.seed": {"type": "int", "low": 0.5, "high": 9}}, "int takes whole numbers"),
         ({"train.seed": {"type": "categorical", "choices": [1]}}, "two or more choices"),
         ({"train.seed": {"type": "float", "low": 0.5, "high": 9}}, "would try .*valid integer"),
-        ({"train.patience": {"type": "int", "low": 0, "high": 9}}, "would try .*greater than or equal to 1"),
+        ({"train.patience": {"type": "int", "low": -1, "high": 9}}, "would try .*greater than or equal to 0"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused_before_a_trial(stored, space, message):

@@ -229,12 +229,12 @@ def test_a_folder_that_a_setting_names_counts_without_what_runs_leave_in_it(step
 
 def test_a_task_of_the_users_own_is_part_of_the_key(steps):
     """The class that judges decides the score, so an edit of it is judged by again."""
-    package = steps.project.root / "own"
+    package = steps.project.root / "judges"
     package.mkdir()
     (package / "__init__.py").touch()
     task = package / "judging.py"
     task.write_text("from mlops_lib.evaluation.tasks.classification import Classification\n")
-    steps.project.configure(evaluation={"task": "own.judging:Classification"})
+    steps.project.configure(evaluation={"task": "judges.judging:Classification"})
     steps.keep_all()
     key.digest_of_code.cache_clear()
     assert steps.reasons() == {}

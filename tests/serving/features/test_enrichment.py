@@ -34,7 +34,8 @@ TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 
 def enricher(feature_project, serving="", tags=TAGS):
     """The enricher of a model version that takes visits, age, and a column of its own."""
-    settings = write_config(feature_project, f"serving: {{features: {{timeout_s: 10, {serving}}}}}")
+    limit = "" if "timeout_s" in serving else "timeout_s: 10, "
+    settings = write_config(feature_project, f"serving: {{features: {{{limit}{serving}}}}}")
     version = ModelVersion("small", 1, "Production", "run", tags)
     return Enricher.for_version(version, ["visits", "age", "own"], settings)
 
