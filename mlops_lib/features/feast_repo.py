@@ -38,11 +38,31 @@ def register(store: "FeatureStore", repo: Path) -> list[str]:
                 f"The definitions in {repo} are of project {', '.join(projects)}; feature_store.yaml has "
                 f"{store.project}. A repository has one project."
             )
+        _keep_source_times(store, found)
         apply_total_with_repo_instance(
             store, store.project, store.registry, found, skip_source_validation=False
         )
         store.refresh_registry()
     return sorted(f"{type(item).__name__} {item.name}" for item in _named(found))
+
+
+def _keep_source_times(store: "FeatureStore", found: "RepoContents") -> None:
+    """Give the sources of views the times of their registration.
+
+    Feast dates a source when its file is read. It would report each materialised view with a new date as updated.
+    """
+    registry, project = store.registry, store.project
+    registered = [*registry.list_feature_views(project), *registry.list_stream_feature_views(project)]
+    known = {source.name: source for view in registered for source in _sources(view)}
+    for view in (*found.feature_views, *found.stream_feature_views):
+        for source in _sources(view):
+            if source.name in known:
+                source.created_timestamp = known[source.name].created_timestamp
+                source.last_updated_timestamp = known[source.name].last_updated_timestamp
+
+
+def _sources(view: Any) -> list[Any]:
+    return [source for source in (view.batch_source, view.stream_source) if source is not None]
 
 
 def _named(found: "RepoContents") -> Iterator[Any]:

@@ -63,8 +63,11 @@ def in_terminal(*arguments):
 
 
 def test_apply_lists_what_is_registered(on_example):
-    """Entity, feature view and feature service by kind and name, one a line."""
-    assert mlops("apply") == (0, "Entity user\nFeatureService customers\nFeatureView purchases\n")
+    """Entity, feature view and feature service by kind and name, one a line; a second time nothing changes."""
+    found = CliRunner().invoke(app.app, ["features", "apply"])
+    assert found.exit_code == 0
+    assert found.stdout == "Entity user\nFeatureService customers\nFeatureView purchases\n"
+    assert found.stderr == "No changes to registry\nNo changes to infrastructure\n"
 
 
 def test_get_shows_a_line_for_each_feature_with_its_value(on_example):

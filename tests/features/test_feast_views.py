@@ -1,6 +1,7 @@
 """Every kind of view of a Feast repository: the values of training, and the same values online."""
 
 import itertools
+import re
 import shutil
 
 import pandas as pd
@@ -194,6 +195,18 @@ def test_pushed_values_are_looked_up(tmp_path):
     assert provider.online(service, [{"user_id": 1}])[0].values["clicks"] == 99
     asked = pd.DataFrame({"user_id": [1, 1], "event_timestamp": [NOW, NOW - DAY]})
     assert provider.historical(service, asked, "event_timestamp")["clicks"].tolist() == [99, 2]
+
+
+def test_only_a_changed_view_is_reported_as_updated(tmp_path, capsys):
+    """The views are materialised. Without a change no view is reported, with one its view alone."""
+    folder = feature_zoo.fill(tmp_path / "repo").repo
+    capsys.readouterr()
+    FeastProvider(folder).apply()
+    assert "Updated" not in capsys.readouterr().err
+    with (folder / "definitions.py").open("a") as definitions:
+        definitions.write("times.ttl = timedelta(days=8)\n")
+    FeastProvider(folder).apply()
+    assert re.findall("Updated .*", capsys.readouterr().err) == ["Updated feature view times"]
 
 
 def test_the_code_of_an_on_demand_view_has_a_digest(provider, tmp_path):

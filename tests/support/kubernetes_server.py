@@ -85,6 +85,9 @@ class KubernetesServer(ThreadingHTTPServer):
                 self.nodes.append(
                     subprocess.Popen(command, env={**inherited, **environment}, stdout=log, stderr=log)
                 )
+        if self.fails:
+            for process in self.nodes:  # a job is seen as failed when the pods of all its nodes have ended
+                process.wait()
 
     def words(self, node: int) -> Path:
         return self.folder / f"node-{node}.words"

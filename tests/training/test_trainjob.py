@@ -109,12 +109,19 @@ def test_two_nodes_train_the_model_of_one_process(on_nodes, trained_once, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_error_of_a_node_is_the_error_of_the_step(on_nodes, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("ValueError: no more", "node-0-1: ValueError: no more"),
+        (" ", "node-0-0 ended with exit code 1, without output"),
+    ],
+)
+def test_the_error_of_a_node_is_the_error_of_the_step(on_nodes, tmp_path, monkeypatch, words, said):
     """The step reports the node's error, not only "the job failed"; the run is FAILED, the job is kept."""
     settings, dataset = written(on_nodes)
     with (
-        cluster(tmp_path, monkeypatch, fails="ValueError: no more") as server,
-        pytest.raises(TrainingError, match="node-0-1: ValueError: no more") as error,
+        cluster(tmp_path, monkeypatch, fails=words) as server,
+        pytest.raises(TrainingError, match=said) as error,
     ):
         wrappers.from_settings(settings).train(dataset, settings)
     assert "kubectl -n ml describe trainjob train-" in str(error.value) and server.deleted == []

@@ -113,9 +113,10 @@ class Job:
                 return f"{pod.metadata.name}: {message}"
             if end.reason and end.reason != "Error":
                 return f"{pod.metadata.name}: {end.reason}"
-        for _, pod in ends[:1]:
+        for end, pod in ends[:1]:
             lines = self._log(pod).splitlines()[-LAST_LINES:]
-            return "\n".join([f"{pod.metadata.name} ended with:", *lines])
+            said = ":" if lines else ", without output."
+            return "\n".join([f"{pod.metadata.name} ended with exit code {end.exit_code}{said}", *lines])
         return ""
 
     def _log(self, pod: Any) -> str:
