@@ -52,8 +52,3 @@ def test_missing_glyphs_are_one_warning_with_the_package(monkeypatch):
     assert (
         len(caught) == 2 and "fonts-nanum" in str(caught[0].message) and "another" in str(caught[1].message)
     )
-
-
-def test_the_notebook_image_has_a_korean_font():
-    """The image is Debian without any font."""
-    assert "install --yes --no-install-recommends fonts-nanum" in (ROOT / "Dockerfile.notebook").read_text()
