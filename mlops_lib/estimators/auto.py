@@ -273,9 +273,8 @@ class Auto:
     def __init__(self, random_state: int = 0) -> None:
         self.random_state = random_state
 
-    def fit_encoded(self, **data: Any) -> "tuple[table_model.TableModel, dict[str, Any]]":
+    def fit_encoded(
+        self, matrix: np.ndarray, labels: np.ndarray, codes: Sequence[int], n_classes: int, **more: Any
+    ) -> "tuple[table_model.TableModel, dict[str, Any]]":
         """See `fit`."""
-        matrix, labels, codes, n_classes = (
-            data.pop(name) for name in ("matrix", "labels", "codes", "n_classes")
-        )
-        return fit(matrix, labels, codes, n_classes, seed=self.random_state, **data)
+        return fit(matrix, labels, codes, n_classes, seed=self.random_state, **more)

@@ -61,7 +61,7 @@ class RequestSchema:
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
         self.casts = {field.name: field.cast for field in named if field.cast}
-        self._looks_up, self._strict = bool(looked_up), strict
+        self._looks_up = bool(looked_up)
         inputs = signature.inputs if signature else None
         others: dict[str, str] = {}
         ignored: list[str] = []

@@ -1,13 +1,6 @@
 """`mlops features`, on the example's own feature repository: what people see, and what they see when they slip."""
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +8,7 @@ from typer.testing import CliRunner
 from mlops_lib import config
 from mlops_lib.cli import app
 from mlops_lib.errors import MlopsError
+from tests.support import terminal
 from tests.support.feature_projects import ROOT
 
 COLUMNS = 80
@@ -42,24 +36,8 @@ def mlops(*arguments):
 
 def in_terminal(*arguments):
     """Exit code and the lines that a terminal of 80 columns is left with, rewritten ones included."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    command = [sys.executable, "-m", "mlops_lib.cli.app", "features", *arguments]
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    process = subprocess.Popen(command, stdout=follower, stderr=follower, env=environment, close_fds=True)
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:  # how Linux says that nobody writes any more
-            break
-        if not part:
-            break
-        shown += part
-    os.close(leader)
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    return process.wait(120), re.split(r"[\r\n]+", text)
+    code, shown = terminal.in_terminal("features", *arguments, columns=COLUMNS)
+    return code, re.split(r"[\r\n]+", shown)
 
 
 def test_apply_lists_what_is_registered(on_example):

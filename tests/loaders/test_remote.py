@@ -5,7 +5,6 @@ import http.server
 import threading
 from typing import ClassVar
 
-import boto3
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +14,6 @@ from deltalake import DeltaTable, write_deltalake
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import SPLITS
 from mlops_lib.loaders.files import LocalDataLoader
-from tests.support.s3_server import KEY, S3, SECRET
 
 
 @pytest.fixture
@@ -35,23 +33,11 @@ def ids(dataset, split=None):
     return sorted(i for split in splits for i in dataset.load(split)["id"])
 
 
-@pytest.fixture(scope="module")
-def s3_server(tmp_path_factory):
-    server = S3(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def s3(s3_server, monkeypatch):
-    """A running S3 server; this process has its keys."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    return s3_server.client
+def s3(s3_keys, monkeypatch):
+    """A client of a running S3 server, whose address this process has."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_keys.url)
+    return s3_keys.client
 
 
 def put(client, key, content):

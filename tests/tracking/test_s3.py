@@ -1,38 +1,23 @@
 """Artifacts in S3: a real S3 server, a real MLflow server on it, and the service that loads from there."""
 
-import boto3
 import pytest
 from mlflow.store.artifact import s3_artifact_repo
 
 from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import MlopsError, ModelError
-from tests.support.s3_server import KEY, S3, SECRET
+from tests.support.s3_server import SECRET
 from tests.support.servers import mlflow_server
 from tests.support.shop import running
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def s3_server(tmp_path_factory):
-    server = S3(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def s3(s3_server, monkeypatch):
-    """A running S3 server; this process and its children have the keys."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server.url)
-    # boto3 and MLflow read the keys once in a process.
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    s3_artifact_repo._cached_get_s3_client.cache_clear()
-    return s3_server
+def s3(s3_keys, monkeypatch):
+    """A running S3 server; this process and its children have keys and address."""
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_keys.url)
+    s3_artifact_repo._cached_get_s3_client.cache_clear()  # MLflow reads the keys once in a process
+    return s3_keys
 
 
 @pytest.mark.parametrize(

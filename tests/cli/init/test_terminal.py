@@ -1,40 +1,14 @@
 """`mlops init` in a terminal: it shows the columns, asks, and asks again after an answer that cannot be."""
 
-import fcntl
-import os
-import pty
-import re
-import struct
-import subprocess
-import sys
-import termios
+from tests.support import terminal
 
 COLUMNS = 100
 
 
-def in_terminal(*arguments: str, answers: str, cwd: os.PathLike[str]) -> tuple[int, str]:
-    """Exit status, and everything that a terminal of 100 columns showed while `answers` were typed."""
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
-    command = [sys.executable, "-m", "mlops_lib.cli.app", "init", *arguments]
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    environment |= {"TERM": "xterm-256color"}
-    os.write(leader, answers.encode())
-    process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=environment, cwd=cwd, close_fds=True
-    )
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            part = os.read(leader, 65536)
-        except OSError:  # how Linux says that nobody writes any more
-            break
-        if not part:
-            break
-        shown += part
-    os.close(leader)
-    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
+def in_terminal(*arguments, answers, cwd):
+    """Exit status of `mlops init`, and all that a terminal of 100 columns showed."""
+    code, shown = terminal.in_terminal("init", *arguments, columns=COLUMNS, answers=answers, cwd=cwd)
+    return code, shown.replace("\r", "")
 
 
 def test_enter_takes_every_proposal(customers, written, tmp_path):
