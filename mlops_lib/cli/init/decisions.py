@@ -12,7 +12,6 @@ from mlops_lib.cli.init.labels import ENOUGH, Label
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.table import Table
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.loaders.split_plans import times
 
 
 def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
@@ -152,6 +151,8 @@ def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> Non
             )
         if gaps := table.column(name).null_count:
             raise DataError(f"{table.shown}: {gaps:,} rows have no {name!r}, so they have no place in time.")
+        from mlops_lib.loaders.split_plans import times  # imports NumPy, which the other commands do without
+
         times(table.column(name), table.shown, name)
 
     if not asks and given.time is None:

@@ -5,7 +5,6 @@ import functools
 import http.server
 import shlex
 import shutil
-import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from mlops_lib import config
@@ -196,8 +196,8 @@ def test_rows_without_a_label_are_left_out_when_asked(init, written, customers, 
 
 def test_a_database_is_a_source(init, written, customers, tmp_path):
     """By its address or as an SQLite file; the one table is found, of several one is named."""
-    with contextlib.closing(sqlite3.connect("shop.db")) as database:
-        customers.to_sql("customers", database, index=False)
+    database = sa.create_engine("sqlite:///shop.db")
+    customers.to_sql("customers", database, index=False)
     for source in ("shop.db", "sqlite:///shop.db"):
         code, said = init("--source", source)
         assert code == 0, said
@@ -205,8 +205,7 @@ def test_a_database_is_a_source(init, written, customers, tmp_path):
         assert found["loader"] == "sql" and found["sql"] == {"table": "customers"}
         assert found["source"] == "sqlite:///../shop.db" and found["label"] == "Churn"
         shutil.rmtree(tmp_path / "mine")
-    with contextlib.closing(sqlite3.connect("shop.db")) as database:
-        customers.to_sql("others", database, index=False)
+    customers.to_sql("others", database, index=False)
     code, said = init("--source", "shop.db")
     assert code == 1 and "2 tables: customers, others" in said and "--table" in said
     assert init("--source", "shop.db", "--query", "SELECT * FROM others ORDER BY customerID")[0] == 0
