@@ -135,9 +135,23 @@ def of_signature(column: Any) -> Field:
     kind = KINDS.get(mlflow_type, "any")
     optional = not column.required
     made = plain(str(column.name), kind, optional, 32 if mlflow_type == "integer" else 64)
+    if kind == "any":
+        made = made._replace(type=nested(column.type), shown=nested(column.type))
     return made._replace(
         datatype=NARROW.get(mlflow_type, made.datatype), optional=optional, from_signature=True
     )
+
+
+def nested(kind: Any) -> Any:
+    """The JSON type for an MLflow type of lists and dicts. JSON's 1 is a float in it where the signature has floats."""
+    name = getattr(kind, "name", type(kind).__name__)
+    if name in ("float", "double"):
+        return float | None
+    inner = {"Array": "dtype", "Map": "value_type"}.get(name)
+    item: Any = nested(getattr(kind, inner)) if inner else Any
+    if item is Any:
+        return Any  # MLflow checks it
+    return list[item] if name == "Array" else dict[str, item]
 
 
 def of_tensor(spec: Any) -> Field:

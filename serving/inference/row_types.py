@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from serving.inference.fields import LARGEST, Field, tensor_item
+from serving.inference.fields import LARGEST, Field, nested, tensor_item
 from serving.inference.odd_names import replaced
 
 #: MLflow's type of a function's items -> type of the JSON value.
@@ -62,7 +62,9 @@ def struct_of(
 
 def unnamed_row(spec: Any) -> Any:
     """The type of one row of a signature's only input: an item of a tensor, or of a function's list."""
-    return tensor_item(spec) if hasattr(spec, "shape") else ITEMS.get(getattr(spec.type, "name", ""), Any)
+    if hasattr(spec, "shape"):
+        return tensor_item(spec)
+    return ITEMS.get(getattr(spec.type, "name", "")) or nested(spec.type)
 
 
 def _key_type(dtype: str) -> Any:

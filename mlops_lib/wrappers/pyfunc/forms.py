@@ -60,8 +60,9 @@ def rows_of(value: Any, inputs: "Schema | None") -> list[Any]:
 
 
 def _rows_of_dict(values: dict[str, Any], types: dict[str, int | None]) -> list[Any]:
-    if known := {name: value for name, value in values.items() if types.get(name) is not None}:
-        in_columns = any(_levels(value) > (types[name] or 0) for name, value in known.items())
+    if known := values.keys() & types.keys():
+        levels = {name: types[name] for name in known}
+        in_columns = any(_levels(values[name]) > at for name, at in levels.items() if at is not None)
     else:  # no signature, or entity keys alone
         in_columns = bool(values) and all(isinstance(value, list) for value in values.values())
     if not in_columns:
