@@ -145,4 +145,3 @@ def _forms(secret: str) -> Iterable[str]:
     yield unquote(secret)
     if len(secret) >= LONG_CHARS:
         yield base64.b64encode(secret.encode()).decode()
-

@@ -173,9 +173,7 @@ def test_prompts_get_a_version_when_they_change(vendor: Vendor, llm_project: Pro
     assert used == ["toy.user/1", "toy.user/1", "toy.user/2"]
 
 
-def test_no_key_is_written_anywhere(
-    vendor: Vendor, llm_project: Project, tmp_path: Path
-) -> None:
+def test_no_key_is_written_anywhere(vendor: Vendor, llm_project: Project, tmp_path: Path) -> None:
     """Neither store, traces, artifacts nor cassette hold the key, though the provider repeats it in its errors."""
     settings, model = trained(llm_project(llm={"tracing": True}))
     vendor.control(faults=[{"kind": "401", "share": 0.5, "times": -1}])

@@ -27,7 +27,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("key", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize(
-    "around", ["{}", "Incorrect API key provided: {}.", '{{"error": "{}"}}', "a\\n{}\\nb", "?key={}&x=1", "'{}',"]
+    "around",
+    ["{}", "Incorrect API key provided: {}.", '{{"error": "{}"}}', "a\\n{}\\nb", "?key={}&x=1", "'{}',"],
 )
 def test_a_key_of_a_known_shape_is_masked(key, around):
     """The key is gone, and the text around it is unchanged."""
@@ -72,13 +73,20 @@ def test_headers_addresses_and_key_files_are_masked(text, shown):
     ["OPENAI_API_KEY", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "REDIS_PASSWORD", "X_APIKEY",
      "AZURE_STORAGE_ACCOUNT_KEY", "DATA_SOURCE_PASSWORD", "CLIENT_SECRET", "my_passphrase"],
 )  # fmt: skip
-@pytest.mark.parametrize("secret", ["do-not-log-this", "hunter2", 'quo"te\\and/slash', "비밀번호-비밀번호", "p%40ss word?"])
+@pytest.mark.parametrize(
+    "secret", ["do-not-log-this", "hunter2", 'quo"te\\and/slash', "비밀번호-비밀번호", "p%40ss word?"]
+)
 def test_the_value_of_a_secret_variable_is_masked(name, secret, monkeypatch):
     """The value is found as it is, in JSON with and without escapes, and encoded in an address."""
     from urllib.parse import quote
 
     monkeypatch.setenv(name, secret)
-    forms = (secret, json.dumps([secret]), json.dumps([secret], ensure_ascii=False), f"http://h/?q={quote(secret, safe='')}")
+    forms = (
+        secret,
+        json.dumps([secret]),
+        json.dumps([secret], ensure_ascii=False),
+        f"http://h/?q={quote(secret, safe='')}",
+    )
     for text in forms:
         masked = mask_secrets(f"before {text} after")
         assert "***" in masked and masked.startswith("before ") and masked.endswith(" after")
@@ -135,7 +143,20 @@ def test_every_text_of_a_value_is_masked(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "part", ["sk-", "://", "://a:b", "eyJ.", "Bearer ", "Basic a", "BEGIN PRIVATE KEY-----", "password=", "AKIA", "gh", "x"]
+    "part",
+    [
+        "sk-",
+        "://",
+        "://a:b",
+        "eyJ.",
+        "Bearer ",
+        "Basic a",
+        "BEGIN PRIVATE KEY-----",
+        "password=",
+        "AKIA",
+        "gh",
+        "x",
+    ],
 )
 def test_long_texts_take_time_in_proportion(part):
     """Ten times the text takes at most forty times the processor time, for texts that are made to be slow."""
