@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.redact import mask
+from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
@@ -35,6 +36,8 @@ class TextModelWrapper(ModelWrapper):
     waits = True
     #: Columns that a row may have beside the features.
     extra_columns: tuple[str, ...] = ()
+    #: Options of a chat, in OpenAI's form, that the model can use.
+    chat_options: Collection[str] = ()
 
     @abstractmethod
     def package(self, folder: Path, config: Settings) -> None:
@@ -66,6 +69,7 @@ class TextModelWrapper(ModelWrapper):
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
 
     def open(self, folder: Path) -> None:
+        mask_traces()
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
             trace_to_experiment_of(self.run_id)
@@ -102,10 +106,11 @@ class TextModelWrapper(ModelWrapper):
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
         yield StreamEvent("prediction", (await self._answered(row)).output)
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        options = usable(options, self.chat_options)
         if not messages or messages[-1].get("role") != "user":
             raise InputError("The last message must be the user's.")
-        return {self.text_column: _text_of(messages[-1])}
+        return {**options, self.text_column: _text_of(messages[-1])}
 
     @property
     def text_column(self) -> str:
@@ -126,7 +131,7 @@ class TextModelWrapper(ModelWrapper):
         except (ModelError, asyncio.CancelledError):
             raise
         except Exception as error:  # the vendors' SDKs and a graph's own code may raise anything
-            raise ModelError(mask(f"The model could not answer: {type(error).__name__}: {error}")) from error
+            raise ModelError(f"The model could not answer: {type(error).__name__}: {error}") from error
 
     def _rows(self, input_data: Any) -> tuple[list[dict[str, Any]], bool]:
         """The rows, and whether the input was a single one."""

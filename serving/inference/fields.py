@@ -1,13 +1,14 @@
 """The fields of a request's row: the model's columns, their JSON types and errors."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from msgspec import Meta
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS
 
 if TYPE_CHECKING:
@@ -174,6 +175,32 @@ def tensor_item(spec: Any) -> Any:
     for size in reversed(spec.shape[1:]):
         row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
     return row
+
+
+def cast_rows(rows: list[Any], casts: Mapping[str, Field]) -> list[Any]:
+    """Rows with the values that the model's own DataFrame has: dates for their texts, say. They are changed in place.
+
+    Args:
+        rows: ``{column: value}``; of any form where no field has a cast.
+        casts: The fields that have a cast, by name.
+
+    Raises:
+        BadValue: A text is no date, say.
+    """
+    for name, field in casts.items():
+        assert field.cast
+        for number, row in enumerate(rows):
+            if (value := row.get(name)) is not None:
+                try:
+                    row[name] = field.cast(value)
+                except (ValueError, OverflowError):
+                    raise BadValue(number, name, value, field.wanted) from None
+    return rows
+
+
+def casts_of(fields: Iterable[Field]) -> dict[str, Field]:
+    """The fields that have a cast, by name."""
+    return {field.name: field for field in fields if field.cast}
 
 
 def as_int(value: float | str) -> int:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from mlops_lib.columns.encode import BadValue
 from mlops_lib.wrappers.pyfunc import requests
 from serving.features.statuses import EnrichedRows
+from serving.inference.fields import cast_rows
 
 if TYPE_CHECKING:
     from serving.inference.schema import RequestSchema
@@ -94,14 +94,14 @@ class Rows(msgspec.Struct, frozen=True):
 
     def _dicts(self) -> list[Any]:
         if self.completed and self.looked_up:
-            return self._cast([dict(row) for row in self.looked_up.rows])
+            return cast_rows([dict(row) for row in self.looked_up.rows], self.schema.casts)
         if not self._are_structs:
             return self.values
         columns = self.schema.columns
         rows = [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
         if self.schema.has_optional:
             rows = [{name: value for name, value in row.items() if value is not UNSET} for row in rows]
-        return self._cast(rows)
+        return cast_rows(rows, self.schema.casts)
 
     def given(self) -> list[Any]:
         """Rows as the caller sent them: with entity keys, without absent values."""
@@ -118,18 +118,6 @@ class Rows(msgspec.Struct, frozen=True):
             return None
         entity = tuple(row.get(name) for name in self.schema.entity_keys)
         return None if None in entity else entity
-
-    def _cast(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Rows with the values that the model's own DataFrame has: dates for their texts, say."""
-        for name, cast in self.schema.casts.items():
-            for number, row in enumerate(rows):
-                if (value := row.get(name)) is not None:
-                    try:
-                        row[name] = cast(value)
-                    except (ValueError, OverflowError):
-                        wanted = self.schema.model_fields[name].wanted
-                        raise BadValue(number, name, value, wanted) from None
-        return rows
 
     @property
     def _are_structs(self) -> bool:

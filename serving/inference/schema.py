@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
-from serving.inference.fields import Field
+from serving.inference.fields import Field, casts_of
 from serving.inference.odd_names import OddNames
 from serving.inference.refusals import listed, refusal
 from serving.inference.row_types import struct_of, unnamed_row
@@ -63,7 +63,7 @@ class RequestSchema:
         named = fields_of(signature, source)
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
-        self.casts = {field.name: field.cast for field in named if field.cast}
+        self.casts = casts_of(named)
         self.has_optional = any(field.optional for field in named)
         self.params = {spec.name: spec for spec in (signature and signature.params) or ()}
         #: MLflow's schema of the inputs; None without a signature.

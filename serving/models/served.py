@@ -18,7 +18,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from serving.features.enrichment import Enricher
 from serving.inference.batching import Batcher, require_room
-from serving.inference.example import first_of_example
+from serving.inference.example import answer_example
 from serving.inference.fields import named_columns
 from serving.inference.json_values import encode_json
 from serving.inference.matrix import MatrixModel
@@ -158,18 +158,16 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
     from mlops_lib import wrappers
 
     wrapper = wrappers.load(str(folder), settings.model.wrapper)
+    name = f"{version.name} version {version.version}"
     try:
         wrapper.attach(settings)
         enricher = Enricher.for_version(version, tuple(named_columns(wrapper.signature)), settings)
         schema = request_schema(wrapper, enricher, settings)
-        first = first_of_example(wrapper)
     except MlopsError:
         raise
-    except Exception as error:  # a model's code may raise anything
-        raise ModelError(
-            f"{version.name} version {version.version} does not answer the example it was logged with: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:
+        raise ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+    first = answer_example(wrapper, wrapper.predict, name)
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, schema, first), first)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlops_lib.errors import InputError, TrainingError
+from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.carried_code import carried_code
@@ -81,9 +82,15 @@ class PyfuncWrapper(ModelWrapper):
             return [value]
         return [self._example_row(row) for row in rows_of(_as_lists(value), self._inputs)]
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
         column = messages_column(self._model.metadata)
-        return {column: list(messages)} if column else super().chat_row(messages)
+        if not column:
+            return super().chat_row(messages, options)
+        known = set(self.feature_names) - {column, "stream", "n"}
+        row = {column: list(messages), **usable(options, known)}
+        if isinstance(row.get("stop"), str):  # MLflow's form is a list
+            row["stop"] = [row["stop"]]
+        return row
 
     def _example_row(self, row: Any) -> Any:
         if isinstance(row, dict):  # the names of a frame's columns may be numbers, and JSON has text alone
