@@ -11,8 +11,8 @@ import pytest
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema
 
-from tests.serving.protocols.test_mlflow_models import ask, served
 from tests.support import logged
+from tests.support.logged_service import ask, served
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TIMES = pd.to_datetime(["2021-01-01T00:00:00", "2021-02-02T00:00:00", "2021-03-03T12:00:00"])
@@ -36,6 +36,12 @@ TWO = infer_signature(pd.DataFrame({"a": [1.5], "b": [2.5]}))
 ROW = {"a": 1.5, "b": 2.5}
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A saved model of two columns of numbers."""
+    return logged.save(tmp_path_factory.mktemp("two") / "model", logged.Seen(), signature=TWO)
+
+
 def as_sent(frame):
     """A frame as MLflow's client sends it: base64 with line ends, times in ISO form."""
     encoded = frame.assign(
@@ -56,7 +62,9 @@ def test_every_type_arrives_in_its_dtype(tmp_path, name):
         "inputs": {"inputs": {column: [row[column] for row in records] for column in ALL.columns}},
     }.get(name, {"dataframe_split": split})
     signature = ModelSignature(Schema([ColSpec(column, column) for column in ALL.columns]))
-    status, answer = ask(tmp_path, "/invocations", body, logged.Kinds(), signature=signature)
+    status, answer = ask(
+        logged.save(tmp_path / "m", logged.Kinds(), signature=signature), tmp_path, "/invocations", body
+    )
     assert status == 200 and dict(answer["predictions"]) == DTYPES, answer
 
 
@@ -64,7 +72,9 @@ def test_values_arrive_as_they_were_sent(tmp_path):
     """Bytes of base64 with line ends, 32-bit floats, times."""
     signature = ModelSignature(Schema([ColSpec(column, column) for column in ALL.columns]))
     body = {"dataframe_split": as_sent(ALL)}
-    status, answer = ask(tmp_path, "/invocations", body, logged.Seen(), signature=signature)
+    status, answer = ask(
+        logged.save(tmp_path / "m", logged.Seen(), signature=signature), tmp_path, "/invocations", body
+    )
     assert status == 200, answer
     expected = [
         {**row, "datetime": str(row["datetime"]), "float": float(np.float32(row["float"]))}
@@ -97,9 +107,9 @@ def test_values_arrive_as_they_were_sent(tmp_path):
         ({"instances": [{"a": "text", "b": 1.0}]}, 422, "'a'"),
     ],
 )  # fmt: skip
-def test_bodies_that_mlflow_refuses_are_refused(tmp_path, body, status, said):
+def test_bodies_that_mlflow_refuses_are_refused(two, tmp_path, body, status, said):
     """With a message that names the mistake."""
-    given, problem = ask(tmp_path, "/invocations", body, logged.Seen(), signature=TWO)
+    given, problem = ask(two, tmp_path, "/invocations", body)
     assert given == status and said in problem["detail"], problem
 
 
@@ -116,10 +126,10 @@ def test_bodies_that_mlflow_refuses_are_refused(tmp_path, body, status, said):
         ("application/vnd.apache.parquet", 415),
     ],
 )
-def test_content_types(tmp_path, kind, status):
+def test_content_types(two, tmp_path, kind, status):
     """JSON and CSV in UTF-8, and no other parameter."""
     body = {"dataframe_records": [ROW]}
-    given, answer = ask(tmp_path, "/invocations", body, logged.Seen(), signature=TWO, content_type=kind)
+    given, answer = ask(two, tmp_path, "/invocations", body, content_type=kind)
     assert given == status, answer
 
 
@@ -146,10 +156,10 @@ def test_content_types(tmp_path, kind, status):
         (b"b,a\n2.5,1.5\n", [ROW]),
     ],
 )  # fmt: skip
-def test_bodies_that_mlflow_takes_are_taken(tmp_path, body, rows):
+def test_bodies_that_mlflow_takes_are_taken(two, tmp_path, body, rows):
     """Rows by position and by name, further columns, missing values as Python writes them."""
     csv = {"content_type": "text/csv"} if isinstance(body, bytes) and body[:1] != b"{" else {}
-    status, answer = ask(tmp_path, "/invocations", body, logged.Seen(), signature=TWO, **csv)
+    status, answer = ask(two, tmp_path, "/invocations", body, **csv)
     assert status == 200 and answer["predictions"] == list(map(str, rows)), answer
 
 
@@ -157,7 +167,7 @@ def test_a_model_without_a_signature_takes_any_rows(tmp_path):
     """Texts stay texts, numbers numbers; a frame for rows with names, an array for lists."""
 
     async def run():
-        async with served(tmp_path, logged.Seen()) as post:
+        async with served(logged.save(tmp_path / "model", logged.Seen()), tmp_path) as post:
             rows = [{"zip": "95120", "cost": 10.45, "score": 8}, {"zip": "95128", "cost": 23.0, "score": 0}]
             split = {"columns": list(rows[0]), "index": [0, 1], "data": [list(row.values()) for row in rows]}
             columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -187,7 +197,9 @@ def test_a_tensor_takes_frames_too(tmp_path):
     frame = pd.DataFrame([[1.5, 2.5], [3.0, 4.0]])
 
     async def run():
-        async with served(tmp_path, logged.Seen(), signature=signature) as post:
+        async with served(
+            logged.save(tmp_path / "model", logged.Seen(), signature=signature), tmp_path
+        ) as post:
             for body in (
                 {"dataframe_split": frame.to_dict(orient="split")},
                 {"dataframe_records": json.loads(frame.to_json(orient="records"))},
@@ -211,7 +223,9 @@ def test_named_tensors_take_rows_and_columns(tmp_path):
     rows = [{"a": [1.0, 2.0], "b": [5]}, {"a": [3.0, 4.0], "b": [6]}]
 
     async def run():
-        async with served(tmp_path, logged.Seen(), signature=signature) as post:
+        async with served(
+            logged.save(tmp_path / "model", logged.Seen(), signature=signature), tmp_path
+        ) as post:
             for path, body in (
                 ("/invocations", {"instances": rows}), ("/invocations", {"inputs": columns}),
                 ("/predict", {"inputs": rows}),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import numpy as np
 import pandas as pd
@@ -10,38 +9,12 @@ import pytest
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-from mlops_lib import wrappers
-from serving.inference.example import first_of_example
 from tests.support import logged
-from tests.support.toy_service import Caller, toy_service
+from tests.support.logged_service import served
+from tests.support.toy_service import Caller
 
 HELLO = {"role": "user", "content": "hello"}
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@asynccontextmanager
-async def served(folder, model, example=None, signature=None):
-    """A function that posts to the service on a saved model, and the first row of its example."""
-    wrapper = wrappers.load(str(logged.save(folder / "model", model, example, signature)))
-    first = first_of_example(wrapper)
-    async with toy_service(folder, wrapper) as app:
-
-        async def post(path, body, **headers):
-            answer = await Caller(app, path, body, **headers)()
-            return answer.status, answer.json
-
-        post.first, post.wrapper, post.app = first, wrapper, app
-        yield post
-
-
-def ask(folder, path, body, model, example=None, signature=None, **headers):
-    """Status and JSON of one request to a saved model."""
-
-    async def run():
-        async with served(folder, model, example, signature) as post:
-            return await post(path, body, **headers)
-
-    return asyncio.run(run())
 
 
 EXAMPLES = {
@@ -76,7 +49,7 @@ def test_an_input_example_of_any_form_is_served(tmp_path, name):
     example, expected = EXAMPLES[name]
 
     async def run():
-        async with served(tmp_path, logged.Seen(), example) as post:
+        async with served(logged.save(tmp_path / "model", logged.Seen(), example), tmp_path) as post:
             assert (await post("/predict", {"inputs": [post.first]}))[1]["predictions"] == [expected]
             stored = json.loads((post.wrapper.folder / "serving_input_example.json").read_text())
             return await post("/invocations", stored)
@@ -99,7 +72,7 @@ def test_conversational_models_are_served(tmp_path, model, body, said):
     """The request itself as the body, as a row, and as two rows; /invocations gives the answer as MLflow does."""
 
     async def run():
-        async with served(tmp_path, model) as post:
+        async with served(logged.save(tmp_path / "model", model), tmp_path) as post:
             status, answer = await post("/invocations", body)
             assert status == 200 and said in json.dumps(answer) and "predictions" not in answer, answer
             status, answer = await post("/predict", body)
@@ -132,7 +105,7 @@ def test_functions_with_type_hints_are_served(tmp_path, model, example, rows, ex
     """Items as the hint says, on every route; an item that does not fit is the caller's fault."""
 
     async def run():
-        async with served(tmp_path, model, example) as post:
+        async with served(logged.save(tmp_path / "model", model, example), tmp_path) as post:
             for path, body in (("/predict", {"inputs": rows}), ("/invocations", {"inputs": rows})):
                 status, answer = await post(path, body)
                 assert status == 200 and answer["predictions"] == expected, answer
@@ -169,7 +142,9 @@ def test_optional_columns_may_be_absent_or_null(tmp_path, row, expected):
     full = {"a": 0.0, "l": 1, "i": 1, "b": False, "s": "s", "d": "2020-02-02T10:00:00"}
 
     async def run():
-        async with served(tmp_path, logged.Seen(), signature=ModelSignature(OPTIONAL)) as post:
+        async with served(
+            logged.save(tmp_path / "model", logged.Seen(), signature=ModelSignature(OPTIONAL)), tmp_path
+        ) as post:
             assert (await post("/predict", {"inputs": row}))[1]["predictions"] == expected
             for body in (
                 {"inputs": [full, row]},
@@ -196,7 +171,9 @@ def test_a_date_without_a_time_is_its_midnight(tmp_path):
     }
 
     async def run():
-        async with served(tmp_path, logged.Seen(), signature=signature) as post:
+        async with served(
+            logged.save(tmp_path / "model", logged.Seen(), signature=signature), tmp_path
+        ) as post:
             status, answer = await post(
                 "/invocations", {"dataframe_records": [{"when": when} for when in whens]}
             )
@@ -223,7 +200,9 @@ def test_params_of_the_signature_are_used(tmp_path):
     signature = ModelSignature(Schema([ColSpec("string", "q")]), params=PARAMS)
 
     async def run():
-        async with served(tmp_path, logged.Params(), signature=signature) as post:
+        async with served(
+            logged.save(tmp_path / "model", logged.Params(), signature=signature), tmp_path
+        ) as post:
             bodies = [
                 {"inputs": [{"q": "a"}, {"q": "b"}], "params": {"k": number, "stop": ["x"]}}
                 for number in range(8)
@@ -262,7 +241,9 @@ def test_several_answers_for_a_row_go_to_invocations_alone(tmp_path):
         folder.mkdir()
 
         async def run(folder=folder, example=example):
-            async with served(folder, logged.Top(), example, infer_signature(frame)) as post:
+            async with served(
+                logged.save(folder / "model", logged.Top(), example, infer_signature(frame)), folder
+            ) as post:
                 several = [post("/invocations", {"inputs": {"user": [f"u{n}"]}}) for n in range(5)]
                 for number, (status, answer) in enumerate(await asyncio.gather(*several)):
                     expected = [f"u{number}-{rank}" for rank in range(3)]
@@ -286,7 +267,7 @@ def test_a_column_may_have_any_name(tmp_path, name):
     row, frame = {name: 1.5, "b": 2.0}, pd.DataFrame({name: [1.5], "b": [2.0]})
 
     async def run():
-        async with served(tmp_path, logged.Seen(), frame) as post:
+        async with served(logged.save(tmp_path / "model", logged.Seen(), frame), tmp_path) as post:
             for path, body in (
                 ("/predict", {"inputs": [row]}),
                 ("/invocations", {"dataframe_split": frame.to_dict(orient="split")}),
