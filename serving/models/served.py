@@ -18,8 +18,9 @@ from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from serving.features.enrichment import Enricher
 from serving.inference.batching import Batcher, require_room
+from serving.inference.example import answer_example
 from serving.inference.fields import named_columns
-from serving.inference.json_values import as_sent, encode_json
+from serving.inference.json_values import encode_json
 from serving.inference.matrix import MatrixModel
 from serving.inference.predictions import as_list, require_finite
 from serving.inference.rows import Rows
@@ -52,6 +53,8 @@ class ServedModel:
         self.wrapper, self.schema = loaded.wrapper, loaded.schema
         #: Whether the model answers by waiting on others; such a model can stream.
         self.waits = self.wrapper.waits
+        #: As of `ModelWrapper`; the answers may show that it is more than the example showed.
+        self.whole_requests = self.wrapper.whole_requests
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
@@ -120,7 +123,7 @@ class ServedModel:
 
     def predict(self, rows: Rows) -> Awaitable[list[Any]]:
         """Predictions for rows of `schema`, in order. Raises what `Batcher` raises."""
-        if self._matrix:
+        if self._matrix and not rows.as_request:
             return self.batcher(rows.tuples())
         return self._answers(rows.dicts())
 
@@ -155,21 +158,16 @@ def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
     from mlops_lib import wrappers
 
     wrapper = wrappers.load(str(folder), settings.model.wrapper)
+    name = f"{version.name} version {version.version}"
     try:
         wrapper.attach(settings)
         enricher = Enricher.for_version(version, tuple(named_columns(wrapper.signature)), settings)
         schema = request_schema(wrapper, enricher, settings)
-        if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
-            _, bad = as_list(wrapper.predict(example), len(example))
-            require_finite(bad, 0, len(example))
     except MlopsError:
         raise
-    except Exception as error:  # a model's code may raise anything
-        raise ModelError(
-            f"{version.name} version {version.version} does not answer the example it was logged with: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    first = as_sent(example[0]) if isinstance(example, list) and example else None
+    except Exception as error:
+        raise ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+    first = answer_example(wrapper, wrapper.predict, name)
     return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, schema, first), first)
 
 
