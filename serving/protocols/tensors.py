@@ -98,7 +98,7 @@ def _plain(tensor: Tensor) -> list[Any] | None:
         return None
     if set(map(type, data)) != {PLAIN.get(datatype)}:
         return None
-    if datatype == "INT64" and not (-(2**63) <= min(data) and max(data) < 2**63):
+    if datatype == "INT64" and not (min(data) >= -(2**63) and max(data) < 2**63):
         return None
     if datatype == "FP32":
         data = array("f", data).tolist()
