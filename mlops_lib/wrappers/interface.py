@@ -76,6 +76,14 @@ class ModelWrapper(ABC):
     #: Folder of the loaded model's files.
     folder: Path
 
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        """Whether the files of a logged model hold code that runs when the model is opened or called.
+
+        A service runs such a model in a process of its own. Nothing of the model is imported to find out.
+        """
+        return True
+
     def train(self, data_loader: BaseDataLoader, config: Settings, parent_run_id: str = "") -> TrainResult:
         """Fit on the train split, log the model to a new MLflow run, and load it.
 

@@ -44,15 +44,13 @@ class Mirror:
 
     async def _ask(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
         began = time.perf_counter()
-        challenger.in_use += 1
         try:
-            adopted = challenger.schema.adopt(rows)
-            predictions = await challenger.predict(adopted)
+            with challenger:
+                adopted = challenger.schema.adopt(rows)
+                predictions = await challenger.predict(adopted)
         except Exception as error:  # no caller waits for it, so it is counted and logged here
             self._metrics.dropped("mirror_failed")
             about = {"request_id": context.request_id, "error": type(error).__name__}
             log.info("challenger failed", extra=about)
         else:
             self._record(challenger, adopted, context, predictions, began, role="mirror")
-        finally:
-            challenger.in_use -= 1

@@ -1,5 +1,6 @@
 """The rows of one request, in each form that the service needs them in."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -7,6 +8,7 @@ from msgspec import UNSET
 
 from mlops_lib.columns.encode import BadValue
 from serving.features.statuses import EnrichedRows
+from serving.inference.fields import Field
 
 if TYPE_CHECKING:
     from serving.inference.schema import RequestSchema
@@ -65,17 +67,21 @@ class Rows(msgspec.Struct, frozen=True):
         return [astuple(row)[:width] for row in self.values]
 
     def dicts(self) -> list[Any]:
-        """Rows as ``{column: value}`` of the model's columns; rows of no named columns as they came in.
+        """Rows as ``{column: value}`` of the model's columns, with the values of `uncast` in the model's own types.
 
         Raises:
             BadValue: A text is no date, say.
         """
+        return cast_rows(self.uncast(), self.schema.model_fields)
+
+    def uncast(self) -> list[Any]:
+        """Rows as ``{column: value}`` of the model's columns; rows of no named columns as they came in."""
         if self.completed and self.looked_up:
-            return self._cast([dict(row) for row in self.looked_up.rows])
+            return [dict(row) for row in self.looked_up.rows]
         if not self._are_structs:
             return self.values
         columns = self.schema.columns
-        return self._cast([dict(zip(columns, astuple(row), strict=False)) for row in self.values])
+        return [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
 
     def given(self) -> list[Any]:
         """Rows as the caller sent them: with entity keys, without absent values."""
@@ -93,18 +99,6 @@ class Rows(msgspec.Struct, frozen=True):
         entity = tuple(row.get(name) for name in self.schema.entity_keys)
         return None if None in entity else entity
 
-    def _cast(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Rows with the values that the model's own DataFrame has: dates for their texts, say."""
-        for name, cast in self.schema.casts.items():
-            for number, row in enumerate(rows):
-                if (value := row[name]) is not None:
-                    try:
-                        row[name] = cast(value)
-                    except (ValueError, OverflowError):
-                        wanted = self.schema.model_fields[name].wanted
-                        raise BadValue(number, name, value, wanted) from None
-        return rows
-
     @property
     def _are_structs(self) -> bool:
         return bool(self.schema.columns) and not isinstance(self.values[0], dict)
@@ -112,3 +106,25 @@ class Rows(msgspec.Struct, frozen=True):
     def _given(self, row: Any) -> dict[str, Any]:
         named = zip(self.schema.fields, astuple(row), strict=True)
         return {name: value for name, value in named if value is not UNSET}
+
+
+def cast_rows(rows: list[Any], fields: Mapping[str, Field]) -> list[Any]:
+    """Rows with the values that the model's own DataFrame has, put in place: dates for their texts, say.
+
+    Args:
+        rows: ``{column: value}`` of all fields; anything where there are no fields.
+        fields: The model's columns.
+
+    Raises:
+        BadValue: A text is no date, say.
+    """
+    for name, field in fields.items():
+        if not field.cast:
+            continue
+        for number, row in enumerate(rows):
+            if (value := row[name]) is not None:
+                try:
+                    row[name] = field.cast(value)
+                except (ValueError, OverflowError):
+                    raise BadValue(number, name, value, field.wanted) from None
+    return rows

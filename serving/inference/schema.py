@@ -60,7 +60,6 @@ class RequestSchema:
         named = fields_of(signature, source)
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
-        self.casts = {field.name: field.cast for field in named if field.cast}
         self._looks_up = bool(looked_up)
         inputs = signature.inputs if signature else None
         others: dict[str, str] = {}

@@ -54,8 +54,8 @@ async def status(request: Request) -> dict[str, Any]:
         ]
         if served
         else [],
-        "classes": served.wrapper.classes if served else [],
-        "example": served.example if served else None,
+        "classes": served.facts.classes if served else [],
+        "example": served.model.example if served else None,
     }
 
 

@@ -3,7 +3,7 @@
 A protocol is a module of this package with `ROUTES`, and one line in `serving.web.routes`.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Decoded(msgspec.Struct):
     own: Any = None
 
 
-Decode = Callable[[Call, bytes, ServedModel], Decoded]
+Decode = Callable[[Call, bytes, ServedModel], Decoded | Awaitable[Decoded]]
 Encode = Callable[[Call, Decoded, Answered], Reply]
 Events = Callable[[Call, Decoded, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
 
@@ -50,7 +50,7 @@ class InferenceRoute(Route):
     """A route that asks the model. The gateway answers it, without FastAPI's routing.
 
     Attributes:
-        decode: Call, body and champion to the request. Raises Problem or InputError.
+        decode: Call, body and champion to the request, at once or as a coroutine. Raises Problem or InputError.
         encode: Predictions to the answer. Also for a stream of a model that does not wait on others: all its events.
         events: The model's events as server-sent events; None: the protocol has no streams.
         problem: A problem in the protocol's own form. Left out: a problem object (RFC 9457).
@@ -80,14 +80,17 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         predictor.require_room()
         body = await call.body()
         model = service.models.current()
-        decoded = route.decode(call, body, model)
-        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only)
-        if decoded.stream and model.waits and route.events:
-            with model.hold(1):  # before the answer begins, so that a refusal can still be its status
-                events = predictor.stream(model, decoded.rows, context)
-                await call.stream(route.events(call, decoded, model, events), HEADERS)
-            return
-        reply = route.encode(call, decoded, await predictor.infer(model, decoded.rows, context))
+        with model:  # this version answers, though another may take its place meanwhile
+            made = route.decode(call, body, model)
+            decoded = made if isinstance(made, Decoded) else await made
+            context = Context(call.request_id, len(body), call.deadline, decoded.champion_only)
+            if decoded.stream and model.waits and route.events:
+                with model.hold(1):  # before the answer begins, so that a refusal can still be its status
+                    events = predictor.stream(model, decoded.rows, context)
+                    await call.stream(route.events(call, decoded, model, events), HEADERS)
+                return
+            answered = await predictor.infer(model, decoded.rows, context)
+        reply = route.encode(call, decoded, answered)
     except Exception as error:
         if call.status:  # half an answer is out
             raise

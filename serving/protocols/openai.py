@@ -63,7 +63,7 @@ class Chat(NamedTuple):
 decoder = msgspec.json.Decoder(ChatRequest)
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
+async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent = bodies.decode(decoder.decode, body)
     if sent.model not in ("", model.version.name):
@@ -74,7 +74,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
         )
     if sent.n != 1:
         raise invalid_input(f"'n' is {sent.n}; one answer is given.")
-    row = model.wrapper.chat_row(sent.messages)
+    row = await model.chat_row(sent.messages)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
