@@ -236,11 +236,18 @@ class ModelWrapper(ABC):
         example: Any = self.info.load_input_example(str(self.folder)) if self.info else None
         return example.to_dict("records") if hasattr(example, "to_dict") else example
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The row for the messages (``role``, ``content``) of a chat.
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The row for a chat in OpenAI's form.
+
+        Its prediction is the answer's text, or an object with OpenAI's ``choices`` (as of MLflow's ChatModel), of which
+        the first is the answer.
+
+        Args:
+            messages: ``role``, ``content`` and the role's other fields.
+            options: The request's other fields that are not null: ``temperature``, ``tools``, ...
 
         Raises:
-            InputError: The model does not take text.
+            InputError: The model does not take text, or cannot use a message or an option.
         """
         raise InputError("This model predicts from rows, not from messages. Send rows to /predict.")
 

@@ -109,8 +109,8 @@ class LangGraphWrapper(TextModelWrapper):
     def keeps_state(self, row: Any) -> bool:
         return row.get(THREAD) is not None
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        row = super().chat_row(messages)
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        row = super().chat_row(messages, options)
         if "messages" in self._graph.channels and len(messages) > 1:
             row["messages"] = [dict(message) for message in messages[:-1]]
         return row

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact import mask
@@ -35,6 +36,8 @@ class TextModelWrapper(ModelWrapper):
     waits = True
     #: Columns that a row may have beside the features.
     extra_columns: tuple[str, ...] = ()
+    #: Options of a chat, in OpenAI's form, that the model can use.
+    chat_options: Collection[str] = ()
 
     @abstractmethod
     def package(self, folder: Path, config: Settings) -> None:
@@ -102,10 +105,11 @@ class TextModelWrapper(ModelWrapper):
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
         yield StreamEvent("prediction", (await self._answered(row)).output)
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        options = usable(options, self.chat_options)
         if not messages or messages[-1].get("role") != "user":
             raise InputError("The last message must be the user's.")
-        return {self.text_column: _text_of(messages[-1])}
+        return {**options, self.text_column: _text_of(messages[-1])}
 
     @property
     def text_column(self) -> str:

@@ -68,9 +68,11 @@ class InlineModel:
         """See `Model`."""
         return self._wrapper.astream(row)
 
-    async def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    async def chat_row(
+        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """See `Model`."""
-        return self._wrapper.chat_row(messages)
+        return self._wrapper.chat_row(messages, options)
 
     async def keeps_state(self, rows: list[Any]) -> bool:
         """See `Model`."""

@@ -53,8 +53,10 @@ class Model(Protocol):
         """The events of one row. Closing the iterator stops the work."""
         ...
 
-    async def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The row for the messages of a chat; raises InputError where the model takes no text."""
+    async def chat_row(
+        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The row for a chat, as of `ModelWrapper.chat_row`; raises InputError where the model cannot use it."""
         ...
 
     async def keeps_state(self, rows: list[Any]) -> bool:

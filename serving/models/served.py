@@ -109,9 +109,11 @@ class ServedModel:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""
         return await self.model.keeps_state(rows.complete())
 
-    async def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The row for the messages of a chat; raises InputError where the model takes no text."""
-        return await self.model.chat_row(messages)
+    async def chat_row(
+        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The row for a chat, as of `ModelWrapper.chat_row`; raises InputError where the model cannot use it."""
+        return await self.model.chat_row(messages, options)
 
     def predict(self, rows: Rows) -> Awaitable[list[Any]]:
         """Predictions for rows of `schema`, in order. Raises what `Batcher` and `Model.ask` raise."""

@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import msgspec
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
@@ -25,27 +24,15 @@ from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.web import bodies
+from serving.protocols.openai_request import ChatRequest, parse
 from serving.web.call import JSON, Call, Reply
-from serving.web.problems import Problem, as_problem, invalid_input
+from serving.web.problems import Problem, as_problem
 from serving.web.route import get
 from serving.web.sse import HEADERS
 
 TAG = "openai"
 #: The type of OpenAI's errors for a problem's status.
 ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: "invalid_request_error"}
-
-
-class ChatRequest(msgspec.Struct):
-    """The fields of a request that are read. Others (temperature, ...) are ignored: the packaged model sets them."""
-
-    messages: list[dict[str, Any]]
-    model: str = ""
-    stream: bool = False
-    stream_options: dict[str, Any] | None = None
-    n: int = 1
-    thread_id: str | None = None
-    resume: str | None = None
 
 
 class Chat(NamedTuple):
@@ -60,25 +47,15 @@ class Chat(NamedTuple):
     with_usage: bool
 
 
-decoder = msgspec.json.Decoder(ChatRequest)
-
-
 async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
-    sent = bodies.decode(decoder.decode, body)
-    if sent.model not in ("", model.version.name):
-        raise Problem(
-            HTTPStatus.NOT_FOUND,
-            "model_not_found",
-            f"Model {sent.model!r} is not served here. This service has {model.version.name!r}.",
-        )
-    if sent.n != 1:
-        raise invalid_input(f"'n' is {sent.n}; one answer is given.")
-    row = await model.chat_row(sent.messages)
+    sent, options = parse(body)
+    _require_served(sent.model or model.version.name, model)
+    row = await model.chat_row(sent.messages, options)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
-    return Decoded(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
+    return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
@@ -129,10 +106,33 @@ async def models(request: Request) -> Response:
     try:
         model = request.app.state.service.models.current()
     except Problem as error:
-        reply = problem(request.state.call, error)
-        return Response(reply.body, reply.status, error.headers, "application/json")
-    card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
-    return JSONResponse({"object": "list", "data": [card]})
+        return _as_response(problem(request.state.call, error))
+    return JSONResponse({"object": "list", "data": [_card(model)]})
+
+
+async def model(request: Request, name: str) -> Response:
+    """The served model, if it has this name."""
+    try:
+        served = request.app.state.service.models.current()
+        _require_served(name, served)
+    except Problem as error:
+        return _as_response(problem(request.state.call, error))
+    return JSONResponse(_card(served))
+
+
+def _require_served(name: str, model: ServedModel) -> None:
+    if name != model.version.name:
+        detail = f"Model {name!r} is not served here. This service has {model.version.name!r}."
+        raise Problem(HTTPStatus.NOT_FOUND, "model_not_found", detail)
+
+
+def _card(model: ServedModel) -> dict[str, Any]:
+    return {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
+
+
+def _as_response(reply: Reply) -> Response:
+    headers = {name.decode(): value.decode() for name, value in reply.headers}
+    return Response(reply.body, reply.status, headers)
 
 
 def _first(chat: Chat) -> str:
@@ -179,4 +179,5 @@ ROUTES = (
         summary="One answer to a chat, whole or in pieces; always the champion's",
     ),
     get("/v1/models", models, TAG),
+    get("/v1/models/{name}", model, TAG),
 )

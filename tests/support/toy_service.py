@@ -60,7 +60,7 @@ class Toy(ModelWrapper):
             raise
         return self._answer(input_data)
 
-    def chat_row(self, messages: Any) -> dict[str, Any]:
+    def chat_row(self, messages: Any, options: Any) -> dict[str, Any]:
         return {"x": float(messages[-1]["content"])}
 
     def _answer(self, rows: Any) -> list[float]:

@@ -1,0 +1,222 @@
+"""Messages between the gateway, the template and the model processes.
+
+A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
+and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`), and sends it only when
+the call's work has ended, in every thread. A stream sends `Event` messages before it. `Load` is the first message, and
+its answer is `Loaded` or `Failed` with the id 0.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+#: The reason for a failure. ``input`` InputError; ``bad_value`` BadValue; ``problem`` Problem; ``model`` another error of
+#: the platform, whose text a caller may see; ``error`` any other exception; ``interrupted`` the gateway ended the call.
+Kind = Literal["input", "bad_value", "problem", "model", "error", "interrupted"]
+
+
+class Message(Struct, frozen=True, array_like=True, tag=True):
+    """Base of all messages: an array that begins with the message's name."""
+
+
+# From the gateway to a model process.
+
+
+class Load(Message, frozen=True):
+    """Open the model in `folder`. `settings` is an `Exact` of the service's Settings; `model` names it in errors."""
+
+    folder: str
+    model: str
+    settings: Any
+
+
+class Batch(Message, frozen=True):
+    """Predict the rows of several callers in one call of the model.
+
+    Attributes:
+        jobs: `Exact` of a list: the rows of each caller, tuples for a model that takes a matrix, else dicts without casts.
+    """
+
+    id: int
+    jobs: Any
+
+
+class Ask(Message, frozen=True):
+    """Answer the rows of one caller, beside other calls. `rows` is an `Exact` of a list."""
+
+    id: int
+    rows: Any
+
+
+class Stream(Message, frozen=True):
+    """Answer one row (`Exact`) with events."""
+
+    id: int
+    row: Any
+
+
+class ChatRow(Message, frozen=True):
+    """Make a row from the messages of a chat (`Exact` of a list)."""
+
+    id: int
+    messages: Any
+
+
+class KeepsState(Message, frozen=True):
+    """Tell whether the answer to any of the rows (`Exact` of a list) changes later answers."""
+
+    id: int
+    rows: Any
+
+
+class Cancel(Message, frozen=True):
+    """End a call of a model that waits. A computing process is sent SIGUSR1 instead."""
+
+    id: int
+
+
+class Ping(Message, frozen=True):
+    """Answer with `Pong`; a model that computes does so between two batches."""
+
+    id: int
+
+
+# From a model process to the gateway.
+
+
+class Loaded(Message, frozen=True):
+    """The model is open and has answered its example.
+
+    Attributes:
+        waits: Whether it is called with `Ask` and `Stream`, many at once; else with `Batch`, one after another.
+        takes_matrix: Whether rows are sent as tuples in the order of the model's columns.
+        example: The first row of its example, as a caller would send it; None without one.
+        chats: Whether `ChatRow` makes sense for it.
+        keeps_state: Whether the model has rules of its own for `KeepsState`; otherwise no row keeps state.
+    """
+
+    waits: bool
+    takes_matrix: bool
+    example: Any
+    chats: bool
+    keeps_state: bool
+
+
+class Failed(Message, frozen=True):
+    """A call, a caller's rows or the load failed.
+
+    Attributes:
+        message: For the caller; for kind ``error`` the exception's type alone.
+        status, code, retry_after_s: Of a Problem.
+        row, column, value, wanted: Of a BadValue. The row is counted from the first one of the call or job.
+        traceback: For the log; secrets are masked.
+    """
+
+    id: int
+    kind: Kind
+    message: str
+    status: int = 500
+    code: str = ""
+    retry_after_s: int = 0
+    row: int = 0
+    column: str = ""
+    value: Any = None
+    wanted: str = ""
+    traceback: str = ""
+
+
+class Answers(Message, frozen=True):
+    """The outcome of a `Batch`.
+
+    Attributes:
+        predictions: One a row, without the rows of failed jobs: an array of numbers [rows, ...], or a list.
+        bad: Places in `predictions` whose numbers are not all finite.
+        failed: Number of a job -> why it failed.
+        seconds: Time in the model.
+    """
+
+    id: int
+    predictions: Any
+    bad: list[int]
+    failed: dict[int, Failed]
+    seconds: float
+
+
+class Used(Struct, frozen=True, array_like=True):
+    """The tokens of a call: the fields of `mlops_lib.llm.usage.Usage`."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    reused: int
+
+
+class Answer(Message, frozen=True):
+    """The last message of an `Ask` (predictions, one a row), `Stream` (None), `ChatRow` (the row) or `KeepsState` (a bool).
+
+    Attributes:
+        bad: Places in `predictions` whose numbers are not all finite.
+    """
+
+    id: int
+    predictions: Any
+    bad: list[int]
+    usage: Used
+
+
+class Event(Message, frozen=True):
+    """One event of a stream: kind and data of a `StreamEvent`."""
+
+    id: int
+    kind: Literal["token", "update", "interrupt", "prediction"]
+    data: Any
+
+
+class Pong(Message, frozen=True):
+    """The answer to `Ping`."""
+
+    id: int
+
+
+ToProcess = Load | Batch | Ask | Stream | ChatRow | KeepsState | Cancel | Ping
+ToGateway = Loaded | Failed | Answers | Answer | Event | Pong
+
+# Between the gateway and the template: one message a packet.
+
+
+class Fork(Message, frozen=True):
+    """Start a model process. Its end of the socket pair comes with the packet."""
+
+    id: int
+
+
+class Signal(Message, frozen=True):
+    """Send a signal to a process that the template started, or to its whole group. Ignored once it has ended."""
+
+    pid: int
+    number: int
+    group: bool
+
+
+class Forked(Message, frozen=True):
+    """The process of a `Fork`; pid 0: the system refused one, for `reason`."""
+
+    id: int
+    pid: int
+    reason: str = ""
+
+
+class Exited(Message, frozen=True):
+    """A process has ended with this status of `os.waitpid`, and everything in its group was killed."""
+
+    pid: int
+    status: int
+
+
+class Ready(Message, frozen=True):
+    """The template has its imports, and forks from now on."""
+
+
+ToTemplate = Fork | Signal
+FromTemplate = Ready | Forked | Exited

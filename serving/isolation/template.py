@@ -1,0 +1,162 @@
+"""The template: a process with the common imports ready, which forks a process for each served version.
+
+It runs no model's code, starts no thread, and imports no torch, which is for the models that need it. The gateway starts
+it with `start`, and sends `Fork` with one end of a socket pair. The template answers `Forked`, and later `Exited`. When a
+model process ends, its whole process group is killed, so that nothing it started outlives it. The template ends when the
+gateway's end of its socket is closed, and all model processes end with it, however it ends.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+
+import msgspec
+
+from serving.isolation.messages import Exited, Fork, Forked, FromTemplate, Ready, Signal, ToTemplate
+
+#: Imported once, for the models of every kind. A package that is not installed is left out.
+COMMON = (
+    "numpy",
+    "pandas",
+    "mlflow.pyfunc",
+    "mlops_lib.wrappers.interface",
+    "mlops_lib.wrappers.pyfunc",
+    "serving.isolation.model_process",
+)
+MAX_PACKET_BYTES = 2**16
+PR_SET_PDEATHSIG = 1
+_MAIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from serving.isolation import template; template.main(int(sys.argv[2]))"
+)
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.Decoder(ToTemplate).decode
+
+
+def start() -> tuple["subprocess.Popen[bytes]", socket.socket]:
+    """Start a template with the import path of this process. Its first message is `Ready`; requests may come before it.
+
+    Returns:
+        The process, and the socket (SOCK_SEQPACKET) for `ToTemplate` and `FromTemplate`.
+    """
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        command = [sys.executable, "-c", _MAIN, json.dumps(sys.path), str(its.fileno())]
+        process = subprocess.Popen(
+            command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    return process, ours
+
+
+def send_fork(template: socket.socket, call: int, connection: socket.socket) -> None:
+    """Ask for a model process at the other end of `connection`, which the caller then closes here."""
+    socket.send_fds(template, [_encode(Fork(call))], [connection.fileno()])
+
+
+def main(fileno: int) -> None:
+    """Import, then fork on request until the gateway is gone."""
+    gateway = socket.socket(fileno=fileno)
+    gc.disable()  # imports make many objects and little garbage
+    for name in COMMON:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a collection in a fork would copy the pages that it shares with the template
+    _Template(gateway).run()
+
+
+class _Template:
+    def __init__(self, gateway: socket.socket) -> None:
+        self._gateway, self._pid = gateway, os.getpid()
+        self._children: set[int] = set()
+        self._woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._wake = wake
+
+    def run(self) -> None:
+        waiting = select.poll()
+        waiting.register(self._gateway, select.POLLIN)
+        waiting.register(self._woken, select.POLLIN)
+        with contextlib.suppress(OSError):  # the gateway is gone
+            self._send(Ready())
+            while True:
+                ready = dict(waiting.poll())
+                if self._woken in ready:
+                    os.read(self._woken, MAX_PACKET_BYTES)
+                    self._reap()
+                if self._gateway.fileno() in ready and not self._receive():
+                    break
+        for pid in self._children:
+            _kill(pid, signal.SIGKILL, group=True)
+        os._exit(0)
+
+    def _receive(self) -> bool:
+        packet, files, _, _ = socket.recv_fds(self._gateway, MAX_PACKET_BYTES, 1)
+        if not packet:
+            return False
+        message = _decode(packet)
+        if isinstance(message, Signal):
+            if message.pid in self._children:
+                _kill(message.pid, message.number, message.group)
+            return True
+        with socket.socket(fileno=files[0]) as connection:
+            self._send(self._fork(message.id, connection))
+        return True
+
+    def _fork(self, call: int, connection: socket.socket) -> Forked:
+        try:
+            pid = os.fork()
+        except OSError as error:  # too little memory, or too many processes
+            return Forked(call, 0, str(error))
+        if pid == 0:
+            self._become_model_process(connection)
+        self._children.add(pid)
+        return Forked(call, pid)
+
+    def _become_model_process(self, connection: socket.socket) -> None:
+        """In the fork; does not return."""
+        try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != self._pid:  # the template ended before that
+                os._exit(1)
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._gateway.close()
+            os.close(self._woken)
+            os.close(self._wake)
+            from serving.isolation import model_process
+
+            model_process.run(connection)
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        """Report the processes that have ended. A group is killed while its number is still taken."""
+        for pid in list(self._children):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                continue
+            _kill(pid, signal.SIGKILL, group=True)
+            _, status = os.waitpid(pid, 0)
+            self._children.discard(pid)
+            self._send(Exited(pid, status))
+
+    def _send(self, message: FromTemplate) -> None:
+        self._gateway.send(_encode(message))
+
+
+def _kill(pid: int, number: int, group: bool) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+    if group:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, number)
