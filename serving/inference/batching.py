@@ -123,7 +123,9 @@ class Batcher:
             if not (jobs := self._next_batch()):
                 continue
             self._calling = True
-            computed = self._executor.start(jobs, self.timeout_s, lambda *about, jobs=jobs: self._done(jobs, *about))
+            computed = self._executor.start(
+                jobs, self.timeout_s, lambda *about, jobs=jobs: self._done(jobs, *about)
+            )
             if computed:
                 self._calling = False
                 self._settle(jobs, *computed)

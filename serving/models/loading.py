@@ -10,12 +10,12 @@ from serving.blocking_calls import in_daemon_thread
 from serving.features.enrichment import Enricher
 from serving.inference.fields import named_columns
 from serving.inference.schema import RequestSchema
-from serving.isolation.version import VersionProcesses
 from serving.models.facts import ModelFacts
 from serving.models.inline import InlineModel
 from serving.models.model import Model
 from serving.models.served import Loaded
 from serving.operations.metrics import Metrics
+from serving.processes.model import ProcessModel
 
 
 async def load(version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics) -> Loaded:
@@ -54,7 +54,7 @@ async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics
     mode = settings.serving.isolation
     model: Model
     if mode == "process" or (mode == "auto" and facts.holds_code):
-        model = await VersionProcesses.open(version, folder, settings, metrics)
+        model = await ProcessModel.open(version, folder, settings, metrics)
     else:
         model = await in_daemon_thread(lambda: InlineModel.open(folder, schema, settings), "load")
     return Loaded(version, facts, schema, enricher, model)

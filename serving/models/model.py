@@ -33,7 +33,7 @@ class Model(Protocol):
 
     @property
     def hung(self) -> int:
-        """Calls that took too long and still run, in threads of the service that cannot be stopped."""
+        """Threads or processes with a call that took too long and still runs."""
         ...
 
     def rows(self, rows: Rows) -> list[Any]:

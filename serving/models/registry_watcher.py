@@ -19,8 +19,8 @@ from mlops_lib.redact import mask
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from serving.models.cache import ModelCache
-from serving.models.registry_query import RegistryQuery
 from serving.models.loading import load
+from serving.models.registry_query import RegistryQuery
 from serving.models.served import Loaded, ServedModel
 from serving.operations.metrics import Metrics
 from serving.web.problems import Problem
@@ -139,6 +139,11 @@ class RegistryWatcher:
             "stale": self.stale,
             "problem": self.problem or None,
             **{role: served.card for role, served in self.served.items()},
+            "unhealthy": {
+                role: trouble.detail
+                for role, served in self.served.items()
+                if (trouble := served.model.trouble)
+            },
             "refused": {
                 role: {"version": refused.version.version, "reason": refused.reason}
                 for role, refused in self.refused.items()

@@ -61,11 +61,16 @@ def _set_gauges(service: Service) -> None:
     """Set the gauges that are read only when somebody asks for them."""
     figures, models = service.metrics, service.models
     figures.show_served(
-        [(s.version.name, str(s.version.version), s.version.stage, role) for role, s in models.served.items()]
+        {
+            (s.version.name, str(s.version.version), s.version.stage, role): s.model.trouble is None
+            for role, s in models.served.items()
+        }
     )
     figures.queue.set(sum(served.queued_rows for served in models.served.values()))
     figures.hung.set(sum(served.model.hung for served in models.served.values()))
-    figures.state.labels("ready").set("champion" in models.served and not service.draining)
+    champion = models.served.get("champion")
+    answers = champion is not None and champion.model.trouble is None
+    figures.state.labels("ready").set(answers and not service.draining)
     figures.state.labels("stale").set(models.stale)
     figures.state.labels("draining").set(service.draining)
 

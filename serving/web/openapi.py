@@ -81,8 +81,8 @@ def _document(app: FastAPI, table: RouteTable, served: ServedModel | None, has_k
     schemas.update(components, Problem=PROBLEM, Answer=ANSWER)
     example = None
     # It is a row of somebody's data: where there are keys, only /status shows it, to callers with a key.
-    if served and isinstance(served.example, dict) and not has_keys:
-        example = {"inputs": served.example}
+    if served and isinstance(served.model.example, dict) and not has_keys:
+        example = {"inputs": served.model.example}
     for route in table.routes:
         if isinstance(route, HandlerRoute) and not route.shown:
             continue

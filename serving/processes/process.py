@@ -1,0 +1,213 @@
+"""One model process, as the gateway sees it: its load, its calls and its end."""
+
+import asyncio
+import itertools
+import signal
+from collections.abc import Callable
+from typing import Any, Self
+
+from mlops_lib.errors import ModelError
+from serving.isolation.failures import exception
+from serving.isolation.messages import (
+    Answer,
+    Answers,
+    Cancel,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Ping,
+    Pong,
+    ToGateway,
+)
+from serving.isolation.wire import Reader, WireError, Writer
+from serving.processes.forker import Child, described, forker
+
+#: Seconds for a process to confirm the end of a call, to answer a ping, and to be reported after its socket closed.
+GRACE_S = 1.0
+
+
+class Ended(Exception):
+    """The process ended, for the reason in the text, before it answered."""
+
+
+#: Gets what answers a call: `Event`s, and at last `Answers`, `Answer`, `Failed` or the end of the process.
+Handler = Callable[[Answers | Answer | Event | Failed | Ended], None]
+
+
+class ModelProcess(asyncio.BufferedProtocol):
+    """A running model process. All methods belong to the event loop's thread.
+
+    Attributes:
+        loaded: Its answer to `Load`.
+        ended: Why it has ended; "" while it runs.
+        on_end: Called when it ends, after the handlers of its calls.
+        on_stuck: Called when it does not confirm the end of a call, or does not answer a ping.
+    """
+
+    loaded: Loaded
+
+    def __init__(self) -> None:
+        self.ended = ""
+        self.on_end: Callable[[ModelProcess], None] = lambda process: None
+        self.on_stuck: Callable[[ModelProcess], None] = lambda process: None
+        self._loop = asyncio.get_running_loop()
+        self._reader: Reader[Any] = Reader(ToGateway)  # type: ignore[arg-type]
+        self._writer = Writer(pickles=True)
+        self._ids = itertools.count(1)
+        self._calls: dict[int, Handler] = {}
+        self._dropped: set[int] = set()
+        self._load: asyncio.Future[Loaded] = self._loop.create_future()
+        self._pinged = False
+        self._transport: asyncio.Transport | None = None
+        self._child: Child | None = None
+
+    @classmethod
+    async def start(cls, load: Load) -> Self:
+        """Fork a process and load a model in it. Cancel it, and the process ends.
+
+        Raises:
+            ModelError: The process cannot be started, its model cannot be loaded, or the load ends the process.
+            Exception: Of the model's code.
+        """
+        self = cls()
+        self._child = await forker.fork(self._exited)
+        try:
+            if not self.ended:
+                await self._loop.create_unix_connection(lambda: self, sock=self._child.connection)
+                self._send(load)
+            self.loaded = await self._load
+        except BaseException:
+            self.kill("it was not loaded")
+            raise
+        return self
+
+    @property
+    def wanted(self) -> int:
+        """Calls that have not ended, and whose answer somebody waits for."""
+        return len(self._calls) - len(self._dropped)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and that of its process group."""
+        assert self._child
+        return self._child.pid
+
+    def call(self, make: Callable[[int], Message], handler: Handler) -> int:
+        """Send a message that is answered.
+
+        Args:
+            make: Number of the call to the message.
+
+        Returns:
+            The number, for `cancel`.
+
+        Raises:
+            WireError: The message is too large.
+        """
+        number = next(self._ids)
+        self._calls[number] = handler
+        try:
+            self._send(make(number))
+        except BaseException:
+            del self._calls[number]
+            raise
+        return number
+
+    def drop(self, number: int) -> None:
+        """Nobody waits for the answer of a call any longer."""
+        if number in self._calls:
+            self._calls[number] = lambda message: None
+            self._dropped.add(number)
+
+    def cancel(self, number: int) -> None:
+        """End a call of a model that waits, and drop its answer. Nothing happens if it has ended."""
+        if number in self._calls:
+            self.drop(number)
+            self._send(Cancel(number))
+            self._loop.call_later(GRACE_S, self._require_end, number)
+
+    def interrupt(self) -> None:
+        """End the batch of a model that computes. Its handler gets a `Failed` of kind ``interrupted``, or its answers."""
+        assert self._child
+        self._child.signal(signal.SIGUSR1)
+
+    def ping(self) -> None:
+        """Let `on_stuck` be called unless the event loop of the process answers within `GRACE_S`."""
+        if self._calls and not self._pinged and not self.ended:
+            self._pinged = True
+            self._send(Ping(0))
+            self._loop.call_later(GRACE_S, self._require_pong)
+
+    def kill(self, reason: str) -> None:
+        """End the process and all that it started."""
+        if not self.ended and self._child:
+            self._child.kill()
+            self._end(reason)
+
+    # Of the protocol.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._reader.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            for message in self._reader.received(nbytes):
+                self._take(message)
+        except WireError as error:
+            self.kill(f"its process sent {error}")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        # Its exit status is on its way. A process that closes its socket and goes on is of no use.
+        self._loop.call_later(GRACE_S, self.kill, "its process closed its connection")
+
+    def _take(self, message: Any) -> None:
+        if isinstance(message, Pong):
+            self._pinged = False
+        elif isinstance(message, Loaded):
+            if not self._load.done():
+                self._load.set_result(message)
+        elif isinstance(message, Event):
+            if handler := self._calls.get(message.id):
+                handler(message)
+        elif message.id in self._calls:
+            self._dropped.discard(message.id)
+            self._calls.pop(message.id)(message)
+        elif isinstance(message, Failed) and not self._load.done():
+            self._load.set_exception(exception(message))
+
+    def _send(self, message: Message) -> None:
+        if not self.ended and self._transport:
+            for part in self._writer.frame(message):
+                self._transport.write(part)
+
+    def _exited(self, status: int) -> None:
+        self._end(described(status))
+
+    def _end(self, reason: str) -> None:
+        if self.ended:
+            return
+        self.ended = reason
+        if self._transport:
+            self._transport.abort()
+        elif self._child:
+            self._child.connection.close()
+        if not self._load.done():
+            self._load.set_exception(ModelError(f"The model was not loaded: {reason}."))
+            self._load.exception()  # read here: the load may have been cancelled
+        calls, self._calls, self._dropped = self._calls, {}, set()
+        for handler in calls.values():
+            handler(Ended(reason))
+        self.on_end(self)
+
+    def _require_end(self, number: int) -> None:
+        if number in self._calls:
+            self.on_stuck(self)
+
+    def _require_pong(self) -> None:
+        if self._pinged:
+            self.on_stuck(self)
