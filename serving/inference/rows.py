@@ -1,14 +1,12 @@
 """The rows of one request, in each form that the service needs them in."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
-from mlops_lib.columns.encode import BadValue
 from serving.features.statuses import EnrichedRows
-from serving.inference.fields import Field
+from serving.inference.fields import cast_rows
 
 if TYPE_CHECKING:
     from serving.inference.schema import RequestSchema
@@ -72,7 +70,7 @@ class Rows(msgspec.Struct, frozen=True):
         Raises:
             BadValue: A text is no date, say.
         """
-        return cast_rows(self.uncast(), self.schema.model_fields)
+        return cast_rows(self.uncast(), self.schema.casts)
 
     def uncast(self) -> list[Any]:
         """Rows as ``{column: value}`` of the model's columns; rows of no named columns as they came in."""
@@ -106,25 +104,3 @@ class Rows(msgspec.Struct, frozen=True):
     def _given(self, row: Any) -> dict[str, Any]:
         named = zip(self.schema.fields, astuple(row), strict=True)
         return {name: value for name, value in named if value is not UNSET}
-
-
-def cast_rows(rows: list[Any], fields: Mapping[str, Field]) -> list[Any]:
-    """Rows with the values that the model's own DataFrame has, put in place: dates for their texts, say.
-
-    Args:
-        rows: ``{column: value}`` of all fields; anything where there are no fields.
-        fields: The model's columns.
-
-    Raises:
-        BadValue: A text is no date, say.
-    """
-    for name, field in fields.items():
-        if not field.cast:
-            continue
-        for number, row in enumerate(rows):
-            if (value := row[name]) is not None:
-                try:
-                    row[name] = field.cast(value)
-                except (ValueError, OverflowError):
-                    raise BadValue(number, name, value, field.wanted) from None
-    return rows

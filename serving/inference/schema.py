@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
+from serving.inference.fields import casts_of
 from serving.inference.odd_names import OddNames
 from serving.inference.refusals import listed, refusal
 from serving.inference.row_types import struct_of, unnamed_row
@@ -60,6 +61,7 @@ class RequestSchema:
         named = fields_of(signature, source)
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
+        self.casts = casts_of(named)
         self._looks_up = bool(looked_up)
         inputs = signature.inputs if signature else None
         others: dict[str, str] = {}

@@ -7,7 +7,7 @@ from typing import Any, Self
 from mlops_lib import wrappers
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
-from serving.inference.json_values import as_sent
+from serving.inference.example import answer_example
 from serving.inference.matrix import MatrixModel
 from serving.inference.predictions import as_list, require_finite
 from serving.inference.rows import Rows
@@ -35,18 +35,19 @@ class InlineModel:
         self.executor = ThreadExecutor(predict, inline_rows)
 
     @classmethod
-    def open(cls, folder: Path, schema: RequestSchema, settings: Settings) -> Self:
+    def open(cls, folder: Path, schema: RequestSchema, settings: Settings, name: str) -> Self:
         """Open the model in `folder`, and let it answer its example.
 
+        Args:
+            name: Name and version of the model, for errors.
+
         Raises:
+            ModelError: It does not answer.
             Exception: Whatever the model raises.
         """
         wrapper = wrappers.load(str(folder), settings.model.wrapper)
         wrapper.attach(settings)
-        if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
-            _, bad = as_list(wrapper.predict(example), len(example))
-            require_finite(bad, 0, len(example))
-        first = as_sent(example[0]) if isinstance(example, list) and example else None
+        first = answer_example(wrapper, wrapper.predict, name)
         return cls(wrapper, schema, _inline_rows(wrapper, schema, first), first)
 
     @property

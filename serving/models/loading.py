@@ -27,26 +27,21 @@ async def load(version: ModelVersion, folder: Path, settings: Settings, metrics:
         ModelError: It cannot be loaded, does not answer the example that was logged with it, or takes longer than
             ``serving.load_timeout_s``.
     """
-    limit_s = settings.serving.load_timeout_s
+    name, limit_s = f"{version.name} version {version.version}", settings.serving.load_timeout_s
     try:
         async with asyncio.timeout(limit_s) as clock:
             return await _load(version, folder, settings, metrics)
-    except TimeoutError:
-        if not clock.expired():
-            raise
-        raise ModelError(
-            f"{version.name} version {version.version} was not loaded within {limit_s:g} s (serving.load_timeout_s)."
-        ) from None
+    except TimeoutError as error:
+        reason = f"its load took longer than {limit_s:g} s (serving.load_timeout_s)"
+        raise ModelError(f"{name} cannot be loaded: {reason if clock.expired() else error!r}.") from error
     except MlopsError:
         raise
     except Exception as error:  # a model's code may raise anything
-        raise ModelError(
-            f"{version.name} version {version.version} does not answer the example it was logged with: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        raise ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics) -> Loaded:
+    name = f"{version.name} version {version.version}"
     facts = await in_daemon_thread(lambda: ModelFacts.read(folder), "load")
     columns = tuple(named_columns(facts.signature))
     enricher = await in_daemon_thread(lambda: Enricher.for_version(version, columns, settings), "load")
@@ -56,7 +51,7 @@ async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics
     if mode == "process" or (mode == "auto" and facts.holds_code):
         model = await ProcessModel.open(version, folder, settings, metrics)
     else:
-        model = await in_daemon_thread(lambda: InlineModel.open(folder, schema, settings), "load")
+        model = await in_daemon_thread(lambda: InlineModel.open(folder, schema, settings, name), "load")
     return Loaded(version, facts, schema, enricher, model)
 
 

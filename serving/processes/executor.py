@@ -66,11 +66,11 @@ class _BatchCall:
     def _late(self) -> None:
         self._is_late = True
         self._process.interrupt()
-        self._timer = self._loop.call_later(GRACE_S, self._replace)
+        self._timer = self._loop.call_later(GRACE_S, self._kill)
 
-    def _replace(self) -> None:
+    def _kill(self) -> None:
         self._process.drop(self._number)
-        self._supervisor.retire(self._process)
+        self._process.kill("a call could not be stopped")
         self._finish(None)
 
     def _answered(self, message: Any) -> None:
@@ -79,7 +79,7 @@ class _BatchCall:
             return
         self._timer.cancel()
         if isinstance(message, Answers):
-            self._supervisor.answered()
+            self._supervisor.health.answered()
             self._finish(outcomes(self._jobs, message), message.seconds)
         elif self._is_late:
             self._supervisor.took_too_long()

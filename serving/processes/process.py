@@ -43,15 +43,17 @@ class ModelProcess(asyncio.BufferedProtocol):
         loaded: Its answer to `Load`.
         ended: Why it has ended; "" while it runs.
         on_end: Called when it ends, after the handlers of its calls.
-        on_stuck: Called when it does not confirm the end of a call, or does not answer a ping.
+        on_stuck: Called when it does not confirm the end of a cancelled call.
+        on_blocked: Called when its event loop does not answer a ping.
+        on_back: Called when its event loop answers a ping.
     """
 
     loaded: Loaded
 
     def __init__(self) -> None:
         self.ended = ""
-        self.on_end: Callable[[ModelProcess], None] = lambda process: None
-        self.on_stuck: Callable[[ModelProcess], None] = lambda process: None
+        nothing: Callable[[ModelProcess], None] = lambda process: None
+        self.on_end = self.on_stuck = self.on_blocked = self.on_back = nothing
         self._loop = asyncio.get_running_loop()
         self._reader: Reader[Any] = Reader(ToGateway)  # type: ignore[arg-type]
         self._writer = Writer(pickles=True)
@@ -122,9 +124,11 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._dropped.add(number)
 
     def cancel(self, number: int) -> None:
-        """End a call of a model that waits, and drop its answer. Nothing happens if it has ended."""
-        if number in self._calls:
-            self.drop(number)
+        """Drop a call, and end it where the model waits. Nothing happens if it has ended."""
+        if number not in self._calls:
+            return
+        self.drop(number)
+        if self.loaded.waits:
             self._send(Cancel(number))
             self._loop.call_later(GRACE_S, self._require_end, number)
 
@@ -134,7 +138,7 @@ class ModelProcess(asyncio.BufferedProtocol):
         self._child.signal(signal.SIGUSR1)
 
     def ping(self) -> None:
-        """Let `on_stuck` be called unless the event loop of the process answers within `GRACE_S`."""
+        """Ask whether its event loop answers, unless it has no calls or has been asked."""
         if self._calls and not self._pinged and not self.ended:
             self._pinged = True
             self._send(Ping(0))
@@ -168,6 +172,7 @@ class ModelProcess(asyncio.BufferedProtocol):
     def _take(self, message: Any) -> None:
         if isinstance(message, Pong):
             self._pinged = False
+            self.on_back(self)
         elif isinstance(message, Loaded):
             if not self._load.done():
                 self._load.set_result(message)
@@ -210,4 +215,4 @@ class ModelProcess(asyncio.BufferedProtocol):
 
     def _require_pong(self) -> None:
         if self._pinged:
-            self.on_stuck(self)
+            self.on_blocked(self)
