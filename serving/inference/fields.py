@@ -1,12 +1,13 @@
 """The fields of a request's row: the model's columns, their JSON types and errors."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from msgspec import Meta
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS
 
 if TYPE_CHECKING:
@@ -123,6 +124,32 @@ def of_signature(column: Any) -> Field:
     kind = KINDS.get(mlflow_type, "any")
     made = plain(column.name, kind, not column.required, 32 if mlflow_type == "integer" else 64)
     return made._replace(datatype=NARROW.get(mlflow_type, made.datatype))
+
+
+def cast_rows(rows: list[Any], casts: Mapping[str, Field]) -> list[Any]:
+    """Rows with the values that the model's own DataFrame has: dates for their texts, say. They are changed in place.
+
+    Args:
+        rows: ``{column: value}``; of any form where no field has a cast.
+        casts: The fields that have a cast, by name.
+
+    Raises:
+        BadValue: A text is no date, say.
+    """
+    for name, field in casts.items():
+        assert field.cast
+        for number, row in enumerate(rows):
+            if (value := row.get(name)) is not None:
+                try:
+                    row[name] = field.cast(value)
+                except (ValueError, OverflowError):
+                    raise BadValue(number, name, value, field.wanted) from None
+    return rows
+
+
+def casts_of(fields: Iterable[Field]) -> dict[str, Field]:
+    """The fields that have a cast, by name."""
+    return {field.name: field for field in fields if field.cast}
 
 
 def as_int(value: float | str) -> int:

@@ -10,7 +10,13 @@ from serving.web.problems import Problem
 
 
 def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
-    """Predictions as a list of plain values, and the rows (counted from 0) whose prediction is not finite.
+    """`checked` predictions, as a list."""
+    found, bad = checked(predictions, rows)
+    return found if isinstance(found, list) else found.tolist(), bad
+
+
+def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[int]]:
+    """Predictions as an array of numbers or a list, and the rows (counted from 0) whose prediction is not finite.
 
     Args:
         predictions: An array [rows, ...], a list, a Series, or a dict of these, which becomes a dict a row.
@@ -33,11 +39,11 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     if hasattr(predictions, "to_numpy"):
         predictions = predictions.to_numpy()
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":
-        return predictions.tolist(), []
+        return predictions, []
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f":
         finite = np.isfinite(predictions)
         bad = [] if finite.all() else np.flatnonzero(~finite.reshape(rows, -1).all(axis=1)).tolist()
-        return predictions.tolist(), bad
+        return predictions, bad
     values = list(predictions)
     return values, [number for number, value in enumerate(values) if not _finite(value)]
 

@@ -8,6 +8,7 @@ import msgspec
 
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, MlopsError, ModelError
+from mlops_lib.llm.usage import Usage
 from mlops_lib.redact import mask
 from serving.blocking_calls import Interrupted
 from serving.inference.json_values import encode_json
@@ -30,25 +31,28 @@ class ModelCodeError(Exception):
         self.kind = kind
 
 
-def failed(call: int, error: BaseException) -> Failed:
+def failed(call: int, error: BaseException, usage: Usage | None = None) -> Failed:
     """The message for an exception. Any exception of a model's code is one, SystemExit too."""
     text = mask(_text(error))
     if isinstance(error, Interrupted):
-        return Failed(call, "interrupted", "The call was ended.")
+        return Failed(call, "interrupted", "The call was ended.", usage=usage)
     if isinstance(error, BadValue):
         value = _sendable(error.value)
         return Failed(
-            call, "bad_value", text, row=error.row, column=error.column, value=value, wanted=error.wanted
-        )
+            call, "bad_value", text, row=error.row, column=error.column, value=value, wanted=error.wanted,
+            usage=usage,
+        )  # fmt: skip
     if isinstance(error, InputError):
-        return Failed(call, "input", text)
+        return Failed(call, "input", text, usage=usage)
     if isinstance(error, Problem):
         status, after_s = error.status.value, error.retry_after_s
-        return Failed(call, "problem", text, status=status, code=error.code, retry_after_s=after_s)
+        return Failed(
+            call, "problem", text, status=status, code=error.code, retry_after_s=after_s, usage=usage
+        )
     lines = shown("".join(traceback.format_exception(error)))
     if isinstance(error, MlopsError):
-        return Failed(call, "model", text, traceback=lines)
-    return Failed(call, "error", type(error).__name__, traceback=lines)
+        return Failed(call, "model", text, traceback=lines, usage=usage)
+    return Failed(call, "error", type(error).__name__, traceback=lines, usage=usage)
 
 
 def exception(sent: Failed) -> Exception:

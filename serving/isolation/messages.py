@@ -1,14 +1,16 @@
 """Messages between the gateway, the template and the model processes.
 
 A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
-and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`), and sends it only when
-the call's work has ended, in every thread. A stream sends `Event` messages before it. `Load` is the first message, and
-its answer is `Loaded` or `Failed` with the id 0.
+and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
+cancelled it comes when the call's work has ended, in every thread. A stream sends `Event` messages before it. `Load` is
+the first message, and its answer is `Loaded` or `Failed` with the id 0.
 """
 
 from typing import Any, Literal
 
 from msgspec import Struct
+
+from mlops_lib.llm.usage import Usage
 
 #: The reason for a failure. ``input`` InputError; ``bad_value`` BadValue; ``problem`` Problem; ``model`` another error of
 #: the platform, whose text a caller may see; ``error`` any other exception; ``interrupted`` the gateway ended the call.
@@ -28,6 +30,7 @@ class Load(Message, frozen=True):
     folder: str
     model: str
     settings: Any
+    id: int = 0
 
 
 class Batch(Message, frozen=True):
@@ -56,10 +59,10 @@ class Stream(Message, frozen=True):
 
 
 class ChatRow(Message, frozen=True):
-    """Make a row from the messages of a chat (`Exact` of a list)."""
+    """Make a row from a chat: `Exact` of the arguments of `ModelWrapper.chat_row`."""
 
     id: int
-    messages: Any
+    chat: Any
 
 
 class KeepsState(Message, frozen=True):
@@ -110,6 +113,7 @@ class Failed(Message, frozen=True):
         status, code, retry_after_s: Of a Problem.
         row, column, value, wanted: Of a BadValue. The row is counted from the first one of the call or job.
         traceback: For the log; secrets are masked.
+        usage: Tokens that the call had cost; None for a model that does not wait.
     """
 
     id: int
@@ -123,13 +127,15 @@ class Failed(Message, frozen=True):
     value: Any = None
     wanted: str = ""
     traceback: str = ""
+    usage: Usage | None = None
 
 
 class Answers(Message, frozen=True):
     """The outcome of a `Batch`.
 
     Attributes:
-        predictions: One a row, without the rows of failed jobs: an array of numbers [rows, ...], or a list.
+        predictions: One a row, without the rows of failed jobs: an array of numbers [rows, ...], or a list of JSON's values
+            (and bytes).
         bad: Places in `predictions` whose numbers are not all finite.
         failed: Number of a job -> why it failed.
         seconds: Time in the model.
@@ -142,27 +148,18 @@ class Answers(Message, frozen=True):
     seconds: float
 
 
-class Used(Struct, frozen=True, array_like=True):
-    """The tokens of a call: the fields of `mlops_lib.llm.usage.Usage`."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    reused: int
-
-
 class Answer(Message, frozen=True):
     """The last message of an `Ask` (predictions, one a row), `Stream` (None), `ChatRow` (the row) or `KeepsState` (a bool).
 
     Attributes:
+        predictions: As of `Answers`.
         bad: Places in `predictions` whose numbers are not all finite.
     """
 
     id: int
     predictions: Any
     bad: list[int]
-    usage: Used
+    usage: Usage
 
 
 class Event(Message, frozen=True):

@@ -1,8 +1,60 @@
-"""A model process: opens one model, and answers calls about it until the gateway closes the socket."""
+"""A model process: it opens one model, and answers calls about it until the gateway closes the socket."""
 
+import logging
+import os
 import socket
+import sys
+import threading
+
+import numpy as np
+
+from serving.isolation import waiting
+from serving.isolation.channel import Channel, end
+from serving.isolation.computing import Computing
+from serving.isolation.failures import failed
+from serving.isolation.loading import open_model
+from serving.isolation.messages import Load
+from serving.operations import logs
+
+log = logging.getLogger("serving")
 
 
 def run(connection: socket.socket) -> None:
     """Serve the gateway at the other end of `connection`; does not return."""
-    raise NotImplementedError
+    _prepare(connection)
+    channel = Channel(connection)
+    load = _first_message(channel)
+    try:
+        model = open_model(load)
+    except BaseException as error:
+        channel.send(failed(0, error))
+        end()
+    if model.wrapper.waits:
+        waiting.serve(channel, model)
+    Computing(channel, model).serve()
+
+
+def _prepare(connection: socket.socket) -> None:
+    connection.set_inheritable(False)
+    sys.argv = ["model"]
+    # Compiled files beside the model's would change the digest of the cached version.
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    np.random.seed()  # as Python's `random` does by itself after a fork
+    logs.configure()
+    logging.getLogger().handlers = logging.getLogger("serving").handlers
+    threading.excepthook = _log_exception
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _first_message(channel: Channel) -> Load:
+    while not (messages := channel.receive()):
+        pass
+    assert isinstance(messages[0], Load)
+    return messages[0]
+
+
+def _log_exception(about: threading.ExceptHookArgs) -> None:
+    if about.exc_value and not isinstance(about.exc_value, SystemExit):
+        log.error("a thread of the model failed", exc_info=about.exc_value)

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from msgspec.msgpack import Ext
 
-M = TypeVar("M", bound=msgspec.Struct)
+M = TypeVar("M")
 ARRAY, PICKLED, BIG_INT = 1, 2, 3
 ALIGN = 16
 #: Header bytes and number of buffers; then the size of each buffer.
@@ -34,7 +34,7 @@ MAX_BIG_INT_BYTES = 1024
 #: A frame of at most this size is sent in one piece, and received into a buffer that is used again.
 SMALL_BYTES = 2**16
 #: Kinds of arrays that are buffers: booleans, integers, floats.
-NUMERIC = "biuf"
+NUMERIC, MAX_ITEM_BYTES = "biuf", 8
 Part = bytes | memoryview
 
 
@@ -95,7 +95,7 @@ class Writer:
             first = len(self._buffers)
             pickled = pickle.dumps(value.value, 5, buffer_callback=self._add_pickled)
             return Ext(PICKLED, RANGE.pack(first, len(self._buffers) - first) + pickled)
-        if isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC:
+        if isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC and value.itemsize <= MAX_ITEM_BYTES:
             little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
             about = (len(self._buffers), little.dtype.str, value.shape)
             self._buffers.append(little.reshape(-1).view(np.uint8).data)
@@ -117,7 +117,7 @@ class Reader(Generic[M]):
         max_bytes: Largest frame.
     """
 
-    def __init__(self, messages: type[M], unpickles: bool = False, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, messages: Any, unpickles: bool = False, max_bytes: int = MAX_BYTES) -> None:
         self._unpickles, self._max_bytes = unpickles, max_bytes
         self._small = memoryview(bytearray(SMALL_BYTES))
         #: Bytes of the frame that is coming: its first ones in `_small`, or all of them in `_large`.
