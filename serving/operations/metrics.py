@@ -47,7 +47,10 @@ class Metrics:
         )
         self._reloads = Counter(f"{p}reloads", "Versions loaded or refused", ["outcome"], registry=own)
         self._crashes = Counter(
-            f"{p}model_crashes", "Processes of models that crashed or had to be killed", ["version"], registry=own
+            f"{p}model_crashes",
+            "Processes of models that crashed or had to be killed",
+            ["version"],
+            registry=own,
         )
         self._restarts = Counter(
             f"{p}model_restarts", "Processes of models that were started again", ["version"], registry=own
