@@ -68,6 +68,8 @@ def main(fileno: int) -> None:
     for name in COMMON:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    with contextlib.suppress(Exception):  # MLflow's own table of packages, which takes it a second to make
+        importlib.import_module("mlflow.utils.requirements_utils")._init_packages_to_modules_map()
     gc.collect()
     gc.freeze()  # a collection in a fork would copy the pages that it shares with the template
     _Template(gateway).run()
