@@ -24,7 +24,6 @@ from serving.inference.rows import Context, Rows
 from serving.isolation.failures import ModelCodeError
 from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
-from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import PredictionLog
 from serving.operations.records import Record
@@ -181,7 +180,7 @@ def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exce
         return error
     log.error("model failed", exc_info=error, extra={"request_id": context.request_id})
     v, kind = served.version, error.kind if isinstance(error, ModelCodeError) else type(error).__name__
-    reason = shown(str(error)) if isinstance(error, ModelError) else f"{kind}."
+    reason = str(error) if isinstance(error, ModelError) else f"{kind}."
     detail = f"Model {v.name} version {v.version} failed on these rows: {reason}"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
 

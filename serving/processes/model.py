@@ -73,15 +73,17 @@ class ProcessModel:
 
     async def stream(self, row: Any) -> AsyncIterator[StreamEvent]:
         """See `Model`."""
-        process = await self._supervisor.process()
-        messages: asyncio.Queue[Any] = asyncio.Queue()
-        number = process.call(lambda number: Stream(number, Exact(row)), messages.put_nowait)
-        try:
-            while isinstance(message := await messages.get(), Event):
-                yield StreamEvent(message.kind, message.data)
-            self._settled(message)
-        finally:
-            process.cancel(number)
+        while True:
+            process = await self._supervisor.process()
+            messages: asyncio.Queue[Any] = asyncio.Queue()
+            number = process.call(lambda number: Stream(number, Exact(row)), messages.put_nowait)
+            try:
+                while isinstance(message := await messages.get(), Event):
+                    yield StreamEvent(message.kind, message.data)
+            finally:
+                process.cancel(number)
+            if answered(message):
+                return
 
     async def chat_row(
         self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
@@ -104,19 +106,30 @@ class ProcessModel:
         self._supervisor.close()
 
     async def _call(self, make: Callable[[int], Message]) -> Answer:
-        process: ModelProcess = await self._supervisor.process()
-        last: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        number = process.call(make, partial(set_unless_done, last))
-        try:
-            return self._settled(await last)
-        finally:
-            process.cancel(number)
+        while True:
+            process = await self._supervisor.process()
+            last: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            number = process.call(make, partial(set_unless_done, last))
+            try:
+                message = await last
+            finally:
+                process.cancel(number)
+            if answer := answered(message):
+                return answer
 
-    def _settled(self, message: Answer | Failed | Ended) -> Answer:
-        """The last message of a call, if it is an answer; raises the exception that it stands for otherwise."""
-        if isinstance(message, Ended):
+
+def answered(message: Answer | Failed | Ended) -> Answer | None:
+    """The last message of a call; None: another process must be asked.
+
+    Raises:
+        Exception: That the message stands for.
+    """
+    if isinstance(message, Ended):
+        if message.begun:
             raise crashed(message)
-        if isinstance(message, Failed):
-            raise exception(message)
+        return None
+    if message.usage:
         ledger.count(message.usage, None, live=not message.usage.reused)
-        return message
+    if isinstance(message, Failed):
+        raise exception(message)
+    return message

@@ -11,6 +11,7 @@ from serving.isolation.failures import exception
 from serving.isolation.messages import (
     Answer,
     Answers,
+    Begun,
     Cancel,
     Event,
     Failed,
@@ -29,7 +30,15 @@ GRACE_S = 1.0
 
 
 class Ended(Exception):
-    """The process ended, for the reason in the text, before it answered."""
+    """The process ended, or was given up, for the reason in the text, before it answered.
+
+    Attributes:
+        begun: Whether the model may have worked on the call. Otherwise another process can.
+    """
+
+    def __init__(self, reason: str, begun: bool) -> None:
+        super().__init__(reason)
+        self.begun = begun
 
 
 #: Gets what answers a call: `Event`s, and at last `Answers`, `Answer`, `Failed` or the end of the process.
@@ -59,7 +68,9 @@ class ModelProcess(asyncio.BufferedProtocol):
         self._writer = Writer(pickles=True)
         self._ids = itertools.count(1)
         self._calls: dict[int, Handler] = {}
+        #: Calls that nobody waits for any longer, and those that the model works on.
         self._dropped: set[int] = set()
+        self._begun: set[int] = set()
         self._load: asyncio.Future[Loaded] = self._loop.create_future()
         self._pinged = False
         self._transport: asyncio.Transport | None = None
@@ -132,6 +143,13 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._send(Cancel(number))
             self._loop.call_later(GRACE_S, self._require_end, number)
 
+    def give_back(self) -> None:
+        """End the calls that the model has not begun with. Their handlers get an `Ended`."""
+        for number in self._calls.keys() - self._begun - self._dropped:
+            handler = self._calls[number]
+            self.cancel(number)
+            handler(Ended("the process was replaced", begun=False))
+
     def interrupt(self) -> None:
         """End the batch of a model that computes. Its handler gets a `Failed` of kind ``interrupted``, or its answers."""
         assert self._child
@@ -176,11 +194,14 @@ class ModelProcess(asyncio.BufferedProtocol):
         elif isinstance(message, Loaded):
             if not self._load.done():
                 self._load.set_result(message)
+        elif isinstance(message, Begun):
+            self._begun.add(message.id)
         elif isinstance(message, Event):
             if handler := self._calls.get(message.id):
                 handler(message)
         elif message.id in self._calls:
             self._dropped.discard(message.id)
+            self._begun.discard(message.id)
             self._calls.pop(message.id)(message)
         elif isinstance(message, Failed) and not self._load.done():
             self._load.set_exception(exception(message))
@@ -205,8 +226,9 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._load.set_exception(ModelError(f"The model was not loaded: {reason}."))
             self._load.exception()  # read here: the load may have been cancelled
         calls, self._calls, self._dropped = self._calls, {}, set()
-        for handler in calls.values():
-            handler(Ended(reason))
+        computes = self._load.done() and not self._load.exception() and not self.loaded.waits
+        for number, handler in calls.items():
+            handler(Ended(reason, begun=computes or number in self._begun))
         self.on_end(self)
 
     def _require_end(self, number: int) -> None:

@@ -110,12 +110,14 @@ class Supervisor:
             process.kill("the version is no longer served")
 
     def _use(self, process: ModelProcess) -> None:
-        if self._current and not self._current.ended:
-            self._retiring.add(self._current)
+        if (old := self._current) and not old.ended:
+            self._retiring.add(old)
         self._current, self._blocked_since = process, 0.0
         process.on_end, process.on_stuck = self._ended, self.replace
         process.on_blocked, process.on_back = self._blocked, self._back
         self.health.loaded()
+        if old:
+            old.give_back()
         self._kill_idle()
         self._wake()
 
