@@ -1,6 +1,7 @@
 """Loads a version: its facts, its schema, and its model, in this process or in one of its own."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 from mlops_lib.errors import MlopsError, ModelError
@@ -48,7 +49,7 @@ async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics
     schema = request_schema(facts, enricher, settings)
     mode = settings.serving.isolation
     model: Model
-    if mode == "process" or (mode == "auto" and facts.holds_code):
+    if mode == "process" or (mode == "auto" and facts.holds_code and sys.platform == "linux"):
         model = await ProcessModel.open(version, folder, settings, metrics)
     else:
         model = await in_daemon_thread(lambda: InlineModel.open(folder, schema, settings, name), "load")

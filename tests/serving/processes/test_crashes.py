@@ -38,9 +38,7 @@ def test_code_that_ends_its_process_hurts_its_caller_alone(tmp_path, obedient, m
             await stage.serve(1, obedient)
             for expression, code in ENDS.items():
                 bad = asyncio.ensure_future(stage.do(expression))
-                await until_async(
-                    lambda: bad.done() or stage.models.current().batcher._calling, "it is in work"
-                )
+                await stage.at_work(bad)
                 good = asyncio.gather(*(stage.do(f"{n} + 1") for n in range(20)))
                 assert (await bad, expression) == (code, expression)
                 assert (await good, expression) == ([n + 1 for n in range(20)], expression)
