@@ -23,6 +23,26 @@ class EnrichmentSettings(Section):
     cache_rows: int = Field(10_000, ge=1, description="most entities in the cache, also for last_known")
 
 
+class BudgetSettings(Section):
+    """Limits of an LLM model's spending in a period, for the service and for each API key; 0: no limit."""
+
+    period: Literal["hour", "day", "month"] = Field("day", description="time after which spending counts anew, UTC")
+    calls: int = Field(0, ge=0, description="LLM calls of all callers; each row is one at least")
+    tokens: int = Field(0, ge=0, description="tokens in and out of all callers")
+    cost_usd: float = Field(0.0, ge=0, strict=False, description="money of all callers, by llm.prices")
+    key_calls: int = Field(0, ge=0, description="LLM calls of each API key")
+    key_tokens: int = Field(0, ge=0, description="tokens of each API key")
+    key_cost_usd: float = Field(0.0, ge=0, strict=False, description="money of each API key")
+
+
+class RetentionSettings(Section):
+    """Days after which stored data is deleted; 0: never."""
+
+    threads_days: float = Field(0.0, ge=0, strict=False, description="conversations without a new turn")
+    traces_days: float = Field(0.0, ge=0, strict=False, description="all MLflow traces of the model's experiment")
+    predictions_days: float = Field(0.0, ge=0, strict=False, description="files of the prediction log")
+
+
 class ServingSettings(Section):
     """The model version to serve, the address, and the limits of requests."""
 
@@ -54,4 +74,6 @@ class ServingSettings(Section):
     canary_share: Fraction = Field(0.0, description="share of entities that the challenger answers")
     prediction_log: str = Field("", description="folder to log predictions and feedback to; empty: none")
     api_keys: str = Field("", description="YAML file of hashed API keys; empty: inference is open")
+    budget: BudgetSettings = BudgetSettings()
+    retention: RetentionSettings = RetentionSettings()
     features: EnrichmentSettings = EnrichmentSettings()

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from serving.operations.metrics import Metrics
 from serving.operations.records import Feedback, Record, write_table
+from serving.operations.request_index import RequestIndex
 
 log = logging.getLogger("serving")
 #: Most records that wait in memory, and most bytes that they take.
@@ -51,6 +52,7 @@ class PredictionLog:
 
     def __init__(self, folder: Path, metrics: Metrics) -> None:
         self.folder, self._metrics = folder, metrics
+        self.requests = RequestIndex(folder)
         self._records = _Queue("predictions", "prediction")
         self._feedback = _Queue("feedback", "feedback")
         self._wake, self._stopping = threading.Event(), False
@@ -67,10 +69,12 @@ class PredictionLog:
         self._wake.set()
         if self._thread:
             self._thread.join(30)
+        self.requests.close()
 
     def add(self, record: Record) -> None:
         """Add a record, at the cost of an append. It is dropped, and counted, when there is no room."""
-        self._append(self._records, record)
+        if self._append(self._records, record):
+            self.requests.expect(record.context.request_id, record.context.caller, len(record.rows))
 
     def add_feedback(self, feedback: Feedback) -> bool:
         """Add an outcome; False when there was no room."""
@@ -99,11 +103,15 @@ class PredictionLog:
         for queue in (self._records, self._feedback):
             while items := queue.take(FILE_RECORDS):
                 rows = [row for item in items if (row := self._row(queue, item))]
+                requests = [item.request for item in items if isinstance(item, Record)]
                 try:
                     if rows:
                         write_table(self._new_file(queue.name), rows)
+                    if requests:
+                        self.requests.write(requests)
                 except Exception as error:  # a full disk must not end the thread
                     self._lose(queue, len(rows), error)
+                    self.requests.forget_pending(requests)
 
     def _row(self, queue: _Queue, item: Record | Feedback) -> dict[str, Any] | None:
         """One row of the table; None for an item that cannot be written: the other items must be."""
