@@ -26,7 +26,9 @@ class EnrichmentSettings(Section):
 class BudgetSettings(Section):
     """Limits of an LLM model's spending in a period, for the service and for each API key; 0: no limit."""
 
-    period: Literal["hour", "day", "month"] = Field("day", description="time after which spending counts anew, UTC")
+    period: Literal["hour", "day", "month"] = Field(
+        "day", description="time after which spending counts anew, UTC"
+    )
     calls: int = Field(0, ge=0, description="LLM calls of all callers; each row is one at least")
     tokens: int = Field(0, ge=0, description="tokens in and out of all callers")
     cost_usd: float = Field(0.0, ge=0, strict=False, description="money of all callers, by llm.prices")
@@ -39,7 +41,9 @@ class RetentionSettings(Section):
     """Days after which stored data is deleted; 0: never."""
 
     threads_days: float = Field(0.0, ge=0, strict=False, description="conversations without a new turn")
-    traces_days: float = Field(0.0, ge=0, strict=False, description="all MLflow traces of the model's experiment")
+    traces_days: float = Field(
+        0.0, ge=0, strict=False, description="all MLflow traces of the model's experiment"
+    )
     predictions_days: float = Field(0.0, ge=0, strict=False, description="files of the prediction log")
 
 

@@ -155,7 +155,9 @@ def _name(now: datetime, period: str) -> str:
 def _left_s(now: datetime, period: str) -> int:
     """Seconds until the next period."""
     if period == "month":
-        following = (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(day=1)
+        following = (
+            now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)
+        ).replace(day=1)
     elif period == "day":
         following = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     else:

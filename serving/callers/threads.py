@@ -34,9 +34,11 @@ class ThreadOwners:
         Raises:
             Problem: 403 for another caller's thread; 422 for an id that is no short text.
         """
-        for thread in {row[THREAD] for row in rows if isinstance(row, dict) and row.get(THREAD) is not None}:
+        named = [row[THREAD] for row in rows if isinstance(row, dict) and row.get(THREAD) is not None]
+        for thread in named:
             if not isinstance(thread, str) or not 0 < len(thread) <= MAX_THREAD_ID_CHARS:
                 raise invalid_input(f"{THREAD!r} must be text of 1 to {MAX_THREAD_ID_CHARS} characters.")
+        for thread in dict.fromkeys(named):
             owner, written_s = self._known.get(thread, (None, 0.0))
             if owner is None or time.time() - written_s > WRITE_S:
                 owner = await asyncio.to_thread(self._owner, thread, caller, time.time())
@@ -45,11 +47,13 @@ class ThreadOwners:
                 detail = f"The thread {thread!r} belongs to another API key. Begin one with another {THREAD}."
                 raise Problem(HTTPStatus.FORBIDDEN, "foreign_thread", detail)
 
-    def forget(self, before_s: float) -> int:
-        """Delete owners of threads without a turn since then (Unix time); how many."""
-        self._known.clear()
+    def forget(self, threads: Iterable[str]) -> None:
+        """Delete the owners of deleted threads."""
+        threads = list(threads)
         with self._store.transaction() as tables:
-            return tables.execute("DELETE FROM threads WHERE used_s < ?", (before_s,)).rowcount
+            tables.executemany("DELETE FROM threads WHERE id = ?", [(thread,) for thread in threads])
+        for thread in threads:
+            self._known.pop(thread, None)
 
     def close(self) -> None:
         """Close the file."""
@@ -58,7 +62,9 @@ class ThreadOwners:
     def _owner(self, thread: str, caller: str, now_s: float) -> str:
         with self._store.transaction() as tables:
             tables.execute("INSERT OR IGNORE INTO threads VALUES (?, ?, ?)", (thread, caller, now_s))
-            tables.execute("UPDATE threads SET used_s = ? WHERE id = ? AND owner = ?", (now_s, thread, caller))
+            tables.execute(
+                "UPDATE threads SET used_s = ? WHERE id = ? AND owner = ?", (now_s, thread, caller)
+            )
             return tables.execute("SELECT owner FROM threads WHERE id = ?", (thread,)).fetchone()[0]
 
     def _keep(self, thread: str, owner: str) -> None:

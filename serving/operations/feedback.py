@@ -26,6 +26,8 @@ class Outcome(msgspec.Struct, forbid_unknown_fields=True):
 
 #: Longest body: an outcome is a value or a short text.
 MAX_BYTES = 64 * 2**10
+#: Most callers whose requests are looked up at once.
+MAX_WAITING = 100
 decoder = msgspec.json.Decoder(Outcome)
 
 
@@ -45,6 +47,8 @@ async def feedback(request: Request) -> dict[str, str]:
     sent, caller = decode(decoder.decode, body), request.state.call.caller
     # Another worker's log may still have it in memory.
     wait_s = FILE_S + 1 if service.workers and len(service.workers.others()) else 0.0
+    if service.log.requests.waiting >= MAX_WAITING:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
     rows = await service.log.requests.rows(sent.request_id, caller, wait_s)
     if rows is None:
         detail = f"No request {sent.request_id!r} of this caller is in the prediction log."

@@ -22,6 +22,8 @@ log = logging.getLogger("serving")
 MAX_PENDING, MAX_PENDING_BYTES = 20_000, 64 * 2**20
 #: Most records in one file, and most seconds that it covers.
 FILE_RECORDS, FILE_S = 10_000, 5.0
+#: Time in the name of a file, UTC.
+STAMP = "%Y%m%dT%H%M%S"
 
 
 class _Queue:
@@ -70,6 +72,15 @@ class PredictionLog:
         if self._thread:
             self._thread.join(30)
         self.requests.close()
+
+    def delete(self, before_s: float) -> int:
+        """Delete files that were finished before a Unix time, and their requests; how many files."""
+        stamp = time.strftime(STAMP, time.gmtime(before_s))
+        old = [file for file in self.folder.glob("*-*-*-*.parquet") if file.name.split("-")[1] < stamp]
+        for file in old:
+            file.unlink(missing_ok=True)  # another worker may have been faster
+        self.requests.delete(before_s)
+        return len(old)
 
     def add(self, record: Record) -> None:
         """Add a record, at the cost of an append. It is dropped, and counted, when there is no room."""
@@ -127,5 +138,5 @@ class PredictionLog:
             self._metrics.dropped(queue.what)
 
     def _new_file(self, name: str) -> Path:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        stamp = time.strftime(STAMP, time.gmtime())
         return self.folder / f"{name}-{stamp}-{os.getpid()}-{uuid4().hex[:6]}.parquet"

@@ -25,6 +25,8 @@ class RequestIndex:
     def __init__(self, folder: Path) -> None:
         self._store = Store(folder / FILE, TABLES)
         self._pending: dict[tuple[str, str], int] = {}
+        #: Callers who wait for another worker's record now.
+        self.waiting = 0
 
     def expect(self, request_id: str, caller: str, rows: int) -> None:
         """Know a request whose record waits to be written."""
@@ -49,14 +51,18 @@ class RequestIndex:
             wait_s: Seconds in which another worker may still write it.
         """
         ends = time.monotonic() + wait_s
-        while True:
-            if (pending := self._pending.get((request_id, caller))) is not None:
-                return pending
-            if (found := await asyncio.to_thread(self._written, request_id, caller)) is not None:
-                return found
-            if time.monotonic() >= ends:
-                return None
-            await asyncio.sleep(POLL_S)
+        self.waiting += 1
+        try:
+            while True:
+                if (pending := self._pending.get((request_id, caller))) is not None:
+                    return pending
+                if (found := await asyncio.to_thread(self._written, request_id, caller)) is not None:
+                    return found
+                if time.monotonic() >= ends:
+                    return None
+                await asyncio.sleep(POLL_S)
+        finally:
+            self.waiting -= 1
 
     def delete(self, before_s: float) -> None:
         """Delete requests of an earlier time."""
@@ -69,6 +75,8 @@ class RequestIndex:
 
     def _written(self, request_id: str, caller: str) -> int | None:
         with self._store.transaction() as tables:
-            found = tables.execute("SELECT rows FROM requests WHERE id = ? AND caller = ?", (request_id, caller))
+            found = tables.execute(
+                "SELECT rows FROM requests WHERE id = ? AND caller = ?", (request_id, caller)
+            )
             row = found.fetchone()
         return row[0] if row else None

@@ -4,6 +4,7 @@ A protocol is a module of this package with `ROUTES`, and one line in `serving.w
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,15 @@ class InferenceRoute(Route):
     answer: Mapping[str, Any] | None = None
 
 
+async def _after(
+    first: StreamEvent | None, events: AsyncGenerator[StreamEvent]
+) -> AsyncGenerator[StreamEvent]:
+    if first is not None:
+        yield first
+        async for event in events:
+            yield event
+
+
 async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
     """Answer a call that was admitted.
 
@@ -81,11 +91,16 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         body = await call.body()
         model = service.models.current()
         decoded = route.decode(call, body, model)
-        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only)
+        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only, call.caller)
+        if model.waits:
+            await service.threads.claim(call.caller, decoded.rows.given())
         if decoded.stream and model.waits and route.events:
-            with model.hold(1):  # before the answer begins, so that a refusal can still be its status
-                events = predictor.stream(model, decoded.rows, context)
-                await call.stream(route.events(call, decoded, model, events), HEADERS)
+            with model.hold(1):
+                events = predictor.stream(model, decoded.rows, context, call.usage)
+                async with aclosing(events):
+                    # The answer begins with the first event, so that a refusal before it can still be its status.
+                    first = await anext(events, None)
+                    await call.stream(route.events(call, decoded, model, _after(first, events)), HEADERS)
             return
         reply = route.encode(call, decoded, await predictor.infer(model, decoded.rows, context))
     except Exception as error:
