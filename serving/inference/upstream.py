@@ -30,9 +30,9 @@ def refusal(error: BaseException) -> Problem | None:
             return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "llm_quota_exceeded", detail, QUOTA_S)
         after_s = _retry_after_s(getattr(getattr(cause, "response", None), "headers", None) or {})
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Problem(
-                status, "llm_rate_limited", "The LLM's vendor takes no more requests now.", after_s
-            )
+            detail = "The LLM's vendor takes no more requests now."
+            return Problem(HTTPStatus.TOO_MANY_REQUESTS, "llm_rate_limited", detail, after_s)
+
         detail = "The LLM's vendor is too busy now."
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "llm_overloaded", detail, after_s)
     return None

@@ -9,7 +9,6 @@ To rotate a key: add the new line, move the callers, remove the old line.
 
 import hashlib
 import hmac
-import json
 import logging
 import re
 import secrets
@@ -119,7 +118,9 @@ class Keys:
         try:
             changed_at = self.file.stat().st_mtime
             if changed_at != self._changed_at:
-                lines = TypeAdapter(list[Key]).validate_python(yaml.safe_load(self.file.read_text()) or [])
+                lines = TypeAdapter(list[Key]).validate_python(
+                    yaml.safe_load(self.file.read_text(encoding="utf-8")) or []
+                )
                 self._keys = [(key.sha256.encode(), key) for key in lines]
                 self._changed_at = changed_at
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -143,8 +144,10 @@ def make(name: str, admin: bool) -> tuple[str, str]:
     while mask_secrets(key) != key:  # it would be masked in this command's own output
         key = secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
-    # A text of JSON is one of YAML too, whatever it holds.
-    shown = name if PLAIN_NAME.fullmatch(name) and yaml.safe_load(name) == name else json.dumps(name)
+    plain = PLAIN_NAME.fullmatch(name) and yaml.safe_load(name) == name
+    shown = (
+        name if plain else yaml.safe_dump(name, default_style='"', allow_unicode=True, width=2**16).strip()
+    )
     return key, f"- {{name: {shown}, sha256: {digest}{', admin: true' if admin else ''}}}"
 
 

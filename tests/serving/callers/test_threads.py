@@ -57,7 +57,10 @@ def test_one_of_several_callers_at_once_gets_a_new_thread(tmp_path, number):
 def test_ids_are_short_texts(tmp_path, thread):
     """422 before anything is stored."""
     owners = ThreadOwners(tmp_path / "c.db")
-    assert claim(owners, "a", {"thread_id": "t"}, {"thread_id": thread}) == 422 and not (tmp_path / "c.db").exists()
+    assert (
+        claim(owners, "a", {"thread_id": "t"}, {"thread_id": thread}) == 422
+        and not (tmp_path / "c.db").exists()
+    )
 
 
 @pytest.mark.parametrize("row", [{}, {"thread_id": None}, {"question": "t"}, "text", 5], ids=repr)

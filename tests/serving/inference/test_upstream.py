@@ -52,7 +52,7 @@ def test_a_vendors_refusal_tells_when_to_try_again(error, status, code, after_s,
     problem = refusal(error)
     assert problem is not None
     assert (problem.status, problem.code, problem.retry_after_s) == (status, code, after_s)
-    assert "refused" not in problem.detail
+    assert "refused" not in problem.detail and problem.body("id")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def test_schemathesis_finds_no_server_error(shop, tmp_path):
         assert re.search(r"(\d+) generated", done.stdout) or "passed" in done.stdout, done.stdout[-2000:]
         assert service.get("/readyz")[0] == 200 and "Traceback" not in service.log.read_text()
         metrics = service.get("/metrics")[1].decode()
-        for route in ("/feedback", "/predict"):  # generated bodies that were taken
-            taken = f'mlops_serving_requests_total{{route="{route}",status="20'
+        # Generated bodies that were taken; those of feedback name requests that nobody made.
+        for route, status in (("/feedback", "404"), ("/predict", "20")):
+            taken = f'mlops_serving_requests_total{{route="{route}",status="{status}'
             assert taken in metrics, route
         assert 'route="/v2/models/{name}/infer",status="422"' in metrics, "no body has reached its reader"
