@@ -20,7 +20,7 @@ from serving.features.statuses import Statuses
 from serving.inference import upstream
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
-from serving.inference.predictions import as_list, require_finite
+from serving.inference.predictions import WRONG_COUNT, as_list, require_finite
 from serving.inference.rows import Context, Rows
 from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
@@ -37,12 +37,13 @@ class Answered(msgspec.Struct, frozen=True):
     """Predictions in the order of the rows, and the version that made them.
 
     Attributes:
+        predictions: One a row; any JSON value for rows with `any_count`.
         features: Where looked-up features came from; None where nothing is looked up.
         usage: Tokens that the answer cost; None for a model that does not wait on others.
     """
 
     served: ServedModel
-    predictions: list[Any]
+    predictions: Any
     features: Statuses | None
     usage: Usage | None
 
@@ -159,9 +160,9 @@ class Predictor:
             if served.waits:
                 usage = Usage()
                 async with self._spending(served, context.caller, len(rows), usage):
-                    predictions = await served.predict(rows)
+                    predictions = await _predictions(served, rows)
             else:
-                predictions = await served.predict(rows)
+                predictions = await _predictions(served, rows)
         except Exception as error:
             raise _as_problem(served, error, context) from None
         finally:
@@ -194,6 +195,21 @@ class Predictor:
                 context, role or served.role, served, rows, predictions, took, time.time(), finished
             )
             self._log.add(record)
+
+
+async def _predictions(served: ServedModel, rows: Rows) -> Any:
+    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request."""
+    if not rows.any_count or served.whole_requests == "never":
+        return await served.predict(rows)
+    if served.whole_requests == "on demand" and not rows.params and not rows.as_request:
+        try:
+            return await served.predict(rows)  # with the rows of other requests
+        except Problem as problem:
+            if problem.code != WRONG_COUNT:
+                raise
+            served.whole_requests = "always"
+    (answer,) = await served.predict(rows.whole())
+    return answer
 
 
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:

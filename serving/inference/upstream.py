@@ -32,7 +32,6 @@ def refusal(error: BaseException) -> Problem | None:
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             detail = "The LLM's vendor takes no more requests now."
             return Problem(HTTPStatus.TOO_MANY_REQUESTS, "llm_rate_limited", detail, after_s)
-
         detail = "The LLM's vendor is too busy now."
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "llm_overloaded", detail, after_s)
     return None
