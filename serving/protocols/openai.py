@@ -65,6 +65,11 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
 
 
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """A question, for a model that calls an LLM."""
+    return {"messages": [{"role": "user", "content": "What can you do?"}]} if model.waits else None
+
+
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
     text, used = _text(answered.predictions[0]), answered.usage or Usage()
@@ -178,6 +183,7 @@ ROUTES = (
         path="/v1/chat/completions",
         tag=TAG,
         request=ChatRequest,
+        example=example,
         decode=decode,
         encode=encode,
         events=events,

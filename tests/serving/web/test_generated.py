@@ -21,7 +21,22 @@ def test_schemathesis_finds_no_server_error(shop, tmp_path):
         shop, tmp_path / "project", poll_s=60.0, prediction_log=str(tmp_path / "log"), api_keys=str(file)
     )
     with running(settings) as service:
-        assert "example" not in str(service.get("/openapi.json")[1]), "a logged row, shown without a key"
+        document = service.get("/openapi.json")[1]
+        assert "example" not in str(document), "a logged row, shown without a key"
+        assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
+        for path in (
+            "/predict",
+            "/status",
+            "/feedback",
+            "/model/reload",
+            "/v1/models",
+            "/v2/models/{name}/infer",
+        ):
+            (operation,) = document["paths"][path].values()
+            assert operation["security"] == [{"bearer": []}, {"header": []}], path
+        assert not any(
+            "security" in document["paths"][path]["get"] for path in ("/livez", "/readyz", "/metrics")
+        )
         command = [
             str(Path(sys.executable).parent / "schemathesis"), "run", f"{service.url}/openapi.json",
             "--header", f"Authorization: Bearer {key}", "--checks", "not_a_server_error", "--max-examples", "15",
