@@ -1,12 +1,13 @@
 """Settings of section `serving`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from mlops_lib.settings.names import Alias, Stage
 from mlops_lib.settings.section import Fraction, Name, Section
 
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Policy = Literal["reject", "default", "last_known"]
 
 
@@ -54,6 +55,12 @@ class ServingSettings(Section):
     alias: Alias = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
     version: int = Field(0, ge=0, strict=False, description="version to pin; 0 follows the stage or alias")
     host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
+    cors_origins: tuple[Origin, ...] = Field(
+        (), description="origins whose pages may call the service from a browser; * is any; empty: none"
+    )
+    keep_alive_s: int = Field(
+        5, ge=1, description="seconds that an idle connection stays open; longer than a load balancer's own"
+    )
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
     workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
     retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")

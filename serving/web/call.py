@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mlops_lib.llm.usage import Usage
 from serving.service import Service
+from serving.web.compression import inflated
 from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
 
 #: A caller's request id is repeated if it looks like this: safe in a log line and in a header.
@@ -101,18 +102,21 @@ class Call:
             raise too_large(self._limit)
 
     async def receive(self) -> Message:
-        """The next message of the server.
+        """The next message of the server; for a body that came compressed, one message with all of it.
 
         Raises:
-            Problem: 413 once the body is longer than it may be.
+            Problem: As `body`.
         """
+        if b"content-encoding" in self.headers and not self.read:
+            return {"type": "http.request", "body": await self.body(), "more_body": False}
         return self._counted(await self._receive())
 
     async def body(self) -> bytes:
-        """The whole body.
+        """The whole body, inflated if it came compressed.
 
         Raises:
-            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway.
+            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway, or for a body that is
+                not of its Content-Encoding; 415 for a coding that is not known.
         """
         chunks = []
         while not self.read:
@@ -120,7 +124,10 @@ class Call:
             if message["type"] == "http.disconnect":
                 raise disconnected("the body's end")
             chunks.append(message.get("body", b""))
-        return b"".join(chunks)
+        body = b"".join(chunks)
+        if coding := self.headers.get(b"content-encoding"):
+            return await inflated(body, coding, self._limit)
+        return body
 
     async def left(self) -> None:
         """Return once the caller has left. Call it after the body has been read."""
