@@ -19,12 +19,14 @@ class ModelFacts:
 
     Attributes:
         holds_code: Whether the model's files hold code that runs when the model is opened or called.
+        kinds: Its wrapper and flavours: the template imports their packages before it forks.
         signature: Inputs and outputs; None for a model that was logged without.
         columns: Columns of the training data; None for a model that was logged elsewhere.
         classes: A classifier's classes in the order of its probabilities; empty for other models.
     """
 
     holds_code: bool
+    kinds: tuple[str, ...] = ()
     signature: "ModelSignature | None" = None
     columns: Schema | None = None
     classes: list[Any] = field(default_factory=list)
@@ -46,6 +48,7 @@ class ModelFacts:
         columns = metadata.get(COLUMNS_KEY)
         return cls(
             holds_code=not known or plugins.load("wrapper", name).holds_code(folder, info),
+            kinds=(name, *info.flavors),
             signature=info.signature,
             columns=Schema.from_dict(columns) if columns else None,
             classes=list(metadata.get(CLASSES_KEY, [])),

@@ -30,6 +30,7 @@ class InlineModel:
         self, wrapper: ModelWrapper, schema: RequestSchema, inline_rows: int = 0, example: Any = None
     ) -> None:
         self._wrapper, self.waits, self.example = wrapper, wrapper.waits, example
+        self.whole_requests = wrapper.whole_requests
         self._takes_matrix = wrapper.takes_matrix and bool(schema.columns)
         predict = MatrixModel(wrapper, schema.columns) if self._takes_matrix else wrapper.predict
         self.executor = ThreadExecutor(predict, inline_rows)
@@ -57,7 +58,7 @@ class InlineModel:
 
     def rows(self, rows: Rows) -> list[Any]:
         """See `Model`."""
-        return rows.tuples() if self._takes_matrix else rows.dicts()
+        return rows.tuples() if self._takes_matrix and not rows.as_request else rows.dicts()
 
     async def ask(self, rows: list[Any]) -> list[Any]:
         """See `Model`."""

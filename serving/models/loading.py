@@ -50,7 +50,7 @@ async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics
     mode = settings.serving.isolation
     model: Model
     if mode == "process" or (mode == "auto" and facts.holds_code and sys.platform == "linux"):
-        model = await ProcessModel.open(version, folder, settings, metrics)
+        model = await ProcessModel.open(version, folder, facts.kinds, settings, metrics)
     else:
         model = await in_daemon_thread(lambda: InlineModel.open(folder, schema, settings, name), "load")
     return Loaded(version, facts, schema, enricher, model)

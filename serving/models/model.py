@@ -1,7 +1,7 @@
 """A version's model as the service calls it, open in the service's process or in one of its own."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.batching import Executor
@@ -15,10 +15,12 @@ class Model(Protocol):
     Attributes:
         waits: Whether it answers by waiting on others: it is asked with `ask` and `stream`, many requests at once.
             Otherwise `executor` calls it with one batch at a time.
+        whole_requests: As of `ModelWrapper`.
         example: First row of the example that was logged with it, as a caller would send it; None without one.
     """
 
     waits: bool
+    whole_requests: Literal["never", "on demand", "always"]
     example: Any
 
     @property

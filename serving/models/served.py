@@ -41,6 +41,8 @@ class ServedModel:
         self.facts, self.schema, self.model = loaded.facts, loaded.schema, loaded.model
         #: Whether the model answers by waiting on others; such a model can stream.
         self.waits = self.model.waits
+        #: As of `Model`; the answers may show that it is more than the example showed.
+        self.whole_requests = self.model.whole_requests
         self.describe(loaded.version)
         self.enricher = loaded.enricher
         self.role, self.in_use = role, 0

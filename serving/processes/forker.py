@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -58,10 +58,11 @@ class Forker:
         self._forked: dict[int, Callable[[Forked], None]] = {}
         self._exited: dict[int, Callable[[int], None]] = {}
 
-    async def fork(self, exited: Callable[[int], None]) -> Child:
+    async def fork(self, kinds: Sequence[str], exited: Callable[[int], None]) -> Child:
         """A new process.
 
         Args:
+            kinds: Wrapper and flavours of the model that it is for.
             exited: Called in this event loop with the process's wait status, once it has ended.
 
         Raises:
@@ -76,7 +77,7 @@ class Forker:
             with its:
                 self._watch(number, _in(loop, partial(set_unless_done, answer)), _in(loop, exited))
                 assert self._socket
-                template.send_fork(self._socket, number, its)
+                template.send_fork(self._socket, number, its, kinds)
             forked = await answer
             if not forked.pid:
                 raise ModelError(f"No process can be started for the model: {forked.reason}")

@@ -35,18 +35,30 @@ class ProcessModel:
         assert supervisor.running
         self._supervisor, self._loaded = supervisor, supervisor.running.loaded
         self.waits, self.example = self._loaded.waits, self._loaded.example
+        self.whole_requests = self._loaded.whole_requests
         self.executor = BatchExecutor(supervisor)
 
     @classmethod
-    async def open(cls, version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics) -> Self:
+    async def open(
+        cls,
+        version: ModelVersion,
+        folder: Path,
+        kinds: Sequence[str],
+        settings: Settings,
+        metrics: Metrics,
+    ) -> Self:
         """Start a process and load the model in it. Cancel it, and the process ends.
+
+        Args:
+            kinds: The model's wrapper and flavours.
 
         Raises:
             Exception: See `ModelProcess.start`.
         """
         load = Load(str(folder), f"{version.name} version {version.version}", Exact(settings))
-        first = await ModelProcess.start(load)
-        return cls(Supervisor(first, load, settings.serving.load_timeout_s, version.version, metrics))
+        first = await ModelProcess.start(load, kinds)
+        limit_s = settings.serving.load_timeout_s
+        return cls(Supervisor(first, load, kinds, limit_s, version.version, metrics))
 
     @property
     def trouble(self) -> Problem | None:
@@ -60,7 +72,7 @@ class ProcessModel:
 
     def rows(self, rows: Rows) -> list[Any]:
         """See `Model`."""
-        return rows.tuples() if self._loaded.takes_matrix else rows.uncast()
+        return rows.tuples() if self._loaded.takes_matrix and not rows.as_request else rows.uncast()
 
     async def ask(self, rows: list[Any]) -> list[Any]:
         """See `Model`."""

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from mlops_lib.errors import ModelError
@@ -77,15 +77,18 @@ class ModelProcess(asyncio.BufferedProtocol):
         self._child: Child | None = None
 
     @classmethod
-    async def start(cls, load: Load) -> Self:
+    async def start(cls, load: Load, kinds: Sequence[str]) -> Self:
         """Fork a process and load a model in it. Cancel it, and the process ends.
+
+        Args:
+            kinds: The model's wrapper and flavours.
 
         Raises:
             ModelError: The process cannot be started, its model cannot be loaded, or the load ends the process.
             Exception: Of the model's code.
         """
         self = cls()
-        self._child = await forker.fork(self._exited)
+        self._child = await forker.fork(kinds, self._exited)
         try:
             if not self.ended:
                 await self._loop.create_unix_connection(lambda: self, sock=self._child.connection)
@@ -128,17 +131,17 @@ class ModelProcess(asyncio.BufferedProtocol):
             raise
         return number
 
-    def drop(self, number: int) -> None:
-        """Nobody waits for the answer of a call any longer."""
+    def drop(self, number: int, heard: Handler = lambda message: None) -> None:
+        """Nobody waits for the answer of a call any longer; `heard` gets it."""
         if number in self._calls:
-            self._calls[number] = lambda message: None
+            self._calls[number] = heard
             self._dropped.add(number)
 
-    def cancel(self, number: int) -> None:
+    def cancel(self, number: int, heard: Handler = lambda message: None) -> None:
         """Drop a call, and end it where the model waits. Nothing happens if it has ended."""
         if number not in self._calls:
             return
-        self.drop(number)
+        self.drop(number, heard)
         if self.loaded.waits:
             self._send(Cancel(number))
             self._loop.call_later(GRACE_S, self._require_end, number)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from serving.isolation.messages import Load
@@ -29,6 +29,7 @@ class Supervisor:
     Args:
         first: A process that has loaded the model.
         load: Loads it again.
+        kinds: Its wrapper and flavours.
         limit_s: Longest load.
         version: For metrics and log.
 
@@ -37,9 +38,16 @@ class Supervisor:
     """
 
     def __init__(
-        self, first: ModelProcess, load: Load, limit_s: float, version: int, metrics: Metrics
+        self,
+        first: ModelProcess,
+        load: Load,
+        kinds: Sequence[str],
+        limit_s: float,
+        version: int,
+        metrics: Metrics,
     ) -> None:
-        self._load, self._limit_s, self._version, self._metrics = load, limit_s, version, metrics
+        self._load, self._kinds, self._limit_s = load, kinds, limit_s
+        self._version, self._metrics = version, metrics
         self.changed: Callable[[], None] = lambda: None
         self.health = Health()
         self._current: ModelProcess | None = None
@@ -152,7 +160,7 @@ class Supervisor:
             self._metrics.restarted(self._version)
             try:
                 async with asyncio.timeout(self._limit_s):
-                    process = await ModelProcess.start(self._load)
+                    process = await ModelProcess.start(self._load, self._kinds)
             except Exception as error:  # a model's code may raise anything
                 reason = str(error) or f"it was not loaded within {self._limit_s:g} s"
                 log.error("%s cannot be started again: %s", self._load.model, reason)

@@ -87,7 +87,7 @@ async def toy_service(
     app = create_app(settings)
     service = app.state.service
     version = ModelVersion("toy", 1, "Production", "run", {})
-    facts = ModelFacts(False, toy.signature, toy.columns, toy.classes)
+    facts = ModelFacts(False, (), toy.signature, toy.columns, toy.classes)
     schema = request_schema(facts, None, settings)
     loaded = Loaded(version, facts, schema, None, InlineModel(toy, schema, inline_rows))
     served = ServedModel(loaded, "champion", settings, service.metrics)
