@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from mlops_lib import plugins
 from mlops_lib.errors import ConfigError
-from mlops_lib.redact import other_secrets_in, password_in, without_password
+from mlops_lib.redact import add_secrets, other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
 from mlops_lib.settings.explain import explain, section_at
 from mlops_lib.yaml_files import read_yaml
@@ -128,6 +128,7 @@ def _resolved(
     configured = {"root": path.parent, **copy.deepcopy(values)}
     _override(values, origins, overrides)
     settings = _validated({**values, "root": path.parent}, origins, path)
+    add_secrets(value.get_secret_value() for _, value in settings.secrets if isinstance(value, SecretStr))
     if overrides:
         with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
             settings = settings.with_digest_of(Settings.model_validate(configured))

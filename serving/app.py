@@ -13,7 +13,7 @@ from serving.operations.admin import require_admitted
 from serving.operations.shutdown import ended_by_sigterm, on_sigterm
 from serving.operations.workers import Workers
 from serving.service import Service
-from serving.web import openapi, problems
+from serving.web import connections, openapi, problems
 from serving.web.gateway import Gateway
 from serving.web.route import HandlerRoute
 from serving.web.routes import RouteTable, route_table
@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
     """
     service = Service(settings or config.load_for_service().settings, workers)
     table = route_table()
+    connections.limit(service.settings.serving)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

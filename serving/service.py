@@ -2,6 +2,7 @@
 
 import asyncio
 
+from mlops_lib.redact.keys import Masker
 from mlops_lib.settings import Settings
 from serving.inference.predictor import Predictor
 from serving.models.registry_watcher import RegistryWatcher
@@ -17,12 +18,13 @@ class Service:
 
     Attributes:
         workers: The other workers, where this process is one of several.
+        masker: Masks known secrets in answers: a graph may answer with the text of an error.
         draining: SIGTERM has come: not ready, but requests are answered.
         refusing: Requests are refused, because the process ends.
     """
 
     def __init__(self, settings: Settings, workers: Workers | None = None) -> None:
-        self.settings, self.workers = settings, workers
+        self.settings, self.workers, self.masker = settings, workers, Masker()
         wanted = settings.serving
         self.metrics = Metrics(workers)
         self.models = RegistryWatcher(settings, self.metrics, workers.ready if workers else lambda: None)

@@ -39,6 +39,8 @@ class ServingSettings(Section):
     batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")
     queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")
     body_bytes: int = Field(2**20 * 8, ge=1, description="largest request body; beyond: 413")
+    head_bytes: int = Field(2**16, ge=1024, description="longest request line with headers; beyond: 431")
+    head_timeout_s: float = Field(10.0, gt=0, description="longest wait for a request's head; beyond: 408")
     extra_columns: Literal["refuse", "ignore"] = Field(
         "refuse", description="columns in a row that the source does not have"
     )

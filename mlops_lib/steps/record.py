@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
 from mlops_lib.files import sha256
+from mlops_lib.redact import mask_secrets
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Record:
         try:
             if ended:
                 _head(executed, str(ended) or "Interrupted.")
+            _mask(executed)
             client, exporter = self._ready.result()
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
@@ -167,6 +169,13 @@ def _head(executed: Path, message: str) -> None:
         partial = executed.with_suffix(".partial")
         nbformat.write(notebook, partial)
         partial.replace(executed)
+
+
+def _mask(executed: Path) -> None:
+    """Mask secrets in the notebook, whatever cell or error they are in. It gets no longer: a full disk has room."""
+    text = executed.read_text(encoding="utf-8")
+    if (masked := mask_secrets(text)) != text:
+        executed.write_text(masked, encoding="utf-8")
 
 
 def _exporter() -> Any:

@@ -15,7 +15,7 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.redact import mask
+from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
@@ -69,6 +69,7 @@ class TextModelWrapper(ModelWrapper):
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
 
     def open(self, folder: Path) -> None:
+        mask_traces()
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
             trace_to_experiment_of(self.run_id)
@@ -130,7 +131,7 @@ class TextModelWrapper(ModelWrapper):
         except (ModelError, asyncio.CancelledError):
             raise
         except Exception as error:  # the vendors' SDKs and a graph's own code may raise anything
-            raise ModelError(mask(f"The model could not answer: {type(error).__name__}: {error}")) from error
+            raise ModelError(f"The model could not answer: {type(error).__name__}: {error}") from error
 
     def _rows(self, input_data: Any) -> tuple[list[dict[str, Any]], bool]:
         """The rows, and whether the input was a single one."""

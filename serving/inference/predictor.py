@@ -19,11 +19,10 @@ from mlops_lib.wrappers.interface import StreamEvent
 from serving.features.statuses import Statuses
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
-from serving.inference.predictions import as_list, require_finite
+from serving.inference.predictions import WRONG_COUNT, as_list, require_finite
 from serving.inference.rows import Context, Rows
 from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
-from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import PredictionLog
 from serving.operations.records import Record
@@ -37,12 +36,13 @@ class Answered(msgspec.Struct, frozen=True):
     """Predictions in the order of the rows, and the version that made them.
 
     Attributes:
+        predictions: One a row; any JSON value for rows with `any_count`.
         features: Where looked-up features came from; None where nothing is looked up.
         usage: Tokens that the answer cost; None for a model that does not wait on others.
     """
 
     served: ServedModel
-    predictions: list[Any]
+    predictions: Any
     features: Statuses | None
     usage: Usage | None
 
@@ -151,9 +151,9 @@ class Predictor:
         try:
             if served.waits:
                 with tally() as usage:
-                    predictions = await served.predict(rows)
+                    predictions = await _predictions(served, rows)
             else:
-                predictions = await served.predict(rows)
+                predictions = await _predictions(served, rows)
         except Exception as error:
             raise _as_problem(served, error, context) from None
         finally:
@@ -179,13 +179,28 @@ class Predictor:
             self._log.add(record)
 
 
+async def _predictions(served: ServedModel, rows: Rows) -> Any:
+    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request."""
+    if not rows.any_count or served.whole_requests == "never":
+        return await served.predict(rows)
+    if served.whole_requests == "on demand" and not rows.params and not rows.as_request:
+        try:
+            return await served.predict(rows)  # with the rows of other requests
+        except Problem as problem:
+            if problem.code != WRONG_COUNT:
+                raise
+            served.whole_requests = "always"
+    (answer,) = await served.predict(rows.whole())
+    return answer
+
+
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:
     """The answer for a model's exception. The log has its text; the caller gets the text of a ModelError only."""
     if isinstance(error, Problem | InputError | BadValue):
         return error
     log.error("model failed", exc_info=error, extra={"request_id": context.request_id})
     v, kind = served.version, type(error).__name__
-    reason = shown(str(error)) if isinstance(error, ModelError) else f"{kind}."
+    reason = str(error) if isinstance(error, ModelError) else f"{kind}."
     detail = f"Model {v.name} version {v.version} failed on these rows: {reason}"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
 

@@ -9,11 +9,10 @@ import msgspec
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, MlopsError, ModelError
 from mlops_lib.llm.usage import Usage
-from mlops_lib.redact import mask
+from mlops_lib.redact.output import shown
 from serving.blocking_calls import Interrupted
 from serving.inference.json_values import encode_json
 from serving.isolation.messages import Failed
-from serving.operations.logs import shown
 from serving.web.problems import Problem
 
 STATUSES = {status.value for status in HTTPStatus}
@@ -33,7 +32,7 @@ class ModelCodeError(Exception):
 
 def failed(call: int, error: BaseException, usage: Usage | None = None) -> Failed:
     """The message for an exception. Any exception of a model's code is one, SystemExit too."""
-    text = mask(_text(error))
+    text = _text(error)
     if isinstance(error, Interrupted):
         return Failed(call, "interrupted", "The call was ended.", usage=usage)
     if isinstance(error, BadValue):

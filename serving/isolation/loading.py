@@ -74,4 +74,4 @@ def loaded(model: Model, predict: Callable[[Any], Any]) -> Loaded:
     example = answer_example(wrapper, predict, model.name)
     chats = type(wrapper).chat_row is not ModelWrapper.chat_row
     keeps_state = type(wrapper).keeps_state is not ModelWrapper.keeps_state
-    return Loaded(wrapper.waits, model.takes_matrix, example, chats, keeps_state)
+    return Loaded(wrapper.waits, model.takes_matrix, example, chats, keeps_state, wrapper.whole_requests)

@@ -100,6 +100,7 @@ class Loaded(Message, frozen=True):
         example: The first row of its example, as a caller would send it; None without one.
         chats: Whether `ChatRow` makes sense for it.
         keeps_state: Whether the model has rules of its own for `KeepsState`; otherwise no row keeps state.
+        whole_requests: As of `ModelWrapper`.
     """
 
     waits: bool
@@ -107,6 +108,7 @@ class Loaded(Message, frozen=True):
     example: Any
     chats: bool
     keeps_state: bool
+    whole_requests: Literal["never", "on demand", "always"] = "never"
 
 
 class Failed(Message, frozen=True):

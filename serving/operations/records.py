@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlops_lib.redact.keys import Masker
 from serving.inference.json_values import encode_json
 from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
@@ -78,7 +79,7 @@ class Feedback(NamedTuple):
 
 
 def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as Parquet. Other processes see the whole file or none.
+    """Write rows as Parquet, without secrets. Other processes see the whole file or none.
 
     Columns have the same types in every file, so that a folder of files reads as one table.
     """
@@ -89,6 +90,8 @@ def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
         "time": pa.timestamp("us", "UTC"), "version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(),
         "finished": pa.bool_(),
     }  # fmt: skip
+    masker = Masker()
+    rows = [{column: masker.values(value) for column, value in row.items()} for row in rows]
     schema = pa.schema([(column, kinds.get(column, pa.string())) for column in rows[0]])
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".unfinished")

@@ -133,10 +133,11 @@ class Call:
     async def reply(self, reply: Reply) -> None:
         """Send an answer in one piece."""
         self.status, self.deadline = reply.status, NEVER
-        headers = self._headers([*reply.headers, (b"content-length", b"%d" % len(reply.body))])
+        body = self._service.masker.known(reply.body)
+        headers = self._headers([*reply.headers, (b"content-length", b"%d" % len(body))])
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
         self.finished = True
-        await self._send({"type": "http.response.body", "body": reply.body})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def problem(self, problem: Problem) -> None:
         """Send a problem object."""
@@ -148,7 +149,8 @@ class Call:
         async with aclosing(pieces):
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
             async for piece in pieces:
-                await self.send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+                body = self._service.masker.known(piece.encode())
+                await self.send({"type": "http.response.body", "body": body, "more_body": True})
         await self.send({"type": "http.response.body", "body": b""})
 
     async def send(self, message: Message) -> None:

@@ -93,7 +93,7 @@ class Gateway:
             for call in list(self.in_flight):
                 if call.deadline < now:
                     call.deadline = NEVER
-                    call.end(self._timed_out())
+                    call.end(self._timed_out(call))
                 elif call.read and not call.watch and call.began < now - SWEEP_S:
                     # A task for each short request would cost more than the request.
                     call.watch = asyncio.create_task(_cancel_when_left(call))
@@ -110,8 +110,11 @@ class Gateway:
                 keys.admit(key, access == "admin")
         call.require_fit()
 
-    def _timed_out(self) -> Problem:
+    def _timed_out(self, call: Call) -> Problem:
         limit_s = self.service.settings.serving.request_timeout_s
+        if not call.read:
+            detail = f"The body was not whole within {limit_s:g} s (serving.request_timeout_s)."
+            return Problem(HTTPStatus.REQUEST_TIMEOUT, "body_timed_out", detail)
         detail = f"No answer within {limit_s:g} s (serving.request_timeout_s)."
         return Problem(HTTPStatus.GATEWAY_TIMEOUT, "timed_out", detail)
 
