@@ -77,6 +77,16 @@ def spin(seconds):
 def fail(error):
     raise error
 
+def open_gate(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    return "slow"
+
+async def async_gate(path):
+    while not os.path.exists(path):
+        await asyncio.sleep(0.005)
+    return "slow"
+
 def work(state):
     return {"answer": str(eval(state["question"]))}
 
@@ -235,7 +245,9 @@ class Template:
 
 
 class ModelProcess:
-    """A model process of a template."""
+    """A model process of a template; `loaded` is what it says about its model."""
+
+    loaded: messages.Loaded
 
     def __init__(self, of: Template, folder: Path, settings: Any, *kinds: str) -> None:
         self._template = of
@@ -310,6 +322,7 @@ def running(of: Template, folder: Path, settings: Any, *kinds: str) -> Iterator[
     try:
         loaded = process.receive()
         assert isinstance(loaded, messages.Loaded), loaded
+        process.loaded = loaded
         yield process
     finally:
         process.close()
