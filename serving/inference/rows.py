@@ -22,6 +22,7 @@ class Context(msgspec.Struct, frozen=True):
     """The facts about a request that the predictor needs beside its rows.
 
     Attributes:
+        caller: Name of the API key; "" without keys.
         request_id: For the record, and for the choice of a canary where rows carry no entity key.
         body_bytes: Length of the body that the rows came in: a record takes about as much memory.
         deadline: Time of `time.monotonic()` at which a stream ends.
@@ -32,6 +33,7 @@ class Context(msgspec.Struct, frozen=True):
     body_bytes: int
     deadline: float
     champion_only: bool = False
+    caller: str = ""
 
 
 class Rows(msgspec.Struct, frozen=True):
