@@ -44,7 +44,7 @@ class ServedModel:
         #: As of `Model`; the answers may show that it is more than the example showed.
         self.whole_requests = self.model.whole_requests
         self.describe(loaded.version)
-        self.enricher = loaded.enricher
+        self.enricher, self.example = loaded.enricher, self.model.example
         self.role, self.in_use = role, 0
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0

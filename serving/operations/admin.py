@@ -55,7 +55,7 @@ async def status(request: Request) -> dict[str, Any]:
         if served
         else [],
         "classes": served.facts.classes if served else [],
-        "example": served.model.example if served else None,
+        "example": served.example if served else None,
     }
 
 

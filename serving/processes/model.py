@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ from serving.isolation.wire import Exact
 from serving.operations.metrics import Metrics
 from serving.processes.executor import BatchExecutor, as_rows, crashed, wrong_count
 from serving.processes.forker import set_unless_done
-from serving.processes.process import Ended, ModelProcess
+from serving.processes.process import GRACE_S, Ended, ModelProcess
 from serving.processes.supervisor import Supervisor
 from serving.web.problems import Problem
 
@@ -92,8 +93,9 @@ class ProcessModel:
             try:
                 while isinstance(message := await messages.get(), Event):
                     yield StreamEvent(message.kind, message.data)
-            finally:
-                process.cancel(number)
+            except BaseException:  # the caller has left, or its time is over
+                await _stopped(process, number)
+                raise
             if answered(message):
                 return
 
@@ -124,8 +126,9 @@ class ProcessModel:
             number = process.call(make, partial(set_unless_done, last))
             try:
                 message = await last
-            finally:
-                process.cancel(number)
+            except BaseException:  # the caller has left, or its time is over
+                await _stopped(process, number)
+                raise
             if answer := answered(message):
                 return answer
 
@@ -140,8 +143,27 @@ def answered(message: Answer | Failed | Ended) -> Answer | None:
         if message.begun:
             raise crashed(message)
         return None
-    if message.usage:
-        ledger.count(message.usage, None, live=not message.usage.reused)
+    _count(message)
     if isinstance(message, Failed):
         raise exception(message)
     return message
+
+
+async def _stopped(process: ModelProcess, number: int) -> None:
+    """End a call, and count what it cost: the process tells it when the call has ended."""
+    last: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def heard(message: Any) -> None:
+        if not isinstance(message, Event):
+            set_unless_done(last, message)
+
+    process.cancel(number, heard)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_S):
+            if not isinstance(message := await last, Ended):
+                _count(message)
+
+
+def _count(message: Answer | Failed) -> None:
+    if message.usage:
+        ledger.count(message.usage, None, live=not message.usage.reused)

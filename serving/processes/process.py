@@ -138,8 +138,9 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._dropped.add(number)
 
     def cancel(self, number: int, heard: Handler = lambda message: None) -> None:
-        """Drop a call, and end it where the model waits. Nothing happens if it has ended."""
+        """Drop a call, and end it where the model waits; `heard` gets its last message."""
         if number not in self._calls:
+            heard(Ended("the call has ended", begun=True))
             return
         self.drop(number, heard)
         if self.loaded.waits:

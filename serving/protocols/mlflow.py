@@ -67,7 +67,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
 
 def example(model: ServedModel) -> dict[str, Any] | None:
     """The row that was logged with the model."""
-    return {"dataframe_records": [model.model.example]} if isinstance(model.example, dict) else None
+    return {"dataframe_records": [model.example]} if isinstance(model.example, dict) else None
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:

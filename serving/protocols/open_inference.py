@@ -90,7 +90,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
 
 def example(model: ServedModel) -> dict[str, Any] | None:
     """The row that was logged with the model, a tensor for each of its values."""
-    if not isinstance(model.model.example, dict):
+    if not isinstance(model.example, dict):
         return None
     tensors = [
         {
@@ -98,7 +98,7 @@ def example(model: ServedModel) -> dict[str, Any] | None:
             "data": value if isinstance(value, list) else [value],
         }
         for field in model.schema.model_fields.values()
-        if (value := model.model.example.get(field.name)) is not None
+        if (value := model.example.get(field.name)) is not None
     ]  # fmt: skip
     return {"inputs": tensors} if tensors else None
 

@@ -40,7 +40,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
 
 def example(model: ServedModel) -> Any:
     """The row that was logged with the model."""
-    return {"inputs": model.model.example} if isinstance(model.example, dict) else None
+    return {"inputs": model.example} if isinstance(model.example, dict) else None
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
