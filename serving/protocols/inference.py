@@ -114,7 +114,7 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
             answered = await predictor.infer(model, decoded.rows, context)
         reply = route.encode(call, decoded, answered)
         if route.compresses and (accept := call.headers.get(b"accept-encoding")):
-            reply = await _compressed(reply, accept)
+            reply = await _compressed(reply, accept, service)
     except Exception as error:
         if call.status:  # half an answer is out
             raise
@@ -132,9 +132,10 @@ def other_than_json(call: Call) -> str:
     return "" if "json" in given or given in UNDECLARED else given
 
 
-async def _compressed(reply: Reply, accept: bytes) -> Reply:
+async def _compressed(reply: Reply, accept: bytes, service: Service) -> Reply:
     coding = compression.wanted(accept)
     if not coding or len(reply.body) < compression.MIN_BYTES:
         return reply
     headers = [*reply.headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]
-    return Reply(await compression.deflated(reply.body, coding), headers, reply.status)
+    body = service.masker.known(reply.body)  # `Call.reply` finds nothing in compressed bytes
+    return Reply(await compression.deflated(body, coding), headers, reply.status)

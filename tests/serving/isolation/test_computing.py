@@ -218,6 +218,18 @@ def test_the_process_knows_nothing_of_the_service(process):
     assert process.do("os.getpgid(0) == os.getsid(0) == os.getpid()").predictions == [True]
 
 
+def test_a_fork_of_the_process_answers_nothing(process):
+    """Code that forks and forgets to end its child gets one answer: that of the process."""
+    assert process.do("os.fork() and 'parent'").predictions == ["parent"]
+    assert process.do("1 + 1").predictions == [2]
+
+
+def test_memory_is_taken_from_the_model_first(process):
+    """The kernel ends a model process before the gateway when memory runs out."""
+    with open(f"/proc/{process.pid}/oom_score_adj") as file:
+        assert int(file.read()) >= 500
+
+
 def test_random_numbers_differ_between_processes(process, victim):
     """Forks of one template do not draw the same numbers."""
     for text in ("__import__('random').random()", "float(np.random.rand())"):
