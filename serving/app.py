@@ -12,6 +12,7 @@ from mlops_lib import __version__, config
 from mlops_lib.settings import Settings
 from serving.features import statuses
 from serving.operations.admin import require_admitted
+from serving.operations.retention import sweep_forever
 from serving.operations.shutdown import ended_by_sigterm, on_sigterm
 from serving.operations.workers import Workers
 from serving.service import Service
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(app.gateway.sweep())
+        retention = asyncio.create_task(sweep_forever(service))
         service.start()
         if workers:
             with ended_by_sigterm():
@@ -59,6 +61,7 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
         with on_sigterm(service):
             yield
         sweeper.cancel()
+        retention.cancel()
         await service.stop()
 
     app = Application(title="mlops serving", version=__version__, lifespan=lifespan, openapi_url=None)

@@ -9,6 +9,8 @@ from mlops_lib.settings.section import Fraction, Name, Section
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Policy = Literal["reject", "default", "last_known"]
+#: auto: a version whose files hold code is a process of its own, others run in the service's process.
+Isolation = Literal["auto", "process", "inline"]
 
 
 class EnrichmentSettings(Section):
@@ -22,6 +24,30 @@ class EnrichmentSettings(Section):
     )
     cache_ttl_s: float = Field(0.0, ge=0, description="seconds a looked-up value is reused; 0: no cache")
     cache_rows: int = Field(10_000, ge=1, description="most entities in the cache, also for last_known")
+
+
+class BudgetSettings(Section):
+    """Limits of an LLM model's spending in a period, for the service and for each API key; 0: no limit."""
+
+    period: Literal["hour", "day", "month"] = Field(
+        "day", description="time after which spending counts anew, UTC"
+    )
+    calls: int = Field(0, ge=0, description="LLM calls of all callers; each row is one at least")
+    tokens: int = Field(0, ge=0, description="tokens in and out of all callers")
+    cost_usd: float = Field(0.0, ge=0, strict=False, description="money of all callers, by llm.prices")
+    key_calls: int = Field(0, ge=0, description="LLM calls of each API key")
+    key_tokens: int = Field(0, ge=0, description="tokens of each API key")
+    key_cost_usd: float = Field(0.0, ge=0, strict=False, description="money of each API key")
+
+
+class RetentionSettings(Section):
+    """Days after which stored data is deleted; 0: never."""
+
+    threads_days: float = Field(0.0, ge=0, strict=False, description="conversations without a new turn")
+    traces_days: float = Field(
+        0.0, ge=0, strict=False, description="all MLflow traces of the model's experiment"
+    )
+    predictions_days: float = Field(0.0, ge=0, strict=False, description="files of the prediction log")
 
 
 class ServingSettings(Section):
@@ -42,6 +68,10 @@ class ServingSettings(Section):
     retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")
     poll_s: float = Field(10.0, gt=0, description="seconds between polls of the registry")
     cache: Name = Field(".mlops/serving", description="folder with copies of versions that worked")
+    isolation: Isolation = Field(
+        "auto", description="models with code in a process of their own; or all, or none of them"
+    )
+    load_timeout_s: float = Field(120.0, gt=0, description="longest load of a version; beyond: refused")
 
     batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")
     queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")
@@ -61,4 +91,6 @@ class ServingSettings(Section):
     canary_share: Fraction = Field(0.0, description="share of entities that the challenger answers")
     prediction_log: str = Field("", description="folder to log predictions and feedback to; empty: none")
     api_keys: str = Field("", description="YAML file of hashed API keys; empty: inference is open")
+    budget: BudgetSettings = BudgetSettings()
+    retention: RetentionSettings = RetentionSettings()
     features: EnrichmentSettings = EnrichmentSettings()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
@@ -20,6 +20,9 @@ from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
 from mlops_lib.wrappers.text_package import copy_into, read_json
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
 
 #: A vendor's statuses for a request that it does not take.
 REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -35,6 +38,10 @@ class LLMClientWrapper(TextModelWrapper):
 
     name = "llm"
     has_epochs = False
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        return False
 
     def package(self, folder: Path, config: Settings) -> None:
         params = dict(config.model.params)

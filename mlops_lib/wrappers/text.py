@@ -15,7 +15,6 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
@@ -70,7 +69,6 @@ class TextModelWrapper(ModelWrapper):
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
 
     def open(self, folder: Path) -> None:
-        mask_traces()
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
             trace_to_experiment_of(self.run_id)
@@ -100,7 +98,8 @@ class TextModelWrapper(ModelWrapper):
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(row)) for row in rows]
         except* ModelError as errors:
-            raise errors.exceptions[0] from None
+            first = errors.exceptions[0]
+            raise first from first.__cause__
         outputs = [task.result() for task in tasks]
         return outputs[0] if single else outputs
 

@@ -2,7 +2,8 @@
 
 A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
 and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A stream sends `Event` messages before it. `Load` is
+cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and `Event`s of
+a stream. `Load` is
 the first message, and its answer is `Loaded` or `Failed` with the id 0.
 """
 
@@ -73,7 +74,11 @@ class KeepsState(Message, frozen=True):
 
 
 class Cancel(Message, frozen=True):
-    """End a call of a model that waits. A computing process is sent SIGUSR1 instead."""
+    """End a call of a model that waits.
+
+    For a model that computes, the gateway calls `os.kill` with SIGUSR1 while it has not seen the batch's answer. So the
+    signal cannot meet the next batch, as one on its way through the template could.
+    """
 
     id: int
 
@@ -164,6 +169,12 @@ class Answer(Message, frozen=True):
     usage: Usage
 
 
+class Begun(Message, frozen=True):
+    """The model works on a call. Until then, the gateway may give the call to another process."""
+
+    id: int
+
+
 class Event(Message, frozen=True):
     """One event of a stream: kind and data of a `StreamEvent`."""
 
@@ -179,15 +190,16 @@ class Pong(Message, frozen=True):
 
 
 ToProcess = Load | Batch | Ask | Stream | ChatRow | KeepsState | Cancel | Ping
-ToGateway = Loaded | Failed | Answers | Answer | Event | Pong
+ToGateway = Loaded | Begun | Failed | Answers | Answer | Event | Pong
 
 # Between the gateway and the template: one message a packet.
 
 
 class Fork(Message, frozen=True):
-    """Start a model process. Its end of the socket pair comes with the packet."""
+    """Start a model process. Its end of the socket pair comes with the packet; `kinds` are keys of `packages.OF_KINDS`."""
 
     id: int
+    kinds: list[str]
 
 
 class Signal(Message, frozen=True):

@@ -1,6 +1,7 @@
 """The event loop of a model that waits for others: many calls at once, streams of events, cancellation."""
 
 import asyncio
+import os
 from contextlib import aclosing
 from typing import Any
 
@@ -19,6 +20,7 @@ from serving.isolation.loading import Model, loaded
 from serving.isolation.messages import (
     Answer,
     Ask,
+    Begun,
     Cancel,
     ChatRow,
     Event,
@@ -76,7 +78,7 @@ class Waiting(asyncio.BufferedProtocol):
 
     def __init__(self, model: Model) -> None:
         self._model, self._calls = model, dict[int, _Call]()
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         self._reader = Reader[ToProcess](ToProcess, unpickles=True)
         self._frame = Writer().frame
         self._transport: asyncio.Transport
@@ -125,6 +127,7 @@ class Waiting(asyncio.BufferedProtocol):
             call.task.cancel()
 
     async def _work(self, message: Any, call: _Call) -> tuple[Any, list[int]]:
+        self._send(Begun(call.number))
         with tally() as call.usage:
             return await self._answer(message)
 
@@ -171,5 +174,7 @@ class Waiting(asyncio.BufferedProtocol):
         self._write(self._frame(message))
 
     def _write(self, parts: list[Part]) -> None:
+        if os.getpid() != self._pid:  # a fork, which a model's code has made
+            end()
         for part in parts:
             self._transport.write(part)

@@ -4,7 +4,7 @@ https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#json-input
 """
 
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import Request, Response
 
@@ -65,6 +65,11 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     return Decoded(replace(rows, params=params, any_count=True), own=Own(sent.is_row, ignored))
 
 
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """The row that was logged with the model."""
+    return {"dataframe_records": [model.example]} if isinstance(model.example, dict) else None
+
+
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in MLflow's answer format; without a key for a body that was itself the row."""
     own: Own = decoded.own
@@ -107,6 +112,7 @@ ROUTES = (
         path="/invocations",
         tag="inference",
         request=REQUEST,
+        example=example,
         decode=decode,
         encode=encode,
         summary="Predictions for MLflow's request formats",

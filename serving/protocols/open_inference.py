@@ -93,6 +93,21 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     return Decoded(rows, own=Wanted(sent.id or call.request_id, wants_binary))
 
 
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """The row that was logged with the model, a tensor for each of its values."""
+    if not isinstance(model.example, dict):
+        return None
+    tensors = [
+        {
+            "name": field.name, "datatype": field.datatype, "shape": [1, *field.shape],
+            "data": value if isinstance(value, list) else [value],
+        }
+        for field in model.schema.model_fields.values()
+        if (value := model.example.get(field.name)) is not None
+    ]  # fmt: skip
+    return {"inputs": tensors} if tensors else None
+
+
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions as one tensor, JSON or binary, whichever the caller asks for."""
     values = _array(answered.predictions)
@@ -175,7 +190,7 @@ def _inputs(served: ServedModel) -> list[dict[str, Any]]:
         {"name": field.name, "datatype": field.datatype, "shape": [-1, *field.shape]}
         for field in served.schema.model_fields.values()
     ]
-    signature = served.wrapper.signature
+    signature = served.facts.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():
         spec = signature.inputs.inputs[0]
         return [{"name": spec.name or "input", "datatype": datatype_of(spec.type), "shape": list(spec.shape)}]
@@ -211,6 +226,7 @@ ROUTES = (
             path=f"{path}/infer",
             tag=TAG,
             request=Inference,
+            example=example,
             decode=decode,
             encode=encode,
             compresses=True,

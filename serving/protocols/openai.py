@@ -15,7 +15,6 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.json_values import encode_json
@@ -32,7 +31,15 @@ from serving.web.sse import HEADERS
 
 TAG = "openai"
 #: The type of OpenAI's errors for a problem's status.
-ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: "invalid_request_error"}
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+#: Codes of errors that last for longer than OpenAI's clients wait.
+NO_RETRY = ("budget_exceeded", "llm_quota_exceeded", "llm_price_unknown")
 
 
 class Chat(NamedTuple):
@@ -47,15 +54,20 @@ class Chat(NamedTuple):
     with_usage: bool
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
+async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
-    row = model.wrapper.chat_row(sent.messages, options)
+    row = await model.chat_row(sent.messages, options)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
     return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
+
+
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """A question, for a model that calls an LLM."""
+    return {"messages": [{"role": "user", "content": "What can you do?"}]} if model.waits else None
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
@@ -78,26 +90,25 @@ async def events(
     found = choice_of("")
     yield _first(chat)
     try:
-        with tally() as used:
-            async with aclosing(events):
-                async for kind, data in events:
-                    if kind == "token":
-                        sent.add("content")
-                        yield _chunk(chat, {"content": data})
-                    elif kind == "tool_calls":
-                        sent.add("tool_calls")
-                        yield _chunk(chat, {"tool_calls": data})
-                    elif kind == "interrupt":
-                        yield _chunk(chat, choice_of(data).delta)
-                    elif kind == "prediction":
-                        found = choice_of(data)
-                        rest = {name: part for name, part in found.delta.items() if name not in sent}
-                        if rest or not sent:
-                            yield _chunk(chat, rest)
+        async with aclosing(events):
+            async for kind, data in events:
+                if kind == "token":
+                    sent.add("content")
+                    yield _chunk(chat, {"content": data})
+                elif kind == "tool_calls":
+                    sent.add("tool_calls")
+                    yield _chunk(chat, {"tool_calls": data})
+                elif kind == "interrupt":
+                    yield _chunk(chat, choice_of(data).delta)
+                elif kind == "prediction":
+                    found = choice_of(data)
+                    rest = {name: part for name, part in found.delta.items() if name not in sent}
+                    if rest or not sent:
+                        yield _chunk(chat, rest)
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, found.finish_reason, _usage(used, found))
+    yield _last(chat, found.finish_reason, _usage(call.usage, found))
 
 
 def problem(call: Call, problem: Problem) -> Reply:
@@ -105,7 +116,7 @@ def problem(call: Call, problem: Problem) -> Reply:
     kind = ERROR_TYPES.get(problem.status, "server_error")
     error = {"message": problem.detail, "type": kind, "code": problem.code, "param": None}
     headers = [JSON, *problem.raw_headers]
-    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR or problem.code in NO_RETRY:
         # The service has retried its own calls; a caller that retries too would multiply them.
         headers.append((b"x-should-retry", b"false"))
     return Reply(encode_json({"error": error}), headers, problem.status.value)
@@ -180,6 +191,7 @@ ROUTES = (
         path="/v1/chat/completions",
         tag=TAG,
         request=ChatRequest,
+        example=example,
         decode=decode,
         encode=encode,
         events=events,

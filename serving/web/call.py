@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from mlops_lib.llm.usage import Usage
 from serving.service import Service
 from serving.web.compression import inflated
 from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
@@ -58,6 +59,8 @@ class Call:
         params: Values of the path's placeholders.
         began: Time of `time.monotonic()` at which it came in.
         deadline: Time of `time.monotonic()` at which the request ends; `NEVER` once its answer has begun.
+        caller: Name of the caller's API key; "" where the service has no keys.
+        usage: Tokens of an answer in events.
         body_bytes: Bytes of the body that have been read.
         read: Whether the whole body has been read. The server's next message is then that the caller has left.
         status: Of the answer; 0 before it has begun.
@@ -66,8 +69,8 @@ class Call:
     """
 
     __slots__ = (
-        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "deadline", "ended", "finished", "headers", "length",
-        "params", "read", "request_id", "status", "task", "watch",
+        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "caller", "deadline", "ended", "finished", "headers", "length",
+        "params", "read", "request_id", "status", "task", "usage", "watch",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
@@ -82,7 +85,7 @@ class Call:
         self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
         length = self.headers.get(b"content-length", b"0")
         self.length = int(length) if length.isdigit() else 0
-        self.params = NO_VALUES
+        self.params, self.caller, self.usage = NO_VALUES, "", Usage()
         self.body_bytes = self.status = 0
         self.read = self.finished = False
         self.ended: Problem | None = None

@@ -110,7 +110,7 @@ class Gateway:
             keys = self.service.keys
             if keys.file or access == "admin":
                 key = given_key(call.headers.get(b"authorization", b""), call.headers.get(b"x-api-key", b""))
-                keys.admit(key, access == "admin")
+                call.caller = keys.admit(key, access == "admin")
         call.require_fit()
 
     def _timed_out(self, call: Call) -> Problem:

@@ -245,6 +245,40 @@ def figures(service) -> dict[str, float]:
     return {name: float(value) for name, value in lines}
 
 
+def test_every_example_of_the_document_works(shop_service):
+    """Each example is answered with 200, and every route that asks the model has one, but for chats."""
+    document = shop_service.get("/openapi.json")[1]
+    sent = []
+    for path, operations in document["paths"].items():
+        for media in operations.get("post", {}).get("requestBody", {}).get("content", {}).values():
+            if "example" in media:
+                places = (
+                    {one["name"]: one["schema"]["enum"][0] for one in operations["post"]["parameters"]}
+                    if "{" in path
+                    else {}
+                )
+                status, answer = shop_service.post(path.format(**places), media["example"])
+                assert status == 200, (path, media["example"], answer)
+                sent.append(path)
+    assert sorted(sent) == sorted(
+        [
+            "/predict",
+            "/invoke",
+            "/invocations",
+            "/v2/models/{name}/infer",
+            "/v2/models/{name}/versions/{version}/infer",
+        ]
+    )
+
+
+def test_the_document_describes_the_model(shop_service):
+    """Name, version, stage and columns are in its description; without keys it asks for none."""
+    document = shop_service.get("/openapi.json")[1]
+    assert "**shop**, version 1, stage Production" in document["info"]["description"]
+    assert all(f"`{name}`" in document["info"]["description"] for name in FEATURES)
+    assert "securitySchemes" not in document["components"]
+
+
 def test_predictions_and_feedback_are_logged(shop_service, tmp_path_factory):
     """A request id finds, in Parquet, what was asked, answered, by which version, and what came of it."""
     folder = next(tmp_path_factory.getbasetemp().glob("service*")) / "log"
