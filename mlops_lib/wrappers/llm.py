@@ -13,7 +13,6 @@ from mlops_lib.llm import chat
 from mlops_lib.llm.completion import ToolCallDeltas, completion_of, finish_of
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, as_arguments, for_provider
-from mlops_lib.redact import mask
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import chats, prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
@@ -112,7 +111,7 @@ def vendors_refusals(row: Mapping[str, Any]) -> Iterator[None]:
     except Exception as error:
         if chat_of(row) is None or getattr(error, "status_code", 0) not in REFUSED or is_not_sent(error):
             raise
-        raise InputError(mask(f"The model's vendor refused the chat: {error}")) from None
+        raise InputError(f"The model's vendor refused the chat: {error}") from None
 
 
 def is_not_sent(error: Exception) -> bool:
