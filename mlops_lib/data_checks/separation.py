@@ -1,9 +1,11 @@
 """How well a column alone predicts the label: a measure for each class, or one for a label of amounts."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.date_forms import order_of
 from mlops_lib.columns.dates import microseconds, microseconds_of_day
 
 if TYPE_CHECKING:
@@ -98,12 +100,16 @@ def _order(column: "pd.Series", kind: str) -> np.ndarray | None:
     own = kind_of(column)
     if own == "other" and kind != "datetime":
         return None
-    values = numbers(column) if own != "other" else column.map(_microseconds).to_numpy(dtype=float)
+    if own != "other":
+        values = numbers(column)
+    else:
+        order = order_of(column)
+        values = np.array([_microseconds(value, order) for value in column], dtype=float)
     return values if np.isfinite(values).any() else None
 
 
-def _microseconds(value: Any) -> float:
-    for read in (microseconds, microseconds_of_day):
+def _microseconds(value: Any, order: str) -> float:
+    for read in (partial(microseconds, order=order), microseconds_of_day):
         try:
             return float(read(value))
         except ValueError:

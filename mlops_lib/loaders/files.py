@@ -56,8 +56,9 @@ class LocalDataLoader(BaseDataLoader):
         cache: Path | None = None,
         **more: Any,
     ) -> None:
-        self.source = SplitFiles(path, label, key, features, prepare, how=split or SplitSettings(), **more)
-        self.declared = self.source.plan.declared(features, kinds or {}, task, weight)
+        how, kinds = split or SplitSettings(), kinds or {}
+        self.source = SplitFiles(path, label, key, features, prepare, how=how, kinds=kinds, **more)
+        self.declared = self.source.plan.declared(features, kinds, task, weight)
         self.label, self.key, self.features = label, key, features
         self.streaming, self.cache = streaming, cache
 

@@ -1,6 +1,6 @@
 """Rows of files, split into train, validation and test: read part by part, or held as DataFrames."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -33,7 +33,7 @@ class SplitFiles:
         key: Column of entity keys; every row must have a value. Empty: no key.
         wanted: Further columns that must be there.
         prepare: Function from the rows of the source to the rows to split.
-        validation_fraction, test_fraction, seed, how: See `SplitPlan`.
+        validation_fraction, test_fraction, seed, how, kinds: See `SplitPlan`.
         csv, missing_values: See `Rows`.
         missing_label: ``error``, or ``drop`` for rows without a label.
         remote_folder: Folder that remote files are kept in.
@@ -49,6 +49,7 @@ class SplitFiles:
     test_fraction: float = 0.25
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     csv: CsvSettings = field(default_factory=CsvSettings)
     missing_values: tuple[str, ...] = ()
     missing_label: str = "error"
@@ -74,7 +75,7 @@ class SplitFiles:
     def plan(self) -> SplitPlan:
         """What decides the split of a row."""
         fractions = self.validation_fraction, self.test_fraction
-        return SplitPlan(self.label, self.key, *fractions, self.seed, self.how)
+        return SplitPlan(self.label, self.key, *fractions, self.seed, self.how, self.kinds)
 
     @cached_property
     def by_split(self) -> dict[Split, list[DataFile]]:

@@ -74,7 +74,7 @@ class SQLDataLoader(BaseDataLoader):
         )
         self.label, self.key, self.features, self.prepare = label, key, features, prepare
         self.missing_label, how = missing_label, split or SplitSettings()
-        self.plan = SplitPlan(label, key, validation_fraction, test_fraction, seed, how)
+        self.plan = SplitPlan(label, key, validation_fraction, test_fraction, seed, how, kinds or {})
         self.declared = self.plan.declared(features, kinds or {}, task, weight)
 
     @classmethod

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 
+from mlops_lib.columns.date_forms import order_of
 from mlops_lib.columns.dates import US_A_DAY, microseconds
 from mlops_lib.evaluation.figures.style import (
     BASELINES,
@@ -156,7 +157,8 @@ def _days(column: "pd.Series", kind: str) -> "pd.Series | None":
     if not is_time and pd.api.types.infer_dtype(column, skipna=True) not in ("date", "datetime"):
         return None
     try:
-        found = [np.nan if pd.isna(value) else microseconds(value) / US_A_DAY for value in column]
+        order = order_of(column)
+        found = [np.nan if pd.isna(value) else microseconds(value, order) / US_A_DAY for value in column]
     except ValueError:  # a time of day
         return None
     return pd.Series(found, column.index, dtype=float)
