@@ -17,7 +17,7 @@ FOLDS, SMOOTHING = 5, 5.0
 ROWS_A_BIN, MOST_BINS = 10, 50
 
 
-def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any, float]:
+def scores(column: "pd.Series", label: "pd.Series", kind: str = "", label_kind: str = "") -> dict[Any, float]:
     """How well a column alone tells each class from the rest, or orders an amount.
 
     A number and a date have their order; of several classes, also the classes of similar values. A category has the mean label
@@ -27,6 +27,7 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any,
         column: Values of a feature.
         label: Values of the label, for the same rows.
         kind: Of the schema; "" to infer it from the values.
+        label_kind: See `is_amount`.
 
     Returns:
         Class -> ROC AUC against the rest, 0.5 to 1; of two classes the second alone. Of an amount, the name of the label ->
@@ -34,7 +35,7 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any,
     """
     known = np.isfinite(numbers(label))
     column, label = comparable(column[known]), label[known]
-    target, amount = numbers(label), is_amount(label)
+    target, amount = numbers(label), is_amount(label, label_kind)
     order, groups = _order(column, kind), _groups(column, kind)
     if len(np.unique(target)) < 2 or (order is None and groups is None):
         return {}
@@ -54,9 +55,9 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any,
     return found
 
 
-def is_amount(label: "pd.Series") -> bool:
-    """Whether the label has many distinct numbers, so that its order counts."""
-    return kind_of(label) != "other" and label.nunique() > FEW_CLASSES
+def is_amount(label: "pd.Series", kind: str = "") -> bool:
+    """Whether the order of the label counts: it has many distinct numbers, or its `kind` is number."""
+    return kind_of(label) != "other" and (kind == "number" or label.nunique() > FEW_CLASSES)
 
 
 def comparable(column: "pd.Series") -> "pd.Series":

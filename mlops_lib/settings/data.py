@@ -9,7 +9,7 @@ from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
-ColumnKind = Kind | Literal["drop", "day_first", "month_first"]
+ColumnKind = Literal[Kind, "drop", "day_first", "month_first"]
 
 
 class FeatureStoreSettings(Section):

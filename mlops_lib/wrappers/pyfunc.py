@@ -37,6 +37,8 @@ class PyfuncWrapper(ModelWrapper):
         rows = input_data
         if isinstance(rows, list):
             rows = self._frame(rows) if rows and isinstance(rows[0], dict) else self._tensor(rows)
+        if isinstance(rows, pd.DataFrame):
+            rows = self._inputs_of(rows)
         try:
             predictions = self._model.predict(rows)
         except MlflowException as error:
@@ -45,6 +47,13 @@ class PyfuncWrapper(ModelWrapper):
             one = predictions.shape[1] == 1
             return predictions.iloc[:, 0].to_numpy() if one else predictions.to_dict("records")
         return predictions
+
+    def _inputs_of(self, rows: Any) -> Any:
+        """The columns that the signature has: MLflow warns of others, such as the label, at each call."""
+        inputs = self.signature.inputs if self.signature else None
+        if not inputs or inputs.is_tensor_spec() or not inputs.has_input_names():
+            return rows
+        return rows[[name for name in rows if name in set(inputs.input_names())]]
 
     def _frame(self, rows: list[dict[str, Any]]) -> Any:
         """A DataFrame in the signature's types. JSON has fewer types, and MLflow does not convert all."""

@@ -61,7 +61,7 @@ class RequestSchema:
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
         self.casts = {field.name: field.cast for field in named if field.cast}
-        self._looks_up = bool(looked_up)
+        self._looked_up = frozenset(looked_up)
         inputs = signature.inputs if signature else None
         others: dict[str, str] = {}
         ignored: list[str] = []
@@ -179,10 +179,11 @@ class RequestSchema:
         if isinstance(rows, dict) and "unknown field `input`" in str(error):
             return invalid_input(f'{error}. Did you mean "inputs"? The model takes: {listed(self.columns)}.')
         hint = ""
-        if self._keys and not self._looks_up:
+        if self._keys and not self._looked_up:
             hint = f" A row may carry {listed(self._keys)} too, but no feature of this version is looked up by it."
         error = Exception(self._odd_names.to_columns(str(error)))
-        return refusal(error, rows, self.model_fields, self.fields[len(self.columns) :], hint)
+        others = self.fields[len(self.columns) :]
+        return refusal(error, rows, self.model_fields, others, hint, self._looked_up)
 
 
 def _envelope(inputs: Any) -> Any:

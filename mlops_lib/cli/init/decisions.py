@@ -172,7 +172,8 @@ def _metric(given: Given, asked: Questions, choices: Choices) -> None:
 
     def check(name: str) -> None:
         if name not in known:
-            raise ConfigError(f"--metric is {name!r}. Metrics of {choices.task}: {', '.join(known)}.")
+            own = " Set evaluation.metric in config.yaml for a metric of your own." if ":" in name else ""
+            raise ConfigError(f"--metric is {name!r}. Metrics of {choices.task}: {', '.join(known)}.{own}")
         choices.metric = name
         choices.settings(Path())  # a threshold that was given can be reached
 
