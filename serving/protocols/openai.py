@@ -98,7 +98,7 @@ async def events(
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, call.usage)
+    yield _last(chat, call.usage or Usage())
 
 
 def problem(call: Call, problem: Problem) -> Reply:
