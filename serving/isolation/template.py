@@ -1,9 +1,9 @@
 """The template: a process with the common imports ready, which forks a process for each served version.
 
-It runs no model's code, has no other thread when it forks, and imports no torch, which is for the models that need it.
-The gateway starts it with `start`, and sends `Fork` with one end of a socket pair. The template answers `Forked`, and later
-`Exited`. When a model process ends, its whole process group is killed, so that nothing it started outlives it. The template
-ends when the gateway's end of its socket is closed, and all model processes end with it, however it ends.
+It runs no model's code, and has no other thread when it forks. The gateway starts it with `start`, and sends `Fork` with one
+end of a socket pair. The template answers `Forked`, and later `Exited`. When a model process ends, its whole process group
+is killed, so that nothing it started outlives it. The template ends when the gateway's end of its socket is closed, and all
+model processes end with it, however it ends.
 """
 
 import contextlib
