@@ -9,6 +9,8 @@ from mlops_lib.settings.section import Fraction, Name, Section
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Policy = Literal["reject", "default", "last_known"]
+#: auto: a version whose files hold code is a process of its own, others run in the service's process.
+Isolation = Literal["auto", "process", "inline"]
 
 
 class EnrichmentSettings(Section):
@@ -66,6 +68,10 @@ class ServingSettings(Section):
     retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")
     poll_s: float = Field(10.0, gt=0, description="seconds between polls of the registry")
     cache: Name = Field(".mlops/serving", description="folder with copies of versions that worked")
+    isolation: Isolation = Field(
+        "auto", description="models with code in a process of their own; or all, or none of them"
+    )
+    load_timeout_s: float = Field(120.0, gt=0, description="longest load of a version; beyond: refused")
 
     batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")
     queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")

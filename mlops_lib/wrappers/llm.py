@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
@@ -14,6 +14,9 @@ from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
 from mlops_lib.wrappers.text_package import copy_into, read_json
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
 
 FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
@@ -27,6 +30,10 @@ class LLMClientWrapper(TextModelWrapper):
 
     name = "llm"
     has_epochs = False
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        return False
 
     def package(self, folder: Path, config: Settings) -> None:
         params = dict(config.model.params)

@@ -15,7 +15,6 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
@@ -69,7 +68,6 @@ class TextModelWrapper(ModelWrapper):
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
 
     def open(self, folder: Path) -> None:
-        mask_traces()
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
             trace_to_experiment_of(self.run_id)

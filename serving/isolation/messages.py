@@ -2,7 +2,8 @@
 
 A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
 and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A stream sends `Event` messages before it. `Load` is
+cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and `Event`s of
+a stream. `Load` is
 the first message, and its answer is `Loaded` or `Failed` with the id 0.
 """
 
@@ -168,6 +169,12 @@ class Answer(Message, frozen=True):
     usage: Usage
 
 
+class Begun(Message, frozen=True):
+    """The model works on a call. Until then, the gateway may give the call to another process."""
+
+    id: int
+
+
 class Event(Message, frozen=True):
     """One event of a stream: kind and data of a `StreamEvent`."""
 
@@ -183,7 +190,7 @@ class Pong(Message, frozen=True):
 
 
 ToProcess = Load | Batch | Ask | Stream | ChatRow | KeepsState | Cancel | Ping
-ToGateway = Loaded | Failed | Answers | Answer | Event | Pong
+ToGateway = Loaded | Begun | Failed | Answers | Answer | Event | Pong
 
 # Between the gateway and the template: one message a packet.
 

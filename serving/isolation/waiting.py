@@ -20,6 +20,7 @@ from serving.isolation.loading import Model, loaded
 from serving.isolation.messages import (
     Answer,
     Ask,
+    Begun,
     Cancel,
     ChatRow,
     Event,
@@ -126,6 +127,7 @@ class Waiting(asyncio.BufferedProtocol):
             call.task.cancel()
 
     async def _work(self, message: Any, call: _Call) -> tuple[Any, list[int]]:
+        self._send(Begun(call.number))
         with tally() as call.usage:
             return await self._answer(message)
 

@@ -185,7 +185,7 @@ def _inputs(served: ServedModel) -> list[dict[str, Any]]:
         {"name": field.name, "datatype": field.datatype, "shape": [-1, *field.shape]}
         for field in served.schema.model_fields.values()
     ]
-    signature = served.wrapper.signature
+    signature = served.facts.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():
         spec = signature.inputs.inputs[0]
         return [{"name": spec.name or "input", "datatype": datatype_of(spec.type), "shape": list(spec.shape)}]

@@ -54,11 +54,11 @@ class Chat(NamedTuple):
     with_usage: bool
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
+async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
-    row = model.wrapper.chat_row(sent.messages, options)
+    row = await model.chat_row(sent.messages, options)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))

@@ -57,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
                 stats["now"] -= 1
 
     def answer(self, body: dict[str, Any]) -> None:
+        if self.path.endswith("/embeddings") and any(fault["kind"] == "401" for fault in state["faults"]):
+            return self.reply(401, error(f"Incorrect API key provided: {self.headers.get('authorization')}"))
         if self.path.endswith("/embeddings"):
             texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
             data = [
@@ -82,7 +84,12 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "quota":
             return self.reply(429, error("You exceeded your current quota.", "insufficient_quota"))
         if kind == "401":
-            return self.reply(401, error(f"Incorrect API key provided: {self.headers.get('authorization')}"))
+            return self.reply(
+                401,
+                error(
+                    f"Incorrect API key provided: {self.headers.get('authorization') or self.headers.get('x-api-key')}"
+                ),
+            )
         if kind in ("400", "500"):
             return self.reply(int(kind), error("As ordered."))
         if kind == "drop":
