@@ -217,7 +217,7 @@ class Template:
 
     def kill(self, pid: int) -> None:
         """Kill a model process and all that it started."""
-        self.socket.send(msgspec.msgpack.encode(messages.Signal(pid, signal.SIGKILL, True)))
+        self.socket.send(msgspec.msgpack.encode(messages.Kill(pid)))
 
     def wait_for_exit(self, pid: int) -> int:
         """The wait status of a model process, once it has ended."""
@@ -264,11 +264,11 @@ class ModelProcess:
             self.socket.sendall(part)
 
     def receive(self) -> Any:
-        """The next message; None when the process has closed its end."""
+        """The next message but `Begun`; None when the process has closed its end."""
         while not self._came:
             if not (count := self.socket.recv_into(self._reader.space())):
                 return None
-            self._came = self._reader.received(count)
+            self._came = [one for one in self._reader.received(count) if not isinstance(one, messages.Begun)]
         return self._came.pop(0)
 
     def start(self, kind: Any, *what: Any) -> int:
