@@ -268,7 +268,8 @@ class ModelProcess:
         while not self._came:
             if not (count := self.socket.recv_into(self._reader.space())):
                 return None
-            self._came = [one for one in self._reader.received(count) if not isinstance(one, messages.Begun)]
+            came = self._reader.received(count)
+            self._came = [message for message in came if not isinstance(message, messages.Begun)]
         return self._came.pop(0)
 
     def start(self, kind: Any, *what: Any) -> int:
