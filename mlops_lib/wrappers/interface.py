@@ -44,10 +44,11 @@ class StreamEvent(NamedTuple):
     """One event of a model that works on a row.
 
     ``token``: a piece of the answer's text; ``update``: the changes a step made, by step; ``interrupt``: a
-    question that the caller must answer first; ``prediction``: the answer.
+    question that the caller must answer first; ``tool_calls``: parts of tool calls in OpenAI's form, in answer to a chat;
+    ``prediction``: the answer.
     """
 
-    kind: Literal["token", "update", "interrupt", "prediction"]
+    kind: Literal["token", "update", "interrupt", "tool_calls", "prediction"]
     data: Any
 
 

@@ -19,6 +19,7 @@ from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers import prompts
+from mlops_lib.wrappers.chats import text_of
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text_answers import answer_all
 from mlops_lib.wrappers.text_package import PACKAGE, log_package, text_signature
@@ -109,7 +110,9 @@ class TextModelWrapper(ModelWrapper):
         options = usable(options, self.chat_options)
         if not messages or messages[-1].get("role") != "user":
             raise InputError("The last message must be the user's.")
-        return {**options, self.text_column: _text_of(messages[-1])}
+        if len(messages) > 1:
+            raise InputError("This model takes one message: it cannot use system or earlier messages.")
+        return {**options, self.text_column: text_of(messages[-1])}
 
     @property
     def text_column(self) -> str:
@@ -139,15 +142,3 @@ class TextModelWrapper(ModelWrapper):
             input_data = input_data.to_dict("records")
         items = [input_data] if single else list(input_data)
         return [item if isinstance(item, dict) else {self.text_column: item} for item in items], single
-
-
-def _text_of(message: Mapping[str, Any]) -> str:
-    """The text of a chat message. Its content is a text or a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, Mapping)]
-        if all(part.get("type") == "text" and isinstance(part.get("text"), str) for part in parts):
-            return "".join(part["text"] for part in parts)
-    raise InputError("A message's content must be text, or a list of parts of type 'text'.")

@@ -138,7 +138,7 @@ class Predictor:
                         require_finite(bad, 0, 1)
                     if event.kind == "token":
                         tokens += event.data
-                    elif event.kind != "update":
+                    elif event.kind in ("prediction", "interrupt"):
                         whole = [event.data]
                     yield event
         except Exception as error:

@@ -179,7 +179,7 @@ class Event(Message, frozen=True):
     """One event of a stream: kind and data of a `StreamEvent`."""
 
     id: int
-    kind: Literal["token", "update", "interrupt", "prediction"]
+    kind: Literal["token", "update", "interrupt", "tool_calls", "prediction"]
     data: Any
 
 

@@ -264,11 +264,12 @@ class ModelProcess:
             self.socket.sendall(part)
 
     def receive(self) -> Any:
-        """The next message; None when the process has closed its end."""
+        """The next message but `Begun`; None when the process has closed its end."""
         while not self._came:
             if not (count := self.socket.recv_into(self._reader.space())):
                 return None
-            self._came = self._reader.received(count)
+            came = self._reader.received(count)
+            self._came = [message for message in came if not isinstance(message, messages.Begun)]
         return self._came.pop(0)
 
     def start(self, kind: Any, *what: Any) -> int:

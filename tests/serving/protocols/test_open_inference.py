@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from tritonclient.utils import serialize_bf16_tensor
 
 from serving.inference.schema import RequestSchema
+from serving.protocols.open_inference import decode
 from serving.protocols.tensors import DTYPES, Tensor, packed, rows_of
 from serving.web.problems import Problem
 from tests.support.toy_service import Caller, Toy, toy_service
@@ -198,7 +200,7 @@ def test_a_tensor_that_does_not_fit_is_refused(inputs, binary, says):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"parameters": {"priority": 1}}, "parameter 'priority' cannot be used"),
+        ({"parameters": {"priority": 1}}, "no parameter 'priority'"),
         ({"parameters": {"sequence_id": 7, "sequence_start": True}}, "'sequence_id'"),
         ({"parameters": {"binary_data_output": "yes"}}, "'yes', and must be one of True, False"),
         ({"outputs": [{"name": "predictions", "parameters": {"classification": 3}}]}, "'classification'"),
@@ -210,6 +212,24 @@ def test_a_parameter_is_used_or_refused(tmp_path, fields, says):
     """Never ignored."""
     (answer,) = ask(tmp_path, Echo(False), {"inputs": [tensor("x", "FP64", [1.0])], **fields})
     assert answer.status == 422 and says in answer.json["detail"], answer.body
+
+
+def test_params_of_the_signature_are_parameters(tmp_path):
+    """They reach the model with its rows; a value of another type is refused."""
+    spec = ParamSchema([ParamSpec("scale", DataType.double, 1.0)])
+    x = tensor("x", "FP64", [1.0])
+
+    class Scaled(Echo):
+        signature = ModelSignature(SIGNATURE.inputs, params=spec)  # type: ignore[assignment]
+
+    schema = RequestSchema(Scaled.signature)  # type: ignore[arg-type]
+    call = SimpleNamespace(params={"name": "toy"}, query=lambda name: "", headers={}, request_id="a")
+    version = SimpleNamespace(name="toy", version=1)
+    model = SimpleNamespace(version=version, schema=schema, max_rows=9)
+    body = json.dumps({"inputs": [x], "parameters": {"scale": 2.5}}).encode()
+    assert decode(call, body, model).rows.params == {"scale": 2.5}  # type: ignore[arg-type]
+    (refused,) = ask(tmp_path, Scaled(False), {"inputs": [x], "parameters": {"scale": "big"}})
+    assert refused.status == 422 and "scale" in refused.json["detail"], refused.body
 
 
 def test_parameters_that_are_used_are_taken(tmp_path):
