@@ -2,9 +2,8 @@
 
 A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
 and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and `Event`s of
-a stream. `Load` is
-the first message, and its answer is `Loaded` or `Failed` with the id 0.
+cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and the
+`Event`s of a stream. `Load` is the first message, and its answer is `Loaded` or `Failed` with the id 0.
 """
 
 from typing import Any, Literal
@@ -202,12 +201,10 @@ class Fork(Message, frozen=True):
     kinds: list[str]
 
 
-class Signal(Message, frozen=True):
-    """Send a signal to a process that the template started, or to its whole group. Ignored once it has ended."""
+class Kill(Message, frozen=True):
+    """Kill a process that the template has forked, and its whole group. Ignored once it has ended."""
 
     pid: int
-    number: int
-    group: bool
 
 
 class Forked(Message, frozen=True):
@@ -229,5 +226,5 @@ class Ready(Message, frozen=True):
     """The template has its imports, and forks from now on."""
 
 
-ToTemplate = Fork | Signal
+ToTemplate = Fork | Kill
 FromTemplate = Ready | Forked | Exited

@@ -10,7 +10,7 @@ from serving.inference.batching import Done
 from serving.inference.jobs import Job
 from serving.inference.predictions import require_finite
 from serving.isolation.failures import exception
-from serving.isolation.messages import Answers, Batch, Failed
+from serving.isolation.messages import Answers, Batch
 from serving.isolation.wire import Exact, WireError
 from serving.processes.process import GRACE_S, Ended, ModelProcess
 from serving.processes.supervisor import Supervisor
@@ -56,12 +56,9 @@ class _BatchCall:
         self._supervisor, self._process, self._jobs, self._done = supervisor, process, jobs, done
         self._loop = asyncio.get_running_loop()
         self._began, self._is_late = self._loop.time(), False
-        self._send()
+        rows = Exact([job.rows for job in jobs])
+        self._number = process.call(lambda number: Batch(number, rows), self._answered)
         self._timer = self._loop.call_later(timeout_s, self._late)
-
-    def _send(self) -> None:
-        rows = Exact([job.rows for job in self._jobs])
-        self._number = self._process.call(lambda number: Batch(number, rows), self._answered)
 
     def _late(self) -> None:
         self._is_late = True
@@ -74,9 +71,6 @@ class _BatchCall:
         self._finish(None)
 
     def _answered(self, message: Any) -> None:
-        if isinstance(message, Failed) and message.kind == "interrupted" and not self._is_late:
-            self._send()  # the signal was meant for the batch before, which ended at the same moment
-            return
         self._timer.cancel()
         if isinstance(message, Answers):
             self._supervisor.health.answered()

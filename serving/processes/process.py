@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -157,7 +156,7 @@ class ModelProcess(asyncio.BufferedProtocol):
     def interrupt(self) -> None:
         """End the batch of a model that computes. Its handler gets a `Failed` of kind ``interrupted``, or its answers."""
         assert self._child
-        self._child.signal(signal.SIGUSR1)
+        self._child.interrupt()
 
     def ping(self) -> None:
         """Ask whether its event loop answers, unless it has no calls or has been asked."""

@@ -108,7 +108,7 @@ async def events(
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, found.finish_reason, _usage(call.usage, found))
+    yield _last(chat, found.finish_reason, _usage(call.usage or Usage(), found))
 
 
 def problem(call: Call, problem: Problem) -> Reply:

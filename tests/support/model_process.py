@@ -217,7 +217,7 @@ class Template:
 
     def kill(self, pid: int) -> None:
         """Kill a model process and all that it started."""
-        self.socket.send(msgspec.msgpack.encode(messages.Signal(pid, signal.SIGKILL, True)))
+        self.socket.send(msgspec.msgpack.encode(messages.Kill(pid)))
 
     def wait_for_exit(self, pid: int) -> int:
         """The wait status of a model process, once it has ended."""

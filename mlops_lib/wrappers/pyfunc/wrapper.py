@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
 from mlops_lib.wrappers.pyfunc.frames import FrameMaker
 from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class PyfuncWrapper(ModelWrapper):
@@ -67,11 +70,11 @@ class PyfuncWrapper(ModelWrapper):
             BadValue: A value does not fit its column.
         """
         if self._native and isinstance(input_data, np.ndarray):
-            return by_row(self._native(input_data))
+            return self._on_matrix(self._native, input_data)
         if not isinstance(input_data, list):
             return by_row(self._call(input_data))
         if self._native and (matrix := self._native.matrix(input_data)) is not None:
-            return by_row(self._native(matrix))
+            return self._on_matrix(self._native, matrix)
         whole = [number for number, row in enumerate(input_data) if requests.is_request(row)]
         if not whole:
             return self._predict_rows(input_data, {})
@@ -128,7 +131,7 @@ class PyfuncWrapper(ModelWrapper):
         if self._form == "request":
             return [self._call(dict(row), params) for row in rows]
         if self._frames:
-            parts = [(numbers, by_row(self._call(frame, params))) for numbers, frame in self._frames(rows)]
+            parts = [(numbers, self._on_frame(frame, params)) for numbers, frame in self._frames(rows)]
             return joined(parts, len(rows))
         value = self._value(rows)
         if self._native_tensor and not params and self._fits(value):
@@ -150,6 +153,22 @@ class PyfuncWrapper(ModelWrapper):
             return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
         return rows
 
+    def _on_matrix(self, native: NativeModel, matrix: np.ndarray) -> Any:
+        try:
+            return by_row(native(matrix))
+        except ValueError as error:
+            if np.isnan(matrix).any():
+                raise _no_gaps(error) from error
+            raise
+
+    def _on_frame(self, frame: "pd.DataFrame", params: dict[str, Any]) -> Any:
+        try:
+            return by_row(self._call(frame, params))
+        except ValueError as error:
+            if frame.select_dtypes("floating").isna().any(axis=None):
+                raise _no_gaps(error) from error
+            raise
+
     def _fits(self, array: np.ndarray) -> bool:
         """Whether an array has the signature's shape; MLflow says what is wrong with another."""
         shape = self._inputs.inputs[0].shape  # type: ignore[union-attr]
@@ -164,6 +183,11 @@ class PyfuncWrapper(ModelWrapper):
             return self._model.predict(value, params or None)
         except MlflowException as error:
             raise InputError(f"The model refused the rows: {error.message}") from error
+
+
+def _no_gaps(error: Exception) -> InputError:
+    """MLflow lets missing numbers pass, and not every model takes them."""
+    return InputError(f"The model refused rows with missing numbers (null or NaN): {type(error).__name__}.")
 
 
 def _as_lists(value: Any) -> Any:
