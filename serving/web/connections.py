@@ -39,7 +39,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request within `head_timeout_s`, and each further one within `keep_alive_s`."""
         super().connection_made(transport)
-        self.timeout_keep_alive = self.keep_alive_s
+        self.timeout_keep_alive = self.keep_alive_s  # type: ignore[assignment] # seconds for `call_later`
         self._timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
