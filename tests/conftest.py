@@ -4,12 +4,14 @@ import gc
 import os
 import signal
 import sqlite3
+import sys
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from mlops_lib import config
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from tests.support.projects import BIN, ROOT, PipelineRun, Project, Trained
 
 __all__ = ["BIN", "ROOT", "PipelineRun", "Project", "Trained"]
@@ -21,8 +23,13 @@ pytest_plugins = [
     "tests.support.server_fixtures",
 ]
 
-# Tests import half a million objects that are never freed; Python's default thresholds look through them often.
+with without(JSON_SCHEMA_EXTRAS):
+    import jsonschema  # noqa: F401 - each test process would spend 1.5 s on the extra that it imports
+
+# Python's default thresholds look often through the objects of a test.
 gc.set_threshold(50_000, 50, 100)
+# pytest rewrites the assertions of the tests for three seconds, unless it may store the result.
+sys.dont_write_bytecode = False
 # MLflow reads it once, when it is imported, and would report to its makers.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
@@ -64,6 +71,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if group := next((name for name in GROUPS if name in fixtures), file):
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    """Tests import half a million objects that are never freed: the garbage collector need not look at them."""
+    gc.freeze()
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool]:

@@ -146,18 +146,6 @@ class EpochLoader(DataLoader):
         return iterator
 
 
-def tensor_batches(
-    tensors: Sequence[torch.Tensor],
-    batch_size: int,
-    *,
-    shuffle: bool = False,
-    seed: int = 0,
-    num_workers: int = 0,
-) -> DataLoader:
-    """A DataLoader whose items are whole batches; see `TensorBatches`."""
-    return EpochLoader(TensorBatches(tensors, batch_size, shuffle, seed), num_workers)
-
-
 def to_tensors(
     frame: "pd.DataFrame", schema: "Schema", encoder: "Encoder | None" = None, split: str = ""
 ) -> Batch:

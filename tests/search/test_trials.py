@@ -33,6 +33,7 @@ def written(project, **settings):
     return resolved, loaders.prepared(resolved)
 
 
+@pytest.mark.slow
 def test_a_resumed_search_is_the_same_as_an_uninterrupted_one(tree):
     """Ctrl-C after the second trial, then resume: same values and scores as without, and all are on the runs."""
     settings, dataset = written(tree)
