@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
-from mlops_lib import loaders, search, tracking
+from mlops_lib import search, tracking
 from mlops_lib.errors import ConfigError, MlopsError
+from tests.support.projects import written
 
 TREE = {
     "wrapper": "sklearn",
@@ -24,13 +25,6 @@ SPACE = {
 def tree(stored):
     """A project that searches a decision tree, which takes a moment to fit."""
     return stored.configure(model=TREE, search={"trials": 4, "space": SPACE})
-
-
-def written(project, **settings):
-    """Settings of a project, and its prepared dataset."""
-    resolved = project.settings(**settings)
-    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
-    return resolved, loaders.prepared(resolved)
 
 
 @pytest.mark.slow
