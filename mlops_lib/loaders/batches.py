@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from mlops_lib.columns.encode import BadValue
-from mlops_lib.columns.fit import encode_frame
+from mlops_lib.columns.encode import BadValue, encode_frame
 from mlops_lib.columns.labels import to_numbers
 from mlops_lib.errors import DataError
 

@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlops_lib import columns
-from mlops_lib.columns.encode import BadValue, Encoder, one_hot
-from mlops_lib.columns.fit import encode_frame, fit
+from mlops_lib.columns.encode import BadValue, Encoder, encode_frame, one_hot
+from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 
 UTC = dt.UTC

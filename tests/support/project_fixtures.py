@@ -95,7 +95,7 @@ def stored(project: Project, blank_store: Path) -> Project:
 def toy(stored: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """`stored`, for notebooks of one cell: its model needs no PyTorch, which each run would import ahead for seconds."""
     monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
-    model = {"wrapper": "sklearn", "implementation": "sklearn.linear_model:LogisticRegression", "params": {}}
+    model = {"wrapper": "sklearn", "implementation": "auto", "params": {}}
     return stored.configure(model=model)
 
 
