@@ -46,6 +46,7 @@ def serve(
         port=serving.port,
         workers=serving.workers,
         timeout_worker_healthcheck=HEALTHCHECK_S,
+        timeout_keep_alive=serving.keep_alive_s,
         server_header=False,  # it would help an attacker to find known weaknesses
     )
 

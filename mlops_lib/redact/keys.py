@@ -88,11 +88,16 @@ class Masker:
                 text = shape.sub(_masked, text)
         return text
 
-    def known(self, content: bytes) -> bytes:
-        """Encoded `content` without the known secrets. Shapes stay: an answer may hold anything."""
+    def known(self, content: bytes, keep_length: bool = False) -> bytes:
+        """Encoded `content` without the known secrets. Shapes stay: an answer may hold anything.
+
+        Args:
+            keep_length: Put as many ``*`` as the secret has bytes, in a format that stores the lengths of its texts.
+        """
         for known in self._known:
             if known.encoded in content:
-                content = known.encoded_word.sub(MASKED.encode(), content)
+                shown = b"*" * len(known.encoded) if keep_length else MASKED.encode()
+                content = known.encoded_word.sub(shown, content)
         return content
 
     def values(self, value: Any) -> Any:

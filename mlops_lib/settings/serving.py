@@ -1,12 +1,13 @@
 """Settings of section `serving`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from mlops_lib.settings.names import Alias, Stage
 from mlops_lib.settings.section import Fraction, Name, Section
 
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Policy = Literal["reject", "default", "last_known"]
 
 
@@ -23,6 +24,30 @@ class EnrichmentSettings(Section):
     cache_rows: int = Field(10_000, ge=1, description="most entities in the cache, also for last_known")
 
 
+class BudgetSettings(Section):
+    """Limits of an LLM model's spending in a period, for the service and for each API key; 0: no limit."""
+
+    period: Literal["hour", "day", "month"] = Field(
+        "day", description="time after which spending counts anew, UTC"
+    )
+    calls: int = Field(0, ge=0, description="LLM calls of all callers; each row is one at least")
+    tokens: int = Field(0, ge=0, description="tokens in and out of all callers")
+    cost_usd: float = Field(0.0, ge=0, strict=False, description="money of all callers, by llm.prices")
+    key_calls: int = Field(0, ge=0, description="LLM calls of each API key")
+    key_tokens: int = Field(0, ge=0, description="tokens of each API key")
+    key_cost_usd: float = Field(0.0, ge=0, strict=False, description="money of each API key")
+
+
+class RetentionSettings(Section):
+    """Days after which stored data is deleted; 0: never."""
+
+    threads_days: float = Field(0.0, ge=0, strict=False, description="conversations without a new turn")
+    traces_days: float = Field(
+        0.0, ge=0, strict=False, description="all MLflow traces of the model's experiment"
+    )
+    predictions_days: float = Field(0.0, ge=0, strict=False, description="files of the prediction log")
+
+
 class ServingSettings(Section):
     """The model version to serve, the address, and the limits of requests."""
 
@@ -30,6 +55,12 @@ class ServingSettings(Section):
     alias: Alias = Field("", description="registry alias to serve instead of a stage; empty: use the stage")
     version: int = Field(0, ge=0, strict=False, description="version to pin; 0 follows the stage or alias")
     host: Name = Field("127.0.0.1", description="address that `mlops serve` binds")
+    cors_origins: tuple[Origin, ...] = Field(
+        (), description="origins whose pages may call the service from a browser; * is any; empty: none"
+    )
+    keep_alive_s: int = Field(
+        5, ge=1, description="seconds that an idle connection stays open; longer than a load balancer's own"
+    )
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
     workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
     retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")
@@ -54,4 +85,6 @@ class ServingSettings(Section):
     canary_share: Fraction = Field(0.0, description="share of entities that the challenger answers")
     prediction_log: str = Field("", description="folder to log predictions and feedback to; empty: none")
     api_keys: str = Field("", description="YAML file of hashed API keys; empty: inference is open")
+    budget: BudgetSettings = BudgetSettings()
+    retention: RetentionSettings = RetentionSettings()
     features: EnrichmentSettings = EnrichmentSettings()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from mlops_lib.errors import InputError
+from mlops_lib.redact.keys import Masker
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
@@ -82,9 +83,17 @@ def _checkpointer(file: Path | None) -> Any:
 
         return InMemorySaver()
     import aiosqlite
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    class Masked(JsonPlusSerializer):
+        """Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error."""
+
+        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+            kind, content = super().dumps_typed(obj)
+            return kind, Masker().known(content, keep_length=True)
 
     connection = aiosqlite.connect(file)
     # The connection's thread must not keep a finished process alive.
     connection._thread.daemon = True
-    return AsyncSqliteSaver(connection)
+    return AsyncSqliteSaver(connection, serde=Masked())

@@ -99,7 +99,8 @@ class TextModelWrapper(ModelWrapper):
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(row)) for row in rows]
         except* ModelError as errors:
-            raise errors.exceptions[0] from None
+            first = errors.exceptions[0]
+            raise first from first.__cause__
         outputs = [task.result() for task in tasks]
         return outputs[0] if single else outputs
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from serving.web.problems import Problem
 
+#: Code of the problem for predictions that are not one a row.
+WRONG_COUNT = "wrong_prediction_count"
+
 
 def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     """`checked` predictions, as a list."""
@@ -31,11 +34,8 @@ def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[i
     count = -1 if single or getattr(predictions, "ndim", 1) == 0 else len(predictions)
     if count != rows:
         said = f"{count} predictions" if count >= 0 else f"a single {type(predictions).__name__}"
-        raise Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "wrong_prediction_count",
-            f"The model gave {said} for {rows} rows.",
-        )
+        detail = f"The model gave {said} for {rows} rows. Only /invocations answers with any number of predictions."
+        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, WRONG_COUNT, detail)
     if hasattr(predictions, "to_numpy"):
         predictions = predictions.to_numpy()
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":

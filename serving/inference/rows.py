@@ -1,23 +1,28 @@
 """The rows of one request, in each form that the service needs them in."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
+from mlops_lib.wrappers.pyfunc import requests
 from serving.features.statuses import EnrichedRows
 from serving.inference.fields import cast_rows
 
 if TYPE_CHECKING:
     from serving.inference.schema import RequestSchema
 
-astuple = msgspec.structs.astuple
+astuple, replace = msgspec.structs.astuple, msgspec.structs.replace
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Context(msgspec.Struct, frozen=True):
     """The facts about a request that the predictor needs beside its rows.
 
     Attributes:
+        caller: Name of the API key; "" without keys.
         request_id: For the record, and for the choice of a canary where rows carry no entity key.
         body_bytes: Length of the body that the rows came in: a record takes about as much memory.
         deadline: Time of `time.monotonic()` at which a stream ends.
@@ -28,6 +33,7 @@ class Context(msgspec.Struct, frozen=True):
     body_bytes: int
     deadline: float
     champion_only: bool = False
+    caller: str = ""
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -39,6 +45,9 @@ class Rows(msgspec.Struct, frozen=True):
         single: Whether one row came in outside a list.
         looked_up: The rows completed from the feature store, and where each feature came from.
         completed: Whether the model gets the rows of `looked_up`. A challenger's rows are made from them already.
+        params: Values for ``params`` of the signature.
+        any_count: Whether the protocol has room for an answer that is not one prediction a row.
+        as_request: Whether the model gets all rows as one: a whole request.
     """
 
     schema: "RequestSchema"
@@ -46,20 +55,32 @@ class Rows(msgspec.Struct, frozen=True):
     single: bool = False
     looked_up: EnrichedRows | None = None
     completed: bool = False
+    params: Mapping[str, Any] = NO_PARAMS
+    any_count: bool = False
+    as_request: bool = False
 
     def __len__(self) -> int:
-        return len(self.values)
+        return 1 if self.as_request else len(self.values)
 
     def with_features(self, looked_up: EnrichedRows) -> "Rows":
         """The same rows with every column of the model."""
-        return Rows(self.schema, self.values, self.single, looked_up, completed=True)
+        return replace(self, looked_up=looked_up, completed=True)
+
+    def whole(self) -> "Rows":
+        """The same rows as one whole request."""
+        return replace(self, as_request=True)
 
     def tuples(self) -> list[tuple[Any, ...]]:
         """The values of each row in the order of the model's columns: a row of its matrix."""
         if self.completed and self.looked_up:
             columns = self.schema.columns
-            return [tuple(row[name] for name in columns) for row in self.looked_up.rows]
+            return [tuple(row.get(name) for name in columns) for row in self.looked_up.rows]
         width = len(self.schema.columns)
+        if self.schema.has_optional:
+            return [
+                tuple(None if value is UNSET else value for value in astuple(row)[:width])
+                for row in self.values
+            ]
         if len(self.schema.fields) == width:
             return [astuple(row) for row in self.values]
         return [astuple(row)[:width] for row in self.values]
@@ -70,12 +91,18 @@ class Rows(msgspec.Struct, frozen=True):
         Raises:
             BadValue: A text is no date, say.
         """
+        rows = self._dicts()
+        return [requests.as_row(rows, self.params)] if self.as_request else rows
+
+    def _dicts(self) -> list[Any]:
         if self.completed and self.looked_up:
             return cast_rows([dict(row) for row in self.looked_up.rows], self.schema.casts)
         if not self._are_structs:
             return self.values
         columns = self.schema.columns
         rows = [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
+        if self.schema.has_optional:
+            rows = [{name: value for name, value in row.items() if value is not UNSET} for row in rows]
         return cast_rows(rows, self.schema.casts)
 
     def given(self) -> list[Any]:

@@ -11,6 +11,7 @@ from mlops_lib.errors import InputError, MlopsError, ModelError
 from mlops_lib.llm.usage import Usage
 from mlops_lib.redact.output import shown
 from serving.blocking_calls import Interrupted
+from serving.inference import upstream
 from serving.inference.json_values import encode_json
 from serving.isolation.messages import Failed
 from serving.web.problems import Problem
@@ -32,6 +33,7 @@ class ModelCodeError(Exception):
 
 def failed(call: int, error: BaseException, usage: Usage | None = None) -> Failed:
     """The message for an exception. Any exception of a model's code is one, SystemExit too."""
+    error = upstream.refusal(error) or error
     text = _text(error)
     if isinstance(error, Interrupted):
         return Failed(call, "interrupted", "The call was ended.", usage=usage)

@@ -7,6 +7,7 @@ from mlops_lib import wrappers
 from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.wrappers.carried_code import expect_one_model
 from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.example import answer_example
 from serving.inference.fields import cast_rows, casts_of
 from serving.inference.matrix import MatrixModel
@@ -35,7 +36,10 @@ class Model:
         return self._matrix(rows) if self._matrix else self.wrapper.predict(self.cast(rows))
 
     def cast(self, rows: list[Any]) -> list[Any]:
-        """Rows with the values that the model's own DataFrame has."""
+        """Rows, also those in whole requests, with the values that the model's own DataFrame has."""
+        if self._casts:
+            for row in filter(requests.is_request, rows):
+                cast_rows(requests.unpacked(row)[0], self._casts)
         return cast_rows(rows, self._casts)
 
     def keeps_state(self, rows: list[Any]) -> bool:
@@ -74,4 +78,4 @@ def loaded(model: Model, predict: Callable[[Any], Any]) -> Loaded:
     example = answer_example(wrapper, predict, model.name)
     chats = type(wrapper).chat_row is not ModelWrapper.chat_row
     keeps_state = type(wrapper).keeps_state is not ModelWrapper.keeps_state
-    return Loaded(wrapper.waits, model.takes_matrix, example, chats, keeps_state)
+    return Loaded(wrapper.waits, model.takes_matrix, example, chats, keeps_state, wrapper.whole_requests)

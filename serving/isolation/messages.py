@@ -73,7 +73,11 @@ class KeepsState(Message, frozen=True):
 
 
 class Cancel(Message, frozen=True):
-    """End a call of a model that waits. A computing process is sent SIGUSR1 instead."""
+    """End a call of a model that waits.
+
+    For a model that computes, the gateway calls `os.kill` with SIGUSR1 while it has not seen the batch's answer. So the
+    signal cannot meet the next batch, as one on its way through the template could.
+    """
 
     id: int
 
@@ -96,6 +100,7 @@ class Loaded(Message, frozen=True):
         example: The first row of its example, as a caller would send it; None without one.
         chats: Whether `ChatRow` makes sense for it.
         keeps_state: Whether the model has rules of its own for `KeepsState`; otherwise no row keeps state.
+        whole_requests: As of `ModelWrapper`.
     """
 
     waits: bool
@@ -103,6 +108,7 @@ class Loaded(Message, frozen=True):
     example: Any
     chats: bool
     keeps_state: bool
+    whole_requests: Literal["never", "on demand", "always"] = "never"
 
 
 class Failed(Message, frozen=True):
@@ -183,9 +189,10 @@ ToGateway = Loaded | Failed | Answers | Answer | Event | Pong
 
 
 class Fork(Message, frozen=True):
-    """Start a model process. Its end of the socket pair comes with the packet."""
+    """Start a model process. Its end of the socket pair comes with the packet; `kinds` are keys of `packages.OF_KINDS`."""
 
     id: int
+    kinds: list[str]
 
 
 class Signal(Message, frozen=True):

@@ -1,10 +1,13 @@
 """A model process: it opens one model, and answers calls about it until the gateway closes the socket."""
 
+import contextlib
+import faulthandler
 import logging
 import os
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +20,8 @@ from serving.isolation.messages import Load
 from serving.operations import logs
 
 log = logging.getLogger("serving")
+#: Between 0, as for other processes, and 1000, which is ended first.
+OOM_SCORE = "500"
 
 
 def run(connection: socket.socket) -> None:
@@ -40,6 +45,9 @@ def _prepare(connection: socket.socket) -> None:
     # Compiled files beside the model's would change the digest of the cached version.
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    faulthandler.enable(sys.stderr.fileno())  # a crash in native code leaves the stack in the log
+    with contextlib.suppress(OSError):  # where memory runs out, this process ends, and not the gateway
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE, encoding="ascii")
     np.random.seed()  # as Python's `random` does by itself after a fork
     logs.configure()
     logging.getLogger().handlers = logging.getLogger("serving").handlers

@@ -1,9 +1,9 @@
 """The template: a process with the common imports ready, which forks a process for each served version.
 
-It runs no model's code, starts no thread, and imports no torch, which is for the models that need it. The gateway starts
-it with `start`, and sends `Fork` with one end of a socket pair. The template answers `Forked`, and later `Exited`. When a
-model process ends, its whole process group is killed, so that nothing it started outlives it. The template ends when the
-gateway's end of its socket is closed, and all model processes end with it, however it ends.
+It runs no model's code, has no other thread when it forks, and imports no torch, which is for the models that need it.
+The gateway starts it with `start`, and sends `Fork` with one end of a socket pair. The template answers `Forked`, and later
+`Exited`. When a model process ends, its whole process group is killed, so that nothing it started outlives it. The template
+ends when the gateway's end of its socket is closed, and all model processes end with it, however it ends.
 """
 
 import contextlib
@@ -11,27 +11,27 @@ import ctypes
 import gc
 import importlib
 import json
+import logging
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
 from serving.isolation.messages import Exited, Fork, Forked, FromTemplate, Ready, Signal, ToTemplate
+from serving.isolation.packages import COMMON, OF_KINDS, import_all
 
-#: Imported once, for the models of every kind. A package that is not installed is left out.
-COMMON = (
-    "numpy",
-    "pandas",
-    "mlflow.pyfunc",
-    "mlops_lib.wrappers.interface",
-    "mlops_lib.wrappers.pyfunc",
-    "serving.isolation.model_process",
-)
 MAX_PACKET_BYTES = 2**16
+#: As of the gateway: collecting among the objects of imports costs hundreds of milliseconds of a call.
+GC_THRESHOLDS = (50_000, 50, 100)
+#: Milliseconds between looks at an import under way.
+POLL_MS = 10
 PR_SET_PDEATHSIG = 1
 _MAIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -56,20 +56,26 @@ def start() -> tuple["subprocess.Popen[bytes]", socket.socket]:
     return process, ours
 
 
-def send_fork(template: socket.socket, call: int, connection: socket.socket) -> None:
-    """Ask for a model process at the other end of `connection`, which the caller then closes here."""
-    socket.send_fds(template, [_encode(Fork(call))], [connection.fileno()])
+def send_fork(
+    template: socket.socket, call: int, connection: socket.socket, kinds: Sequence[str] = ()
+) -> None:
+    """Ask for a model process at the other end of `connection`, which the caller then closes here.
+
+    Args:
+        kinds: The model's wrapper and flavours.
+    """
+    message = Fork(call, [kind for kind in kinds if kind in OF_KINDS])
+    socket.send_fds(template, [_encode(message)], [connection.fileno()])
 
 
 def main(fileno: int) -> None:
     """Import, then fork on request until the gateway is gone."""
     gateway = socket.socket(fileno=fileno)
-    gc.disable()  # imports make many objects and little garbage
-    for name in COMMON:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # a collection in a fork would copy the pages that it shares with the template
+    gc.set_threshold(*GC_THRESHOLDS)
+    import_all(COMMON)
+    with contextlib.suppress(Exception):  # MLflow makes this list once a process, in half a second
+        requirements_utils = importlib.import_module("mlflow.utils.requirements_utils")
+        requirements_utils._init_packages_to_modules_map()
     _Template(gateway).run()
 
 
@@ -77,6 +83,10 @@ class _Template:
     def __init__(self, gateway: socket.socket) -> None:
         self._gateway, self._pid = gateway, os.getpid()
         self._children: set[int] = set()
+        self._forks: deque[tuple[Fork, socket.socket]] = deque()
+        #: Kinds whose packages are imported, and the thread that imports those of another one.
+        self._kinds: set[str] = set()
+        self._importing: threading.Thread | None = None
         self._woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -89,12 +99,13 @@ class _Template:
         with contextlib.suppress(OSError):  # the gateway is gone
             self._send(Ready())
             while True:
-                ready = dict(waiting.poll())
+                ready = dict(waiting.poll(POLL_MS if self._importing else None))
                 if self._woken in ready:
                     os.read(self._woken, MAX_PACKET_BYTES)
                     self._reap()
                 if self._gateway.fileno() in ready and not self._receive():
                     break
+                self._fork_next()
         for pid in self._children:
             _kill(pid, signal.SIGKILL, group=True)
         os._exit(0)
@@ -108,9 +119,25 @@ class _Template:
             if message.pid in self._children:
                 _kill(message.pid, message.number, message.group)
             return True
-        with socket.socket(fileno=files[0]) as connection:
-            self._send(self._fork(message.id, connection))
+        self._forks.append((message, socket.socket(fileno=files[0])))
         return True
+
+    def _fork_next(self) -> None:
+        """Fork as asked. Packages are imported in a thread, so that signals need not wait; it has ended before a fork."""
+        if self._importing and self._importing.is_alive():
+            return
+        self._importing = None
+        while self._forks:
+            message, connection = self._forks[0]
+            if missing := [kind for kind in message.kinds if kind not in self._kinds]:
+                self._kinds.update(missing)
+                names = [name for kind in missing for name in OF_KINDS.get(kind, ())]
+                self._importing = threading.Thread(target=import_all, args=(names,))
+                self._importing.start()
+                return
+            self._forks.popleft()
+            with connection:
+                self._send(self._fork(message.id, connection))
 
     def _fork(self, call: int, connection: socket.socket) -> Forked:
         try:
@@ -134,9 +161,13 @@ class _Template:
             self._gateway.close()
             os.close(self._woken)
             os.close(self._wake)
+            for _, other in self._forks:
+                other.close()
             from serving.isolation import model_process
 
             model_process.run(connection)
+        except BaseException:
+            logging.getLogger("serving").exception("a model process failed")
         finally:
             os._exit(1)
 

@@ -1,6 +1,7 @@
 """The event loop of a model that waits for others: many calls at once, streams of events, cancellation."""
 
 import asyncio
+import os
 from contextlib import aclosing
 from typing import Any
 
@@ -76,7 +77,7 @@ class Waiting(asyncio.BufferedProtocol):
 
     def __init__(self, model: Model) -> None:
         self._model, self._calls = model, dict[int, _Call]()
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         self._reader = Reader[ToProcess](ToProcess, unpickles=True)
         self._frame = Writer().frame
         self._transport: asyncio.Transport
@@ -171,5 +172,7 @@ class Waiting(asyncio.BufferedProtocol):
         self._write(self._frame(message))
 
     def _write(self, parts: list[Part]) -> None:
+        if os.getpid() != self._pid:  # a fork, which a model's code has made
+            end()
         for part in parts:
             self._transport.write(part)

@@ -53,6 +53,8 @@ class ServedModel:
         self.wrapper, self.schema = loaded.wrapper, loaded.schema
         #: Whether the model answers by waiting on others; such a model can stream.
         self.waits = self.wrapper.waits
+        #: As of `ModelWrapper`; the answers may show that it is more than the example showed.
+        self.whole_requests = self.wrapper.whole_requests
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, loaded.example
         self.role, self.in_use = role, 0
@@ -121,7 +123,7 @@ class ServedModel:
 
     def predict(self, rows: Rows) -> Awaitable[list[Any]]:
         """Predictions for rows of `schema`, in order. Raises what `Batcher` raises."""
-        if self._matrix:
+        if self._matrix and not rows.as_request:
             return self.batcher(rows.tuples())
         return self._answers(rows.dicts())
 

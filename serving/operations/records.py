@@ -36,12 +36,18 @@ class Record(NamedTuple):
         values = len(looked_up) * len(looked_up[0]) if looked_up else 0
         return self.context.body_bytes + VALUE_BYTES * values
 
+    @property
+    def request(self) -> tuple[str, str, int, float]:
+        """The request: id, caller, rows and Unix time."""
+        return self.context.request_id, self.context.caller, len(self.rows), self.at_s
+
     def as_row(self) -> dict[str, Any]:
         """A row of the table of predictions."""
         looked_up = self.rows.looked_up
         return {
             "time": int(self.at_s * 1e6),
             "request_id": self.context.request_id,
+            "key": self.context.caller or None,
             "role": self.role,
             "model": self.served.version.name,
             "version": self.served.version.version,
@@ -58,11 +64,13 @@ class Feedback(NamedTuple):
     """The outcome of a request that was answered before.
 
     Attributes:
+        caller: Name of the API key that the request had too; "" without keys.
         row: Of the request, counted from 0; None: all of them.
         size: Bytes of the body that it came in.
     """
 
     request_id: str
+    caller: str
     row: int | None
     outcome: Any
     at_s: float
@@ -73,6 +81,7 @@ class Feedback(NamedTuple):
         return {
             "time": int(self.at_s * 1e6),
             "request_id": self.request_id,
+            "key": self.caller or None,
             "row": self.row,
             "outcome": _json(self.outcome),
         }

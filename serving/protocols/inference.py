@@ -4,7 +4,9 @@ A protocol is a module of this package with `ROUTES`, and one line in `serving.w
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from serving.inference.predictor import Answered
 from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
 from serving.service import Service
+from serving.web import compression
 from serving.web.call import Call, Reply
 from serving.web.problems import Problem, as_problem
 from serving.web.route import Route
@@ -36,6 +39,8 @@ class Decoded(msgspec.Struct):
     own: Any = None
 
 
+#: Content types of clients that declare none: ``curl -d`` sends the second.
+UNDECLARED = ("", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
 Decode = Callable[[Call, bytes, ServedModel], Decoded]
 Encode = Callable[[Call, Decoded, Answered], Reply]
 Events = Callable[[Call, Decoded, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
@@ -57,6 +62,8 @@ class InferenceRoute(Route):
         query: Names of the parameters that it takes in the query string.
         summary: One line for OpenAPI.
         answer: Content of a good answer, for OpenAPI; None: any JSON.
+        compresses: Whether long answers are compressed for callers who accept it. Many clients accept it by default, and
+            in a fast network compression takes longer than it saves.
     """
 
     method: str = "POST"
@@ -67,6 +74,16 @@ class InferenceRoute(Route):
     query: tuple[str, ...] = ()
     summary: str = "Predictions"
     answer: Mapping[str, Any] | None = None
+    compresses: bool = False
+
+
+async def _after(
+    first: StreamEvent | None, events: AsyncGenerator[StreamEvent]
+) -> AsyncGenerator[StreamEvent]:
+    if first is not None:
+        yield first
+        async for event in events:
+            yield event
 
 
 async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
@@ -81,15 +98,40 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         body = await call.body()
         model = service.models.current()
         decoded = route.decode(call, body, model)
-        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only)
+        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only, call.caller)
+        if model.waits:
+            await service.threads.claim(call.caller, decoded.rows.given())
         if decoded.stream and model.waits and route.events:
-            with model.hold(1):  # before the answer begins, so that a refusal can still be its status
-                events = predictor.stream(model, decoded.rows, context)
-                await call.stream(route.events(call, decoded, model, events), HEADERS)
+            with model.hold(1):
+                events = predictor.stream(model, decoded.rows, context, call.usage)
+                async with aclosing(events):
+                    # The answer begins with the first event, so that a refusal before it can still be its status.
+                    first = await anext(events, None)
+                    await call.stream(route.events(call, decoded, model, _after(first, events)), HEADERS)
             return
         reply = route.encode(call, decoded, await predictor.infer(model, decoded.rows, context))
+        if route.compresses and (accept := call.headers.get(b"accept-encoding")):
+            reply = await _compressed(reply, accept)
     except Exception as error:
         if call.status:  # half an answer is out
             raise
-        reply = route.problem(call, as_problem(error, call.request_id))
+        problem = as_problem(error, call.request_id)
+        if problem.code == "invalid_json" and (kind := other_than_json(call)):
+            detail = f"{route.path} takes application/json, and the body is {kind}."
+            problem = Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        reply = route.problem(call, problem)
     await call.reply(reply)
+
+
+def other_than_json(call: Call) -> str:
+    """The content type that the caller declares; "" if it is JSON, or what clients send when they are told none."""
+    given = call.headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+    return "" if "json" in given or given in UNDECLARED else given
+
+
+async def _compressed(reply: Reply, accept: bytes) -> Reply:
+    coding = compression.wanted(accept)
+    if not coding or len(reply.body) < compression.MIN_BYTES:
+        return reply
+    headers = [*reply.headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]
+    return Reply(await compression.deflated(reply.body, coding), headers, reply.status)

@@ -16,7 +16,6 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.json_values import encode_json
@@ -32,7 +31,15 @@ from serving.web.sse import HEADERS
 
 TAG = "openai"
 #: The type of OpenAI's errors for a problem's status.
-ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: "invalid_request_error"}
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+#: Codes of errors that last for longer than OpenAI's clients wait.
+NO_RETRY = ("budget_exceeded", "llm_quota_exceeded", "llm_price_unknown")
 
 
 class Chat(NamedTuple):
@@ -58,6 +65,11 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
 
 
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """A question, for a model that calls an LLM."""
+    return {"messages": [{"role": "user", "content": "What can you do?"}]} if model.waits else None
+
+
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
     text, used = _text(answered.predictions[0]), answered.usage or Usage()
@@ -76,18 +88,17 @@ async def events(
     chat, any_token = decoded.own, False
     yield _first(chat)
     try:
-        with tally() as used:
-            async with aclosing(events):
-                async for kind, data in events:
-                    if kind == "token":
-                        any_token = True
-                        yield _chunk(chat, {"content": data})
-                    elif kind == "interrupt" or (kind == "prediction" and not any_token):
-                        yield _chunk(chat, {"content": _text(data)})
+        async with aclosing(events):
+            async for kind, data in events:
+                if kind == "token":
+                    any_token = True
+                    yield _chunk(chat, {"content": data})
+                elif kind == "interrupt" or (kind == "prediction" and not any_token):
+                    yield _chunk(chat, {"content": _text(data)})
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, used)
+    yield _last(chat, call.usage)
 
 
 def problem(call: Call, problem: Problem) -> Reply:
@@ -95,7 +106,7 @@ def problem(call: Call, problem: Problem) -> Reply:
     kind = ERROR_TYPES.get(problem.status, "server_error")
     error = {"message": problem.detail, "type": kind, "code": problem.code, "param": None}
     headers = [JSON, *problem.raw_headers]
-    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR or problem.code in NO_RETRY:
         # The service has retried its own calls; a caller that retries too would multiply them.
         headers.append((b"x-should-retry", b"false"))
     return Reply(encode_json({"error": error}), headers, problem.status.value)
@@ -172,6 +183,7 @@ ROUTES = (
         path="/v1/chat/completions",
         tag=TAG,
         request=ChatRequest,
+        example=example,
         decode=decode,
         encode=encode,
         events=events,

@@ -38,6 +38,11 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     return decoded
 
 
+def example(model: ServedModel) -> Any:
+    """The row that was logged with the model."""
+    return {"inputs": model.example} if isinstance(model.example, dict) else None
+
+
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in the order of the rows; a single prediction for a single row."""
     whole = not (decoded.rows.single or decoded.stream)
@@ -104,6 +109,7 @@ ROUTES = (
             path=path,
             tag=TAG,
             request=MODEL_ROWS,
+            example=example,
             decode=decode,
             encode=encode,
             events=events,

@@ -1,6 +1,7 @@
 """Real model processes, forked from a real template and asked over their sockets; models that do as their rows say."""
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import yaml
 
 from mlops_lib import config
+from mlops_lib.wrappers.interface import ModelWrapper
 from mlops_lib.wrappers.load import WRAPPER_KEY
 from serving.isolation import messages, template, wire
 from tests.support.waiting import LIMIT_S, until
@@ -21,6 +24,7 @@ CONFIG = {
     "model": {"name": "toy"},
     "evaluation": {"threshold": 0.0},
 }
+SUM = f"{__name__}:Sum"
 #: Its rows are expressions; their values are the predictions.
 OBEDIENT = """
 import ctypes, os, subprocess, sys, threading, time
@@ -38,7 +42,7 @@ def deaf():
             pass
 
 def native():
-    ctypes.PyDLL(None).sleep(60)  # with Python's lock held, as code of an extension may
+    sum(range(10 ** 15))  # never lets go of Python's lock, as code of an extension may
 
 def fail(error):
     raise error
@@ -72,6 +76,16 @@ def spin(seconds):
 
 def fail(error):
     raise error
+
+def open_gate(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    return "slow"
+
+async def async_gate(path):
+    while not os.path.exists(path):
+        await asyncio.sleep(0.005)
+    return "slow"
 
 def work(state):
     return {"answer": str(eval(state["question"]))}
@@ -144,12 +158,40 @@ def with_code(model: Path, folder: Path, code: str, **modules: str) -> Path:
     return folder
 
 
-def settings_in(folder: Path) -> Any:
-    """Settings of a service in a folder."""
+def settings_in(folder: Path, wrapper: str = "lightning") -> Any:
+    """Settings of a service in a folder, which trusts a wrapper."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(CONFIG))
+    model = {"name": "toy", "wrapper": wrapper}
+    file.write_text(yaml.safe_dump(CONFIG | {"model": model}))
     return config.load(file)
+
+
+class Sum(ModelWrapper):
+    """Adds up the columns of a matrix."""
+
+    takes_matrix = True
+    matrix_dtype = np.float64
+
+    def fit(self, *_: Any) -> str:
+        raise NotImplementedError
+
+    def open(self, folder: Path) -> None:
+        pass
+
+    def predict(self, input_data: Any) -> Any:
+        return self.matrix(input_data).sum(axis=1) if isinstance(input_data, list) else input_data.sum(axis=1)
+
+
+def make_sum(folder: Path, columns: int) -> Path:
+    """The folder of a model that adds up its columns c0, c1, ..."""
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    folder.mkdir(parents=True)
+    signature = ModelSignature(Schema([ColSpec("double", f"c{number}") for number in range(columns)]))
+    Model(signature=signature, metadata={WRAPPER_KEY: SUM}).save(str(folder / "MLmodel"))
+    return folder
 
 
 class Template:
@@ -163,19 +205,19 @@ class Template:
         self._forked: dict[int, messages.Forked] = {}
         self._calls = 0
 
-    def fork(self) -> tuple[int, socket.socket]:
+    def fork(self, *kinds: str) -> tuple[int, socket.socket]:
         """The process id and the socket of a new model process."""
         ours, its = socket.socketpair()
         self._calls += 1
         with its:
-            template.send_fork(self.socket, self._calls, its)
+            template.send_fork(self.socket, self._calls, its, kinds)
         call = self._calls
         until(lambda: self.read() or self._forked.get(call), "the template has forked")
         return self._forked[call].pid, ours
 
-    def signal(self, pid: int, number: int, group: bool = False) -> None:
-        """Send a signal to a model process."""
-        self.socket.send(msgspec.msgpack.encode(messages.Signal(pid, number, group)))
+    def kill(self, pid: int) -> None:
+        """Kill a model process and all that it started."""
+        self.socket.send(msgspec.msgpack.encode(messages.Signal(pid, signal.SIGKILL, True)))
 
     def wait_for_exit(self, pid: int) -> int:
         """The wait status of a model process, once it has ended."""
@@ -203,16 +245,18 @@ class Template:
 
 
 class ModelProcess:
-    """A model process of a template."""
+    """A model process of a template; `loaded` is what it says about its model."""
 
-    def __init__(self, of: Template, folder: Path, settings: Any, name: str = "toy version 1") -> None:
+    loaded: messages.Loaded
+
+    def __init__(self, of: Template, folder: Path, settings: Any, *kinds: str) -> None:
         self._template = of
-        self.pid, self.socket = of.fork()
+        self.pid, self.socket = of.fork(*kinds)
         self.socket.settimeout(LIMIT_S)
         self._writer, self._reader = wire.Writer(pickles=True), wire.Reader(messages.ToGateway)
         self._came: list[Any] = []
         self._calls = 0
-        self.send(messages.Load(str(folder), name, wire.Exact(settings)))
+        self.send(messages.Load(str(folder), "toy version 1", wire.Exact(settings)))
 
     def send(self, message: Any) -> None:
         """Send a message."""
@@ -227,15 +271,21 @@ class ModelProcess:
             self._came = self._reader.received(count)
         return self._came.pop(0)
 
-    def start(self, kind: Any, what: Any) -> int:
-        """Send a call; its number."""
+    def start(self, kind: Any, *what: Any) -> int:
+        """Send a call with these values; its number."""
         self._calls += 1
-        self.send(kind(self._calls, wire.Exact(what)))
+        self.send(kind(self._calls, *(wire.Exact(value) for value in what)))
         return self._calls
 
     def batch(self, *jobs: list[Any]) -> Any:
         """The answer to a batch."""
         self.start(messages.Batch, list(jobs))
+        return self.receive()
+
+    def ping(self) -> Any:
+        """The answer to a ping."""
+        self._calls += 1
+        self.send(messages.Ping(self._calls))
         return self.receive()
 
     def do(self, *expressions: str) -> Any:
@@ -246,9 +296,13 @@ class ModelProcess:
         """Ask a model that waits; the call's number."""
         return self.start(messages.Ask, [{"question": question}])
 
-    def signal(self, number: int = signal.SIGUSR1, group: bool = False) -> None:
-        """Send a signal through the template."""
-        self._template.signal(self.pid, number, group)
+    def interrupt(self) -> None:
+        """End the batch under way."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """Kill it and all that it started."""
+        self._template.kill(self.pid)
 
     def wait_for_exit(self) -> int:
         """Its wait status, once it has ended."""
@@ -257,17 +311,18 @@ class ModelProcess:
     def close(self) -> None:
         """End it, whatever it does."""
         self.socket.close()
-        self.signal(signal.SIGKILL, group=True)
+        self.kill()
         self.wait_for_exit()
 
 
 @contextlib.contextmanager
-def running(of: Template, folder: Path, settings: Any) -> Iterator[ModelProcess]:
+def running(of: Template, folder: Path, settings: Any, *kinds: str) -> Iterator[ModelProcess]:
     """A model process that has loaded the model in `folder`."""
-    process = ModelProcess(of, folder, settings)
+    process = ModelProcess(of, folder, settings, *kinds)
     try:
         loaded = process.receive()
         assert isinstance(loaded, messages.Loaded), loaded
+        process.loaded = loaded
         yield process
     finally:
         process.close()

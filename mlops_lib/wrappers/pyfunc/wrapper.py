@@ -1,0 +1,143 @@
+"""The wrapper of models that were logged outside the platform."""
+
+import asyncio
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mlops_lib.errors import InputError, TrainingError
+from mlops_lib.llm.options import usable
+from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.settings import Settings
+from mlops_lib.wrappers.carried_code import carried_code
+from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.pyfunc import requests
+from mlops_lib.wrappers.pyfunc.answers import by_row, joined
+from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
+from mlops_lib.wrappers.pyfunc.frames import FrameMaker
+
+
+class PyfuncWrapper(ModelWrapper):
+    """Evaluates and serves a model that was trained elsewhere. It cannot train.
+
+    A conversational model (ChatModel, ChatAgent, ResponsesAgent) gets each row alone, as one request.
+    """
+
+    name = "pyfunc"
+    has_epochs = False
+    _frames: FrameMaker | None = None
+    whole_requests: Literal["never", "on demand", "always"] = "on demand"
+
+    def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        raise TrainingError(
+            "The pyfunc wrapper only loads models. Set model.wrapper to the one that trains yours."
+        )
+
+    def open(self, folder: Path) -> None:
+        import mlflow.pyfunc
+
+        with carried_code(folder):
+            self._model = mlflow.pyfunc.load_model(str(folder))
+        self._form = form_of(self._model.metadata)
+        self._inputs = self.signature.inputs if self.signature else None
+
+        if self._form == "frame":
+            is_code = self._model.loader_module == "mlflow.pyfunc.model"
+            self._frames = FrameMaker(self._inputs.inputs, fill=not is_code)  # type: ignore[union-attr]
+        if self._form == "request":  # such a model asks an LLM
+            self.waits, self.whole_requests = True, "always"
+
+    def predict(self, input_data: Any) -> Any:
+        """The model's own predictions; a DataFrame becomes an array (one column) or a list of rows.
+
+        Raises:
+            InputError: The model refuses the rows.
+            BadValue: A value does not fit its column.
+        """
+        if not isinstance(input_data, list):
+            return by_row(self._call(input_data))
+        whole = [number for number, row in enumerate(input_data) if requests.is_request(row)]
+        if not whole:
+            return self._predict_rows(input_data, {})
+        parts = [([number], [self._answer(*requests.unpacked(input_data[number]))]) for number in whole]
+        if rest := [number for number in range(len(input_data)) if number not in whole]:
+            parts.append((rest, self._predict_rows([input_data[number] for number in rest], {})))
+        return joined(parts, len(input_data))
+
+    async def apredict(self, input_data: Any) -> Any:
+        if self._form != "request" or len(input_data) == 1:
+            return await asyncio.to_thread(self.predict, input_data)
+        answers = await asyncio.gather(*(asyncio.to_thread(self.predict, [row]) for row in input_data))
+        return [answer for (answer,) in answers]
+
+    def example(self) -> Any:
+        """Rows of the input example that was logged with the model; None without one."""
+        value = super().example()
+        if value is None:
+            return None
+        if self._form == "request" and isinstance(value, dict):
+            return [value]
+        return [self._example_row(row) for row in rows_of(_as_lists(value), self._inputs)]
+
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        column = messages_column(self._model.metadata)
+        if not column:
+            return super().chat_row(messages, options)
+        known = set(self.feature_names) - {column, "stream", "n"}
+        row = {column: list(messages), **usable(options, known)}
+        if isinstance(row.get("stop"), str):  # MLflow's form is a list
+            row["stop"] = [row["stop"]]
+        return row
+
+    def _example_row(self, row: Any) -> Any:
+        if isinstance(row, dict):  # the names of a frame's columns may be numbers, and JSON has text alone
+            return {str(name): value for name, value in row.items()}
+        kinds = self._inputs.input_types() if self._inputs and self._form == "frame" else []
+        binary = isinstance(row, str) and [getattr(kind, "name", "") for kind in kinds] == ["binary"]
+        return base64.b64decode(row) if binary else row  # bytes are stored in base64
+
+    def _answer(self, rows: list[Any], params: dict[str, Any]) -> Any:
+        """The model's own answer to a whole request."""
+        answer = self._predict_rows(rows, params)
+        return answer[0] if self._form == "request" and len(rows) == 1 else answer
+
+    def _predict_rows(self, rows: list[Any], params: dict[str, Any]) -> Any:
+        if self._form == "request":
+            return [self._call(dict(row), params) for row in rows]
+        if self._frames:
+            parts = [(numbers, by_row(self._call(frame, params))) for numbers, frame in self._frames(rows)]
+            return joined(parts, len(rows))
+        return by_row(self._call(self._value(rows), params))
+
+    def _value(self, rows: list[Any]) -> Any:
+        """Rows in the form that the model takes."""
+        import pandas as pd
+
+        if self._form == "tensors" and isinstance(rows[0], Mapping):
+            return {
+                spec.name: np.asarray([row[str(spec.name)] for row in rows], dtype=spec.type)
+                for spec in self._inputs  # type: ignore[union-attr]
+            }
+        if self._form == "tensor":
+            return np.asarray(rows, dtype=self._inputs.inputs[0].type)  # type: ignore[union-attr]
+        if self._form == "any":
+            return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
+        return rows
+
+    def _call(self, value: Any, params: dict[str, Any] | None = None) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self._model.predict(value, params or None)
+        except MlflowException as error:
+            raise InputError(f"The model refused the rows: {error.message}") from error
+
+
+def _as_lists(value: Any) -> Any:
+    """Arrays, and a dict's arrays, as lists."""
+    if isinstance(value, dict):
+        return {name: _as_lists(item) for name, item in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
