@@ -382,9 +382,6 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     anew = toy.mlops("run", *arguments, "--no-cache")
     assert "hit:" not in anew.stderr and anew.stderr.count(" done, ") == 3 and anew.returncode == 3
 
-    missing = toy.mlops("run", "--resume", "no-such-run")
-    assert missing.returncode == 1 and "no-such-run cannot be resumed" in missing.stderr
-
 
 def test_what_a_concurrent_run_made_a_moment_ago_is_no_error(stored):
     """Two first runs of a project make the same experiment; whoever is second goes on with it."""
