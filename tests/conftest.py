@@ -35,22 +35,17 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 #: Fixtures that take long and are made in each process: their tests stay on one worker. The first match wins.
 GROUPS = ("docker", "tracking_server", "s3_server", "shop_service", "naughty")
-#: Variables that the platform, MLflow or Kubeflow read; a test starts without any of them.
+#: Variables that the platform, MLflow, Feast or Kubeflow read, or set for the processes that they start.
 VARIABLES = (
     *config.ENVIRONMENT,
     config.CONFIG_ENV,
-    "MLFLOW_RUN_ID",
-    "MLFLOW_EXPERIMENT_ID",
-    "GIT_COMMIT",
     "ANTHROPIC_BASE_URL",
-)
-#: Variables that an imported library sets and that would reach the processes that shared fixtures start:
-#: Feast tells Prometheus to share figures through a folder; MLflow keeps its experiment and run.
-LEFT_BEHIND = (
+    "GIT_COMMIT",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_RUN_ID",
     "PROMETHEUS_MULTIPROC_DIR",
     "PROMETHEUS_MULTIPROCESS_DIR",
-    "MLFLOW_EXPERIMENT_ID",
-    "MLFLOW_RUN_ID",
 )
 
 
@@ -106,13 +101,6 @@ def _subprocess_environment() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Before any fixture: the environment has nothing that an earlier test left in it."""
-    for name in LEFT_BEHIND:
-        os.environ.pop(name, None)
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the machine's own settings."""
+    """Before any fixture, also a shared one: no setting of the machine, and none that an earlier test left."""
     for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)
