@@ -52,7 +52,7 @@ def compiled(compiled_file):
 def compiled_before(compiled_file, monkeypatch):
     """`run_on_cluster` uploads the compiled file: for tests of the time after the upload."""
     monkeypatch.setattr(
-        kubeflow, "compile_pipeline", lambda _, output, **__: shutil.copy(compiled_file, output)
+        kubeflow, "compile_pipeline", lambda _, output, *__: shutil.copy(compiled_file, output)
     )
 
 
