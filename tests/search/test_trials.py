@@ -60,6 +60,7 @@ def test_a_resumed_search_is_the_same_as_an_uninterrupted_one(tree):
     assert [run.data.tags["mlops.step"] for run in below] == ["trial-train"]
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(tree):
     """An impossible choice is a FAILED run with its reason; the best other trial wins. If all fail: an error."""
     space = {"model.params.criterion": {"type": "categorical", "choices": ["gini", "no such thing"]}}
