@@ -9,6 +9,8 @@ from mlops_lib.settings.section import Fraction, Name, Section
 
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 Policy = Literal["reject", "default", "last_known"]
+#: auto: a version whose files hold code is a process of its own, others run in the service's process.
+Isolation = Literal["auto", "process", "inline"]
 
 
 class EnrichmentSettings(Section):
@@ -58,14 +60,18 @@ class ServingSettings(Section):
     cors_origins: tuple[Origin, ...] = Field(
         (), description="origins whose pages may call the service from a browser; * is any; empty: none"
     )
-    keep_alive_s: int = Field(
-        5, ge=1, description="seconds that an idle connection stays open; longer than a load balancer's own"
+    keep_alive_s: float = Field(
+        5.0, gt=0, description="seconds that an idle connection stays open; longer than a load balancer's own"
     )
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
     workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
     retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")
     poll_s: float = Field(10.0, gt=0, description="seconds between polls of the registry")
     cache: Name = Field(".mlops/serving", description="folder with copies of versions that worked")
+    isolation: Isolation = Field(
+        "auto", description="models with code in a process of their own; or all, or none of them"
+    )
+    load_timeout_s: float = Field(120.0, gt=0, description="longest load of a version; beyond: refused")
 
     batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")
     queue_rows: int = Field(4096, ge=1, description="most rows that wait for the model; beyond: 503")

@@ -16,6 +16,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
 from mlops_lib.wrappers.inputs import encoded, to_matrix
@@ -43,10 +44,11 @@ class StreamEvent(NamedTuple):
     """One event of a model that works on a row.
 
     ``token``: a piece of the answer's text; ``update``: the changes a step made, by step; ``interrupt``: a
-    question that the caller must answer first; ``prediction``: the answer.
+    question that the caller must answer first; ``tool_calls``: parts of tool calls in OpenAI's form, in answer to a chat;
+    ``prediction``: the answer.
     """
 
-    kind: Literal["token", "update", "interrupt", "prediction"]
+    kind: Literal["token", "update", "interrupt", "tool_calls", "prediction"]
     data: Any
 
 
@@ -78,6 +80,14 @@ class ModelWrapper(ABC):
     info: "Model | None" = None
     #: Folder of the loaded model's files.
     folder: Path
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        """Whether the files of a logged model hold code that runs when the model is opened or called.
+
+        A service runs such a model in a process of its own. Nothing of the model is imported to find out.
+        """
+        return True
 
     def train(self, data_loader: BaseDataLoader, config: Settings, parent_run_id: str = "") -> TrainResult:
         """Fit on the train split, log the model to a new MLflow run, and load it.
@@ -194,6 +204,7 @@ class ModelWrapper(ABC):
         self.folder = download(model_uri)
         try:
             self.info = Model.load(str(self.folder))
+            mask_traces()  # a model's own code may trace too
             self.open(self.folder)
         except (MlflowException, ImportError, OSError, RuntimeError, ValueError) as error:
             raise ModelError(f"Cannot load {model_uri} with {type(self).__name__}: {error}") from error

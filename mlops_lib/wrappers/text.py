@@ -15,11 +15,11 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers import prompts
+from mlops_lib.wrappers.chats import text_of
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text_answers import answer_all
 from mlops_lib.wrappers.text_package import PACKAGE, log_package, text_signature
@@ -69,7 +69,6 @@ class TextModelWrapper(ModelWrapper):
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
 
     def open(self, folder: Path) -> None:
-        mask_traces()
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
             trace_to_experiment_of(self.run_id)
@@ -111,7 +110,9 @@ class TextModelWrapper(ModelWrapper):
         options = usable(options, self.chat_options)
         if not messages or messages[-1].get("role") != "user":
             raise InputError("The last message must be the user's.")
-        return {**options, self.text_column: _text_of(messages[-1])}
+        if len(messages) > 1:
+            raise InputError("This model takes one message: it cannot use system or earlier messages.")
+        return {**options, self.text_column: text_of(messages[-1])}
 
     @property
     def text_column(self) -> str:
@@ -141,15 +142,3 @@ class TextModelWrapper(ModelWrapper):
             input_data = input_data.to_dict("records")
         items = [input_data] if single else list(input_data)
         return [item if isinstance(item, dict) else {self.text_column: item} for item in items], single
-
-
-def _text_of(message: Mapping[str, Any]) -> str:
-    """The text of a chat message. Its content is a text or a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, Mapping)]
-        if all(part.get("type") == "text" and isinstance(part.get("text"), str) for part in parts):
-            return "".join(part["text"] for part in parts)
-    raise InputError("A message's content must be text, or a list of parts of type 'text'.")

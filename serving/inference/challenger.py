@@ -47,20 +47,20 @@ class Mirror:
 
     async def _ask(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
         began = time.perf_counter()
-        challenger.in_use += 1
         try:
-            adopted = challenger.schema.adopt(rows)
-            if challenger.waits:
-                version = f"{challenger.version.name} version {challenger.version.version}"
-                async with self._budget.spending(CALLER, len(rows), version):
-                    predictions = await challenger.predict(adopted)
-            else:
-                predictions = await challenger.predict(adopted)
+            with challenger:
+                adopted = challenger.schema.adopt(rows)
+                predictions = await self._predictions(challenger, adopted)
         except Exception as error:  # no caller waits for it, so it is counted and logged here
             self._metrics.dropped("mirror_failed")
             about = {"request_id": context.request_id, "error": type(error).__name__}
             log.info("challenger failed", extra=about)
         else:
             self._record(challenger, adopted, context, predictions, began, role="mirror")
-        finally:
-            challenger.in_use -= 1
+
+    async def _predictions(self, challenger: ServedModel, rows: Rows) -> Any:
+        if not challenger.waits:
+            return await challenger.predict(rows)
+        version = f"{challenger.version.name} version {challenger.version.version}"
+        async with self._budget.spending(CALLER, len(rows), version):
+            return await challenger.predict(rows)

@@ -22,6 +22,7 @@ from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
 from serving.inference.predictions import WRONG_COUNT, as_list, require_finite
 from serving.inference.rows import Context, Rows
+from serving.isolation.failures import ModelCodeError
 from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
 from serving.operations.metrics import Metrics
@@ -89,13 +90,12 @@ class Predictor:
             Problem: With the reason, whatever it was.
             InputError: The model refuses the rows.
         """
-        champion.in_use += 1
-        try:
+        with champion:
             if champion.enricher:
                 rows = rows.with_features(await champion.enricher.enrich(rows.given()))
             challenger = self.models.challenger
             # A row that changes the model's state is the champion's alone: the challenger would change it again.
-            if challenger is None or context.champion_only or champion.keeps_state(rows):
+            if challenger is None or context.champion_only or await champion.keeps_state(rows):
                 return await self._answer(champion, rows, context)
             if is_canary(rows.entity() or context.request_id, self._settings.canary_share):
                 try:
@@ -106,8 +106,6 @@ class Predictor:
             if challenger is self.models.challenger:  # it may have been let go meanwhile
                 self.mirror.send(challenger, rows, context)
             return answered
-        finally:
-            champion.in_use -= 1
 
     async def stream(
         self, champion: ServedModel, rows: Rows, context: Context, used: Usage
@@ -140,7 +138,7 @@ class Predictor:
                         require_finite(bad, 0, 1)
                     if event.kind == "token":
                         tokens += event.data
-                    elif event.kind != "update":
+                    elif event.kind in ("prediction", "interrupt"):
                         whole = [event.data]
                     yield event
         except Exception as error:
@@ -154,19 +152,17 @@ class Predictor:
         began = time.perf_counter()
         if self._tracing:
             self._tracing.add_model(served.version, len(rows))
-        served.in_use += 1
         usage = None
         try:
-            if served.waits:
-                usage = Usage()
-                async with self._spending(served, context.caller, len(rows), usage):
+            with served:
+                if served.waits:
+                    usage = Usage()
+                    async with self._spending(served, context.caller, len(rows), usage):
+                        predictions = await _predictions(served, rows)
+                else:
                     predictions = await _predictions(served, rows)
-            else:
-                predictions = await _predictions(served, rows)
         except Exception as error:
             raise _as_problem(served, error, context) from None
-        finally:
-            served.in_use -= 1
         self._record(served, rows, context, predictions, began)
         return Answered(served, predictions, rows.looked_up.statuses if rows.looked_up else None, usage)
 
@@ -219,7 +215,7 @@ def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exce
     if refused := upstream.refusal(error):
         return refused
     log.error("model failed", exc_info=error, extra={"request_id": context.request_id})
-    v, kind = served.version, type(error).__name__
+    v, kind = served.version, error.kind if isinstance(error, ModelCodeError) else type(error).__name__
     reason = str(error) if isinstance(error, ModelError) else f"{kind}."
     detail = f"Model {v.name} version {v.version} failed on these rows: {reason}"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)

@@ -86,24 +86,30 @@ class Rows(msgspec.Struct, frozen=True):
         return [astuple(row)[:width] for row in self.values]
 
     def dicts(self) -> list[Any]:
-        """Rows as ``{column: value}`` of the model's columns; rows of no named columns as they came in.
+        """Rows as ``{column: value}`` of the model's columns, with the values of `uncast` in the model's own types.
 
         Raises:
             BadValue: A text is no date, say.
         """
-        rows = self._dicts()
+        return self._packed(cast_rows(self._dicts(), self.schema.casts))
+
+    def uncast(self) -> list[Any]:
+        """`dicts` with the values that came in."""
+        return self._packed(self._dicts())
+
+    def _packed(self, rows: list[Any]) -> list[Any]:
         return [requests.as_row(rows, self.params)] if self.as_request else rows
 
     def _dicts(self) -> list[Any]:
         if self.completed and self.looked_up:
-            return cast_rows([dict(row) for row in self.looked_up.rows], self.schema.casts)
+            return [dict(row) for row in self.looked_up.rows]
         if not self._are_structs:
             return self.values
         columns = self.schema.columns
         rows = [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
         if self.schema.has_optional:
             rows = [{name: value for name, value in row.items() if value is not UNSET} for row in rows]
-        return cast_rows(rows, self.schema.casts)
+        return rows
 
     def given(self) -> list[Any]:
         """Rows as the caller sent them: with entity keys, without absent values."""

@@ -3,7 +3,8 @@
 https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
 one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts, dates and bytes are BYTES;
 null and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``; a
-classifier's classes are in its parameters. A field that is null counts as absent; a parameter is used or refused.
+classifier's classes are in its parameters. A field that is null counts as absent. A parameter is the protocol's, or one of
+``params`` of the model's signature; any other is refused.
 """
 
 from base64 import b64encode
@@ -14,9 +15,11 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from fastapi import Request
+from msgspec.structs import replace
 
 from mlops_lib import __version__
 from serving.inference.json_values import encode_json
+from serving.inference.params import require_params
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
 from serving.operations.health import readiness, require_alive
@@ -76,15 +79,17 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     sent, binary = _parse(body, header_length)
     if sent.model_name or sent.model_version:
         _require_named(model, sent.model_name or model.version.name, sent.model_version or "")
-    wants_binary = require_known("The request", sent.parameters, REQUEST_PARAMETERS).get(
-        "binary_data_output", False
-    )
+    parameters = {name: value for name, value in (sent.parameters or {}).items() if value is not None}
+    own = {name: parameters.pop(name) for name in REQUEST_PARAMETERS if name in parameters}
+    wants_binary = require_known("The request", own, REQUEST_PARAMETERS).get("binary_data_output", False)
     for output in sent.outputs or ():
         if output.name != "predictions":
             raise invalid_input(f"There is no output {output.name!r}; there is: predictions.")
         wanted = require_known("Output 'predictions'", output.parameters, OUTPUT_PARAMETERS)
         wants_binary = wanted.get("binary_data", wants_binary)
     rows = model.schema.convert(rows_of(sent.inputs, binary, model.schema, model.max_rows))
+    if parameters:
+        rows = replace(rows, params=require_params(model.schema, parameters))
     return Decoded(rows, own=Wanted(sent.id or call.request_id, wants_binary))
 
 
@@ -185,7 +190,7 @@ def _inputs(served: ServedModel) -> list[dict[str, Any]]:
         {"name": field.name, "datatype": field.datatype, "shape": [-1, *field.shape]}
         for field in served.schema.model_fields.values()
     ]
-    signature = served.wrapper.signature
+    signature = served.facts.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():
         spec = signature.inputs.inputs[0]
         return [{"name": spec.name or "input", "datatype": datatype_of(spec.type), "shape": list(spec.shape)}]

@@ -4,7 +4,6 @@ https://platform.openai.com/docs/api-reference/chat. `model` is the name in the 
 the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt.
 """
 
-import json
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -23,6 +22,7 @@ from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
 from serving.protocols.inference import Decoded, InferenceRoute
+from serving.protocols.openai_answers import Choice, choice_of
 from serving.protocols.openai_request import ChatRequest, parse
 from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem
@@ -54,11 +54,11 @@ class Chat(NamedTuple):
     with_usage: bool
 
 
-def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
+async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
-    row = model.wrapper.chat_row(sent.messages, options)
+    row = await model.chat_row(sent.messages, options)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
@@ -72,33 +72,43 @@ def example(model: ServedModel) -> dict[str, Any] | None:
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
-    text, used = _text(answered.predictions[0]), answered.usage or Usage()
+    chat, found = decoded.own, choice_of(answered.predictions[0])
+    usage = _usage(answered.usage, found)
     if decoded.stream:
-        chat = decoded.own
-        return Reply(f"{_first(chat)}{_chunk(chat, {'content': text})}{_last(chat, used)}".encode(), HEADERS)
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    answer = {**decoded.own.head, "object": "chat.completion", "choices": [choice]}
-    return Reply(encode_json(answer | {"usage": _usage(used)}))
+        parts = _first(chat), _chunk(chat, found.delta), _last(chat, found.finish_reason, usage)
+        return Reply("".join(parts).encode(), HEADERS)
+    choice = {"index": 0, "message": found.message, "finish_reason": found.finish_reason, "logprobs": None}
+    answer = {**chat.head, "object": "chat.completion", "choices": [choice], "usage": usage}
+    return Reply(encode_json(answer))
 
 
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
     """The answer in chunks."""
-    chat, any_token = decoded.own, False
+    chat, sent = decoded.own, set()
+    found = choice_of("")
     yield _first(chat)
     try:
         async with aclosing(events):
             async for kind, data in events:
                 if kind == "token":
-                    any_token = True
+                    sent.add("content")
                     yield _chunk(chat, {"content": data})
-                elif kind == "interrupt" or (kind == "prediction" and not any_token):
-                    yield _chunk(chat, {"content": _text(data)})
+                elif kind == "tool_calls":
+                    sent.add("tool_calls")
+                    yield _chunk(chat, {"tool_calls": data})
+                elif kind == "interrupt":
+                    yield _chunk(chat, choice_of(data).delta)
+                elif kind == "prediction":
+                    found = choice_of(data)
+                    rest = {name: part for name, part in found.delta.items() if name not in sent}
+                    if rest or not sent:
+                        yield _chunk(chat, rest)
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, call.usage)
+    yield _last(chat, found.finish_reason, _usage(call.usage or Usage(), found))
 
 
 def problem(call: Call, problem: Problem) -> Reply:
@@ -154,9 +164,9 @@ def _chunk(chat: Chat, delta: Mapping[str, Any], finish: str | None = None) -> s
     return _data(chat, choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
 
 
-def _last(chat: Chat, used: Usage) -> str:
-    usage = _data(chat, choices=[], usage=_usage(used)) if chat.with_usage else ""
-    return f"{_chunk(chat, {}, 'stop')}{usage}data: [DONE]\n\n"
+def _last(chat: Chat, finish: str, used: dict[str, Any]) -> str:
+    usage = _data(chat, choices=[], usage=used) if chat.with_usage else ""
+    return f"{_chunk(chat, {}, finish)}{usage}data: [DONE]\n\n"
 
 
 def _data(chat: Chat, **fields: Any) -> str:
@@ -164,18 +174,16 @@ def _data(chat: Chat, **fields: Any) -> str:
     return f"data: {encode_json(value).decode()}\n\n"
 
 
-def _usage(used: Usage) -> dict[str, int]:
+def _usage(used: Usage | None, found: Choice) -> dict[str, Any]:
+    """The tokens of the platform's own calls; else the model's own count."""
+    if found.usage and not (used and used.calls):
+        return found.usage
+    used = used or Usage()
     return {
         "prompt_tokens": used.prompt_tokens,
         "completion_tokens": used.completion_tokens,
         "total_tokens": used.tokens,
     }
-
-
-def _text(prediction: Any) -> str:
-    return (
-        prediction if isinstance(prediction, str) else json.dumps(prediction, ensure_ascii=False, default=str)
-    )
 
 
 ROUTES = (

@@ -90,11 +90,8 @@ async def features(request: Request) -> Response:
             HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
         )
     decoded = served.schema.parse(body)
-    served.in_use += 1
-    try:
+    with served:
         rows, statuses = await served.enricher.enrich(decoded.given())
-    finally:
-        served.in_use -= 1
     answer: dict[str, Any] = {
         "rows": rows[0] if decoded.single else rows,
         "model": served.card,

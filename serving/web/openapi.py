@@ -128,9 +128,9 @@ def _about(served: ServedModel) -> str:
         lines.append(f"Columns of a row: {needed}.")
     if served.enricher:
         lines.append("A row with its entity key alone is completed from the feature store.")
-    if served.wrapper.classes:
-        shown = ", ".join(f"`{name}`" for name in served.wrapper.classes[:MAX_CLASSES])
-        more = len(served.wrapper.classes) - MAX_CLASSES
+    if served.facts.classes:
+        shown = ", ".join(f"`{name}`" for name in served.facts.classes[:MAX_CLASSES])
+        more = len(served.facts.classes) - MAX_CLASSES
         lines.append(f"Classes: {shown}{f' and {more} more' if more > 0 else ''}.")
     if served.waits:
         lines.append("It calls other services for each answer, and can stream.")

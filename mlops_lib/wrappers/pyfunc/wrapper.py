@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,11 +13,16 @@ from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.carried_code import carried_code
-from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.pyfunc import requests
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
 from mlops_lib.wrappers.pyfunc.frames import FrameMaker
+from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
+from mlops_lib.wrappers.pyfunc.streams import can_stream, events
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class PyfuncWrapper(ModelWrapper):
@@ -29,6 +34,8 @@ class PyfuncWrapper(ModelWrapper):
     name = "pyfunc"
     has_epochs = False
     _frames: FrameMaker | None = None
+    _native: NativeModel | None = None
+    _native_tensor: Predict | None = None
     whole_requests: Literal["never", "on demand", "always"] = "on demand"
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
@@ -47,6 +54,12 @@ class PyfuncWrapper(ModelWrapper):
         if self._form == "frame":
             is_code = self._model.loader_module == "mlflow.pyfunc.model"
             self._frames = FrameMaker(self._inputs.inputs, fill=not is_code)  # type: ignore[union-attr]
+            if self._inputs.has_input_names():  # type: ignore[union-attr]
+                self._open_native()
+        if self._form == "tensor":
+            example = self.example()
+            array = None if example is None else self._value(example)
+            self._native_tensor = native_tensor(self._model, array, self._call)
         if self._form == "request":  # such a model asks an LLM
             self.waits, self.whole_requests = True, "always"
 
@@ -57,8 +70,12 @@ class PyfuncWrapper(ModelWrapper):
             InputError: The model refuses the rows.
             BadValue: A value does not fit its column.
         """
+        if self._native and isinstance(input_data, np.ndarray):
+            return self._on_matrix(self._native, input_data)
         if not isinstance(input_data, list):
             return by_row(self._call(input_data))
+        if self._native and (matrix := self._native.matrix(input_data)) is not None:
+            return self._on_matrix(self._native, matrix)
         whole = [number for number, row in enumerate(input_data) if requests.is_request(row)]
         if not whole:
             return self._predict_rows(input_data, {})
@@ -72,6 +89,12 @@ class PyfuncWrapper(ModelWrapper):
             return await asyncio.to_thread(self.predict, input_data)
         answers = await asyncio.gather(*(asyncio.to_thread(self.predict, [row]) for row in input_data))
         return [answer for (answer,) in answers]
+
+    async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
+        streams = self._form == "request" and can_stream(self._model.get_raw_model())
+        found = events(lambda: self._chunks(dict(row))) if streams else super().astream(row)
+        async for event in found:
+            yield event
 
     def example(self) -> Any:
         """Rows of the input example that was logged with the model; None without one."""
@@ -92,6 +115,13 @@ class PyfuncWrapper(ModelWrapper):
             row["stop"] = [row["stop"]]
         return row
 
+    def _open_native(self) -> None:
+        columns: Any = self._inputs.inputs  # type: ignore[union-attr]
+        example = self.example() or []
+        self._native = native_model(self._model, columns, example, lambda rows: self._predict_rows(rows, {}))
+        if self._native:
+            self.takes_matrix, self.matrix_dtype, self.whole_requests = True, self._native.dtype, "never"
+
     def _example_row(self, row: Any) -> Any:
         if isinstance(row, dict):  # the names of a frame's columns may be numbers, and JSON has text alone
             return {str(name): value for name, value in row.items()}
@@ -108,9 +138,12 @@ class PyfuncWrapper(ModelWrapper):
         if self._form == "request":
             return [self._call(dict(row), params) for row in rows]
         if self._frames:
-            parts = [(numbers, by_row(self._call(frame, params))) for numbers, frame in self._frames(rows)]
+            parts = [(numbers, self._on_frame(frame, params)) for numbers, frame in self._frames(rows)]
             return joined(parts, len(rows))
-        return by_row(self._call(self._value(rows), params))
+        value = self._value(rows)
+        if self._native_tensor and not params and self._fits(value):
+            return by_row(self._native_tensor(value))
+        return by_row(self._call(value, params))
 
     def _value(self, rows: list[Any]) -> Any:
         """Rows in the form that the model takes."""
@@ -127,6 +160,37 @@ class PyfuncWrapper(ModelWrapper):
             return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
         return rows
 
+    def _on_matrix(self, native: NativeModel, matrix: np.ndarray) -> Any:
+        try:
+            return by_row(native(matrix))
+        except ValueError as error:
+            if np.isnan(matrix).any():
+                raise _no_gaps(error) from error
+            raise
+
+    def _on_frame(self, frame: "pd.DataFrame", params: dict[str, Any]) -> Any:
+        try:
+            return by_row(self._call(frame, params))
+        except ValueError as error:
+            if frame.select_dtypes("floating").isna().any(axis=None):
+                raise _no_gaps(error) from error
+            raise
+
+    def _fits(self, array: np.ndarray) -> bool:
+        """Whether an array has the signature's shape; MLflow says what is wrong with another."""
+        shape = self._inputs.inputs[0].shape  # type: ignore[union-attr]
+        return array.ndim == len(shape) and all(
+            wanted in (-1, size) for wanted, size in zip(shape, array.shape, strict=True)
+        )
+
+    def _chunks(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield from self._model.predict_stream(row)
+        except MlflowException as error:
+            raise InputError(f"The model refused the row: {error.message}") from error
+
     def _call(self, value: Any, params: dict[str, Any] | None = None) -> Any:
         from mlflow.exceptions import MlflowException
 
@@ -134,6 +198,11 @@ class PyfuncWrapper(ModelWrapper):
             return self._model.predict(value, params or None)
         except MlflowException as error:
             raise InputError(f"The model refused the rows: {error.message}") from error
+
+
+def _no_gaps(error: Exception) -> InputError:
+    """MLflow lets missing numbers pass, and not every model takes them."""
+    return InputError(f"The model refused rows with missing numbers (null or NaN): {type(error).__name__}.")
 
 
 def _as_lists(value: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from serving.protocols.inference import Decoded, InferenceRoute
@@ -290,6 +292,29 @@ def test_the_version_of_a_model_may_be_pinned_in_the_path_or_the_query(run):
             assert (await Caller(app, path, tensor(2.0))()).status == status, path
         (name, version) = app.openapi()["paths"]["/v2/models/{name}/infer"]["post"]["parameters"]
         assert (name["in"], version["in"], version["schema"]["enum"]) == ("path", "query", ["1"])
+
+    run(test)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/chat/completions"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_vendors_refusal_is_the_status_of_the_answer(run, path, stream):
+    """Plain and streamed: 429 with Retry-After, because a stream's answer begins with its first event."""
+
+    async def test(app, toy):
+        async def refuse(rows):
+            response = httpx2.Response(
+                429, headers={"retry-after": "7"}, request=httpx2.Request("POST", "http://v")
+            )
+            raise openai.RateLimitError("slow down", response=response, body=None)
+
+        toy.apredict = refuse
+        chat = {"messages": [{"role": "user", "content": "2"}], "stream": stream}
+        accept = {"accept": "text/event-stream"} if stream and path == "/predict" else {}
+        body = chat if path.startswith("/v1") else {"inputs": {"x": 1.0}}
+        caller = await Caller(app, path, body, **accept)()
+        assert caller.status == 429 and caller.headers["retry-after"] == "7"
+        assert "llm_rate_limited" in caller.body.decode()
 
     run(test)
 
