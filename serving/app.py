@@ -1,31 +1,39 @@
 """The application: its parts put together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_lib import __version__, config
 from mlops_lib.settings import Settings
+from serving.features import statuses
 from serving.operations.admin import require_admitted
+from serving.operations.retention import sweep_forever
 from serving.operations.shutdown import ended_by_sigterm, on_sigterm
 from serving.operations.workers import Workers
 from serving.service import Service
-from serving.web import openapi, problems
+from serving.web import connections, openapi, problems
 from serving.web.gateway import Gateway
 from serving.web.route import HandlerRoute
 from serving.web.routes import RouteTable, route_table
 
 
 class Application(FastAPI):
-    """FastAPI behind the gateway."""
+    """FastAPI behind the gateway.
+
+    Attributes:
+        entrance: The gateway, behind the answers to browsers where pages of other origins may call.
+    """
 
     gateway: Gateway
+    entrance: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.gateway(scope, receive, send)
+        await self.entrance(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None, workers: Workers | None = None) -> Application:
@@ -40,10 +48,12 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
     """
     service = Service(settings or config.load_for_service().settings, workers)
     table = route_table()
+    connections.limit(service.settings.serving)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         sweeper = asyncio.create_task(app.gateway.sweep())
+        retention = asyncio.create_task(sweep_forever(service))
         service.start()
         if workers:
             with ended_by_sigterm():
@@ -51,15 +61,27 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
         with on_sigterm(service):
             yield
         sweeper.cancel()
+        retention.cancel()
         await service.stop()
 
     app = Application(title="mlops serving", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.service = service
     app.gateway = Gateway(super(Application, app).__call__, table, service)
+    app.entrance = _for_browsers(app.gateway, service.settings.serving.cors_origins)
     problems.install(app)
     _add_handlers(app, table)
     openapi.install(app, table, service)
     return app
+
+
+def _for_browsers(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """Add CORS. Keys travel in headers, so that no page can use the cookies of another."""
+    if not origins:
+        return app
+    exposed = ["X-Request-ID", "Retry-After", statuses.HEADER]
+    return CORSMiddleware(
+        app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=exposed
+    )
 
 
 def _add_handlers(app: FastAPI, table: RouteTable) -> None:

@@ -30,6 +30,6 @@ logs.configure()
 try:
     app = create_app(
         workers=workers
-    ).gateway  # FastAPI's own entrance would be one more step for every request
+    ).entrance  # FastAPI's own entrance would be one more step for every request
 except MlopsError as error:
     sys.exit(f"The service cannot start: {error}")

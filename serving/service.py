@@ -2,7 +2,10 @@
 
 import asyncio
 
+from mlops_lib.redact.keys import Masker
 from mlops_lib.settings import Settings
+from serving.callers.budget import Budget
+from serving.callers.threads import ThreadOwners
 from serving.inference.predictor import Predictor
 from serving.models.registry_watcher import RegistryWatcher
 from serving.operations import telemetry
@@ -17,12 +20,15 @@ class Service:
 
     Attributes:
         workers: The other workers, where this process is one of several.
+        threads: Owners of conversations.
+        budget: Spending of LLM models, by key and in total.
+        masker: Masks known secrets in answers: a graph may answer with the text of an error.
         draining: SIGTERM has come: not ready, but requests are answered.
         refusing: Requests are refused, because the process ends.
     """
 
     def __init__(self, settings: Settings, workers: Workers | None = None) -> None:
-        self.settings, self.workers = settings, workers
+        self.settings, self.workers, self.masker = settings, workers, Masker()
         wanted = settings.serving
         self.metrics = Metrics(workers)
         self.models = RegistryWatcher(settings, self.metrics, workers.ready if workers else lambda: None)
@@ -33,7 +39,10 @@ class Service:
             else None
         )
         self.tracing = telemetry.configured()
-        self.predictor = Predictor(self.models, self.metrics, self.log, self.tracing, wanted)
+        stored = settings.path(settings.pipeline.work_dir) / "callers.db"
+        self.threads = ThreadOwners(stored)
+        self.budget = Budget(stored, wanted.budget)
+        self.predictor = Predictor(self.models, self.metrics, self.log, self.tracing, self.budget, wanted)
         self.draining = self.refusing = False
 
     def start(self) -> None:
@@ -50,3 +59,5 @@ class Service:
         if self.tracing:
             await asyncio.to_thread(self.tracing.stop)
         self.metrics.stop()
+        self.threads.close()
+        self.budget.close()

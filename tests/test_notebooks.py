@@ -19,6 +19,7 @@ from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ConfigError, ContractError, NotebookError
 from mlops_lib.steps import events
 from mlops_lib.steps.table import STEPS
+from tests.support.llm_fixtures import files_with
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -153,19 +154,18 @@ def test_a_runner_is_told_of_a_missing_notebook(project, monkeypatch):
 
 
 @pytest.fixture
-def replaced(stored, monkeypatch):
+def replaced(toy):
     """Replace the code cells after the parameters of 03_evaluate, and run it."""
-    monkeypatch.setenv("MLOPS_CONFIG", str(stored.config_file))
 
     def run(*sources: str, **parameters):
-        path = stored.root / "notebooks" / "03_evaluate.ipynb"
+        path = toy.root / "notebooks" / "03_evaluate.ipynb"
         notebook = nbformat.read(path, as_version=4)
         parameter_cell = code_cells(notebook)[0]
         notebook.cells = [parameter_cell, *map(nbformat.v4.new_code_cell, sources)]
         nbformat.write(notebook, path)
         return notebooks.run("03_evaluate", **parameters)
 
-    run.project = stored
+    run.project = toy
     return run
 
 
@@ -238,6 +238,19 @@ def test_a_step_reports_to_its_runner(replaced):
     failed = events.read(folder)[-1]
     assert failed.message.endswith("ValueError: no purchases at http://***@shop\nUse an earlier date.")
     assert "no purchases at" in Path(failed.record).read_text()
+
+
+def test_the_record_of_a_notebook_has_no_key(replaced, monkeypatch):
+    """A key in an error, a printed text or a source is in no file of the project: notebook, page, event or store."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-this-test")
+    with pytest.raises(NotebookError):
+        replaced(
+            "import os\nkey = os.environ['ANTHROPIC_API_KEY']\nprint(key)\nkey",
+            "raise ValueError(f'401: {key} {\"sk-\"}proj-0123456789abcdef is unknown')",
+        )
+    assert files_with(replaced.project.root, "a-key-of-this-test") == []
+    assert files_with(replaced.project.root, "sk-proj-0123456789abcdef") == []
+    assert len(files_with(replaced.project.root, "401: *** *** is unknown")) >= 2
 
 
 def test_a_started_step_can_be_stopped(replaced, monkeypatch):

@@ -13,6 +13,7 @@ from mlops_lib.cli.display import err, out
 from mlops_lib.cli.init.command import init
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
+from mlops_lib.redact.output import mask_output
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +32,7 @@ def main() -> None:
 
 def guarded(function: Callable[[], None]) -> None:
     """Call `function`; print an error of the platform as a message, without its traceback, and exit with 1."""
+    mask_output()
     try:
         function()
     except MlopsError as error:

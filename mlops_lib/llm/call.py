@@ -11,7 +11,6 @@ import httpx2
 from mlops_lib.llm.cassette import Entry, key_of
 from mlops_lib.llm.ledger import Ledger, count, current
 from mlops_lib.llm.usage import Prices, of_answer
-from mlops_lib.redact import mask
 
 NO_RETRY = {"x-should-retry": "false", "content-type": "application/json"}
 #: Codes of a 429 that no retry can help: the account has no money.
@@ -42,6 +41,7 @@ class Call:
 
     def __init__(self, provider: Provider, prices: Prices, request: httpx2.Request, body: bytes) -> None:
         self.provider, self.prices, self.request = provider, prices, request
+        self.body_bytes = len(body)
         self.ledger: Ledger | None = current()
         try:
             content = json.loads(body)
@@ -78,8 +78,6 @@ class Call:
 
     def after(self, response: httpx2.Response, body: bytes) -> httpx2.Response:
         """Count and record a whole answer, and give the response for the SDK."""
-        if not response.is_success:
-            body = mask(body.decode("utf-8", "replace")).encode()
         text = body.decode("utf-8", "replace")
         kind = response.headers.get("content-type", "application/json")
         passed = {name: response.headers[name] for name in PASSED_HEADERS if name in response.headers}

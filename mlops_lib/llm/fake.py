@@ -48,7 +48,10 @@ class FakeServer(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
             usage = {"prompt_tokens": sum(map(_tokens, texts)), "total_tokens": sum(map(_tokens, texts))}
             content = {"object": "list", "model": body["model"], "data": data, "usage": usage}
             return httpx2.Response(200, json=content, request=request)
-        message = reply(body["messages"], body.get("tools") or [])
+        message = reply(
+            body["messages"], [] if body.get("tool_choice") == "none" else body.get("tools") or []
+        )
+        message, finish = shortened(message, body)
         text = message.get("content") or json.dumps(message.get("tool_calls"))
         prompt = sum(_tokens(str(m.get("content") or "")) for m in body["messages"])
         usage = {
@@ -56,7 +59,6 @@ class FakeServer(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
             "completion_tokens": _tokens(text),
             "total_tokens": prompt + _tokens(text),
         }
-        finish = "tool_calls" if message.get("tool_calls") else "stop"
         head = {"id": "chatcmpl-fake", "created": 0, "model": body["model"]}
         if body.get("stream"):
             return httpx2.Response(
@@ -85,6 +87,20 @@ def reply(messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = 
     before, _, wanted = question.rpartition("Question:")
     given = [text for m, text in zip(messages, texts, strict=True) if m["role"] in ("system", "developer")]
     return {"role": "assistant", "content": extract(wanted, "\n".join([*given, before]))}
+
+
+def shortened(message: dict[str, Any], body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The message within the request's ``stop`` and ``max_completion_tokens`` (words), and why it ends."""
+    if message.get("tool_calls"):
+        return message, "tool_calls"
+    stops = body.get("stop") or []
+    text = message["content"]
+    for stop in [stops] if isinstance(stops, str) else stops:
+        text = text.split(stop)[0]
+    words, most = re.findall(r"\s*\S+", text), body.get("max_completion_tokens") or body.get("max_tokens")
+    if most and len(words) > most:
+        return {**message, "content": "".join(words[:most])}, "length"
+    return {**message, "content": text}, "stop"
 
 
 def extract(question: str, context: str) -> str:

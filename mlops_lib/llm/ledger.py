@@ -89,13 +89,15 @@ def current() -> Ledger | None:
 
 @contextmanager
 def tally() -> Iterator[Usage]:
-    """Add up the usage of all calls in the block, with those from the cassette."""
-    usage = Usage()
+    """Add up the usage of all calls in the block, with those from the cassette. A tally around it gets them too."""
+    usage, outer = Usage(), _tally.get()
     token = _tally.set(usage)
     try:
         yield usage
     finally:
         _tally.reset(token)
+        if outer is not None:
+            outer.add(usage)
 
 
 def count(usage: Usage, ledger: Ledger | None, live: bool) -> None:

@@ -9,13 +9,19 @@ Prices = Mapping[str, Sequence[float]]
 
 @dataclass
 class Usage:
-    """Sum of the tokens and the money of some calls, `reused` of which were answered from the cassette."""
+    """Sum of the tokens and the money of some calls.
+
+    Attributes:
+        reused: Calls that were answered from the cassette.
+        unpriced: Calls of models that llm.prices does not have; their money is not in `cost_usd`.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
     reused: int = 0
+    unpriced: int = 0
 
     @property
     def tokens(self) -> int:
@@ -40,4 +46,5 @@ def of_answer(answer: Any, model: str, prices: Prices) -> Usage:
     prompt = int(usage.get("prompt_tokens") or usage.get("input_tokens") or 0)
     completion = int(usage.get("completion_tokens") or usage.get("output_tokens") or 0)
     price_in, price_out = prices.get(model, (0.0, 0.0))
-    return Usage(1, prompt, completion, (prompt * price_in + completion * price_out) / 1e6)
+    cost_usd = (prompt * price_in + completion * price_out) / 1e6
+    return Usage(1, prompt, completion, cost_usd, unpriced=int(model not in prices))

@@ -1,6 +1,6 @@
 """Ways to split rows: by key, stratified by label, by time, or by a column that names the split of each row."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from mlops_lib.columns.date_forms import ORDERS, is_either, orders_of
 from mlops_lib.columns.dates import microseconds
-from mlops_lib.columns.infer import Declared
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.row_checks import count_missing
 from mlops_lib.loaders.sources.ready_made import NAMES, split_named
@@ -34,7 +33,7 @@ class SplitPlan:
         validation_fraction, test_fraction: Shares of the keys (rows without a key).
         seed: Another seed gives another split.
         how: The setting ``data.split``.
-        kinds: The setting ``data.columns``.
+        date_order: Of day and month in the column of a split by time; "" if config.yaml does not give it.
     """
 
     label: str
@@ -43,24 +42,7 @@ class SplitPlan:
     test_fraction: float = 0.25
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
-    kinds: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def date_order(self) -> str:
-        """The order of day and month that config.yaml gives the column of a split by time; "" for none."""
-        kind = self.kinds.get(self.how.column, "")
-        return kind if kind in ORDERS else ""
-
-    def declared(
-        self, features: tuple[str, ...], kinds: Mapping[str, str], task: str, weight: str
-    ) -> Declared:
-        """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
-        time = self.how.column if self.how.by == "time" else ""
-        if time and self.date_order:
-            kinds = {name: kind for name, kind in kinds.items() if name != time}
-        if self.how.by == "column":
-            kinds = {**kinds, self.how.column: "drop"}
-        return Declared(self.label, self.key, time, weight, features, kinds, task)
+    date_order: str = ""
 
     def columns(self) -> list[str]:
         """Columns that `splitter` and its result read."""

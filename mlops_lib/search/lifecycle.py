@@ -111,7 +111,7 @@ def finish(settings: Settings, parent: str) -> Trial:
         settings.evaluation.metric, chosen.higher_is_better, log,
     )  # fmt: skip
     client.log_figure(parent, figure, "search/trials.png")
-    client.log_text(parent, space.as_config(settings, chosen.values), "search/best.yaml")
+    tracking.log_text(parent, space.as_config(settings, chosen.values), "search/best.yaml")
     client.log_metric(parent, f"best.validation.{settings.evaluation.metric}", chosen.score)
     client.set_tag(parent, BEST_TAG, chosen.run_id)
     return chosen

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
 from mlops_lib.files import sha256
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
+from mlops_lib.redact import mask_secrets
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class Record:
     def __enter__(self) -> Self:
         # Before the thread, which imports scrapbook and with it papermill: of two threads that import modules that
         # import each other, Python fails one.
-        import papermill  # noqa: F401
+        with without(JSON_SCHEMA_EXTRAS):
+            import papermill  # noqa: F401
 
         # A daemon thread: after an interrupt inside an import, Python's lock of that module is never released, and
         # the process could not end.
@@ -71,8 +74,12 @@ class Record:
         if not executed.is_file():
             return "nothing: no cell was run"
         try:
+            _mask(executed)
+        except (OSError, UnicodeDecodeError) as error:  # nothing below may store it as it is
+            return f"lost: secrets could not be masked in it ({error})"
+        try:
             if ended:
-                _head(executed, str(ended) or "Interrupted.")
+                _head(executed, mask_secrets(str(ended)) or "Interrupted.")
             client, exporter = self._ready.result()
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
@@ -167,6 +174,13 @@ def _head(executed: Path, message: str) -> None:
         partial = executed.with_suffix(".partial")
         nbformat.write(notebook, partial)
         partial.replace(executed)
+
+
+def _mask(executed: Path) -> None:
+    """Mask secrets in the notebook, whatever cell or error they are in. It gets no longer: a full disk has room."""
+    text = executed.read_text(encoding="utf-8")
+    if (masked := mask_secrets(text)) != text:
+        executed.write_text(masked, encoding="utf-8")
 
 
 def _exporter() -> Any:

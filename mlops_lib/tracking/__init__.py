@@ -12,6 +12,7 @@ from mlops_lib.tracking.run_data import (
     log_dataset,
     log_outputs,
     log_params,
+    log_text,
 )
 from mlops_lib.tracking.runs import (
     ARGUMENTS_TAG,
@@ -42,6 +43,6 @@ __all__ = [
     "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV",
     "arguments_of", "artifact_location", "check_artifacts", "child_run", "choice", "connect", "describe_run", "end",
     "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_choice", "log_dataset", "log_outputs",
-    "log_params", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",
+    "log_params", "log_text", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",
     "use_store",
 ]  # fmt: skip

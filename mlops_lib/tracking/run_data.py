@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.request import url2pathname
 
-from mlops_lib.redact import mask, without_password
+from mlops_lib.redact import mask, mask_secrets, without_password
 from mlops_lib.settings import Section, Settings
 from mlops_lib.tracking.store import connect, tracking_uri
 
@@ -23,7 +23,7 @@ def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
     from mlflow.entities import Param
 
     params = [
-        Param(f"{section}.{key}", str(value))
+        Param(f"{section}.{key}", mask_secrets(str(value)))
         for section, settings in sections.items()
         for key, value in settings.model_dump().items()
     ]
@@ -37,7 +37,7 @@ def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float
     client = mlflow.MlflowClient()
     for name, value in outputs.items():
         if isinstance(value, bool | str):
-            client.set_tag(run_id, f"{step}.{name}", value)
+            client.set_tag(run_id, f"{step}.{name}", mask_secrets(str(value)))
         elif value is not None:
             client.log_metric(run_id, f"{step}.{name}", value)
 
@@ -76,15 +76,22 @@ def log_dataset(
     connect(settings).log_inputs(run_id, [DatasetInput(dataset, [tag])])
 
 
+def log_text(run_id: str, text: str, path: str) -> None:
+    """Log a text as an artifact of a run, without secrets: an error may be in any report."""
+    import mlflow
+
+    mlflow.MlflowClient().log_text(run_id, mask_secrets(text), path)
+
+
 def keep_text(settings: Settings, run_id: str, text: str, path: str) -> str:
     """Save a text as an artifact of a run (empty: in the work folder), and return its location."""
     if not run_id:
         file = settings.path(settings.pipeline.work_dir) / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(mask_secrets(text), encoding="utf-8")
         return str(file)
     client = connect(settings)
-    client.log_text(run_id, text, path)
+    log_text(run_id, text, path)
     return artifact_location(client.get_run(run_id), path)
 
 

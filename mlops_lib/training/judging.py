@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib import evaluation, loaders
+from mlops_lib import evaluation, loaders, tracking
 from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -122,12 +122,12 @@ def _log_report(run_id: str, report: EvaluationReport) -> None:
     client = mlflow.MlflowClient()
     for name, value in report.flat().items():
         client.log_metric(run_id, f"{report.split}.{name}", value)
-    client.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
+    tracking.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
     for name, figure in report.figures.items():
         client.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
     if report.per_row is not None:
         # MLflow's UI shows this form of JSON as a table.
         rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)
-        client.log_text(run_id, rows, f"evaluation/{report.split}/rows.json")
+        tracking.log_text(run_id, rows, f"evaluation/{report.split}/rows.json")
     if report.verdict:
         client.set_tag(run_id, GATE_TAG, "passed" if report.verdict.passed else "refused")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops_lib import tracking
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm.cassette import Cassette
@@ -79,7 +80,7 @@ class Session:
         import mlflow
 
         client = mlflow.MlflowClient()
-        client.log_text(self.run_id, self.ledger.cassette.text(), _cassette_path(self.split))
+        tracking.log_text(self.run_id, self.ledger.cassette.text(), _cassette_path(self.split))
         tags = {f"{DIGEST_TAG}{part}": digest for part, digest in digests.items()}
         tags |= {CASSETTE_TAG: "yes", PARTIAL_TAG: self.ledger.stopped or "no"}
         for tag, text in tags.items():

@@ -15,6 +15,17 @@ from mlops_lib.wrappers.source_imports import files_of, imports_in, place_of
 
 #: `sys.modules` and `sys.path` belong to the process.
 _LOCK = threading.RLock()
+#: Whether this process has one model for as long as it lasts.
+_one_model = False
+
+
+def expect_one_model() -> None:
+    """From now on, the modules of the next model stay importable, also inside its functions, and hide others.
+
+    For a process that loads one model and no second one.
+    """
+    global _one_model
+    _one_model = True
 
 
 @contextmanager
@@ -33,6 +44,12 @@ def carried_code(folder: Path) -> Iterator[None]:
         if not places:
             yield
             return
+        if _one_model:
+            _give_way(places)
+            sys.path.insert(0, str(folder / "code"))
+            importlib.invalidate_caches()
+            yield
+            return
         with _LOCK:
             others = {name: found for name in places if (found := place_of(name))}
             if any(not _same(places[name], found) for name, found in others.items()):
@@ -47,6 +64,14 @@ def carried_code(folder: Path) -> Iterator[None]:
                     _import_late(places)
     except ImportError as error:
         raise ImportError(f"{error}{_missing(folder)}") from error
+
+
+def _give_way(places: Mapping[str, Path]) -> None:
+    """Forget the loaded modules that have the name of a carried one, and other code."""
+    loaded = {name for name in places if name in sys.modules}
+    others = [name for name in loaded if not (found := place_of(name)) or not _same(places[name], found)]
+    for name in _modules(others):
+        del sys.modules[name]
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from mlops_lib.errors import InputError
+from mlops_lib.redact.keys import Masker
+from mlops_lib.wrappers.chats import CHAT
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 #: Columns of a row beside the features, in a graph that keeps conversations.
 THREAD, RESUME = "thread_id", "resume"
 MAX_THREAD_ID_CHARS = 128
+#: Key of the state for the messages of a chat before the last one.
+HISTORY = "messages"
 
 
 class Turn(NamedTuple):
@@ -52,7 +56,7 @@ class Threads:
         """
         from langgraph.types import Command
 
-        values = {name: value for name, value in row.items() if value is not None}
+        values = {name: value for name, value in row.items() if value is not None and name != CHAT}
         resume, thread_id = values.pop(RESUME, None), values.pop(THREAD, None)
         if (resume, thread_id) != (None, None) and not self._allowed:
             raise InputError('This graph keeps no conversations: set "threads": true in its config.json.')
@@ -70,6 +74,23 @@ class Threads:
         payload: Any = values if resume is None else Command(resume=resume)
         return Turn(self._graph(loop), payload, {"configurable": {"thread_id": thread_id}}, lock)
 
+    async def payload(self, turn: Turn, history: list[dict[str, Any]]) -> Any:
+        """The input of a turn, with a chat's earlier messages. A conversation that has begun has them already.
+
+        Raises:
+            InputError: The graph's state has no place for them.
+        """
+        if not history or not isinstance(turn.payload, dict):
+            return turn.payload
+        if "configurable" in turn.options and (await turn.graph.aget_state(turn.options)).values:
+            return turn.payload
+        if HISTORY not in self._builder.channels:
+            raise InputError(
+                f"The state of this graph has no {HISTORY!r}, so that it cannot take system or earlier messages. Send "
+                "the last message alone."
+            )
+        return {**turn.payload, HISTORY: history}
+
     def _graph(self, loop: asyncio.AbstractEventLoop) -> "CompiledStateGraph":
         if loop not in self._graphs:
             self._graphs[loop] = self._builder.compile(checkpointer=_checkpointer(self._file))
@@ -82,9 +103,17 @@ def _checkpointer(file: Path | None) -> Any:
 
         return InMemorySaver()
     import aiosqlite
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    class Masked(JsonPlusSerializer):
+        """Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error."""
+
+        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+            kind, content = super().dumps_typed(obj)
+            return kind, Masker().known(content, keep_length=True)
 
     connection = aiosqlite.connect(file)
     # The connection's thread must not keep a finished process alive.
     connection._thread.daemon = True
-    return AsyncSqliteSaver(connection)
+    return AsyncSqliteSaver(connection, serde=Masked())

@@ -16,6 +16,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.redact.traces import mask_traces
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
 from mlops_lib.wrappers.inputs import encoded, to_matrix
@@ -43,10 +44,11 @@ class StreamEvent(NamedTuple):
     """One event of a model that works on a row.
 
     ``token``: a piece of the answer's text; ``update``: the changes a step made, by step; ``interrupt``: a
-    question that the caller must answer first; ``prediction``: the answer.
+    question that the caller must answer first; ``tool_calls``: parts of tool calls in OpenAI's form, in answer to a chat;
+    ``prediction``: the answer.
     """
 
-    kind: Literal["token", "update", "interrupt", "prediction"]
+    kind: Literal["token", "update", "interrupt", "tool_calls", "prediction"]
     data: Any
 
 
@@ -69,12 +71,23 @@ class ModelWrapper(ABC):
     #: The model answers by waiting for other services. A server then calls `apredict` for each request, many
     #: at once, instead of `predict` for a batch of requests.
     waits: bool = False
+    #: `predict` also takes a row that is a whole request (`wrappers.pyfunc.requests`), and answers it with any number
+    #: of predictions. A server sends one where it must ("on demand"), or for every request of a protocol that allows it.
+    whole_requests: Literal["never", "on demand", "always"] = "never"
     #: `fit` makes passes over the data, and reads `train.max_epochs` and the like. Otherwise `train.seed` alone counts.
     has_epochs: bool = True
     #: MLflow's description of the loaded model; None before `load`.
     info: "Model | None" = None
     #: Folder of the loaded model's files.
     folder: Path
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        """Whether the files of a logged model hold code that runs when the model is opened or called.
+
+        A service runs such a model in a process of its own. Nothing of the model is imported to find out.
+        """
+        return True
 
     def train(self, data_loader: BaseDataLoader, config: Settings, parent_run_id: str = "") -> TrainResult:
         """Fit on the train split, log the model to a new MLflow run, and load it.
@@ -191,6 +204,7 @@ class ModelWrapper(ABC):
         self.folder = download(model_uri)
         try:
             self.info = Model.load(str(self.folder))
+            mask_traces()  # a model's own code may trace too
             self.open(self.folder)
         except (MlflowException, ImportError, OSError, RuntimeError, ValueError) as error:
             raise ModelError(f"Cannot load {model_uri} with {type(self).__name__}: {error}") from error
@@ -228,11 +242,18 @@ class ModelWrapper(ABC):
         example: Any = self.info.load_input_example(str(self.folder)) if self.info else None
         return example.to_dict("records") if hasattr(example, "to_dict") else example
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The row for the messages (``role``, ``content``) of a chat.
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The row for a chat in OpenAI's form.
+
+        Its prediction is the answer's text, or an object with OpenAI's ``choices`` (as of MLflow's ChatModel), of which
+        the first is the answer.
+
+        Args:
+            messages: ``role``, ``content`` and the role's other fields.
+            options: The request's other fields that are not null: ``temperature``, ``tools``, ...
 
         Raises:
-            InputError: The model does not take text.
+            InputError: The model does not take text, or cannot use a message or an option.
         """
         raise InputError("This model predicts from rows, not from messages. Send rows to /predict.")
 

@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, ModelError, TrainingError
 from mlops_lib.llm import chat
+from mlops_lib.llm.completion import completion, completion_of
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.options import OPTIONS
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import prompts
+from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.graph_code import GraphPackage, build_graph
-from mlops_lib.wrappers.graph_threads import RESUME, THREAD, Threads
+from mlops_lib.wrappers.graph_threads import HISTORY, RESUME, THREAD, Threads, Turn
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
 from mlops_lib.wrappers.text_package import copy_into, read_json
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+    from mlops_lib.llm.endings import Endings
 
 __all__ = ["GraphPackage", "LangGraphWrapper"]
 
@@ -65,6 +70,7 @@ class LangGraphWrapper(TextModelWrapper):
         self.extra_columns = (THREAD, RESUME) if keeps_threads else ()
         texts = prompts.read(package / "prompts.yaml")
         self._graph = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        self.chat_options = OPTIONS["openai"].intersection(self._graph.channels)
         self._threads = Threads(self._graph, keeps_threads, self.text_column)
 
     def attach(self, settings: Settings) -> None:
@@ -74,20 +80,22 @@ class LangGraphWrapper(TextModelWrapper):
         self._threads.store_in(folder / "threads.db")
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        turn = self._threads.turn(row)
+        turn, endings = self._turn(row)
         async with turn.lock:
-            state = await turn.graph.ainvoke(turn.payload, turn.options)
-        return self._generation(row, state)
+            payload = await self._threads.payload(turn, _history(row))
+            state = await turn.graph.ainvoke(payload, turn.options)
+        return self._generation(row, state, endings)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        turn = self._threads.turn(row)
+        turn, endings = self._turn(row)
         answer_nodes = self._config.get("answer_nodes")
         state: dict[str, Any] = {}
         interrupts: Any = None
         async with turn.lock:
             data: Any
+            payload = await self._threads.payload(turn, _history(row))
             async for mode, data in turn.graph.astream(
-                turn.payload, turn.options, stream_mode=["messages", "updates", "values"]
+                payload, turn.options, stream_mode=["messages", "updates", "values"]
             ):
                 if mode == "values":
                     state = data
@@ -103,19 +111,27 @@ class LangGraphWrapper(TextModelWrapper):
                     yield StreamEvent("update", data)
         if interrupts:
             state = {**state, "__interrupt__": interrupts}
-        output = self._generation(row, state).output
+        output = self._generation(row, state, endings).output
         yield StreamEvent("interrupt" if interrupts else "prediction", output)
+
+    def _turn(self, row: Mapping[str, Any]) -> "tuple[Turn, Endings]":
+        from mlops_lib.llm.endings import Endings
+
+        turn, endings = self._threads.turn(row), Endings()
+        return turn._replace(options={**turn.options, "callbacks": [endings]}), endings
 
     def keeps_state(self, row: Any) -> bool:
         return row.get(THREAD) is not None
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        row = super().chat_row(messages)
-        if "messages" in self._graph.channels and len(messages) > 1:
-            row["messages"] = [dict(message) for message in messages[:-1]]
-        return row
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The row for a chat. A graph gets earlier messages and options under their names in its state."""
+        row = super().chat_row(messages[-1:], options)
+        history = [dict(message) for message in messages[:-1]]
+        if history and HISTORY not in self._graph.channels and not self.extra_columns:
+            raise InputError(f"The state of this graph has no {HISTORY!r}: send the last message alone.")
+        return row | {CHAT: {"history": history}}
 
-    def _generation(self, row: Mapping[str, Any], state: dict[str, Any]) -> Generation:
+    def _generation(self, row: Mapping[str, Any], state: dict[str, Any], endings: "Endings") -> Generation:
         """The answer in the graph's last state: the output, or the question of an interrupt."""
         if interrupts := state.get("__interrupt__"):
             asked = interrupts[0].value
@@ -128,5 +144,15 @@ class LangGraphWrapper(TextModelWrapper):
         key = self._config.get("output", "answer")
         if key not in state:
             raise ModelError(f"The graph ended without {key!r} in its state. It has: {', '.join(state)}.")
-        contexts = state.get(self._config.get("contexts", "contexts")) or ()
-        return Generation(row, state[key], tuple(map(str, contexts)))
+        output, contexts = state[key], state.get(self._config.get("contexts", "contexts")) or ()
+        if chat_of(row) is not None:
+            if hasattr(output, "tool_calls"):  # a message of LangChain
+                output = completion_of(output)
+            elif isinstance(output, str) and (finish := endings.of(output)):
+                output = completion(output, finish)
+        return Generation(row, output, tuple(map(str, contexts)))
+
+
+def _history(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a chat before the last one."""
+    return (chat_of(row) or {}).get("history", [])

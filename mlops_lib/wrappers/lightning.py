@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.encode import Encoder
-from mlops_lib.columns.fit import encode_frame
+from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
@@ -27,6 +26,7 @@ from mlops_lib.wrappers.interface import ModelWrapper
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from mlflow.models import Model
 
 #: More than one, because torch.export fixes a dimension whose example has size 1.
 EXAMPLE_ROWS = 5
@@ -46,6 +46,17 @@ class PytorchLightningWrapper(ModelWrapper):
 
     name = "lightning"
     takes_matrix = True
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        """False for an exported graph without a pickle in its archive."""
+        if table_package.has_encoder(folder):
+            return not _is_pickle_free(folder / table_package.FOLDER / table_package.NETWORK)
+        flavour = info.flavors.get("pytorch", {})
+        files = folder / str(flavour.get("model_data"))
+        if flavour.get("code") or (files / "model.pth").exists():
+            return True
+        return not _is_pickle_free(files / "model.pt2")
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         import mlflow
@@ -190,6 +201,17 @@ def _export(module: "torch.nn.Module", example: np.ndarray) -> None:
             f"logged: {error}\nMake forward(x) free of Python branches on tensor values; x is float32 "
             f"[rows, {example.shape[1]}]."
         ) from error
+
+
+def _is_pickle_free(archive: Path) -> bool:
+    """Whether a file of `torch.export` has no pickle but of tensors, and no compiled library."""
+    if not archive.is_file():
+        return False
+    try:
+        _mlflow_pytorch()._validate_pt2_archive_is_pickle_free(str(archive))
+    except Exception:  # refused, or a release of MLflow without this check
+        return False
+    return True
 
 
 def _mlflow_pytorch() -> Any:

@@ -2,19 +2,29 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
+from mlops_lib.llm.completion import ToolCallDeltas, completion_of, finish_of
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.options import LIMITS, as_arguments, for_provider
 from mlops_lib.settings import LlmSettings, Settings
-from mlops_lib.wrappers import prompts
+from mlops_lib.wrappers import chats, prompts
+from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
 from mlops_lib.wrappers.text_package import copy_into, read_json
 
+if TYPE_CHECKING:
+    from mlflow.models import Model
+
+#: A vendor's statuses for a request that it does not take.
+REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -27,6 +37,10 @@ class LLMClientWrapper(TextModelWrapper):
 
     name = "llm"
     has_epochs = False
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        return False
 
     def package(self, folder: Path, config: Settings) -> None:
         params = dict(config.model.params)
@@ -42,23 +56,68 @@ class LLMClientWrapper(TextModelWrapper):
         self._prompts = prompts.read(package / "prompts.yaml")
         if "user" not in self._prompts:
             raise TrainingError("prompts.yaml has no prompt 'user'.")
+        self._provider = chat.split(config["model"])[0]
+        self._most_tokens = next((n for name in LIMITS if (n := config["params"].get(name))), None)
         self._model = chat.chat_model(config["model"], llm, **config["params"])
 
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The row for a chat: all of it reaches the vendor, see `mlops_lib.wrappers.chats`."""
+        found = for_provider(self._provider, options, self._most_tokens)
+        question, _ = chats.split(messages[chats.last_question(messages)])
+        row = {self.text_column: question, CHAT: {"messages": list(messages), "options": found}}
+        chats.checked(self._messages(row), self._provider)
+        return row
+
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        message = await self._model.ainvoke(self._messages(row))
-        return Generation(row, str(message.text))
+        with vendors_refusals(row):
+            message = await self._model.ainvoke(self._messages(row), **self._options(row))
+        return Generation(row, completion_of(message) if chat_of(row) else str(message.text))
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        parts = []
-        async for chunk in self._model.astream(self._messages(row)):
-            if text := str(chunk.text):
-                parts.append(text)
-                yield StreamEvent("token", text)
-        yield StreamEvent("prediction", "".join(parts))
+        text, finish, deltas = "", "", ToolCallDeltas()
+        whole: Any = None
+        with vendors_refusals(row):
+            async for chunk in self._model.astream(self._messages(row), **self._options(row)):
+                finish = finish_of(chunk) or finish
+                if part := str(chunk.text):
+                    text += part
+                    yield StreamEvent("token", part)
+                if parts := deltas.of(chunk):
+                    yield StreamEvent("tool_calls", parts)
+                if parts or chunk.additional_kwargs or whole is None:
+                    whole = chunk if whole is None else whole + chunk
+        if whole is None or chat_of(row) is None:
+            yield StreamEvent("prediction", text)
+        else:
+            yield StreamEvent("prediction", completion_of(whole, text, finish))
 
-    def _messages(self, row: Mapping[str, Any]) -> list[tuple[str, str]]:
-        order = (("system", "system"), ("user", "user"))
-        return [(role, fill(self._prompts[name], row)) for role, name in order if name in self._prompts]
+    def _messages(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        system = fill(self._prompts["system"], row) if "system" in self._prompts else None
+        question = fill(self._prompts["user"], row)
+        found = chat_of(row)
+        messages = found["messages"] if found else [{"role": "user", "content": question}]
+        return chats.with_prompts(messages, system, question)
+
+    def _options(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        found = chat_of(row)
+        return as_arguments(self._provider, self._model, found["options"]) if found else {}
+
+
+@contextmanager
+def vendors_refusals(row: Mapping[str, Any]) -> Iterator[None]:
+    """Make the vendor's refusal of a chat the caller's error: the messages and options are the caller's own."""
+    try:
+        yield
+    except Exception as error:
+        if chat_of(row) is None or getattr(error, "status_code", 0) not in REFUSED or is_not_sent(error):
+            raise
+        raise InputError(f"The model's vendor refused the chat: {error}") from None
+
+
+def is_not_sent(error: Exception) -> bool:
+    """Whether the platform itself refused to send the call, for want of a key, say."""
+    body = getattr(error, "body", None)
+    return isinstance(body, Mapping) and body.get("code") == "not_sent"
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:

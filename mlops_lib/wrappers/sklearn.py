@@ -26,6 +26,7 @@ from mlops_lib.wrappers.skops_facts import skops_facts
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.models import Model
 
 
 class SklearnWrapper(ModelWrapper):
@@ -39,6 +40,11 @@ class SklearnWrapper(ModelWrapper):
     name = "sklearn"
     matrix_dtype = np.float64
     has_epochs = False
+
+    @classmethod
+    def holds_code(cls, folder: Path, info: "Model") -> bool:
+        """False for ``auto``: numbers, for code of this library."""
+        return not table_package.has_encoder(folder)
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         estimator = build(config, "estimator", random_state=config.train.seed)
@@ -74,7 +80,7 @@ class SklearnWrapper(ModelWrapper):
     ) -> str:
         import mlflow
 
-        from mlops_lib.columns.fit import encode_frame
+        from mlops_lib.columns.encode import encode_frame
         from mlops_lib.columns.fit import fit as fit_encoder
 
         encoder = fit_encoder(schema, data_loader.parts("train"))

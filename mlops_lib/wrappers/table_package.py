@@ -76,6 +76,11 @@ def read_encoder(folder: Path) -> Encoder | None:
     return Encoder.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
+def has_encoder(folder: Path) -> bool:
+    """Whether a logged model is of this form."""
+    return (folder / FOLDER / ENCODER).is_file()
+
+
 def numpy_version() -> str:
     """The requirement of models that need NumPy."""
     return f"numpy=={version('numpy')}"

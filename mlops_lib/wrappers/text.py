@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.redact import mask
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers import prompts
+from mlops_lib.wrappers.chats import text_of
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text_answers import answer_all
 from mlops_lib.wrappers.text_package import PACKAGE, log_package, text_signature
@@ -35,6 +36,8 @@ class TextModelWrapper(ModelWrapper):
     waits = True
     #: Columns that a row may have beside the features.
     extra_columns: tuple[str, ...] = ()
+    #: Options of a chat, in OpenAI's form, that the model can use.
+    chat_options: Collection[str] = ()
 
     @abstractmethod
     def package(self, folder: Path, config: Settings) -> None:
@@ -95,17 +98,21 @@ class TextModelWrapper(ModelWrapper):
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(row)) for row in rows]
         except* ModelError as errors:
-            raise errors.exceptions[0] from None
+            first = errors.exceptions[0]
+            raise first from first.__cause__
         outputs = [task.result() for task in tasks]
         return outputs[0] if single else outputs
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
         yield StreamEvent("prediction", (await self._answered(row)).output)
 
-    def chat_row(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+        options = usable(options, self.chat_options)
         if not messages or messages[-1].get("role") != "user":
             raise InputError("The last message must be the user's.")
-        return {self.text_column: _text_of(messages[-1])}
+        if len(messages) > 1:
+            raise InputError("This model takes one message: it cannot use system or earlier messages.")
+        return {**options, self.text_column: text_of(messages[-1])}
 
     @property
     def text_column(self) -> str:
@@ -126,7 +133,7 @@ class TextModelWrapper(ModelWrapper):
         except (ModelError, asyncio.CancelledError):
             raise
         except Exception as error:  # the vendors' SDKs and a graph's own code may raise anything
-            raise ModelError(mask(f"The model could not answer: {type(error).__name__}: {error}")) from error
+            raise ModelError(f"The model could not answer: {type(error).__name__}: {error}") from error
 
     def _rows(self, input_data: Any) -> tuple[list[dict[str, Any]], bool]:
         """The rows, and whether the input was a single one."""
@@ -135,15 +142,3 @@ class TextModelWrapper(ModelWrapper):
             input_data = input_data.to_dict("records")
         items = [input_data] if single else list(input_data)
         return [item if isinstance(item, dict) else {self.text_column: item} for item in items], single
-
-
-def _text_of(message: Mapping[str, Any]) -> str:
-    """The text of a chat message. Its content is a text or a list of parts."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, Mapping)]
-        if all(part.get("type") == "text" and isinstance(part.get("text"), str) for part in parts):
-            return "".join(part["text"] for part in parts)
-    raise InputError("A message's content must be text, or a list of parts of type 'text'.")

@@ -9,7 +9,6 @@ from typing import Any
 from mlops_lib.llm.cassette import row_key
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.ledger import current, tally
-from mlops_lib.redact import mask
 
 NOT_ASKED = "Not asked: the budget was spent."
 
@@ -47,7 +46,7 @@ async def _measured(generate: Generate, row: dict[str, Any]) -> Generation:
         try:
             made = await generate(row)
         except Exception as error:  # a graph may raise anything, and one row must not end the evaluation
-            made = Generation(row, error=mask(f"{type(error).__name__}: {error}"))
+            made = Generation(row, error=f"{type(error).__name__}: {error}")
     took_s = time.monotonic() - began
     if ledger:
         took_s = ledger.cassette.latency_of(key, took_s, 0 < usage.calls == usage.reused)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from serving.callers.budget import Budget
 from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
 from serving.operations.metrics import Metrics
@@ -14,6 +15,8 @@ from serving.operations.metrics import Metrics
 log = logging.getLogger("serving")
 #: Mirrored requests in flight, at most; further ones are dropped and counted.
 MAX_MIRRORED = 256
+#: Name under which mirrored requests spend: no key has a line end in its name.
+CALLER = "mirror\n"
 
 
 def is_canary(entity: Any, share: float) -> bool:
@@ -29,8 +32,8 @@ class Mirror:
             work began, and the role "mirror".
     """
 
-    def __init__(self, metrics: Metrics, record: Callable[..., None]) -> None:
-        self._metrics, self._record = metrics, record
+    def __init__(self, metrics: Metrics, budget: Budget, record: Callable[..., None]) -> None:
+        self._metrics, self._budget, self._record = metrics, budget, record
         self._in_flight: set[asyncio.Task[None]] = set()
 
     def send(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
@@ -44,15 +47,20 @@ class Mirror:
 
     async def _ask(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
         began = time.perf_counter()
-        challenger.in_use += 1
         try:
-            adopted = challenger.schema.adopt(rows)
-            predictions = await challenger.predict(adopted)
+            with challenger:
+                adopted = challenger.schema.adopt(rows)
+                predictions = await self._predictions(challenger, adopted)
         except Exception as error:  # no caller waits for it, so it is counted and logged here
             self._metrics.dropped("mirror_failed")
             about = {"request_id": context.request_id, "error": type(error).__name__}
             log.info("challenger failed", extra=about)
         else:
             self._record(challenger, adopted, context, predictions, began, role="mirror")
-        finally:
-            challenger.in_use -= 1
+
+    async def _predictions(self, challenger: ServedModel, rows: Rows) -> Any:
+        if not challenger.waits:
+            return await challenger.predict(rows)
+        version = f"{challenger.version.name} version {challenger.version.version}"
+        async with self._budget.spending(CALLER, len(rows), version):
+            return await challenger.predict(rows)

@@ -1,12 +1,14 @@
 """The fields of a request's row: the model's columns, their JSON types and errors."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import numpy as np
 from msgspec import Meta
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ WANTED = {
 #: Open Inference Protocol's datatype of each kind; that of a narrow column is in the signature.
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
 NARROW = {"integer": "INT32", "float": "FP32"}
+#: NumPy's dtype -> datatype, for a signature of tensors.
+NUMPY = {
+    "bool": "BOOL", "float16": "FP16", "float32": "FP32", "float64": "FP64",
+    **{f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
 INTEGER, NUMBER = (re.compile(PATTERNS[name]) for name in ("integer", "point"))
 
 
@@ -44,6 +51,8 @@ class Field(NamedTuple):
         shown: The same for OpenAPI. JSON's 3.0 is an integer, but Python's is none.
         wanted: What the column takes, for errors and OpenAPI.
         nullable: Whether null is accepted, and a row may leave the column out.
+        from_signature: Whether MLflow's signature alone describes the column.
+        optional: Whether the model sees the difference between null and a column that is left out.
         datatype: Of its tensors in the Open Inference Protocol.
         cast: Makes the value that the model's own DataFrame has; None: the JSON value is that. Raises ValueError.
         reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
@@ -60,6 +69,8 @@ class Field(NamedTuple):
     cast: Callable[[Any], Any] | None = None
     reads: str = ""
     width: int = 0
+    optional: bool = False
+    from_signature: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,7 +96,9 @@ def named_columns(signature: "ModelSignature | None") -> dict[str, Any]:
     inputs = signature.inputs if signature else None
     if not inputs or inputs.is_tensor_spec() or not inputs.has_input_names():
         return {}
-    return {column.name: column for column in inputs.inputs}
+    return {
+        str(column.name): column for column in inputs.inputs
+    }  # a frame without names has numbers for them
 
 
 def whole(bits: int = 64) -> Any:
@@ -121,8 +134,73 @@ def of_signature(column: Any) -> Field:
     """The field for a column of an MLflow signature."""
     mlflow_type = getattr(column.type, "name", "any")
     kind = KINDS.get(mlflow_type, "any")
-    made = plain(column.name, kind, not column.required, 32 if mlflow_type == "integer" else 64)
-    return made._replace(datatype=NARROW.get(mlflow_type, made.datatype))
+    optional = not column.required
+    made = plain(str(column.name), kind, optional, 32 if mlflow_type == "integer" else 64)
+    if kind == "any":
+        made = made._replace(type=nested(column.type), shown=nested(column.type))
+    return made._replace(
+        datatype=NARROW.get(mlflow_type, made.datatype), optional=optional, from_signature=True
+    )
+
+
+def nested(kind: Any) -> Any:
+    """The JSON type for an MLflow type of lists and dicts. JSON's 1 is a float in it where the signature has floats."""
+    name = getattr(kind, "name", type(kind).__name__)
+    if name in ("float", "double"):
+        return float | None
+    inner = {"Array": "dtype", "Map": "value_type"}.get(name)
+    item: Any = nested(getattr(kind, inner)) if inner else Any
+    if item is Any:
+        return Any  # MLflow checks it
+    return list[item] if name == "Array" else dict[str, item]
+
+
+def of_tensor(spec: Any) -> Field:
+    """The field for a named tensor of a signature; a row has one item of it."""
+    name, shape = str(spec.name), spec.shape[1:]
+    wanted = (
+        f"{' x '.join('any' if size < 0 else str(size) for size in shape)} values, in lists"
+        if shape
+        else "a value"
+    )
+    datatype = NUMPY.get(np.dtype(spec.type).name, "BYTES")
+    width = shape[0] if len(shape) == 1 and shape[0] > 0 else 0
+    item = tensor_item(spec)
+    return Field(name, "array" if shape else "any", item, item, wanted, False, datatype, width=width)
+
+
+def tensor_item(spec: Any) -> Any:
+    """The type of one row of a tensor [rows, ...]: lists as deep and as long as the signature says."""
+    row: Any = {"f": float | None, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
+    for size in reversed(spec.shape[1:]):
+        row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
+    return row
+
+
+def cast_rows(rows: list[Any], casts: Mapping[str, Field]) -> list[Any]:
+    """Rows with the values that the model's own DataFrame has: dates for their texts, say. They are changed in place.
+
+    Args:
+        rows: ``{column: value}``; of any form where no field has a cast.
+        casts: The fields that have a cast, by name.
+
+    Raises:
+        BadValue: A text is no date, say.
+    """
+    for name, field in casts.items():
+        assert field.cast
+        for number, row in enumerate(rows):
+            if (value := row.get(name)) is not None:
+                try:
+                    row[name] = field.cast(value)
+                except (ValueError, OverflowError):
+                    raise BadValue(number, name, value, field.wanted) from None
+    return rows
+
+
+def casts_of(fields: Iterable[Field]) -> dict[str, Field]:
+    """The fields that have a cast, by name."""
+    return {field.name: field for field in fields if field.cast}
 
 
 def as_int(value: float | str) -> int:

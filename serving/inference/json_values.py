@@ -18,6 +18,11 @@ def plain(value: Any) -> Any:
 encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 
 
+def builtins(value: Any) -> Any:
+    """A value of a model with the types of JSON, and bytes."""
+    return msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=plain)
+
+
 def as_sent(row: Any) -> Any:
     """A row of a table as a caller would send it: missing values are None."""
     import pandas as pd

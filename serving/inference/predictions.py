@@ -8,9 +8,18 @@ import numpy as np
 
 from serving.web.problems import Problem
 
+#: Code of the problem for predictions that are not one a row.
+WRONG_COUNT = "wrong_prediction_count"
+
 
 def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
-    """Predictions as a list of plain values, and the rows (counted from 0) whose prediction is not finite.
+    """`checked` predictions, as a list."""
+    found, bad = checked(predictions, rows)
+    return found if isinstance(found, list) else found.tolist(), bad
+
+
+def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[int]]:
+    """Predictions as an array of numbers or a list, and the rows (counted from 0) whose prediction is not finite.
 
     Args:
         predictions: An array [rows, ...], a list, a Series, or a dict of these, which becomes a dict a row.
@@ -25,19 +34,16 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
     count = -1 if single or getattr(predictions, "ndim", 1) == 0 else len(predictions)
     if count != rows:
         said = f"{count} predictions" if count >= 0 else f"a single {type(predictions).__name__}"
-        raise Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "wrong_prediction_count",
-            f"The model gave {said} for {rows} rows.",
-        )
+        detail = f"The model gave {said} for {rows} rows. Only /invocations answers with any number of predictions."
+        raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, WRONG_COUNT, detail)
     if hasattr(predictions, "to_numpy"):
         predictions = predictions.to_numpy()
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":
-        return predictions.tolist(), []
+        return predictions, []
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f":
         finite = np.isfinite(predictions)
         bad = [] if finite.all() else np.flatnonzero(~finite.reshape(rows, -1).all(axis=1)).tolist()
-        return predictions.tolist(), bad
+        return predictions, bad
     values = list(predictions)
     return values, [number for number, value in enumerate(values) if not _finite(value)]
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -12,18 +12,19 @@ import msgspec
 
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.settings import ServingSettings
 from mlops_lib.wrappers.interface import StreamEvent
+from serving.callers.budget import Budget
 from serving.features.statuses import Statuses
+from serving.inference import upstream
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
-from serving.inference.predictions import as_list, require_finite
+from serving.inference.predictions import WRONG_COUNT, as_list, require_finite
 from serving.inference.rows import Context, Rows
+from serving.isolation.failures import ModelCodeError
 from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
-from serving.operations.logs import shown
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import PredictionLog
 from serving.operations.records import Record
@@ -37,12 +38,13 @@ class Answered(msgspec.Struct, frozen=True):
     """Predictions in the order of the rows, and the version that made them.
 
     Attributes:
+        predictions: One a row; any JSON value for rows with `any_count`.
         features: Where looked-up features came from; None where nothing is looked up.
         usage: Tokens that the answer cost; None for a model that does not wait on others.
     """
 
     served: ServedModel
-    predictions: list[Any]
+    predictions: Any
     features: Statuses | None
     usage: Usage | None
 
@@ -54,6 +56,7 @@ class Predictor:
         models: The served versions.
         prediction_log: Gets a record of each answer; None: none is kept.
         tracing: Gets version and number of rows; None: no traces.
+        budget: Limits and counts the spending of models that wait on others.
         settings: `canary_share` and `request_timeout_s` are read.
     """
 
@@ -63,11 +66,13 @@ class Predictor:
         metrics: Metrics,
         prediction_log: PredictionLog | None,
         tracing: Tracing | None,
+        budget: Budget,
         settings: ServingSettings,
     ) -> None:
         self.models, self._metrics = models, metrics
         self._log, self._tracing, self._settings = prediction_log, tracing, settings
-        self.mirror = Mirror(metrics, self._record)
+        self._budget = budget
+        self.mirror = Mirror(metrics, budget, self._record)
 
     def require_room(self) -> None:
         """Raise a Problem when the champion's queue is full. Call it before a request is read."""
@@ -85,13 +90,12 @@ class Predictor:
             Problem: With the reason, whatever it was.
             InputError: The model refuses the rows.
         """
-        champion.in_use += 1
-        try:
+        with champion:
             if champion.enricher:
                 rows = rows.with_features(await champion.enricher.enrich(rows.given()))
             challenger = self.models.challenger
             # A row that changes the model's state is the champion's alone: the challenger would change it again.
-            if challenger is None or context.champion_only or champion.keeps_state(rows):
+            if challenger is None or context.champion_only or await champion.keeps_state(rows):
                 return await self._answer(champion, rows, context)
             if is_canary(rows.entity() or context.request_id, self._settings.canary_share):
                 try:
@@ -102,16 +106,15 @@ class Predictor:
             if challenger is self.models.challenger:  # it may have been let go meanwhile
                 self.mirror.send(challenger, rows, context)
             return answered
-        finally:
-            champion.in_use -= 1
 
     async def stream(
-        self, champion: ServedModel, rows: Rows, context: Context
+        self, champion: ServedModel, rows: Rows, context: Context, used: Usage
     ) -> AsyncGenerator[StreamEvent]:
         """The events of one row, answered by a champion that waits on others. They are recorded however it ends.
 
         Args:
             champion: Held by the caller (`ServedModel.hold`) until this is closed.
+            used: Gets the tokens of the answer at its end.
 
         Raises:
             Problem: With the reason, whatever it was; 504 at the context's deadline.
@@ -125,14 +128,17 @@ class Predictor:
             if champion.enricher:
                 rows = rows.with_features(await champion.enricher.enrich(rows.given()))
             limit_s = self._settings.request_timeout_s
-            async with aclosing(_until(context.deadline, limit_s, champion.stream(rows))) as events:
+            async with (
+                self._spending(champion, context.caller, 1, used),
+                aclosing(_until(context.deadline, limit_s, champion.stream(rows))) as events,
+            ):
                 async for event in events:
                     if event.kind == "prediction":
                         _, bad = as_list([event.data], 1)
                         require_finite(bad, 0, 1)
                     if event.kind == "token":
                         tokens += event.data
-                    elif event.kind != "update":
+                    elif event.kind in ("prediction", "interrupt"):
                         whole = [event.data]
                     yield event
         except Exception as error:
@@ -146,20 +152,28 @@ class Predictor:
         began = time.perf_counter()
         if self._tracing:
             self._tracing.add_model(served.version, len(rows))
-        served.in_use += 1
         usage = None
         try:
-            if served.waits:
-                with tally() as usage:
-                    predictions = await served.predict(rows)
-            else:
-                predictions = await served.predict(rows)
+            with served:
+                if served.waits:
+                    usage = Usage()
+                    async with self._spending(served, context.caller, len(rows), usage):
+                        predictions = await _predictions(served, rows)
+                else:
+                    predictions = await _predictions(served, rows)
         except Exception as error:
             raise _as_problem(served, error, context) from None
-        finally:
-            served.in_use -= 1
         self._record(served, rows, context, predictions, began)
         return Answered(served, predictions, rows.looked_up.statuses if rows.looked_up else None, usage)
+
+    @asynccontextmanager
+    async def _spending(
+        self, served: ServedModel, caller: str, rows: int, used: Usage
+    ) -> AsyncIterator[None]:
+        version = f"{served.version.name} version {served.version.version}"
+        async with self._budget.spending(caller, rows, version) as usage:
+            yield
+        used.add(usage)
 
     def _record(
         self,
@@ -179,13 +193,30 @@ class Predictor:
             self._log.add(record)
 
 
+async def _predictions(served: ServedModel, rows: Rows) -> Any:
+    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request."""
+    if not rows.any_count or served.whole_requests == "never":
+        return await served.predict(rows)
+    if served.whole_requests == "on demand" and not rows.params and not rows.as_request:
+        try:
+            return await served.predict(rows)  # with the rows of other requests
+        except Problem as problem:
+            if problem.code != WRONG_COUNT:
+                raise
+            served.whole_requests = "always"
+    (answer,) = await served.predict(rows.whole())
+    return answer
+
+
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:
     """The answer for a model's exception. The log has its text; the caller gets the text of a ModelError only."""
     if isinstance(error, Problem | InputError | BadValue):
         return error
+    if refused := upstream.refusal(error):
+        return refused
     log.error("model failed", exc_info=error, extra={"request_id": context.request_id})
-    v, kind = served.version, type(error).__name__
-    reason = shown(str(error)) if isinstance(error, ModelError) else f"{kind}."
+    v, kind = served.version, error.kind if isinstance(error, ModelCodeError) else type(error).__name__
+    reason = str(error) if isinstance(error, ModelError) else f"{kind}."
     detail = f"Model {v.name} version {v.version} failed on these rows: {reason}"
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_failed", detail)
 

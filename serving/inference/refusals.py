@@ -62,7 +62,7 @@ def _missing(row: Mapping[str, Any], fields: Mapping[str, Field], optional: Coll
     missing = [
         field
         for field in fields.values()
-        if field.name not in row and not field.nullable and field.name not in optional
+        if field.name not in row and not (field.nullable or field.optional or field.name in optional)
     ]
     if len(missing) == 1:
         return f"column {missing[0].name!r}, which must be {missing[0].wanted}"

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from serving.inference.fields import LARGEST, Field
+from serving.inference.fields import LARGEST, Field, nested, tensor_item
 from serving.inference.odd_names import replaced
 
 #: MLflow's type of a function's items -> type of the JSON value.
@@ -49,7 +49,7 @@ def struct_of(
         kind = Annotated[field.shown, Meta(description=field.wanted)] if shown else field.type
         if field.nullable:
             kind = kind | None
-        if field.name in looked_up:
+        if field.name in looked_up or field.optional:
             made.append((f"c{number}", kind | UnsetType, UNSET))
         else:
             made.append((f"c{number}", kind, None) if field.nullable else (f"c{number}", kind))
@@ -61,17 +61,10 @@ def struct_of(
 
 
 def unnamed_row(spec: Any) -> Any:
-    """The type of one row of a signature's only input.
-
-    For a function it is the type of its list's items; for a tensor [rows, ...] it is lists as deep and as long as the
-    signature says.
-    """
-    if not hasattr(spec, "shape"):
-        return ITEMS.get(getattr(spec.type, "name", ""), Any)
-    row: Any = {"f": float, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
-    for size in reversed(spec.shape[1:]):
-        row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
-    return row
+    """The type of one row of a signature's only input: an item of a tensor, or of a function's list."""
+    if hasattr(spec, "shape"):
+        return tensor_item(spec)
+    return ITEMS.get(getattr(spec.type, "name", "")) or nested(spec.type)
 
 
 def _key_type(dtype: str) -> Any:

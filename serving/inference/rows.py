@@ -1,23 +1,28 @@
 """The rows of one request, in each form that the service needs them in."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
-from mlops_lib.columns.encode import BadValue
+from mlops_lib.wrappers.pyfunc import requests
 from serving.features.statuses import EnrichedRows
+from serving.inference.fields import cast_rows
 
 if TYPE_CHECKING:
     from serving.inference.schema import RequestSchema
 
-astuple = msgspec.structs.astuple
+astuple, replace = msgspec.structs.astuple, msgspec.structs.replace
+NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Context(msgspec.Struct, frozen=True):
     """The facts about a request that the predictor needs beside its rows.
 
     Attributes:
+        caller: Name of the API key; "" without keys.
         request_id: For the record, and for the choice of a canary where rows carry no entity key.
         body_bytes: Length of the body that the rows came in: a record takes about as much memory.
         deadline: Time of `time.monotonic()` at which a stream ends.
@@ -28,6 +33,7 @@ class Context(msgspec.Struct, frozen=True):
     body_bytes: int
     deadline: float
     champion_only: bool = False
+    caller: str = ""
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -39,6 +45,9 @@ class Rows(msgspec.Struct, frozen=True):
         single: Whether one row came in outside a list.
         looked_up: The rows completed from the feature store, and where each feature came from.
         completed: Whether the model gets the rows of `looked_up`. A challenger's rows are made from them already.
+        params: Values for ``params`` of the signature.
+        any_count: Whether the protocol has room for an answer that is not one prediction a row.
+        as_request: Whether the model gets all rows as one: a whole request.
     """
 
     schema: "RequestSchema"
@@ -46,36 +55,61 @@ class Rows(msgspec.Struct, frozen=True):
     single: bool = False
     looked_up: EnrichedRows | None = None
     completed: bool = False
+    params: Mapping[str, Any] = NO_PARAMS
+    any_count: bool = False
+    as_request: bool = False
 
     def __len__(self) -> int:
-        return len(self.values)
+        return 1 if self.as_request else len(self.values)
 
     def with_features(self, looked_up: EnrichedRows) -> "Rows":
         """The same rows with every column of the model."""
-        return Rows(self.schema, self.values, self.single, looked_up, completed=True)
+        return replace(self, looked_up=looked_up, completed=True)
+
+    def whole(self) -> "Rows":
+        """The same rows as one whole request."""
+        return replace(self, as_request=True)
 
     def tuples(self) -> list[tuple[Any, ...]]:
         """The values of each row in the order of the model's columns: a row of its matrix."""
         if self.completed and self.looked_up:
             columns = self.schema.columns
-            return [tuple(row[name] for name in columns) for row in self.looked_up.rows]
+            return [tuple(row.get(name) for name in columns) for row in self.looked_up.rows]
         width = len(self.schema.columns)
+        if self.schema.has_optional:
+            return [
+                tuple(None if value is UNSET else value for value in astuple(row)[:width])
+                for row in self.values
+            ]
         if len(self.schema.fields) == width:
             return [astuple(row) for row in self.values]
         return [astuple(row)[:width] for row in self.values]
 
     def dicts(self) -> list[Any]:
-        """Rows as ``{column: value}`` of the model's columns; rows of no named columns as they came in.
+        """Rows as ``{column: value}`` of the model's columns, with the values of `uncast` in the model's own types.
 
         Raises:
             BadValue: A text is no date, say.
         """
+        return self._packed(cast_rows(self._dicts(), self.schema.casts))
+
+    def uncast(self) -> list[Any]:
+        """`dicts` with the values that came in."""
+        return self._packed(self._dicts())
+
+    def _packed(self, rows: list[Any]) -> list[Any]:
+        return [requests.as_row(rows, self.params)] if self.as_request else rows
+
+    def _dicts(self) -> list[Any]:
         if self.completed and self.looked_up:
-            return self._cast([dict(row) for row in self.looked_up.rows])
+            return [dict(row) for row in self.looked_up.rows]
         if not self._are_structs:
             return self.values
         columns = self.schema.columns
-        return self._cast([dict(zip(columns, astuple(row), strict=False)) for row in self.values])
+        rows = [dict(zip(columns, astuple(row), strict=False)) for row in self.values]
+        if self.schema.has_optional:
+            rows = [{name: value for name, value in row.items() if value is not UNSET} for row in rows]
+        return rows
 
     def given(self) -> list[Any]:
         """Rows as the caller sent them: with entity keys, without absent values."""
@@ -92,18 +126,6 @@ class Rows(msgspec.Struct, frozen=True):
             return None
         entity = tuple(row.get(name) for name in self.schema.entity_keys)
         return None if None in entity else entity
-
-    def _cast(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Rows with the values that the model's own DataFrame has: dates for their texts, say."""
-        for name, cast in self.schema.casts.items():
-            for number, row in enumerate(rows):
-                if (value := row[name]) is not None:
-                    try:
-                        row[name] = cast(value)
-                    except (ValueError, OverflowError):
-                        wanted = self.schema.model_fields[name].wanted
-                        raise BadValue(number, name, value, wanted) from None
-        return rows
 
     @property
     def _are_structs(self) -> bool:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
+from serving.inference.fields import Field, casts_of
 from serving.inference.odd_names import OddNames
 from serving.inference.refusals import listed, refusal
 from serving.inference.row_types import struct_of, unnamed_row
-from serving.inference.rows import Rows
+from serving.inference.rows import Rows, replace
 from serving.inference.source_fields import fields_of
 from serving.web.bodies import NOT_JSON, decode, not_json
 from serving.web.problems import Problem, invalid_input
@@ -46,6 +47,8 @@ class RequestSchema:
         columns: Their names.
         entity_keys: All entity keys.
         fields: Names of a row's fields, in order: columns, then entity keys and further columns, then ignored ones.
+        has_optional: Whether the model sees the difference between null and a column that is left out.
+        params: Name -> specification of each of the signature's ``params``.
     """
 
     def __init__(
@@ -60,17 +63,23 @@ class RequestSchema:
         named = fields_of(signature, source)
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
-        self.casts = {field.name: field.cast for field in named if field.cast}
+        self.casts = casts_of(named)
+        self.has_optional = any(field.optional for field in named)
+        self.params = {spec.name: spec for spec in (signature and signature.params) or ()}
+        #: MLflow's schema of the inputs; None without a signature.
+        self.inputs = signature.inputs if signature else None
         self._looked_up = frozenset(looked_up)
-        inputs = signature.inputs if signature else None
+        inputs = self.inputs
         others: dict[str, str] = {}
         ignored: list[str] = []
         row: Any
+        lenient: Any = None
         if named:
             others = {name: dtype for name, dtype in {**keys, **beside}.items() if name not in self.columns}
             known = {*self.columns, *others}
             ignored = [c.name for c in source.columns if c.name not in known] if source else []
             row = struct_of(named, looked_up, others, ignored, strict)
+            lenient = struct_of(list(map(_with_gaps, named)), looked_up, others, ignored, strict=False)
             shown: Any = struct_of(named, looked_up, others, ignored, strict, shown=True)
             either: Any = row | list[row]
             self._shown = _envelope(shown | list[shown])
@@ -84,6 +93,7 @@ class RequestSchema:
         self._keys, self.fields = tuple(others), (*self.columns, *others, *ignored)
         self._odd_names = OddNames(self.fields)
         self._rows: Any = list[row]
+        self._lenient_rows: Any = list[lenient] if named else list[row]
         self._body, self._row_alone = (
             msgspec.json.Decoder(_envelope(either)),
             msgspec.json.Decoder(row),
@@ -107,15 +117,20 @@ class RequestSchema:
             return Rows(self, _not_empty(inputs))
         return Rows(self, [inputs], single=True)
 
-    def convert(self, rows: list[Any]) -> Rows:
+    def convert(self, rows: list[Any], as_mlflow: bool = False) -> Rows:
         """The same check for rows that another protocol's body had.
+
+        Args:
+            as_mlflow: Whether rows are read as MLflow's server reads them: columns that the source does not have are
+                ignored, and a model that was logged elsewhere takes null as a missing number in any column of floats.
 
         Raises:
             Problem: 422 for a row that does not fit.
         """
         fields = list(map(self._odd_names.to_fields, rows)) if self._odd_names else rows
         try:
-            return Rows(self, msgspec.convert(_not_empty(fields), self._rows))
+            kind = self._lenient_rows if as_mlflow else self._rows
+            return Rows(self, msgspec.convert(_not_empty(fields), kind))
         except msgspec.ValidationError as error:
             raise self._refusal(error, rows) from None
 
@@ -129,7 +144,7 @@ class RequestSchema:
         if self.columns:
             known = [{name: _sent(row[name]) for name in self.fields if name in row} for row in values]
             values = self.convert(known).values
-        return Rows(self, values, rows.single, rows.looked_up)
+        return replace(rows, schema=self, values=values, completed=False)
 
     def from_text(self, name: str, text: str) -> Any:
         """A cell of a CSV as its column's type, as text where it does not fit: `convert` then names it."""
@@ -184,6 +199,13 @@ class RequestSchema:
         error = Exception(self._odd_names.to_columns(str(error)))
         others = self.fields[len(self.columns) :]
         return refusal(error, rows, self.model_fields, others, hint, self._looked_up)
+
+
+def _with_gaps(field: Field) -> Field:
+    """The field with null as a missing number, if it is a column of floats of a model that was logged elsewhere."""
+    return (
+        field._replace(type=field.type | None) if field.kind == "number" and field.from_signature else field
+    )
 
 
 def _envelope(inputs: Any) -> Any:

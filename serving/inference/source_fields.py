@@ -9,7 +9,17 @@ from msgspec import Meta
 from mlops_lib.columns.dates import microseconds
 from mlops_lib.columns.schema import TEXT_TYPES, Column, Schema
 from mlops_lib.columns.text import text_of
-from serving.inference.fields import KINDS, WANTED, Field, as_int, named_columns, of_signature, plain, whole
+from serving.inference.fields import (
+    KINDS,
+    WANTED,
+    Field,
+    as_int,
+    named_columns,
+    of_signature,
+    of_tensor,
+    plain,
+    whole,
+)
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -34,6 +44,9 @@ def fields_of(signature: "ModelSignature | None", source: Schema | None) -> tupl
         signature: The model's.
         source: Columns of its training data; None for a model that was logged elsewhere.
     """
+    inputs = signature.inputs if signature else None
+    if inputs and inputs.is_tensor_spec() and inputs.has_input_names() and len(inputs.inputs) > 1:
+        return tuple(map(of_tensor, inputs.inputs))
     named = named_columns(signature)
     features = source.features if source else {}
     names = features if features.keys() >= named.keys() else named

@@ -9,7 +9,7 @@ import gc
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -19,8 +19,9 @@ from mlops_lib.redact import mask
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from serving.models.cache import ModelCache
+from serving.models.loading import load
 from serving.models.registry_query import RegistryQuery
-from serving.models.served import Loaded, ServedModel, load
+from serving.models.served import Loaded, ServedModel
 from serving.operations.metrics import Metrics
 from serving.web.problems import Problem
 
@@ -38,6 +39,14 @@ class Refused:
     reason: str
     tries: int
     again_at: float
+
+
+@dataclass
+class Load:
+    """A version on its way to its role; None: the last version that worked, from disk."""
+
+    version: ModelVersion | None
+    task: asyncio.Task[None]
 
 
 class RegistryWatcher:
@@ -62,16 +71,22 @@ class RegistryWatcher:
         self.stale = False
         self._lock = asyncio.Lock()
         self._query = RegistryQuery(settings)
+        #: Role -> the load under way. It holds up neither the other role nor a newer version.
+        self._loads: dict[str, Load] = {}
+        self._watching: asyncio.Task[None] | None = None
+        #: Loads, and versions that answer their last requests.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to watch. The service is live meanwhile, and ready when the champion is loaded."""
-        self._in_background(self._watch())
+        self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Stop watching, and let the requests in flight finish."""
-        for task in self._tasks:
-            task.cancel()
+        """Stop watching, and let the requests in flight finish. No process of a model is left."""
+        if self._watching:
+            self._watching.cancel()
+        for role in list(self._loads):
+            self._end_load(role)
         await asyncio.gather(
             *self._tasks, *(served.drain() for served in self.served.values()), return_exceptions=True
         )
@@ -80,11 +95,13 @@ class RegistryWatcher:
         """The model to answer with.
 
         Raises:
-            Problem: 503, with the reason why there is none.
+            Problem: 503, with the reason why there is none, or why it does not answer.
         """
         served = self.served.get("champion")
         if served is None:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_not_ready", self.problem, 5)
+        if trouble := served.model.trouble:
+            raise trouble
         return served
 
     @property
@@ -93,10 +110,10 @@ class RegistryWatcher:
         return self.served.get("challenger")
 
     async def look(self, at_once: bool = False) -> None:
-        """Ask the registry, and serve the versions that it names.
+        """Ask the registry, and begin to load the versions that it names.
 
         Args:
-            at_once: Try a refused version again now, before its pause is over.
+            at_once: Try a refused version again now, before its pause is over, and wait for the loads.
         """
         async with self._lock:
             try:
@@ -106,12 +123,14 @@ class RegistryWatcher:
                 return
             except Exception as error:  # an embedded store raises the errors of its database
                 self._report(_reason(error), stale=True)
-                if "champion" not in self.served:
-                    await self._start_from_disk()
+                if "champion" not in self.served and "champion" not in self._loads:
+                    self._begin("champion", None, self._start_from_disk())
                 return
             self._report("", stale=False)
             for role in ROLES:
-                await self._move(role, versions.get(role), at_once)
+                self._follow(role, versions.get(role), at_once)
+        if at_once and self._loads:
+            await asyncio.wait([load.task for load in self._loads.values()])
 
     def status(self) -> dict[str, Any]:
         """The served versions, and what went wrong."""
@@ -120,6 +139,11 @@ class RegistryWatcher:
             "stale": self.stale,
             "problem": self.problem or None,
             **{role: served.card for role, served in self.served.items()},
+            "unhealthy": {
+                role: trouble.detail
+                for role, served in self.served.items()
+                if (trouble := served.model.trouble)
+            },
             "refused": {
                 role: {"version": refused.version.version, "reason": refused.reason}
                 for role, refused in self.refused.items()
@@ -138,34 +162,57 @@ class RegistryWatcher:
                 log.exception("looking at the registry failed")
             await asyncio.sleep(limits.poll_s if "champion" in self.served else limits.retry_s)
 
-    async def _move(self, role: str, version: ModelVersion | None, at_once: bool) -> None:
-        running = self.served.get(role)
+    def _follow(self, role: str, version: ModelVersion | None, at_once: bool) -> None:
+        running, loading, refused = self.served.get(role), self._loads.get(role), self.refused.get(role)
+        if loading and version and loading.version and _same(loading.version, version):
+            return
         if version is None:
+            self._end_load(role)
             self.refused.pop(role, None)
             self._swap(role, None)
             return
         if running and _same(running.version, version):
+            self._end_load(role)
             running.describe(version)
             self.refused.pop(role, None)
             return
-        refused = self.refused.get(role)
         if refused and not _same(refused.version, version):
             refused = None
         if refused and time.monotonic() < refused.again_at and not at_once:
             return
+        self._end_load(role)
+        self._begin(role, version, self._take(role, version, refused.tries if refused else 0))
+
+    def _begin(self, role: str, version: ModelVersion | None, work: Coroutine[Any, Any, None]) -> None:
+        task = self._in_background(work)
+        self._loads[role] = Load(version, task)
+        task.add_done_callback(lambda task: self._loaded(role, task))
+
+    def _loaded(self, role: str, task: asyncio.Task[None]) -> None:
+        if (load := self._loads.get(role)) and load.task is task:
+            del self._loads[role]
+
+    def _end_load(self, role: str) -> None:
+        if load := self._loads.pop(role, None):
+            load.task.cancel()
+
+    async def _take(self, role: str, version: ModelVersion, tries: int) -> None:
         try:
             folder = await asyncio.to_thread(self.cache.fetch, version)
-            loaded = await asyncio.to_thread(load, version, folder, self.settings)
-            if role == "champion":
-                await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
+            loaded = await load(version, folder, self.settings, self.metrics)
+            try:
+                if role == "champion":
+                    await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
+            except BaseException:
+                loaded.model.close()
+                raise
         except Exception as error:  # downloading and loading run other people's code
-            tries = refused.tries + 1 if refused else 1
-            pause_s = min(MAX_PAUSE_S, self.settings.serving.retry_s * 2 ** (tries - 1))
+            pause_s = min(MAX_PAUSE_S, self.settings.serving.retry_s * 2**tries)
             reason = _reason(error)
-            self.refused[role] = Refused(version, reason, tries, time.monotonic() + pause_s)
+            self.refused[role] = Refused(version, reason, tries + 1, time.monotonic() + pause_s)
             self.metrics.reloaded("refused")
             log.error("%s version %s was refused: %s", role, version.version, reason)
-            if role == "champion" and not running:
+            if role == "champion" and "champion" not in self.served:
                 self.problem = reason
                 await self._start_from_disk()
             return
@@ -193,7 +240,7 @@ class RegistryWatcher:
             version, folder = await asyncio.to_thread(
                 self.cache.last_good, self.settings.model.name, self.wanted
             )
-            loaded = await asyncio.to_thread(load, version, folder, self.settings)
+            loaded = await load(version, folder, self.settings, self.metrics)
         except Exception as error:  # loading runs other people's code
             self.problem = f"{self.problem} And nothing to start from without it: {_reason(error)}"
             return
@@ -209,10 +256,11 @@ class RegistryWatcher:
             self.problem = problem
         self.stale = stale
 
-    def _in_background(self, work: Any) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _same(one: ModelVersion, other: ModelVersion) -> bool:

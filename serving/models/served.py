@@ -1,47 +1,36 @@
-"""A served version: loaded, checked with its example, and called in batches."""
+"""A served version: its model with a queue, and the facts that answers have."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
-from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
+from mlops_lib.wrappers.interface import StreamEvent
 from serving.features.enrichment import Enricher
 from serving.inference.batching import Batcher, require_room
-from serving.inference.fields import named_columns
-from serving.inference.json_values import as_sent, encode_json
-from serving.inference.matrix import MatrixModel
-from serving.inference.predictions import as_list, require_finite
+from serving.inference.json_values import encode_json
 from serving.inference.rows import Rows
 from serving.inference.schema import RequestSchema
+from serving.models.facts import ModelFacts
+from serving.models.model import Model
 from serving.operations.metrics import Metrics
-from serving.web.problems import Problem
-
-log = logging.getLogger("serving")
 
 
 @dataclass
 class Loaded:
-    """A version in memory that has answered its own example."""
+    """A version whose model is open and has answered its own example."""
 
     version: ModelVersion
-    wrapper: ModelWrapper
+    facts: ModelFacts
     schema: RequestSchema
     enricher: Enricher | None
-    #: Batches up to this size are computed faster than they can be handed to a thread; 0: not known.
-    inline_rows: int
-    #: The first row of the example that was logged with the model; None: there is no example.
-    example: Any
+    model: Model
 
 
 class ServedModel:
@@ -49,22 +38,25 @@ class ServedModel:
 
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
-        self.wrapper, self.schema = loaded.wrapper, loaded.schema
+        self.facts, self.schema, self.model = loaded.facts, loaded.schema, loaded.model
         #: Whether the model answers by waiting on others; such a model can stream.
-        self.waits = self.wrapper.waits
+        self.waits = self.model.waits
+        #: As of `Model`; the answers may show that it is more than the example showed.
+        self.whole_requests = self.model.whole_requests
         self.describe(loaded.version)
-        self.enricher, self.example = loaded.enricher, loaded.example
+        self.enricher, self.example = loaded.enricher, self.model.example
         self.role, self.in_use = role, 0
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0
         self._on_batch = metrics.on_batch(self.version.version, role)
-        self._matrix = self.wrapper.takes_matrix and bool(self.schema.columns)
+        #: A classifier's classes in the order of its probabilities, encoded once; None for other models.
+        classes = loaded.facts.classes
+        self.classes_json = msgspec.Raw(encode_json(classes)) if classes else None
         self.batcher = Batcher(
-            MatrixModel(self.wrapper, self.schema.columns) if self._matrix else self.wrapper.predict,
+            self.model.executor,
             batch_rows=limits.batch_rows,
             queue_rows=limits.queue_rows,
             timeout_s=limits.predict_timeout_s,
-            inline_rows=loaded.inline_rows,
             on_batch=self._on_batch,
         )
 
@@ -74,12 +66,6 @@ class ServedModel:
         #: The model's identity in every answer, encoded once.
         self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
         self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
-
-    @cached_property
-    def classes_json(self) -> msgspec.Raw | None:
-        """A classifier's classes in the order of its probabilities, encoded once; None for other models."""
-        classes = self.wrapper.classes
-        return msgspec.Raw(encode_json(classes)) if classes else None
 
     @property
     def queued_rows(self) -> int:
@@ -91,6 +77,14 @@ class ServedModel:
         """Whether no further row may wait."""
         return self.queued_rows >= self.batcher.queue_rows
 
+    def __enter__(self) -> Self:
+        """Hold this version while a request uses it."""
+        self.in_use += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.in_use -= 1
+
     @contextmanager
     def hold(self, rows: int) -> Iterator[None]:
         """Hold this version, and room in its queue, while an asynchronous model answers `rows`.
@@ -100,13 +94,12 @@ class ServedModel:
         """
         require_room(rows, self.waiting_rows, self.batcher.queue_rows)
         self.waiting_rows += rows
-        self.in_use += 1
         began = time.perf_counter()
         try:
-            yield
+            with self:
+                yield
         finally:
             self.waiting_rows -= rows
-            self.in_use -= 1
             self._on_batch(rows, time.perf_counter() - began)
 
     @property
@@ -114,84 +107,36 @@ class ServedModel:
         """Most rows that may wait, and so most of one request."""
         return self.batcher.queue_rows
 
-    def keeps_state(self, rows: Rows) -> bool:
+    async def keeps_state(self, rows: Rows) -> bool:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""
-        return any(map(self.wrapper.keeps_state, rows.complete()))
+        return await self.model.keeps_state(rows.complete())
+
+    async def chat_row(
+        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The row for a chat, as of `ModelWrapper.chat_row`; raises InputError where the model cannot use it."""
+        return await self.model.chat_row(messages, options)
 
     def predict(self, rows: Rows) -> Awaitable[list[Any]]:
-        """Predictions for rows of `schema`, in order. Raises what `Batcher` raises."""
-        if self._matrix:
-            return self.batcher(rows.tuples())
-        return self._answers(rows.dicts())
+        """Predictions for rows of `schema`, in order. Raises what `Batcher` and `Model.ask` raise."""
+        if self.waits:
+            return self._answers(rows)
+        return self.batcher(self.model.rows(rows))
 
     def stream(self, rows: Rows) -> AsyncIterator[StreamEvent]:
-        """The events of one row. Closing the iterator stops the work; hold the version (`asked`) until then."""
-        return self.wrapper.astream(rows.dicts()[0])
+        """The events of one row. Closing the iterator stops the work; `hold` the version until then."""
+        return self.model.stream(self.model.rows(rows)[0])
 
     async def drain(self) -> None:
-        """Let the last request that holds this version finish, then stop its threads."""
+        """Let the last request that holds this version finish, then let the model go."""
         while self.in_use:
             await asyncio.sleep(0.01)
         await self.batcher.drain()
+        self.model.close()
         if self.enricher:
             self.enricher.close()
 
-    async def _answers(self, rows: list[Any]) -> list[Any]:
-        if not self.wrapper.waits:
-            return await self.batcher(rows)
+    async def _answers(self, rows: Rows) -> list[Any]:
         # Rows are independent calls of another service: in a batch, each would wait for the slowest.
         with self.hold(len(rows)):
-            predictions, bad = as_list(await self.wrapper.apredict(rows), len(rows))
-        require_finite(bad, 0, len(rows))
-        return predictions
-
-
-def load(version: ModelVersion, folder: Path, settings: Settings) -> Loaded:
-    """Load a version from its files, and check that it answers its example.
-
-    Raises:
-        ModelError: It cannot be loaded, or does not answer the example that was logged with it.
-    """
-    from mlops_lib import wrappers
-
-    wrapper = wrappers.load(str(folder), settings.model.wrapper)
-    try:
-        wrapper.attach(settings)
-        enricher = Enricher.for_version(version, tuple(named_columns(wrapper.signature)), settings)
-        schema = request_schema(wrapper, enricher, settings)
-        if (example := wrapper.example()) is not None and hasattr(example, "__len__"):
-            _, bad = as_list(wrapper.predict(example), len(example))
-            require_finite(bad, 0, len(example))
-    except MlopsError:
-        raise
-    except Exception as error:  # a model's code may raise anything
-        raise ModelError(
-            f"{version.name} version {version.version} does not answer the example it was logged with: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    first = as_sent(example[0]) if isinstance(example, list) and example else None
-    return Loaded(version, wrapper, schema, enricher, _inline_rows(wrapper, schema, first), first)
-
-
-def request_schema(wrapper: ModelWrapper, enricher: Enricher | None, settings: Settings) -> RequestSchema:
-    """The schema of a model's requests: rows of the source, or rows with an entity key alone."""
-    source = wrapper.columns
-    strict = settings.serving.extra_columns == "refuse"
-    if enricher:
-        service = enricher.service
-        return RequestSchema(
-            wrapper.signature, enricher.features, service.key_dtypes, source, strict, service.request_dtypes
-        )
-    # Without a feature store the key still decides which requests are the canary's.
-    key = settings.data.key or (source.key if source else "")
-    return RequestSchema(wrapper.signature, (), {key: ""} if key else {}, source, strict)
-
-
-def _inline_rows(wrapper: ModelWrapper, schema: RequestSchema, example: Any) -> int:
-    if not wrapper.takes_matrix:
-        return 0
-    try:
-        row = schema.convert([example]).tuples()[0]
-    except Problem:  # no example, or of a foreign form
-        row = None
-    return MatrixModel(wrapper, schema.columns).inline_rows(row)
+            return await self.model.ask(self.model.rows(rows))

@@ -54,7 +54,7 @@ async def status(request: Request) -> dict[str, Any]:
         ]
         if served
         else [],
-        "classes": served.wrapper.classes if served else [],
+        "classes": served.facts.classes if served else [],
         "example": served.example if served else None,
     }
 

@@ -36,7 +36,7 @@ async def metrics(request: Request) -> Response:
 
 def require_alive(service: Service) -> None:
     """Raise a Problem when so many calls of the model hang that only a restart helps."""
-    hung = sum(served.batcher.hung for served in service.models.served.values())
+    hung = sum(served.model.hung for served in service.models.served.values())
     if hung > MAX_HUNG:
         detail = f"{hung} calls of the model hang and cannot be stopped: restart this process."
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_hangs", detail)
@@ -61,11 +61,16 @@ def _set_gauges(service: Service) -> None:
     """Set the gauges that are read only when somebody asks for them."""
     figures, models = service.metrics, service.models
     figures.show_served(
-        [(s.version.name, str(s.version.version), s.version.stage, role) for role, s in models.served.items()]
+        {
+            (s.version.name, str(s.version.version), s.version.stage, role): s.model.trouble is None
+            for role, s in models.served.items()
+        }
     )
     figures.queue.set(sum(served.queued_rows for served in models.served.values()))
-    figures.hung.set(sum(served.batcher.hung for served in models.served.values()))
-    figures.state.labels("ready").set("champion" in models.served and not service.draining)
+    figures.hung.set(sum(served.model.hung for served in models.served.values()))
+    champion = models.served.get("champion")
+    answers = champion is not None and champion.model.trouble is None
+    figures.state.labels("ready").set(answers and not service.draining)
     figures.state.labels("stale").set(models.stale)
     figures.state.labels("draining").set(service.draining)
 

@@ -1,18 +1,13 @@
-"""Structured logs: one JSON object a line on standard error. Bodies, headers and keys are never in them.
-
-The error of a database driver may hold the database's address. Passwords in addresses are masked in every line.
-"""
+"""Structured logs: one JSON object a line on standard error, without secrets. Bodies and headers are never in them."""
 
 import json
 import logging
 import sys
 import time
 
-from mlops_lib.redact import mask
+from mlops_lib.redact.output import mask_output, unmasked
 
 log = logging.getLogger("serving")
-#: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
-MAX_CHARS = 16_384
 #: Fields that ``extra=`` may add.
 EXTRA = ("request_id", "method", "route", "status", "ms", "error")
 
@@ -27,21 +22,13 @@ class JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(fraction * 1e3):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": shown(record.getMessage()),
+            "message": record.getMessage(),
         }
         line |= {name: getattr(record, name) for name in EXTRA if hasattr(record, name)}
         if record.exc_info:
-            line["traceback"] = shown(self.formatException(record.exc_info))
+            record.exc_text = self.formatException(record.exc_info)
+            line["traceback"] = record.exc_text
         return json.dumps(line, ensure_ascii=False)
-
-
-def shown(text: str) -> str:
-    """`text` without the passwords of addresses, and without its middle when it is long."""
-    if len(text) <= MAX_CHARS:
-        return mask(text)
-    # Masked before it is cut: half an address is not recognised, and would show its password.
-    half = MAX_CHARS // 2
-    return f"{mask(text[:MAX_CHARS])[:half]} ... {mask(text[-MAX_CHARS:])[-half:]}"
 
 
 def configure() -> None:
@@ -49,7 +36,8 @@ def configure() -> None:
 
     A line for each request costs more than the answer. Failures are logged here; /metrics counts requests.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    mask_output()
+    handler = logging.StreamHandler(unmasked(sys.stderr))  # the records are masked, and JSON must stay JSON
     handler.setFormatter(JsonLines())
     for name, level in (("serving", logging.INFO), ("mlops_lib", logging.INFO)):
         logger = logging.getLogger(name)

@@ -5,6 +5,7 @@ With several workers, each writes to files in PROMETHEUS_MULTIPROC_DIR, and the 
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -45,8 +46,18 @@ class Metrics:
             f"{p}dropped", "Records and mirrored requests dropped", ["what"], registry=own
         )
         self._reloads = Counter(f"{p}reloads", "Versions loaded or refused", ["outcome"], registry=own)
+        self._crashes = Counter(
+            f"{p}model_crashes",
+            "Processes of models that crashed or had to be killed",
+            ["version"],
+            registry=own,
+        )
+        self._restarts = Counter(
+            f"{p}model_restarts", "Processes of models that were started again", ["version"], registry=own
+        )
         live: dict[str, Any] = {"registry": own, "multiprocess_mode": "liveall"}
         self.info = Gauge(f"{p}model_info", "Served versions", ["name", "version", "stage", "role"], **live)
+        self._up = Gauge(f"{p}model_up", "1 for a version that answers", ["version", "role"], **live)
         self.state = Gauge(f"{p}state", "1 for what holds: ready, stale, draining", ["what"], **live)
         self.queue = Gauge(f"{p}queue_rows", "Rows that wait for the model", **live)
         self.hung = Gauge(f"{p}hung_calls", "Model calls that took too long and still run", **live)
@@ -78,11 +89,27 @@ class Metrics:
 
         return observe
 
-    def show_served(self, cards: list[tuple[str, str, str, str]]) -> None:
-        """Set `info` to 1 for each served (name, version, stage, role), and to 0 for those served before."""
-        self._shown.update(cards)
+    def show_served(self, up: Mapping[tuple[str, str, str, str], bool]) -> None:
+        """Set `info` to 1 for each served (name, version, stage, role), and to 0 for those served before.
+
+        Args:
+            up: Served version -> whether it answers.
+        """
+        self._shown.update(up)
         for card in self._shown:
-            self.info.labels(*card).set(card in cards)
+            _, version, _, role = card
+            self.info.labels(*card).set(card in up)
+            self._up.labels(version, role).set(0)
+        for (_, version, _, role), answers in up.items():
+            self._up.labels(version, role).set(answers)
+
+    def crashed(self, version: int) -> None:
+        """Count a process of a model that ended by itself."""
+        self._crashes.labels(str(version)).inc()
+
+    def restarted(self, version: int) -> None:
+        """Count a process of a model that was started again."""
+        self._restarts.labels(str(version)).inc()
 
     def stop(self) -> None:
         """Remove this process's gauges from the metrics that workers share."""

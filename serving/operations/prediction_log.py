@@ -15,12 +15,15 @@ from uuid import uuid4
 
 from serving.operations.metrics import Metrics
 from serving.operations.records import Feedback, Record, write_table
+from serving.operations.request_index import RequestIndex
 
 log = logging.getLogger("serving")
 #: Most records that wait in memory, and most bytes that they take.
 MAX_PENDING, MAX_PENDING_BYTES = 20_000, 64 * 2**20
 #: Most records in one file, and most seconds that it covers.
 FILE_RECORDS, FILE_S = 10_000, 5.0
+#: Time in the name of a file, UTC.
+STAMP = "%Y%m%dT%H%M%S"
 
 
 class _Queue:
@@ -51,6 +54,7 @@ class PredictionLog:
 
     def __init__(self, folder: Path, metrics: Metrics) -> None:
         self.folder, self._metrics = folder, metrics
+        self.requests = RequestIndex(folder)
         self._records = _Queue("predictions", "prediction")
         self._feedback = _Queue("feedback", "feedback")
         self._wake, self._stopping = threading.Event(), False
@@ -67,10 +71,21 @@ class PredictionLog:
         self._wake.set()
         if self._thread:
             self._thread.join(30)
+        self.requests.close()
+
+    def delete(self, before_s: float) -> int:
+        """Delete files that were finished before a Unix time, and their requests; how many files."""
+        stamp = time.strftime(STAMP, time.gmtime(before_s))
+        old = [file for file in self.folder.glob("*-*-*-*.parquet") if file.name.split("-")[1] < stamp]
+        for file in old:
+            file.unlink(missing_ok=True)  # another worker may have been faster
+        self.requests.delete(before_s)
+        return len(old)
 
     def add(self, record: Record) -> None:
         """Add a record, at the cost of an append. It is dropped, and counted, when there is no room."""
-        self._append(self._records, record)
+        if self._append(self._records, record):
+            self.requests.expect(record.context.request_id, record.context.caller, len(record.rows))
 
     def add_feedback(self, feedback: Feedback) -> bool:
         """Add an outcome; False when there was no room."""
@@ -99,11 +114,15 @@ class PredictionLog:
         for queue in (self._records, self._feedback):
             while items := queue.take(FILE_RECORDS):
                 rows = [row for item in items if (row := self._row(queue, item))]
+                requests = [item.request for item in items if isinstance(item, Record)]
                 try:
                     if rows:
                         write_table(self._new_file(queue.name), rows)
+                    if requests:
+                        self.requests.write(requests)
                 except Exception as error:  # a full disk must not end the thread
                     self._lose(queue, len(rows), error)
+                    self.requests.forget_pending(requests)
 
     def _row(self, queue: _Queue, item: Record | Feedback) -> dict[str, Any] | None:
         """One row of the table; None for an item that cannot be written: the other items must be."""
@@ -119,5 +138,5 @@ class PredictionLog:
             self._metrics.dropped(queue.what)
 
     def _new_file(self, name: str) -> Path:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        stamp = time.strftime(STAMP, time.gmtime())
         return self.folder / f"{name}-{stamp}-{os.getpid()}-{uuid4().hex[:6]}.parquet"

@@ -3,17 +3,21 @@
 A protocol is a module of this package with `ROUTES`, and one line in `serving.web.routes`.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
+from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.predictor import Answered
 from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
 from serving.service import Service
+from serving.web import compression
 from serving.web.call import Call, Reply
 from serving.web.problems import Problem, as_problem
 from serving.web.route import Route
@@ -36,7 +40,9 @@ class Decoded(msgspec.Struct):
     own: Any = None
 
 
-Decode = Callable[[Call, bytes, ServedModel], Decoded]
+#: Content types of clients that declare none: ``curl -d`` sends the second.
+UNDECLARED = ("", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
+Decode = Callable[[Call, bytes, ServedModel], Decoded | Awaitable[Decoded]]
 Encode = Callable[[Call, Decoded, Answered], Reply]
 Events = Callable[[Call, Decoded, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
 
@@ -50,13 +56,15 @@ class InferenceRoute(Route):
     """A route that asks the model. The gateway answers it, without FastAPI's routing.
 
     Attributes:
-        decode: Call, body and champion to the request. Raises Problem or InputError.
+        decode: Call, body and champion to the request, at once or as a coroutine. Raises Problem or InputError.
         encode: Predictions to the answer. Also for a stream of a model that does not wait on others: all its events.
         events: The model's events as server-sent events; None: the protocol has no streams.
         problem: A problem in the protocol's own form. Left out: a problem object (RFC 9457).
         query: Names of the parameters that it takes in the query string.
         summary: One line for OpenAPI.
         answer: Content of a good answer, for OpenAPI; None: any JSON.
+        compresses: Whether long answers are compressed for callers who accept it. Many clients accept it by default, and
+            in a fast network compression takes longer than it saves.
     """
 
     method: str = "POST"
@@ -67,6 +75,16 @@ class InferenceRoute(Route):
     query: tuple[str, ...] = ()
     summary: str = "Predictions"
     answer: Mapping[str, Any] | None = None
+    compresses: bool = False
+
+
+async def _after(
+    first: StreamEvent | None, events: AsyncGenerator[StreamEvent]
+) -> AsyncGenerator[StreamEvent]:
+    if first is not None:
+        yield first
+        async for event in events:
+            yield event
 
 
 async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
@@ -80,16 +98,46 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         predictor.require_room()
         body = await call.body()
         model = service.models.current()
-        decoded = route.decode(call, body, model)
-        context = Context(call.request_id, len(body), call.deadline, decoded.champion_only)
-        if decoded.stream and model.waits and route.events:
-            with model.hold(1):  # before the answer begins, so that a refusal can still be its status
-                events = predictor.stream(model, decoded.rows, context)
-                await call.stream(route.events(call, decoded, model, events), HEADERS)
-            return
-        reply = route.encode(call, decoded, await predictor.infer(model, decoded.rows, context))
+        with model:  # this version answers, though another may take its place meanwhile
+            made = route.decode(call, body, model)
+            decoded = made if isinstance(made, Decoded) else await made
+            context = Context(call.request_id, len(body), call.deadline, decoded.champion_only, call.caller)
+            if model.waits:
+                await service.threads.claim(call.caller, decoded.rows.given())
+            if decoded.stream and model.waits and route.events:
+                with model.hold(1):
+                    call.usage = Usage()
+                    events = predictor.stream(model, decoded.rows, context, call.usage)
+                    async with aclosing(events):
+                        # The answer begins with the first event, so that a refusal before it can still be its status.
+                        first = await anext(events, None)
+                        await call.stream(route.events(call, decoded, model, _after(first, events)), HEADERS)
+                return
+            answered = await predictor.infer(model, decoded.rows, context)
+        reply = route.encode(call, decoded, answered)
+        if route.compresses and (accept := call.headers.get(b"accept-encoding")):
+            reply = await _compressed(reply, accept, service)
     except Exception as error:
         if call.status:  # half an answer is out
             raise
-        reply = route.problem(call, as_problem(error, call.request_id))
+        problem = as_problem(error, call.request_id)
+        if problem.code == "invalid_json" and (kind := other_than_json(call)):
+            detail = f"{route.path} takes application/json, and the body is {kind}."
+            problem = Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        reply = route.problem(call, problem)
     await call.reply(reply)
+
+
+def other_than_json(call: Call) -> str:
+    """The content type that the caller declares; "" if it is JSON, or what clients send when they are told none."""
+    given = call.headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
+    return "" if "json" in given or given in UNDECLARED else given
+
+
+async def _compressed(reply: Reply, accept: bytes, service: Service) -> Reply:
+    coding = compression.wanted(accept)
+    if not coding or len(reply.body) < compression.MIN_BYTES:
+        return reply
+    headers = [*reply.headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]
+    body = service.masker.known(reply.body)  # `Call.reply` finds nothing in compressed bytes
+    return Reply(await compression.deflated(body, coding), headers, reply.status)

@@ -3,28 +3,32 @@
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#json-input
 """
 
-import csv
-import io
 from http import HTTPStatus
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 from fastapi import Request, Response
 
-from serving.inference.batching import require_room
 from serving.inference.json_values import encode_json
+from serving.inference.params import known_params
 from serving.inference.predictor import Answered
-from serving.inference.schema import RequestSchema
+from serving.inference.rows import replace
 from serving.models.served import ServedModel
 from serving.operations.health import readiness
+from serving.protocols import mlflow_bodies
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.web import bodies
-from serving.web.call import Call, Reply
-from serving.web.problems import Problem, invalid_input
+from serving.web.call import JSON, Call, Reply
+from serving.web.problems import Problem
 from serving.web.route import get
 
-FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+#: Header of an answer: names of params that the model does not have, and that were ignored.
+IGNORED = b"mlops-ignored-params"
+
+
+class Own(NamedTuple):
+    """The fields of a request that the encoder needs: whether the body was the row, and params that were ignored."""
+
+    is_row: bool
+    ignored: list[str]
 
 
 REQUEST = {
@@ -48,22 +52,46 @@ ANSWER = {
 
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
-    """Rows in one of MLflow's formats, by the content type."""
-    given = call.headers.get(b"content-type", b"application/json").decode("latin-1")
-    kind = given.split(";")[0].strip().lower()
+    """Rows in one of MLflow's formats, by the content type. Columns and params that the model lacks are ignored."""
+    kind = _content_type(call.headers.get(b"content-type", b"application/json").decode("latin-1"))
     if kind == "text/csv":
-        rows = _from_csv(body, model.schema, model.max_rows)
+        sent = mlflow_bodies.Sent(mlflow_bodies.from_csv(body, model.schema, model.max_rows))
     elif kind == "application/json":
-        rows = _from_json(body, model.schema, model.max_rows)
+        sent = mlflow_bodies.from_json(body, model.schema, model.max_rows)
     else:
-        detail = f"Content type {kind!r} is not known here. Send application/json or text/csv."
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
-    return Decoded(model.schema.convert(rows))
+        raise _unsupported(f"Content type {kind!r} is not known here. Send application/json or text/csv.")
+    params, ignored = known_params(model.schema, sent.params)
+    rows = model.schema.convert(sent.rows, as_mlflow=True)
+    return Decoded(replace(rows, params=params, any_count=True), own=Own(sent.is_row, ignored))
+
+
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """The row that was logged with the model."""
+    return {"dataframe_records": [model.example]} if isinstance(model.example, dict) else None
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
-    """Predictions in MLflow's answer format."""
-    return Reply(encode_json({"predictions": answered.predictions}))
+    """Predictions in MLflow's answer format; without a key for a body that was itself the row."""
+    own: Own = decoded.own
+    answer = answered.predictions if own.is_row else {"predictions": answered.predictions}
+    names = ", ".join(own.ignored).encode("ascii", "backslashreplace")
+    return Reply(encode_json(answer), [JSON, (IGNORED, names)] if names else [JSON])
+
+
+def _content_type(header: str) -> str:
+    """The content type. UTF-8 is the only character set, and no other parameter is known."""
+    kind, *parameters = (part.strip().lower() for part in header.split(";"))
+    for parameter in filter(None, parameters):
+        name, _, value = parameter.partition("=")
+        if name != "charset" or value.strip('"') != "utf-8":
+            raise _unsupported(
+                f"Content type {header!r} has {parameter!r}; only charset=utf-8 is known here."
+            )
+    return kind
+
+
+def _unsupported(detail: str) -> Problem:
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 
 
 async def ping(request: Request) -> Response:
@@ -79,65 +107,12 @@ async def version() -> Response:
     return Response(installed("mlflow"), media_type="text/plain")
 
 
-def _from_json(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
-    sent = bodies.decode(msgspec.json.decode, body)
-    given = [name for name in FORMATS if isinstance(sent, dict) and name in sent]
-    if len(given) != 1:
-        raise invalid_input(f"The body must be an object with one of {', '.join(FORMATS)}.")
-    if sent.get("params"):
-        raise invalid_input("'params' are not taken here: the model's own configuration decides.")
-    value = sent[given[0]]
-    if given == ["dataframe_split"]:
-        return _from_split(value, schema, most)
-    if isinstance(value, dict) and given == ["inputs"]:  # {column: values} or {column: value}
-        columns = {name: cells if isinstance(cells, list) else [cells] for name, cells in value.items()}
-        if len({len(cells) for cells in columns.values()}) > 1:
-            raise invalid_input("The columns of 'inputs' are not of one length.")
-        require_room(max(map(len, columns.values()), default=0), 0, most)
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    rows = value if isinstance(value, list) else [value]
-    require_room(len(rows), 0, most)
-    if schema.columns and rows and isinstance(rows[0], list):
-        return [_named(row, schema.columns) for row in rows]
-    return rows
-
-
-def _from_split(value: Any, schema: RequestSchema, most: int) -> list[Any]:
-    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        raise invalid_input("'dataframe_split' must be an object with 'columns' and 'data'.")
-    columns = value.get("columns") or schema.columns
-    if not isinstance(columns, list | tuple) or not all(isinstance(name, str) for name in columns):
-        raise invalid_input("'columns' of 'dataframe_split' must be a list of names.")
-    require_room(len(value["data"]), 0, most)
-    return [_named(row, columns) for row in value["data"]]
-
-
-def _from_csv(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
-    """The first line names the columns; an empty cell is a missing value."""
-    try:
-        read = csv.reader(io.StringIO(body.decode("utf-8-sig")), strict=True)
-        lines = list(islice(filter(None, read), most + 2))  # the names, and one row too many
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "invalid_csv", f"The body is not CSV: {error}.") from None
-    if not lines:
-        raise invalid_input("The CSV is empty: its first line must name the columns.")
-    require_room(len(lines) - 1, 0, most)
-    cast = schema.from_text
-    rows = [_named(line, lines[0]) for line in lines[1:]]
-    return [{name: cast(name, text) for name, text in row.items() if text != ""} for row in rows]
-
-
-def _named(row: Any, columns: Any) -> dict[str, Any]:
-    if not isinstance(row, list) or len(row) != len(columns):
-        raise invalid_input(f"A row must be a list of {len(columns)} values: {', '.join(columns)}.")
-    return dict(zip(columns, row, strict=True))
-
-
 ROUTES = (
     InferenceRoute(
         path="/invocations",
         tag="inference",
         request=REQUEST,
+        example=example,
         decode=decode,
         encode=encode,
         summary="Predictions for MLflow's request formats",

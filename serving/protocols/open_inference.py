@@ -1,25 +1,30 @@
 """The Open Inference Protocol, version 2, over HTTP, with binary tensors.
 
 https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
-one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts and dates are BYTES; null
-and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``; a
-classifier's classes are in its parameters.
+one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts, dates and bytes are BYTES;
+null and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``; a
+classifier's classes are in its parameters. A field that is null counts as absent. A parameter is the protocol's, or one of
+``params`` of the model's signature; any other is refused.
 """
 
+from base64 import b64encode
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from fastapi import Request
+from msgspec.structs import replace
 
 from mlops_lib import __version__
 from serving.inference.json_values import encode_json
+from serving.inference.params import require_params
 from serving.inference.predictor import Answered
 from serving.models.served import ServedModel
 from serving.operations.health import readiness, require_alive
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.protocols.tensors import Tensor, datatype_of, packed, rows_of
+from serving.protocols.tensors import Tensor, datatype_of, packed, require_known, rows_of
 from serving.web import bodies
 from serving.web.call import Call, Reply
 from serving.web.problems import Problem, invalid_input
@@ -29,20 +34,31 @@ TAG = "open inference protocol"
 HEADER_LENGTH = b"inference-header-content-length"
 
 
-class Output(msgspec.Struct):
+BOOLEAN = (True, False)
+#: Parameters of a request and of an output -> the values that are taken.
+REQUEST_PARAMETERS: dict[str, tuple[Any, ...]] = {
+    "binary_data_output": BOOLEAN,
+    "content_type": ("np", "pd"),  # MLServer's; the signature alone decides which of the two a model gets
+}
+OUTPUT_PARAMETERS: dict[str, tuple[Any, ...]] = {"binary_data": BOOLEAN}
+
+
+class Output(msgspec.Struct, forbid_unknown_fields=True):
     """An output that the caller asks for."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
-class Inference(msgspec.Struct):
-    """The JSON part of a request."""
+class Inference(msgspec.Struct, forbid_unknown_fields=True):
+    """The JSON part of a request. Some clients repeat the path's model in it."""
 
     inputs: list[Tensor]
-    id: str = ""
-    parameters: dict[str, Any] = {}
-    outputs: list[Output] = []
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[Output] | None = None
+    model_name: str | None = None
+    model_version: str | None = None
 
 
 decoder = msgspec.json.Decoder(Inference)
@@ -61,25 +77,40 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     _require_named(model, call.params["name"], version)
     header_length = call.headers.get(HEADER_LENGTH, b"").decode("latin-1")
     sent, binary = _parse(body, header_length)
-    rows = model.schema.convert(rows_of(sent.inputs, binary, model.schema, model.max_rows))
-    wants_binary = bool(sent.parameters.get("binary_data_output"))
-    for output in sent.outputs:
+    if sent.model_name or sent.model_version:
+        _require_named(model, sent.model_name or model.version.name, sent.model_version or "")
+    parameters = {name: value for name, value in (sent.parameters or {}).items() if value is not None}
+    own = {name: parameters.pop(name) for name in REQUEST_PARAMETERS if name in parameters}
+    wants_binary = require_known("The request", own, REQUEST_PARAMETERS).get("binary_data_output", False)
+    for output in sent.outputs or ():
         if output.name != "predictions":
             raise invalid_input(f"There is no output {output.name!r}; there is: predictions.")
-        wants_binary = bool(output.parameters.get("binary_data", wants_binary))
+        wanted = require_known("Output 'predictions'", output.parameters, OUTPUT_PARAMETERS)
+        wants_binary = wanted.get("binary_data", wants_binary)
+    rows = model.schema.convert(rows_of(sent.inputs, binary, model.schema, model.max_rows))
+    if parameters:
+        rows = replace(rows, params=require_params(model.schema, parameters))
     return Decoded(rows, own=Wanted(sent.id or call.request_id, wants_binary))
+
+
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """The row that was logged with the model, a tensor for each of its values."""
+    if not isinstance(model.example, dict):
+        return None
+    tensors = [
+        {
+            "name": field.name, "datatype": field.datatype, "shape": [1, *field.shape],
+            "data": value if isinstance(value, list) else [value],
+        }
+        for field in model.schema.model_fields.values()
+        if (value := model.example.get(field.name)) is not None
+    ]  # fmt: skip
+    return {"inputs": tensors} if tensors else None
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions as one tensor, JSON or binary, whichever the caller asks for."""
-    predictions = answered.predictions
-    try:
-        values = np.asarray(predictions)
-    except ValueError:  # lists of different lengths
-        values = np.asarray([encode_json(p).decode() for p in predictions], dtype=object)
-    if values.dtype.kind in "OUS":
-        texts = [p if isinstance(p, str) else encode_json(p).decode() for p in predictions]
-        values = np.array(texts, dtype=object)
+    values = _array(answered.predictions)
     datatype = datatype_of(values.dtype)
     output: dict[str, Any] = {"name": "predictions", "datatype": datatype, "shape": list(values.shape)}
     version = answered.served.version
@@ -92,13 +123,28 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     if answered.served.classes_json:
         answer["parameters"] = {"classes": answered.served.classes_json}
     if not decoded.own.binary:
-        output["data"] = values.ravel().tolist()
+        data = values.ravel().tolist()
+        if any(isinstance(each, bytes) for each in data):
+            output["parameters"] = {"content_type": "base64"}
+            data = [b64encode(each if isinstance(each, bytes) else each.encode()).decode() for each in data]
+        output["data"] = data
         return Reply(encode_json(answer))
     tail = packed(values.tolist()) if datatype == "BYTES" else np.ascontiguousarray(values).tobytes()
     output["parameters"] = {"binary_data_size": len(tail)}
     head = encode_json(answer)
     headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(head))]
     return Reply(head + tail, headers)
+
+
+def _array(predictions: list[Any]) -> np.ndarray[Any, Any]:
+    """Predictions as an array of numbers; else of texts and bytes, with JSON for any other value."""
+    with suppress(ValueError):  # lists of different lengths
+        values = np.asarray(predictions)
+        if values.dtype.kind not in "OUS":
+            return values
+    values = np.empty(len(predictions), dtype=object)
+    values[:] = [p if isinstance(p, str | bytes) else encode_json(p).decode() for p in predictions]
+    return values
 
 
 async def server() -> dict[str, Any]:
@@ -144,7 +190,7 @@ def _inputs(served: ServedModel) -> list[dict[str, Any]]:
         {"name": field.name, "datatype": field.datatype, "shape": [-1, *field.shape]}
         for field in served.schema.model_fields.values()
     ]
-    signature = served.wrapper.signature
+    signature = served.facts.signature
     if not inputs and signature and signature.inputs and signature.inputs.is_tensor_spec():
         spec = signature.inputs.inputs[0]
         return [{"name": spec.name or "input", "datatype": datatype_of(spec.type), "shape": list(spec.shape)}]
@@ -180,8 +226,10 @@ ROUTES = (
             path=f"{path}/infer",
             tag=TAG,
             request=Inference,
+            example=example,
             decode=decode,
             encode=encode,
+            compresses=True,
             query=() if path == VERSION else ("version",),
             summary="Predictions for tensors, as JSON or binary, whichever the caller sent and asks for",
         )

@@ -4,7 +4,6 @@ https://platform.openai.com/docs/api-reference/chat. `model` is the name in the 
 the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt.
 """
 
-import json
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -12,12 +11,10 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import msgspec
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
-from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.json_values import encode_json
@@ -25,27 +22,24 @@ from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.web import bodies
+from serving.protocols.openai_answers import Choice, choice_of
+from serving.protocols.openai_request import ChatRequest, parse
 from serving.web.call import JSON, Call, Reply
-from serving.web.problems import Problem, as_problem, invalid_input
+from serving.web.problems import Problem, as_problem
 from serving.web.route import get
 from serving.web.sse import HEADERS
 
 TAG = "openai"
 #: The type of OpenAI's errors for a problem's status.
-ERROR_TYPES = {400: "invalid_request_error", 404: "invalid_request_error", 422: "invalid_request_error"}
-
-
-class ChatRequest(msgspec.Struct):
-    """The fields of a request that are read. Others (temperature, ...) are ignored: the packaged model sets them."""
-
-    messages: list[dict[str, Any]]
-    model: str = ""
-    stream: bool = False
-    stream_options: dict[str, Any] | None = None
-    n: int = 1
-    thread_id: str | None = None
-    resume: str | None = None
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+#: Codes of errors that last for longer than OpenAI's clients wait.
+NO_RETRY = ("budget_exceeded", "llm_quota_exceeded", "llm_price_unknown")
 
 
 class Chat(NamedTuple):
@@ -60,57 +54,61 @@ class Chat(NamedTuple):
     with_usage: bool
 
 
-decoder = msgspec.json.Decoder(ChatRequest)
-
-
-def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
+async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
-    sent = bodies.decode(decoder.decode, body)
-    if sent.model not in ("", model.version.name):
-        raise Problem(
-            HTTPStatus.NOT_FOUND,
-            "model_not_found",
-            f"Model {sent.model!r} is not served here. This service has {model.version.name!r}.",
-        )
-    if sent.n != 1:
-        raise invalid_input(f"'n' is {sent.n}; one answer is given.")
-    row = model.wrapper.chat_row(sent.messages)
+    sent, options = parse(body)
+    _require_served(sent.model or model.version.name, model)
+    row = await model.chat_row(sent.messages, options)
     row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
-    return Decoded(Rows(model.schema, [row]), sent.stream, champion_only=True, own=chat)
+    return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
+
+
+def example(model: ServedModel) -> dict[str, Any] | None:
+    """A question, for a model that calls an LLM."""
+    return {"messages": [{"role": "user", "content": "What can you do?"}]} if model.waits else None
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """The answer in one piece; for a caller who wants a stream, all its chunks at once."""
-    text, used = _text(answered.predictions[0]), answered.usage or Usage()
+    chat, found = decoded.own, choice_of(answered.predictions[0])
+    usage = _usage(answered.usage, found)
     if decoded.stream:
-        chat = decoded.own
-        return Reply(f"{_first(chat)}{_chunk(chat, {'content': text})}{_last(chat, used)}".encode(), HEADERS)
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    answer = {**decoded.own.head, "object": "chat.completion", "choices": [choice]}
-    return Reply(encode_json(answer | {"usage": _usage(used)}))
+        parts = _first(chat), _chunk(chat, found.delta), _last(chat, found.finish_reason, usage)
+        return Reply("".join(parts).encode(), HEADERS)
+    choice = {"index": 0, "message": found.message, "finish_reason": found.finish_reason, "logprobs": None}
+    answer = {**chat.head, "object": "chat.completion", "choices": [choice], "usage": usage}
+    return Reply(encode_json(answer))
 
 
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
     """The answer in chunks."""
-    chat, any_token = decoded.own, False
+    chat, sent = decoded.own, set()
+    found = choice_of("")
     yield _first(chat)
     try:
-        with tally() as used:
-            async with aclosing(events):
-                async for kind, data in events:
-                    if kind == "token":
-                        any_token = True
-                        yield _chunk(chat, {"content": data})
-                    elif kind == "interrupt" or (kind == "prediction" and not any_token):
-                        yield _chunk(chat, {"content": _text(data)})
+        async with aclosing(events):
+            async for kind, data in events:
+                if kind == "token":
+                    sent.add("content")
+                    yield _chunk(chat, {"content": data})
+                elif kind == "tool_calls":
+                    sent.add("tool_calls")
+                    yield _chunk(chat, {"tool_calls": data})
+                elif kind == "interrupt":
+                    yield _chunk(chat, choice_of(data).delta)
+                elif kind == "prediction":
+                    found = choice_of(data)
+                    rest = {name: part for name, part in found.delta.items() if name not in sent}
+                    if rest or not sent:
+                        yield _chunk(chat, rest)
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, used)
+    yield _last(chat, found.finish_reason, _usage(call.usage or Usage(), found))
 
 
 def problem(call: Call, problem: Problem) -> Reply:
@@ -118,7 +116,7 @@ def problem(call: Call, problem: Problem) -> Reply:
     kind = ERROR_TYPES.get(problem.status, "server_error")
     error = {"message": problem.detail, "type": kind, "code": problem.code, "param": None}
     headers = [JSON, *problem.raw_headers]
-    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR or problem.code in NO_RETRY:
         # The service has retried its own calls; a caller that retries too would multiply them.
         headers.append((b"x-should-retry", b"false"))
     return Reply(encode_json({"error": error}), headers, problem.status.value)
@@ -129,10 +127,33 @@ async def models(request: Request) -> Response:
     try:
         model = request.app.state.service.models.current()
     except Problem as error:
-        reply = problem(request.state.call, error)
-        return Response(reply.body, reply.status, error.headers, "application/json")
-    card = {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
-    return JSONResponse({"object": "list", "data": [card]})
+        return _as_response(problem(request.state.call, error))
+    return JSONResponse({"object": "list", "data": [_card(model)]})
+
+
+async def model(request: Request, name: str) -> Response:
+    """The served model, if it has this name."""
+    try:
+        served = request.app.state.service.models.current()
+        _require_served(name, served)
+    except Problem as error:
+        return _as_response(problem(request.state.call, error))
+    return JSONResponse(_card(served))
+
+
+def _require_served(name: str, model: ServedModel) -> None:
+    if name != model.version.name:
+        detail = f"Model {name!r} is not served here. This service has {model.version.name!r}."
+        raise Problem(HTTPStatus.NOT_FOUND, "model_not_found", detail)
+
+
+def _card(model: ServedModel) -> dict[str, Any]:
+    return {"id": model.version.name, "object": "model", "created": 0, "owned_by": "mlops"}
+
+
+def _as_response(reply: Reply) -> Response:
+    headers = {name.decode(): value.decode() for name, value in reply.headers}
+    return Response(reply.body, reply.status, headers)
 
 
 def _first(chat: Chat) -> str:
@@ -143,9 +164,9 @@ def _chunk(chat: Chat, delta: Mapping[str, Any], finish: str | None = None) -> s
     return _data(chat, choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
 
 
-def _last(chat: Chat, used: Usage) -> str:
-    usage = _data(chat, choices=[], usage=_usage(used)) if chat.with_usage else ""
-    return f"{_chunk(chat, {}, 'stop')}{usage}data: [DONE]\n\n"
+def _last(chat: Chat, finish: str, used: dict[str, Any]) -> str:
+    usage = _data(chat, choices=[], usage=used) if chat.with_usage else ""
+    return f"{_chunk(chat, {}, finish)}{usage}data: [DONE]\n\n"
 
 
 def _data(chat: Chat, **fields: Any) -> str:
@@ -153,7 +174,11 @@ def _data(chat: Chat, **fields: Any) -> str:
     return f"data: {encode_json(value).decode()}\n\n"
 
 
-def _usage(used: Usage) -> dict[str, int]:
+def _usage(used: Usage | None, found: Choice) -> dict[str, Any]:
+    """The tokens of the platform's own calls; else the model's own count."""
+    if found.usage and not (used and used.calls):
+        return found.usage
+    used = used or Usage()
     return {
         "prompt_tokens": used.prompt_tokens,
         "completion_tokens": used.completion_tokens,
@@ -161,17 +186,12 @@ def _usage(used: Usage) -> dict[str, int]:
     }
 
 
-def _text(prediction: Any) -> str:
-    return (
-        prediction if isinstance(prediction, str) else json.dumps(prediction, ensure_ascii=False, default=str)
-    )
-
-
 ROUTES = (
     InferenceRoute(
         path="/v1/chat/completions",
         tag=TAG,
         request=ChatRequest,
+        example=example,
         decode=decode,
         encode=encode,
         events=events,
@@ -179,4 +199,5 @@ ROUTES = (
         summary="One answer to a chat, whole or in pieces; always the champion's",
     ),
     get("/v1/models", models, TAG),
+    get("/v1/models/{name}", model, TAG),
 )

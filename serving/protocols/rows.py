@@ -38,6 +38,11 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     return decoded
 
 
+def example(model: ServedModel) -> Any:
+    """The row that was logged with the model."""
+    return {"inputs": model.example} if isinstance(model.example, dict) else None
+
+
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in the order of the rows; a single prediction for a single row."""
     whole = not (decoded.rows.single or decoded.stream)
@@ -85,11 +90,8 @@ async def features(request: Request) -> Response:
             HTTPStatus.NOT_FOUND, "no_feature_service", f"{version} was trained without a feature store."
         )
     decoded = served.schema.parse(body)
-    served.in_use += 1
-    try:
+    with served:
         rows, statuses = await served.enricher.enrich(decoded.given())
-    finally:
-        served.in_use -= 1
     answer: dict[str, Any] = {
         "rows": rows[0] if decoded.single else rows,
         "model": served.card,
@@ -104,6 +106,7 @@ ROUTES = (
             path=path,
             tag=TAG,
             request=MODEL_ROWS,
+            example=example,
             decode=decode,
             encode=encode,
             events=events,

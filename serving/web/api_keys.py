@@ -10,6 +10,7 @@ To rotate a key: add the new line, move the callers, remove the old line.
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -19,18 +20,23 @@ from pathlib import Path
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from mlops_lib.errors import InputError
+from mlops_lib.redact import mask_secrets
 from mlops_lib.settings import Section
 from serving.web.problems import Problem
 
 log = logging.getLogger("serving")
 #: Seconds between checks of the file for changes.
 POLL_S = 1.0
+#: A name that needs no quotes in YAML, unless YAML reads it as another type ("yes").
+PLAIN_NAME = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+MAX_NAME_CHARS = 100
 
 
 class Key(Section):
     """One line of the file."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     admin: bool = False
     rate_per_s: float = Field(0, ge=0, strict=False)
@@ -67,8 +73,10 @@ class Keys:
         self._buckets: dict[str, _Bucket] = {}
         self._checked_at, self._changed_at = 0.0, 0.0
 
-    def admit(self, given: bytes, admin: bool) -> None:
-        """Let a caller with this key go on.
+    def admit(self, given: bytes, admin: bool) -> str:
+        """The name of a caller with this key, who may go on; "" where the service has no keys.
+
+        Threads, requests and feedback belong to the name, so that they stay with a caller whose key is rotated.
 
         Raises:
             Problem: 401 without a known key, 403 for an admin route without an admin's, 429 too fast.
@@ -77,7 +85,7 @@ class Keys:
             if admin:
                 detail = "Admin routes need a key, and this service has none: set serving.api_keys."
                 raise Problem(HTTPStatus.FORBIDDEN, "admin_disabled", detail)
-            return
+            return ""
         key = self._find(given)
         if key is None:
             detail = "Send a known API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'."
@@ -89,6 +97,7 @@ class Keys:
             if wait_s := bucket.wait_s(key.rate_per_s):
                 detail = f"The key of {key.name!r} may send {key.rate_per_s:g} requests a second."
                 raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail, int(wait_s) + 1)
+        return key.name
 
     def _find(self, given: bytes) -> Key | None:
         self._read_again()
@@ -109,7 +118,9 @@ class Keys:
         try:
             changed_at = self.file.stat().st_mtime
             if changed_at != self._changed_at:
-                lines = TypeAdapter(list[Key]).validate_python(yaml.safe_load(self.file.read_text()) or [])
+                lines = TypeAdapter(list[Key]).validate_python(
+                    yaml.safe_load(self.file.read_text(encoding="utf-8")) or []
+                )
                 self._keys = [(key.sha256.encode(), key) for key in lines]
                 self._changed_at = changed_at
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -120,10 +131,24 @@ class Keys:
 
 
 def make(name: str, admin: bool) -> tuple[str, str]:
-    """A new random key, and the line for the file."""
+    """A new random key, and the line for the file.
+
+    Raises:
+        InputError: The name is empty, too long, or has a line end or another control character.
+    """
+    if not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
+        raise InputError(
+            f"The name of a key has 1 to {MAX_NAME_CHARS} printable characters and no line end, not {name!r}."
+        )
     key = secrets.token_urlsafe(32)
+    while mask_secrets(key) != key:  # it would be masked in this command's own output
+        key = secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
-    return key, f"- {{name: {name}, sha256: {digest}{', admin: true' if admin else ''}}}"
+    plain = PLAIN_NAME.fullmatch(name) and yaml.safe_load(name) == name
+    shown = (
+        name if plain else yaml.safe_dump(name, default_style='"', allow_unicode=True, width=2**16).strip()
+    )
+    return key, f"- {{name: {shown}, sha256: {digest}{', admin: true' if admin else ''}}}"
 
 
 def given_key(authorization: bytes, x_api_key: bytes) -> bytes:

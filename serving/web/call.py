@@ -14,7 +14,9 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from mlops_lib.llm.usage import Usage
 from serving.service import Service
+from serving.web.compression import inflated
 from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
 
 #: A caller's request id is repeated if it looks like this: safe in a log line and in a header.
@@ -57,6 +59,8 @@ class Call:
         params: Values of the path's placeholders.
         began: Time of `time.monotonic()` at which it came in.
         deadline: Time of `time.monotonic()` at which the request ends; `NEVER` once its answer has begun.
+        caller: Name of the caller's API key; "" where the service has no keys.
+        usage: Tokens of an answer in events; None for any other answer.
         body_bytes: Bytes of the body that have been read.
         read: Whether the whole body has been read. The server's next message is then that the caller has left.
         status: Of the answer; 0 before it has begun.
@@ -65,8 +69,8 @@ class Call:
     """
 
     __slots__ = (
-        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "deadline", "ended", "finished", "headers", "length",
-        "params", "read", "request_id", "status", "task", "watch",
+        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "caller", "deadline", "ended", "finished", "headers", "length",
+        "params", "read", "request_id", "status", "task", "usage", "watch",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
@@ -81,7 +85,8 @@ class Call:
         self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
         length = self.headers.get(b"content-length", b"0")
         self.length = int(length) if length.isdigit() else 0
-        self.params = NO_VALUES
+        self.params, self.caller = NO_VALUES, ""
+        self.usage: Usage | None = None
         self.body_bytes = self.status = 0
         self.read = self.finished = False
         self.ended: Problem | None = None
@@ -98,18 +103,21 @@ class Call:
             raise too_large(self._limit)
 
     async def receive(self) -> Message:
-        """The next message of the server.
+        """The next message of the server; for a body that came compressed, one message with all of it.
 
         Raises:
-            Problem: 413 once the body is longer than it may be.
+            Problem: As `body`.
         """
+        if b"content-encoding" in self.headers and not self.read:
+            return {"type": "http.request", "body": await self.body(), "more_body": False}
         return self._counted(await self._receive())
 
     async def body(self) -> bytes:
-        """The whole body.
+        """The whole body, inflated if it came compressed.
 
         Raises:
-            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway.
+            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway, or for a body that is
+                not of its Content-Encoding; 415 for a coding that is not known.
         """
         chunks = []
         while not self.read:
@@ -117,7 +125,10 @@ class Call:
             if message["type"] == "http.disconnect":
                 raise disconnected("the body's end")
             chunks.append(message.get("body", b""))
-        return b"".join(chunks)
+        body = b"".join(chunks)
+        if coding := self.headers.get(b"content-encoding"):
+            return await inflated(body, coding, self._limit)
+        return body
 
     async def left(self) -> None:
         """Return once the caller has left. Call it after the body has been read."""
@@ -133,10 +144,11 @@ class Call:
     async def reply(self, reply: Reply) -> None:
         """Send an answer in one piece."""
         self.status, self.deadline = reply.status, NEVER
-        headers = self._headers([*reply.headers, (b"content-length", b"%d" % len(reply.body))])
+        body = self._service.masker.known(reply.body)
+        headers = self._headers([*reply.headers, (b"content-length", b"%d" % len(body))])
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
         self.finished = True
-        await self._send({"type": "http.response.body", "body": reply.body})
+        await self._send({"type": "http.response.body", "body": body})
 
     async def problem(self, problem: Problem) -> None:
         """Send a problem object."""
@@ -148,7 +160,8 @@ class Call:
         async with aclosing(pieces):
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
             async for piece in pieces:
-                await self.send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+                body = self._service.masker.known(piece.encode())
+                await self.send({"type": "http.response.body", "body": body, "more_body": True})
         await self.send({"type": "http.response.body", "body": b""})
 
     async def send(self, message: Message) -> None:

@@ -13,7 +13,7 @@ from serving.models.served import ServedModel
 from serving.protocols.inference import InferenceRoute
 from serving.service import Service
 from serving.web.problems import MEDIA_TYPE
-from serving.web.route import MODEL_ROWS, HandlerRoute, Route
+from serving.web.route import HandlerRoute, Route
 from serving.web.routes import RouteTable
 
 PROBLEM = {
@@ -52,6 +52,13 @@ ANSWER = {
         "features": {"type": "object", "description": "where looked-up features came from"},
     },
 }
+#: Most classes that the description lists.
+MAX_CLASSES = 20
+#: Two ways to send a key; either is enough.
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer KEY"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 ANY_JSON: dict[str, Any] = {"application/json": {"schema": {}}}
 A_PROBLEM = {
     "description": "A problem",
@@ -79,10 +86,10 @@ def _document(app: FastAPI, table: RouteTable, served: ServedModel | None, has_k
     components = served.schema.json_schema() if served else {"Body": {"type": "object"}}
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(components, Problem=PROBLEM, Answer=ANSWER)
-    example = None
-    # It is a row of somebody's data: where there are keys, only /status shows it, to callers with a key.
-    if served and isinstance(served.example, dict) and not has_keys:
-        example = {"inputs": served.example}
+    if served:
+        document["info"]["description"] = _about(served)
+    if has_keys:
+        document["components"]["securitySchemes"] = SECURITY
     for route in table.routes:
         if isinstance(route, HandlerRoute) and not route.shown:
             continue
@@ -93,15 +100,41 @@ def _document(app: FastAPI, table: RouteTable, served: ServedModel | None, has_k
         if route.request is not None:
             content, parts = _content(route)
             schemas.update(parts)
-            if route.request is MODEL_ROWS and example:
-                content = {kind: {**media, "example": example} for kind, media in content.items()}
+            # It is a row of somebody's data: where there are keys, only /status shows it, to callers with a key.
+            example = route.example(served) if route.example and served and not has_keys else None
+            if example is not None:
+                json = content["application/json"]
+                content = {**content, "application/json": {**json, "example": example}}
             operation["requestBody"] = {"required": True, "content": content}
+        if has_keys and route.access != "open":
+            operation["security"] = [{name: []} for name in SECURITY]
         operation["responses"].pop("422", None)  # FastAPI's own form of error, which no route has
         operation["responses"]["default"] = A_PROBLEM
         for parameter in operation.get("parameters", ()):
             if served and parameter["name"] in ("name", "version"):  # there is one of each
                 parameter["schema"]["enum"] = [str(getattr(served.version, parameter["name"]))]
     return document
+
+
+def _about(served: ServedModel) -> str:
+    """The served model in words: name, version, columns and answer."""
+    v = served.version
+    fields = served.schema.model_fields.values()
+    lines = [
+        f"This service answers with the model **{v.name}**, version {v.version}, stage {v.stage or 'none'}."
+    ]
+    if fields:
+        needed = ", ".join(f"`{field.name}` ({field.wanted})" for field in fields)
+        lines.append(f"Columns of a row: {needed}.")
+    if served.enricher:
+        lines.append("A row with its entity key alone is completed from the feature store.")
+    if served.facts.classes:
+        shown = ", ".join(f"`{name}`" for name in served.facts.classes[:MAX_CLASSES])
+        more = len(served.facts.classes) - MAX_CLASSES
+        lines.append(f"Classes: {shown}{f' and {more} more' if more > 0 else ''}.")
+    if served.waits:
+        lines.append("It calls other services for each answer, and can stream.")
+    return "\n\n".join(lines)
 
 
 def _operation(route: InferenceRoute) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError
+from mlops_lib.redact.output import shown
 
 log = logging.getLogger("serving")
 MEDIA_TYPE = "application/problem+json"
@@ -39,7 +40,8 @@ class Problem(Exception):
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail, self.retry_after_s = status, code, detail, retry_after_s
+        # Every error that reaches a caller is one of these, whatever the protocol's form of it.
+        self.status, self.code, self.detail, self.retry_after_s = status, code, shown(detail), retry_after_s
         self._headers = headers
 
     def body(self, request_id: str) -> bytes:

@@ -24,6 +24,7 @@ class Route:
         tag: Heading in the API's description.
         access: Who may call it.
         request: Type of the body, for OpenAPI; None: the route takes no body.
+        example: Makes a JSON body that works from the served model, for OpenAPI; None from it: this model has none.
     """
 
     method: str
@@ -31,6 +32,7 @@ class Route:
     tag: str
     access: Access = "key"
     request: Body | None = None
+    example: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

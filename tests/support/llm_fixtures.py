@@ -26,7 +26,15 @@ class Vendor:
 
     def control(self, **behaviour: Any) -> None:
         """Set the behaviour, with defaults for all that is not given, and reset the counters."""
-        defaults = {"delay_s": 0.0, "chunks": 4, "chunk_s": 0.0, "faults": [], "verdict": 1}
+        defaults = {
+            "delay_s": 0.0,
+            "chunks": 4,
+            "chunk_s": 0.0,
+            "faults": [],
+            "verdict": 1,
+            "finish": "",
+            "calls": [],
+        }
         body = json.dumps(defaults | behaviour).encode()
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/_control", body)).close()
 

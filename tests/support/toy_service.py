@@ -16,7 +16,10 @@ from mlops_lib import config
 from mlops_lib.registry import ModelVersion
 from mlops_lib.wrappers.interface import ModelWrapper
 from serving.app import create_app
-from serving.models.served import Loaded, ServedModel, request_schema
+from serving.models.facts import ModelFacts
+from serving.models.inline import InlineModel
+from serving.models.loading import request_schema
+from serving.models.served import Loaded, ServedModel
 
 
 class Toy(ModelWrapper):
@@ -57,7 +60,7 @@ class Toy(ModelWrapper):
             raise
         return self._answer(input_data)
 
-    def chat_row(self, messages: Any) -> dict[str, Any]:
+    def chat_row(self, messages: Any, options: Any) -> dict[str, Any]:
         return {"x": float(messages[-1]["content"])}
 
     def _answer(self, rows: Any) -> list[float]:
@@ -84,7 +87,9 @@ async def toy_service(
     app = create_app(settings)
     service = app.state.service
     version = ModelVersion("toy", 1, "Production", "run", {})
-    loaded = Loaded(version, toy, request_schema(toy, None, settings), None, inline_rows, None)
+    facts = ModelFacts(False, (), toy.signature, toy.columns, toy.classes)
+    schema = request_schema(facts, None, settings)
+    loaded = Loaded(version, facts, schema, None, InlineModel(toy, schema, inline_rows))
     served = ServedModel(loaded, "champion", settings, service.metrics)
     service.models.served["champion"] = served
     sweeper = asyncio.create_task(app.gateway.sweep())

@@ -1,7 +1,8 @@
 """A real HTTP server of the OpenAI and Anthropic protocols, with faults on demand.
 
 Run as ``python -m tests.support.vendor_server``: prints its port. ``POST /_control`` sets behaviour, ``GET /_stats``
-says what happened. A fault hits a share of the questions, chosen by their hash, on their first `times` tries
+says what happened; ``bodies`` are the requests. ``finish`` is the finish reason of each answer, and ``calls`` are tool
+calls that the answer has instead of a text where the request has tools. A fault hits a share of the questions, chosen by their hash, on their first `times` tries
 (-1: on all). Kinds: ``429`` (with Retry-After), ``500``, ``400``, ``401`` (repeats the key), ``quota``, ``slow``,
 ``truncated``, ``drop``, ``drop_stream``, ``malformed_tool``.
 """
@@ -15,14 +16,14 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-state: dict[str, Any] = {"delay_s": 0.0, "chunks": 4, "chunk_s": 0.0, "faults": []}
+state: dict[str, Any] = {"delay_s": 0.0, "chunks": 4, "chunk_s": 0.0, "faults": [], "finish": "", "calls": []}
 stats: dict[str, Any] = {}
 tries: Counter[str] = Counter()
 lock = threading.Lock()
 
 
 def reset() -> None:
-    stats.update(calls=0, now=0, most=0, cancelled_at=0.0, chunks_sent=0, starts=[], keys=[])
+    stats.update(calls=0, now=0, most=0, cancelled_at=0.0, chunks_sent=0, starts=[], keys=[], bodies=[])
     tries.clear()
 
 
@@ -46,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             stats["now"] += 1
             stats["most"] = max(stats["most"], stats["now"])
             stats["starts"].append(time.monotonic())
+            stats["bodies"].append(body)
             stats["keys"].append(self.headers.get("authorization") or self.headers.get("x-api-key"))
         try:
             self.answer(body)
@@ -57,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
                 stats["now"] -= 1
 
     def answer(self, body: dict[str, Any]) -> None:
+        if self.path.endswith("/embeddings") and any(fault["kind"] == "401" for fault in state["faults"]):
+            return self.reply(401, error(f"Incorrect API key provided: {self.headers.get('authorization')}"))
         if self.path.endswith("/embeddings"):
             texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
             data = [
@@ -82,23 +86,30 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "quota":
             return self.reply(429, error("You exceeded your current quota.", "insufficient_quota"))
         if kind == "401":
-            return self.reply(401, error(f"Incorrect API key provided: {self.headers.get('authorization')}"))
+            return self.reply(
+                401,
+                error(
+                    f"Incorrect API key provided: {self.headers.get('authorization') or self.headers.get('x-api-key')}"
+                ),
+            )
         if kind in ("400", "500"):
             return self.reply(int(kind), error("As ordered."))
         if kind == "drop":
             self.close_connection = True
             return None
         if self.path.endswith("/messages"):
-            return self.anthropic(question)
+            return self.anthropic(question, body)
         message: dict[str, Any] = {"role": "assistant", "content": f"Answer to: {question}"}
         if kind == "malformed_tool":
             call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": '}}
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
+        elif state["calls"]:
+            message = {"role": "assistant", "content": None, "tool_calls": state["calls"]}
         elif schema := wanted_schema(body):
             message = structured(body, schema)
+        finish = state["finish"] or ("tool_calls" if message.get("tool_calls") else "stop")
         if body.get("stream"):
-            return self.stream(message["content"] or "", kind)
-        finish = "tool_calls" if message.get("tool_calls") else "stop"
+            return self.stream(message["content"] or "", kind, message.get("tool_calls") or [], finish)
         content = {
             "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"],
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
@@ -121,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
                 return fault["kind"]
         return ""
 
-    def stream(self, text: str, kind: str) -> None:
+    def stream(self, text: str, kind: str, calls: list[dict[str, Any]], finish: str) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -135,7 +146,14 @@ class Handler(BaseHTTPRequestHandler):
             if kind == "drop_stream" and i == 2:
                 self.close_connection = True
                 return
-        self.chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        for i, call in enumerate(calls):  # in two parts, as OpenAI does
+            function, arguments = call["function"], call["function"]["arguments"]
+            first = {**call, "index": i, "function": {**function, "arguments": arguments[:3]}}
+            for part in (first, {"index": i, "function": {"arguments": arguments[3:]}}):
+                self.chunk(
+                    {"choices": [{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": None}]}
+                )
+        self.chunk({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
         self.chunk(
             {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}
         )
@@ -150,11 +168,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 
-    def anthropic(self, question: str) -> None:
+    def anthropic(self, question: str, body: dict[str, Any]) -> None:
+        made: list[dict[str, Any]] = [{"type": "text", "text": f"Claude answers: {question}"}]
+        for call in state["calls"] if body.get("tools") else ():
+            function = call["function"]
+            arguments = json.loads(function["arguments"])
+            made.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments})
         content = {
             "id": "msg_1", "type": "message", "role": "assistant", "model": "claude",
-            "content": [{"type": "text", "text": f"Claude answers: {question}"}],
-            "stop_reason": "end_turn", "stop_sequence": None,
+            "content": made, "stop_reason": state["finish"] or "end_turn", "stop_sequence": None,
             "usage": {"input_tokens": 7, "output_tokens": 3},
         }  # fmt: skip
         self.reply(200, content)

@@ -10,7 +10,6 @@ from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.evaluation.report import Score
-from mlops_lib.redact import mask
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings
@@ -71,7 +70,7 @@ async def score_rows(
             try:
                 value = float(await metric.row(case))
             except Exception as error:  # a judge or the user's own metric may raise anything
-                return None, mask(f"{type(error).__name__}: {error}")
+                return None, f"{type(error).__name__}: {error}"
         if not math.isfinite(value):
             return None, f"{name} gave {value}, which is no score"
         return value, ""

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_lib.columns.encode import BadValue
 from serving.inference.batching import Batcher
+from serving.inference.threads import ThreadExecutor
 from serving.web.problems import Problem
 
 
@@ -45,12 +46,14 @@ def run(scenario, **limits):
 
     async def main():
         model = Doubler()
-        batcher = Batcher(model, **{"batch_rows": 8, "queue_rows": 64, "timeout_s": 60, **limits})
+        executor = ThreadExecutor(model, limits.pop("inline_rows", 0))
+        batcher = Batcher(executor, **{"batch_rows": 8, "queue_rows": 64, "timeout_s": 60, **limits})
         try:
             return await asyncio.wait_for(scenario(batcher, model), 120)
         finally:
             model.gate.set()
             await batcher.drain()
+            executor.close()
 
     return asyncio.run(main())
 
@@ -146,7 +149,7 @@ def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
         assert (answers[0], answers[2], await held) == ([2], [4], [0])
         assert isinstance(answers[1], Problem) and answers[1].code == "model_timeout"
         assert await batcher([7]) == [14]
-        await until(lambda: batcher.hung == 0)
+        await until(lambda: batcher._executor.hung == 0)
 
     run(scenario, timeout_s=2)
 
@@ -176,7 +179,7 @@ def test_the_thread_of_a_model_that_swallows_being_stopped_ends_with_its_call():
         for _ in range(2):
             with pytest.raises(Problem, match="did not answer"):
                 await batcher([14])
-        await until(lambda: batcher.hung == 0)
+        await until(lambda: batcher._executor.hung == 0)
         assert await batcher([7]) == [14]
 
     run(scenario, timeout_s=1)

@@ -14,7 +14,8 @@ from mlflow.models import infer_signature
 from mlops_lib.features.feast import FeastProvider
 from mlops_lib.registry import ModelVersion, Registry
 from serving.inference.rows import Context
-from serving.models.served import ServedModel, load
+from serving.models.loading import load
+from serving.models.served import ServedModel
 from serving.service import Service
 from tests.support.feature_projects import NOW, write_config, write_repo
 from tests.support.shop import ROW, answers, copy, running
@@ -49,7 +50,7 @@ def test_the_challengers_record_has_the_features_and_their_freshness(tmp_path, s
         service = Service(settings)
         for number, each in enumerate(("champion", "challenger"), start=1):
             version = ModelVersion("small", number, "Production", "run", TAGS)
-            loaded = load(version, tmp_path / "model", settings)
+            loaded = await load(version, tmp_path / "model", settings, service.metrics)
             service.models.served[each] = ServedModel(loaded, each, settings, service.metrics)
         champion = service.models.current()
         service.log.start()

@@ -14,7 +14,7 @@ from serving.operations.records import Feedback, Record
 
 def feedback(request_id: str, outcome: object = 1, body_bytes: int = 50) -> Feedback:
     """An outcome of now."""
-    return Feedback(request_id, 0, outcome, time.time(), body_bytes)
+    return Feedback(request_id, "", 0, outcome, time.time(), body_bytes)
 
 
 def dropped(metrics: Metrics) -> float:

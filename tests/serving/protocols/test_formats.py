@@ -8,7 +8,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
 from serving.inference.schema import RequestSchema
-from serving.protocols import mlflow, tensors
+from serving.protocols import mlflow_bodies, tensors
 from serving.web.problems import Problem
 
 
@@ -25,7 +25,7 @@ def test_a_cell_of_a_csv_costs_the_same_however_many_columns_there_are():
         names = ",".join(f"c{n}" for n in range(columns))
         body = "\n".join([names] + [",".join(["1.5"] * columns)] * (cells // columns)).encode()
         began = time.process_time()
-        assert len(mlflow._from_csv(body, wide, 100_000)) == cells // columns
+        assert len(mlflow_bodies.from_csv(body, wide, 100_000)) == cells // columns
         return time.process_time() - began
 
     assert seconds(400) < 5 * min(seconds(4) for _ in range(3))
@@ -48,19 +48,19 @@ MANY = [[1.5]] * 9
 def test_more_rows_than_are_taken_are_refused_before_they_are_made(body):
     """Eight megabytes of short rows would be hundreds of megabytes of dicts; as many as are taken are."""
     with pytest.raises(Problem) as refused:
-        mlflow._from_json(json.dumps(body).encode(), schema(1), 8)
+        mlflow_bodies.from_json(json.dumps(body).encode(), schema(1), 8)
     assert refused.value.code == "too_many_rows"
-    assert len(mlflow._from_json(json.dumps(body).encode(), schema(1), 9)) == 9
+    assert len(mlflow_bodies.from_json(json.dumps(body).encode(), schema(1), 9).rows) == 9
 
 
 def test_a_csv_or_a_tensor_of_more_rows_than_are_taken_is_refused_before_they_are_made():
     """The same for a CSV, whose empty lines are no rows, and for the Open Inference Protocol."""
     body = b"c0\n" + b"1.5\n\n" * 9
-    assert len(mlflow._from_csv(body, schema(1), 9)) == 9
+    assert len(mlflow_bodies.from_csv(body, schema(1), 9)) == 9
     tensor = tensors.Tensor("c0", [9], "FP64", [1.5] * 9)
     assert len(tensors.rows_of([tensor], memoryview(b""), schema(1), 9)) == 9
     for read in (
-        lambda: mlflow._from_csv(body, schema(1), 8),
+        lambda: mlflow_bodies.from_csv(body, schema(1), 8),
         lambda: tensors.rows_of([tensor], memoryview(b""), schema(1), 8),
     ):
         with pytest.raises(Problem) as refused:

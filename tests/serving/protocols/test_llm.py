@@ -59,7 +59,7 @@ def served_config(tmp_path_factory: pytest.TempPathFactory, vendor_process: Vend
     return chatty(tmp_path_factory.mktemp("served"))
 
 
-def chatty(folder: Path, **serving: Any) -> Path:
+def chatty(folder: Path, tracing: bool = False, **serving: Any) -> Path:
     """A folder whose registry has the model `chatty`, version 1, at Production; returns its config file."""
     (folder / "graph").mkdir()
     (folder / "graph/langgraph.py").write_text(GRAPH)
@@ -71,7 +71,7 @@ def chatty(folder: Path, **serving: Any) -> Path:
         "data": {"source": "golden.jsonl", "label": "reference", "features": ["question"]},
         "model": {"name": "chatty", "wrapper": "langgraph", "implementation": "graph"},
         "evaluation": {"task": "text", "metric": "chrf", "threshold": 0},
-        "llm": {"timeout_s": 120.0, "tracing": False, "max_retries": 1},
+        "llm": {"timeout_s": 120.0, "tracing": tracing, "max_retries": 1},
         "serving": serving,
     }
     file = folder / "config.yaml"

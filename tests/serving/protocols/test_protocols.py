@@ -65,6 +65,13 @@ def test_what_no_format_allows_is_a_problem(shop_service, body, kind, status):
     assert given == status == problem["status"] and problem["code"] and "Traceback" not in str(problem)
 
 
+def test_head_has_no_body(shop_service):
+    """Over a socket, as load balancers probe."""
+    for path in ("/livez", "/readyz", "/v2/health/ready"):
+        answer = httpx.head(f"{shop_service.url}{path}")
+        assert (answer.status_code, answer.content) == (200, b"") and answer.headers["content-length"] != "0"
+
+
 def test_mlflow_probes_answer(shop_service):
     """/ping and /health while there is a model; /version names MLflow's."""
     import mlflow
@@ -94,6 +101,29 @@ def test_tritonclient_works_unchanged(shop_service, expected, binary):
         answer = client.infer("shop", inputs, outputs=wanted, request_id="order-7")
         assert answer.as_numpy("predictions")[0] == pytest.approx(expected, abs=1e-6)
         assert answer.get_response()["model_version"] == "1" and answer.get_response()["id"] == "order-7"
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_tritonclient_compresses_both_ways(shop_service, expected, coding):
+    """Its compressed requests are read, and its answers come compressed when it asks."""
+    from tritonclient.http import InferenceServerClient, InferInput
+
+    rows = 500
+    client = InferenceServerClient(shop_service.url.removeprefix("http://"))
+    try:
+        inputs = []
+        for name, value in ROW.items():
+            datatype = "INT64" if isinstance(value, int) else "FP64"
+            made = InferInput(name, [rows], datatype)
+            made.set_data_from_numpy(
+                np.full(rows, value, dtype=np.int64 if datatype == "INT64" else np.float64)
+            )
+            inputs.append(made)
+        compressed = {"request_compression_algorithm": coding, "response_compression_algorithm": coding}
+        answer = client.infer("shop", inputs, **compressed)
+        assert answer.as_numpy("predictions") == pytest.approx([expected] * rows, abs=1e-6)
     finally:
         client.close()
 
@@ -133,7 +163,7 @@ def test_tensors_of_a_kind_that_fits_are_taken(shop_service, expected):
     assert status == 200 and said["outputs"][0]["data"] == [pytest.approx(expected, abs=1e-6)], said
 
 
-DEEP = b"[" * 100_000
+DEEP = b"[" * 60_000
 
 
 @pytest.mark.parametrize(
@@ -213,6 +243,40 @@ def figures(service) -> dict[str, float]:
     text = httpx.get(f"{service.url}/metrics").text
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
+
+
+def test_every_example_of_the_document_works(shop_service):
+    """Each example is answered with 200, and every route that asks the model has one, but for chats."""
+    document = shop_service.get("/openapi.json")[1]
+    sent = []
+    for path, operations in document["paths"].items():
+        for media in operations.get("post", {}).get("requestBody", {}).get("content", {}).values():
+            if "example" in media:
+                places = (
+                    {one["name"]: one["schema"]["enum"][0] for one in operations["post"]["parameters"]}
+                    if "{" in path
+                    else {}
+                )
+                status, answer = shop_service.post(path.format(**places), media["example"])
+                assert status == 200, (path, media["example"], answer)
+                sent.append(path)
+    assert sorted(sent) == sorted(
+        [
+            "/predict",
+            "/invoke",
+            "/invocations",
+            "/v2/models/{name}/infer",
+            "/v2/models/{name}/versions/{version}/infer",
+        ]
+    )
+
+
+def test_the_document_describes_the_model(shop_service):
+    """Name, version, stage and columns are in its description; without keys it asks for none."""
+    document = shop_service.get("/openapi.json")[1]
+    assert "**shop**, version 1, stage Production" in document["info"]["description"]
+    assert all(f"`{name}`" in document["info"]["description"] for name in FEATURES)
+    assert "securitySchemes" not in document["components"]
 
 
 def test_predictions_and_feedback_are_logged(shop_service, tmp_path_factory):

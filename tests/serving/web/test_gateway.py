@@ -64,6 +64,84 @@ def test_paths_and_methods_that_are_not_there_are_problems_too(tmp_path):
     in_process(tmp_path, test)
 
 
+def test_head_is_answered_like_get(tmp_path):
+    """On probes and every other route for GET; the server leaves the body out. A path for POST has no HEAD."""
+
+    async def test(app, toy):
+        for path in ("/livez", "/readyz", "/ping", "/v2/health/live", "/v2/health/ready", "/metrics", "/"):
+            head, got = [await Caller(app, path, b"", method=method)() for method in ("HEAD", "GET")]
+            assert head.status == got.status == 200, path
+            assert head.headers["content-type"] == got.headers["content-type"]
+        refused = await Caller(app, "/predict", b"", method="HEAD")()
+        assert (refused.status, refused.headers["allow"]) == (405, "POST")
+        assert (await Caller(app, "/nowhere", b"", method="HEAD")()).status == 404
+
+    in_process(tmp_path, test)
+
+
+PREFLIGHT = {"origin": "https://shop.example", "access_control_request_method": "POST"}
+
+
+def test_pages_of_other_origins_may_call_where_the_settings_say_so(tmp_path):
+    """Preflights without a key, and a header on each answer, errors included; other origins get none."""
+
+    async def test(app, toy):
+        asked = PREFLIGHT | {"access_control_request_headers": "authorization, content-type"}
+        preflight = await Caller(app, "/predict", b"", method="OPTIONS", **asked)()
+        assert preflight.status == 200
+        assert preflight.headers["access-control-allow-origin"] == "https://shop.example"
+        assert "authorization" in preflight.headers["access-control-allow-headers"]
+        for body, status in (({"x": 1.0}, 200), ({"x": "one"}, 422)):
+            answer = await Caller(app, "/predict", body, origin="https://shop.example")()
+            assert answer.status == status
+            assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+            assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+        other = await Caller(app, "/predict", {"x": 1.0}, origin="https://evil.example")()
+        assert other.status == 200 and "access-control-allow-origin" not in other.headers
+
+    in_process(tmp_path, test, cors_origins=["https://shop.example"])
+
+
+def test_no_page_of_another_origin_may_call_by_default(tmp_path):
+    """No header, and no answer to a preflight."""
+
+    async def test(app, toy):
+        preflight = await Caller(app, "/predict", b"", method="OPTIONS", **PREFLIGHT)()
+        answer = await Caller(app, "/predict", {"x": 1.0}, origin="https://shop.example")()
+        assert (preflight.status, answer.status) == (405, 200)
+        assert not [
+            name for name in (preflight.headers | answer.headers) if name.startswith("access-control")
+        ]
+
+    in_process(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "status"),
+    [
+        ("/predict", b"x\n1.5\n", "text/csv", 415),
+        ("/invoke", b"<x/>", "application/xml; charset=utf-8", 415),
+        ("/v2/models/toy/infer", b"--b\r\n", "multipart/form-data; boundary=b", 415),
+        ("/v1/chat/completions", b"a: 1", "application/yaml", 415),
+        ("/predict", b"x\n1.5\n", "application/json", 400),
+        ("/predict", b"x\n1.5\n", "application/vnd.shop+json", 400),
+        ("/predict", b"x=1.5", "application/x-www-form-urlencoded", 400),
+        ("/predict", b'{"x": 1.5}', "application/x-www-form-urlencoded", 200),
+        ("/predict", b'{"x": 1.5}', "text/csv", 200),
+    ],
+)
+def test_a_body_of_another_type_than_json_is_told_so(tmp_path, path, body, kind, status):
+    """415 where the declared type explains why the body is no JSON; JSON is read whatever is declared."""
+
+    async def test(app, toy):
+        answer = await Caller(app, path, body, content_type=kind)()
+        assert answer.status == status, answer.body
+        if status == 415:
+            assert b"unsupported_media_type" in answer.body and kind.split(";")[0].encode() in answer.body
+
+    in_process(tmp_path, test)
+
+
 def ask(service, body: bytes, **headers: str):
     """Status and headers of a POST to /predict."""
     answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=30)
@@ -83,10 +161,10 @@ def test_bodies_have_a_limit(naughty):
 
 @pytest.mark.slow
 def test_a_body_that_never_ends_is_given_up(naughty):
-    """A caller that sends half a body and waits gets 504 after serving.request_timeout_s."""
+    """A caller that sends half a body and waits gets 408 after serving.request_timeout_s."""
     host, port = naughty.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         answer = http.client.HTTPResponse(connection)
         answer.begin()
-        assert answer.status == 504 and b"timed_out" in answer.read()
+        assert answer.status == 408 and b"body_timed_out" in answer.read()

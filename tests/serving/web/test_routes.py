@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 
 from serving.protocols.inference import Decoded, InferenceRoute
@@ -214,7 +216,7 @@ def test_a_request_that_takes_too_long_is_cancelled(run, route):
         caller = await ask(app, route)()
         assert (caller.status, code_of(caller)) == (504, "timed_out") and toy.cancelled == 1
 
-    run(test, request_timeout_s=0.2)
+    run(test, request_timeout_s=1.0)
 
 
 @every_route
@@ -294,16 +296,39 @@ def test_the_version_of_a_model_may_be_pinned_in_the_path_or_the_query(run):
     run(test)
 
 
-def test_a_stream_that_takes_too_long_ends_with_the_limit(run):
-    """The answer has begun, so that a last event says that it took longer than the configured seconds."""
+@pytest.mark.parametrize("path", ["/predict", "/v1/chat/completions"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_vendors_refusal_is_the_status_of_the_answer(run, path, stream):
+    """Plain and streamed: 429 with Retry-After, because a stream's answer begins with its first event."""
+
+    async def test(app, toy):
+        async def refuse(rows):
+            response = httpx2.Response(
+                429, headers={"retry-after": "7"}, request=httpx2.Request("POST", "http://v")
+            )
+            raise openai.RateLimitError("slow down", response=response, body=None)
+
+        toy.apredict = refuse
+        chat = {"messages": [{"role": "user", "content": "2"}], "stream": stream}
+        accept = {"accept": "text/event-stream"} if stream and path == "/predict" else {}
+        body = chat if path.startswith("/v1") else {"inputs": {"x": 1.0}}
+        caller = await Caller(app, path, body, **accept)()
+        assert caller.status == 429 and caller.headers["retry-after"] == "7"
+        assert "llm_rate_limited" in caller.body.decode()
+
+    run(test)
+
+
+def test_a_stream_without_an_event_in_time_is_refused(run):
+    """The answer begins with the first event; without one the status says that it took longer than configured."""
 
     async def test(app, toy):
         toy.gate.clear()
         caller = await ask(app, "/predict", accept="text/event-stream")()
-        assert caller.status == 200 and b'"code":"timed_out"' in caller.body
-        assert b"longer than 0.2 s (serving.request_timeout_s)" in caller.body and toy.cancelled == 1
+        assert caller.status == 504 and b'"code":"timed_out"' in caller.body
+        assert b"1 s (serving.request_timeout_s)" in caller.body and toy.cancelled == 1
 
-    run(test, request_timeout_s=0.2)
+    run(test, request_timeout_s=1.0)
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -331,10 +356,13 @@ def test_a_wrong_method_needs_the_key_that_the_path_needs(run, tmp_path):
 
     async def test(app, toy):
         for method, path, status in (
-            ("HEAD", "/livez", 405), ("POST", "/", 405), ("GET", "/predict", 401), ("GET", "/model/reload", 401),
+            ("PUT", "/livez", 405), ("POST", "/", 405), ("GET", "/predict", 401), ("GET", "/model/reload", 401),
         ):  # fmt: skip
             caller = await Caller(app, path, b"", method=method)()
-            assert (caller.status, caller.headers.get("allow")) == (status, "GET" if status == 405 else None)
+            assert (caller.status, caller.headers.get("allow")) == (
+                status,
+                "GET, HEAD" if status == 405 else None,
+            )
 
     run(test, api_keys="keys.yaml")
 

@@ -1,11 +1,7 @@
-"""Secrets in texts: find and remove the password in an address, and mask secrets wherever a text is shown."""
+"""Secrets in addresses: find and remove the password, and mask it wherever a text is shown."""
 
-import os
 import re
 from urllib.parse import unquote
-
-#: Environment variables whose values must never be shown; a provider may repeat its key in an error.
-KEY_VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TECTON_API_KEY")
 
 # scheme://user:password@host as SQLAlchemy reads it: a password may have '/' and spaces (and '@', for safety).
 _USER_INFO = re.compile(r"(?P<before>\w[\w+.-]*://[^:/]*):(?P<password>[^@]*(?:@[^@/?#\s]*(?=@))*)@")
@@ -48,14 +44,12 @@ def without_password(uri: str) -> str:
     return _QUERY.sub(r"\g<before>", uri).replace("?&", "?").rstrip("?&")
 
 
-def mask(text: str) -> str:
-    """`text` with ``***`` for every API key, and for user, password and secrets in every address.
+def mask_addresses(text: str) -> str:
+    """`text` with ``***`` for user, password and secrets in every address.
 
-    Takes time in proportion to the length of `text`.
+    It rather hides too much than too little: half an address or one with an odd password is hidden too. Takes time in
+    proportion to the length of `text`.
     """
-    for variable in KEY_VARIABLES:
-        if key := os.environ.get(variable):
-            text = text.replace(key, "***")
     return _SHOWN_QUERY.sub(_without_value, _without_users(text))
 
 

@@ -1,0 +1,1 @@
+"""The callers of the service, by the names of their API keys: their conversations and their spending."""

@@ -1,0 +1,55 @@
+"""Facts about a version, read from its files. No code of the model is imported."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mlops_lib import plugins
+from mlops_lib.columns.schema import Schema
+from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY
+from mlops_lib.wrappers.load import wrapper_name
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the service knows of a model without opening it.
+
+    Attributes:
+        holds_code: Whether the model's files hold code that runs when the model is opened or called.
+        kinds: Its wrapper and flavours: the template imports their packages before it forks.
+        signature: Inputs and outputs; None for a model that was logged without.
+        columns: Columns of the training data; None for a model that was logged elsewhere.
+        classes: A classifier's classes in the order of its probabilities; empty for other models.
+    """
+
+    holds_code: bool
+    kinds: tuple[str, ...] = ()
+    signature: "ModelSignature | None" = None
+    columns: Schema | None = None
+    classes: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The facts of the model in `folder`.
+
+        Raises:
+            ModelError: The folder holds no MLflow model, or no wrapper can load it.
+        """
+        from mlflow.models import Model
+
+        name = wrapper_name(folder, str(folder))
+        info = Model.load(str(folder))
+        metadata = info.metadata or {}
+        # A wrapper of the user's own is not imported here.
+        known = name in plugins.names("wrapper")
+        columns = metadata.get(COLUMNS_KEY)
+        return cls(
+            holds_code=not known or plugins.load("wrapper", name).holds_code(folder, info),
+            kinds=(name, *info.flavors),
+            signature=info.signature,
+            columns=Schema.from_dict(columns) if columns else None,
+            classes=list(metadata.get(CLASSES_KEY, [])),
+        )

@@ -1,0 +1,1 @@
+"""The gateway's side of models in processes of their own: starts, calls, stops and replaces them."""

@@ -1,0 +1,125 @@
+"""Batches of a model in a process of its own."""
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from mlops_lib.columns.encode import BadValue
+from serving.inference.batching import Done
+from serving.inference.jobs import Job
+from serving.inference.predictions import require_finite
+from serving.isolation.failures import exception
+from serving.isolation.messages import Answers, Batch
+from serving.isolation.wire import Exact, WireError
+from serving.processes.process import GRACE_S, Ended, ModelProcess
+from serving.processes.supervisor import Supervisor
+from serving.web.problems import Problem
+
+
+class BatchExecutor:
+    """Calls a model's process with one batch at a time. See `serving.inference.batching.Executor`."""
+
+    changed: Callable[[], None] = staticmethod(lambda: None)
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        supervisor.changed = lambda: self.changed()
+
+    @property
+    def ready(self) -> bool:
+        """See `Executor`."""
+        return self._supervisor.running is not None
+
+    @property
+    def trouble(self) -> Problem | None:
+        """See `Executor`."""
+        return self._supervisor.trouble
+
+    def start(self, jobs: list[Job], timeout_s: float, done: Done) -> tuple[list[Any], float] | None:
+        """See `Executor`."""
+        assert self._supervisor.running
+        try:
+            _BatchCall(self._supervisor, self._supervisor.running, jobs, timeout_s, done)
+        except WireError as error:
+            too_large = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"{error}.")
+            return [too_large] * len(jobs), 0.0
+        return None
+
+
+class _BatchCall:
+    """One batch on its way: interrupted when it takes too long, and its process replaced if that does not end it."""
+
+    def __init__(
+        self, supervisor: Supervisor, process: ModelProcess, jobs: list[Job], timeout_s: float, done: Done
+    ) -> None:
+        self._supervisor, self._process, self._jobs, self._done = supervisor, process, jobs, done
+        self._loop = asyncio.get_running_loop()
+        self._began, self._is_late = self._loop.time(), False
+        rows = Exact([job.rows for job in jobs])
+        self._number = process.call(lambda number: Batch(number, rows), self._answered)
+        self._timer = self._loop.call_later(timeout_s, self._late)
+
+    def _late(self) -> None:
+        self._is_late = True
+        self._process.interrupt()
+        self._timer = self._loop.call_later(GRACE_S, self._kill)
+
+    def _kill(self) -> None:
+        self._process.drop(self._number)
+        self._process.kill("a call could not be stopped")
+        self._finish(None)
+
+    def _answered(self, message: Any) -> None:
+        self._timer.cancel()
+        if isinstance(message, Answers):
+            self._supervisor.health.answered()
+            self._finish(outcomes(self._jobs, message), message.seconds)
+        elif self._is_late:
+            self._supervisor.took_too_long()
+            self._finish(None)
+        else:
+            error = crashed(message) if isinstance(message, Ended) else exception(message)
+            self._finish([error] * len(self._jobs))
+
+    def _finish(self, result: list[Any] | None, seconds: float = -1.0) -> None:
+        self._done(result, seconds if seconds >= 0 else self._loop.time() - self._began)
+
+
+def outcomes(jobs: list[Job], answers: Answers) -> list[Any]:
+    """Predictions or an exception for each job."""
+    found: list[Any] = []
+    predictions, start = as_rows(answers.predictions), 0
+    for number, job in enumerate(jobs):
+        if failed := answers.failed.get(number):
+            error = exception(failed)
+            if isinstance(error, BadValue):  # count from the caller's first row
+                error = BadValue(error.row + job.first, error.column, error.value, error.wanted)
+            found.append(error)
+            continue
+        end = start + len(job.rows)
+        try:
+            if answers.bad:
+                require_finite(answers.bad, start, len(job.rows), job.first)
+            found.append(predictions[start:end])
+        except Problem as problem:
+            found.append(problem)
+        start = end
+    return found if start == len(predictions) else [wrong_count(len(predictions), start) for _ in jobs]
+
+
+def as_rows(predictions: Any) -> list[Any]:
+    """Predictions as they came from a process, as a list."""
+    return predictions if isinstance(predictions, list) else predictions.tolist()
+
+
+def wrong_count(predictions: int, rows: int) -> Problem:
+    """The answer for a process that has not sent one prediction a row."""
+    detail = f"The model's process sent {predictions} predictions for {rows} rows."
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "wrong_prediction_count", detail)
+
+
+def crashed(ended: Ended) -> Problem:
+    """The answer to those whose rows were in the process when it ended."""
+    detail = f"The model failed on the rows of this call: {ended}. It is started again."
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model_crashed", detail)

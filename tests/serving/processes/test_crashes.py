@@ -1,0 +1,185 @@
+"""Model code that ends its process: its callers get a 500 with a code, and everybody else an answer."""
+
+import asyncio
+import time
+
+import pytest
+
+from serving.isolation import template
+from serving.processes import health, process
+from serving.processes.forker import Forker
+from serving.processes.health import Health
+from tests.support.model_process import OBEDIENT, with_code
+from tests.support.staged_service import gone, staged
+from tests.support.waiting import until_async
+
+#: Expression -> code of the answer.
+ENDS = {
+    "sys.exit(1)": "model_failed",
+    "fail(KeyboardInterrupt())": "model_failed",
+    "fail(MemoryError())": "model_failed",
+    "fail(asyncio.CancelledError()) if (asyncio := __import__('asyncio')) else 0": "model_failed",
+    "os._exit(0)": "model_crashed",
+    "os.abort()": "model_crashed",
+    "ctypes.string_at(0)": "model_crashed",
+    "os.kill(os.getpid(), 9)": "model_crashed",
+    "os.killpg(0, 9)": "model_crashed",
+    "os.closerange(3, 100)": "model_crashed",
+}
+
+
+def test_code_that_ends_its_process_hurts_its_caller_alone(tmp_path, obedient, monkeypatch):
+    """sys.exit, an abort, a segfault, SIGKILL as of the out-of-memory killer, a closed socket: a code; the next caller is
+    answered, and so are those who wait meanwhile."""
+    monkeypatch.setattr(health, "MAX_FAILURES", 100)
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, obedient)
+            for expression, code in ENDS.items():
+                bad = asyncio.ensure_future(stage.do(expression))
+                await stage.at_work(bad)
+                good = asyncio.gather(*(stage.do(f"{n} + 1") for n in range(20)))
+                assert (await bad, expression) == (code, expression)
+                assert (await good, expression) == ([n + 1 for n in range(20)], expression)
+            crashes = sum(code == "model_crashed" for code in ENDS.values())
+            assert stage.figure("model_crashes_total") == stage.figure("model_restarts_total") == crashes
+            assert stage.status() == "OK" and stage.figure("model_up") == 0.0, (
+                "nobody has asked for the gauges"
+            )
+
+    asyncio.run(scenario())
+
+
+def test_after_repeated_crashes_the_version_is_unhealthy_until_it_is_back(tmp_path, obedient, monkeypatch):
+    """Five crashes: 503 with a time to come again, /readyz, /status and metrics say so; then it answers again."""
+    monkeypatch.setattr(health, "UNHEALTHY_S", 3.0)
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, obedient)
+            for _ in range(health.MAX_FAILURES):
+                assert await stage.do("os._exit(7)") == "model_crashed"
+            assert await stage.do("1 + 1") == stage.status() == "model_unhealthy"
+            with pytest.raises(Exception, match="exit code 7") as refused:
+                stage.models.current()
+            assert refused.value.retry_after_s >= 1
+            assert "exit code 7" in stage.models.status()["unhealthy"]["champion"]
+            await until_async(lambda: stage.status() == "OK", "the version is back")
+            assert await stage.do("1 + 1") == 2
+
+    asyncio.run(scenario())
+
+
+def test_everything_that_a_model_started_ends_with_its_process(tmp_path, obedient):
+    """A crash, and the end of the service, leave no process of the model's own behind."""
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, obedient)
+            start = "subprocess.Popen(['sleep', '600']).pid"
+            first = await stage.do(start)
+            assert await stage.do("os._exit(1)") == "model_crashed"
+            await gone(first)
+            second, own = await stage.do(start), await stage.do("os.getpid()")
+        await gone(second)
+        await gone(own)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import argparse; argparse.ArgumentParser(exit_on_error=True).parse_args(['--x'])", "SystemExit: 2"),
+        ("import os; os._exit(4)", "exit code 4"),
+        ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+        ("import sys; sys.exit('no licence')", "no licence"),
+        ("raise RuntimeError('broken')", "broken"),
+        ("import time; time.sleep(600)", "longer than 5 s"),
+        (
+            "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 60)); __import__('time').sleep(600)",
+            "5 s",
+        ),
+        ("class Obedient: pass\nmlflow.models.set_model(3)", "should either be an instance"),
+    ],
+)
+def test_a_version_whose_load_ends_hangs_or_raises_is_refused(tmp_path, obedient, code, said):
+    """Exit, kill, exception, hang: refused with the reason, version 1 goes on, and the next good version is loaded."""
+    bad = with_code(obedient, tmp_path / "bad", f"{OBEDIENT}\n{code}\n")
+
+    async def scenario():
+        async with staged(tmp_path, load_timeout_s=60) as stage:
+            await stage.serve(1, obedient)
+            stage.service.settings.serving.__dict__["load_timeout_s"] = 5.0
+            await stage.serve(2, bad)
+            assert said in stage.models.refused["champion"].reason, stage.models.refused
+            assert stage.models.current().version.version == 1 and await stage.do("1 + 1") == 2
+            stage.service.settings.serving.__dict__["load_timeout_s"] = 60.0
+            await stage.serve(3, obedient)
+            assert stage.models.current().version.version == 3 and await stage.do("1 + 1") == 2
+
+    asyncio.run(scenario())
+
+
+def test_code_that_reads_the_command_line_does_not_see_the_services_own(tmp_path, obedient):
+    """`argparse` at import, over no arguments: the version is served."""
+    code = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--rate', default=3)\nRATE = parser.parse_args().rate"
+    folder = with_code(obedient, tmp_path / "parses", f"{code}\n{OBEDIENT}")
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, folder)
+            assert await stage.do("RATE") == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_hangs_holds_up_neither_the_other_role_nor_the_next_version(tmp_path, obedient):
+    """Version 2 hangs while it is loaded: a challenger is loaded beside it, and version 3 takes its place at once."""
+    bad = with_code(obedient, tmp_path / "bad", f"{OBEDIENT}\ntime.sleep(600)\n")
+
+    async def scenario():
+        async with staged(tmp_path, load_timeout_s=300) as stage:
+            await stage.serve(1, obedient)
+            stage.name(2, bad)
+            await stage.models.look()
+            stage.name(4, obedient, "challenger")
+            await stage.models.look()
+            await until_async(lambda: stage.models.challenger, "the challenger is served")
+            assert stage.models.current().version.version == 1 and "champion" in stage.models._loads
+            stage.name(3, obedient)
+            await stage.models.look()
+            await until_async(lambda: stage.models.current().version.version == 3, "version 3 is served")
+            assert not stage.models.refused and await stage.do("1 + 1") == 2
+
+    asyncio.run(scenario())
+
+
+def test_pauses_between_restarts_grow_and_end():
+    """At once, then later and later; a version that is unhealthy waits for a minute at most."""
+    state, pauses = Health(), []
+    for _ in range(10):
+        before = time.monotonic()
+        state.failed("it crashed")
+        pauses.append(state.next_try - before)
+    assert pauses[:8] == sorted(pauses[:8]) and pauses[0] < 0.05 and pauses[4] == pytest.approx(5.0, abs=0.1)
+    assert pauses[-1] == pytest.approx(health.MAX_PAUSE_S, abs=0.1) and "10 failures" in state.reason
+    state.loaded()
+    assert state.reason == ""
+
+
+def test_a_process_that_cannot_be_started_is_a_refusal(tmp_path, obedient, monkeypatch):
+    """Python itself cannot be started: the version is refused with the system's reason."""
+
+    def fail():
+        raise OSError("Cannot allocate memory")
+
+    async def scenario():
+        monkeypatch.setattr(process, "forker", Forker())
+        monkeypatch.setattr(template, "start", fail)
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, obedient)
+            assert "Cannot allocate memory" in stage.models.refused["champion"].reason
+
+    asyncio.run(scenario())

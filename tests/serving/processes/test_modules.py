@@ -1,0 +1,67 @@
+"""Modules of the same name in two versions: each version runs its own."""
+
+import asyncio
+
+import pytest
+
+from mlops_lib.files import digest_of_folder
+from serving.models.facts import ModelFacts
+from tests.support.model_process import OBEDIENT, with_code
+from tests.support.staged_service import staged
+
+
+@pytest.mark.parametrize("first", ["import helper\n", ""])
+@pytest.mark.parametrize("name", ["helper", "serving", "mlops_helper", "numpy_helper"])
+def test_two_versions_each_import_their_own_module(tmp_path, obedient, name, first):
+    """Imported at the top or inside a call, and whatever package of the service has its name."""
+    code = f"{first.replace('helper', name)}{OBEDIENT}"
+    folders = {
+        number: with_code(obedient, tmp_path / f"v{number}", code, **{name: f"F = {number}\n"})
+        for number in (1, 2)
+    }
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            for number in (1, 2, 1):
+                await stage.serve(number, folders[number])
+                assert not stage.models.refused
+                assert await stage.do(f"__import__('{name}').F") == number
+
+    asyncio.run(scenario())
+
+
+def test_loading_and_answering_change_no_file(tmp_path, obedient):
+    """Modules are compiled for the process alone: the digest of the cached copy stays, and a restart finds it unchanged."""
+    folder = with_code(obedient, tmp_path / "model", f"import helper\n{OBEDIENT}", helper="F = 1\n")
+    before = digest_of_folder(folder)
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, folder)
+            assert await stage.do("__import__('helper').F") == 1
+            assert await stage.do("os._exit(1)") == "model_crashed" and await stage.do("1 + 1") == 2
+
+    asyncio.run(scenario())
+    assert digest_of_folder(folder) == before
+
+
+def test_a_model_holds_code_unless_its_files_show_that_it_does_not(tmp_path, obedient, graph, shop):
+    """Code and graphs do; a network that the platform exported does not, and does once a pickle lies in its archive."""
+    import shutil
+    import zipfile
+
+    assert ModelFacts.read(obedient).holds_code and ModelFacts.read(graph).holds_code
+    network = next((shop.root / "artifacts").rglob("model.pt2")).parents[1]
+    assert not ModelFacts.read(network).holds_code
+    tampered = shutil.copytree(network, tmp_path / "tampered")
+    with zipfile.ZipFile(tampered / "data" / "model.pt2", "a") as archive:
+        archive.writestr("model/data/constants/extra.pt", b"cos\nsystem\n(S'true'\ntR.")
+    assert ModelFacts.read(tampered).holds_code
+    pickled = shutil.copytree(network, tmp_path / "pickled")
+    (pickled / "data" / "model.pth").write_bytes(b"")
+    assert ModelFacts.read(pickled).holds_code
+    described = (
+        (pickled / "MLmodel").read_text().replace("mlops_wrapper: lightning", "mlops_wrapper: mine:Own")
+    )
+    (pickled / "MLmodel").write_text(described)
+    assert ModelFacts.read(pickled).holds_code, "a wrapper of the user's own is not imported to find out"
