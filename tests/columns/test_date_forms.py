@@ -9,8 +9,8 @@ import pytest
 
 from mlops_lib.columns.date_forms import order_of, orders_of, parse
 from mlops_lib.columns.dates import microseconds
-from mlops_lib.columns.encode import BadValue
-from mlops_lib.columns.fit import encode_frame, fit
+from mlops_lib.columns.encode import BadValue, encode_frame
+from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.files import LocalDataLoader
