@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
 from mlops_lib.files import sha256
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.redact import mask_secrets
 from mlops_lib.settings import Settings
 
@@ -42,7 +43,8 @@ class Record:
     def __enter__(self) -> Self:
         # Before the thread, which imports scrapbook and with it papermill: of two threads that import modules that
         # import each other, Python fails one.
-        import papermill  # noqa: F401
+        with without(JSON_SCHEMA_EXTRAS):
+            import papermill  # noqa: F401
 
         # A daemon thread: after an interrupt inside an import, Python's lock of that module is never released, and
         # the process could not end.
