@@ -20,6 +20,7 @@ from serving.isolation.messages import (
     Ping,
     Pong,
     ToGateway,
+    Took,
 )
 from serving.isolation.wire import Reader, WireError, Writer
 from serving.processes.forker import Child, described, forker
@@ -130,6 +131,11 @@ class ModelProcess(asyncio.BufferedProtocol):
             del self._calls[number]
             raise
         return number
+
+    def took(self, number: int, events: int) -> None:
+        """Let a stream go on that has waited for its events to be taken."""
+        if number in self._calls:
+            self._send(Took(number, events))
 
     def drop(self, number: int, heard: Handler = lambda message: None) -> None:
         """Nobody waits for the answer of a call any longer; `heard` gets it."""
