@@ -74,9 +74,12 @@ class Record:
         if not executed.is_file():
             return "nothing: no cell was run"
         try:
-            if ended:
-                _head(executed, str(ended) or "Interrupted.")
             _mask(executed)
+        except (OSError, UnicodeDecodeError) as error:  # nothing below may store it as it is
+            return f"lost: secrets could not be masked in it ({error})"
+        try:
+            if ended:
+                _head(executed, mask_secrets(str(ended)) or "Interrupted.")
             client, exporter = self._ready.result()
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)
