@@ -16,6 +16,9 @@ from mlops_lib.llm.usage import Usage
 #: the platform, whose text a caller may see; ``error`` any other exception; ``interrupted`` the gateway ended the call.
 Kind = Literal["input", "bad_value", "problem", "model", "error", "interrupted"]
 
+#: Events of a stream that may be on their way.
+WINDOW = 64
+
 
 class Message(Struct, frozen=True, array_like=True, tag=True):
     """Base of all messages: an array that begins with the message's name."""
@@ -80,6 +83,16 @@ class Cancel(Message, frozen=True):
     """
 
     id: int
+
+
+class Took(Message, frozen=True):
+    """That many events of a stream have been taken. A process sends `WINDOW` events ahead and no more.
+
+    So a stream that nobody reads, or one without an end, fills neither side's memory.
+    """
+
+    id: int
+    events: int
 
 
 class Ping(Message, frozen=True):
@@ -188,7 +201,7 @@ class Pong(Message, frozen=True):
     id: int
 
 
-ToProcess = Load | Batch | Ask | Stream | ChatRow | KeepsState | Cancel | Ping
+ToProcess = Load | Batch | Ask | Stream | Took | ChatRow | KeepsState | Cancel | Ping
 ToGateway = Loaded | Begun | Failed | Answers | Answer | Event | Pong
 
 # Between the gateway and the template: one message a packet.

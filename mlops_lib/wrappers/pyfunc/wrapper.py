@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,12 +13,13 @@ from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.carried_code import carried_code
-from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.pyfunc import requests
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
 from mlops_lib.wrappers.pyfunc.frames import FrameMaker
 from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
+from mlops_lib.wrappers.pyfunc.streams import can_stream, events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,12 @@ class PyfuncWrapper(ModelWrapper):
             return await asyncio.to_thread(self.predict, input_data)
         answers = await asyncio.gather(*(asyncio.to_thread(self.predict, [row]) for row in input_data))
         return [answer for (answer,) in answers]
+
+    async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
+        streams = self._form == "request" and can_stream(self._model.get_raw_model())
+        found = events(lambda: self._chunks(dict(row))) if streams else super().astream(row)
+        async for event in found:
+            yield event
 
     def example(self) -> Any:
         """Rows of the input example that was logged with the model; None without one."""
@@ -175,6 +182,14 @@ class PyfuncWrapper(ModelWrapper):
         return array.ndim == len(shape) and all(
             wanted in (-1, size) for wanted, size in zip(shape, array.shape, strict=True)
         )
+
+    def _chunks(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield from self._model.predict_stream(row)
+        except MlflowException as error:
+            raise InputError(f"The model refused the row: {error.message}") from error
 
     def _call(self, value: Any, params: dict[str, Any] | None = None) -> Any:
         from mlflow.exceptions import MlflowException
