@@ -1,12 +1,11 @@
 """Ways to split rows: by key, stratified by label, by time, or by a column that names the split of each row."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_lib.columns.infer import Declared
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.row_checks import count_missing
 from mlops_lib.loaders.sources.ready_made import NAMES, split_named
@@ -40,15 +39,6 @@ class SplitPlan:
     test_fraction: float = 0.25
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
-
-    def declared(
-        self, features: tuple[str, ...], kinds: Mapping[str, str], task: str, weight: str
-    ) -> Declared:
-        """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
-        time = self.how.column if self.how.by == "time" else ""
-        if self.how.by == "column":
-            kinds = {**kinds, self.how.column: "drop"}
-        return Declared(self.label, self.key, time, weight, features, kinds, task)
 
     def columns(self) -> list[str]:
         """Columns that `splitter` and its result read."""

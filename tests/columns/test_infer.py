@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_lib.columns.fit import encode_frame, fit
+from mlops_lib.columns.encode import encode_frame
+from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
