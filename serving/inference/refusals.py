@@ -53,7 +53,12 @@ def refusal(
     value = row.get(field.name)
     wanted = field.wanted + (" or null" if field.nullable else "")
     if value is None:
-        wanted += "; the training data had no gaps in this column"
+        required = (
+            "the signature requires it"
+            if field.from_signature
+            else "the training data had no gaps in this column"
+        )
+        wanted += f"; {required}"
     return as_problem(BadValue(number, field.name, value, wanted), "")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
+
 from mlops_lib.columns.encode import BadValue
 from serving.inference.batching import Done
 from serving.inference.jobs import Job
@@ -109,8 +111,10 @@ def outcomes(jobs: list[Job], answers: Answers) -> list[Any]:
 
 
 def as_rows(predictions: Any) -> list[Any]:
-    """Predictions as they came from a process, as a list."""
-    return predictions if isinstance(predictions, list) else predictions.tolist()
+    """Predictions as they came from a process, as a list; empty for anything else."""
+    if isinstance(predictions, np.ndarray) and predictions.ndim:
+        return predictions.tolist()
+    return predictions if isinstance(predictions, list) else []
 
 
 def wrong_count(predictions: int, rows: int) -> Problem:

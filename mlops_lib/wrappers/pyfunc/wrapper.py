@@ -18,6 +18,7 @@ from mlops_lib.wrappers.pyfunc import requests
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
 from mlops_lib.wrappers.pyfunc.frames import FrameMaker
+from mlops_lib.wrappers.pyfunc.items import as_items
 from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
 from mlops_lib.wrappers.pyfunc.streams import can_stream, events
 
@@ -158,7 +159,7 @@ class PyfuncWrapper(ModelWrapper):
             return np.asarray(rows, dtype=self._inputs.inputs[0].type)  # type: ignore[union-attr]
         if self._form == "any":
             return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
-        return rows
+        return as_items(rows, self._inputs.input_types()[0]) if self._inputs else rows
 
     def _known(self, frame: Any) -> Any:
         """A DataFrame without the columns that the model does not take, of which MLflow would warn at each call."""
