@@ -1,5 +1,6 @@
 """Models as people log them with MLflow alone. Each says in words what its `predict` got."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,20 @@ class Maps(mlflow.pyfunc.PythonModel):
 
     def predict(self, model_input: list[dict[str, float]], params=None):
         return [sum(row.values()) for row in model_input]
+
+
+class Days(mlflow.pyfunc.PythonModel):
+    """Takes a list of times."""
+
+    def predict(self, model_input: list[datetime], params=None):
+        return [str(when) for when in model_input]
+
+
+class Doubled(mlflow.pyfunc.PythonModel):
+    """Takes a list of whole numbers."""
+
+    def predict(self, model_input: list[int], params=None):
+        return [2 * number for number in model_input]
 
 
 class Order(BaseModel):

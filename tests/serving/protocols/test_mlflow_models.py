@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,13 @@ def test_conversational_models_stream(tmp_path, model, row):
     ("model", "example", "rows", "expected"),
     [
         (logged.Texts(), ["a"], ["b", "한글"], ["B", "한글"]),
+        (logged.Doubled(), [1], [2, 3.0], [4, 6]),
+        (
+            logged.Days(),
+            [datetime(2020, 1, 1)],
+            ["2021-01-01", "2021-01-01T05:00:00Z"],
+            ["2021-01-01 00:00:00", "2021-01-01 05:00:00+00:00"],
+        ),
         (logged.Maps(), [{"a": 1.5}], [{"a": 1, "b": 2.5}, {}], [3.5, 0.0]),
         (
             logged.Orders(),
@@ -135,7 +143,7 @@ def test_conversational_models_stream(tmp_path, model, row):
             ["2.0 ['x'] None", "3.0 [] n"],
         ),
     ],
-    ids=["list[str]", "list[dict[str, float]]", "list[pydantic]"],
+    ids=["list[str]", "list[int]", "list[datetime]", "list[dict[str, float]]", "list[pydantic]"],
 )
 def test_functions_with_type_hints_are_served(tmp_path, model, example, rows, expected):
     """Items as the hint says, on every route; an item that does not fit is the caller's fault."""
