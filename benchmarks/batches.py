@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from mlops_lib.loaders.batches import tensor_batches
+from mlops_lib.loaders.batches import EpochLoader, TensorBatches
 
 ROWS, FEATURES, BATCH_ROWS, ROUNDS = 200_000, 32, 1_024, 7
 
@@ -24,12 +24,12 @@ def main() -> None:
         "bare slicing": lambda: (
             (x[i : i + BATCH_ROWS], y[i : i + BATCH_ROWS]) for i in range(0, ROWS, BATCH_ROWS)
         ),
-        "this loader": lambda: tensor_batches((x, y), BATCH_ROWS),
+        "this loader": lambda: EpochLoader(TensorBatches((x, y), BATCH_ROWS, False, 0)),
     }
     shuffled: dict[str, Callable[[], Iterable]] = {
         "stock, shuffled": lambda: DataLoader(TensorDataset(x, y), batch_size=BATCH_ROWS, shuffle=True),
         "bare slicing, shuffled": lambda: _bare_shuffled(x, y),
-        "this loader, shuffled": lambda: tensor_batches((x, y), BATCH_ROWS, shuffle=True),
+        "this loader, shuffled": lambda: EpochLoader(TensorBatches((x, y), BATCH_ROWS, True, 0)),
     }
     for group in (ways, shuffled):
         speed = rates(group)

@@ -6,6 +6,7 @@ Relative paths start at the folder of the config file and not at the current dir
 
 import contextlib
 import copy
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,12 @@ from mlops_lib.errors import ConfigError
 from mlops_lib.redact import add_secrets, other_secrets_in, password_in, without_password
 from mlops_lib.settings import Section, Settings
 from mlops_lib.settings.explain import explain, section_at
+from mlops_lib.settings.served_model import served_model
 from mlops_lib.yaml_files import read_yaml
 
 CONFIG_ENV = "MLOPS_CONFIG"
+#: Address of the model that `mlops serve` was given. It wins over all settings of the model's name and version.
+SERVED_ENV = "MLOPS_SERVED_MODEL"
 
 #: Environment variable -> the setting it overrides.
 ENVIRONMENT: dict[str, str] = {
@@ -89,8 +93,8 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
 def load_for_service(file: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Loaded:
     """Resolve settings for the service, which needs no `data` or `evaluation` section.
 
-    Without a config file, MLFLOW_TRACKING_URI and MLFLOW_MODEL_NAME are enough; `Loaded.file` then does not exist,
-    and paths start at the current directory.
+    Without a config file, MLFLOW_TRACKING_URI and MLFLOW_MODEL_NAME (or MLOPS_SERVED_MODEL) are enough; `Loaded.file`
+    then does not exist, and paths start at the current directory.
 
     Args:
         file: Config file; None looks for one (see `find_config`).
@@ -100,14 +104,17 @@ def load_for_service(file: str | Path | None = None, overrides: Mapping[str, Any
         ConfigError: As for `load_with_origins`; or there is no config file and one of these variables is not set.
     """
     path = Path(file).resolve() if file else find_config()
+    address = os.environ.get(SERVED_ENV, "")
+    served = served_model(address) if address else {}
     if path:
-        return _resolved(path, _read(path), overrides or {}, NOT_SERVED)
-    if missing := [name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_MODEL_NAME") if not os.environ.get(name)]:
+        return _resolved(path, _read(path), overrides or {}, NOT_SERVED, served)
+    needed = ("MLFLOW_TRACKING_URI",) if served else ("MLFLOW_TRACKING_URI", "MLFLOW_MODEL_NAME")
+    if missing := [name for name in needed if not os.environ.get(name)]:
         raise ConfigError(
             f"No config.yaml in {Path.cwd()} or above, and without one the service needs the environment variable "
             f"{' and '.join(missing)}. Set it, or name a config file with --config or {CONFIG_ENV}."
         )
-    return _resolved(Path.cwd() / "config.yaml", {}, overrides or {}, NOT_SERVED)
+    return _resolved(Path.cwd() / "config.yaml", {}, overrides or {}, NOT_SERVED, served)
 
 
 def _resolved(
@@ -115,8 +122,14 @@ def _resolved(
     content: Mapping[str, Any],
     overrides: Mapping[str, Any],
     gaps: Mapping[str, Any] | None = None,
+    served: Mapping[str, Any] | None = None,
 ) -> Loaded:
-    """Put environment and arguments over the content of a config file; `gaps` has values for keys that are missing."""
+    """Put environment and arguments over the content of a config file.
+
+    Args:
+        gaps: Values for keys that are missing.
+        served: Settings that win over all others, also where they are empty.
+    """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for key, value in {**(gaps or {}), **_flatten(content, Settings)}.items():
@@ -127,6 +140,8 @@ def _resolved(
     _move_password(values, origins)
     configured = {"root": path.parent, **copy.deepcopy(values)}
     _override(values, origins, overrides)
+    for key, value in (served or {}).items():
+        _put(values, origins, key, value, f"{os.environ[SERVED_ENV]!r}")
     settings = _validated({**values, "root": path.parent}, origins, path)
     add_secrets(value.get_secret_value() for _, value in settings.secrets if isinstance(value, SecretStr))
     if overrides:
@@ -186,6 +201,19 @@ def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> N
 def flat(settings: Settings) -> dict[str, Any]:
     """Every setting under its dotted key, secrets masked."""
     return {key: value for key, value in _walk(settings) if key != "root"}
+
+
+def changed(settings: Settings) -> set[str]:
+    """The dotted keys of settings that differ from their defaults; required ones always do."""
+    found = set()
+    for key, value in _walk(settings):
+        *sections, name = key.split(".")
+        section = functools.reduce(getattr, sections, settings)
+        if value != type(section).model_fields[name].get_default(
+            call_default_factory=True, validated_data={}
+        ):
+            found.add(key)
+    return found
 
 
 def _walk(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,12 +4,14 @@ import gc
 import os
 import signal
 import sqlite3
+import sys
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from mlops_lib import config
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from tests.support.projects import BIN, ROOT, PipelineRun, Project, Trained
 
 __all__ = ["BIN", "ROOT", "PipelineRun", "Project", "Trained"]
@@ -21,29 +23,29 @@ pytest_plugins = [
     "tests.support.server_fixtures",
 ]
 
-# Tests import half a million objects that are never freed; Python's default thresholds look through them often.
+with without(JSON_SCHEMA_EXTRAS):
+    import jsonschema  # noqa: F401 - each test process would spend 1.5 s on the extra that it imports
+
+# Python's default thresholds look often through the objects of a test.
 gc.set_threshold(50_000, 50, 100)
+# pytest rewrites the assertions of the tests for three seconds, unless it may store the result.
+sys.dont_write_bytecode = False
 # MLflow reads it once, when it is imported, and would report to its makers.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 #: Fixtures that take long and are made in each process: their tests stay on one worker. The first match wins.
 GROUPS = ("docker", "tracking_server", "s3_server", "shop_service", "naughty")
-#: Variables that the platform, MLflow or Kubeflow read; a test starts without any of them.
+#: Variables that the platform, MLflow, Feast or Kubeflow read, or set for the processes that they start.
 VARIABLES = (
     *config.ENVIRONMENT,
     config.CONFIG_ENV,
-    "MLFLOW_RUN_ID",
-    "MLFLOW_EXPERIMENT_ID",
-    "GIT_COMMIT",
     "ANTHROPIC_BASE_URL",
-)
-#: Variables that an imported library sets and that would reach the processes that shared fixtures start:
-#: Feast tells Prometheus to share figures through a folder; MLflow keeps its experiment and run.
-LEFT_BEHIND = (
+    "GIT_COMMIT",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_RUN_ID",
     "PROMETHEUS_MULTIPROC_DIR",
     "PROMETHEUS_MULTIPROCESS_DIR",
-    "MLFLOW_EXPERIMENT_ID",
-    "MLFLOW_RUN_ID",
 )
 
 
@@ -64,6 +66,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if group := next((name for name in GROUPS if name in fixtures), file):
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    """Tests import half a million objects that are never freed: the garbage collector need not look at them."""
+    gc.freeze()
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool]:
@@ -94,13 +101,6 @@ def _subprocess_environment() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Before any fixture: the environment has nothing that an earlier test left in it."""
-    for name in LEFT_BEHIND:
-        os.environ.pop(name, None)
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the machine's own settings."""
+    """Before any fixture, also a shared one: no setting of the machine, and none that an earlier test left."""
     for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)

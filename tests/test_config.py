@@ -254,6 +254,67 @@ def test_the_service_needs_no_file_where_the_environment_names_its_model(tmp_pat
         config.load_for_service()
 
 
+@pytest.mark.parametrize(
+    ("address", "name", "alias", "version", "stage"),
+    [
+        ("models:/churn@champion", "churn", "champion", 0, "Production"),
+        ("models:/churn/3", "churn", "", 3, "Production"),
+        ("models:/churn/Staging", "churn", "", 0, "Staging"),
+        ("models:/churn/production", "churn", "", 0, "Production"),
+        ("models:/my model/12", "my model", "", 12, "Production"),
+        ("models:/한국어 50%@좋은-것", "한국어 50%", "좋은-것", 0, "Production"),
+        ("models:/a%20b/1", "a%20b", "", 1, "Production"),
+        ("models:/a#b;c/Archived", "a#b;c", "", 0, "Archived"),
+    ],
+)
+def test_an_address_names_the_model_to_serve(tmp_path, monkeypatch, address, name, alias, version, stage):
+    """It wins over file and environment, and no file is needed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    monkeypatch.setenv(config.SERVED_ENV, address)
+    file = tmp_path / "other.yaml"
+    file.write_text("model: {name: other}\nserving: {alias: other, version: 9, stage: Staging}\n")
+    for other in (None, file):
+        settings = config.load_for_service(other).settings
+        serving = settings.serving
+        assert (settings.model.name, serving.alias, serving.version, serving.stage) == (
+            name,
+            alias,
+            version,
+            stage,
+        )
+        monkeypatch.setenv("MLFLOW_MODEL_NAME", "another")
+        monkeypatch.setenv("MLFLOW_MODEL_ALIAS", "another")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("models:/churn", "no address of a registered model"),
+        ("models:/churn/latest", "'latest' is no version and no stage"),
+        ("models:/churn/0", "'0' is no version"),
+        ("models:/churn/v3", "'v3' is no version"),
+        ("models:/churn@", "no address"),
+        ("models:/@champion", "no address"),
+        ("models:/churn@latest", "reserves the aliases"),
+        ("models:/a/b/3", "no address"),
+        ("models:/what?/3", "does not take '\\?'"),
+        ("models:/m-" + "0" * 32, "Register it"),
+        ("runs:/abc/model", "Register it"),
+        ("churn", "no address"),
+        ("s3://bucket/model", "no address"),
+        ("models://server/churn/3", "no address"),
+    ],
+)
+def test_an_address_that_names_no_registered_model_is_refused(tmp_path, monkeypatch, address, said):
+    """With the forms that are taken."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    monkeypatch.setenv(config.SERVED_ENV, address)
+    with pytest.raises(ConfigError, match=said):
+        config.load_for_service()
+
+
 @pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "+1e-3", "1.e-3", ".1e-2", "0.001", "1_0e-4"])
 @pytest.mark.parametrize(
     ("section", "key"),
@@ -366,3 +427,25 @@ def test_usual_names_are_taken(file, section, names):
     for name in names:
         file.write_text(text + section % json.dumps(name, ensure_ascii=False) + "\n")
         config.load(file)
+
+
+def test_settings_that_differ_from_their_defaults_are_known(tmp_path):
+    """Required ones and given ones; a value that equals its default is none, wherever it was given."""
+    (tmp_path / "config.yaml").write_text(
+        "data: {source: a.csv, label: y, seed: 0, split: {by: label}}\nmodel: {name: m}\nevaluation: {threshold: 0.6}\n"
+    )
+    found = config.changed(config.load(tmp_path / "config.yaml"))
+    assert {"data.source", "data.label", "data.split.by", "model.name", "evaluation.threshold"} <= found
+    assert not {"data.seed", "data.key", "serving.port"} & found
+
+
+def test_a_kind_that_there_is_not_is_one_line(tmp_path):
+    """The message names the column and all kinds once."""
+    (tmp_path / "config.yaml").write_text(
+        "data: {source: a.csv, label: y, columns: {x: txt}}\nmodel: {name: m}\nevaluation: {threshold: 0.6}\n"
+    )
+    with pytest.raises(
+        ConfigError, match="'data.columns.x' has value 'txt'.*'category'.*'month_first'"
+    ) as refused:
+        config.load(tmp_path / "config.yaml")
+    assert "literal" not in str(refused.value) and "\n" not in str(refused.value)

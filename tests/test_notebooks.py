@@ -154,19 +154,18 @@ def test_a_runner_is_told_of_a_missing_notebook(project, monkeypatch):
 
 
 @pytest.fixture
-def replaced(stored, monkeypatch):
+def replaced(toy):
     """Replace the code cells after the parameters of 03_evaluate, and run it."""
-    monkeypatch.setenv("MLOPS_CONFIG", str(stored.config_file))
 
     def run(*sources: str, **parameters):
-        path = stored.root / "notebooks" / "03_evaluate.ipynb"
+        path = toy.root / "notebooks" / "03_evaluate.ipynb"
         notebook = nbformat.read(path, as_version=4)
         parameter_cell = code_cells(notebook)[0]
         notebook.cells = [parameter_cell, *map(nbformat.v4.new_code_cell, sources)]
         nbformat.write(notebook, path)
         return notebooks.run("03_evaluate", **parameters)
 
-    run.project = stored
+    run.project = toy
     return run
 
 

@@ -1,18 +1,15 @@
 """The built wheel, in an environment that cannot see the checkout."""
 
-import json
 import os
 import subprocess
 import sys
 import sysconfig
-import urllib.request
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.support.servers import free_port
-from tests.support.waiting import LIMIT_S, until
+from tests.support.shop import started
 
 
 @pytest.fixture
@@ -58,29 +55,11 @@ def test_a_wheel_is_enough_for_init_run_promote_and_serve(mlops, tmp_path):
     project = tmp_path / "churn"
     assert "churn version 1 at Staging" in run(str(mlops), "run", cwd=project)
     run(str(mlops), "promote", "churn", "1", cwd=project)
-    port, log = free_port(), tmp_path / "service.log"
-    with log.open("w") as stream:
-        service = subprocess.Popen(
-            [mlops, "serve", "--port", str(port)],
-            cwd=project,
-            env=without_checkout(),
-            stdout=stream,
-            stderr=stream,
-        )
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        assert service.poll() is None, log.read_text()
-        return urllib.request.urlopen(f"{url}/readyz", timeout=LIMIT_S).status == 200
-
-    try:
-        until(ready, "the service is ready", log.read_text)
-        body = json.dumps({"inputs": [{"x": 3}, {"x": 900}]}).encode()
-        request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
-            answer = json.load(response)
-    finally:
-        service.terminate()
-        service.wait()
+    serve = [str(mlops), "serve"]
+    with started(
+        serve, project, tmp_path / "service.log", PYTHONPATH=""
+    ) as service:  # nothing of this checkout
+        service.until_ready()
+        _, answer = service.post("/predict", {"inputs": [{"x": 3}, {"x": 900}]})
     assert answer["predictions"][0] < 0.5 < answer["predictions"][1]
     assert (answer["model"]["name"], answer["model"]["version"]) == ("churn", 1)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from typing import Annotated
 
 import typer
@@ -15,6 +16,13 @@ HEALTHCHECK_S = 60
 
 
 def serve(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Address of a registered model: models:/name@alias, models:/name/3 or models:/name/Production. "
+            "Default: the model and stage of the configuration."
+        ),
+    ] = "",
     config_file: ConfigOption = None,
     host: Annotated[str, typer.Option(help="Address to bind; default: serving.host.")] = "",
     port: Annotated[
@@ -22,12 +30,20 @@ def serve(
     ] = -1,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: serving.workers.")] = 0,
 ) -> None:
-    """Serve the model at the configured stage over HTTP.
+    """Serve a registered model over HTTP, and follow its stage or alias.
 
     [dim]Example:[/] MLFLOW_MODEL_STAGE=Staging mlops serve --port 8081 --workers 2
+
+    [dim]Any registry's model, without a config.yaml:[/]
+
+    MLFLOW_TRACKING_URI=http://mlflow:5000 mlops serve models:/churn@champion
+
+    mlops serve "models:/my model/3" --port 0
     """
     import uvicorn
 
+    if model:
+        os.environ[config.SERVED_ENV] = model  # for the workers too
     loaded = config.load_for_service(
         config_file,
         {
@@ -38,6 +54,8 @@ def serve(
     )
     if loaded.file.exists():
         os.environ[config.CONFIG_ENV] = str(loaded.file)
+    # Worker processes get this path: a serving.py of the project must not be found in place of the service.
+    sys.path[:] = [entry for entry in sys.path if entry != str(loaded.file.parent)]
     serving = loaded.settings.serving
     _require_free(serving.host, serving.port)
     uvicorn.run(
@@ -46,7 +64,6 @@ def serve(
         port=serving.port,
         workers=serving.workers,
         timeout_worker_healthcheck=HEALTHCHECK_S,
-        timeout_keep_alive=serving.keep_alive_s,
         server_header=False,  # it would help an attacker to find known weaknesses
     )
 

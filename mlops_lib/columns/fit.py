@@ -11,13 +11,12 @@ import numpy as np
 from mlops_lib.columns.category import Category
 from mlops_lib.columns.dates import LAST_US, MISSING_US, TIME_PATTERN, US_A_DAY
 from mlops_lib.columns.datetimes import Datetime
-from mlops_lib.columns.encode import Encoder, encode_frame, values_of
+from mlops_lib.columns.encode import Encoder, values_of
 from mlops_lib.columns.schema import TEXT_TYPES, Schema
 from mlops_lib.columns.text import is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 #: Most values of a category that have a code of their own: the most frequent ones.
 MAX_VALUES = 1_000
@@ -55,11 +54,6 @@ def fit(schema: Schema, parts: "Iterable[pd.DataFrame]", max_values: int = MAX_V
                 learner.add(values_of(rows[name]))
         learned = {name: learner.learned(max_values) for name, learner in learners.items()}
     return Encoder(schema, learned)
-
-
-def encode_table(encoder: Encoder, table: "pa.Table") -> np.ndarray:
-    """The matrix of an Arrow table that has the encoder's columns; float64 [rows, outputs]."""
-    return encode_frame(encoder, table.select(list(encoder.schema.features)).to_pandas())
 
 
 class _Values:

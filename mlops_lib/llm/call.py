@@ -41,6 +41,7 @@ class Call:
 
     def __init__(self, provider: Provider, prices: Prices, request: httpx2.Request, body: bytes) -> None:
         self.provider, self.prices, self.request = provider, prices, request
+        self.body_bytes = len(body)
         self.ledger: Ledger | None = current()
         try:
             content = json.loads(body)

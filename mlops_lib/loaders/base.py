@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from mlops_lib.columns.encode import Encoder
+    from mlops_lib.loaders.batches import Batches
 
 __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "Split"]
 
@@ -152,10 +153,18 @@ class BaseDataLoader(ABC):
         Raises:
             DataError: A value does not fit its column, or without an encoder a column is not numeric.
         """
-        from mlops_lib.loaders.batches import tensor_batches, to_tensors
+        from mlops_lib.loaders.batches import EpochLoader
+
+        return EpochLoader(self.batches(split, batch_size, shuffle, seed, encoder), num_workers)
+
+    def batches(
+        self, split: Split, batch_size: int, shuffle: bool, seed: int, encoder: "Encoder | None"
+    ) -> "Batches":
+        """The batches of `torch`."""
+        from mlops_lib.loaders.batches import TensorBatches, to_tensors
 
         tensors = to_tensors(self.load(split), self.schema, encoder, split)
-        return tensor_batches(tensors, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers)
+        return TensorBatches(tensors, batch_size, shuffle, seed)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         """Tables for `write`, in order. Only the first `limit` rows of each split are used (0: all)."""

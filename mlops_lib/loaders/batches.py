@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from mlops_lib.columns.encode import BadValue
-from mlops_lib.columns.fit import encode_frame
+from mlops_lib.columns.encode import BadValue, encode_frame
 from mlops_lib.columns.labels import to_numbers
 from mlops_lib.errors import DataError
 
@@ -144,18 +143,6 @@ class EpochLoader(DataLoader):
         iterator = super().__iter__() if self.num_workers else iter(self.dataset)
         self.dataset.epoch += 1  # type: ignore[attr-defined]
         return iterator
-
-
-def tensor_batches(
-    tensors: Sequence[torch.Tensor],
-    batch_size: int,
-    *,
-    shuffle: bool = False,
-    seed: int = 0,
-    num_workers: int = 0,
-) -> DataLoader:
-    """A DataLoader whose items are whole batches; see `TensorBatches`."""
-    return EpochLoader(TensorBatches(tensors, batch_size, shuffle, seed), num_workers)
 
 
 def to_tensors(

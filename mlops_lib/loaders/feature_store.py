@@ -19,7 +19,9 @@ from mlops_lib.features import (
     FeatureProvider,
     FeatureService,
 )
+from mlops_lib.loaders import options
 from mlops_lib.loaders.base import BaseDataLoader, to_table
+from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import named_columns, prepared, require_columns, require_values
 from mlops_lib.loaders.splits import Split
@@ -66,7 +68,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
     ) -> None:
         self.provider, self.timestamp, self.features, self.view = provider, timestamp, features, view
         self._service_name, self._labels = service, labels
-        self.declared = declared or Declared(labels.label, labels.key, features=features)
+        self.declared = declared or Declared(labels.options.label, labels.options.key, features=features)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -74,19 +76,9 @@ class FeatureStoreDataLoader(BaseDataLoader):
         if not store.service:
             raise ConfigError("Set data.feature_store.service to the feature service to learn from.")
         data = settings.data
-        labels = SplitFiles(
-            settings.path(data.source),
-            label=data.label,
-            key=data.key,
-            prepare=plugins.load("labels", store.labels) if store.labels else None,
-            validation_fraction=data.validation_fraction,
-            test_fraction=data.test_fraction,
-            seed=data.seed,
-            how=data.split,
-            csv=data.csv,
-            missing_values=data.missing_values,
-            missing_label=data.missing_label,
-        )
+        labelled = plugins.load("labels", store.labels) if store.labels else None
+        read = options.from_settings(settings) | {"prepare": labelled, "features": ()}
+        labels = SplitFiles(settings.path(data.source), ReadOptions(**read))
         provider = features.from_settings(settings)
         task = settings.evaluation.task
         time = data.split.column if data.split.by == "time" else ""
@@ -99,12 +91,13 @@ class FeatureStoreDataLoader(BaseDataLoader):
         """The labelled rows, joined with their features and split."""
         import tempfile
 
+        joining = replace(self._labels.options, prepare=self._joined)
         if not self.view:
-            return replace(self._labels, prepare=self._joined)
+            return replace(self._labels, options=joining)
         self._folder = tempfile.TemporaryDirectory()  # goes with this loader
         file = Path(self._folder.name) / f"{self.view}.parquet"
         self.provider.view_rows(self.view, self.timestamp).to_parquet(file, index=False)
-        return replace(self._labels, path=file, prepare=self._joined)
+        return replace(self._labels, path=file, options=joining)
 
     @cached_property
     def service(self) -> FeatureService:
@@ -189,8 +182,8 @@ class FeatureStoreDataLoader(BaseDataLoader):
         """The labelled rows with the features of the service."""
         import pandas as pd
 
-        if self._labels.prepare is not None:
-            rows = prepared(self._labels.prepare, rows)
+        if prepare := self._labels.options.prepare:
+            rows = prepared(prepare, rows)
         self._require(rows)
         found = self.provider.historical(self._read, rows, self.timestamp)
         own = [name for name in rows if name not in found or name in (self.declared.label, self.declared.key)]
@@ -222,6 +215,6 @@ class FeatureStoreDataLoader(BaseDataLoader):
         }
         where = "The table of labelled rows"
         require_columns(rows.columns, wanted | request | own, where)
-        if self._labels.missing_label == "drop":
+        if self._labels.options.missing_label == "drop":
             wanted.pop(one.label, None)
         require_values(rows, wanted, where, one.label)

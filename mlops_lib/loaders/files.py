@@ -1,89 +1,67 @@
 """Files of tables: on this machine or behind an address, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
-from mlops_lib import plugins
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
+from mlops_lib.loaders import options
 from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.formats.types import as_frame
+from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.reading import SplitFiles
-from mlops_lib.loaders.row_checks import Prepare
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
-from mlops_lib.settings.data import SplitSettings
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from torch.utils.data import DataLoader
 
     from mlops_lib.columns.encode import Encoder
+    from mlops_lib.loaders.batches import Batches
 
 
 class LocalDataLoader(BaseDataLoader):
     """Rows of files; see `SplitFiles` for how they are found, typed and split.
 
     Args:
-        path, label, key, features, prepare, split, more: See `SplitFiles` (`features` are its `wanted`, `split` its
-            `how`).
-        kinds, task, weight: See `Declared`.
+        path, remote_folder, password: See `SplitFiles`.
         streaming: Read the rows part by part for `torch` too. `load` still returns a whole split.
         cache: File that digests of files are cached in; None: no cache.
+        read_options: Fields of `ReadOptions`, such as ``label="y"``.
     """
 
     def __init__(
         self,
         path: str | Path,
         *,
-        label: str,
-        key: str = "",
-        features: tuple[str, ...] = (),
-        prepare: Prepare | None = None,
-        split: SplitSettings | None = None,
-        kinds: Mapping[str, str] | None = None,
-        task: str = "",
-        weight: str = "",
         streaming: bool = False,
         cache: Path | None = None,
-        **more: Any,
+        remote_folder: Path | None = None,
+        password: str = "",
+        **read_options: Any,
     ) -> None:
-        self.source = SplitFiles(path, label, key, features, prepare, how=split or SplitSettings(), **more)
-        self.declared = self.source.plan.declared(features, kinds or {}, task, weight)
-        self.label, self.key, self.features = label, key, features
+        self.source = SplitFiles(path, ReadOptions(**read_options), remote_folder, password)
+        self.declared = self.source.options.declared
         self.streaming, self.cache = streaming, cache
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        data, secret = settings.data, settings.secrets.data_password
+        data = settings.data
         return cls(
             data.source if "://" in data.source else settings.path(data.source),
-            label=data.label,
-            key=data.key,
-            features=data.features,
-            prepare=plugins.load("prepare", data.prepare) if data.prepare else None,
-            split=data.split,
-            kinds=data.columns,
-            task=settings.evaluation.task,
-            weight=data.weight,
             streaming=data.streaming,
             cache=cache_file(settings),
-            validation_fraction=data.validation_fraction,
-            test_fraction=data.test_fraction,
-            seed=data.seed,
-            csv=data.csv,
-            missing_values=data.missing_values,
-            missing_label=data.missing_label,
             remote_folder=settings.path(settings.pipeline.work_dir) / "remote",
-            password=secret.get_secret_value() if secret else "",
+            password=options.password(settings),
+            **options.from_settings(settings),
         )
 
     @property
@@ -96,7 +74,7 @@ class LocalDataLoader(BaseDataLoader):
         written = self.path / COLUMNS_FILE
         if written.is_file():
             return Schema.from_json(written.read_text(encoding="utf-8"))
-        if self.source.prepare:
+        if self.source.options.prepare:
             return infer(to_table(self.source.frames["train"]), self.declared)
         return infer(self.source.head("train", INFER_ROWS), self.declared)
 
@@ -153,7 +131,7 @@ class LocalDataLoader(BaseDataLoader):
         return super().count(split) if self._is_held else self.source.count(split)
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
-        if self.source.prepare:
+        if self.source.options.prepare:
             yield from super().tables(limit)
             return
         rows = dict.fromkeys(SPLITS, 0)
@@ -163,36 +141,21 @@ class LocalDataLoader(BaseDataLoader):
             if limit and min(rows.values()) >= limit:
                 break
 
-    def torch(
-        self,
-        split: Split,
-        batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        num_workers: int = 0,
-        encoder: "Encoder | None" = None,
-    ) -> "DataLoader":
-        files = self.source.whole(split) if self.streaming else []
-        if (
-            not files
-            or self.source.prepare
-            or any(file.format != "parquet" or file.partition for file in files)
-        ):
-            return super().torch(
-                split, batch_size, shuffle=shuffle, seed=seed, num_workers=num_workers, encoder=encoder
-            )
-        from mlops_lib.loaders.batches import EpochLoader
+    def batches(
+        self, split: Split, batch_size: int, shuffle: bool, seed: int, encoder: "Encoder | None"
+    ) -> "Batches":
+        files = self.source.whole(split) if self.streaming and not self.source.options.prepare else []
+        if not files or any(file.format != "parquet" or file.partition for file in files):
+            return super().batches(split, batch_size, shuffle, seed, encoder)
         from mlops_lib.loaders.streaming import ParquetBatches
 
         paths = [file.path for file in files]
-        batches = ParquetBatches(paths, self.schema, batch_size, shuffle, seed, encoder)
-        return EpochLoader(batches, num_workers)
+        return ParquetBatches(paths, self.schema, batch_size, shuffle, seed, encoder)
 
     @property
     def _is_held(self) -> bool:
         """Whether the rows are in memory, or must be for `prepare`."""
-        return bool(self.source.prepare) or (not self.streaming and self.source.is_held)
+        return bool(self.source.options.prepare) or (not self.streaming and self.source.is_held)
 
     @property
     def _inferred_with(self) -> Declared | None:

@@ -1,7 +1,7 @@
 """Rows of files, split into train, validation and test: read part by part, or held as DataFrames."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,14 @@ from mlops_lib.errors import DataError
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
 from mlops_lib.loaders.formats.data_file import DataFile
 from mlops_lib.loaders.formats.types import as_frame
-from mlops_lib.loaders.row_checks import Prepare, named_columns, prepared, require_columns
+from mlops_lib.loaders.options import ReadOptions
+from mlops_lib.loaders.row_checks import prepared, require_columns
 from mlops_lib.loaders.rows import Rows
 from mlops_lib.loaders.sources import Source, open_source
 from mlops_lib.loaders.sources.ready_made import by_split
 from mlops_lib.loaders.split_plans import SplitPlan
 from mlops_lib.loaders.splits import SPLITS, Split
-from mlops_lib.settings.data import CsvSettings, SplitSettings
+from mlops_lib.settings.data import CsvSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,29 +30,13 @@ class SplitFiles:
 
     Attributes:
         path: The file or the folder: a path or an address (see `open_source`).
-        label: Label column.
-        key: Column of entity keys; every row must have a value. Empty: no key.
-        wanted: Further columns that must be there.
-        prepare: Function from the rows of the source to the rows to split.
-        validation_fraction, test_fraction, seed, how: See `SplitPlan`.
-        csv, missing_values: See `Rows`.
-        missing_label: ``error``, or ``drop`` for rows without a label.
+        options: How the rows are read, named and split.
         remote_folder: Folder that remote files are kept in.
         password: Of an https address.
     """
 
     path: str | Path
-    label: str
-    key: str = ""
-    wanted: tuple[str, ...] = ()
-    prepare: Prepare | None = None
-    validation_fraction: float = 0.15
-    test_fraction: float = 0.25
-    seed: int = 0
-    how: SplitSettings = field(default_factory=SplitSettings)
-    csv: CsvSettings = field(default_factory=CsvSettings)
-    missing_values: tuple[str, ...] = ()
-    missing_label: str = "error"
+    options: ReadOptions
     remote_folder: Path | None = None
     password: str = ""
 
@@ -71,18 +56,12 @@ class SplitFiles:
         return self.source.files
 
     @cached_property
-    def plan(self) -> SplitPlan:
-        """What decides the split of a row."""
-        fractions = self.validation_fraction, self.test_fraction
-        return SplitPlan(self.label, self.key, *fractions, self.seed, self.how)
-
-    @cached_property
     def by_split(self) -> dict[Split, list[DataFile]]:
         """The files of each split if the source is already split; else empty."""
         if not self.source.is_folder or self.source.is_delta:
             return {}
         found = by_split(self.source.root, self.files, self.shown)
-        if found and not found["validation"] and not self.how.validation_from_train:
+        if found and not found["validation"] and not self.options.split.validation_from_train:
             raise DataError(
                 f"{self.shown} has train and test, and no validation split. Add one (such as validation.csv), or set "
                 "data.split: {validation_from_train: true} to take data.validation_fraction of train."
@@ -94,14 +73,14 @@ class SplitFiles:
         """The rows of all files, with one type a column."""
         self.source.fetch()
         files = [file for found in self.by_split.values() for file in found] or self.files
-        return Rows(files, self.key, self.csv, self.missing_values)
+        return Rows(files, self.options.key, self.options.csv, self.options.missing_values)
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:
         """All columns of all rows by split, in memory, through `prepare` if there is one."""
         import pyarrow as pa
 
-        if self.prepare is not None:
+        if self.options.prepare:
             return self._prepared_frames()
         found: dict[Split, list[pa.Table]] = {split: [self.rows.schema.empty_table()] for split in SPLITS}
         for split, table in self.tables():
@@ -141,12 +120,12 @@ class SplitFiles:
         """Number of rows of a split, without holding them."""
         if files := self.whole(split):
             return self.rows.count(files)
-        return sum(len(table) for _, table in self.tables([self.label], split))
+        return sum(len(table) for _, table in self.tables([self.options.label], split))
 
     def whole(self, split: Split) -> list[DataFile]:
         """The files that hold a split, all of it and nothing else; empty when no files do."""
         is_divided = split == "train" and not self.by_split.get("validation")
-        return [] if is_divided or self.missing_label == "drop" else self.by_split.get(split, [])
+        return [] if is_divided or self.options.missing_label == "drop" else self.by_split.get(split, [])
 
     @property
     def is_held(self) -> bool:
@@ -156,41 +135,38 @@ class SplitFiles:
     @property
     def decides(self) -> str:
         """The settings that decide rows and splits beside the content of the files; empty for a ready-made folder."""
-        ready = self.by_split and self.by_split["validation"]
-        chosen = (
-            [] if ready else [(self.key, self.validation_fraction, self.test_fraction, self.seed, self.how)]
-        )
-        read = (self.csv, self.missing_values, self.missing_label)
-        return (
-            repr(chosen + ([read] if read != (CsvSettings(), (), "error") else [])) if chosen or read else ""
-        )
+        ready, one = self.by_split and self.by_split["validation"], self.options
+        chosen: list[tuple[object, ...]] = []
+        if not ready:
+            chosen.append((one.key, one.validation_fraction, one.test_fraction, one.seed, one.split))
+        if (read := (one.csv, one.missing_values, one.missing_label)) != (CsvSettings(), (), "error"):
+            chosen.append(read)
+        return repr(chosen)
 
     @cached_property
     def dropped(self) -> int:
         """Rows left out for want of a label (``missing_label: drop``)."""
-        if self.missing_label != "drop":
+        if self.options.missing_label != "drop":
             return 0
-        if self.prepare is not None:
+        if self.options.prepare:
             return self._dropped_by_prepare if self.frames else 0
         return sum(group.dropped() for group in self._groups())
 
     def require(self, columns: Iterable[object]) -> None:
-        """Raise a DataError unless label, key and the columns of `wanted` are among `columns`."""
-        named = named_columns(self.label, self.key, self.wanted)
-        if self.how.column:
-            named[self.how.column] = "data.split.column"
-        require_columns(columns, named, self.shown)
+        """Raise a DataError unless the columns that the options name are among `columns`."""
+        require_columns(columns, self.options.named, self.shown)
 
     def _groups(self) -> Iterator[Divided]:
         """Files of one split each; or files whose rows are split by a plan."""
-        groups: list[tuple[SplitPlan | Split, list[DataFile]]] = [(self.plan, self.files)]
+        one = self.options
+        groups: list[tuple[SplitPlan | Split, list[DataFile]]] = [(one.plan, self.files)]
         if self.by_split:
             groups = [(split, files) for split, files in self.by_split.items() if files]
             if not self.by_split["validation"]:
-                groups[0] = (replace(self.plan, test_fraction=0.0), self.by_split["train"])
+                groups[0] = (replace(one.plan, test_fraction=0.0), self.by_split["train"])
         for by, files in groups:
             parts = partial(self.rows.tables, files=files)
-            yield Divided(parts, by, self.label, self.key, self.missing_label, self.shown)
+            yield Divided(parts, by, one.label, one.key, one.missing_label, self.shown)
 
     def _prepared_frames(self) -> dict[Split, "pd.DataFrame"]:
         import pyarrow as pa
@@ -218,9 +194,10 @@ class SplitFiles:
         """
         if whole.empty:
             raise DataError(f"Data source {self.shown} has no rows.")
-        assert self.prepare
-        whole = prepared(self.prepare, whole)
+        one = self.options
+        assert one.prepare
+        whole = prepared(one.prepare, whole)
         self.require(whole.columns)
-        whole, dropped = with_label(whole, self.label, self.key, self.missing_label, self.shown)
+        whole, dropped = with_label(whole, one.label, one.key, one.missing_label, self.shown)
         self._dropped_by_prepare += dropped
         return whole

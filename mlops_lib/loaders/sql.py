@@ -5,20 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops_lib import plugins
 from mlops_lib.columns.infer import infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
+from mlops_lib.loaders import options
 from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, to_table
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
 from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform
-from mlops_lib.loaders.row_checks import Prepare, missing_values, named_columns, prepared, require_columns
-from mlops_lib.loaders.split_plans import SplitPlan
+from mlops_lib.loaders.options import ReadOptions
+from mlops_lib.loaders.row_checks import missing_values, prepared, require_columns
 from mlops_lib.loaders.splits import Split
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_query import Query, Survey
 from mlops_lib.settings import Settings
-from mlops_lib.settings.data import SplitSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,11 +34,7 @@ class SQLDataLoader(BaseDataLoader):
     Args:
         url, password: See `Database`.
         query, table, params, chunk_rows: See `Query`; either a query or a table.
-        label, key, features, prepare: As in `SplitFiles`.
-        validation_fraction, test_fraction, seed, split: See `SplitPlan` (`split` is its `how`).
-        missing_label: ``error``, or ``drop`` for rows without a label.
-        missing_values: Texts that are no value.
-        kinds, task, weight: See `Declared`.
+        read_options: Fields of `ReadOptions`, such as ``label="y"``.
     """
 
     where = "The query"
@@ -48,70 +43,40 @@ class SQLDataLoader(BaseDataLoader):
         self,
         url: str,
         *,
-        label: str,
-        key: str = "",
-        features: tuple[str, ...] = (),
         query: str = "",
         table: str = "",
         params: Mapping[str, Any] | None = None,
         chunk_rows: int = 50_000,
         password: str = "",
-        prepare: Prepare | None = None,
-        validation_fraction: float = 0.15,
-        test_fraction: float = 0.25,
-        seed: int = 0,
-        split: SplitSettings | None = None,
-        missing_label: str = "error",
-        missing_values: tuple[str, ...] = (),
-        kinds: Mapping[str, str] | None = None,
-        task: str = "",
-        weight: str = "",
+        **read_options: Any,
     ) -> None:
         if bool(query) == bool(table):
             raise ConfigError("Set one of data.sql.query and data.sql.table.")
+        self.options = one = ReadOptions(**read_options)
         self.query = Query(
-            Database(url, password), query, dict(params or {}), table, key, chunk_rows, missing_values
+            Database(url, password), query, dict(params or {}), table, one.key, chunk_rows, one.missing_values
         )
-        self.label, self.key, self.features, self.prepare = label, key, features, prepare
-        self.missing_label, how = missing_label, split or SplitSettings()
-        self.plan = SplitPlan(label, key, validation_fraction, test_fraction, seed, how)
-        self.declared = self.plan.declared(features, kinds or {}, task, weight)
+        self.declared = one.declared
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        data, secret = settings.data, settings.secrets.data_password
+        data = settings.data
         url = data.source
         if url.startswith("sqlite:///"):
             url = f"sqlite:///{settings.path(url.removeprefix('sqlite:///'))}"
         return cls(
-            url,
-            label=data.label,
-            key=data.key,
-            features=data.features,
-            query=data.sql.query,
-            table=data.sql.table,
-            params=data.sql.params,
-            chunk_rows=data.sql.chunk_rows,
-            password=secret.get_secret_value() if secret else "",
-            prepare=plugins.load("prepare", data.prepare) if data.prepare else None,
-            validation_fraction=data.validation_fraction,
-            test_fraction=data.test_fraction,
-            seed=data.seed,
-            split=data.split,
-            missing_label=data.missing_label,
-            missing_values=data.missing_values,
-            kinds=data.columns,
-            task=settings.evaluation.task,
-            weight=data.weight,
+            url, **dict(data.sql), password=options.password(settings), **options.from_settings(settings)
         )
 
     @cached_property
     def schema(self) -> Schema:
         import pyarrow as pa
 
-        if self.prepare:
+        if self.options.prepare:
             frame = self._prepared
-            return infer(to_table(frame[split_frame(frame, self.plan, self.where) == "train"]), self.declared)
+            return infer(
+                to_table(frame[split_frame(frame, self.options.plan, self.where) == "train"]), self.declared
+            )
         found: list[pa.Table] = []
         for _, part in self._divided.tables([column.name for column in self.survey.columns], "train"):
             found.append(part)
@@ -123,17 +88,19 @@ class SQLDataLoader(BaseDataLoader):
 
     @property
     def dropped_rows(self) -> int:
-        if self.missing_label != "drop":
+        if self.options.missing_label != "drop":
             return 0
-        return self._dropped if self.prepare and len(self._prepared) else self._divided.dropped()
+        return self._dropped if self.options.prepare and len(self._prepared) else self._divided.dropped()
 
     def load(self, split: Split) -> "pd.DataFrame":
         import pyarrow as pa
 
         names = self.schema.used
-        if self.prepare:
+        if self.options.prepare:
             frame = self._prepared
-            return frame.loc[split_frame(frame, self.plan, self.where) == split, names].reset_index(drop=True)
+            return frame.loc[split_frame(frame, self.options.plan, self.where) == split, names].reset_index(
+                drop=True
+            )
         parts = [part for _, part in self._divided.tables(names, split)]
         if not parts:
             raise DataError(f"No row of the query falls into the split {split!r}.")
@@ -144,11 +111,11 @@ class SQLDataLoader(BaseDataLoader):
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(self.survey.digest.encode())
-        digest.update(repr((self.plan, self.missing_label)).encode())
+        digest.update(repr((self.options.plan, self.options.missing_label)).encode())
         return digest.hexdigest()
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
-        return super().tables(limit) if self.prepare else self._divided.tables(self.schema.used)
+        return super().tables(limit) if self.options.prepare else self._divided.tables(self.schema.used)
 
     @cached_property
     def survey(self) -> Survey:
@@ -157,12 +124,12 @@ class SQLDataLoader(BaseDataLoader):
         Raises:
             DataError: There are no rows; a column mixes types; a row has no label or no key.
         """
-        survey = self.query.survey
-        if not self.prepare:
+        survey, one = self.query.survey, self.options
+        if not one.prepare:
             self._require([column.name for column in survey.columns])
             for column in survey.columns:
-                is_label = column.name == self.label
-                if column.nulls and (column.name == self.key or (is_label and self.missing_label != "drop")):
+                is_label = column.name == one.label
+                if column.nulls and (column.name == one.key or (is_label and one.missing_label != "drop")):
                     raise missing_values(column.name, column.nulls, column.null_rows, self.where, is_label)
         return survey
 
@@ -179,7 +146,7 @@ class SQLDataLoader(BaseDataLoader):
         for chunk in self.query.chunks():
             found = {}
             for name in names:
-                kind = canonical(chunk.schema.field(name).type, name == self.key)
+                kind = canonical(chunk.schema.field(name).type, name == self.options.key)
                 place = Place("The query", name, first_row)
                 found[name] = conform(chunk[name].combine_chunks(), kind, place)
             first_row += len(chunk)
@@ -188,7 +155,8 @@ class SQLDataLoader(BaseDataLoader):
     @property
     def _divided(self) -> Divided:
         _ = self.survey  # raises for what `Query` does not check
-        return Divided(self.chunks, self.plan, self.label, self.key, self.missing_label, self.where)
+        one = self.options
+        return Divided(self.chunks, one.plan, one.label, one.key, one.missing_label, self.where)
 
     @property
     def _gaps(self) -> list[str]:
@@ -198,16 +166,13 @@ class SQLDataLoader(BaseDataLoader):
     def _prepared(self) -> "pd.DataFrame":
         import pyarrow as pa
 
-        assert self.prepare
-        frame = prepared(self.prepare, as_frame(pa.concat_tables(self.chunks()), self._gaps))
+        one = self.options
+        assert one.prepare
+        frame = prepared(one.prepare, as_frame(pa.concat_tables(self.chunks()), self._gaps))
         self._require(frame.columns)
-        frame, self._dropped = with_label(
-            frame, self.label, self.key, self.missing_label, "The prepared rows"
-        )
+        frame, self._dropped = with_label(frame, one.label, one.key, one.missing_label, "The prepared rows")
         return frame
 
     def _require(self, names: Iterable[object]) -> None:
-        wanted = named_columns(self.label, self.key, self.features)
-        if self.plan.how.column:
-            wanted[self.plan.how.column] = "data.split.column"
-        require_columns(names, wanted, "What data.prepare returned" if self.prepare else self.where)
+        where = "What data.prepare returned" if self.options.prepare else self.where
+        require_columns(names, self.options.named, where)

@@ -60,8 +60,8 @@ class ServingSettings(Section):
     cors_origins: tuple[Origin, ...] = Field(
         (), description="origins whose pages may call the service from a browser; * is any; empty: none"
     )
-    keep_alive_s: int = Field(
-        5, ge=1, description="seconds that an idle connection stays open; longer than a load balancer's own"
+    keep_alive_s: float = Field(
+        5.0, gt=0, description="seconds that an idle connection stays open; longer than a load balancer's own"
     )
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
     workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
 from mlops_lib.files import sha256
+from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.redact import mask_secrets
 from mlops_lib.settings import Settings
 
@@ -42,7 +43,8 @@ class Record:
     def __enter__(self) -> Self:
         # Before the thread, which imports scrapbook and with it papermill: of two threads that import modules that
         # import each other, Python fails one.
-        import papermill  # noqa: F401
+        with without(JSON_SCHEMA_EXTRAS):
+            import papermill  # noqa: F401
 
         # A daemon thread: after an interrupt inside an import, Python's lock of that module is never released, and
         # the process could not end.
@@ -72,9 +74,12 @@ class Record:
         if not executed.is_file():
             return "nothing: no cell was run"
         try:
-            if ended:
-                _head(executed, str(ended) or "Interrupted.")
             _mask(executed)
+        except (OSError, UnicodeDecodeError) as error:  # nothing below may store it as it is
+            return f"lost: secrets could not be masked in it ({error})"
+        try:
+            if ended:
+                _head(executed, mask_secrets(str(ended)) or "Interrupted.")
             client, exporter = self._ready.result()
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
             client.log_artifact(self.run_id, str(executed), FOLDER)

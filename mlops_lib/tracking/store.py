@@ -57,7 +57,14 @@ def connect(settings: Settings) -> "MlflowClient":
 
 
 def use_store(settings: Settings) -> str:
-    """Make MLflow use the configured server in this process, with its tables made, and return the server's URI.
+    """Make MLflow use the configured server in this process, with its tables made, and return the server's URI."""
+    uri = use_existing_store(settings)
+    make_tables(uri)
+    return uri
+
+
+def use_existing_store(settings: Settings) -> str:
+    """Make MLflow use the configured server in this process, and return the server's URI.
 
     The environment stays as it was: MLflow would export MLFLOW_TRACKING_URI, and the variable would then win
     over an edited config file in a kernel that is still running.
@@ -75,7 +82,6 @@ def use_store(settings: Settings) -> str:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    make_tables(uri)
     return uri
 
 

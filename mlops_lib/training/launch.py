@@ -89,7 +89,7 @@ def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) ->
     from mlops_lib.loaders.files import LocalDataLoader
 
     own = None
-    if isinstance(data_loader, LocalDataLoader) and not data_loader.source.prepare:
+    if isinstance(data_loader, LocalDataLoader) and not data_loader.source.options.prepare:
         own = data_loader.path
     volume = config.cluster.volume_path if config.cluster.volume_claim else ""
     reached = config.train.nodes == 1 or (volume and own and own.is_relative_to(volume))

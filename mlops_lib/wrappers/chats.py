@@ -84,7 +84,7 @@ def with_prompts(
 
 
 def checked(messages: Sequence[Mapping[str, Any]], provider: str) -> None:
-    """Check that a provider can take the messages.
+    """Check that a provider can take a caller's messages behind a system prompt.
 
     Raises:
         InputError: A message has an unknown role or form, or a place where the provider takes none of its role.

@@ -41,7 +41,7 @@ def encoded(encoder: Encoder, input_data: "pd.DataFrame | Sequence[dict[str, Any
     """
     features = list(encoder.schema.features)
     if hasattr(input_data, "columns"):
-        from mlops_lib.columns.fit import encode_frame
+        from mlops_lib.columns.encode import encode_frame
 
         _require_columns(input_data, features)
         return encode_frame(encoder, input_data)

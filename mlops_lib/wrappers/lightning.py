@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.encode import Encoder
-from mlops_lib.columns.fit import encode_frame
+from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader

@@ -64,8 +64,9 @@ class LLMClientWrapper(TextModelWrapper):
         """The row for a chat: all of it reaches the vendor, see `mlops_lib.wrappers.chats`."""
         found = for_provider(self._provider, options, self._most_tokens)
         question, _ = chats.split(messages[chats.last_question(messages)])
+        chats.checked(messages, self._provider)
         row = {self.text_column: question, CHAT: {"messages": list(messages), "options": found}}
-        chats.checked(self._messages(row), self._provider)
+        self._messages(row)  # the prompt may need a column that a chat lacks
         return row
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:

@@ -1,5 +1,7 @@
 """The prompts of a model: read from prompts.yaml, and registered in MLflow's prompt registry."""
 
+import hashlib
+import re
 from pathlib import Path
 
 from mlops_lib.errors import TrainingError
@@ -24,6 +26,12 @@ def read(file: Path) -> dict[str, str]:
     return {str(name): text for name, text in content.items()}
 
 
+def registry_name(name: str) -> str:
+    """A name for MLflow's prompt registry, which takes fewer characters than its model registry."""
+    readable = re.sub(r"[^a-zA-Z0-9_.-]", "_", name)
+    return name if readable == name else f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
 def register(model: str, file: Path) -> dict[str, str]:
     """Register a new version of each prompt that changed.
 
@@ -34,7 +42,7 @@ def register(model: str, file: Path) -> dict[str, str]:
 
     tags = {}
     for name, template in read(file).items():
-        registered = f"{model}.{name}"
+        registered = registry_name(f"{model}.{name}")
         known = mlflow.genai.load_prompt(f"prompts:/{registered}@latest", allow_missing=True)
         if known is None or known.template != template:
             known = mlflow.genai.register_prompt(registered, template)

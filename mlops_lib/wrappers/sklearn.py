@@ -80,7 +80,7 @@ class SklearnWrapper(ModelWrapper):
     ) -> str:
         import mlflow
 
-        from mlops_lib.columns.fit import encode_frame
+        from mlops_lib.columns.encode import encode_frame
         from mlops_lib.columns.fit import fit as fit_encoder
 
         encoder = fit_encoder(schema, data_loader.parts("train"))

@@ -4,6 +4,7 @@ It is copied as the ``__init__`` of a package, beside copies of the modules that
 """
 
 import json
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ def _load_pyfunc(path: str) -> Any:
     encode = import_module(f"{__name__}.columns.encode")
     encoder = encode.Encoder.from_dict(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
     if (folder / "network.pt2").is_file():
-        return Model(encoder, _network(folder / "network.pt2"))
+        return Model(partial(encode.encode_frame, encoder), _network(folder / "network.pt2"))
     table_model = import_module(f"{__name__}.table_model")
     with np.load(folder / "model.npz", allow_pickle=False) as arrays:
-        return Model(encoder, table_model.TableModel(arrays).predict)
+        return Model(partial(encode.encode_frame, encoder), table_model.TableModel(arrays).predict)
 
 
 def _network(file: Path) -> Any:
@@ -38,17 +39,9 @@ def _network(file: Path) -> Any:
 class Model:
     """Encodes raw rows and predicts from the matrix."""
 
-    def __init__(self, encoder: Any, predict: Any) -> None:
-        self.encoder, self._predict = encoder, predict
+    def __init__(self, encode: Any, predict: Any) -> None:
+        self._encode, self._predict = encode, predict
 
     def predict(self, rows: Any, params: Any = None) -> np.ndarray:
         """Predictions for a DataFrame with the columns of the training data; further columns are ignored."""
-        columns = {name: _values(rows[name]) for name in self.encoder.schema.features}
-        return self._predict(self.encoder.encode_columns(columns, len(rows)))
-
-
-def _values(column: Any) -> Any:
-    """An array of NumPy's types, or Python's values."""
-    if getattr(column.dtype, "tz", None) is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.tolist()
+        return self._predict(self._encode(rows))

@@ -171,7 +171,7 @@ def of_tensor(spec: Any) -> Field:
 
 def tensor_item(spec: Any) -> Any:
     """The type of one row of a tensor [rows, ...]: lists as deep and as long as the signature says."""
-    row: Any = {"f": float, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
+    row: Any = {"f": float | None, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
     for size in reversed(spec.shape[1:]):
         row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
     return row

@@ -8,19 +8,19 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from serving.inference.fields import LARGEST, Field, nested, tensor_item
+from serving.inference.fields import LARGEST, Field, nested, tensor_item, whole
 from serving.inference.odd_names import replaced
 
 #: MLflow's type of a function's items -> type of the JSON value.
 ITEMS: dict[str, Any] = {
     "boolean": bool,
-    "integer": Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)],
-    "long": Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)],
+    "integer": whole(32),
+    "long": whole(),
     "float": float,
     "double": float,
     "string": str,
     "binary": bytes,
-    "datetime": datetime,
+    "datetime": str,
 }
 IGNORED = Annotated[Any, Meta(description="A column of the source that the model does not use: ignored.")]
 

@@ -16,6 +16,7 @@ from serving.inference.json_values import encode_json
 from serving.isolation.messages import Failed
 from serving.web.problems import Problem
 
+MAX_NAME = 200
 STATUSES = {status.value for status in HTTPStatus}
 
 
@@ -34,7 +35,7 @@ class ModelCodeError(Exception):
 def failed(call: int, error: BaseException, usage: Usage | None = None) -> Failed:
     """The message for an exception. Any exception of a model's code is one, SystemExit too."""
     error = upstream.refusal(error) or error
-    text = _text(error)
+    text = shown(_text(error))
     if isinstance(error, Interrupted):
         return Failed(call, "interrupted", "The call was ended.", usage=usage)
     if isinstance(error, BadValue):
@@ -50,10 +51,10 @@ def failed(call: int, error: BaseException, usage: Usage | None = None) -> Faile
         return Failed(
             call, "problem", text, status=status, code=error.code, retry_after_s=after_s, usage=usage
         )
-    lines = shown("".join(traceback.format_exception(error)))
+    lines = shown(_traceback(error))
     if isinstance(error, MlopsError):
         return Failed(call, "model", text, traceback=lines, usage=usage)
-    return Failed(call, "error", type(error).__name__, traceback=lines, usage=usage)
+    return Failed(call, "error", type(error).__name__[:MAX_NAME], traceback=lines, usage=usage)
 
 
 def exception(sent: Failed) -> Exception:
@@ -75,6 +76,13 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # an exception of a model's own may fail at this too
+        return type(error).__name__
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
         return type(error).__name__
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mlops_lib import wrappers
 from mlops_lib.errors import MlopsError, ModelError
+from mlops_lib.tracking.store import use_existing_store
 from mlops_lib.wrappers.carried_code import expect_one_model
 from mlops_lib.wrappers.interface import ModelWrapper
 from mlops_lib.wrappers.pyfunc import requests
@@ -56,6 +57,7 @@ def open_model(load: Load) -> Model:
     expect_one_model()
     settings = load.settings
     try:
+        use_existing_store(settings)  # for the model's traces
         wrapper = wrappers.load(load.folder, settings.model.wrapper)
         wrapper.attach(settings)
         return Model(wrapper, load.model)

@@ -2,9 +2,8 @@
 
 A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
 and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and `Event`s of
-a stream. `Load` is
-the first message, and its answer is `Loaded` or `Failed` with the id 0.
+cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and the
+`Event`s of a stream. `Load` is the first message, and its answer is `Loaded` or `Failed` with the id 0.
 """
 
 from typing import Any, Literal
@@ -16,6 +15,9 @@ from mlops_lib.llm.usage import Usage
 #: The reason for a failure. ``input`` InputError; ``bad_value`` BadValue; ``problem`` Problem; ``model`` another error of
 #: the platform, whose text a caller may see; ``error`` any other exception; ``interrupted`` the gateway ended the call.
 Kind = Literal["input", "bad_value", "problem", "model", "error", "interrupted"]
+
+#: Events of a stream that may be on their way.
+WINDOW = 64
 
 
 class Message(Struct, frozen=True, array_like=True, tag=True):
@@ -81,6 +83,16 @@ class Cancel(Message, frozen=True):
     """
 
     id: int
+
+
+class Took(Message, frozen=True):
+    """That many events of a stream have been taken. A process sends `WINDOW` events ahead and no more.
+
+    So a stream that nobody reads, or one without an end, fills neither side's memory.
+    """
+
+    id: int
+    events: int
 
 
 class Ping(Message, frozen=True):
@@ -189,7 +201,7 @@ class Pong(Message, frozen=True):
     id: int
 
 
-ToProcess = Load | Batch | Ask | Stream | ChatRow | KeepsState | Cancel | Ping
+ToProcess = Load | Batch | Ask | Stream | Took | ChatRow | KeepsState | Cancel | Ping
 ToGateway = Loaded | Begun | Failed | Answers | Answer | Event | Pong
 
 # Between the gateway and the template: one message a packet.
@@ -202,12 +214,10 @@ class Fork(Message, frozen=True):
     kinds: list[str]
 
 
-class Signal(Message, frozen=True):
-    """Send a signal to a process that the template started, or to its whole group. Ignored once it has ended."""
+class Kill(Message, frozen=True):
+    """Kill a process that the template has forked, and its whole group. Ignored once it has ended."""
 
     pid: int
-    number: int
-    group: bool
 
 
 class Forked(Message, frozen=True):
@@ -229,5 +239,5 @@ class Ready(Message, frozen=True):
     """The template has its imports, and forks from now on."""
 
 
-ToTemplate = Fork | Signal
+ToTemplate = Fork | Kill
 FromTemplate = Ready | Forked | Exited

@@ -1,9 +1,9 @@
 """The template: a process with the common imports ready, which forks a process for each served version.
 
-It runs no model's code, has no other thread when it forks, and imports no torch, which is for the models that need it.
-The gateway starts it with `start`, and sends `Fork` with one end of a socket pair. The template answers `Forked`, and later
-`Exited`. When a model process ends, its whole process group is killed, so that nothing it started outlives it. The template
-ends when the gateway's end of its socket is closed, and all model processes end with it, however it ends.
+It runs no model's code, and has no other thread when it forks. The gateway starts it with `start`, and sends `Fork` with one
+end of a socket pair. The template answers `Forked`, and later `Exited`. When a model process ends, its whole process group
+is killed, so that nothing it started outlives it. The template ends when the gateway's end of its socket is closed, and all
+model processes end with it, however it ends.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from serving.isolation.messages import Exited, Fork, Forked, FromTemplate, Ready, Signal, ToTemplate
+from serving.isolation.messages import Exited, Fork, Forked, FromTemplate, Kill, Ready, ToTemplate
 from serving.isolation.packages import COMMON, OF_KINDS, import_all
 
 MAX_PACKET_BYTES = 2**16
@@ -107,7 +107,7 @@ class _Template:
                     break
                 self._fork_next()
         for pid in self._children:
-            _kill(pid, signal.SIGKILL, group=True)
+            _kill(pid)
         os._exit(0)
 
     def _receive(self) -> bool:
@@ -115,15 +115,15 @@ class _Template:
         if not packet:
             return False
         message = _decode(packet)
-        if isinstance(message, Signal):
+        if isinstance(message, Kill):
             if message.pid in self._children:
-                _kill(message.pid, message.number, message.group)
+                _kill(message.pid)
             return True
         self._forks.append((message, socket.socket(fileno=files[0])))
         return True
 
     def _fork_next(self) -> None:
-        """Fork as asked. Packages are imported in a thread, so that signals need not wait; it has ended before a fork."""
+        """Fork as asked. Packages are imported in a thread, so that no `Kill` waits; it has ended before a fork."""
         if self._importing and self._importing.is_alive():
             return
         self._importing = None
@@ -176,7 +176,7 @@ class _Template:
         for pid in list(self._children):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
-            _kill(pid, signal.SIGKILL, group=True)
+            _kill(pid)
             _, status = os.waitpid(pid, 0)
             self._children.discard(pid)
             self._send(Exited(pid, status))
@@ -185,9 +185,8 @@ class _Template:
         self._gateway.send(_encode(message))
 
 
-def _kill(pid: int, number: int, group: bool) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-    if group:
+def _kill(pid: int) -> None:
+    """Kill a process, which may not have a group of its own yet, and its group, which may outlive it."""
+    for kill in (os.kill, os.killpg):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, number)
+            kill(pid, signal.SIGKILL)

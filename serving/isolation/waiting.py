@@ -18,6 +18,7 @@ from serving.isolation.channel import Channel, end
 from serving.isolation.failures import failed
 from serving.isolation.loading import Model, loaded
 from serving.isolation.messages import (
+    WINDOW,
     Answer,
     Ask,
     Begun,
@@ -29,6 +30,7 @@ from serving.isolation.messages import (
     Ping,
     Pong,
     Stream,
+    Took,
     ToProcess,
 )  # fmt: skip
 from serving.isolation.wire import Part, Reader, Writer
@@ -65,11 +67,12 @@ async def _connect(channel: Channel, model: Model) -> None:
 class _Call:
     """A call under way: its task, its jobs in threads, and the tokens it has cost so far."""
 
-    __slots__ = ("cancelled", "jobs", "number", "task", "usage")
+    __slots__ = ("cancelled", "jobs", "number", "task", "usage", "window")
 
     def __init__(self, number: int) -> None:
         self.number, self.cancelled = number, False
         self.jobs, self.usage = Jobs(), Usage()
+        self.window = asyncio.Semaphore(WINDOW)
         self.task: asyncio.Task[tuple[Any, list[int]]]
 
 
@@ -108,6 +111,8 @@ class Waiting(asyncio.BufferedProtocol):
     def _handle(self, message: ToProcess) -> None:
         if isinstance(message, Cancel):
             self._cancel(message.id)
+        elif isinstance(message, Took):
+            self._took(message)
         elif isinstance(message, Ping):
             self._send(Pong(message.id))
         else:
@@ -119,6 +124,11 @@ class Waiting(asyncio.BufferedProtocol):
         call.task = self._loop.create_task(self._work(message, call))
         current.reset(token)
         call.task.add_done_callback(lambda _: self._ended(call))
+
+    def _took(self, message: Took) -> None:
+        if call := self._calls.get(message.id):
+            for _ in range(message.events):
+                call.window.release()
 
     def _cancel(self, number: int) -> None:
         call = self._calls.get(number)  # None: its answer is on its way
@@ -138,11 +148,13 @@ class Waiting(asyncio.BufferedProtocol):
             case Ask(_, rows):
                 predictions, bad = checked(await model.wrapper.apredict(model.cast(rows)), len(rows))
                 return predictions if isinstance(predictions, np.ndarray) else builtins(predictions), bad
-            case Stream(call, row):
+            case Stream(number, row):
+                window = self._calls[number].window
                 async with aclosing(model.wrapper.astream(*model.cast([row]))) as events:  # type: ignore[type-var]
                     async for event in events:
+                        await window.acquire()
                         await self._writable.wait()
-                        self._send(Event(call, event.kind, builtins(event.data)))
+                        self._send(Event(number, event.kind, builtins(event.data)))
                 return None, []
             case ChatRow(_, chat):
                 return builtins(model.wrapper.chat_row(*chat)), []

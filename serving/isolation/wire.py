@@ -20,6 +20,8 @@ import msgspec
 import numpy as np
 from msgspec.msgpack import Ext
 
+from mlops_lib.errors import ModelError
+
 M = TypeVar("M")
 ARRAY, PICKLED, BIG_INT = 1, 2, 3
 ALIGN = 16
@@ -38,7 +40,7 @@ NUMERIC, MAX_ITEM_BYTES = "biuf", 8
 Part = bytes | memoryview
 
 
-class WireError(Exception):
+class WireError(ModelError):
     """The other side sent bytes that are no message, or a message is too large to send."""
 
 

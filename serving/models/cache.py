@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
@@ -50,14 +51,18 @@ class ModelCache:
                 return folder
         return self._download(version)
 
-    def mark_good(self, wanted: str, folder: Path) -> None:
-        """Record that the version in `folder` serves `wanted`, and delete the versions that were not used for longest."""
+    def mark_good(self, wanted: str, folder: Path, used: Collection[Path | None] = ()) -> None:
+        """Record that the version in `folder` serves `wanted`, and delete the versions that were not used for longest.
+
+        Args:
+            used: Folders that stay: a process of theirs may be started again.
+        """
         home = folder.parent
         write_json(home / f"good-{quote(wanted, safe='')}.json", {"folder": folder.name})
         good = {read_json(file).get("folder") for file in home.glob("good-*.json")}
         cards = sorted(home.glob("[0-9]*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
         for card in cards[MAX_VERSIONS:]:
-            if card.stem not in good:
+            if card.stem not in good and card.with_suffix("") not in used:
                 card.unlink(missing_ok=True)
                 shutil.rmtree(card.with_suffix(""), ignore_errors=True)
 

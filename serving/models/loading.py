@@ -53,7 +53,7 @@ async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics
         model = await ProcessModel.open(version, folder, facts.kinds, settings, metrics)
     else:
         model = await in_daemon_thread(lambda: InlineModel.open(folder, schema, settings, name), "load")
-    return Loaded(version, facts, schema, enricher, model)
+    return Loaded(version, facts, schema, enricher, model, folder)
 
 
 def request_schema(facts: ModelFacts, enricher: Enricher | None, settings: Settings) -> RequestSchema:

@@ -202,7 +202,8 @@ class RegistryWatcher:
             loaded = await load(version, folder, self.settings, self.metrics)
             try:
                 if role == "champion":
-                    await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
+                    used = [served.folder for served in self.served.values()]
+                    await asyncio.to_thread(self.cache.mark_good, self.wanted, folder, used)
             except BaseException:
                 loaded.model.close()
                 raise

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import msgspec
@@ -24,13 +25,14 @@ from serving.operations.metrics import Metrics
 
 @dataclass
 class Loaded:
-    """A version whose model is open and has answered its own example."""
+    """A version whose model is open and has answered its own example; `folder` has its files, if it has files."""
 
     version: ModelVersion
     facts: ModelFacts
     schema: RequestSchema
     enricher: Enricher | None
     model: Model
+    folder: Path | None = None
 
 
 class ServedModel:
@@ -39,6 +41,7 @@ class ServedModel:
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
         self.facts, self.schema, self.model = loaded.facts, loaded.schema, loaded.model
+        self.folder = loaded.folder
         #: Whether the model answers by waiting on others; such a model can stream.
         self.waits = self.model.waits
         #: As of `Model`; the answers may show that it is more than the example showed.

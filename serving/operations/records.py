@@ -99,13 +99,20 @@ def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
         "time": pa.timestamp("us", "UTC"), "version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(),
         "finished": pa.bool_(),
     }  # fmt: skip
-    masker = Masker()
-    rows = [{column: masker.values(value) for column, value in row.items()} for row in rows]
+    rows = _masked(rows)
     schema = pa.schema([(column, kinds.get(column, pa.string())) for column in rows[0]])
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".unfinished")
     pq.write_table(pa.Table.from_pylist(rows, schema), unfinished)
     unfinished.rename(file)
+
+
+def _masked(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    masker = Masker()
+    text = "\n".join(value for row in rows for value in row.values() if isinstance(value, str))
+    if masker(text) == text:  # one search for all rows takes a tenth of the time
+        return rows
+    return [{column: masker.values(value) for column, value in row.items()} for row in rows]
 
 
 def _json(value: Any) -> str:

@@ -11,8 +11,8 @@ from uuid import UUID
 from serving.service import Service
 
 log = logging.getLogger("serving")
-#: Seconds between two sweeps, and before the first.
-SWEEP_S = 3600.0
+#: Seconds before the first sweep, when the model is loaded, and between two sweeps.
+FIRST_S, SWEEP_S = 120.0, 3600.0
 DAY_S = 86_400.0
 #: Seconds between the epochs of UUIDs (1582-10-15) and of Unix.
 _UUID_EPOCH_S = 12_219_292_800
@@ -22,10 +22,11 @@ MAX_TRACES = 10_000
 
 async def sweep_forever(service: Service) -> None:
     """Sweep now and then. Returns at once where nothing is ever deleted."""
-    wanted = service.settings.serving.retention
+    wanted, wait_s = service.settings.serving.retention, FIRST_S
     while wanted.threads_days or wanted.traces_days or wanted.predictions_days:
-        await asyncio.sleep(SWEEP_S)
+        await asyncio.sleep(wait_s)
         await asyncio.to_thread(sweep, service, time.time())
+        wait_s = SWEEP_S
 
 
 def sweep(service: Service, now_s: float) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
+
 from mlops_lib.columns.encode import BadValue
 from serving.inference.batching import Done
 from serving.inference.jobs import Job
 from serving.inference.predictions import require_finite
 from serving.isolation.failures import exception
-from serving.isolation.messages import Answers, Batch, Failed
+from serving.isolation.messages import Answers, Batch
 from serving.isolation.wire import Exact, WireError
 from serving.processes.process import GRACE_S, Ended, ModelProcess
 from serving.processes.supervisor import Supervisor
@@ -56,12 +58,9 @@ class _BatchCall:
         self._supervisor, self._process, self._jobs, self._done = supervisor, process, jobs, done
         self._loop = asyncio.get_running_loop()
         self._began, self._is_late = self._loop.time(), False
-        self._send()
+        rows = Exact([job.rows for job in jobs])
+        self._number = process.call(lambda number: Batch(number, rows), self._answered)
         self._timer = self._loop.call_later(timeout_s, self._late)
-
-    def _send(self) -> None:
-        rows = Exact([job.rows for job in self._jobs])
-        self._number = self._process.call(lambda number: Batch(number, rows), self._answered)
 
     def _late(self) -> None:
         self._is_late = True
@@ -74,9 +73,6 @@ class _BatchCall:
         self._finish(None)
 
     def _answered(self, message: Any) -> None:
-        if isinstance(message, Failed) and message.kind == "interrupted" and not self._is_late:
-            self._send()  # the signal was meant for the batch before, which ended at the same moment
-            return
         self._timer.cancel()
         if isinstance(message, Answers):
             self._supervisor.health.answered()
@@ -115,8 +111,10 @@ def outcomes(jobs: list[Job], answers: Answers) -> list[Any]:
 
 
 def as_rows(predictions: Any) -> list[Any]:
-    """Predictions as they came from a process, as a list."""
-    return predictions if isinstance(predictions, list) else predictions.tolist()
+    """Predictions as they came from a process, as a list; empty for anything else."""
+    if isinstance(predictions, np.ndarray) and predictions.ndim:
+        return predictions.tolist()
+    return predictions if isinstance(predictions, list) else []
 
 
 def wrong_count(predictions: int, rows: int) -> Problem:

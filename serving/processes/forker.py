@@ -17,7 +17,7 @@ import msgspec
 from mlops_lib.errors import ModelError
 from serving.blocking_calls import in_daemon_thread
 from serving.isolation import template
-from serving.isolation.messages import Exited, Forked, FromTemplate, Signal
+from serving.isolation.messages import Exited, Forked, FromTemplate, Kill
 
 T = TypeVar("T")
 _encode = msgspec.msgpack.encode
@@ -34,13 +34,14 @@ class Child:
     def __init__(self, forker: "Forker", connection: socket.socket, pid: int) -> None:
         self._forker, self.connection, self.pid = forker, connection, pid
 
-    def signal(self, number: int, group: bool = False) -> None:
-        """Send it, or its whole process group, a signal. Nothing happens once it has ended."""
-        self._forker.send(Signal(self.pid, number, group))
+    def interrupt(self) -> None:
+        """End the batch under way. Call it before its answer is read, see `messages.Cancel`."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGUSR1)
 
     def kill(self) -> None:
-        """End it and all that it started."""
-        self.signal(signal.SIGKILL, group=True)
+        """End it and all that it started. Nothing happens once it has ended."""
+        self._forker.send(Kill(self.pid))
 
 
 class Forker:
@@ -89,7 +90,7 @@ class Forker:
         ours.setblocking(False)
         return Child(self, ours, forked.pid)
 
-    def send(self, message: Signal) -> None:
+    def send(self, message: Kill) -> None:
         """Send the template a message. A template that has ended has taken its processes along."""
         with contextlib.suppress(OSError):
             if self._socket:

@@ -15,7 +15,18 @@ from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.predictions import require_finite
 from serving.inference.rows import Rows
 from serving.isolation.failures import exception
-from serving.isolation.messages import Answer, Ask, ChatRow, Event, Failed, KeepsState, Load, Message, Stream
+from serving.isolation.messages import (
+    WINDOW,
+    Answer,
+    Ask,
+    ChatRow,
+    Event,
+    Failed,
+    KeepsState,
+    Load,
+    Message,
+    Stream,
+)
 from serving.isolation.wire import Exact
 from serving.operations.metrics import Metrics
 from serving.processes.executor import BatchExecutor, as_rows, crashed, wrong_count
@@ -23,6 +34,8 @@ from serving.processes.forker import set_unless_done
 from serving.processes.process import GRACE_S, Ended, ModelProcess
 from serving.processes.supervisor import Supervisor
 from serving.web.problems import Problem
+
+HALF_WINDOW = WINDOW // 2
 
 
 class ProcessModel:
@@ -91,8 +104,12 @@ class ProcessModel:
             messages: asyncio.Queue[Any] = asyncio.Queue()
             number = process.call(lambda number: Stream(number, Exact(row)), messages.put_nowait)
             try:
+                taken = 0
                 while isinstance(message := await messages.get(), Event):
                     yield StreamEvent(message.kind, message.data)
+                    taken += 1
+                    if taken % HALF_WINDOW == 0:
+                        process.took(number, HALF_WINDOW)
             except BaseException:  # the caller has left, or its time is over
                 await _stopped(process, number)
                 raise

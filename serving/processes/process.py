@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import signal
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from serving.isolation.messages import (
     Ping,
     Pong,
     ToGateway,
+    Took,
 )
 from serving.isolation.wire import Reader, WireError, Writer
 from serving.processes.forker import Child, described, forker
@@ -72,7 +72,8 @@ class ModelProcess(asyncio.BufferedProtocol):
         self._dropped: set[int] = set()
         self._begun: set[int] = set()
         self._load: asyncio.Future[Loaded] = self._loop.create_future()
-        self._pinged = False
+        #: Number of the ping that has no answer yet; 0: none.
+        self._pinged = 0
         self._transport: asyncio.Transport | None = None
         self._child: Child | None = None
 
@@ -90,7 +91,9 @@ class ModelProcess(asyncio.BufferedProtocol):
         self = cls()
         self._child = await forker.fork(kinds, self._exited)
         try:
-            if not self.ended:
+            if self.ended:
+                self._child.connection.close()
+            else:
                 await self._loop.create_unix_connection(lambda: self, sock=self._child.connection)
                 self._send(load)
             self.loaded = await self._load
@@ -131,6 +134,11 @@ class ModelProcess(asyncio.BufferedProtocol):
             raise
         return number
 
+    def took(self, number: int, events: int) -> None:
+        """Let a stream go on that has waited for its events to be taken."""
+        if number in self._calls:
+            self._send(Took(number, events))
+
     def drop(self, number: int, heard: Handler = lambda message: None) -> None:
         """Nobody waits for the answer of a call any longer; `heard` gets it."""
         if number in self._calls:
@@ -157,14 +165,14 @@ class ModelProcess(asyncio.BufferedProtocol):
     def interrupt(self) -> None:
         """End the batch of a model that computes. Its handler gets a `Failed` of kind ``interrupted``, or its answers."""
         assert self._child
-        self._child.signal(signal.SIGUSR1)
+        self._child.interrupt()
 
     def ping(self) -> None:
         """Ask whether its event loop answers, unless it has no calls or has been asked."""
         if self._calls and not self._pinged and not self.ended:
-            self._pinged = True
-            self._send(Ping(0))
-            self._loop.call_later(GRACE_S, self._require_pong)
+            self._pinged = next(self._ids)
+            self._send(Ping(self._pinged))
+            self._loop.call_later(GRACE_S, self._require_pong, self._pinged)
 
     def kill(self, reason: str) -> None:
         """End the process and all that it started."""
@@ -193,13 +201,14 @@ class ModelProcess(asyncio.BufferedProtocol):
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Pong):
-            self._pinged = False
+            self._pinged = 0
             self.on_back(self)
         elif isinstance(message, Loaded):
             if not self._load.done():
                 self._load.set_result(message)
         elif isinstance(message, Begun):
-            self._begun.add(message.id)
+            if message.id in self._calls:
+                self._begun.add(message.id)
         elif isinstance(message, Event):
             if handler := self._calls.get(message.id):
                 handler(message)
@@ -230,15 +239,14 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._load.set_exception(ModelError(f"The model was not loaded: {reason}."))
             self._load.exception()  # read here: the load may have been cancelled
         calls, self._calls, self._dropped = self._calls, {}, set()
-        computes = self._load.done() and not self._load.exception() and not self.loaded.waits
         for number, handler in calls.items():
-            handler(Ended(reason, begun=computes or number in self._begun))
+            handler(Ended(reason, begun=not self.loaded.waits or number in self._begun))
         self.on_end(self)
 
     def _require_end(self, number: int) -> None:
         if number in self._calls:
             self.on_stuck(self)
 
-    def _require_pong(self) -> None:
-        if self._pinged:
+    def _require_pong(self, number: int) -> None:
+        if self._pinged == number:
             self.on_blocked(self)

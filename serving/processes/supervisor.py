@@ -51,7 +51,7 @@ class Supervisor:
         self.changed: Callable[[], None] = lambda: None
         self.health = Health()
         self._current: ModelProcess | None = None
-        self._blocked_since = 0.0
+        self._blocked_since, self._is_stuck = 0.0, False
         self._retiring: set[ModelProcess] = set()
         self._waiting: asyncio.Future[None] | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -71,7 +71,8 @@ class Supervisor:
         """503 while the version does not answer."""
         now = time.monotonic()
         reason = self.health.reason
-        if not reason and self._blocked_since and now > self._blocked_since + MAX_BLOCKED_S:
+        blocked = self._blocked_since and now > self._blocked_since + MAX_BLOCKED_S
+        if not reason and blocked and not self._starting:
             reason = "its event loop is blocked"
         if not reason:
             return None
@@ -102,12 +103,6 @@ class Supervisor:
         if self.health.took_too_long() and self._current:
             self._current.kill(self.health.reason)
 
-    def replace(self, process: ModelProcess) -> None:
-        """Start another process for the calls to come."""
-        if process is self._current and not self._starting and len(self._retiring) < MAX_RETIRING:
-            log.warning("%s: process %d is replaced: a call does not end", self._load.model, process.pid)
-            self._starting = asyncio.create_task(self._start())
-
     def close(self) -> None:
         """End all processes. No call uses them any longer."""
         self._closed = True
@@ -120,8 +115,8 @@ class Supervisor:
     def _use(self, process: ModelProcess) -> None:
         if (old := self._current) and not old.ended:
             self._retiring.add(old)
-        self._current, self._blocked_since = process, 0.0
-        process.on_end, process.on_stuck = self._ended, self.replace
+        self._current, self._blocked_since, self._is_stuck = process, 0.0, False
+        process.on_end, process.on_stuck = self._ended, self._stuck
         process.on_blocked, process.on_back = self._blocked, self._back
         self.health.loaded()
         if old:
@@ -135,21 +130,32 @@ class Supervisor:
             return
         log.error("%s: %s", self._load.model, process.ended)
         self._metrics.crashed(self._version)
-        self._current, self._blocked_since = None, 0.0
+        self._current, self._blocked_since, self._is_stuck = None, 0.0, False
         self.health.failed(process.ended)
         if not self._starting:
             self._starting = asyncio.create_task(self._start())
         self._wake()
 
+    def _stuck(self, process: ModelProcess) -> None:
+        if process is self._current:
+            self._is_stuck = True
+            self._replace()
+
     def _blocked(self, process: ModelProcess) -> None:
         if process is self._current:
             self._blocked_since = time.monotonic()
-            self.replace(process)
+            self._replace()
+
+    def _replace(self) -> None:
+        """Start another process for the calls to come."""
+        if self._current and not self._starting and len(self._retiring) < MAX_RETIRING:
+            log.warning("%s: process %d has a call that does not end", self._load.model, self._current.pid)
+            self._starting = asyncio.create_task(self._start())
 
     def _back(self, process: ModelProcess) -> None:
         if process is self._current and self._blocked_since:
             self._blocked_since = 0.0
-            if self._starting:
+            if self._starting and not self._is_stuck:
                 self._starting.cancel()
                 self._starting = None
             self._wake()
@@ -181,6 +187,8 @@ class Supervisor:
     def _look(self) -> None:
         if self._current and self._current.loaded.waits:
             self._current.ping()
+        if self._is_stuck or self._blocked_since:
+            self._replace()  # where there were too many until now
         self._kill_idle()
         self._watch = self._loop.call_later(GRACE_S, self._look)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mlops_lib.llm.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.predictor import Answered
 from serving.inference.rows import Context, Rows
@@ -105,6 +106,7 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
                 await service.threads.claim(call.caller, decoded.rows.given())
             if decoded.stream and model.waits and route.events:
                 with model.hold(1):
+                    call.usage = Usage()
                     events = predictor.stream(model, decoded.rows, context, call.usage)
                     async with aclosing(events):
                         # The answer begins with the first event, so that a refusal before it can still be its status.

@@ -166,6 +166,10 @@ def _without_names(row: Any, schema: RequestSchema) -> Any:
     """A row of a frame for a signature that has no names: a list of values, or the only value."""
     if schema.columns or not schema.inputs:
         return row
+    if isinstance(row, Mapping) and row.keys() == {
+        schema.inputs.inputs[0].name
+    }:  # the only tensor, by its name
+        return next(iter(row.values()))
     values = list(row.values()) if isinstance(row, Mapping) else row
     one = not schema.inputs.is_tensor_spec() and len(schema.inputs.inputs) == 1
     return values[0] if one and isinstance(values, list) and len(values) == 1 else values

@@ -25,7 +25,7 @@ from serving.protocols.inference import Decoded, InferenceRoute
 from serving.protocols.openai_answers import Choice, choice_of
 from serving.protocols.openai_request import ChatRequest, parse
 from serving.web.call import JSON, Call, Reply
-from serving.web.problems import Problem, as_problem
+from serving.web.problems import Problem, as_problem, invalid_input
 from serving.web.route import get
 from serving.web.sse import HEADERS
 
@@ -59,7 +59,11 @@ async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
     row = await model.chat_row(sent.messages, options)
-    row |= {name: value for name in ("thread_id", "resume") if (value := getattr(sent, name)) is not None}
+    for name in ("thread_id", "resume"):
+        if (value := getattr(sent, name)) is not None:
+            if model.schema.columns and name not in model.schema.columns:
+                raise invalid_input(f"This model keeps no conversations: leave out {name!r}.")
+            row[name] = value
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
     return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
@@ -108,7 +112,7 @@ async def events(
     except Exception as error:
         yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
         return
-    yield _last(chat, found.finish_reason, _usage(call.usage, found))
+    yield _last(chat, found.finish_reason, _usage(call.usage or Usage(), found))
 
 
 def problem(call: Call, problem: Problem) -> Reply:

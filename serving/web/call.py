@@ -60,7 +60,7 @@ class Call:
         began: Time of `time.monotonic()` at which it came in.
         deadline: Time of `time.monotonic()` at which the request ends; `NEVER` once its answer has begun.
         caller: Name of the caller's API key; "" where the service has no keys.
-        usage: Tokens of an answer in events.
+        usage: Tokens of an answer in events; None for any other answer.
         body_bytes: Bytes of the body that have been read.
         read: Whether the whole body has been read. The server's next message is then that the caller has left.
         status: Of the answer; 0 before it has begun.
@@ -85,7 +85,8 @@ class Call:
         self.request_id = given.decode() if given and SAFE_ID.fullmatch(given) else _new_id()
         length = self.headers.get(b"content-length", b"0")
         self.length = int(length) if length.isdigit() else 0
-        self.params, self.caller, self.usage = NO_VALUES, "", Usage()
+        self.params, self.caller = NO_VALUES, ""
+        self.usage: Usage | None = None
         self.body_bytes = self.status = 0
         self.read = self.finished = False
         self.ended: Problem | None = None

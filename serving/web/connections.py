@@ -28,7 +28,7 @@ class HeadTooLargeError(Exception):
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol with limits. `limit` sets them, for all connections of the process."""
 
-    head_bytes, head_timeout_s, message_bytes = 2**16, 10.0, 2**25
+    head_bytes, head_timeout_s, message_bytes, keep_alive_s = 2**16, 10.0, 2**25, 5.0
 
     #: Bytes of the message that is being read, or of the next one.
     _bytes = 0
@@ -37,8 +37,9 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Expect a request within `head_timeout_s`."""
+        """Expect a request within `head_timeout_s`, and each further one within `keep_alive_s`."""
         super().connection_made(transport)
+        self.timeout_keep_alive = self.keep_alive_s  # type: ignore[assignment] # seconds for `call_later`
         self._timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -133,6 +134,7 @@ def limit(settings: ServingSettings) -> None:
     """
     Connection.head_bytes = settings.head_bytes
     Connection.head_timeout_s = settings.head_timeout_s
+    Connection.keep_alive_s = settings.keep_alive_s
     Connection.message_bytes = settings.head_bytes + 2 * settings.body_bytes
     uvicorn.Config.http_protocol_class = property(lambda _: Connection, _ignored)  # type: ignore[assignment]
 

@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlops_lib import columns
-from mlops_lib.columns.encode import BadValue, Encoder, one_hot
-from mlops_lib.columns.fit import encode_frame, encode_table, fit
+from mlops_lib.columns.encode import BadValue, Encoder, encode_frame, one_hot
+from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 
 UTC = dt.UTC
@@ -282,7 +282,7 @@ def test_rows_columns_frames_and_arrow_have_one_encoding(train, rows):
         "JSON, many": encoder.encode(sent * 16)[: len(rows)],
         "frame": encode_frame(encoder, frame),
         "nullable frame": encode_frame(encoder, table.to_pandas(types_mapper=pd.ArrowDtype)),
-        "Arrow": encode_table(encoder, table),
+        "Arrow": encode_frame(encoder, table.to_pandas()),
         "NumPy values": encoder.encode([[np.datetime64(v, "us") if isinstance(v, dt.datetime) else v for v in row] for row in rows]),
     }  # fmt: skip
     for way, matrix in found.items():

@@ -12,6 +12,7 @@ from mlops_lib.errors import DataError, FeatureStoreError
 from mlops_lib.loaders.base import SPLITS, Schema
 from mlops_lib.loaders.feature_store import FeatureStoreDataLoader
 from mlops_lib.loaders.files import LocalDataLoader
+from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.monitoring import skew
 from tests.support.feature_projects import DAY, NOW, ROOT, STORE, write_config, write_repo
@@ -215,7 +216,7 @@ def test_skew_with_keys_that_the_rows_do_not_keep_is_refused(feature_project):
         tags = {"mlops.entity_keys": '["user_id","shop_id"]'}  # noqa: RUF012
         schema = Schema.of({"age": "number"}, label="bought", key="user_id")
 
-    labels = SplitFiles(feature_project.root, "bought", "user_id")
+    labels = SplitFiles(feature_project.root, ReadOptions("bought", "user_id"))
     loader = TwoKeys(labels, None, "both", "event_timestamp")
     with pytest.raises(DataError, match="looked up by user_id, shop_id"):
         skew.check("http://127.0.0.1:9", loader)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import aclosing
 
 import pytest
 
@@ -88,6 +89,26 @@ def test_no_key_means_no_call(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(Exception, match="Set ANTHROPIC_API_KEY"):
         chat_model("anthropic:claude-test", SETTINGS).invoke("hi")
     assert vendor.stats["calls"] == 0
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["the caller leaves", "the vendor breaks off"])
+def test_a_stream_without_its_end_is_counted(vendor: Vendor, left: bool) -> None:
+    """The vendor tells the tokens at the end; without it each event is a token, and the request's length counts."""
+    vendor.control(chunks=20, faults=[] if left else [{"kind": "drop_stream", "times": -1}])
+    model = chat_model("openai:gpt-test", SETTINGS)
+
+    async def read() -> None:
+        async with aclosing(model.astream("a question of some words")) as chunks:
+            async for _ in chunks:
+                if left:
+                    break
+
+    with tally() as usage:
+        try:
+            loop.run(read())
+        except Exception:
+            assert not left
+    assert usage.calls == 1 and usage.prompt_tokens > 10 and 1 <= usage.completion_tokens <= 20 * 7
 
 
 def test_one_model_serves_many_loops(vendor: Vendor) -> None:

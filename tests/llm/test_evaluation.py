@@ -11,11 +11,19 @@ import pytest
 from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.errors import EvaluationError, InputError, MlopsError, ModelError, RegistryError, TrainingError
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import KEY, Vendor, files_with
 
 Project = Callable[..., Path]
+DRAW = Text.figures
+
+
+@pytest.fixture(autouse=True)
+def _no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing: a figure takes as long as the rest of an evaluation, and one test is enough for it."""
+    monkeypatch.setattr(Text, "figures", lambda *_: {})
 
 
 def trained(file: Path) -> tuple[Settings, ModelWrapper]:
@@ -150,8 +158,11 @@ def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> No
     assert diff["output now"].str.contains("Please").all()
 
 
-def test_each_judged_row_is_logged(vendor: Vendor, llm_project: Project) -> None:
-    """One row for each question: input, output, reference, contexts, scores, latency, tokens, cost, error."""
+def test_each_judged_row_is_logged(
+    vendor: Vendor, llm_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row for each question: input, output, reference, contexts, scores, latency, tokens, cost, error; a figure."""
+    monkeypatch.setattr(Text, "figures", DRAW)
     settings, model = trained(llm_project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
     judged(settings, model)
     path = mlflow.artifacts.download_artifacts(run_id=model.run_id, artifact_path="evaluation/test/rows.json")
@@ -160,6 +171,8 @@ def test_each_judged_row_is_logged(vendor: Vendor, llm_project: Project) -> None
     assert row["output"] == row["reference"] == "Answer to: Question 0?" and row["input"] == "Question 0?"
     assert row["prompt_tokens"] == 10 and row["cost_usd"] == pytest.approx(20e-6) and row["latency_s"] > 0
     assert row["contexts"] == [] and row["error"] == "" and row["exact_match"] == 1.0
+    kept = [file.path for file in mlflow.MlflowClient().list_artifacts(model.run_id, "evaluation/test")]
+    assert "evaluation/test/score_distributions.png" in kept
 
 
 def test_prompts_get_a_version_when_they_change(vendor: Vendor, llm_project: Project) -> None:

@@ -2,14 +2,17 @@
 
 import functools
 import inspect
+from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def _cheap_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _cheap_stack() -> Iterator[None]:
     """Read no source in `inspect.stack`: for each option of a task, kfp looks up who calls it.
 
     The source of each frame is searched in every imported module, which takes seconds under pytest.
     """
-    monkeypatch.setattr(inspect, "stack", functools.partial(inspect.stack, 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect, "stack", functools.partial(inspect.stack, 0))
+        yield

@@ -44,11 +44,11 @@ notebooks.glue(model_name=version.name, version=version.version, stage=version.s
 
 
 @pytest.fixture
-def quick(stored):
+def quick(toy):
     """A project whose four notebooks do their part in a second."""
     for step, cell in zip(STEPS, (toy_notebooks.DATA, TRAIN, PASS, REGISTER), strict=True):
-        toy_notebooks.replace(stored.root, step.notebook, cell)
-    return stored
+        toy_notebooks.replace(toy.root, step.notebook, cell)
+    return toy
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Runs on a cluster: the real client of Kubeflow Pipelines against a local server with its v2 API."""
 
+import shutil
+
 import pytest
 import yaml
 from google.protobuf import json_format
@@ -31,11 +33,27 @@ def settings(project):
     return project.settings()
 
 
+@pytest.fixture(scope="module")
+def compiled_file(make_project, tmp_path_factory):
+    """The file of the pipeline of such a project, which takes a second and more to compile."""
+    folder = tmp_path_factory.mktemp("compiled")
+    project = make_project(folder / "project", cluster=CLUSTER, mlflow={"tracking_uri": "http://mlflow:5000"})
+    kubeflow.compile_pipeline(project.settings(), folder / "pipeline.yaml")
+    return folder / "pipeline.yaml"
+
+
 @pytest.fixture
-def compiled(settings, tmp_path):
+def compiled(compiled_file):
     """The two documents of the compiled pipeline: pipeline spec and platform spec."""
-    kubeflow.compile_pipeline(settings, tmp_path / "pipeline.yaml")
-    return list(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))
+    return list(yaml.safe_load_all(compiled_file.read_text()))
+
+
+@pytest.fixture
+def compiled_before(compiled_file, monkeypatch):
+    """`run_on_cluster` uploads the compiled file: for tests of the time after the upload."""
+    monkeypatch.setattr(
+        kubeflow, "compile_pipeline", lambda _, output, *__: shutil.copy(compiled_file, output)
+    )
 
 
 def executors(compiled):
@@ -62,6 +80,7 @@ def test_a_run_is_uploaded_started_and_waited_for(settings):
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
 
 
+@pytest.mark.usefixtures("compiled_before")
 def test_a_failed_run_is_an_error_that_names_the_task(settings):
     """The error names the failed task and the address of the run."""
     with KfpServer(fails="train-model") as server, pytest.raises(MlopsError) as error:
@@ -110,6 +129,7 @@ def test_a_schedule_without_six_fields_is_refused(settings, cron):
     assert server.recurring == [] and server.versions == []
 
 
+@pytest.mark.usefixtures("compiled_before")
 def test_each_task_of_the_same_name_is_reported_once(settings):
     """The trials of a search share a name; the end of each is reported once."""
     told = []
@@ -120,6 +140,7 @@ def test_each_task_of_the_same_name_is_reported_once(settings):
     assert told == [("trial", "SUCCEEDED"), ("trial", "SUCCEEDED"), ("finish", "SUCCEEDED")]
 
 
+@pytest.mark.usefixtures("compiled_before")
 def test_a_server_that_is_away_for_a_while_does_not_end_the_wait(settings, monkeypatch):
     """A few failed polls are tried again; too many are an error with the address of the run."""
     with KfpServer(misses=3) as server:
@@ -129,6 +150,7 @@ def test_a_server_that_is_away_for_a_while_does_not_end_the_wait(settings, monke
         kubeflow.run_on_cluster(settings, {}, server.url, poll_s=0.01)
 
 
+@pytest.mark.usefixtures("compiled_before")
 def test_the_token_is_sent_and_never_shown(settings):
     """The server gets the token; the error without it names the variable, and no error shows the token."""
     with KfpServer(token="t0p-secret") as server:

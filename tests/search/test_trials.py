@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
-from mlops_lib import loaders, search, tracking
+from mlops_lib import search, tracking
 from mlops_lib.errors import ConfigError, MlopsError
+from tests.support.projects import written
 
 TREE = {
     "wrapper": "sklearn",
@@ -26,13 +27,7 @@ def tree(stored):
     return stored.configure(model=TREE, search={"trials": 4, "space": SPACE})
 
 
-def written(project, **settings):
-    """Settings of a project, and its prepared dataset."""
-    resolved = project.settings(**settings)
-    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
-    return resolved, loaders.prepared(resolved)
-
-
+@pytest.mark.slow
 def test_a_resumed_search_is_the_same_as_an_uninterrupted_one(tree):
     """Ctrl-C after the second trial, then resume: same values and scores as without, and all are on the runs."""
     settings, dataset = written(tree)
@@ -65,6 +60,7 @@ def test_a_resumed_search_is_the_same_as_an_uninterrupted_one(tree):
     assert [run.data.tags["mlops.step"] for run in below] == ["trial-train"]
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(tree):
     """An impossible choice is a FAILED run with its reason; the best other trial wins. If all fail: an error."""
     space = {"model.params.criterion": {"type": "categorical", "choices": ["gini", "no such thing"]}}

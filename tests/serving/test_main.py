@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -77,6 +78,39 @@ def test_environment_variables_are_enough(shop, tmp_path, command):
         service.until_ready()
         status, answer = service.post("/predict", shop_module.ROW)
     assert (status, answer["model"]["name"], answer["model"]["version"]) == (200, "shop", 1)
+
+
+def test_one_line_serves_a_model_of_any_name(shop, tmp_path):
+    """Without a config file, with spaces, Korean letters and %: on every path, and from the cache without the registry."""
+    name = "내 모델 50% #1"
+    settings = shop_module.copy(shop, tmp_path / "registry")
+    registry = Registry(settings)
+    registry.register(name, registry.resolve("shop", version=1).run_id, {})
+    registry._client.set_registered_model_alias(name, "champion", "1")
+    (tmp_path / "empty").mkdir()
+    database = settings.root / "mlflow.db"
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
+    for _ in ("with the registry", "from the cache"):
+        command = [str(BIN / "mlops"), "serve", f"models:/{name}@champion"]
+        with shop_module.started(command, tmp_path / "empty", tmp_path / "log", **environment) as service:
+            service.until_ready()
+            status, answer = service.post("/predict", shop_module.ROW)
+            assert (status, answer["model"]["name"], answer["model"]["version"]) == (200, name, 1)
+            for path in (f"/v2/models/{quote(name)}", f"/v2/models/{quote(name)}/versions/1/ready"):
+                assert service.get(path)[1]["name"] == name
+            tensors = [
+                {
+                    "name": column,
+                    "shape": [1],
+                    "datatype": "INT64" if column == "frequency" else "FP64",
+                    "data": [value],
+                }
+                for column, value in shop_module.ROW.items()
+            ]
+            status, answer = service.post(f"/v2/models/{quote(name)}/infer", {"inputs": tensors})
+            assert status == 200 and answer["model_name"] == name, answer
+            assert service.post("/invocations", {"inputs": shop_module.ROW})[0] == 200
+        database.unlink(missing_ok=True)
 
 
 def test_a_bad_setting_stops_it_with_one_sentence(trained_copy):

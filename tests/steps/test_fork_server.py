@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from mlops_lib import config, notebooks, tracking
+from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.step_cache import key
 from mlops_lib.steps import fork_client
@@ -31,14 +31,6 @@ os.environ["TOY"] = "set by a kernel"
 numpy.toy_mark = True
 Path(REPORT_FILE).write_text(json.dumps(facts))
 """
-
-
-@pytest.fixture
-def toy(stored, monkeypatch):
-    """A project with an empty MLflow, whose 03_evaluate only glues its outputs."""
-    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
-    toy_notebooks.replace(stored.root, "03_evaluate", GLUE)
-    return stored
 
 
 @pytest.fixture

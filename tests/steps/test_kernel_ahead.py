@@ -15,13 +15,6 @@ GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score={}, threshold=0.5,
 
 
 @pytest.fixture
-def toy(stored, monkeypatch):
-    """A project with an empty MLflow."""
-    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
-    return stored
-
-
-@pytest.fixture
 def waiting(monkeypatch):
     """Remembers each process that was started ahead."""
     seen = []

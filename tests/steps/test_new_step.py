@@ -57,7 +57,7 @@ GLUE = "from mlops_lib import notebooks\nnotebooks.glue(words=len(f'{title} of {
 
 
 @pytest.fixture
-def extended(stored, tmp_path):
+def extended(toy, tmp_path):
     """A copy of the library with a fifth step, and a project whose notebooks are quick."""
     library = tmp_path / "library"
     for package in ("mlops_lib", "pipelines"):
@@ -77,12 +77,12 @@ def extended(stored, tmp_path):
         ("02_train", toy_notebooks.TRAIN),
         ("03_evaluate", toy_notebooks.EVALUATE),
     ):
-        toy_notebooks.replace(stored.root, name, cell)
+        toy_notebooks.replace(toy.root, name, cell)
     parameters = nbformat.v4.new_code_cell(PARAMETERS.strip(), metadata={"tags": ["parameters"]})
-    report = nbformat.read(stored.root / "notebooks" / "04_register.ipynb", as_version=4)
+    report = nbformat.read(toy.root / "notebooks" / "04_register.ipynb", as_version=4)
     report.cells = [parameters, nbformat.v4.new_code_cell(GLUE)]
-    nbformat.write(report, stored.root / "notebooks" / "05_report.ipynb")
-    return stored, library
+    nbformat.write(report, toy.root / "notebooks" / "05_report.ipynb")
+    return toy, library
 
 
 def mlops(project, library, *arguments):

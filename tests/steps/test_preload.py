@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from mlops_lib.steps import preload
 
 
@@ -26,6 +28,7 @@ def test_variables_that_an_import_sets_survive_the_environment_of_the_caller(tmp
     assert result.stdout.split() == ["import", "caller", "False"]
 
 
+@pytest.mark.slow
 def test_openmp_is_set_up_before_torch_is_imported(project):
     """Its threads would spin while they wait; torch reads the variable once, when it is imported."""
     modules = preload.STEP + preload.KERNEL + preload.chosen(project.settings())

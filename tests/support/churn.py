@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mlops_lib.columns.fit import encode_frame, fit
+from mlops_lib.columns.encode import encode_frame
+from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.wrappers.interface import ModelWrapper
 

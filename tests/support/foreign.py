@@ -95,11 +95,41 @@ def dated_model(**logged):
     return [{"when": when} for when in whens], [2020, 2019, 2020]
 
 
+class Top(mlflow.pyfunc.PythonModel):
+    """Answers with `k` texts for each row."""
+
+    def predict(self, context, model_input, params=None):
+        return [f"{user}-{rank}" for user in model_input["user"] for rank in range(params["k"])]
+
+
+def top_model(**logged):
+    """A class whose answer is not one a row, and depends on params."""
+    example = (pd.DataFrame({"user": ["u"]}), {"k": 3})
+    mlflow.pyfunc.log_model(name="model", python_model=Top(), input_example=example, **logged)
+    return [{"user": "a"}], ["a-0", "a-1", "a-2"]
+
+
+class Echo(mlflow.pyfunc.ChatModel):
+    """Answers a chat in capitals."""
+
+    def predict(self, context, messages, params):
+        from mlflow.types.llm import ChatChoice, ChatCompletionResponse, ChatMessage
+
+        answer = ChatMessage(role="assistant", content=messages[-1].content.upper())
+        return ChatCompletionResponse(choices=[ChatChoice(index=0, message=answer)], model="echo")
+
+
+def echo_model(**logged):
+    """A ChatModel."""
+    mlflow.pyfunc.log_model(name="model", python_model=Echo(), **logged)
+    return [{"messages": [{"role": "user", "content": "hello"}]}], ["HELLO"]
+
+
 if __name__ == "__main__":
     said = {}
     for name, log in (
         ("sklearn", sklearn_model), ("xgboost", xgboost_model), ("pytorch", pytorch_model), ("pyfunc", pyfunc_model),
-        ("ragged", ragged_model), ("named", named_model), ("dated", dated_model),
+        ("ragged", ragged_model), ("named", named_model), ("dated", dated_model), ("top", top_model), ("echo", echo_model),
     ):  # fmt: skip
         with mlflow.start_run():
             rows, answers = log(registered_model_name=name, pip_requirements=[])

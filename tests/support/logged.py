@@ -1,14 +1,22 @@
 """Models as people log them with MLflow alone. Each says in words what its `predict` got."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.types.agent import ChatAgentMessage, ChatAgentResponse
-from mlflow.types.llm import ChatChoice, ChatCompletionResponse, ChatMessage
-from mlflow.types.responses import ResponsesAgentResponse
+from mlflow.types.agent import ChatAgentChunk, ChatAgentMessage, ChatAgentResponse
+from mlflow.types.llm import (
+    ChatChoice,
+    ChatChoiceDelta,
+    ChatChunkChoice,
+    ChatCompletionChunk,
+    ChatCompletionResponse,
+    ChatMessage,
+)
+from mlflow.types.responses import ResponsesAgentResponse, ResponsesAgentStreamEvent
 from pydantic import BaseModel
 
 
@@ -43,6 +51,20 @@ class Maps(mlflow.pyfunc.PythonModel):
 
     def predict(self, model_input: list[dict[str, float]], params=None):
         return [sum(row.values()) for row in model_input]
+
+
+class Days(mlflow.pyfunc.PythonModel):
+    """Takes a list of times."""
+
+    def predict(self, model_input: list[datetime], params=None):
+        return [str(when) for when in model_input]
+
+
+class Doubled(mlflow.pyfunc.PythonModel):
+    """Takes a list of whole numbers."""
+
+    def predict(self, model_input: list[int], params=None):
+        return [2 * number for number in model_input]
 
 
 class Order(BaseModel):
@@ -81,6 +103,39 @@ class Echo(mlflow.pyfunc.ChatModel):
         text = f"{messages[-1].content.upper()} {params.temperature} {params.max_tokens}"
         choice = ChatChoice(index=0, message=ChatMessage(role="assistant", content=text))
         return ChatCompletionResponse(choices=[choice], model="echo")
+
+
+class Streams(Echo):
+    """Streams a chat's answer in two pieces."""
+
+    def predict_stream(self, context, messages, params):
+        for content in ("HEL", "LO"):
+            delta = ChatChoiceDelta(role="assistant", content=content)
+            yield ChatCompletionChunk(choices=[ChatChunkChoice(index=0, delta=delta)], model="echo")
+
+
+class StreamsAgent(mlflow.pyfunc.ChatAgent):
+    """Streams a chat's answer in two pieces of one message."""
+
+    def predict(self, messages, context=None, custom_inputs=None):
+        return ChatAgentResponse(messages=[ChatAgentMessage(role="assistant", content="HELLO", id="1")])
+
+    def predict_stream(self, messages, context=None, custom_inputs=None):
+        for content in ("HEL", "LO"):
+            yield ChatAgentChunk(delta=ChatAgentMessage(role="assistant", content=content, id="1"))
+
+
+class StreamsResponses(mlflow.pyfunc.ResponsesAgent):
+    """Streams an answer in two pieces, then the whole item."""
+
+    def predict(self, request):
+        return ResponsesAgentResponse(output=[self.create_text_output_item("HELLO", "1")])
+
+    def predict_stream(self, request):
+        for content in ("HEL", "LO"):
+            yield ResponsesAgentStreamEvent(**self.create_text_delta(content, "1"))
+        item = self.create_text_output_item("HELLO", "1")
+        yield ResponsesAgentStreamEvent(type="response.output_item.done", item=item)
 
 
 class EchoAgent(mlflow.pyfunc.ChatAgent):

@@ -1,11 +1,12 @@
 """Real model processes, forked from a real template and asked over their sockets; models that do as their rows say."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import yaml
 
 from mlops_lib import config
-from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.load import WRAPPER_KEY
 from serving.isolation import messages, template, wire
 from tests.support.waiting import LIMIT_S, until
@@ -24,7 +25,7 @@ CONFIG = {
     "model": {"name": "toy"},
     "evaluation": {"threshold": 0.0},
 }
-SUM = f"{__name__}:Sum"
+SUM, ENDLESS = f"{__name__}:Sum", f"{__name__}:Endless"
 #: Its rows are expressions; their values are the predictions.
 OBEDIENT = """
 import ctypes, os, subprocess, sys, threading, time
@@ -183,14 +184,33 @@ class Sum(ModelWrapper):
         return self.matrix(input_data).sum(axis=1) if isinstance(input_data, list) else input_data.sum(axis=1)
 
 
-def make_sum(folder: Path, columns: int) -> Path:
+class Endless(ModelWrapper):
+    """Answers with events without an end."""
+
+    waits = True
+
+    def fit(self, *_: Any) -> str:
+        raise NotImplementedError
+
+    def open(self, folder: Path) -> None:
+        pass
+
+    def predict(self, input_data: Any) -> Any:
+        return [0 for _ in input_data]
+
+    async def astream(self, row: Any) -> AsyncIterator[StreamEvent]:
+        for number in itertools.count():
+            yield StreamEvent("token", str(number))
+
+
+def make_sum(folder: Path, columns: int, wrapper: str = SUM) -> Path:
     """The folder of a model that adds up its columns c0, c1, ..."""
     from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema
 
     folder.mkdir(parents=True)
     signature = ModelSignature(Schema([ColSpec("double", f"c{number}") for number in range(columns)]))
-    Model(signature=signature, metadata={WRAPPER_KEY: SUM}).save(str(folder / "MLmodel"))
+    Model(signature=signature, metadata={WRAPPER_KEY: wrapper}).save(str(folder / "MLmodel"))
     return folder
 
 
@@ -217,7 +237,7 @@ class Template:
 
     def kill(self, pid: int) -> None:
         """Kill a model process and all that it started."""
-        self.socket.send(msgspec.msgpack.encode(messages.Signal(pid, signal.SIGKILL, True)))
+        self.socket.send(msgspec.msgpack.encode(messages.Kill(pid)))
 
     def wait_for_exit(self, pid: int) -> int:
         """The wait status of a model process, once it has ended."""

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from mlops_lib import config
 from tests.support.projects import ROOT, PipelineRun, Project, Trained
 
 
@@ -88,6 +89,14 @@ def stored(project: Project, blank_store: Path) -> Project:
     (project.root / ".mlops").mkdir()
     shutil.copy(blank_store, project.root / ".mlops" / "mlflow.db")
     return project
+
+
+@pytest.fixture
+def toy(stored: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """`stored`, for notebooks of one cell: its model needs no PyTorch, which each run would import ahead for seconds."""
+    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
+    model = {"wrapper": "sklearn", "implementation": "auto", "params": {}}
+    return stored.configure(model=model)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from mlops_lib import config
+from mlops_lib import config, loaders
+from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +54,13 @@ class Project:
         """A copy to change freely; models stay where they are, since MLflow knows them by absolute paths."""
         shutil.copytree(self.root, target)
         return Project(target)
+
+
+def written(project: Project, **settings: Any) -> tuple[Settings, BaseDataLoader]:
+    """Settings of a project, and its prepared dataset."""
+    resolved = project.settings(**settings)
+    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
+    return resolved, loaders.prepared(resolved)
 
 
 @dataclass(frozen=True)

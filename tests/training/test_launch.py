@@ -11,16 +11,10 @@ from mlops_lib import config, loaders, notebooks, tracking, wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.training import launch, worker
+from tests.support.projects import written
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
-
-
-def written(project, **settings):
-    """Settings of a project, and its prepared dataset."""
-    resolved = project.settings(**settings)
-    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
-    return resolved, loaders.prepared(resolved)
 
 
 def fragile(project, way):

@@ -9,11 +9,12 @@ import pytest
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 from sklearn.metrics import roc_auc_score
 
-from mlops_lib import loaders, tracking, wrappers
+from mlops_lib import tracking, wrappers
 from mlops_lib.errors import TrainingError
 from mlops_lib.training import trainjob
 from mlops_lib.training.trainjob import job
 from tests.support.kubernetes_server import KubernetesServer
+from tests.support.projects import written
 
 CLUSTER = {
     "cpu": 1.5,
@@ -25,13 +26,6 @@ CLUSTER = {
     "node_selector": {"pool": "gpu"},
     "service_account": "trainer",
 }
-
-
-def written(project, **settings):
-    """Settings of a project, and its prepared dataset."""
-    resolved = project.settings(**settings)
-    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
-    return resolved, loaders.prepared(resolved)
 
 
 @pytest.fixture

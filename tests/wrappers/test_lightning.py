@@ -12,6 +12,7 @@ import pytest
 
 from mlops_lib import loaders, registry, tracking, wrappers
 from mlops_lib.errors import EvaluationError, InputError, RegistryError, TrainingError
+from tests.support.projects import written
 
 
 @pytest.fixture
@@ -19,13 +20,6 @@ def run(trained):
     """The MLflow run of the shared model."""
     settings = trained.project.settings()
     return registry.Registry(settings).run(trained.run_id)
-
-
-def written(project, **settings):
-    """Settings of a project, and its prepared dataset."""
-    resolved = project.settings(**settings)
-    loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
-    return resolved, loaders.prepared(resolved)
 
 
 def test_a_run_holds_parameters_metrics_checkpoint_and_model(trained, run):

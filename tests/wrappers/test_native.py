@@ -190,6 +190,20 @@ def test_rows_that_do_not_fit_are_refused_as_without_a_matrix(tmp_path):
         model.predict([{"long": 1}])
 
 
+@pytest.mark.parametrize("by", ["matrix", "frame"])
+def test_a_missing_number_that_the_model_refuses_is_the_callers_fault(tmp_path, by):
+    """MLflow passes null in any column of floats to the model, which says no."""
+    estimator = LinearRegression() if by == "matrix" else by_name()
+    scikit(estimator, FLOATS, tmp_path / "model", signature=infer_signature(FLOATS))
+    model = wrappers.load(str(tmp_path / "model"))
+    assert model.takes_matrix is (by == "matrix")
+    row = {**FLOATS.iloc[0].to_dict(), "a": None}
+    with pytest.raises(InputError, match=r"missing numbers .*ValueError"):
+        model.predict(np.array([[np.nan] * 6]) if by == "matrix" else [row])
+    with pytest.raises(InputError, match=r"missing numbers .*ValueError"):
+        model.predict([row])
+
+
 def test_what_a_matrix_cannot_hold_stays_with_frames(tmp_path):
     """Text, optional whole numbers, and params."""
     text = pd.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0]})

@@ -34,7 +34,7 @@ def form_of(info: "Model") -> Form:
     if info._is_signature_from_type_hint():
         return "items"
     if inputs.is_tensor_spec():
-        return "tensors" if inputs.has_input_names() else "tensor"
+        return "tensor" if len(inputs.inputs) == 1 else "tensors"
     return "frame"
 
 
@@ -47,6 +47,8 @@ def rows_of(value: Any, inputs: "Schema | None") -> list[Any]:
     Raises:
         InputError: Columns have different lengths.
     """
+    if inputs and inputs.is_tensor_spec() and len(inputs.inputs) == 1:
+        return _rows_of_tensor(value, inputs.inputs[0].name)
     types = _types(inputs)
     if isinstance(value, dict):
         return _rows_of_dict(value, types) if types or not inputs else [value]
@@ -57,6 +59,14 @@ def rows_of(value: Any, inputs: "Schema | None") -> list[Any]:
         if not any(_levels(item) > (levels or 0) for item in value):
             return [{name: item} for item in value]
     return value
+
+
+def _rows_of_tensor(value: Any, name: Any) -> list[Any]:
+    """The items of the only tensor, which a body may name."""
+    if isinstance(value, dict) and value.keys() == {name}:
+        value = value[name]
+    rows = value if isinstance(value, list) else [value]
+    return [row[name] if isinstance(row, dict) and row.keys() == {name} else row for row in rows]
 
 
 def _rows_of_dict(values: dict[str, Any], types: dict[str, int | None]) -> list[Any]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,12 +13,17 @@ from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.carried_code import carried_code
-from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.pyfunc import requests
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
 from mlops_lib.wrappers.pyfunc.frames import FrameMaker
+from mlops_lib.wrappers.pyfunc.items import as_items
 from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
+from mlops_lib.wrappers.pyfunc.streams import can_stream, events
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class PyfuncWrapper(ModelWrapper):
@@ -67,11 +72,11 @@ class PyfuncWrapper(ModelWrapper):
             BadValue: A value does not fit its column.
         """
         if self._native and isinstance(input_data, np.ndarray):
-            return by_row(self._native(input_data))
+            return self._on_matrix(self._native, input_data)
         if not isinstance(input_data, list):
-            return by_row(self._call(input_data))
+            return by_row(self._call(self._known(input_data)))
         if self._native and (matrix := self._native.matrix(input_data)) is not None:
-            return by_row(self._native(matrix))
+            return self._on_matrix(self._native, matrix)
         whole = [number for number, row in enumerate(input_data) if requests.is_request(row)]
         if not whole:
             return self._predict_rows(input_data, {})
@@ -85,6 +90,12 @@ class PyfuncWrapper(ModelWrapper):
             return await asyncio.to_thread(self.predict, input_data)
         answers = await asyncio.gather(*(asyncio.to_thread(self.predict, [row]) for row in input_data))
         return [answer for (answer,) in answers]
+
+    async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
+        streams = self._form == "request" and can_stream(self._model.get_raw_model())
+        found = events(lambda: self._chunks(dict(row))) if streams else super().astream(row)
+        async for event in found:
+            yield event
 
     def example(self) -> Any:
         """Rows of the input example that was logged with the model; None without one."""
@@ -128,7 +139,7 @@ class PyfuncWrapper(ModelWrapper):
         if self._form == "request":
             return [self._call(dict(row), params) for row in rows]
         if self._frames:
-            parts = [(numbers, by_row(self._call(frame, params))) for numbers, frame in self._frames(rows)]
+            parts = [(numbers, self._on_frame(frame, params)) for numbers, frame in self._frames(rows)]
             return joined(parts, len(rows))
         value = self._value(rows)
         if self._native_tensor and not params and self._fits(value):
@@ -148,7 +159,30 @@ class PyfuncWrapper(ModelWrapper):
             return np.asarray(rows, dtype=self._inputs.inputs[0].type)  # type: ignore[union-attr]
         if self._form == "any":
             return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
-        return rows
+        return as_items(rows, self._inputs.input_types()[0]) if self._inputs else rows
+
+    def _known(self, frame: Any) -> Any:
+        """A DataFrame without the columns that the model does not take, of which MLflow would warn at each call."""
+        if self._form != "frame" or not self._inputs.has_input_names():  # type: ignore[union-attr]
+            return frame
+        names = set(self._inputs.input_names())  # type: ignore[union-attr]
+        return frame[[name for name in frame if name in names]] if hasattr(frame, "columns") else frame
+
+    def _on_matrix(self, native: NativeModel, matrix: np.ndarray) -> Any:
+        try:
+            return by_row(native(matrix))
+        except ValueError as error:
+            if np.isnan(matrix).any():
+                raise _no_gaps(error) from error
+            raise
+
+    def _on_frame(self, frame: "pd.DataFrame", params: dict[str, Any]) -> Any:
+        try:
+            return by_row(self._call(frame, params))
+        except ValueError as error:
+            if frame.select_dtypes("floating").isna().any(axis=None):
+                raise _no_gaps(error) from error
+            raise
 
     def _fits(self, array: np.ndarray) -> bool:
         """Whether an array has the signature's shape; MLflow says what is wrong with another."""
@@ -157,6 +191,14 @@ class PyfuncWrapper(ModelWrapper):
             wanted in (-1, size) for wanted, size in zip(shape, array.shape, strict=True)
         )
 
+    def _chunks(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield from self._model.predict_stream(row)
+        except MlflowException as error:
+            raise InputError(f"The model refused the row: {error.message}") from error
+
     def _call(self, value: Any, params: dict[str, Any] | None = None) -> Any:
         from mlflow.exceptions import MlflowException
 
@@ -164,6 +206,11 @@ class PyfuncWrapper(ModelWrapper):
             return self._model.predict(value, params or None)
         except MlflowException as error:
             raise InputError(f"The model refused the rows: {error.message}") from error
+
+
+def _no_gaps(error: Exception) -> InputError:
+    """MLflow lets missing numbers pass, and not every model takes them."""
+    return InputError(f"The model refused rows with missing numbers (null or NaN): {type(error).__name__}.")
 
 
 def _as_lists(value: Any) -> Any:

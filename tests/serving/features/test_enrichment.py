@@ -415,8 +415,13 @@ def test_a_store_that_hangs_costs_the_budget_and_no_more(redis_project, count_lo
     made = enricher(folder, "on_trouble: last_known, timeout_s: 2")
     strict = enricher(folder, "timeout_s: 2")
 
+    async def until_online():
+        async with asyncio.timeout(120):
+            while (await made.enrich([{"user_id": 1}])).statuses.header != "online=2":
+                await asyncio.sleep(0.05)
+
     async def through_the_trouble():
-        await made.enrich([{"user_id": 1}])
+        await until_online()
         process.send_signal(signal.SIGSTOP)
         try:
             before = len(count_lookups)
@@ -427,9 +432,7 @@ def test_a_store_that_hangs_costs_the_budget_and_no_more(redis_project, count_lo
             lookups = len(count_lookups) - before
         finally:
             process.send_signal(signal.SIGCONT)
-        async with asyncio.timeout(60):
-            while (await made.enrich([{"user_id": 1}])).statuses.header != "online=2":
-                await asyncio.sleep(0.05)
+        await until_online()
         return answers, late, caught.value, lookups
 
     answers, late, problem, lookups = asyncio.run(through_the_trouble())

@@ -1,7 +1,6 @@
 """From labelled rows to a running service: the model version carries what it must look up."""
 
 import threading
-import time
 import urllib.request
 
 import pandas as pd
@@ -16,6 +15,7 @@ from mlops_lib.monitoring import skew
 from serving.app import create_app
 from tests.support import servers
 from tests.support.feature_projects import NOW, write_config, write_repo
+from tests.support.waiting import LIMIT_S, until
 
 USERS = 60
 
@@ -50,21 +50,11 @@ def served(tmp_path_factory):
     thread.start()
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait(url)
+        until(lambda: urllib.request.urlopen(f"{url}/readyz", timeout=LIMIT_S), "the service is ready")
         yield settings, url, provider
     finally:
         server.should_exit = True
-        thread.join(20)
-
-
-def _wait(url):
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        try:
-            return urllib.request.urlopen(f"{url}/readyz", timeout=5)
-        except OSError:
-            time.sleep(0.1)
-    raise TimeoutError(url)
+        thread.join(LIMIT_S)
 
 
 @pytest.mark.slow

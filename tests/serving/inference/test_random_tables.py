@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_lib.columns.fit import encode_frame, fit
+from mlops_lib.columns.encode import encode_frame
+from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 from serving.inference.json_values import encode_json
 from serving.inference.matrix import MatrixModel

@@ -11,6 +11,7 @@ import pytest
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, ModelError
 from serving.isolation import failures, messages
+from serving.isolation.wire import WireError
 from serving.web.problems import Problem
 from tests.support import model_process
 from tests.support.model_process import is_alive
@@ -88,6 +89,8 @@ def test_numbers_that_are_not_finite_are_counted(process):
         ("fail(type('Evil', (Exception,), {'__str__': lambda self: 1 / 0})())", "Evil"),
         ("(lambda f: f(f))(lambda f: f(f))", "RecursionError"),
         ("'\\ud800'", "UnicodeEncodeError"),
+        ("(lambda cycle: cycle.append(cycle) or cycle)([])", "RecursionError"),
+        ("fail(type('Long' * 1000, (Exception,), {})('x' * 10**7))", ("Long" * 1000)[:200]),
     ],
 )
 def test_any_exception_fails_the_callers_rows_alone(process, text, kind):
@@ -133,6 +136,9 @@ def test_errors_keep_their_kind():
         "when",
         "2020-01-01T00:00:00",
     )
+    too_large = back(WireError("9 bytes are too many"))
+    assert type(too_large) is ModelError and str(too_large) == "9 bytes are too many"
+    assert len(str(back(InputError("x" * 10**7)))) < 20_000
     assert back(failures.exception(messages.Failed(1, "problem", "x", status=99))).kind == "ModelCodeError"
 
 

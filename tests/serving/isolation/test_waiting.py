@@ -75,7 +75,7 @@ def test_a_chat_becomes_a_row(process):
     """Rules for chats, and for rows that keep state, are the model's."""
     assert process.loaded.chats and process.loaded.keeps_state and process.loaded.waits
     process.start(messages.ChatRow, ([{"role": "user", "content": "1 + 1"}], {}))
-    assert process.receive().predictions == {"question": "1 + 1"}
+    assert process.receive().predictions["question"] == "1 + 1"
     process.start(messages.ChatRow, ([], {}))
     assert process.receive().kind == "input"
     for row, keeps in (({"question": "x"}, False), ({"question": "x", "thread_id": "t"}, True)):
@@ -98,6 +98,23 @@ def test_a_stream_that_fails(process):
     """Its last message is the failure."""
     process.start(messages.Stream, {"question": "fail(OSError())"})
     assert process.receive().message == "OSError"
+
+
+def test_a_stream_waits_until_its_events_are_taken(template, tmp_path):
+    """A stream without an end fills no memory: it goes on as its events are taken, and can be cancelled while it waits."""
+    settings = model_process.settings_in(tmp_path / "project", model_process.ENDLESS)
+    model = model_process.make_sum(tmp_path / "model", 1, model_process.ENDLESS)
+    with model_process.running(template, model, settings) as endless:
+        number, sent = endless.start(messages.Stream, {"c0": 1.0}), 0
+        for taken in (messages.WINDOW, 10, 1):
+            came = [endless.receive() for _ in range(taken)]
+            assert [one.data for one in came] == [str(sent + count) for count in range(taken)]
+            assert isinstance(endless.ping(), messages.Pong)  # nothing came before it
+            sent += taken
+            endless.send(messages.Took(number, 10 if taken == messages.WINDOW else 1))
+        assert endless.receive().kind == "token"
+        endless.send(messages.Cancel(number))
+        assert endless.receive().kind == "interrupted"
 
 
 @pytest.mark.parametrize("kind", [messages.Ask, messages.Stream])

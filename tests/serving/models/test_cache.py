@@ -1,5 +1,6 @@
 """Model files on disk, for model names of every kind."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,16 @@ def test_names_that_look_alike_have_folders_of_their_own():
     """The unreadable characters differ, and so does the digest in the name."""
     homes = {ModelCache(Path("c"))._home(name) for name in ("a b", "a_b", "a/b", "a%b")}
     assert len(homes) == 4
+
+
+def test_the_files_of_served_versions_stay(tmp_path):
+    """A challenger that was loaded long ago, and the version that served last, are kept; others are deleted."""
+    cache, home = ModelCache(tmp_path), tmp_path / "m"
+    folders = [home / f"{number}-x" for number in range(1, 9)]
+    for number, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        card = home / f"{folder.name}.json"
+        card.write_text("{}")
+        os.utime(card, (number, number))
+    cache.mark_good("stage Production", folders[1], used=[folders[0], None])
+    assert sorted(p.name for p in home.iterdir() if p.is_dir()) == ["1-x", "2-x", "5-x", "6-x", "7-x", "8-x"]

@@ -87,3 +87,34 @@ def test_what_is_no_array_is_served_too(foreign, name):
             output = service.post("/v2/models/ragged/infer", {"inputs": tensors(rows)})[1]["outputs"][0]
             assert (output["datatype"], output["shape"]) == ("BYTES", [len(rows)])
             assert [json.loads(text) for text in output["data"]] == expected
+
+
+def test_an_answer_of_any_length_and_params_are_invocations_own(foreign):
+    """In a process of the model's own: the whole answer, with the params of each request."""
+    folder, said = foreign
+    rows, expected = said["top"]["rows"], said["top"]["answers"]
+    with running(config.load(folder / "config.yaml"), MLFLOW_MODEL_NAME="top") as service:
+        assert service.post("/invocations", {"instances": rows})[1] == {"predictions": expected}
+        for k in (0, 1, 5):
+            status, answer = service.post("/invocations", {"instances": rows, "params": {"k": k}})
+            assert status == 200 and answer["predictions"] == [f"a-{rank}" for rank in range(k)], answer
+        status, problem = service.post("/predict", {"inputs": rows})
+        assert (status, problem["code"]) == (500, "wrong_prediction_count") and "/invocations" in problem[
+            "detail"
+        ]
+
+
+def test_a_chat_model_is_served_on_every_path(foreign):
+    """In a process of its own: as a chat, as a row, and as MLflow's clients ask it."""
+    folder, said = foreign
+    (row,), (expected,) = said["echo"]["rows"], said["echo"]["answers"]
+    with running(config.load(folder / "config.yaml"), MLFLOW_MODEL_NAME="echo") as service:
+        for status, answer in (
+            service.post("/v1/chat/completions", row),
+            service.post("/invocations", row),
+        ):
+            assert status == 200 and answer["choices"][0]["message"]["content"] == expected, answer
+        status, answer = service.post("/predict", {"inputs": [row, row]})
+        assert status == 200 and len(answer["predictions"]) == 2, answer
+        status, problem = service.post("/v1/chat/completions", {**row, "seed": 7})
+        assert status == 422 and "'seed'" in problem["error"]["message"], problem

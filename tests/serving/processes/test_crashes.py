@@ -3,10 +3,14 @@
 import asyncio
 import time
 
+import numpy as np
 import pytest
 
+from serving.inference.jobs import Job
 from serving.isolation import template
+from serving.isolation.messages import Answers
 from serving.processes import health, process
+from serving.processes.executor import outcomes
 from serving.processes.forker import Forker
 from serving.processes.health import Health
 from tests.support.model_process import OBEDIENT, with_code
@@ -183,3 +187,13 @@ def test_a_process_that_cannot_be_started_is_a_refusal(tmp_path, obedient, monke
             assert "Cannot allocate memory" in stage.models.refused["champion"].reason
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "sent", [None, 3.0, "text", {"a": 1}, [1.0], [1.0, 2.0, 3.0], np.array(1.0), np.zeros((3, 2))]
+)
+def test_an_answer_of_another_form_is_an_error_for_the_callers(sent):
+    """A process that sends anything but one prediction a row is not believed."""
+    jobs = [Job([{"x": 1}], 0, None), Job([{"x": 2}], 0, None)]
+    found = outcomes(jobs, Answers(1, sent, [], {}, 0.0))
+    assert [problem.code for problem in found] == ["wrong_prediction_count"] * 2

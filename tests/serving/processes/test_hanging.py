@@ -76,8 +76,9 @@ def test_an_event_loop_that_is_blocked_delays_nobody_else(tmp_path, graph):
         async with staged(tmp_path) as stage:
             await stage.serve(1, graph)
             pid = int(await stage.question("os.getpid()"))
-            bad = asyncio.ensure_future(stage.question("~time.sleep(600)", limit_s=8 * GRACE_S))
-            await stage.at_work(bad)
+            blocks = f"~(open({str(tmp_path / 'begun')!r}, 'w').close(), time.sleep(600))"
+            bad = asyncio.ensure_future(stage.question(blocks, limit_s=8 * GRACE_S))
+            await until_async((tmp_path / "begun").exists, "the node blocks")
             answers = await asyncio.gather(*(stage.question(f"~{n} + 1") for n in range(5)))
             assert answers == ["1", "2", "3", "4", "5"] and stage.status() == "OK"
             assert await bad == "timed_out"

@@ -9,10 +9,12 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from mlflow.models import Model
 
 from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from mlops_lib.wrappers.llm import LLMClientWrapper
+from mlops_lib.wrappers.text_package import text_signature
 from tests.llm.test_graph import GRAPH
 from tests.support.toy_service import toy_service
 
@@ -39,6 +41,7 @@ def llm(
     (folder / "prompts.yaml").write_text(prompts)
     (folder / "config.json").write_text(json.dumps({"model": model, "params": params}))
     made = LLMClientWrapper()
+    made.info = Model(signature=text_signature(["question"], ()))
     made.ready(folder, LlmSettings(max_retries=0))
     return made
 
@@ -158,7 +161,11 @@ def test_options_reach_the_vendor_as_they_were_sent(tmp_path, vendor, stream):
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": 5}, "stop"),
-        ({"messages": [{"role": "wizard", "content": "x"}, *HI]}, "Message 1"),
+        ({"messages": [{"role": "wizard", "content": "x"}, *HI]}, "Message 0"),
+        ({"messages": [*HI, {"role": "tool", "content": "2"}]}, "Message 1"),
+        ({"messages": [{"role": "user", "content": None}]}, "content must be text"),
+        ({"extra_body": {"thread_id": "t"}}, "keeps no conversations: leave out 'thread_id'"),
+        ({"extra_body": {"resume": "yes"}}, "leave out 'resume'"),
         ({"messages": [{"role": "system", "content": "x"}]}, "last message"),
         ({"messages": [*HI, {"role": "assistant", "content": "x"}]}, "last message"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import ModelSignature, infer_signature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from tests.support import logged
 from tests.support.logged_service import ask, served
@@ -212,6 +212,26 @@ def test_a_tensor_takes_frames_too(tmp_path):
                 assert status == 200 and answer["predictions"] == ["[1.5, 2.5]", "[3.0, 4.0]"], (body, answer)
             status, answer = await post("/invocations", {"inputs": [[1.5]]})
             assert status == 422, answer
+
+    asyncio.run(run())
+
+
+def test_one_tensor_with_a_name_takes_it_by_name_or_without(tmp_path):
+    """The model gets the dict that MLflow makes of it."""
+    signature = ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 2), "x")]))
+    rows = [[1.0, 2.0], [3.0, 4.0]]
+
+    async def run():
+        async with served(
+            logged.save(tmp_path / "model", logged.Seen(), signature=signature), tmp_path
+        ) as post:
+            for path, inputs in (
+                ("/invocations", {"inputs": {"x": rows}}), ("/invocations", {"inputs": rows}),
+                ("/invocations", {"instances": [{"x": row} for row in rows]}),
+                ("/invocations", {"dataframe_records": [{"x": row} for row in rows]}), ("/predict", {"inputs": rows}),
+            ):  # fmt: skip
+                status, answer = await post(path, inputs)
+                assert status == 200 and answer["predictions"] == [str({"x": row}) for row in rows], answer
 
     asyncio.run(run())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -88,9 +89,52 @@ def test_conversational_models_are_served(tmp_path, model, body, said):
 
 
 @pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        (logged.Streams(), {"messages": [HELLO]}),
+        (logged.StreamsAgent(), {"messages": [HELLO]}),
+        (logged.StreamsResponses(), {"input": [HELLO]}),
+        (logged.Echo(), {"messages": [HELLO]}),
+    ],
+    ids=["ChatModel", "ChatAgent", "ResponsesAgent", "without a stream"],
+)
+def test_conversational_models_stream(tmp_path, model, row):
+    """Piece by piece, then the answer of `predict`; a model without a stream gives the answer alone."""
+
+    async def run():
+        async with served(logged.save(tmp_path / "model", model), tmp_path) as post:
+            answer = await Caller(post.app, "/predict", row, accept="text/event-stream")()
+            kinds = [
+                line.removeprefix("event: ")
+                for line in answer.body.decode().splitlines()
+                if "event: " in line
+            ]
+            pieces = [] if type(model) is logged.Echo else ["token", "token"]
+            assert (answer.status, kinds) == (200, [*pieces, "prediction"]), answer.body
+            whole = answer.body.decode().rpartition("data: ")[2]
+            assert "HELLO" in whole
+            body = {"messages": [HELLO], "stream": True}
+            chat = (await Caller(post.app, "/v1/chat/completions", body)()).body.decode()
+            said = [json.loads(line[6:]) for line in chat.splitlines() if line.startswith("data: {")]
+            text = "".join(
+                part["choices"][0]["delta"].get("content") or "" for part in said if part["choices"]
+            )
+            assert "HELLO" in text, chat
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
     ("model", "example", "rows", "expected"),
     [
         (logged.Texts(), ["a"], ["b", "한글"], ["B", "한글"]),
+        (logged.Doubled(), [1], [2, 3.0], [4, 6]),
+        (
+            logged.Days(),
+            [datetime(2020, 1, 1)],
+            ["2021-01-01", "2021-01-01T05:00:00Z"],
+            ["2021-01-01 00:00:00", "2021-01-01 05:00:00+00:00"],
+        ),
         (logged.Maps(), [{"a": 1.5}], [{"a": 1, "b": 2.5}, {}], [3.5, 0.0]),
         (
             logged.Orders(),
@@ -99,7 +143,7 @@ def test_conversational_models_are_served(tmp_path, model, body, said):
             ["2.0 ['x'] None", "3.0 [] n"],
         ),
     ],
-    ids=["list[str]", "list[dict[str, float]]", "list[pydantic]"],
+    ids=["list[str]", "list[int]", "list[datetime]", "list[dict[str, float]]", "list[pydantic]"],
 )
 def test_functions_with_type_hints_are_served(tmp_path, model, example, rows, expected):
     """Items as the hint says, on every route; an item that does not fit is the caller's fault."""

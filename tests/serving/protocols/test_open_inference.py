@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import serialize_bf16_tensor
 
 from serving.inference.schema import RequestSchema
@@ -107,6 +108,18 @@ def test_null_and_nan_are_missing_values(given, binary, expected):
     assert [row[given["name"]] for row in read(given, binary=binary)] == expected
 
 
+def test_a_tensor_of_floats_has_missing_values_too():
+    """A model of one tensor decides itself about them; one of whole numbers has none."""
+    raw = np.array([1.0, np.nan, 2.0, 3.0], dtype="f4").tobytes()
+    nan = {**in_binary("any", "FP32", raw, 2), "shape": [2, 2]}
+    assert read(nan, binary=raw, schema=TENSOR_SCHEMA) == [[1.0, None], [2.0, 3.0]]
+    null = {"name": "any", "shape": [1, 2], "datatype": "FP32", "data": [1.0, None]}
+    assert read(null, schema=TENSOR_SCHEMA) == [[1.0, None]]
+    whole = RequestSchema(ModelSignature(Schema([TensorSpec(np.dtype("int64"), (-1, 2))])))
+    with pytest.raises(Problem, match="Expected `int`, got `null`"):
+        read({**null, "datatype": "INT64", "data": [1, None]}, schema=whole)
+
+
 @pytest.mark.parametrize("sent", [b"abcd", b"\xff\xd8\xff", b"", b"\0\0", b"YWJjZA==", "가나".encode()])
 def test_a_binary_column_gets_the_bytes_that_were_sent(tmp_path, sent):
     """From a binary tensor, whatever they are; bytes in answers are the model's too."""
@@ -117,6 +130,36 @@ def test_a_binary_column_gets_the_bytes_that_were_sent(tmp_path, sent):
     (answer,) = ask(tmp_path, model, request, tail=raw)
     assert answer.status == 200, answer.body
     assert model.rows == [{"b": sent}] and answer.body.endswith(b"}" + packed([sent]))
+
+
+def test_tritonclient_sends_bytes_and_missing_values(tmp_path):
+    """The body that Triton's own client makes of NumPy arrays."""
+    model = Echo(False)
+    columns = {
+        "b": ("BYTES", np.array([b"abcd", b"\xff\xd8\xff"], dtype=object)),
+        "s": ("BYTES", np.array(["가나", ""], dtype=object)),
+        "x": ("FP64", np.array([np.nan, 1.5])),
+        "flag": ("BOOL", np.array([True, False])),
+    }
+    inputs = []
+    for name, (datatype, values) in columns.items():
+        inputs.append(InferInput(name, [2], datatype).set_data_from_numpy(values))
+    body, size = InferenceServerClient.generate_request_body(inputs, request_id="a")
+
+    async def main():
+        async with toy_service(tmp_path, model) as app:
+            headers = {
+                "inference_header_content_length": str(size),
+                "content_type": "application/octet-stream",
+            }
+            return await Caller(app, "/v2/models/toy/infer", body, **headers)()
+
+    answer = asyncio.run(main())
+    assert answer.status == 200, answer.body
+    assert model.rows == [
+        {"b": b"abcd", "s": "가나", "flag": True},
+        {"b": b"\xff\xd8\xff", "s": "", "x": 1.5, "flag": False},
+    ]
 
 
 def test_text_and_bytes_in_json():

@@ -1,7 +1,6 @@
 """/predict and /invoke: answers to good and bad rows of a trained model, in this process."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from starlette.testclient import TestClient
 
 from mlops_lib import loaders, wrappers
 from mlops_lib.registry import Registry
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,7 @@ def client(production):
     from serving.app import create_app
 
     with TestClient(create_app(production.settings()), raise_server_exceptions=False) as client:
-        deadline = time.monotonic() + 180
-        while client.get("/readyz").status_code != 200 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until(lambda: client.get("/readyz").status_code == 200, "the service is ready")
         yield client
 
 

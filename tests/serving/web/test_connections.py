@@ -19,25 +19,34 @@ HEAD_BYTES = 4096
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A service with a limit of 4 KiB and 1 s for a head, and 2 s for a request."""
+    """A service with a limit of 4 KiB and 1 s for a head, 2 s for a request and 3 s between two.
+
+    uvicorn's own time between two requests is longer than any test waits.
+    """
     folder = tmp_path_factory.mktemp("connections")
     (folder / "config.yaml").write_text(
         "mlflow: {tracking_uri: sqlite:///none.db}\nmodel: {name: none}\n"
-        f"serving: {{head_bytes: {HEAD_BYTES}, head_timeout_s: 1.0, request_timeout_s: 2.0, body_bytes: 10000}}\n"
+        f"serving: {{head_bytes: {HEAD_BYTES}, head_timeout_s: 1.0, keep_alive_s: 3.0, request_timeout_s: 2.0, body_bytes: 10000}}\n"
     )
     linger = pytest.MonkeyPatch()
     linger.setattr("serving.web.connections.LINGER_S", 0.3)
-    before = Connection.head_bytes, Connection.head_timeout_s, Connection.message_bytes
+    names = ("head_bytes", "head_timeout_s", "message_bytes", "keep_alive_s")
+    before = {name: getattr(Connection, name) for name in names}
     app = create_app(config.load_for_service(folder / "config.yaml").settings)
     number = free_port()
-    server = uvicorn.Server(uvicorn.Config(app.gateway, host="127.0.0.1", port=number, log_level="error"))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app.gateway, host="127.0.0.1", port=number, log_level="error", timeout_keep_alive=int(LIMIT_S) * 2
+        )
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started, "the service listens")
     yield number
     server.should_exit = True
     thread.join(LIMIT_S)
-    Connection.head_bytes, Connection.head_timeout_s, Connection.message_bytes = before
+    for name, value in before.items():
+        setattr(Connection, name, value)
     linger.undo()
 
 
@@ -140,6 +149,13 @@ def test_a_connection_without_a_whole_head_is_closed(client: Client, sent: bytes
     """After head_timeout_s: 408 where something came, and nothing where nothing came."""
     client.send(sent)
     assert client.rest()[9:12] == status
+
+
+def test_an_idle_connection_is_closed_after_keep_alive_s(client: Client) -> None:
+    """By the setting, not by uvicorn's own time, and without an answer to a request that nobody sent."""
+    client.send(request())
+    assert client.answer()[0] == 200
+    assert client.rest() == b""
 
 
 def test_a_dripping_head_is_closed(client: Client) -> None:
