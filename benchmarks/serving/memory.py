@@ -32,6 +32,8 @@ from mlops_lib import config
 from mlops_lib.registry import Registry
 
 PORT = 18180
+#: In the command of a template, and of the models that it forks.
+TEMPLATE = "from serving.isolation import template"
 #: One-row requests before memory is read.
 REQUESTS = 400
 
@@ -125,7 +127,7 @@ def processes(service: psutil.Process) -> list[tuple[str, psutil.Process]]:
     for process in (service, *service.children(recursive=True)):
         command = " ".join(process.cmdline())
         above = [parent for parent in process.parents() if parent == service or service in parent.parents()]
-        templates = [p for p in (process, *above) if "serving.isolation.template" in " ".join(p.cmdline())]
+        templates = [p for p in (process, *above) if TEMPLATE in " ".join(p.cmdline())]
         if templates:
             # A model is a fork of the template: it has the same command.
             role = "template" if templates[-1] == process else "model"

@@ -108,6 +108,11 @@ class ModelProcess(asyncio.BufferedProtocol):
         return len(self._calls) - len(self._dropped)
 
     @property
+    def connected(self) -> bool:
+        """Whether calls reach it. They do not between its death and the news of that, which make it `ended`."""
+        return not self.ended and self._transport is not None and not self._transport.is_closing()
+
+    @property
     def pid(self) -> int:
         """Its process id, and that of its process group."""
         assert self._child
@@ -220,8 +225,9 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._load.set_exception(exception(message))
 
     def _send(self, message: Message) -> None:
-        if not self.ended and self._transport:
-            for part in self._writer.frame(message):
+        for part in self._writer.frame(message):
+            # Asked for each part: the first may find out, and uvloop raises on a closed transport.
+            if self._transport and self.connected:
                 self._transport.write(part)
 
     def _exited(self, status: int) -> None:

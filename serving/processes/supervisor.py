@@ -64,7 +64,7 @@ class Supervisor:
     def running(self) -> ModelProcess | None:
         """The process that takes calls; None while it is started again, or does not answer pings."""
         process = self._current
-        return process if process and not process.ended and not self._blocked_since else None
+        return process if process and process.connected and not self._blocked_since else None
 
     @property
     def trouble(self) -> Problem | None:

@@ -1,17 +1,20 @@
 """Model code that ends its process: its callers get a 500 with a code, and everybody else an answer."""
 
 import asyncio
+import os
+import signal
 import time
 
 import numpy as np
 import pytest
+import uvloop
 
 from serving.inference.jobs import Job
 from serving.isolation import template
 from serving.isolation.messages import Answers
 from serving.processes import health, process
 from serving.processes.executor import outcomes
-from serving.processes.forker import Forker
+from serving.processes.forker import Forker, forker
 from serving.processes.health import Health
 from tests.support.model_process import OBEDIENT, with_code
 from tests.support.staged_service import gone, staged
@@ -73,6 +76,29 @@ def test_after_repeated_crashes_the_version_is_unhealthy_until_it_is_back(tmp_pa
             assert await stage.do("1 + 1") == 2
 
     asyncio.run(scenario())
+
+
+def test_calls_wait_while_the_end_of_a_process_is_not_known_yet(tmp_path, obedient):
+    """Its socket is closed, the template has not reported its end: a call reaches nobody, and the next process answers."""
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, obedient)
+            model = stage.models.current().model._supervisor.running
+            above = forker._process.pid
+            os.kill(above, signal.SIGSTOP)
+            try:
+                os.kill(model.pid, signal.SIGKILL)
+                await until_async(lambda: not model.connected, "the socket is closed")
+                assert not model.ended
+                asked = asyncio.gather(*(stage.do(f"{n} + 1") for n in range(3)))
+                await until_async(lambda: stage.models.current().queued_rows == 3, "they wait")
+            finally:
+                os.kill(above, signal.SIGCONT)
+            assert await asked == [1, 2, 3]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as in the service
+        runner.run(scenario())
 
 
 def test_everything_that_a_model_started_ends_with_its_process(tmp_path, obedient):
