@@ -6,6 +6,7 @@ Relative paths start at the folder of the config file and not at the current dir
 
 import contextlib
 import copy
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -200,6 +201,19 @@ def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> N
 def flat(settings: Settings) -> dict[str, Any]:
     """Every setting under its dotted key, secrets masked."""
     return {key: value for key, value in _walk(settings) if key != "root"}
+
+
+def changed(settings: Settings) -> set[str]:
+    """The dotted keys of settings that differ from their defaults; required ones always do."""
+    found = set()
+    for key, value in _walk(settings):
+        *sections, name = key.split(".")
+        section = functools.reduce(getattr, sections, settings)
+        if value != type(section).model_fields[name].get_default(
+            call_default_factory=True, validated_data={}
+        ):
+            found.add(key)
+    return found
 
 
 def _walk(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -75,7 +75,7 @@ class LocalRun:
                 values = found.outputs.model_dump()
                 done = events.Finished(step=step.name, outputs=values, cached=True, entry=found.entry)
                 events.write(self.folder, done)
-        go_on = f"Continue it with: mlops run{self._options()} --resume {self.run_id}"
+        command = f"mlops run{self._options()} --resume {self.run_id}"
         try:
             client = tracking.connect(self.settings)
             with tracking.ended(client, self.run_id), environment(self._variables()):
@@ -88,17 +88,19 @@ class LocalRun:
                 outputs.log(client, self.run_id, self.folder)
                 return outputs.collect(self.run_id, self.folder, log)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"Interrupted. {go_on}") from None
+            raise KeyboardInterrupt(f"Interrupted. Continue it with: {command}") from None
         except (MlopsError, OSError) as error:
-            raise MlopsError("\n".join([str(error), *self._advice(go_on)])) from None
+            raise MlopsError("\n".join([str(error), *self._advice(command)])) from None
         except MlflowException as error:
             where = mask(tracking.tracking_uri(self.settings))
             went_away = f"MLflow at {where} went away: {mask(error.message)}"
-            raise MlopsError("\n".join([went_away, *self._advice(go_on)])) from None
+            raise MlopsError("\n".join([went_away, *self._advice(command)])) from None
 
-    def _advice(self, go_on: str) -> list[str]:
+    def _advice(self, command: str) -> list[str]:
         """How to continue, if a step has finished; else a resumed run would do what a new one does."""
-        return [go_on] if events.finished(self.folder) else []
+        if not events.finished(self.folder):
+            return []
+        return [f"Once the cause is removed, continue without the finished steps: {command}"]
 
     def _run_steps(self) -> Path:
         """Run the pipeline with kfp.local, and return the file that has the output of the steps."""

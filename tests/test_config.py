@@ -427,3 +427,25 @@ def test_usual_names_are_taken(file, section, names):
     for name in names:
         file.write_text(text + section % json.dumps(name, ensure_ascii=False) + "\n")
         config.load(file)
+
+
+def test_settings_that_differ_from_their_defaults_are_known(tmp_path):
+    """Required ones and given ones; a value that equals its default is none, wherever it was given."""
+    (tmp_path / "config.yaml").write_text(
+        "data: {source: a.csv, label: y, seed: 0, split: {by: label}}\nmodel: {name: m}\nevaluation: {threshold: 0.6}\n"
+    )
+    found = config.changed(config.load(tmp_path / "config.yaml"))
+    assert {"data.source", "data.label", "data.split.by", "model.name", "evaluation.threshold"} <= found
+    assert not {"data.seed", "data.key", "serving.port"} & found
+
+
+def test_a_kind_that_there_is_not_is_one_line(tmp_path):
+    """The message names the column and all kinds once."""
+    (tmp_path / "config.yaml").write_text(
+        "data: {source: a.csv, label: y, columns: {x: txt}}\nmodel: {name: m}\nevaluation: {threshold: 0.6}\n"
+    )
+    with pytest.raises(
+        ConfigError, match="'data.columns.x' has value 'txt'.*'category'.*'month_first'"
+    ) as refused:
+        config.load(tmp_path / "config.yaml")
+    assert "literal" not in str(refused.value) and "\n" not in str(refused.value)

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from mlops_lib import __version__
-from mlops_lib.cli import evaluate, features, project, registry, run, search, serve
+from mlops_lib.cli import evaluate, features, own_packages, project, registry, run, search, serve
 from mlops_lib.cli.display import err, out
 from mlops_lib.cli.init.command import init
 from mlops_lib.errors import MlopsError
@@ -26,6 +26,7 @@ app.add_typer(features.app, name="features")
 
 def main() -> None:
     """Run the command line."""
+    own_packages.prefer()
     guarded(app)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from typing import Annotated
 
 import typer
@@ -53,6 +54,8 @@ def serve(
     )
     if loaded.file.exists():
         os.environ[config.CONFIG_ENV] = str(loaded.file)
+    # Worker processes get this path: a serving.py of the project must not be found in place of the service.
+    sys.path[:] = [entry for entry in sys.path if entry != str(loaded.file.parent)]
     serving = loaded.settings.serving
     _require_free(serving.host, serving.port)
     uvicorn.run(

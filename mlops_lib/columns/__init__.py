@@ -9,6 +9,7 @@ PORTABLE = (
     "__init__",
     "schema",
     "text",
+    "date_forms",
     "dates",
     "part",
     "number",

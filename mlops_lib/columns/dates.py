@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .date_forms import parse
+
 #: A date or time in ISO form, and a time of day: regular expressions that Python and RE2 read alike.
 PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 TIME_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
@@ -21,16 +23,20 @@ LAST_US = (date.max.toordinal() - _1970 + 1) * US_A_DAY - 1
 MISSING_US = np.iinfo(np.int64).min
 
 
-def microseconds(value: Any) -> int:
-    """A date or time that is there; text in ISO form, a Python or NumPy value, or one of pandas.
+def microseconds(value: Any, order: str = "") -> int:
+    """A date or time that is there; text, a Python or NumPy value, or one of pandas.
 
     A time zone is converted to UTC; without one, the time is in UTC. Nanoseconds are cut off.
+
+    Args:
+        value: Text is in ISO form, or in one of `date_forms`.
+        order: Of day and month in text such as 03/04/2012: day_first or month_first.
 
     Raises:
         ValueError: It is no date, or is outside of the years 1 to 9999.
     """
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        value = _read(value, order)
     if isinstance(value, datetime):  # also the Timestamp of pandas
         us = (value.toordinal() - _1970) * US_A_DAY + _of_day(value)
         if zone := value.utcoffset():
@@ -62,7 +68,7 @@ def microseconds_of_day(value: Any) -> int:
 
 
 def are_dates(texts: Iterable[str]) -> bool:
-    """Whether each text is a date or time, and exists: 2026-02-30 does not."""
+    """Whether each text is a date or time in ISO form, and exists: 2026-02-30 does not."""
     try:
         for text in texts:
             microseconds(text)
@@ -84,6 +90,13 @@ def calendar(us: np.ndarray) -> dict[str, np.ndarray]:
         "weekday": (days + 3) % 7,
         "hour": rest / US_AN_HOUR,
     }
+
+
+def _read(text: str, order: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parse(text, order)
 
 
 def _of_day(value: datetime | time) -> int:

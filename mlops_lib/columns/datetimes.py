@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,12 @@ class Datetime(Part):
             else "a date or time in ISO form, such as 2026-01-31"
         )
         self.wanted = form if self._of_day else f"{form} or 2026-01-31T08:00:00Z"
-        self._us = microseconds_of_day if self._of_day else microseconds
+        if column.date_order:
+            example = "31/01/2026" if column.date_order == "day_first" else "01/31/2026"
+            self.wanted = f"a date such as {example}, or one in ISO form, such as 2026-01-31"
+        self._us: Callable[[Any], int] = (
+            microseconds_of_day if self._of_day else partial(microseconds, order=column.date_order)
+        )
 
     def one(self, row: int, value: Any) -> tuple[float, ...]:
         if is_missing(value):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.date_forms import ORDERS, is_either, orders_of
 from mlops_lib.columns.dates import PATTERN, TIME_PATTERN, are_dates
 from mlops_lib.columns.schema import LARGEST
 
@@ -33,7 +34,9 @@ class Facts:
         infinite: Whether a number, or one in a list, is infinite or beyond the range of float32.
         least, most: Smallest and largest finite value of numbers and times; None without one. Of durations, seconds.
         widths: Lengths of the shortest and the longest list.
-        dates, times, numbers: Whether each text is a date in ISO form, a time of day, or a number.
+        dates, times, numbers: Whether each text is a date, a time of day, or a number.
+        orders: Orders of day and month with which each text is a date; both if none is like 03/04/2012.
+        either: Whether a text is like 03/04/2012.
     """
 
     def __init__(self, kind: "pa.DataType", count: bool = True) -> None:
@@ -54,6 +57,7 @@ class Facts:
         self.most: Any = None
         self.widths: tuple[int, int] | None = None
         self.dates = self.times = self.numbers = self.is_text
+        self.orders, self.either = set(ORDERS) if self.is_text else set(), False
         self._texts = self._letters = self._words = 0
 
     @property
@@ -73,6 +77,11 @@ class Facts:
 
         tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
         return any(test(self.type) for test in tests)
+
+    @property
+    def date_order(self) -> str:
+        """The order of day and month in texts such as 03/04/2012; "" without them, or where both orders fit."""
+        return next(iter(self.orders)) if self.dates and self.either and len(self.orders) == 1 else ""
 
     @property
     def letters(self) -> float:
@@ -158,9 +167,19 @@ class Facts:
         self._texts += len(texts)
         self._letters += pc.sum(pc.utf8_length(texts)).as_py()
         self._words += pc.sum(pc.count_substring_regex(texts, r"\S+")).as_py()
-        self.dates = self.dates and _all(texts, PATTERN) and are_dates(texts.to_pylist())
+        self.dates = self.dates and self._are_dates(texts)
         self.times = self.times and _all(texts, TIME_PATTERN)
         self.numbers = self.numbers and _all(texts, NUMBER_PATTERN)
+
+    def _are_dates(self, texts: "pa.Array") -> bool:
+        import pyarrow.compute as pc
+
+        in_iso = pc.match_substring_regex(texts, PATTERN)
+        others = texts.filter(pc.invert(in_iso)).to_pylist()
+        if others:
+            self.orders &= orders_of(others)
+            self.either |= any(map(is_either, others))
+        return bool(self.orders) and are_dates(texts.filter(in_iso).to_pylist())
 
 
 def _all(texts: "pa.Array", pattern: str) -> bool:

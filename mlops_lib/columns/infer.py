@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.agreement import require_agreement, require_weights
 from mlops_lib.columns.classes import classes_of
+from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import Facts
 from mlops_lib.columns.kinds import kind_of, overridden, useless
 from mlops_lib.columns.schema import Column, Schema
@@ -170,7 +171,8 @@ def _column(name: str, facts: Facts, declared: Declared) -> Column:
             reason = f"{reason}; listed in data.features"
         else:
             role, reason = "ignored", why
-    return _measured(Column(name, kind, role, reason), facts)  # type: ignore[arg-type]
+    order = given if given in ORDERS else ""
+    return _measured(Column(name, kind, role, reason, date_order=order), facts)  # type: ignore[arg-type]
 
 
 def _measured(column: Column, facts: Facts) -> Column:
@@ -185,6 +187,7 @@ def _measured(column: Column, facts: Facts) -> Column:
         most=None if most is None else float(most),
         infinite=facts.infinite,
         width=facts.widths[1] if facts.widths else 0,
+        date_order=(column.date_order or facts.date_order) if column.kind == "datetime" else "",
     )
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.schema import Kind
 from mlops_lib.errors import DataError
 
@@ -79,6 +80,13 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
     is_number = facts.is_number or facts.numbers
     is_bit = facts.is_number and facts.least is not None and 0 <= facts.least <= facts.most <= 1
     is_whole = is_number and not pa.types.is_duration(kind) and _are_whole(facts)
+    if given in ORDERS:
+        if is_empty or (facts.dates and given in facts.orders):
+            return "datetime", f"set in data.columns: dates, {given.replace('_', ' ')}"
+        raise DataError(
+            f"data.columns says that {name!r} has dates with the {given[:-6]} first, and not every value is one"
+            f"{_examples(facts)}. Change the values in the source, or the kind in data.columns."
+        )
     fits = {
         "number": is_bool or is_number,
         "integer": is_bool or is_whole,
@@ -104,8 +112,9 @@ def _kind_of_text(facts: "Facts") -> tuple[Kind, str]:
     if not facts.known:
         return "category", "no value in any row"
     assert facts.values is not None
-    if facts.dates:
-        return "datetime", f"every text is a date, such as {facts.values[0].as_py()!r}"
+    if facts.dates and (not facts.either or facts.date_order):
+        order = f", {facts.date_order.replace('_', ' ')}" if facts.date_order else ""
+        return "datetime", f"every text is a date, such as {facts.values[0].as_py()!r}{order}"
     if facts.times:
         return "datetime", f"every text is a time of day, such as {facts.values[0].as_py()!r}"
     if facts.distinct > facts.known / 2 and _is_prose(facts):
@@ -130,7 +139,14 @@ def _looks_like(facts: "Facts") -> str:
     """A hint at texts that hold numbers or dates in a form that only people read."""
     import pyarrow.compute as pc
 
-    if facts.distinct < MIN_ROWS_OF_ID or facts.values is None or not facts.is_text:
+    if facts.values is None or not facts.is_text:
+        return ""
+    if facts.dates and facts.either:
+        return (
+            f"; they look like dates, such as {facts.values[0].as_py()!r}, in which day or month may come first: set "
+            "day_first or month_first in data.columns"
+        )
+    if facts.distinct < MIN_ROWS_OF_ID:
         return ""
     shown = facts.values[:SHOWN_TEXTS]
     example = shown[0].as_py()

@@ -37,6 +37,7 @@ class Column:
         least, most: Smallest and largest finite number in the train split; None without one.
         infinite: Whether the train split has infinite numbers, or numbers beyond float32.
         width: Numbers in each value of an array; else 0.
+        date_order: Of day and month in dates such as 03/04/2012: day_first or month_first; "" for others.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     most: float | None = None
     infinite: bool = False
     width: int = 0
+    date_order: str = ""
 
     @property
     def is_plain(self) -> bool:

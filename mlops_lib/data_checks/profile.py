@@ -17,9 +17,9 @@ SHOWN_KEYS = 5
 ROWS = 200_000
 
 
-def heading(label: "pd.Series") -> str:
+def heading(label: "pd.Series", kind: str = "") -> str:
     """Name of the column that says how well each feature alone predicts the label."""
-    if is_amount(label):
+    if is_amount(label, kind):
         return "alone orders the label (rank correlation)"
     if label.nunique() <= 2:
         return "alone tells the label (ROC AUC)"
@@ -34,15 +34,19 @@ def table(frame: "pd.DataFrame", label: str, kinds: Mapping[str, str] | None = N
     Args:
         frame: Rows of one split.
         label: Column to predict.
-        kinds: Feature -> kind of the schema; inferred from the values where it is missing.
+        kinds: Feature -> kind of the schema; inferred from the values where it is missing. A label of kind number is an
+            amount, even with few values.
     """
     import pandas as pd
 
+    kinds = kinds or {}
     lines = []
     for name in frame.columns:
         column = comparable(frame[name])
         spread = _spread(column)
-        found = {} if name == label else scores(column, frame[label], (kinds or {}).get(name, ""))
+        found = (
+            {} if name == label else scores(column, frame[label], kinds.get(name, ""), kinds.get(label, ""))
+        )
         lines.append(
             {
                 "column": name,
@@ -52,7 +56,7 @@ def table(frame: "pd.DataFrame", label: str, kinds: Mapping[str, str] | None = N
                 "min": spread[0],
                 "median": spread[1],
                 "max": spread[2],
-                heading(frame[label]): max(found.values(), default=np.nan),
+                heading(frame[label], kinds.get(label, "")): max(found.values(), default=np.nan),
             }
         )
     return pd.DataFrame(lines).set_index("column")
@@ -70,10 +74,12 @@ def warnings(
 
     A feature that tells one class of several apart is no problem; one that tells all of them apart is.
     """
-    found = []
+    kinds = kinds or {}
+    found, of_label = [], kinds.get(label, "")
     for name in features:
-        own = scores(train[name], train[label], (kinds or {}).get(name, ""))
-        own = own or scores(train[name].isna().astype(float), train[label])  # of free text, the gaps
+        own = scores(train[name], train[label], kinds.get(name, ""), of_label)
+        gaps = train[name].isna().astype(float)
+        own = own or scores(gaps, train[label], label_kind=of_label)  # of free text
         score = float(np.mean(list(own.values()))) if own else 0.0
         if score >= LEAK:
             best = max(own, key=lambda one: own[one])

@@ -1,9 +1,11 @@
 """How well a column alone predicts the label: a measure for each class, or one for a label of amounts."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.date_forms import order_of
 from mlops_lib.columns.dates import microseconds, microseconds_of_day
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ FOLDS, SMOOTHING = 5, 5.0
 ROWS_A_BIN, MOST_BINS = 10, 50
 
 
-def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any, float]:
+def scores(column: "pd.Series", label: "pd.Series", kind: str = "", label_kind: str = "") -> dict[Any, float]:
     """How well a column alone tells each class from the rest, or orders an amount.
 
     A number and a date have their order; of several classes, also the classes of similar values. A category has the mean label
@@ -25,6 +27,7 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any,
         column: Values of a feature.
         label: Values of the label, for the same rows.
         kind: Of the schema; "" to infer it from the values.
+        label_kind: See `is_amount`.
 
     Returns:
         Class -> ROC AUC against the rest, 0.5 to 1; of two classes the second alone. Of an amount, the name of the label ->
@@ -32,7 +35,7 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any,
     """
     known = np.isfinite(numbers(label))
     column, label = comparable(column[known]), label[known]
-    target, amount = numbers(label), is_amount(label)
+    target, amount = numbers(label), is_amount(label, label_kind)
     order, groups = _order(column, kind), _groups(column, kind)
     if len(np.unique(target)) < 2 or (order is None and groups is None):
         return {}
@@ -52,9 +55,9 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "") -> dict[Any,
     return found
 
 
-def is_amount(label: "pd.Series") -> bool:
-    """Whether the label has many distinct numbers, so that its order counts."""
-    return kind_of(label) != "other" and label.nunique() > FEW_CLASSES
+def is_amount(label: "pd.Series", kind: str = "") -> bool:
+    """Whether the order of the label counts: it has many distinct numbers, or its `kind` is number."""
+    return kind_of(label) != "other" and (kind == "number" or label.nunique() > FEW_CLASSES)
 
 
 def comparable(column: "pd.Series") -> "pd.Series":
@@ -98,12 +101,16 @@ def _order(column: "pd.Series", kind: str) -> np.ndarray | None:
     own = kind_of(column)
     if own == "other" and kind != "datetime":
         return None
-    values = numbers(column) if own != "other" else column.map(_microseconds).to_numpy(dtype=float)
+    if own != "other":
+        values = numbers(column)
+    else:
+        order = order_of(column)
+        values = np.array([_microseconds(value, order) for value in column], dtype=float)
     return values if np.isfinite(values).any() else None
 
 
-def _microseconds(value: Any) -> float:
-    for read in (microseconds, microseconds_of_day):
+def _microseconds(value: Any, order: str) -> float:
+    for read in (partial(microseconds, order=order), microseconds_of_day):
         try:
             return float(read(value))
         except ValueError:

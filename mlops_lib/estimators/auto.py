@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.estimators import basis, linear_model, table_model, trees
+from mlops_lib.estimators.folds import MAX_CROSS_VALIDATED, Split, splits_of
 
-#: Tables with more rows are not cross-validated.
-MAX_CROSS_VALIDATED = 20_000
 SMALL_ROWS = 3_000
-FOLDS = 5
+#: A thread for so many rows: threads that wait for each other cost a smaller table most of its time.
+ROWS_A_THREAD = 500_000
 #: Learners below this weight are left out.
 MIN_WEIGHT = 0.02
-
-Split = tuple[np.ndarray, np.ndarray]
 
 
 def fit(
@@ -44,44 +42,14 @@ def fit(
         groups: Rows of one group are held out together.
         seed: Decides folds and trees.
     """
+    import joblib
     import sklearn.ensemble  # noqa: F401 - its libraries must be loaded before they can be limited
     from threadpoolctl import threadpool_limits
 
-    # Threads that wait for each other cost a small table most of its time.
-    with threadpool_limits(limits=1 if len(matrix) <= MAX_CROSS_VALIDATED else None):
+    with threadpool_limits(limits=min(1 + len(matrix) // ROWS_A_THREAD, joblib.cpu_count())):
         return _Fit(matrix, labels, codes, n_classes, weights, seed).run(
-            _splits(labels, n_classes, held_out, groups, seed)
+            splits_of(labels, n_classes, held_out, groups, seed)
         )
-
-
-def _splits(
-    labels: np.ndarray, n_classes: int, held_out: np.ndarray | None, groups: np.ndarray | None, seed: int
-) -> list[Split]:
-    """Row numbers to learn from and row numbers held out, once or for each fold."""
-    rows = len(labels)
-    if rows > MAX_CROSS_VALIDATED:
-        if held_out is None or not held_out.any():
-            held_out = np.random.default_rng(seed).random(rows) < 0.15
-        return [(np.flatnonzero(~held_out), np.flatnonzero(held_out))]
-    fold = _folds(labels, n_classes, groups, seed)
-    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(fold.max() + 1)]
-
-
-def _folds(labels: np.ndarray, n_classes: int, groups: np.ndarray | None, seed: int) -> np.ndarray:
-    """Fold of each row; -1: held out in none, since it is the only one of its class."""
-    random = np.random.default_rng(seed)
-    if groups is not None:
-        _, group = np.unique(groups, return_inverse=True)
-        if group.max() + 1 < len(labels):
-            return (random.permutation(group.max() + 1) % min(FOLDS, group.max() + 1))[group]
-    fold = np.full(len(labels), -1)
-    start = 0
-    for one in range(max(n_classes, 1)):
-        members = np.flatnonzero(labels == one) if n_classes else np.arange(len(labels))
-        if len(members) > 1:
-            fold[random.permutation(members)] = (start + np.arange(len(members))) % FOLDS
-            start += len(members)
-    return fold if fold.max() > 0 else np.arange(len(labels)) % FOLDS
 
 
 class _Fit:
@@ -114,22 +82,21 @@ class _Fit:
         if self.recipes is trees.LARGE and not self.n_classes:
             return self._run_on_residuals(splits[0])
         held = np.concatenate([b for _, b in splits])
-        curves: list[list[list[np.ndarray]]] = [[] for _ in self.recipes]
+        boosted: list[list[trees.Fitted]] = [[] for _ in self.recipes]
         bases = []
         for a, b in splits:
             arrays, learn, judge = self._expanded(a, b)
             for at, recipe in enumerate(self.recipes):
-                curves[at].append(self._curve(recipe, learn, judge, a, b))
-            parts = basis.fit_segments(learn, arrays)
-            bases.append((table_model.segments(learn, parts), table_model.segments(judge, parts)))
+                boosted[at].append(self._boosted(recipe, learn, judge, a, b))
+            bases.append(_Bases(learn, judge, basis.fit_segments(learn, arrays), a, b))
         candidates, rounds = [], []
-        for curve in curves:
-            best = self._best_round(curve, splits)
-            rounds.append(best + 1)
-            candidates.append(np.concatenate([one[min(best, len(one) - 1)] for one in curve]))
-        penalty, scores = self._best_penalty(bases, splits, held)
-        candidates.append(scores)
-        del bases, curves
+        for fits in boosted:
+            rounds.append(self._best_round(fits, splits))
+            candidates.append(np.concatenate([one.scores(rounds[-1]) for one in fits]))
+        penalty, models = self._best_penalty(bases)
+        scores = [model.scores(one.judge, one.segments) for model, one in zip(models, bases, strict=True)]
+        candidates.append(np.concatenate(scores))
+        del bases, boosted
         chosen = self._weights(np.stack(candidates), held)
         return self._final(chosen, rounds, penalty, candidates, held)
 
@@ -137,18 +104,16 @@ class _Fit:
         """A large regression: trees learn the error of the linear model, which many rows keep from overfitting."""
         a, b = split
         arrays, learn, judge = self._expanded(a, b)
-        parts = basis.fit_segments(learn, arrays)
-        both = table_model.segments(learn, parts), table_model.segments(judge, parts)
-        penalty, scores = self._best_penalty([both], [split], b)
-        coefficients, intercept = self._linear(both[0], a, penalty)
-        labels = self.labels
+        segments = basis.fit_segments(learn, arrays)
+        penalty, (linear,) = self._best_penalty([_Bases(learn, judge, segments, a, b)])
+        scores, labels = linear.scores(judge, segments), self.labels
         self.labels = labels.copy()
-        self.labels[a] -= (both[0] @ coefficients.T + intercept)[:, 0]
+        self.labels[a] -= linear.scores(learn, segments)[:, 0]
         self.labels[b] -= scores[:, 0]
-        curve = self._curve(self.recipes[0], learn, judge, a, b)
-        best = self._best_round([curve], [split])
+        fitted = self._boosted(self.recipes[0], learn, judge, a, b)
+        rounds = self._best_round([fitted], [split])
         self.labels = labels
-        return self._final(np.ones(2), [best + 1], penalty, [curve[best], scores], b)
+        return self._final(np.ones(2), [rounds], penalty, [fitted.scores(rounds), scores], b)
 
     def _expanded(self, a: np.ndarray, b: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         arrays = basis.fit_expansion(self.matrix[a], self.targets[a], self.weights[a], self.codes)
@@ -156,8 +121,7 @@ class _Fit:
         learn = basis.cross_fitted(learn, self.matrix[a], self.targets[a], self.weights[a], arrays, self.seed)
         return arrays, learn, table_model.expand(self.matrix[b], arrays)
 
-    def _curve(self, recipe: trees.Recipe, learn: Any, judge: Any, a: Any, b: Any) -> list[np.ndarray]:
-        """Scores of the held-out rows after each round."""
+    def _boosted(self, recipe: trees.Recipe, learn: Any, judge: Any, a: Any, b: Any) -> trees.Fitted:
         estimator = trees.boosted(recipe, self.n_classes, self.seed)
         labels, weights = self.labels, self.weights
         if (
@@ -169,34 +133,37 @@ class _Fit:
             estimator.fit(
                 learn, labels[a], weights[a], X_val=judge, y_val=labels[b], sample_weight_val=weights[b]
             )
-        return [scores.copy() for scores in trees.staged(estimator, judge)]
+        return trees.Fitted(estimator, judge)
 
-    def _best_round(self, curve: list[list[np.ndarray]], splits: list[Split]) -> int:
-        longest = max(map(len, curve))
+    def _best_round(self, fits: list[trees.Fitted], splits: list[Split]) -> int:
+        """The number of rounds with the lowest loss over the held-out rows of all splits."""
+        curves = [
+            [self.loss(scores, b) for scores in one.staged()]
+            for one, (_, b) in zip(fits, splits, strict=True)
+        ]
+        longest = max(map(len, curves))
         losses = np.zeros(longest)
-        for scores, (_, b) in zip(curve, splits, strict=True):
-            own = np.array([self.loss(one, b) for one in scores])
+        for own, (_, b) in zip(curves, splits, strict=True):
             losses += np.pad(own, (0, longest - len(own)), mode="edge") * self.weights[b].sum()
-        return int(losses.argmin())
+        return int(losses.argmin()) + 1
 
-    def _best_penalty(self, bases: Any, splits: list[Split], held: np.ndarray) -> tuple[float, np.ndarray]:
-        best: tuple[float, float, np.ndarray] | None = None
+    def _best_penalty(self, bases: "list[_Bases]") -> "tuple[float, list[linear_model.Linear]]":
+        """The penalty with the lowest loss over held-out rows, and the model of each split with it."""
+        held = np.concatenate([one.judge_rows for one in bases])
+        best: tuple[float, float, list[linear_model.Linear]] | None = None
         for penalty in linear_model.penalties(self.n_classes):
-            scores = []
-            for (learn, judge), (a, _) in zip(bases, splits, strict=True):
-                coefficients, intercept = self._linear(learn, a, penalty)
-                scores.append(judge @ coefficients.T + intercept)
-            joined = np.concatenate(scores)
-            loss = self.loss(joined, held)
+            models = [self._linear(one.learn_basis, one.learn_rows, penalty) for one in bases]
+            scores = [model.of_basis(one.judge_basis) for model, one in zip(models, bases, strict=True)]
+            loss = self.loss(np.concatenate(scores), held)
             if best is None or loss < best[0]:
-                best = (loss, penalty, joined)
+                best = (loss, penalty, models)
             elif loss > best[0] * 1.02:
                 break
         assert best
         return best[1], best[2]
 
-    def _linear(self, learn: np.ndarray, a: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-        return linear_model.fit(learn, self.labels[a], self.weights[a], self.n_classes, penalty)
+    def _linear(self, learn: np.ndarray, rows: np.ndarray, penalty: float) -> linear_model.Linear:
+        return linear_model.fit(learn, self.labels[rows], self.weights[rows], self.n_classes, penalty)
 
     def loss(self, scores: np.ndarray, rows: np.ndarray) -> float:
         """Mean squared error of standardised labels, or mean log loss."""
@@ -236,11 +203,11 @@ class _Fit:
         segments = basis.fit_segments(learn, arrays)
         intercept, coefficients, labels = np.zeros(self.scores), np.empty((0, 0)), self.labels
         if weight := chosen[-1]:
-            within = table_model.segments(learn, segments)
-            coefficients, own = self._linear(within, every, penalty)
-            coefficients, intercept = coefficients * weight, own * weight
+            some = linear_model.sample(every)
+            linear = self._linear(table_model.segments(learn[some], segments), some, penalty)
+            coefficients, intercept = linear.coefficients * weight, linear.intercept * weight
             if self.recipes is trees.LARGE and not self.n_classes:
-                labels = labels - (within @ coefficients.T + intercept)[:, 0]
+                labels = labels - linear.scores(learn, segments)[:, 0]
         fitted = []
         # Two seeds, since one order of columns is chance; more rows leave less to it.
         seeds = [self.seed, self.seed + 1] if len(every) < SMALL_ROWS else [self.seed]
@@ -261,6 +228,18 @@ class _Fit:
             "held_out_loss": self.loss(np.tensordot(chosen, np.stack(candidates), 1), held),
         }
         return table_model.TableModel(arrays), facts
+
+
+class _Bases:
+    """What the linear model learns from and is judged by in one split, of a large table evenly chosen rows."""
+
+    def __init__(
+        self, learn: np.ndarray, judge: np.ndarray, segments: Any, a: np.ndarray, b: np.ndarray
+    ) -> None:
+        self.judge, self.segments = judge, segments
+        self.learn_rows, self.judge_rows = linear_model.sample(a), linear_model.sample(b)
+        self.learn_basis = table_model.segments(linear_model.sample(learn), segments)
+        self.judge_basis = table_model.segments(linear_model.sample(judge), segments)
 
 
 class Auto:

@@ -1,8 +1,11 @@
 """Fit the linear model on its basis, with the penalty that held-out rows choose."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from mlops_lib.estimators import table_model
 
 #: Penalties in order, the strongest first; the search ends when held-out rows are worse off.
 RIDGE = tuple(np.logspace(4, -1, 11))
@@ -16,10 +19,31 @@ def penalties(n_classes: int) -> tuple[float, ...]:
     return LOGISTIC if n_classes else RIDGE
 
 
-def fit(
-    basis: np.ndarray, labels: np.ndarray, weights: np.ndarray, n_classes: int, penalty: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [scores, columns] and intercept [scores].
+def sample(rows: np.ndarray) -> np.ndarray:
+    """At most `MAX_ROWS` of the rows, evenly chosen."""
+    return rows[:: -(-len(rows) // MAX_ROWS) or 1]
+
+
+class Linear(NamedTuple):
+    """A fitted linear model: coefficients [scores, columns of the basis] and intercept [scores]."""
+
+    coefficients: np.ndarray
+    intercept: np.ndarray
+
+    def of_basis(self, basis: np.ndarray) -> np.ndarray:
+        """Scores [rows, scores]."""
+        return basis @ self.coefficients.T + self.intercept
+
+    def scores(self, expanded: np.ndarray, segments: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Scores [rows, scores] of expanded rows, part by part since the basis is several times as wide."""
+        starts = range(0, len(expanded), MAX_ROWS)
+        return np.concatenate(
+            [self.of_basis(table_model.segments(expanded[at : at + MAX_ROWS], segments)) for at in starts]
+        )
+
+
+def fit(basis: np.ndarray, labels: np.ndarray, weights: np.ndarray, n_classes: int, penalty: float) -> Linear:
+    """Fit one model.
 
     Args:
         basis: [rows, columns].
@@ -33,9 +57,8 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    step = -(-len(basis) // MAX_ROWS)
     model: Any = LogisticRegression(C=penalty, max_iter=200) if n_classes else Ridge(alpha=penalty)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(basis[::step], labels[::step], sample_weight=weights[::step])
-    return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+        model.fit(basis, labels, sample_weight=weights)
+    return Linear(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_))

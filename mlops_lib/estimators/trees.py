@@ -1,5 +1,7 @@
 """Fit boosted trees with scikit-learn, and turn them into arrays."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ class Recipe(NamedTuple):
 #: Deep trees from few columns each (an average of many opinions), and shallow trees from most columns.
 SMALL = (Recipe(31, 0.05, 400, 0.3, 2), Recipe(8, 0.05, 400, 0.7, 5))
 MEDIUM = (Recipe(31, 0.05, 400, 0.3, 10), Recipe(8, 0.05, 400, 0.7, 20))
-LARGE = (Recipe(MAX_LEAVES, 0.1, 500, 0.5, 20),)
+LARGE = (Recipe(MAX_LEAVES, 0.2, 250, 1.0, 20),)
 PATIENCE = 30
 
 
@@ -43,11 +45,23 @@ def boosted(recipe: Recipe, n_classes: int, seed: int, rounds: int = 0) -> Any:
     )
 
 
-def staged(estimator: Any, expanded: np.ndarray) -> "Any":
-    """Scores [rows, scores] after each round."""
-    verb = "staged_decision_function" if hasattr(estimator, "classes_") else "staged_predict"
-    for scores in getattr(estimator, verb)(expanded):
-        yield scores.reshape(len(expanded), -1)
+class Fitted(NamedTuple):
+    """A fitted estimator, and the expanded rows that it is judged by."""
+
+    estimator: Any
+    judge: np.ndarray
+
+    def staged(self) -> Iterator[np.ndarray]:
+        """Scores [rows, scores] after each round; the same memory each time."""
+        verb = "staged_decision_function" if hasattr(self.estimator, "classes_") else "staged_predict"
+        for scores in getattr(self.estimator, verb)(self.judge):
+            yield scores.reshape(len(self.judge), -1)
+
+    def scores(self, rounds: int) -> np.ndarray:
+        """Scores [rows, scores] after this number of rounds, or after the last one."""
+        for scores in islice(self.staged(), rounds):
+            found = scores
+        return found.copy()
 
 
 def to_arrays(estimators: list[tuple[Any, float]], columns: int, scores: int) -> dict[str, np.ndarray]:

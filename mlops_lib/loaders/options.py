@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mlops_lib import plugins
+from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.infer import Declared
 from mlops_lib.loaders.row_checks import Prepare, named_columns
 from mlops_lib.loaders.split_plans import SplitPlan
@@ -47,13 +48,19 @@ class ReadOptions:
     def plan(self) -> SplitPlan:
         """What decides the split of a row."""
         fractions = self.validation_fraction, self.test_fraction
-        return SplitPlan(self.label, self.key, *fractions, self.seed, self.split)
+        kind = self.kinds.get(self.split.column, "")
+        order = kind if kind in ORDERS else ""
+        return SplitPlan(self.label, self.key, *fractions, self.seed, self.split, order)
 
     @cached_property
     def declared(self) -> Declared:
         """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
         time = self.split.column if self.split.by == "time" else ""
-        kinds = {**self.kinds, self.split.column: "drop"} if self.split.by == "column" else self.kinds
+        kinds = dict(self.kinds)
+        if self.split.by == "column":
+            kinds[self.split.column] = "drop"
+        if time and kinds.get(time) in ORDERS:
+            del kinds[time]
         return Declared(self.label, self.key, time, self.weight, self.features, kinds, self.task)
 
     @property

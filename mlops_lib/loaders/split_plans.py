@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_lib.columns.date_forms import ORDERS, is_either, orders_of
+from mlops_lib.columns.dates import microseconds
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.row_checks import count_missing
 from mlops_lib.loaders.sources.ready_made import NAMES, split_named
@@ -31,6 +33,7 @@ class SplitPlan:
         validation_fraction, test_fraction: Shares of the keys (rows without a key).
         seed: Another seed gives another split.
         how: The setting ``data.split``.
+        date_order: Of day and month in the column of a split by time; "" if config.yaml does not give it.
     """
 
     label: str
@@ -39,6 +42,7 @@ class SplitPlan:
     test_fraction: float = 0.25
     seed: int = 0
     how: SplitSettings = field(default_factory=SplitSettings)
+    date_order: str = ""
 
     def columns(self) -> list[str]:
         """Columns that `splitter` and its result read."""
@@ -142,6 +146,7 @@ class _ByTime(Splitter):
 
     def __init__(self, plan: SplitPlan, parts: Parts, where: str) -> None:
         super().__init__(plan, parts, where)
+        self.order = plan.date_order or _order_of(parts(plan.columns()), plan.how.column)
         times = np.sort(
             np.concatenate([self._times(table, first) for first, table in _placed(parts(plan.columns()))])
         )
@@ -164,7 +169,7 @@ class _ByTime(Splitter):
                 f"{self.where}: {count} rows or more have no {name!r} (data.split.column); the first is row "
                 f"{first_row + rows[0]}, counted from 0. Fill it in the source, or set another data.split."
             )
-        return times(table[name], self.where, name, first_row)
+        return times(table[name], self.where, name, first_row, self.order)
 
 
 class _ByColumn(Splitter):
@@ -192,7 +197,23 @@ def _placed(parts: "Iterable[pa.Table]") -> "Iterator[tuple[int, pa.Table]]":
         first_row += len(table)
 
 
-def times(column: "pa.ChunkedArray", where: str, name: str, first_row: int = 0) -> np.ndarray:
+def _order_of(parts: "Iterable[pa.Table]", name: str) -> str:
+    """The order of day and month in texts such as 03/04/2012; "" without them, or where both orders fit."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    orders = set(ORDERS)
+    for table in parts:
+        column = table[name].drop_null()
+        if not pa.types.is_string(column.type) or (len(column) and not is_either(column[0].as_py())):
+            return ""
+        orders &= orders_of(pc.unique(column).to_pylist())
+    return orders.pop() if len(orders) == 1 else ""
+
+
+def times(
+    column: "pa.ChunkedArray", where: str, name: str, first_row: int = 0, order: str = ""
+) -> np.ndarray:
     """The times in a column as numbers that can be compared.
 
     Args:
@@ -200,6 +221,7 @@ def times(column: "pa.ChunkedArray", where: str, name: str, first_row: int = 0) 
         where: The source, for messages.
         name: Of the column.
         first_row: Number of the first row in `where`.
+        order: Of day and month in texts such as 03/04/2012.
 
     Raises:
         DataError: A value is no time.
@@ -208,7 +230,7 @@ def times(column: "pa.ChunkedArray", where: str, name: str, first_row: int = 0) 
 
     values = column.combine_chunks()
     if pa.types.is_string(values.type):
-        values = _instants(values, where, name, first_row)
+        values = _instants(values, where, name, first_row, order)
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.int64())
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
@@ -216,16 +238,35 @@ def times(column: "pa.ChunkedArray", where: str, name: str, first_row: int = 0) 
     return values.to_numpy(zero_copy_only=False)
 
 
-def _instants(column: "pa.Array", where: str, name: str, first_row: int) -> "pa.Array":
+def _instants(column: "pa.Array", where: str, name: str, first_row: int, order: str) -> "pa.Array":
     import pyarrow as pa
 
     from mlops_lib.loaders.formats.types import Place, conform
 
     try:
         return conform(column, pa.timestamp("us"), Place(where, name, first_row))
-    except DataError as error:
+    except DataError:  # in another form than ISO
+        return pa.array(
+            [
+                _instant(text, where, name, row, order)
+                for row, text in enumerate(column.to_pylist(), first_row)
+            ],
+            pa.int64(),
+        )
+
+
+def _instant(text: str, where: str, name: str, row: int, order: str) -> int:
+    try:
+        return microseconds(text, order)
+    except ValueError:
+        advice = "It must be a number or a time such as 2026-01-31 12:00:00."
+        if is_either(text) and not order:
+            advice = (
+                "Day or month may come first, and all values together do not tell: set data.columns: "
+                f"{{{name}: day_first}} or month_first."
+            )
         raise DataError(
-            f"{error} data.split.column must be a number or a time such as 2026-01-31 12:00:00."
+            f"{where}, row {row} (counted from 0): {name!r}, the time of the split, is {text!r}. {advice}"
         ) from None
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: In the order of the numbers that `assign` draws.
 ORDER: "tuple[Split, ...]" = ("test", "validation", "train")
+#: Positions that are drawn together; the default fractions are whole numbers of them.
+BLOCK = 20
 
 
 def assign(
@@ -23,7 +25,8 @@ def assign(
     """The split of each key, by a hash of its text and `seed`.
 
     Args:
-        keys: Entity keys [rows], or the positions of rows; equal keys get the same split.
+        keys: Entity keys [rows], or the positions of rows; equal keys get the same split. Each block of `BLOCK`
+            positions has its shares of each split, so that a small table has them too.
         validation_fraction: Share of keys, 0 to 1.
         test_fraction: Share of keys, 0 to 1.
         seed: Another seed gives another split.
@@ -32,7 +35,17 @@ def assign(
         Names of splits [rows].
     """
     edges = [test_fraction, test_fraction + validation_fraction]
-    return np.array(ORDER)[np.digitize(hashes(keys, seed) / 2.0**64, edges)]
+    drawn = _drawn(keys, seed) if isinstance(keys, range) else hashes(keys, seed) / 2.0**64
+    return np.array(ORDER)[np.digitize(drawn, edges)]
+
+
+def _drawn(positions: range, seed: int) -> np.ndarray:
+    """A number between 0 and 1 for each position, evenly spread in each block."""
+    first, last = positions.start // BLOCK, -(-positions.stop // BLOCK)
+    blocks = hashes(range(first * BLOCK, last * BLOCK), seed).reshape(-1, BLOCK)
+    offsets = mix(blocks[:, :1], seed) / 2.0**64
+    drawn = (blocks.argsort(axis=1).argsort(axis=1) + offsets) / BLOCK
+    return drawn.reshape(-1)[positions.start - first * BLOCK : positions.stop - first * BLOCK]
 
 
 def hashes(keys: "pd.Series | pa.Array | pa.ChunkedArray | range", seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
-ColumnKind = Kind | Literal["drop"]
+ColumnKind = Literal[Kind, "drop", "day_first", "month_first"]
 
 
 class FeatureStoreSettings(Section):
@@ -116,7 +116,9 @@ class DataSettings(Section):
         (), description="columns to learn from; empty: all that carry information"
     )
     columns: dict[str, ColumnKind] = Field(
-        {}, description="column -> its kind, where the inferred one is wrong; drop: leave it out"
+        {},
+        description="column -> its kind, where the inferred one is wrong; day_first or month_first: dates such as "
+        "03/04/2012; drop: leave it out",
     )
     validation_fraction: Fraction = Field(
         0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mlops_lib.columns.encode import BadValue
@@ -17,7 +17,12 @@ MAX_NAMES = 30
 
 
 def refusal(
-    error: Exception, rows: Any, fields: Mapping[str, Field], others: Sequence[str], hint: str
+    error: Exception,
+    rows: Any,
+    fields: Mapping[str, Field],
+    others: Sequence[str],
+    hint: str,
+    optional: Collection[str] = (),
 ) -> Problem:
     """The answer to rows of named columns that msgspec has refused.
 
@@ -27,6 +32,7 @@ def refusal(
         fields: The model's columns by name.
         others: Other names that a row may have.
         hint: Added to the message about a column that is missing.
+        optional: Columns that a row may leave out, beside those that may be null.
     """
     found = MESSAGE.fullmatch(str(error))
     assert found
@@ -38,10 +44,7 @@ def refusal(
         return invalid_input(f"Row {number}: {said}.{takes}")
     if named := NAMED.fullmatch(said):
         if named["what"].startswith("missing"):
-            field = fields[named["name"]]
-            return invalid_input(
-                f"Row {number} has no column {field.name!r}, which must be {field.wanted}.{takes}{hint}"
-            )
+            return invalid_input(f"Row {number} has no {_missing(row, fields, optional)}.{takes}{hint}")
         return invalid_input(f"Row {number}: {_unknown(named['name'], [*fields, *others])}{takes}")
     at = [name for name in fields if place == f".{name}" or place.startswith(f".{name}[")]
     if not at:
@@ -57,6 +60,18 @@ def refusal(
         )
         wanted += f"; {required}"
     return as_problem(BadValue(number, field.name, value, wanted), "")
+
+
+def _missing(row: Mapping[str, Any], fields: Mapping[str, Field], optional: Collection[str]) -> str:
+    """All columns that a row lacks, with the values that they take."""
+    missing = [
+        field
+        for field in fields.values()
+        if field.name not in row and not (field.nullable or field.optional or field.name in optional)
+    ]
+    if len(missing) == 1:
+        return f"column {missing[0].name!r}, which must be {missing[0].wanted}"
+    return f"columns {listed(f'{field.name!r} ({field.wanted})' for field in missing)}"
 
 
 def listed(names: Any) -> str:

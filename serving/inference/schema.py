@@ -68,7 +68,7 @@ class RequestSchema:
         self.params = {spec.name: spec for spec in (signature and signature.params) or ()}
         #: MLflow's schema of the inputs; None without a signature.
         self.inputs = signature.inputs if signature else None
-        self._looks_up = bool(looked_up)
+        self._looked_up = frozenset(looked_up)
         inputs = self.inputs
         others: dict[str, str] = {}
         ignored: list[str] = []
@@ -194,10 +194,11 @@ class RequestSchema:
         if isinstance(rows, dict) and "unknown field `input`" in str(error):
             return invalid_input(f'{error}. Did you mean "inputs"? The model takes: {listed(self.columns)}.')
         hint = ""
-        if self._keys and not self._looks_up:
+        if self._keys and not self._looked_up:
             hint = f" A row may carry {listed(self._keys)} too, but no feature of this version is looked up by it."
         error = Exception(self._odd_names.to_columns(str(error)))
-        return refusal(error, rows, self.model_fields, self.fields[len(self.columns) :], hint)
+        others = self.fields[len(self.columns) :]
+        return refusal(error, rows, self.model_fields, others, hint, self._looked_up)
 
 
 def _with_gaps(field: Field) -> Field:

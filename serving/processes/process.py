@@ -91,7 +91,9 @@ class ModelProcess(asyncio.BufferedProtocol):
         self = cls()
         self._child = await forker.fork(kinds, self._exited)
         try:
-            if not self.ended:
+            if self.ended:
+                self._child.connection.close()
+            else:
                 await self._loop.create_unix_connection(lambda: self, sock=self._child.connection)
                 self._send(load)
             self.loaded = await self._load

@@ -101,9 +101,9 @@ KEPT = {
         "look like",
     ),
     "American dates": (
-        pa.array([f"{1 + i % 12:02d}/15/2020" for i in range(ROWS)] * 1),
-        "category",
-        "12 distinct",
+        pa.array([f"{1 + i % 12:02d}/15/2020" for i in range(ROWS)]),
+        "datetime",
+        "such as '01/15/2020', month first",
     ),
     "sentences": (
         pa.array([f"the parcel number {i} came late" for i in range(ROWS)]),

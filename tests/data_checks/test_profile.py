@@ -173,3 +173,15 @@ def test_a_figure_of_a_regression_has_the_mean_label_of_each_category():
     """Equal counts would hide that b has the larger amounts."""
     _, axes = drawn(np.tile([10.0, 30.0], 300) + np.arange(600) / 1000, cat=["a", "b"] * 300)
     assert np.allclose(axes["cat: mean y"].lines[0].get_ydata(), [10.3, 30.3], atol=0.1)
+
+
+def test_few_numbers_of_a_regression_are_no_classes():
+    """With the kind number, a label of five values is an amount: one correlation, and a mean by value in the figure."""
+    label = np.arange(600) % 5
+    frame = pd.DataFrame({"a": label * 2.0, "y": label})
+    table = profile.table(frame, "y", {"a": "number", "y": "number"})
+    assert table.loc["a", "alone orders the label (rank correlation)"] == pytest.approx(1.0)
+    (warning,) = profile.warnings(frame, frame, ["a"], "y", kinds={"a": "number", "y": "number"})
+    assert "classes" not in warning
+    figure = by_label.distributions(frame, "y", ["a"], {"a": "number", "y": "number"})
+    assert figure.axes[0].get_title(loc="left") == "a: mean y"

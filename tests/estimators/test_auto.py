@@ -52,7 +52,7 @@ def test_the_arrays_predict_as_scikit_learn_does(classes):
     arrays = trees.to_arrays([(estimator, 1.0)], 2, scores)
     baseline = arrays.pop("baseline")
     odd = np.vstack([x, [[np.nan, np.nan], [1e9, -1e9], [np.nan, 0.0]]])
-    expected = list(trees.staged(estimator, odd))[-1]
+    expected = trees.Fitted(estimator, odd).scores(20)
     found = table_model.trees(odd, arrays | {"intercept": baseline[None]}) + baseline
     assert np.allclose(found, expected, atol=1e-9)
 

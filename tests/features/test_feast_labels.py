@@ -152,6 +152,20 @@ def test_the_split_and_missing_labels_follow_the_settings(folder, tmp_path):
     made.write(tmp_path)
 
 
+def test_labelled_rows_may_name_their_split(folder, tmp_path):
+    """data.split by a column: each row is in the split that it names, and the column is no feature."""
+    rows = pd.read_csv(folder / "labels.csv")
+    rows["fold"] = [["train", "train", "valid", "test"][n % 4] for n in range(len(rows))]
+    rows.to_csv(folder / "folds.csv", index=False)
+    made = loader(
+        folder, "only_computed", source="folds.csv", **{"split.by": "column", "split.column": "fold"}
+    )
+    assert {split: len(made.load(split)) for split in SPLITS} == {"train": 60, "validation": 30, "test": 30}
+    assert set(made.load("test")["bought"]) == {1} and set(made.load("validation")["bought"]) == {0}
+    assert "fold" not in made.schema.features
+    made.write(tmp_path)
+
+
 @pytest.mark.parametrize("wrong", ["31/01/2026", "soon", 1767225600])
 def test_a_time_that_is_not_in_iso_form_is_named(folder, wrong):
     """Neither a traceback of pandas, nor a day taken for a month, nor seconds taken for nanoseconds."""

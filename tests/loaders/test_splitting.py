@@ -48,3 +48,34 @@ def test_another_seed_is_another_split_and_independent_of_the_first():
     keys = pd.Series(np.arange(20_000))
     first, second = assign(keys, 0.15, 0.25, 0) == "test", assign(keys, 0.15, 0.25, 1) == "test"
     assert 0.22 < second[first].mean() < 0.28
+
+
+@pytest.mark.parametrize("rows", [20, 60, 100, 1_000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_positions_get_exact_shares_in_small_tables(rows, seed):
+    """Every 20 rows have 5 test and 3 validation rows."""
+    names, counts = np.unique(assign(range(rows), 0.15, 0.25, seed), return_counts=True)
+    assert dict(zip(names, counts / rows, strict=True)) == {"test": 0.25, "train": 0.6, "validation": 0.15}
+
+
+def test_positions_keep_their_split_when_rows_are_appended_and_in_parts():
+    """The split of a position depends on neither the number of rows nor the parts they are read in."""
+    whole = assign(range(333), 0.15, 0.25, 0)
+    assert (assign(range(1_000), 0.15, 0.25, 0)[:333] == whole).all()
+    parts = [assign(range(at, min(at + 7, 333)), 0.15, 0.25, 0) for at in range(0, 333, 7)]
+    assert (np.concatenate(parts) == whole).all()
+    assert len(assign(range(5, 5), 0.15, 0.25, 0)) == 0
+
+
+def test_the_split_of_a_position_today_is_its_split_tomorrow():
+    """Literals, as for keys: a row moves in no later version."""
+    initials = "".join(name[:2] for name in assign(range(20), 0.15, 0.25, 0))
+    assert initials == "tevavatrtrtrtetrtetrtetrtetrvatrtrtrtrtr"
+
+
+def test_fractions_that_are_no_whole_rows_of_a_block_hold_over_many():
+    """12.3 % of many rows are test, and each position of a block is as likely as the others."""
+    split = assign(range(100_000), 0.2, 0.123, 3)
+    assert abs((split == "test").mean() - 0.123) < 0.002
+    by_place = (split == "test").reshape(-1, 20).mean(0)
+    assert by_place.min() > 0.1 and by_place.max() < 0.145

@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlops_lib import loaders, tracking, wrappers
 from tests.support import churn
@@ -78,3 +81,33 @@ def test_a_training_shows_the_learners_and_the_rows_of_both_splits(stored, capsy
     table = tracking.choice(run_id)
     assert list(table) == ["learner", "weight", "rounds"] and table["learner"].iloc[-1] == "linear"
     assert (table["rounds"].iloc[:-1] > 0).all() and table["weight"].sum() > 0
+
+
+def test_exact_decimals_are_numbers_from_the_file_to_the_prediction(stored):
+    """A decimal128 column, as databases write money: trained, judged, and the same for floats and texts of JSON."""
+    rows = churn.customers(300)
+    cents = np.random.default_rng(0).integers(100, 100_000, len(rows))
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    money = pa.array([Decimal(int(one)) / 100 for one in cents], pa.decimal128(10, 2))
+    pq.write_table(table.append_column("money", money), stored.root / "customers.parquet")
+    stored.configure(
+        data={
+            "source": "customers.parquet",
+            "prepare": "",
+            "key": churn.KEY,
+            "label": churn.LABEL,
+            "checks": {},
+        },
+        model={"wrapper": "sklearn", "implementation": "auto", "params": {}},
+        evaluation={"threshold": 0.6, "baselines": ["majority"]},
+    )
+    settings = stored.settings()
+    loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+    dataset = loaders.prepared(settings)
+    assert dataset.schema.kinds["money"] == "number"
+    model = wrappers.from_settings(settings)
+    model.train(dataset, settings)
+    assert model.evaluate(dataset, settings).verdict.passed
+    test = dataset.load("test").head(5)
+    exact = test.assign(money=[Decimal(f"{one:.2f}") for one in test["money"]])
+    assert model.predict(exact).tolist() == model.predict(test).tolist()

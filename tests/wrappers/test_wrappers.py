@@ -40,6 +40,20 @@ def test_a_foreign_sklearn_model_is_served_as_it_is(stored):
         model.predict([{"a": 1.0}])
 
 
+def test_columns_that_a_foreign_model_does_not_know_are_left_out_quietly(stored, caplog):
+    """Test rows have their label and key too, of which MLflow would warn at each call."""
+    estimator = LogisticRegression().fit(X, [0, 0, 1, 1])
+
+    def log():
+        signature = infer_signature(X, estimator.predict(X))
+        return mlflow.sklearn.log_model(estimator, name="m", signature=signature, pip_requirements=[])
+
+    model = wrappers.load(somebody_logs(stored, log))
+    with caplog.at_level("WARNING"):
+        assert model.predict(X.assign(label=1, key="k")).tolist() == estimator.predict(X).tolist()
+    assert "extra inputs" not in caplog.text
+
+
 def test_a_foreign_pytorch_model_is_served_as_it_is(stored):
     """Plain mlflow.pytorch of a bare torch module: arrays in, the module's outputs out."""
     network = torch.nn.Linear(2, 1).eval()

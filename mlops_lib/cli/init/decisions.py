@@ -151,9 +151,11 @@ def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> Non
             )
         if gaps := table.column(name).null_count:
             raise DataError(f"{table.shown}: {gaps:,} rows have no {name!r}, so they have no place in time.")
+        from mlops_lib.columns.date_forms import order_of
         from mlops_lib.loaders.split_plans import times  # imports NumPy, which the other commands do without
 
-        times(table.column(name), table.shown, name)
+        column = table.column(name)
+        times(column, table.shown, name, order=order_of(column.unique().to_pylist()))
 
     if not asks and given.time is None:
         return
@@ -170,7 +172,8 @@ def _metric(given: Given, asked: Questions, choices: Choices) -> None:
 
     def check(name: str) -> None:
         if name not in known:
-            raise ConfigError(f"--metric is {name!r}. Metrics of {choices.task}: {', '.join(known)}.")
+            own = " Set evaluation.metric in config.yaml for a metric of your own." if ":" in name else ""
+            raise ConfigError(f"--metric is {name!r}. Metrics of {choices.task}: {', '.join(known)}.{own}")
         choices.metric = name
         choices.settings(Path())  # a threshold that was given can be reached
 

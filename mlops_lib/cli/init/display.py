@@ -39,8 +39,17 @@ def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
             left.append(column.kind)
             continue
         gaps = table.sample[name].null_count / len(table.sample)
+        if role == "feature" and column.distinct == 1 and not gaps:
+            role, why = "constant", f"one value in every row, which tells nothing; {why}"
         missing = "" if not gaps else f"{gaps:.1%}" if gaps >= 0.001 else "<0.1%"
-        color = {"label": "green", "key": "cyan", "time": "cyan", "ignored": "dim", "unused": "dim"}.get(role)
+        color = {
+            "label": "green",
+            "key": "cyan",
+            "time": "cyan",
+            "ignored": "dim",
+            "unused": "dim",
+            "constant": "dim",
+        }.get(role)
         grid.add_row(
             *map(escape, (name, column.kind, role, missing, _examples(table, name), why)),
             style=color,

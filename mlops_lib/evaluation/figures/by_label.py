@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 
+from mlops_lib.columns.date_forms import order_of
 from mlops_lib.columns.dates import US_A_DAY, microseconds
 from mlops_lib.evaluation.figures.style import (
     BASELINES,
@@ -37,13 +38,14 @@ def distributions(
         frame: Rows with the features and the label.
         label: Name of the label column.
         features: Columns to draw, the first 12 of them without free text; of an array, the mean of its numbers.
-        kinds: Feature -> kind of the schema; inferred from the values where it is missing.
+        kinds: Feature -> kind of the schema; inferred from the values where it is missing. A label of kind number has many
+            numbers, even with few values.
     """
     kinds = kinds or {}
     left_out = [name for name in features if kinds.get(name) in NOT_DRAWN]
     shown = [name for name in features if name not in left_out][:MAX_COLUMNS]
     frame = _means(frame[[*shown, label]], shown)
-    few = frame[label].nunique() <= FEW_VALUES
+    few = frame[label].nunique() <= FEW_VALUES and kinds.get(label) != "number"
     groups = sorted(frame[label].dropna().unique())[: len(BASELINES) + 1] if few else [None]
     amounts = None if few else _amounts(frame[label])
     high = max(-(-len(shown) // COLUMNS_WIDE), 1)
@@ -156,7 +158,8 @@ def _days(column: "pd.Series", kind: str) -> "pd.Series | None":
     if not is_time and pd.api.types.infer_dtype(column, skipna=True) not in ("date", "datetime"):
         return None
     try:
-        found = [np.nan if pd.isna(value) else microseconds(value) / US_A_DAY for value in column]
+        order = order_of(column)
+        found = [np.nan if pd.isna(value) else microseconds(value, order) / US_A_DAY for value in column]
     except ValueError:  # a time of day
         return None
     return pd.Series(found, column.index, dtype=float)

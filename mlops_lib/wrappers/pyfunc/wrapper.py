@@ -74,7 +74,7 @@ class PyfuncWrapper(ModelWrapper):
         if self._native and isinstance(input_data, np.ndarray):
             return self._on_matrix(self._native, input_data)
         if not isinstance(input_data, list):
-            return by_row(self._call(input_data))
+            return by_row(self._call(self._known(input_data)))
         if self._native and (matrix := self._native.matrix(input_data)) is not None:
             return self._on_matrix(self._native, matrix)
         whole = [number for number, row in enumerate(input_data) if requests.is_request(row)]
@@ -160,6 +160,13 @@ class PyfuncWrapper(ModelWrapper):
         if self._form == "any":
             return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
         return as_items(rows, self._inputs.input_types()[0]) if self._inputs else rows
+
+    def _known(self, frame: Any) -> Any:
+        """A DataFrame without the columns that the model does not take, of which MLflow would warn at each call."""
+        if self._form != "frame" or not self._inputs.has_input_names():  # type: ignore[union-attr]
+            return frame
+        names = set(self._inputs.input_names())  # type: ignore[union-attr]
+        return frame[[name for name in frame if name in names]] if hasattr(frame, "columns") else frame
 
     def _on_matrix(self, native: NativeModel, matrix: np.ndarray) -> Any:
         try:

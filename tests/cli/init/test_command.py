@@ -82,9 +82,10 @@ def test_a_label_without_a_usual_name_is_asked_for(init, customers, tmp_path):
         (("--label", "TotalCharges"), ["of 400 rows have no TotalCharges", "--missing-label drop"]),
         (("--task", "text"), ["--task is 'text'", "classification, regression"]),
         (("--metric", "auc"), ["--metric is 'auc'", "roc_auc"]),
+        (("--metric", "mine:gain"), ["--metric is 'mine:gain'", "in config.yaml for a metric of your own"]),
         (("--time", "customerID", "--key", "customerID"), ["'customerID' is both --time and --key"]),
         (("--time", "Churn", "--label", "Churn"), ["'Churn' is --time and also"]),
-        (("--time", "Contract"), ["churn.csv", "column 'Contract' has", "a time such as 2026-01-31 12:00:00"]),
+        (("--time", "Contract"), ["churn.csv", "'Contract', the time of the split, is 'Two year'", "a time such as 2026-01-31 12:00:00"]),
         (("--metric", "auc", "--set", "evaluation.metric=f1"), ["--set evaluation.metric and --metric are the same"]),
         (("--set", "evaluation.threshold=10"), ["has value 10 in --set evaluation.threshold", "roc_auc is 1 at most"]),
         (("--label", "tenure", "--set", "evaluation.threshold=10"), ["since r2 is 1 at most"]),
@@ -128,7 +129,7 @@ def test_a_label_that_cannot_be_learned_is_an_error(init, tmp_path, labels, word
         ("head.csv", "a,b,label\n", ["head.csv", "no rows"]),
         ("one.csv", "label\n1\n0\n", ["one column, 'label'"]),
         ("tilde.csv", "a~b~label\n1~2~3\n4~5~6\n", ["one column named 'a~b~label'", "'~'"]),
-        ("few.csv", "a,label\n1,0.5\n2,1.5\n", ["rows are too few", "'validation'"]),
+        ("few.csv", "a,label\n1,0.5\n2,1.5\n", ["rows are too few", "none of them"]),
     ],
 )
 def test_a_file_that_is_no_table_is_an_error(init, tmp_path, name, content, words):
@@ -356,3 +357,22 @@ def test_texts_that_often_mean_missing_are_counted(init, written, customers):
     code, said = init("--source", "churn.csv", "--set", setting, folder="other")
     assert code == 0 and "Contract has" not in said, said
     assert config.load(Path("other/config.yaml")).data.missing_values == ("N/A", "NA", "None", "null")
+
+
+def test_a_constant_column_is_shown_as_such(init, customers):
+    """A column with one value is no feature to look at; one with a value and gaps may be."""
+    gaps = np.where(np.arange(len(customers)) % 3 == 0, None, "x")
+    customers.assign(country="KR", sometimes=gaps).to_csv("churn.csv", index=False)
+    _, said = init("--source", "churn.csv")
+    use = {line.split()[0]: line.split()[2] for line in said.splitlines() if len(line.split()) > 3}
+    assert use["country"] == "constant" and use["sometimes"] == "feature"
+
+
+@pytest.mark.parametrize("form", ["%Y/%m/%d", "%d.%m.%Y", "%b %d %Y", "%m/%d/%Y"])
+def test_a_time_in_another_form_than_iso_splits_the_rows(init, written, customers, form):
+    """The date is proposed as the time, and the latest rows are the test split."""
+    days = pd.date_range("2026-01-01", periods=400, freq="D").strftime(form)
+    customers.assign(date=days).to_csv("rows.csv", index=False)
+    code, said = init("--source", "rows.csv", "--time", "date", "--key", "")
+    assert code == 0, said
+    assert written()["data"]["split"] == {"by": "time", "column": "date"}

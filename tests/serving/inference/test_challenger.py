@@ -63,7 +63,7 @@ def test_the_challengers_record_has_the_features_and_their_freshness(tmp_path, s
     answered = asyncio.run(main())
     assert answered.predictions == [26.0] and answered.served.role == ("challenger" if share else "champion")
     assert answered.features.header == "online=2"
-    logged = [row for file in (tmp_path / "log").glob("*") for row in pq.read_table(file).to_pylist()]
+    logged = [row for file in (tmp_path / "log").glob("*.parquet") for row in pq.read_table(file).to_pylist()]
     (record,) = [row for row in logged if row["role"] == role]
     assert json.loads(record["features"]) == [{"visits": 5, "age": 21.0}]
     assert json.loads(record["freshness"])["counts"] == {"online": 2}

@@ -152,6 +152,15 @@ def test_a_row_may_leave_out_a_column_that_may_be_null():
         parsed(short)
 
 
+def test_all_columns_that_a_row_lacks_are_named():
+    """One request is enough to learn of all of them, but not of those that may be null."""
+    with pytest.raises(Problem, match=r"Row 0 has no columns .*'tenure' \(a whole number\)") as refused:
+        parsed({"charges": 1.0})
+    assert "'charges' (" not in str(refused.value)
+    needed = [field.name for field in schema().model_fields.values() if not field.nullable]
+    assert all(f"{name!r} (" in str(refused.value) for name in needed)
+
+
 def test_openapi_shows_the_kinds():
     """Whole numbers are integers, dates and categories are described, and the source's other columns are there."""
     row = schema().json_schema()["Row"]
@@ -234,7 +243,7 @@ def test_values_of_the_feature_store_are_completed_cast_and_adopted():
     assert full.tuples() == [tuple(looked_up.values())]
     adopted = schema().adopt(full)
     assert adopted.dicts() == full.dicts() and adopted.looked_up is full.looked_up
-    with pytest.raises(Problem, match="Row 0 has no column '성별'"):
+    with pytest.raises(Problem, match="Row 0 has no columns '성별'"):
         schema().adopt(rows)
 
 

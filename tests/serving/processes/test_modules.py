@@ -1,6 +1,7 @@
 """Modules of the same name in two versions: each version runs its own."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -65,3 +66,15 @@ def test_a_model_holds_code_unless_its_files_show_that_it_does_not(tmp_path, obe
     )
     (pickled / "MLmodel").write_text(described)
     assert ModelFacts.read(pickled).holds_code, "a wrapper of the user's own is not imported to find out"
+
+
+@pytest.mark.parametrize(("isolation", "own"), [("auto", True), ("process", True), ("inline", False)])
+def test_the_setting_decides_where_code_runs(tmp_path, obedient, isolation, own):
+    """`auto` and `process`: in a process of its own; `inline`: in the service's."""
+
+    async def scenario():
+        async with staged(tmp_path, isolation=isolation) as stage:
+            await stage.serve(1, obedient)
+            assert (await stage.do("os.getpid()") != os.getpid()) is own
+
+    asyncio.run(scenario())

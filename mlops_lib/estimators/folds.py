@@ -1,0 +1,39 @@
+"""Which rows the learners of ``auto`` learn from, and which are held out to choose by."""
+
+import numpy as np
+
+#: Tables with more rows are not cross-validated.
+MAX_CROSS_VALIDATED = 20_000
+FOLDS = 5
+
+Split = tuple[np.ndarray, np.ndarray]
+
+
+def splits_of(
+    labels: np.ndarray, n_classes: int, held_out: np.ndarray | None, groups: np.ndarray | None, seed: int
+) -> list[Split]:
+    """Row numbers to learn from and row numbers held out, once or for each fold."""
+    rows = len(labels)
+    if rows > MAX_CROSS_VALIDATED:
+        if held_out is None or not held_out.any():
+            held_out = np.random.default_rng(seed).random(rows) < 0.15
+        return [(np.flatnonzero(~held_out), np.flatnonzero(held_out))]
+    fold = _folds(labels, n_classes, groups, seed)
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(fold.max() + 1)]
+
+
+def _folds(labels: np.ndarray, n_classes: int, groups: np.ndarray | None, seed: int) -> np.ndarray:
+    """Fold of each row; -1: held out in none, since it is the only one of its class."""
+    random = np.random.default_rng(seed)
+    if groups is not None:
+        _, group = np.unique(groups, return_inverse=True)
+        if group.max() + 1 < len(labels):
+            return (random.permutation(group.max() + 1) % min(FOLDS, group.max() + 1))[group]
+    fold = np.full(len(labels), -1)
+    start = 0
+    for one in range(max(n_classes, 1)):
+        members = np.flatnonzero(labels == one) if n_classes else np.arange(len(labels))
+        if len(members) > 1:
+            fold[random.permutation(members)] = (start + np.arange(len(members))) % FOLDS
+            start += len(members)
+    return fold if fold.max() > 0 else np.arange(len(labels)) % FOLDS
