@@ -73,5 +73,5 @@ def test_a_text_as_time_is_asked_for_again(customers, written, tmp_path):
         "mine", "--source", "churn.csv", answers="\n".join(typed) + "\n\n", cwd=tmp_path
     )
     assert code == 0, shown
-    assert "does not fit its type" in shown.replace("\n", " ")
+    assert "'Contract', the time of the split" in shown.replace("\n", " ")
     assert written()["data"]["split"] == {"by": "time", "column": "signup"}
