@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,12 @@ WEIGHTS = {
     "hang": 1,
     "crash_until_unhealthy": 0.5,
     "registry_away": 2,
-    "registry_silent": 1,
-    "registry_back": 4,
+    "registry_silent": 0.5,
+    "registry_back": 6,
     "store_slow": 2,
     "store_away": 1,
-    "store_silent": 1,
-    "store_back": 4,
+    "store_silent": 0.5,
+    "store_back": 6,
 }
 SETTINGS = {
     "mlflow": {"experiment": "chaos"},
@@ -165,8 +165,9 @@ class Chaos:
         """As the kernel does when memory runs out."""
         with self.ending(1):
             for process in self.models():
-                process.kill()
-                process.wait(60)
+                with suppress(psutil.NoSuchProcess):  # a load that another one has just replaced
+                    process.kill()
+                    process.wait(60)
 
     def crash_until_unhealthy(self) -> None:
         """Only then are callers told to come back later; another version answers at once."""
