@@ -112,7 +112,7 @@ class Chaos:
         self.rules = Rules()
         self.wanted = self.confirmed = GOOD[0]
         self.rules.served[self.wanted] = [Period()]
-        self.before, self.stage = GOOD[1], "None"
+        self.before, self.moves = GOOD[1], 0
         #: Times of crashes of the version that is served.
         self.failures: list[float] = []
         self.random = random.Random(SEED)
@@ -234,9 +234,9 @@ class Chaos:
             self.before = self.wanted
         if version != self.confirmed:
             self.rules.served.setdefault(version, []).append(Period())
-        # The service shows the stage: a new one tells that it has seen this move.
-        self.stage = "Staging" if self.stage == "Archived" else "Archived"
-        self.client.transition_model_version_stage(NAME, str(version), self.stage)
+        # The service shows the version's tags: the number tells that it has seen this move, and not an earlier one.
+        self.moves += 1
+        self.client.set_model_version_tag(NAME, str(version), "move", str(self.moves))
         self.client.set_registered_model_alias(NAME, "champion", str(version))
         self.wanted = version
 
@@ -244,8 +244,12 @@ class Chaos:
         """Wait until the version that is wanted is served, and allow no other from now on."""
         if self.registry.mode != "through" or self.wanted not in GOOD:
             return
-        wanted = {"version": self.wanted, "stage": self.stage}
-        served = lambda: wanted.items() <= self.status().get("champion", {}).items()
+        wanted = (self.wanted, str(self.moves))
+
+        def served() -> bool:
+            status = self.status()
+            return (status.get("champion", {}).get("version"), status["tags"].get("move")) == wanted
+
         until(served, f"version {self.wanted} is served", self.service.log.read_text)
         for version, periods in self.rules.served.items():
             for period in periods if version != self.wanted else ():
