@@ -68,6 +68,10 @@ stress: $(STAMP) ## Run the tests that depend on time ten times (ROUNDS) while o
 		echo "Round $$round of $(ROUNDS)"; $(BIN)/python $(PYTEST) $(TIMING) || failed=$$((failed + 1)); \
 	done; echo "$$failed of $(ROUNDS) rounds had a failure"; exit $$failed
 
+.PHONY: chaos
+chaos: $(STAMP) ## Run 500 steps (CHAOS_STEPS) of crashes, hangs and outages against the service under load
+	@CHAOS_STEPS=$${CHAOS_STEPS:-500} $(BIN)/python -m pytest -q -s tests/serving/test_chaos.py
+
 # Code in containers is not measured. Tests that hang end with the limit, and the report shows the rest.
 TESTS ?=
 COVERAGE_LIMIT ?= 2h

@@ -25,6 +25,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -53,6 +54,16 @@ class Server:
     body: dict | None = None
     folder: Path = SERVERS
     environment: dict[str, str] = field(default_factory=dict)
+
+
+class Figures(NamedTuple):
+    """Of one run of wrk: requests/s, latencies in ms, processor time of the server in us a request, answers that failed."""
+
+    rate: float
+    median_ms: float
+    p99_ms: float
+    cpu_us: float
+    failures: int
 
 
 def uvicorn(app: str, *options: str) -> Callable[[int], list[str]]:
@@ -210,7 +221,7 @@ def answers(server: Server, port: int, process: subprocess.Popen) -> bool:
 
 
 def measure(running: list, files: Path, rounds: int, seconds: int, concurrencies: Sequence[int]) -> dict:
-    """Return (name, concurrency) -> (requests/s, p99 ms, CPU us a request, failures) of each round."""
+    """Return (name, concurrency) -> figures of each round."""
     seen: dict = {}
     for _ in range(rounds):
         for concurrency in concurrencies:
@@ -222,7 +233,7 @@ def measure(running: list, files: Path, rounds: int, seconds: int, concurrencies
     return seen
 
 
-def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, files: Path) -> tuple:
+def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, files: Path) -> Figures:
     """Run wrk once."""
     body = json.dumps(server.body or {"inputs": [ROW]})
     script = files / f"{server.name}.lua"
@@ -237,11 +248,15 @@ def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, fil
     ).stdout  # fmt: skip
     spent = processor_s(pid) - before
     number = int(re.search(r"(\d+) requests in", out)[1])
-    p99, unit = re.search(r"99%\s+([\d.]+)(us|ms|s|m)", out).groups()
     failures = int(found[1]) if (found := re.search(r"Non-2xx or 3xx responses: (\d+)", out)) else 0
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
-    milliseconds = float(p99) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
-    return rate, milliseconds, spent / max(number, 1) * 1e6, failures
+    return Figures(rate, latency_ms(out, 50), latency_ms(out, 99), spent / max(number, 1) * 1e6, failures)
+
+
+def latency_ms(out: str, percentile: int) -> float:
+    """Return a percentile that wrk has printed."""
+    number, unit = re.search(rf"{percentile}%\s+([\d.]+)(us|ms|s|m)", out).groups()
+    return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
 
 
 def processor_s(pid: int) -> float:
@@ -251,25 +266,33 @@ def processor_s(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
+def medians(seen: dict) -> dict:
+    """Return (name, concurrency) -> the median of each figure over the rounds."""
+    return {
+        key: Figures(*(statistics.median(column) for column in zip(*rows, strict=True)))
+        for key, rows in seen.items()
+    }
+
+
 def report(seen: dict, first: str) -> None:
     """Print the table, and the ratios of the server `first` to the others."""
-    middle = {
-        key: [statistics.median(column) for column in zip(*rows, strict=True)] for key, rows in seen.items()
-    }
+    middle = medians(seen)
     names, concurrencies = (list(dict.fromkeys(column)) for column in zip(*middle, strict=True))
     print(f"{'':10}" + "".join(f"{f'c={c}: req/s':>14}{'p99 ms':>9}{'cpu us':>8}" for c in concurrencies))
     for name in names:
         cells = [middle[name, c] for c in concurrencies]
-        print(f"{name:10}" + "".join(f"{rate:14.0f}{p99:9.1f}{cpu:8.0f}" for rate, p99, cpu, _ in cells))
-        if failed := sum(row[3] for c in concurrencies for row in seen[name, c]):
+        print(f"{name:10}" + "".join(f"{f.rate:14.0f}{f.p99_ms:9.1f}{f.cpu_us:8.0f}" for f in cells))
+        if failed := sum(row.failures for c in concurrencies for row in seen[name, c]):
             print(f"{'':10}{failed} answers were not 2xx")
     for other in names if first in names else ():
         if other != first:
             ratios = [
-                statistics.median(a[0] / b[0] for a, b in zip(seen[first, c], seen[other, c], strict=True))
+                statistics.median(
+                    a.rate / b.rate for a, b in zip(seen[first, c], seen[other, c], strict=True)
+                )
                 for c in concurrencies
             ]
-            tails = [middle[first, c][1] / middle[other, c][1] for c in concurrencies]
+            tails = [middle[first, c].p99_ms / middle[other, c].p99_ms for c in concurrencies]
             print(f"{first} / {other:10} req/s " + "  ".join(f"{r:6.2f}" for r in ratios)
                   + "   p99 " + "  ".join(f"{t:5.2f}" for t in tails))  # fmt: skip
 

@@ -2,12 +2,15 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 #: Seconds to wait for another worker's transaction.
 BUSY_S = 10.0
+#: Seconds between attempts where SQLite itself does not wait.
+POLL_S = 0.02
 
 
 class Store:
@@ -30,10 +33,11 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk may have ended it
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""
@@ -45,7 +49,20 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         made = sqlite3.connect(self.file, BUSY_S, isolation_level=None, check_same_thread=False)
-        made.execute("PRAGMA journal_mode=WAL")
+        _use_wal(made)
         made.execute("PRAGMA synchronous=NORMAL")
         made.executescript(self._tables)
         return made
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Change a new file to a write-ahead log. SQLite does not wait for another worker that does the same."""
+    ends = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= ends:
+                raise
+            time.sleep(POLL_S)

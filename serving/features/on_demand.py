@@ -71,7 +71,7 @@ class OnDemand:
             made = await self._calls.get(asked.values())
         except LookupTimeout:
             detail = f"{', '.join(self.features)} were not computed within {self._timeout_s} s."
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "features_unavailable", detail) from None
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "features_unavailable", detail, 1) from None
         except Exception as error:  # the function is the user's
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "features_rejected", str(error)) from None
         for i, one in asked.items():

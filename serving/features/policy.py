@@ -74,7 +74,7 @@ class Policies:
         headers = {HEADER: statuses.header}
         if {"timeout", "store_down"} & {t.why for t in rejected}:
             detail = f"The feature store did not answer within {self._timeout_s} s, or not at all: {named}"
-            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "features_unavailable", detail, headers=headers)
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "features_unavailable", detail, 1, headers)
         detail = f"No usable features for {named}"
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "features_rejected", detail, headers=headers)
 

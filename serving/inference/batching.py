@@ -123,9 +123,12 @@ class Batcher:
             if not (jobs := self._next_batch()):
                 continue
             self._calling = True
-            computed = self._executor.start(
-                jobs, self.timeout_s, lambda *about, jobs=jobs: self._done(jobs, *about)
-            )
+            try:
+                computed = self._executor.start(
+                    jobs, self.timeout_s, lambda *about, jobs=jobs: self._done(jobs, *about)
+                )
+            except Exception as error:  # a defect may cost this batch its answers, and never the next one
+                computed = [error] * len(jobs), 0.0
             if computed:
                 self._calling = False
                 self._settle(jobs, *computed)

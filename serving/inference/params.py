@@ -17,11 +17,11 @@ def known_params(schema: RequestSchema, sent: Any) -> tuple[dict[str, Any], list
     Raises:
         Problem: 422 for values that do not fit.
     """
+    if sent is None:
+        return {}, []
     from mlflow.exceptions import MlflowException
     from mlflow.types import ParamSpec
 
-    if sent is None:
-        return {}, []
     if not isinstance(sent, Mapping):
         raise invalid_input(f"'params' must be an object, and is {sent!r}.")
     known = {name: value for name, value in sent.items() if name in schema.params}

@@ -194,8 +194,11 @@ class Predictor:
 
 
 async def _predictions(served: ServedModel, rows: Rows) -> Any:
-    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request."""
-    if not rows.any_count or served.whole_requests == "never":
+    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request.
+
+    Values for ``params`` of the signature reach the model with the whole request alone.
+    """
+    if served.whole_requests == "never" or not (rows.any_count or rows.params):
         return await served.predict(rows)
     if served.whole_requests == "on demand" and not rows.params and not rows.as_request:
         try:
@@ -205,7 +208,11 @@ async def _predictions(served: ServedModel, rows: Rows) -> Any:
                 raise
             served.whole_requests = "always"
     (answer,) = await served.predict(rows.whole())
-    return answer
+    if rows.any_count:
+        return answer
+    predictions, bad = as_list(answer, len(rows))
+    require_finite(bad, 0, len(rows))
+    return predictions
 
 
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:

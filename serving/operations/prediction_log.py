@@ -84,8 +84,10 @@ class PredictionLog:
 
     def add(self, record: Record) -> None:
         """Add a record, at the cost of an append. It is dropped, and counted, when there is no room."""
-        if self._append(self._records, record):
-            self.requests.expect(record.context.request_id, record.context.caller, len(record.rows))
+        # Known before it is queued: else the writer could forget it first, and it would be in memory for ever.
+        self.requests.expect(record.context.request_id, record.context.caller, len(record.rows))
+        if not self._append(self._records, record):
+            self.requests.forget_pending([record.request])
 
     def add_feedback(self, feedback: Feedback) -> bool:
         """Add an outcome; False when there was no room."""

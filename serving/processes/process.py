@@ -97,7 +97,7 @@ class ModelProcess(asyncio.BufferedProtocol):
                 await self._loop.create_unix_connection(lambda: self, sock=self._child.connection)
                 self._send(load)
             self.loaded = await self._load
-            if not self.usable:
+            if not self.connected:
                 reason = self.ended or "its process closed its connection"
                 raise ModelError(f"The model was loaded, and then {reason}.")
         except BaseException:
@@ -108,14 +108,14 @@ class ModelProcess(asyncio.BufferedProtocol):
         return self
 
     @property
-    def usable(self) -> bool:
-        """Whether it may take calls. One whose connection is closed has ended, and its status is on its way."""
-        return not self.ended and self._transport is not None and not self._transport.is_closing()
-
-    @property
     def wanted(self) -> int:
         """Calls that have not ended, and whose answer somebody waits for."""
         return len(self._calls) - len(self._dropped)
+
+    @property
+    def connected(self) -> bool:
+        """Whether calls reach it. They do not between its death and the news of that, which make it `ended`."""
+        return not self.ended and self._transport is not None and not self._transport.is_closing()
 
     @property
     def pid(self) -> int:
@@ -234,8 +234,9 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._load.set_exception(exception(message))
 
     def _send(self, message: Message) -> None:
-        if not self.ended and self._transport:
-            for part in self._writer.frame(message):
+        for part in self._writer.frame(message):
+            # Asked for each part: the first may find out, and uvloop raises on a closed transport.
+            if self._transport and self.connected:
                 self._transport.write(part)
 
     def _exited(self, status: int) -> None:

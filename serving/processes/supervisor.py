@@ -66,7 +66,7 @@ class Supervisor:
     def running(self) -> ModelProcess | None:
         """The process that takes calls; None while it is started again, or does not answer pings."""
         process = self._current
-        return process if process and process.usable and not self._is_blocked else None
+        return process if process and process.connected and not self._is_blocked else None
 
     @property
     def trouble(self) -> Problem | None:

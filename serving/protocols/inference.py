@@ -18,7 +18,7 @@ from serving.inference.rows import Context, Rows
 from serving.models.served import ServedModel
 from serving.service import Service
 from serving.web import compression
-from serving.web.call import Call, Reply
+from serving.web.call import BINARY, Call, Reply
 from serving.web.problems import Problem, as_problem
 from serving.web.route import Route
 from serving.web.sse import HEADERS
@@ -139,5 +139,6 @@ async def _compressed(reply: Reply, accept: bytes, service: Service) -> Reply:
     if not coding or len(reply.body) < compression.MIN_BYTES:
         return reply
     headers = [*reply.headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]
-    body = service.masker.known(reply.body)  # `Call.reply` finds nothing in compressed bytes
+    # `Call.reply` finds nothing in compressed bytes.
+    body = service.masker.known(reply.body, keep_length=BINARY in reply.headers)
     return Reply(await compression.deflated(body, coding), headers, reply.status)

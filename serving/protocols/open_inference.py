@@ -26,7 +26,7 @@ from serving.operations.health import readiness, require_alive
 from serving.protocols.inference import Decoded, InferenceRoute
 from serving.protocols.tensors import Tensor, datatype_of, packed, require_known, rows_of
 from serving.web import bodies
-from serving.web.call import Call, Reply
+from serving.web.call import BINARY, Call, Reply
 from serving.web.problems import Problem, invalid_input
 from serving.web.route import get
 
@@ -132,7 +132,7 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     tail = packed(values.tolist()) if datatype == "BYTES" else np.ascontiguousarray(values).tobytes()
     output["parameters"] = {"binary_data_size": len(tail)}
     head = encode_json(answer)
-    headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH, b"%d" % len(head))]
+    headers = [BINARY, (HEADER_LENGTH, b"%d" % len(head))]
     return Reply(head + tail, headers)
 
 

@@ -28,6 +28,7 @@ SECURITY = [
     (b"x-frame-options", b"DENY"),
 ]
 JSON = (b"content-type", b"application/json")
+BINARY = (b"content-type", b"application/octet-stream")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 CLOSE = (b"connection", b"close")
 NEVER = float("inf")
@@ -97,6 +98,11 @@ class Call:
         """A parameter of the query string; "" when it is not there."""
         return dict(parse_qsl(self._query.decode("latin-1"))).get(name, "") if self._query else ""
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the caller has declared a body."""
+        return self.length > 0 or b"transfer-encoding" in self.headers
+
     def require_fit(self) -> None:
         """Raise a Problem for a body that is declared longer than it may be."""
         if self.length > self._limit:
@@ -144,7 +150,8 @@ class Call:
     async def reply(self, reply: Reply) -> None:
         """Send an answer in one piece."""
         self.status, self.deadline = reply.status, NEVER
-        body = self._service.masker.known(reply.body)
+        # The lengths of the parts of a binary answer are in its head, so they must not change.
+        body = self._service.masker.known(reply.body, keep_length=BINARY in reply.headers)
         headers = self._headers([*reply.headers, (b"content-length", b"%d" % len(body))])
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
         self.finished = True

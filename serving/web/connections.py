@@ -78,6 +78,7 @@ class Connection(HttpToolsProtocol):
             raise HeadTooLargeError
         self._in_head = False
         self._stop_timer()
+        self._unset_keepalive_if_required()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -85,6 +86,13 @@ class Connection(HttpToolsProtocol):
         self._bytes, self._in_head = 0, True
         self._stop_timer()
         super().on_message_complete()
+        if (
+            self.cycle and self.cycle.response_complete
+        ):  # answered early: these bytes have stopped uvicorn's timer
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_response_complete(self) -> None:
         """Read the rest of a message that was answered early, for a while."""

@@ -115,7 +115,7 @@ class Gateway:
 
     def _timed_out(self, call: Call) -> Problem:
         limit_s = self.service.settings.serving.request_timeout_s
-        if not call.read:
+        if not call.read and call.has_body:
             detail = f"The body was not whole within {limit_s:g} s (serving.request_timeout_s)."
             return Problem(HTTPStatus.REQUEST_TIMEOUT, "body_timed_out", detail)
         detail = f"No answer within {limit_s:g} s (serving.request_timeout_s)."

@@ -1,10 +1,14 @@
 """Streams of MLflow's conversational models (ChatModel, ChatAgent, ResponsesAgent)."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from mlops_lib.wrappers.interface import StreamEvent
+
+#: Chunks that wait to be taken: a stream without an end must fill no memory, and end when its caller leaves.
+MAX_AHEAD = 16
 
 
 def can_stream(model: Any) -> bool:
@@ -19,10 +23,14 @@ async def events(chunks: Callable[[], Iterator[dict[str, Any]]]) -> AsyncIterato
         chunks: MLflow's chunks; iterated in one thread, because MLflow's context belongs to it.
     """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any] | None]()
+    room, left = threading.Semaphore(MAX_AHEAD), threading.Event()
 
     def work() -> None:
         try:
             for chunk in chunks():
+                room.acquire()
+                if left.is_set():
+                    return
                 loop.call_soon_threadsafe(queue.put_nowait, chunk)
         finally:
             loop.call_soon_threadsafe(queue.put_nowait, None)
@@ -31,10 +39,13 @@ async def events(chunks: Callable[[], Iterator[dict[str, Any]]]) -> AsyncIterato
     answer = Answer()
     try:
         while (chunk := await queue.get()) is not None:
+            room.release()
             if text := answer.add(chunk):
                 yield StreamEvent("token", text)
         await task
     finally:
+        left.set()
+        room.release()
         task.cancel()
     yield StreamEvent("prediction", answer.whole())
 

@@ -8,16 +8,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import uvloop
 
 from mlops_lib.llm.usage import Usage
+from serving.inference.batching import Batcher
 from serving.inference.jobs import Job
 from serving.isolation import template
 from serving.isolation.messages import Answer, Answers, Event, Loaded
 from serving.processes import health, process, supervisor
 from serving.processes.executor import BatchExecutor, outcomes
-from serving.processes.forker import Forker
+from serving.processes.forker import Forker, forker
 from serving.processes.health import Health
 from serving.processes.process import ModelProcess
+from serving.web.problems import Problem
 from tests.support.model_process import OBEDIENT, with_code
 from tests.support.staged_service import gone, staged
 from tests.support.waiting import until_async
@@ -78,6 +81,29 @@ def test_after_repeated_crashes_the_version_is_unhealthy_until_it_is_back(tmp_pa
             assert await stage.do("1 + 1") == 2
 
     asyncio.run(scenario())
+
+
+def test_calls_wait_while_the_end_of_a_process_is_not_known_yet(tmp_path, obedient):
+    """Its socket is closed, the template has not reported its end: a call reaches nobody, and the next process answers."""
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            await stage.serve(1, obedient)
+            model = stage.models.current().model._supervisor.running
+            above = forker._process.pid
+            os.kill(above, signal.SIGSTOP)
+            try:
+                os.kill(model.pid, signal.SIGKILL)
+                await until_async(lambda: not model.connected, "the socket is closed")
+                assert not model.ended
+                asked = asyncio.gather(*(stage.do(f"{n} + 1") for n in range(3)))
+                await until_async(lambda: stage.models.current().queued_rows == 3, "they wait")
+            finally:
+                os.kill(above, signal.SIGCONT)
+            assert await asked == [1, 2, 3]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as in the service
+        runner.run(scenario())
 
 
 def test_everything_that_a_model_started_ends_with_its_process(tmp_path, obedient):
@@ -183,23 +209,6 @@ def test_a_process_that_ends_as_soon_as_it_has_loaded_the_model_is_refused(tmp_p
     asyncio.run(scenario())
 
 
-def test_a_process_that_ends_between_two_calls_fails_no_caller(tmp_path, obedient, monkeypatch):
-    """Its connection is closed, and its exit status is not here yet: calls wait for the next process."""
-    exited = ModelProcess._exited
-    later = lambda self, status: self._loop.call_later(0.3, exited, self, status)
-
-    async def scenario():
-        async with staged(tmp_path) as stage:
-            monkeypatch.setattr(ModelProcess, "_exited", later)
-            await stage.serve(1, obedient)
-            process = stage.models.current().model._supervisor.running
-            os.kill(process.pid, signal.SIGKILL)
-            await until_async(lambda: not process.usable, "its connection is closed")
-            assert await stage.do("1 + 1") == 2
-
-    asyncio.run(scenario())
-
-
 def test_a_version_whose_restart_hangs_is_unhealthy(tmp_path, obedient, monkeypatch):
     """No process for a while: those who wait get 503 before the load's limit, and /readyz says so."""
     monkeypatch.setattr(supervisor, "MAX_DOWN_S", 1.0)
@@ -215,18 +224,26 @@ def test_a_version_whose_restart_hangs_is_unhealthy(tmp_path, obedient, monkeypa
     asyncio.run(scenario())
 
 
-def test_rows_that_cannot_be_sent_are_their_callers_problem(tmp_path, obedient):
-    """Values nested too deeply: 413 for that caller; the others of the batch, and those who come later, are answered."""
+def test_rows_that_cannot_be_sent_are_their_callers_problem():
+    """Values nested too deeply: 413 for that caller alone; the other of the batch is answered, and so are later calls."""
     nested = 1
     for _ in range(800):
         nested = [nested]
 
     async def scenario():
-        async with staged(tmp_path) as stage:
-            await stage.serve(1, obedient)
-            asked = stage.do("1 + 1"), stage.do(nested), stage.do("2 + 2")
-            assert await asyncio.gather(*asked) == [2, "body_too_large", 4]
-            assert await stage.do("3 + 3") == 6
+        process = ModelProcess()
+        batcher = Batcher(
+            BatchExecutor(SimpleNamespace(running=process, trouble=None, health=Health())),
+            batch_rows=8, queue_rows=64, timeout_s=60.0,
+        )  # fmt: skip
+        bad, good = batcher([nested]), batcher([1])
+        with pytest.raises(Problem, match="nested too deeply") as refused:
+            await bad
+        assert refused.value.code == "body_too_large"
+        for asked in (good, batcher([2])):
+            await until_async(lambda: process._calls, "the batch is sent")
+            process._take(Answers(*process._calls, [4], [], {}, 0.0))
+            assert await asked == [4]
 
     asyncio.run(scenario())
 

@@ -271,6 +271,26 @@ def test_params_of_the_signature_are_used(tmp_path):
     asyncio.run(run())
 
 
+def test_params_reach_the_model_from_tensors_too(tmp_path):
+    """As parameters of a request of the Open Inference Protocol; one that the signature lacks is refused."""
+    signature = ModelSignature(Schema([ColSpec("string", "q")]), params=PARAMS)
+    tensor = {"name": "q", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]}
+
+    async def run():
+        async with served(
+            logged.save(tmp_path / "model", logged.Params(), signature=signature), tmp_path
+        ) as post:
+            path = "/v2/models/toy/infer"
+            status, answer = await post(path, {"inputs": [tensor], "parameters": {"k": 4}})
+            assert status == 200, answer
+            said = "{'k': 4, 'stop': ['.'], 't': 0.5}"
+            assert list(map(eval_sorted, answer["outputs"][0]["data"])) == [("a", said), ("b", said)]
+            status, answer = await post(path, {"inputs": [tensor], "parameters": {"top": 4}})
+            assert status == 422 and "'top'" in answer["detail"]
+
+    asyncio.run(run())
+
+
 def eval_sorted(text):
     """The row and the params of an answer of `logged.Params`, the params in the order of their names."""
     row, _, params = text.partition(" ")

@@ -132,6 +132,19 @@ def test_a_binary_column_gets_the_bytes_that_were_sent(tmp_path, sent):
     assert model.rows == [{"b": sent}] and answer.body.endswith(b"}" + packed([sent]))
 
 
+def test_a_secret_in_a_binary_answer_leaves_its_lengths(tmp_path, monkeypatch):
+    """The head of the answer has the length of each part, so the secret is masked with as many characters."""
+    monkeypatch.setenv("TOY_API_KEY", "plum-tree-7-garden")
+    model = Echo(False)
+    model.answers = "key plum-tree-7-garden"
+    wants = [{"name": "predictions", "parameters": {"binary_data": True}}]
+    (answer,) = ask(tmp_path, model, {"inputs": [tensor("x", "FP64", [1.0])], "outputs": wants})
+    head = json.loads(answer.body[: int(answer.headers["inference-header-content-length"])])
+    tail = packed(["key " + "*" * 18])
+    assert answer.body.endswith(b"}" + tail)
+    assert head["outputs"][0]["parameters"]["binary_data_size"] == len(tail)
+
+
 def test_tritonclient_sends_bytes_and_missing_values(tmp_path):
     """The body that Triton's own client makes of NumPy arrays."""
     model = Echo(False)

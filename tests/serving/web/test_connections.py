@@ -158,6 +158,16 @@ def test_an_idle_connection_is_closed_after_keep_alive_s(client: Client) -> None
     assert client.rest() == b""
 
 
+@pytest.mark.parametrize("more", [b"", request()], ids=["alone", "with another request"])
+def test_a_connection_that_was_answered_early_is_closed_too(client: Client, more: bytes) -> None:
+    """A body that comes after its answer, and makes the request whole, leaves no connection without a time."""
+    client.send(request("/nowhere", "Content-Length: 2", method="POST"))
+    assert client.answer()[0] == 404
+    client.send(b"{}" + more)
+    assert not more or client.answer()[0] == 200
+    assert client.rest() == b""
+
+
 def test_a_dripping_head_is_closed(client: Client) -> None:
     """Each new byte gives no new time."""
     client.send(b"GET /livez HTTP/1.1\r\n")

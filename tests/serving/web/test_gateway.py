@@ -8,6 +8,7 @@ from collections import Counter
 import httpx
 import pytest
 
+from serving.web.api_keys import make
 from tests.support.toy_service import Caller, Toy, toy_service
 from tests.support.waiting import until_async
 
@@ -77,6 +78,22 @@ def test_head_is_answered_like_get(tmp_path):
         assert (await Caller(app, "/nowhere", b"", method="HEAD")()).status == 404
 
     in_process(tmp_path, test)
+
+
+def test_a_request_without_a_body_times_out_for_its_answer(tmp_path):
+    """504, as a caller who sends no body cannot be late with it."""
+    (key, line), file = make("ops", admin=True), tmp_path / "keys.yaml"
+    file.write_text(f"{line}\n", encoding="utf-8")
+
+    async def test(app, toy):
+        async def look(at_once):
+            await asyncio.Event().wait()
+
+        app.state.service.models.look = look
+        answer = await Caller(app, "/model/reload", b"", x_api_key=key)()
+        assert (answer.status, answer.json["code"]) == (504, "timed_out")
+
+    in_process(tmp_path, test, request_timeout_s=0.5, api_keys=str(file))
 
 
 PREFLIGHT = {"origin": "https://shop.example", "access_control_request_method": "POST"}
