@@ -140,6 +140,13 @@ class DaemonThreads:
             pass
 
 
+def future_error(error: BaseException) -> Exception:
+    """The exception for a future. Neither StopIteration nor SystemExit can be one."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def gather(loop: asyncio.AbstractEventLoop, waiting: Callable[[], int], then: Callable[[], None]) -> None:
     """Call `then` once a turn of the event loop has brought nothing new; at the latest after `MAX_TURNS` turns.
 
@@ -171,8 +178,8 @@ def in_daemon_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
     def run() -> None:
         try:
             outcome.set_result(work())
-        except Exception as error:
-            outcome.set_exception(error)
+        except BaseException as error:  # SystemExit too
+            outcome.set_exception(future_error(error))
 
     threading.Thread(target=run, daemon=True, name=name).start()
     return asyncio.wrap_future(outcome)

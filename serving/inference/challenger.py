@@ -9,6 +9,7 @@ from typing import Any
 
 from serving.callers.budget import Budget
 from serving.inference.rows import Context, Rows
+from serving.inference.whole_requests import predictions_of
 from serving.models.served import ServedModel
 from serving.operations.metrics import Metrics
 
@@ -60,7 +61,7 @@ class Mirror:
 
     async def _predictions(self, challenger: ServedModel, rows: Rows) -> Any:
         if not challenger.waits:
-            return await challenger.predict(rows)
+            return await predictions_of(challenger, rows)
         version = f"{challenger.version.name} version {challenger.version.version}"
         async with self._budget.spending(CALLER, len(rows), version):
-            return await challenger.predict(rows)
+            return await predictions_of(challenger, rows)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlops_lib.columns.encode import BadValue
-from serving.blocking_calls import Interrupted
+from serving.blocking_calls import Interrupted, future_error
 from serving.inference.predictions import as_list, require_finite
 from serving.web.problems import Problem
 
@@ -34,7 +34,7 @@ def run(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
             return [run(predict, [job])[0] for job in jobs]
         if isinstance(error, BadValue):  # count from the caller's first row
             error = BadValue(error.row + jobs[0].first, error.column, error.value, error.wanted)
-        return [error if isinstance(error, Exception) else RuntimeError(type(error).__name__)]
+        return [future_error(error)]
     if len(jobs) == 1 and not bad:
         return [predictions]
     outcomes: list[Any] = []

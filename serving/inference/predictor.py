@@ -20,8 +20,9 @@ from serving.features.statuses import Statuses
 from serving.inference import upstream
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
-from serving.inference.predictions import WRONG_COUNT, as_list, require_finite
+from serving.inference.predictions import as_list, require_finite
 from serving.inference.rows import Context, Rows
+from serving.inference.whole_requests import predictions_of
 from serving.isolation.failures import ModelCodeError
 from serving.models.registry_watcher import RegistryWatcher
 from serving.models.served import ServedModel
@@ -158,9 +159,9 @@ class Predictor:
                 if served.waits:
                     usage = Usage()
                     async with self._spending(served, context.caller, len(rows), usage):
-                        predictions = await _predictions(served, rows)
+                        predictions = await predictions_of(served, rows)
                 else:
-                    predictions = await _predictions(served, rows)
+                    predictions = await predictions_of(served, rows)
         except Exception as error:
             raise _as_problem(served, error, context) from None
         self._record(served, rows, context, predictions, began)
@@ -191,28 +192,6 @@ class Predictor:
                 context, role or served.role, served, rows, predictions, took, time.time(), finished
             )
             self._log.add(record)
-
-
-async def _predictions(served: ServedModel, rows: Rows) -> Any:
-    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request.
-
-    Values for ``params`` of the signature reach the model with the whole request alone.
-    """
-    if served.whole_requests == "never" or not (rows.any_count or rows.params):
-        return await served.predict(rows)
-    if served.whole_requests == "on demand" and not rows.params and not rows.as_request:
-        try:
-            return await served.predict(rows)  # with the rows of other requests
-        except Problem as problem:
-            if problem.code != WRONG_COUNT:
-                raise
-            served.whole_requests = "always"
-    (answer,) = await served.predict(rows.whole())
-    if rows.any_count:
-        return answer
-    predictions, bad = as_list(answer, len(rows))
-    require_finite(bad, 0, len(rows))
-    return predictions
 
 
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:

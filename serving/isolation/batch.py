@@ -45,7 +45,8 @@ def answer(predict: Callable[[list[Any]], Any], batch: Batch, frame: Frame) -> l
         except BaseException as error:
             failures[number] = failed(call, error)
         else:
-            answered.append(predictions)
+            # A copy: a model may return the same array, with new numbers in it, for the next job.
+            answered.append(predictions.copy() if isinstance(predictions, np.ndarray) else predictions)
             bad += [rows_before + place for place in its_bad]
             rows_before += len(rows)
     return frame(Answers(call, _together(answered), bad, failures, time.perf_counter() - began))

@@ -17,7 +17,7 @@ from serving.isolation.messages import Failed
 from serving.web.problems import Problem
 
 MAX_NAME = 200
-STATUSES = {status.value for status in HTTPStatus}
+STATUSES = {status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
 
 
 class ModelCodeError(Exception):
@@ -35,7 +35,7 @@ class ModelCodeError(Exception):
 def failed(call: int, error: BaseException, usage: Usage | None = None) -> Failed:
     """The message for an exception. Any exception of a model's code is one, SystemExit too."""
     error = upstream.refusal(error) or error
-    text = shown(_text(error))
+    text = _sound(shown(_text(error)))
     if isinstance(error, Interrupted):
         return Failed(call, "interrupted", "The call was ended.", usage=usage)
     if isinstance(error, BadValue):
@@ -51,7 +51,7 @@ def failed(call: int, error: BaseException, usage: Usage | None = None) -> Faile
         return Failed(
             call, "problem", text, status=status, code=error.code, retry_after_s=after_s, usage=usage
         )
-    lines = shown(_traceback(error))
+    lines = _sound(shown(_traceback(error)))
     if isinstance(error, MlopsError):
         return Failed(call, "model", text, traceback=lines, usage=usage)
     return Failed(call, "error", type(error).__name__[:MAX_NAME], traceback=lines, usage=usage)
@@ -70,6 +70,11 @@ def exception(sent: Failed) -> Exception:
     if sent.traceback:
         error.add_note(f"In the model's process:\n{sent.traceback}")
     return error
+
+
+def _sound(text: str) -> str:
+    """Text with the halves of surrogate pairs escaped: a model may quote them, and no encoding has them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _text(error: BaseException) -> str:
@@ -91,4 +96,4 @@ def _sendable(value: Any) -> Any:
     try:
         return msgspec.json.decode(encode_json(value))
     except Exception:
-        return repr(value)
+        return _sound(repr(value))

@@ -147,7 +147,10 @@ class Waiting(asyncio.BufferedProtocol):
         match message:
             case Ask(_, rows):
                 predictions, bad = checked(await model.wrapper.apredict(model.cast(rows)), len(rows))
-                return predictions if isinstance(predictions, np.ndarray) else builtins(predictions), bad
+                # A copy: another call may put new numbers into the same array before this answer is sent.
+                return predictions.copy() if isinstance(predictions, np.ndarray) else builtins(
+                    predictions
+                ), bad
             case Stream(number, row):
                 window = self._calls[number].window
                 async with aclosing(model.wrapper.astream(*model.cast([row]))) as events:  # type: ignore[type-var]

@@ -70,7 +70,7 @@ class Writer:
         """The pieces of a message's frame, to be sent in order.
 
         Raises:
-            WireError: The frame would be too large.
+            WireError: The frame would be too large, or a value is nested too deeply.
             Exception: A value has no encoding.
         """
         buffers: list[memoryview] = []
@@ -80,6 +80,8 @@ class Writer:
         except OverflowError:
             buffers.clear()
             header = self._encode(_big_ints_apart(message))
+        except RecursionError:
+            raise WireError("values are nested too deeply for one message") from None
         prefix = PREFIX.pack(len(header), len(buffers)) + b"".join(SIZE.pack(part.nbytes) for part in buffers)
         parts: list[Part] = [prefix + _padding(len(prefix)), header + _padding(len(header))]
         for buffer in buffers:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.columns.encode import BadValue
+from mlops_lib.errors import ModelError
 from serving.inference.batching import Done
 from serving.inference.jobs import Job
 from serving.inference.predictions import require_finite
 from serving.isolation.failures import exception
-from serving.isolation.messages import Answers, Batch
-from serving.isolation.wire import Exact, WireError
+from serving.isolation.messages import Answers, Batch, Event, Failed
+from serving.isolation.wire import Exact
 from serving.processes.process import GRACE_S, Ended, ModelProcess
 from serving.processes.supervisor import Supervisor
 from serving.web.problems import Problem
@@ -43,9 +44,10 @@ class BatchExecutor:
         assert self._supervisor.running
         try:
             _BatchCall(self._supervisor, self._supervisor.running, jobs, timeout_s, done)
-        except WireError as error:
-            too_large = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"{error}.")
-            return [too_large] * len(jobs), 0.0
+        except Exception as error:  # the rows of one caller cannot be sent, or those of all together
+            if len(jobs) == 1:
+                return [error], 0.0
+            done(None, 0.0)  # each caller's rows alone
         return None
 
 
@@ -73,6 +75,8 @@ class _BatchCall:
         self._finish(None)
 
     def _answered(self, message: Any) -> None:
+        if isinstance(message, Event):  # a batch has none
+            return
         self._timer.cancel()
         if isinstance(message, Answers):
             self._supervisor.health.answered()
@@ -81,11 +85,18 @@ class _BatchCall:
             self._supervisor.took_too_long()
             self._finish(None)
         else:
-            error = crashed(message) if isinstance(message, Ended) else exception(message)
-            self._finish([error] * len(self._jobs))
+            self._finish([_error(message)] * len(self._jobs))
 
     def _finish(self, result: list[Any] | None, seconds: float = -1.0) -> None:
         self._done(result, seconds if seconds >= 0 else self._loop.time() - self._began)
+
+
+def _error(message: Any) -> Exception:
+    if isinstance(message, Ended):
+        return crashed(message)
+    if isinstance(message, Failed):
+        return exception(message)
+    return ModelError(f"its process sent {type(message).__name__} for a batch")
 
 
 def outcomes(jobs: list[Job], answers: Answers) -> list[Any]:

@@ -77,7 +77,8 @@ class Forker:
         try:
             with its:
                 self._watch(number, _in(loop, partial(set_unless_done, answer)), _in(loop, exited))
-                assert self._socket
+                if not self._socket:
+                    raise OSError("the template has ended")
                 template.send_fork(self._socket, number, its, kinds)
             forked = await answer
             if not forked.pid:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Self
 
 from mlops_lib.errors import ModelError
@@ -24,6 +25,7 @@ from serving.isolation.messages import (
 )
 from serving.isolation.wire import Reader, WireError, Writer
 from serving.processes.forker import Child, described, forker
+from serving.web.problems import Problem
 
 #: Seconds for a process to confirm the end of a call, to answer a ping, and to be reported after its socket closed.
 GRACE_S = 1.0
@@ -91,14 +93,17 @@ class ModelProcess(asyncio.BufferedProtocol):
         self = cls()
         self._child = await forker.fork(kinds, self._exited)
         try:
-            if self.ended:
-                self._child.connection.close()
-            else:
+            if not self.ended:
                 await self._loop.create_unix_connection(lambda: self, sock=self._child.connection)
                 self._send(load)
             self.loaded = await self._load
+            if not self.connected:
+                reason = self.ended or "its process closed its connection"
+                raise ModelError(f"The model was loaded, and then {reason}.")
         except BaseException:
             self.kill("it was not loaded")
+            if not self._transport:
+                self._child.connection.close()
             raise
         return self
 
@@ -128,14 +133,16 @@ class ModelProcess(asyncio.BufferedProtocol):
             The number, for `cancel`.
 
         Raises:
-            WireError: The message is too large.
+            Problem: 413, the message is too large.
         """
         number = next(self._ids)
         self._calls[number] = handler
         try:
             self._send(make(number))
-        except BaseException:
+        except BaseException as error:
             del self._calls[number]
+            if isinstance(error, WireError):
+                raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"{error}.") from error
             raise
         return number
 
@@ -189,6 +196,8 @@ class ModelProcess(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
+        if self.ended:
+            self._transport.abort()  # type: ignore[union-attr]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._reader.space()
@@ -239,8 +248,6 @@ class ModelProcess(asyncio.BufferedProtocol):
         self.ended = reason
         if self._transport:
             self._transport.abort()
-        elif self._child:
-            self._child.connection.close()
         if not self._load.done():
             self._load.set_exception(ModelError(f"The model was not loaded: {reason}."))
             self._load.exception()  # read here: the load may have been cancelled

@@ -15,8 +15,8 @@ from serving.web.problems import Problem
 log = logging.getLogger("serving")
 #: Processes that get no new calls and finish their old ones, at most.
 MAX_RETIRING = 4
-#: A process that blocks longer, and cannot be replaced, makes the version unhealthy.
-MAX_BLOCKED_S = 5.0
+#: A version without a process that answers is unhealthy after this time: its load may hang.
+MAX_DOWN_S = 10.0
 
 
 class Supervisor:
@@ -51,7 +51,9 @@ class Supervisor:
         self.changed: Callable[[], None] = lambda: None
         self.health = Health()
         self._current: ModelProcess | None = None
-        self._blocked_since, self._is_stuck = 0.0, False
+        self._is_blocked = self._is_stuck = False
+        #: Since when no process answers; 0: one does.
+        self._down_since = 0.0
         self._retiring: set[ModelProcess] = set()
         self._waiting: asyncio.Future[None] | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -64,16 +66,16 @@ class Supervisor:
     def running(self) -> ModelProcess | None:
         """The process that takes calls; None while it is started again, or does not answer pings."""
         process = self._current
-        return process if process and process.connected and not self._blocked_since else None
+        return process if process and process.connected and not self._is_blocked else None
 
     @property
     def trouble(self) -> Problem | None:
         """503 while the version does not answer."""
         now = time.monotonic()
         reason = self.health.reason
-        blocked = self._blocked_since and now > self._blocked_since + MAX_BLOCKED_S
-        if not reason and blocked and not self._starting:
-            reason = "its event loop is blocked"
+        if not reason and self._down_since and now > self._down_since + MAX_DOWN_S:
+            ended = "its event loop is blocked" if self._is_blocked else "its process has ended"
+            reason = f"{ended}, and no other one is ready after {MAX_DOWN_S:g} s"
         if not reason:
             return None
         after_s = max(1, round(self.health.next_try - now))
@@ -115,7 +117,7 @@ class Supervisor:
     def _use(self, process: ModelProcess) -> None:
         if (old := self._current) and not old.ended:
             self._retiring.add(old)
-        self._current, self._blocked_since, self._is_stuck = process, 0.0, False
+        self._current, self._is_blocked, self._is_stuck, self._down_since = process, False, False, 0.0
         process.on_end, process.on_stuck = self._ended, self._stuck
         process.on_blocked, process.on_back = self._blocked, self._back
         self.health.loaded()
@@ -130,7 +132,8 @@ class Supervisor:
             return
         log.error("%s: %s", self._load.model, process.ended)
         self._metrics.crashed(self._version)
-        self._current, self._blocked_since, self._is_stuck = None, 0.0, False
+        self._current, self._is_blocked, self._is_stuck = None, False, False
+        self._down_since = self._down_since or time.monotonic()
         self.health.failed(process.ended)
         if not self._starting:
             self._starting = asyncio.create_task(self._start())
@@ -143,7 +146,8 @@ class Supervisor:
 
     def _blocked(self, process: ModelProcess) -> None:
         if process is self._current:
-            self._blocked_since = time.monotonic()
+            self._is_blocked = True
+            self._down_since = self._down_since or time.monotonic()
             self._replace()
 
     def _replace(self) -> None:
@@ -153,8 +157,8 @@ class Supervisor:
             self._starting = asyncio.create_task(self._start())
 
     def _back(self, process: ModelProcess) -> None:
-        if process is self._current and self._blocked_since:
-            self._blocked_since = 0.0
+        if process is self._current and self._is_blocked:
+            self._is_blocked, self._down_since = False, 0.0
             if self._starting and not self._is_stuck:
                 self._starting.cancel()
                 self._starting = None
@@ -187,8 +191,10 @@ class Supervisor:
     def _look(self) -> None:
         if self._current and self._current.loaded.waits:
             self._current.ping()
-        if self._is_stuck or self._blocked_since:
+        if self._is_stuck or self._is_blocked:
             self._replace()  # where there were too many until now
+        if self.trouble:
+            self._wake()  # those who wait get the trouble
         self._kill_idle()
         self._watch = self._loop.call_later(GRACE_S, self._look)
 

@@ -27,6 +27,8 @@ class Doubler:
         self.gate.wait(120)
         if 666 in rows:
             raise ValueError("the number of the beast")
+        if 667 in rows:
+            raise StopIteration  # as of a stray next()
         if 13 in rows:
             while True:  # hangs where Python can stop it
                 time.sleep(0.01)
@@ -110,6 +112,7 @@ def test_a_request_larger_than_a_batch_is_cut_and_put_together_again():
     ("bad", "error", "said"),
     [
         (666, ValueError, "beast"),
+        (667, RuntimeError, "StopIteration"),
         (404, Problem, "not a finite number"),
         (99, Problem, "predictions for 2 rows"),
     ],

@@ -11,7 +11,8 @@ import pytest
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, ModelError
 from serving.isolation import failures, messages
-from serving.isolation.wire import WireError
+from serving.isolation.batch import answer
+from serving.isolation.wire import Reader, WireError, Writer
 from serving.web.problems import Problem
 from tests.support import model_process
 from tests.support.model_process import is_alive
@@ -89,6 +90,7 @@ def test_numbers_that_are_not_finite_are_counted(process):
         ("fail(type('Evil', (Exception,), {'__str__': lambda self: 1 / 0})())", "Evil"),
         ("(lambda f: f(f))(lambda f: f(f))", "RecursionError"),
         ("'\\ud800'", "UnicodeEncodeError"),
+        ("fail(ValueError('\\ud800'))", "ValueError"),
         ("(lambda cycle: cycle.append(cycle) or cycle)([])", "RecursionError"),
         ("fail(type('Long' * 1000, (Exception,), {})('x' * 10**7))", ("Long" * 1000)[:200]),
     ],
@@ -101,6 +103,28 @@ def test_any_exception_fails_the_callers_rows_alone(process, text, kind):
     assert isinstance(error, failures.ModelCodeError) and str(error) == kind and "secret" not in str(error)
     assert kind in error.__notes__[0]
     assert process.do("1 + 1").predictions == [2]
+
+
+def test_a_model_that_returns_one_array_again_and_again_mixes_up_no_callers():
+    """One row fails, so each caller is tried alone, into the same array: each gets its own number."""
+    out = np.zeros(1)
+
+    def predict(rows):
+        if len(rows) > 1 or rows == ["bad"]:
+            raise ValueError
+        out[:] = rows
+        return out
+
+    answers = answer(predict, messages.Batch(1, [[1.0], ["bad"], [2.0], [3.0]]), Writer().frame)
+    (found,) = received(answers)
+    assert found.predictions.tolist() == [1.0, 2.0, 3.0] and list(found.failed) == [1]
+
+
+def received(parts):
+    """The messages in the pieces of a frame."""
+    reader, sent = Reader(messages.ToGateway), b"".join(parts)
+    reader.space()[: len(sent)] = sent
+    return reader.received(len(sent))
 
 
 def test_places_are_counted_without_the_failed_rows(process):

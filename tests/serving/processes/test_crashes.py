@@ -4,18 +4,23 @@ import asyncio
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import uvloop
 
+from mlops_lib.llm.usage import Usage
+from serving.inference.batching import Batcher
 from serving.inference.jobs import Job
 from serving.isolation import template
-from serving.isolation.messages import Answers
-from serving.processes import health, process
-from serving.processes.executor import outcomes
+from serving.isolation.messages import Answer, Answers, Event, Loaded
+from serving.processes import health, process, supervisor
+from serving.processes.executor import BatchExecutor, outcomes
 from serving.processes.forker import Forker, forker
 from serving.processes.health import Health
+from serving.processes.process import ModelProcess
+from serving.web.problems import Problem
 from tests.support.model_process import OBEDIENT, with_code
 from tests.support.staged_service import gone, staged
 from tests.support.waiting import until_async
@@ -184,6 +189,79 @@ def test_a_load_that_hangs_holds_up_neither_the_other_role_nor_the_next_version(
             assert not stage.models.refused and await stage.do("1 + 1") == 2
 
     asyncio.run(scenario())
+
+
+def test_a_process_that_ends_as_soon_as_it_has_loaded_the_model_is_refused(tmp_path, obedient, monkeypatch):
+    """Its end is noticed before it is used: it does not become a version that never answers."""
+    take = ModelProcess._take
+
+    def take_and_end(self, message):
+        take(self, message)
+        if isinstance(message, Loaded):
+            self._exited(signal.SIGKILL)
+
+    async def scenario():
+        async with staged(tmp_path) as stage:
+            monkeypatch.setattr(ModelProcess, "_take", take_and_end)
+            await stage.serve(1, obedient)
+            assert "signal 9" in stage.models.refused["champion"].reason
+
+    asyncio.run(scenario())
+
+
+def test_a_version_whose_restart_hangs_is_unhealthy(tmp_path, obedient, monkeypatch):
+    """No process for a while: those who wait get 503 before the load's limit, and /readyz says so."""
+    monkeypatch.setattr(supervisor, "MAX_DOWN_S", 1.0)
+    once = f"open({str(tmp_path / 'loaded')!r}, 'x') if not os.path.exists({str(tmp_path / 'loaded')!r}) else time.sleep(600)"
+    folder = with_code(obedient, tmp_path / "once", f"{OBEDIENT}\n{once}\n")
+
+    async def scenario():
+        async with staged(tmp_path, load_timeout_s=300) as stage:
+            await stage.serve(1, folder)
+            assert await stage.do("os._exit(1)") == "model_crashed"
+            assert await stage.do("1 + 1") == stage.status() == "model_unhealthy"
+
+    asyncio.run(scenario())
+
+
+def test_rows_that_cannot_be_sent_are_their_callers_problem():
+    """Values nested too deeply: 413 for that caller alone; the other of the batch is answered, and so are later calls."""
+    nested = 1
+    for _ in range(800):
+        nested = [nested]
+
+    async def scenario():
+        process = ModelProcess()
+        batcher = Batcher(
+            BatchExecutor(SimpleNamespace(running=process, trouble=None, health=Health())),
+            batch_rows=8, queue_rows=64, timeout_s=60.0,
+        )  # fmt: skip
+        bad, good = batcher([nested]), batcher([1])
+        with pytest.raises(Problem, match="nested too deeply") as refused:
+            await bad
+        assert refused.value.code == "body_too_large"
+        for asked in (good, batcher([2])):
+            await until_async(lambda: process._calls, "the batch is sent")
+            process._take(Answers(*process._calls, [4], [], {}, 0.0))
+            assert await asked == [4]
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_that_is_answered_with_another_message_is_over():
+    """A process may send anything: an event is ignored, and any other message fails the batch once."""
+    handlers, ended = [], []
+    call = lambda make, handler: handlers.append(handler) or 1
+
+    async def scenario():
+        executor = BatchExecutor(SimpleNamespace(running=SimpleNamespace(call=call)))
+        executor.start([Job([1], 0, None)], 60.0, lambda outcomes, seconds: ended.append(outcomes))
+        handlers[0](Event(1, "token", "x"))
+        assert not ended
+        handlers[0](Answer(1, [1], [], Usage()))
+
+    asyncio.run(scenario())
+    assert [str(error) for (error,) in ended] == ["its process sent Answer for a batch"]
 
 
 def test_pauses_between_restarts_grow_and_end():

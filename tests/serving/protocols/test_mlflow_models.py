@@ -13,6 +13,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from tests.support import logged
 from tests.support.logged_service import served
 from tests.support.toy_service import Caller
+from tests.support.waiting import until_async
 
 HELLO = {"role": "user", "content": "hello"}
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -287,6 +288,26 @@ def test_params_reach_the_model_from_tensors_too(tmp_path):
             assert list(map(eval_sorted, answer["outputs"][0]["data"])) == [("a", said), ("b", said)]
             status, answer = await post(path, {"inputs": [tensor], "parameters": {"top": 4}})
             assert status == 422 and "'top'" in answer["detail"]
+
+    asyncio.run(run())
+
+
+def test_a_challenger_gets_the_params_of_a_mirrored_request(tmp_path):
+    """Its recorded predictions are made with the same params as the champion's."""
+    signature = ModelSignature(Schema([ColSpec("string", "q")]), params=PARAMS)
+    recorded = []
+
+    async def run():
+        async with served(
+            logged.save(tmp_path / "model", logged.Params(), signature=signature), tmp_path
+        ) as post:
+            service = post.app.state.service
+            service.models.served["challenger"] = service.models.served["champion"]
+            service.predictor.mirror._record = lambda *about, role: recorded.append((role, about[3]))
+            status, answer = await post("/invocations", {"inputs": [{"q": "a"}], "params": {"k": 4}})
+            assert status == 200
+            await until_async(lambda: recorded, "the request is mirrored")
+            assert recorded == [("mirror", answer["predictions"])]
 
     asyncio.run(run())
 
