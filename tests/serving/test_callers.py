@@ -178,18 +178,28 @@ def test_no_key_is_written_or_answered(place: Place, vendor: Vendor) -> None:
 
 def test_owners_survive_a_restart(place: Place, vendor: Vendor) -> None:
     """A thread and a request of the first process are still the key's own in the second one."""
+    own_id = {"X-Request-ID": "before-the-restart"}
+    with service(place.file, vendor, place.log) as url:
+        with place.client(url, "a") as owner:
+            answer = owner.post(
+                "/invoke", json={"inputs": {"question": "hi", "thread_id": "old"}}, headers=own_id
+            )
+            assert answer.status_code == 200, answer.text
+        with place.client(url, "poor") as poor:
+            while invoke(poor, question="x").status_code == 200:
+                pass
     with (
         service(place.file, vendor, place.log) as url,
         place.client(url, "a") as owner,
         place.client(url, "b") as other,
     ):
-        assert invoke(other, question="hi", thread_id="t").status_code == 403
-        for client, status in ((other, 202), (owner, 202)):
-            sent = {"request_id": "my-own-id", "outcome": 1}
+        assert invoke(other, question="hi", thread_id="old").status_code == 403
+        for client, status in ((other, 404), (owner, 202)):
+            sent = {"request_id": own_id["X-Request-ID"], "outcome": 1}
             assert client.post("/feedback", json=sent).status_code == status
         with place.client(url, "poor") as poor:
             assert invoke(poor, question="x").status_code == 429
     rows = [
         row for file in place.file.parent.glob("log/predictions-*") for row in pq.read_table(file).to_pylist()
     ]
-    assert {row["key"] for row in rows} == {"a", "b", "poor"}
+    assert {"a", "poor"} <= {row["key"] for row in rows}

@@ -75,7 +75,7 @@ def test_raw_rows_get_the_predictions_of_the_evaluation(trained):
                     )
                     kind = headers.get("content_type", "application/json")
                     status, answer = service.post(path, body, **{"Content-Type": kind})
-                    assert status == 200, answer
+                    assert status == 200, (route, size, answer["detail"])
                     found += raw_requests.predictions(answer)
                 assert found == expected, (route, size)
         answer = service.post("/predict", {"inputs": rows[:1]})[1]

@@ -70,11 +70,10 @@ def _rows_of_tensor(value: Any, name: Any) -> list[Any]:
 
 
 def _rows_of_dict(values: dict[str, Any], types: dict[str, int | None]) -> list[Any]:
-    if known := values.keys() & types.keys():
-        levels = {name: types[name] for name in known}
-        in_columns = any(_levels(values[name]) > at for name, at in levels.items() if at is not None)
-    else:  # no signature, or entity keys alone
-        in_columns = bool(values) and all(isinstance(value, list) for value in values.values())
+    known = {name: types[name] for name in values.keys() & types.keys()}
+    deeper = [_levels(values[name]) > at for name, at in known.items() if at is not None]
+    # Where no type decides: no signature, columns of any type, or entity keys alone.
+    in_columns = any(deeper) if deeper else bool(values) and all(isinstance(v, list) for v in values.values())
     if not in_columns:
         return [values]
     columns = {name: cells if isinstance(cells, list) else [cells] for name, cells in values.items()}

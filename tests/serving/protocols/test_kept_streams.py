@@ -109,7 +109,9 @@ def test_what_was_said_is_logged_also_to_those_who_left(url: str, folder: Path, 
 
     until(lambda: len(logged()) == 5, "the log has five rows")
     for name, row in logged().items():
-        (said,) = json.loads(row["predictions"])
+        (answer,) = json.loads(row["predictions"])
+        # A chat's answer is a chat completion.
+        said = answer["choices"][0]["message"]["content"] if isinstance(answer, dict) else answer
         assert (row["role"], row["version"], row["model"]) == ("champion", 1, "chatty"), name
         assert json.loads(row["request"])[0]["question"] == "a" and row["latency_ms"] > 0
         assert row["finished"] is name.startswith("whole")
