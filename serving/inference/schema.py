@@ -68,6 +68,8 @@ class RequestSchema:
         self.params = {spec.name: spec for spec in (signature and signature.params) or ()}
         #: MLflow's schema of the inputs; None without a signature.
         self.inputs = signature.inputs if signature else None
+        #: Whether the model was trained on a table, so that a value is never a list.
+        self.is_table = source is not None
         self._looked_up = frozenset(looked_up)
         inputs = self.inputs
         others: dict[str, str] = {}

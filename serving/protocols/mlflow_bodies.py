@@ -150,7 +150,7 @@ def _from_inputs(value: Any, schema: RequestSchema, most: int) -> list[Any]:
             else 0
         )
         require_room(longest if isinstance(value, dict) else len(value), 0, most)
-    rows = rows_of(value, schema.inputs)
+    rows = rows_of(value, schema.inputs, scalars=schema.is_table)
     if schema.columns and rows and isinstance(rows[0], list):
         return [_named(row, schema.columns) for row in rows]
     return rows

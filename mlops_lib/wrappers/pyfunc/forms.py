@@ -38,11 +38,14 @@ def form_of(info: "Model") -> Form:
     return "frame"
 
 
-def rows_of(value: Any, inputs: "Schema | None") -> list[Any]:
+def rows_of(value: Any, inputs: "Schema | None", scalars: bool = False) -> list[Any]:
     """The rows of a value in MLflow's format ``inputs``, or of an input example.
 
     A dict holds columns if its values are one level deeper than the signature says; else it is one row. A list holds
     rows, or the values of a signature's only column. Any other value is a row.
+
+    Args:
+        scalars: Whether a column of any type holds single values, as those of the platform's own models do.
 
     Raises:
         InputError: Columns have different lengths.
@@ -50,6 +53,8 @@ def rows_of(value: Any, inputs: "Schema | None") -> list[Any]:
     if inputs and inputs.is_tensor_spec() and len(inputs.inputs) == 1:
         return _rows_of_tensor(value, inputs.inputs[0].name)
     types = _types(inputs)
+    if scalars:
+        types = {name: levels or 0 for name, levels in types.items()}
     if isinstance(value, dict):
         return _rows_of_dict(value, types) if types or not inputs else [value]
     if not isinstance(value, list):
@@ -70,10 +75,11 @@ def _rows_of_tensor(value: Any, name: Any) -> list[Any]:
 
 
 def _rows_of_dict(values: dict[str, Any], types: dict[str, int | None]) -> list[Any]:
-    known = {name: types[name] for name in values.keys() & types.keys()}
-    deeper = [_levels(values[name]) > at for name, at in known.items() if at is not None]
-    # Where no type decides: no signature, columns of any type, or entity keys alone.
-    in_columns = any(deeper) if deeper else bool(values) and all(isinstance(v, list) for v in values.values())
+    if known := values.keys() & types.keys():
+        levels = {name: types[name] for name in known}
+        in_columns = any(_levels(values[name]) > at for name, at in levels.items() if at is not None)
+    else:  # no signature, or entity keys alone
+        in_columns = bool(values) and all(isinstance(value, list) for value in values.values())
     if not in_columns:
         return [values]
     columns = {name: cells if isinstance(cells, list) else [cells] for name, cells in values.items()}
