@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from mlops_lib import config
+from tests.support import model_process
 from tests.support import shop as shop_module
 from tests.support.project_fixtures import made_once
 
@@ -48,3 +49,15 @@ def naughty(shop, tmp_path_factory):
     shop_module.add_pyfunc(settings, "naughty")
     with shop_module.running(settings, MLFLOW_MODEL_NAME="naughty") as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def obedient(tmp_path_factory):
+    """Files of a model from code that evaluates its rows."""
+    return model_process.make_pyfunc(tmp_path_factory.mktemp("obedient"))
+
+
+@pytest.fixture(scope="session")
+def graph(tmp_path_factory):
+    """Files of a graph that evaluates its questions."""
+    return model_process.make_graph(tmp_path_factory.mktemp("graph"))
