@@ -1,6 +1,6 @@
 """The result of an evaluation: scores, each with the number of rows behind it."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
 
@@ -43,8 +43,85 @@ class Score(BaseModel):
         return self.scored / self.rows if self.rows else 0.0
 
 
+Outcome = Literal["better", "not_worse", "worse", "undecided"]
+
+
+class Criterion(BaseModel):
+    """One thing that the gate asked for: a threshold, a limit, or an outcome of a comparison.
+
+    Attributes:
+        name: ``threshold``, ``slice_threshold``, ``min_rows``, ``coverage``, ``latency``, ``cost``, ``champion``.
+        slice: ``column=value``; "" for all rows.
+        value: The model's; None if it has none. In the unit of the metric, milliseconds, or US dollars.
+        limit: Asked for, in the same unit; None for a comparison.
+        reason: Why it does not hold: a sentence. "" if it holds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    metric: str = ""
+    slice: str = ""
+    value: FiniteFloat | None = None
+    limit: FiniteFloat | None = None
+    passed: bool
+    reason: str = ""
+
+
+class Comparison(BaseModel):
+    """Challenger against champion in one metric, on all rows or on those of a slice.
+
+    Attributes:
+        slice: ``column=value``; "" for all rows.
+        difference: Challenger minus champion, positive where the challenger is better, in the unit of the metric.
+        low, high: Two-sided interval of the difference.
+        margin: How much worse than the champion it may be.
+        rows, entities: What the interval is based on.
+        smallest_difference: The smallest difference that these rows could have shown: half the interval's width.
+        rows_needed: Rows that would decide, about; 0 if decided.
+        mcnemar_p: Classification: p of McNemar's exact test of the hits; None for other tasks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: str
+    slice: str = ""
+    champion: FiniteFloat
+    challenger: FiniteFloat
+    difference: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    margin: FiniteFloat
+    outcome: Outcome
+    rows: NonNegativeInt
+    entities: NonNegativeInt
+    smallest_difference: FiniteFloat
+    rows_needed: NonNegativeInt = 0
+    mcnemar_p: FiniteFloat | None = None
+
+
+class Opponent(BaseModel):
+    """The version that the model was compared with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: int
+    run_id: str
+    digest: str = ""
+
+
 class Verdict(BaseModel):
-    """Whether a score passed, and if not, why: one readable sentence for each reason."""
+    """The gate's decision and its evidence; where it refused, one readable sentence for each reason.
+
+    Attributes:
+        metric, score, threshold, higher_is_better: Of ``evaluation.metric``.
+        outcome: Of the comparison with the champion, the worst of all metrics and slices; None: no comparison.
+        champion: The version compared with; None: there was none, or the comparison is turned off.
+        note: What a reader must know, such as that there was no champion yet.
+        fingerprint: Of the data.
+        resamples, confidence, seed: Of the bootstrap; 0 without a comparison.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,6 +131,15 @@ class Verdict(BaseModel):
     threshold: FiniteFloat
     higher_is_better: bool
     reasons: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    champion: Opponent | None = None
+    criteria: tuple[Criterion, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    note: str = ""
+    fingerprint: str = ""
+    resamples: NonNegativeInt = 0
+    confidence: FiniteFloat = 0.0
+    seed: NonNegativeInt = 0
 
     def __str__(self) -> str:
         side = "at least" if self.higher_is_better else "at most"

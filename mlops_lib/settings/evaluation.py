@@ -6,6 +6,7 @@ from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
 
 from mlops_lib import plugins
 from mlops_lib.errors import PluginError
+from mlops_lib.settings.gate import GateSettings
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
@@ -34,6 +35,7 @@ class EvaluationSettings(Section):
         json_schema_extra=read_by("get-data", "evaluate-model"),
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
+    gate: GateSettings = GateSettings()
     baselines: tuple[str, ...] = Field(
         (),
         description="simple models to compare with",

@@ -1,0 +1,58 @@
+"""One model's predictions for the rows of a split: what the gate compares."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class JudgedRows:
+    """The truth and one model's predictions for N rows.
+
+    Two models can be compared when their `ids` are equal, in the same order.
+
+    Attributes:
+        task: Name of the task.
+        ids: Digest of each row as it was read (features, label, key), N.
+        entities: The key of each row as text, N; rows of one entity stay together in a resample. Without a key, the id.
+        truth: N values, as the task takes them.
+        predicted: N predictions, as the task takes them; None where the model failed on a row.
+        classes: Classification: the classes, in the order of the prediction's columns.
+        weights: Weight of each row, N; None: all count the same.
+        slices: Slice -> the value of each row as text, N.
+        values: Text: metric -> the value of each row, N; None where it has none.
+        errors: Why the model has no prediction for a row, N; "" where it has one. Empty: no row failed.
+        latency_s: Seconds that a row took; one for each row, or of a sample of rows.
+        cost_usd: Text: US dollars of the calls for each row, N.
+    """
+
+    task: str
+    ids: Sequence[str]
+    entities: Sequence[str]
+    truth: Any
+    predicted: Any
+    classes: Sequence[Any] = ()
+    weights: Any = None
+    slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    values: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    errors: Sequence[str] = ()
+    latency_s: Sequence[float] = ()
+    cost_usd: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version at Production, and its predictions for the rows that the challenger is judged on.
+
+    Attributes:
+        rows: Its predictions; None when it could not be judged.
+        problem: Why it could not be judged: the gate refuses then.
+        digest: SHA-256 of the model's files.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    digest: str = ""
+    rows: JudgedRows | None = None
+    problem: str = ""

@@ -1,0 +1,46 @@
+"""Settings of section `evaluation.gate`: what a model must show beside its score."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat
+
+from mlops_lib.settings.section import Fraction, Name, Section
+
+Positive = Annotated[FiniteFloat, Field(ge=0)]
+
+
+class GateSettings(Section):
+    """Criteria of the gate, beside ``evaluation.metric`` and ``evaluation.threshold``. All of them must hold."""
+
+    thresholds: dict[Name, FiniteFloat] = Field(
+        {}, description="further metrics and the score that each must reach"
+    )
+    slices: dict[Name, Literal["all"] | tuple[Name, ...]] = Field(
+        {},
+        description="column, or package.module:function of a row -> the values to judge on their own; all: each value found",
+    )
+    slice_thresholds: dict[Name, FiniteFloat] = Field(
+        {}, description="metric -> the score that it must reach in every slice"
+    )
+    min_rows: int = Field(0, ge=0, description="least rows of the test split")
+    min_slice_rows: int = Field(30, ge=1, description="least rows of a slice")
+    max_latency_ms: Positive = Field(
+        0.0, description="most milliseconds a row, at the 95th percentile; 0: no limit"
+    )
+    max_cost_usd: Positive = Field(
+        0.0, description="text: most US dollars of LLM calls a row, on average; 0: no limit"
+    )
+    champion: bool = Field(
+        True,
+        description="compare with the version at Production on the same rows, in total and in every slice",
+    )
+    margins: dict[Name, Positive] = Field(
+        {},
+        description="metric -> how much worse than the champion it may be; empty: evaluation.metric with its usual margin",
+    )
+    require: Literal["not_worse", "better"] = Field(
+        "not_worse", description="outcome of the comparison that passes; better passes both"
+    )
+    resamples: int = Field(2_000, ge=200, le=100_000, description="resamples of the paired bootstrap")
+    confidence: Fraction = Field(0.95, gt=0.5, lt=1, description="confidence of the two-sided interval")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
