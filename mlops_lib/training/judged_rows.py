@@ -134,13 +134,14 @@ def row_digests(rows: "pd.DataFrame") -> np.ndarray:
     """A 64-bit digest of each row, over the values of all its columns (uint64 [rows])."""
     import pandas as pd
 
-    try:
-        return pd.util.hash_pandas_object(rows, index=False).to_numpy()
-    except TypeError:  # lists, arrays and the like have no hash
-        plain = {
-            name: column.map(repr) if column.dtype == object else column for name, column in rows.items()
-        }
-        return pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy()
+    # pandas hashes an array as it prints it, which leaves the middle out.
+    plain = {
+        name: column.map(_plain)
+        if column.dtype == object and pd.api.types.infer_dtype(column) not in ("string", "empty")
+        else column
+        for name, column in rows.items()
+    }
+    return pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy()
 
 
 def latency(answers: Callable[[Any], Any], features: "pd.DataFrame") -> list[float]:
@@ -192,7 +193,8 @@ def _plain(value: Any) -> Any:
     """A value with a hash, equal for equal values."""
     if isinstance(value, np.ndarray):
         return repr((value.shape, value.tolist()))
-    return value if isinstance(value, str | bytes) else repr(value)
+    is_hashed_well = value is None or isinstance(value, str | bytes | float)
+    return value if is_hashed_well else repr(value)
 
 
 def _number(value: Any) -> float | None:
