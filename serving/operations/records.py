@@ -51,6 +51,8 @@ class Record(NamedTuple):
             "role": self.role,
             "model": self.served.version.name,
             "version": self.served.version.version,
+            "run_id": self.served.version.run_id or None,
+            "model_digest": self.served.facts.digest or None,
             "latency_ms": self.seconds * 1e3,
             "request": _json(self.rows.given()),
             "features": _json(looked_up.rows) if looked_up else None,
