@@ -18,6 +18,7 @@ class Record(NamedTuple):
 
     Attributes:
         finished: False for a stream that broke off, or whose caller went away: `predictions` has its pieces.
+        error: A challenger that failed on a mirrored request: name of the exception, or code of the problem.
     """
 
     context: Context
@@ -28,6 +29,7 @@ class Record(NamedTuple):
     seconds: float
     at_s: float
     finished: bool = True
+    error: str = ""
 
     @property
     def size(self) -> int:
@@ -59,6 +61,7 @@ class Record(NamedTuple):
             "freshness": _json(looked_up.statuses.field) if looked_up else None,
             "predictions": _json(self.predictions),
             "finished": self.finished,
+            "error": self.error or None,
         }
 
 

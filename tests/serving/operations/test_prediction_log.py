@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
-from mlops_lib.monitoring import prediction_log
+from mlops_lib.monitoring import prediction_log as read
+from mlops_lib.monitoring.prediction_log import COLUMNS
 from mlops_lib.registry import ModelVersion
 from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.rows import Context, Rows
@@ -61,22 +62,16 @@ def test_what_finds_no_room_is_dropped_and_counted(tmp_path):
         assert log.add_feedback(feedback("later", body_bytes=size)), "what was written makes room"
 
 
-def test_files_of_older_services_and_new_ones_are_one_table(tmp_path):
-    """The older have no digest and no run: those are null, and the new columns are not lost."""
-    older = {column: None for column in prediction_log.COLUMNS if column not in ("model_digest", "run_id")}
-    older |= {"time": 0, "request_id": "old", "version": 1, "latency_ms": 1.0, "finished": True}
-    write_table(tmp_path / "predictions-20260101T000000-1-a.parquet", [older])
+def test_a_record_names_the_models_run_and_digest(tmp_path):
+    """A version number may be another model's later; these are not. The reader knows every column."""
     version = ModelVersion("toy", 2, "Production", "run")
     served = SimpleNamespace(version=version, facts=ModelFacts(False, digest="d" * 64))
     context, rows = Context("new", 9, deadline=0.0), Rows(RequestSchema(None), [{"x": 1}])
     row = Record(context, "champion", served, rows, [2.0], 0.1, 1.0).as_row()
-    assert set(row) == set(prediction_log.COLUMNS)
+    assert tuple(row) == COLUMNS["predictions"]
     write_table(tmp_path / "predictions-20260102T000000-1-a.parquet", [row])
-    table = prediction_log.predictions(tmp_path).to_table(columns=["request_id", "run_id", "model_digest"])
-    assert table.to_pylist() == [
-        {"request_id": "old", "run_id": None, "model_digest": None},
-        {"request_id": "new", "run_id": "run", "model_digest": "d" * 64},
-    ]
+    (found,) = read.PredictionLog(tmp_path).of_request("predictions", "new")
+    assert (found["version"], found["run_id"], found["model_digest"]) == (2, "run", "d" * 64)
 
 
 def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_path):
