@@ -87,23 +87,11 @@ def _code(settings: Settings) -> tuple[dict[str, Any], dict[str, bytes]]:
         unknown = f"No repository here ({error}): the archive has the code files."
         if commit:
             unknown += " The commit is the image's, by GIT_COMMIT."
-        facts = {
-            "commit": commit,
-            "from": "archive",
-            "folder": "",
-            "unknown": unknown,
-            "files": len(kept.paths),
-        }
         if not kept.is_whole:
-            facts["unknown"] += f" It has the first {archive.MAX_FILES} files alone."
+            unknown += f" It has the first {archive.MAX_FILES} files alone."
+        facts: dict[str, Any] = {"commit": commit, "from": "archive", "folder": "", "unknown": unknown}
         return facts | _exceptions(kept.left_out, kept.masked), {ARCHIVE: kept.content}
-    facts = {
-        "commit": found.commit,
-        "from": "git",
-        "folder": found.folder,
-        "unknown": "",
-        "files": len(found.changed),
-    }
+    facts = {"commit": found.commit, "from": "git", "folder": found.folder, "unknown": ""}
     contents = {DIFF: found.diff} if found.diff else {}
     return facts | _exceptions(found.left_out, found.masked), contents
 
