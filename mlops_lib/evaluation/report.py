@@ -126,6 +126,7 @@ class Verdict(BaseModel):
         champion: The version compared with; None: there was none, or the comparison is turned off.
         note: What a reader must know, such as that there was no champion yet.
         fingerprint: Of the data.
+        rows_sha256, champion_rows_sha256: Of the files with the judged rows; "" where there is none.
         resamples, confidence, seed: Of the bootstrap; 0 without a comparison.
     """
 
@@ -146,6 +147,8 @@ class Verdict(BaseModel):
     resamples: NonNegativeInt = 0
     confidence: FiniteFloat = 0.0
     seed: NonNegativeInt = 0
+    rows_sha256: str = ""
+    champion_rows_sha256: str = ""
 
     def __str__(self) -> str:
         side = "at least" if self.higher_is_better else "at most"
@@ -168,6 +171,7 @@ class EvaluationReport(BaseModel):
         notes: Metric or topic -> a remark that a reader needs to compare numbers, such as a metric's signature.
         figures, tables (title -> DataFrame): For people. Not part of the JSON.
         per_row: DataFrame with one row for each scored row, or None. Not part of the JSON.
+        judged: The rows and predictions behind the scores (`JudgedRows`), or None. Not part of the JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -183,6 +187,7 @@ class EvaluationReport(BaseModel):
     figures: dict[str, Any] = Field({}, exclude=True, repr=False)
     tables: dict[str, Any] = Field({}, exclude=True, repr=False)
     per_row: Any = Field(None, exclude=True, repr=False)
+    judged: Any = Field(None, exclude=True, repr=False)
 
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.
