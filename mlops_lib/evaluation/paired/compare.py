@@ -121,7 +121,7 @@ class _Contest:
         every = np.concatenate(self.drawn)
         drawn = every[np.isfinite(every)]
         undefined = len(every) - len(drawn)
-        difference = float(self._difference(np.float64(self._challenger), np.float64(self._champion)))
+        difference = float(self._difference(np.array(self._challenger), np.array(self._champion)))
         if undefined > outcome.MAX_UNDEFINED * len(every):
             share = undefined / len(every)
             rarer = np.log(outcome.MAX_UNDEFINED) / np.log(share) if share < 1 else np.inf
