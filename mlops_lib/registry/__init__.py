@@ -8,7 +8,7 @@ from mlops_lib.registry.claims import ClaimedError
 from mlops_lib.registry.decision import Decision
 from mlops_lib.registry.found_moves import IN_USE
 from mlops_lib.registry.history import Entry, History
-from mlops_lib.registry.journal import MODEL_DIGEST_TAG
+from mlops_lib.registry.model_files import MODEL_DIGEST_TAG, model_digest
 from mlops_lib.registry.promotion import Registry
 from mlops_lib.registry.registration import GATE_TAG, register_run
 from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG, replaced, scores
@@ -16,5 +16,6 @@ from mlops_lib.registry.versions import ModelVersion
 
 __all__ = [
     "GATE_TAG", "IN_USE", "METRIC_TAG", "MODEL_DIGEST_TAG", "SCORE_TAG",
-    "ClaimedError", "Decision", "Entry", "History", "ModelVersion", "Registry", "register_run", "replaced", "scores",
+    "ClaimedError", "Decision", "Entry", "History", "ModelVersion", "Registry", "model_digest",
+    "register_run", "replaced", "scores",
 ]  # fmt: skip

@@ -8,10 +8,8 @@ from mlops_lib.registry.claims import WAIT_S, Claim, claim
 from mlops_lib.registry.decision import Decision
 from mlops_lib.registry.found_moves import found_moves
 from mlops_lib.registry.history import ENTRY_TAG, Action, Entry, History, current_user, now, read, shortened
+from mlops_lib.registry.model_files import MODEL_DIGEST_TAG
 from mlops_lib.registry.versions import ModelVersion, Versions
-
-#: Tag of a version: SHA-256 of its model's files.
-MODEL_DIGEST_TAG = "mlops.model_digest"
 
 
 class Journal(Versions):
