@@ -58,10 +58,12 @@ def comparison(
         if before:
             known.known = before.cassette.used | known.known
     ledger = Ledger.of(config.evaluation, known, before)
-    with ledger.open():
-        yield ledger
-    if challenger_run_id:
-        tracking.log_text(challenger_run_id, ledger.cassette.text(), _comparison_path(split))
+    try:
+        with ledger.open():
+            yield ledger
+    finally:
+        if challenger_run_id:
+            tracking.log_text(challenger_run_id, ledger.cassette.text(), _comparison_path(split))
 
 
 def calls(ledger: Ledger) -> str:
