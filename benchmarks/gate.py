@@ -78,10 +78,10 @@ def judged(
     return JudgedRows(task, ids, keys or ids, truth, predicted, classes, values=values or {})
 
 
-def contest(pair: Pair, seed: int) -> Comparison:
+def contest(pair: Pair, seed: int, resampled: int = RESAMPLES) -> Comparison:
     """The comparison of a pair on all rows, with the usual margin."""
     challenger, champion, metric = pair
-    (found,) = compare(challenger, champion, {metric: None}, resampled=RESAMPLES, seed=seed)
+    (found,) = compare(challenger, champion, {metric: None}, resampled=resampled, seed=seed)
     return found
 
 
