@@ -90,6 +90,7 @@ def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None)
         update={
             "verdict": found.verdict,
             "notes": report.notes | notes,
+            "figures": report.figures | found.figures,
             "tables": report.tables | found.tables,
         }
     )
