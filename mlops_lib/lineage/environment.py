@@ -91,14 +91,23 @@ def editable_folders() -> list[Path]:
     return found
 
 
-def import_paths(top: Path, code: Path) -> list[Path]:
-    """Folders of the version that take the place of editable installations from the user's repository."""
+def import_path(top: Path, code: Path) -> str:
+    """PYTHONPATH in which folders of the version take the place of the user's repository.
+
+    Args:
+        top: The user's project or repository.
+        code: The same folder of the version.
+    """
+    top = top.resolve()
     found = []
     for folder in editable_folders():
-        if folder.is_relative_to(top.resolve()):
-            mapped = code / folder.relative_to(top.resolve())
-            found += [path for path in (mapped / "src", mapped) if path.is_dir()]
-    return found
+        if folder.is_relative_to(top):
+            mapped = code / folder.relative_to(top)
+            found += [str(path) for path in (mapped / "src", mapped) if path.is_dir()]
+    for given in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        inside = Path(given).resolve().is_relative_to(top)
+        found.append(str(code / Path(given).resolve().relative_to(top)) if inside else given)
+    return os.pathsep.join(dict.fromkeys(found))
 
 
 def _adapted(locked: str, top: Path, code: Path) -> str:

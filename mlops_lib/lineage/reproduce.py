@@ -101,8 +101,8 @@ def reproduce(
                 say(line)
             say(f"Data: {_data_shown(wanted, code)}")
             expected = _expected(version, facts, differing, scratch)
-            paths = [str(path) for path in environment.import_paths(top, scratch / "code")]
-            _run(python, file, facts, _variables(facts, expected, paths), say)
+            path = environment.import_path(top, scratch / "code")
+            _run(python, file, facts, _variables(facts, expected, path), say)
         return _compared(version, wanted["evaluation"]["metric"], scratch, tolerance, differing)
 
 
@@ -195,7 +195,7 @@ def _artifact(run_id: str, path: str, into: Path) -> Path | None:
         raise ReproductionError(f"{path} of run {run_id} cannot be read: {error}") from error
 
 
-def _variables(facts: Mapping[str, Any], expected: Expected, paths: list[str]) -> dict[str, str]:
+def _variables(facts: Mapping[str, Any], expected: Expected, path: str) -> dict[str, str]:
     """The environment of the run: this one, without the settings and the numbers of this shell."""
     settings = {name for name, key in config.ENVIRONMENT.items() if not key.startswith("secrets.")}
     dropped = {*settings, *NOT_PASSED_ON, *(KEYS if expected.cassettes else ())}
@@ -203,8 +203,7 @@ def _variables(facts: Mapping[str, Any], expected: Expected, paths: list[str]) -
     numeric = environment.variables(facts)
     kept = {name: value for name, value in kept.items() if numeric.get(name, "-")}
     kept |= {name: value for name, value in numeric.items() if value}
-    path = os.pathsep.join([*paths, *filter(None, [kept.get("PYTHONPATH")])])
-    return kept | expected.to_env() | ({"PYTHONPATH": path} if path else {})
+    return kept | expected.to_env() | {"PYTHONPATH": path}
 
 
 def _run(

@@ -1,6 +1,7 @@
 """The lineage of a run, read back and checked against its digests."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ def read(run_id: str, tags: Mapping[str, str], into: Path) -> Stored:
             f"Run {run_id} has no lineage (no tag {LINEAGE_TAG}): it was trained outside the platform, or with a version "
             "of it that stored none."
         )
+    # MLflow shows a progress bar for each of a few small files.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{FOLDER}", dst_path=str(into)))
         text = (folder / MANIFEST).read_bytes()
