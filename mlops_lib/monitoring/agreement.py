@@ -1,6 +1,5 @@
 """How much two versions agree that answered the same requests, where nobody said which answer was right."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,11 @@ def agreement(log: PredictionLog, requests: MirroredRequests, task: str) -> Agre
         for row, (ours, theirs) in enumerate(zip(answers.champion, answers.challenger, strict=True)):
             rows += 1
             gap = _gap(ours, theirs)
-            differ = _side(ours) != _side(theirs) if task == "classification" and gap is not None else _differ(ours, theirs, gap)
+            differ = (
+                _side(ours) != _side(theirs)
+                if task == "classification" and gap is not None
+                else _differ(ours, theirs, gap)
+            )
             different += differ
             if gap is not None and (largest is None or gap > largest):
                 largest, at = gap, f"{answers.request_id}:{row}"
@@ -68,7 +71,7 @@ def _differ(ours: Any, theirs: Any, gap: float | None) -> bool:
     return gap > TOLERANCE * float(np.abs(np.asarray([ours, theirs], dtype=float)).max())
 
 
-def _side(probabilities: float | Sequence[float]) -> int:
+def _side(probabilities: Any) -> int:
     """The most probable class: of two, by the probability of the second."""
     if isinstance(probabilities, list):
         return int(np.argmax(probabilities))

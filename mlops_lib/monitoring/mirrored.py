@@ -100,7 +100,8 @@ def mirrored(log: PredictionLog, since: datetime | None = None) -> MirroredReque
     order = np.argsort(times, kind="stable")
     champion, mirror = champion[chosen][order], mirror[chosen][order]
     return MirroredRequests(
-        *(_version(versions[code]) for code in pair),
+        champion=_version(versions[pair[0]]),
+        challenger=_version(versions[pair[1]]),
         ids=champion["id"].copy(),
         times=champion["time"].copy(),
         champion_ms=champion["ms"].copy(),

@@ -60,9 +60,15 @@ class JudgedRequests:
     def judged(self, task: str, classes: Sequence[Any]) -> tuple[JudgedRows, JudgedRows]:
         """The predictions of champion and challenger, in the form of the gate."""
         ids, entities, truth, ours, theirs, errors, _ = map(list, zip(*self.rows, strict=True))
-        same = {"task": task, "ids": ids, "entities": entities, "truth": truth, "classes": list(classes)}
-        failed = {"errors": errors} if any(errors) else {}
-        return JudgedRows(**same, predicted=ours), JudgedRows(**same, predicted=theirs, **failed)
+        same: dict[str, Any] = {
+            "task": task,
+            "ids": ids,
+            "entities": entities,
+            "truth": truth,
+            "classes": list(classes),
+        }
+        failed = errors if any(errors) else ()
+        return JudgedRows(**same, predicted=ours), JudgedRows(**same, predicted=theirs, errors=failed)
 
 
 def judged_requests(
