@@ -72,7 +72,8 @@ def compare(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="Form of the result.")] = Format.TEXT,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the result to this file; .html, .json or Markdown.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the result to this file; .html, .json or Markdown."),
     ] = None,
     fail_unless: Annotated[
         Required | None,
@@ -160,19 +161,19 @@ def _table(cells: "Cells") -> Table:
 
 
 def _show_row(report: "ComparisonReport", row: "ChangedRow") -> None:
-    from mlops_lib.comparison.view import cut
+    from mlops_lib.comparison import view
     from mlops_lib.evaluation.words import word_changes
 
     table = Table.grid(padding=(0, 2))
-    table.add_row(Text("row", "dim"), Text(cut(row.input or row.id, MAX_TEXT)))
-    table.add_row(Text("truth", "dim"), Text(cut(row.truth, MAX_TEXT)))
-    before = cut(row.predictions[0], MAX_TEXT)
+    table.add_row(Text("row", "dim"), Text(view.cut(row.input or row.id, MAX_TEXT)))
+    table.add_row(Text("truth", "dim"), Text(view.cut(row.truth, MAX_TEXT)))
+    before = view.cut(row.predictions[0], MAX_TEXT)
     for at, (side, prediction) in enumerate(zip(report.sides, row.predictions, strict=True)):
-        shown = Text(cut(prediction, MAX_TEXT) or "no prediction")
+        shown = Text(view.cut(prediction, MAX_TEXT) or "no prediction")
         if at and prediction and report.task == "text":
-            pieces = word_changes(before, cut(prediction, MAX_TEXT))
+            pieces = word_changes(before, view.cut(prediction, MAX_TEXT))
             shown = Text.assemble(*((piece.text, PIECES[piece.kind]) for piece in pieces))
         table.add_row(Text(side.label, "dim"), shown)
-    table.add_row(Text("change", "dim"), Text(f"{row.change:+.3g}"))
+    table.add_row(Text(view.change_name(report), "dim"), Text(view.change(row)))
     out.print()
     out.print(table)

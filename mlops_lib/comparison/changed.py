@@ -44,7 +44,7 @@ def changed_rows(
             input=inputs[at] if len(inputs) else "",
             truth=str(reference.truth[at]),
             predictions=tuple(shown(model, at) for model in columns),
-            change=changes[at],
+            change=changes[at] if math.isfinite(changes[at]) else None,
         )
         for at in order
     ]

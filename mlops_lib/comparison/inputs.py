@@ -49,4 +49,7 @@ def _text(row: dict[str, Any]) -> str:
     """A row of one column is that value; others are JSON."""
     if len(row) == 1:
         return str(next(iter(row.values())))
-    return json.dumps(row, ensure_ascii=False, default=str)
+    shown = {
+        name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()
+    }
+    return json.dumps(shown, ensure_ascii=False, default=str)

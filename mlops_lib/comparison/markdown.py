@@ -9,7 +9,7 @@ from mlops_lib.evaluation.words import word_changes
 MARKS = {"better": "🟢", "not worse": "🟢", "worse": "🔴", "undecided": "🟡", "unknown": "⚪"}
 #: Rows that changed, and characters of a text: a pull request is read by people.
 MAX_ROWS, MAX_TEXT = 10, 400
-SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>#|~$])")
 
 
 def markdown(report: ComparisonReport) -> str:
@@ -29,11 +29,11 @@ def markdown(report: ComparisonReport) -> str:
 
 def _changed(report: ComparisonReport) -> list[str]:
     rows = report.changed_rows[:MAX_ROWS]
-    head = ("row", "truth", *(side.label for side in report.sides), "change")
+    head = ("row", "truth", *(side.label for side in report.sides), view.change_name(report))
     table = (
         head,
         [
-            (_cell(row.input or row.id), _cell(row.truth), *_predictions(row, report), f"{row.change:+.3g}")
+            (_cell(row.input or row.id), _cell(row.truth), *_predictions(row, report), view.change(row))
             for row in rows
         ],
     )

@@ -70,7 +70,7 @@ def _row(row: ChangedRow, report: ComparisonReport) -> str:
             _difference(view.cut(before), view.cut(prediction)) if is_text else escape(view.cut(prediction))
         )
         items.append((side.label, shown or "<i>no prediction</i>"))
-    items.append(("change", f"{row.change:+.3g}"))
+    items.append((view.change_name(report), view.change(row)))
     return f'<div class="row"><dl>{"".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in items)}</dl></div>'
 
 

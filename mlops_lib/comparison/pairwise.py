@@ -71,6 +71,7 @@ def compare_models(
         reference=sides[0],
         against=tuple(against),
         gate_metrics=tuple(decisive),
+        row_metric=evaluation.metric,
         directions=directions,
         rows=len(rows[0].ids),
         entities=len(set(rows[0].entities)),

@@ -39,7 +39,8 @@ class ChangedRow(BaseModel):
     Attributes:
         input: The row, as text.
         predictions: Of each version as text, in the order of the report's sides; "" without one.
-        change: By how much the row's score changed, positive is better; the largest change if there are several.
+        change: By how much the row became better; the largest change if there are several. Of the true class's
+            probability, of the error (regression), or of the metric (text). None: one of them has no prediction.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,7 +49,7 @@ class ChangedRow(BaseModel):
     input: str
     truth: str
     predictions: tuple[str, ...]
-    change: float
+    change: float | None
 
 
 class Against(BaseModel):
@@ -74,6 +75,7 @@ class ComparisonReport(BaseModel):
     Attributes:
         source: Where the rows come from.
         gate_metrics: Metrics that decide the outcome.
+        row_metric: Text: the metric of `ChangedRow.change`.
         directions: Metric -> whether higher is better.
         rows, entities: That were judged; 0: none has an outcome, so quality is unknown.
         left_out: Reason -> number.
@@ -89,6 +91,7 @@ class ComparisonReport(BaseModel):
     reference: Side
     against: tuple[Against, ...]
     gate_metrics: tuple[str, ...]
+    row_metric: str = ""
     directions: dict[str, bool] = {}
     rows: int = 0
     entities: int = 0

@@ -1,5 +1,6 @@
 """Compares versions of a registered model on the rows of their evaluation."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
         RegistryError: There is no such version, or nothing to compare it with.
         EvaluationError: The versions were judged on different data, or cannot be scored.
     """
+    # MLflow would show a progress bar for each small file.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     versions = _chosen(Registry(settings), name, numbers)
     stored = [stored_rows(version.run_id) for version in versions]
     first, notes = stored[0], list[str]()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mlops_lib.comparison.result import Against, ComparisonReport, Side
+from mlops_lib.comparison.result import Against, ChangedRow, ComparisonReport, Side
 from mlops_lib.evaluation.report import Comparison
 from mlops_lib.evaluation.verdict_text import WORDS, sentence
 
@@ -20,9 +20,9 @@ class Headline(NamedTuple):
 
 
 def title(report: ComparisonReport) -> str:
-    others = " and ".join(str(one.side.version) for one in report.against)
-    plural = "s" if len(report.against) > 1 else ""
-    return f"{report.name}: version{plural} {others} against version {report.reference.version}"
+    *others, last = [str(one.side.version) for one in report.against]
+    named = f"versions {', '.join(others)} and {last}" if others else f"version {last}"
+    return f"{report.name}: {named} against version {report.reference.version}"
 
 
 def headlines(report: ComparisonReport) -> list[Headline]:
@@ -50,19 +50,21 @@ def metrics(report: ComparisonReport) -> Table:
         "metric", "version", "score", report.reference.label, "difference", f"{report.confidence:.0%} interval",
         "margin", "outcome",
     )  # fmt: skip
-    rows = [
-        (
-            f"{metric} {'↑' if higher else '↓'}",
-            str(one.side.version),
-            *_numbers(c),
-            WORDS[c.outcome],
-        )
-        for metric, higher in report.directions.items()
-        for one in report.against
-        for c in one.comparisons
-        if c.metric == metric
-    ]
+    rows = []
+    for metric, higher in report.directions.items():
+        name = f"{metric} {'↑' if higher else '↓'}"
+        for one in report.against:
+            for c in (each for each in one.comparisons if each.metric == metric):
+                rows.append((name, str(one.side.version), *_numbers(c), WORDS[c.outcome]))
+                name = ""  # once for the versions of one metric
     return head, rows
+
+
+def change_name(report: ComparisonReport) -> str:
+    """What the change of a row is a change of; a positive one is better."""
+    if report.task == "classification":
+        return "change of P(truth)"
+    return "error smaller by" if report.task == "regression" else f"change of {report.row_metric}"
 
 
 def sides(report: ComparisonReport) -> Table:
@@ -75,7 +77,7 @@ def sides(report: ComparisonReport) -> Table:
             _ms(side.latency_ms),
             _ms(side.latency_p95_ms),
             "" if side.cost_usd is None else f"${side.cost_usd:.6f}",
-            f"{side.failed:,}" if report.rows else "",
+            f"{side.failed:,}" if any(one.failed for one in report.sides) else "",
             different,
         )
         for side, different in zip(report.sides, changed, strict=True)
@@ -91,7 +93,8 @@ def remarks(report: ComparisonReport) -> list[str]:
     if report.rows:
         entities = f" of {report.entities:,} entities" if report.entities != report.rows else ""
         found.append(
-            f"Judged: {report.rows:,} rows{entities}; {report.resamples:,} resamples, seed {report.seed}."
+            f"Judged: {report.rows:,} rows{entities}; {report.resamples:,} resamples, seed {report.seed}. A positive "
+            "difference is better, also where a lower score is (↓)."
         )
     if agreed := report.agreement:
         share = f"{agreed.different / agreed.rows:.1%}" if agreed.rows else "none"
@@ -104,6 +107,10 @@ def remarks(report: ComparisonReport) -> list[str]:
     return [*found, *report.notes]
 
 
+def change(row: ChangedRow) -> str:
+    return "one has no prediction" if row.change is None else f"{row.change:+.3g}"
+
+
 def cut(text: str, most: int = MAX_SHOWN) -> str:
     """The beginning of a long text."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
@@ -111,9 +118,16 @@ def cut(text: str, most: int = MAX_SHOWN) -> str:
 
 def _numbers(c: Comparison) -> Sequence[str]:
     known = c.low is not None and c.high is not None
-    interval = f"{c.low:+.4f} to {c.high:+.4f}" if known else "none"
+    interval = f"{_signed(c.low)} to {_signed(c.high)}" if known else "none"
     scores = ["none" if one is None else f"{one:.4f}" for one in (c.challenger, c.champion)]
-    return (*scores, "none" if c.difference is None else f"{c.difference:+.4f}", interval, f"{c.margin:.4g}")
+    return (*scores, _signed(c.difference), interval, f"{c.margin:.4g}")
+
+
+def _signed(value: float | None) -> str:
+    """With a sign, but for a zero."""
+    if value is None:
+        return "none"
+    return f"{value:+.4f}" if abs(value) >= 0.00005 else f"{0:.4f}"
 
 
 def _stage(side: Side) -> str:
