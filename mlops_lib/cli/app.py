@@ -54,6 +54,7 @@ for command in (
     registry.models,
     registry.promote,
     registry.rollback,
+    registry.sign,
     search.search,
     serve.serve,
     serve.key,
