@@ -16,11 +16,18 @@ TIME_PATTERN = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 
 US_A_SECOND, US_AN_HOUR, US_A_DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 _1970 = date(1970, 1, 1).toordinal()
+TIME_OF_DAY = "a time of day, such as 08:30"
 #: Of the years 1 and 9999, those of Python and of ISO 8601.
 FIRST_US = (date.min.toordinal() - _1970) * US_A_DAY
 LAST_US = (date.max.toordinal() - _1970 + 1) * US_A_DAY - 1
 #: In a column of microseconds, the mark of a missing value.
 MISSING_US = np.iinfo(np.int64).min
+
+
+def wanted_date(order: str = "") -> str:
+    """The forms that `microseconds` takes, for errors and schemas."""
+    first = {"day_first": "31/01/2026, ", "month_first": "01/31/2026, "}.get(order, "")
+    return f"a date or time, such as {first}2026-01-31, 2026-01-31T08:00:00Z, 2026/01/31, 31.01.2026 or Jan 31 2026"
 
 
 def microseconds(value: Any, order: str = "") -> int:

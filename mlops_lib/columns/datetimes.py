@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .dates import MISSING_US, US_A_DAY, US_AN_HOUR, calendar, microseconds, microseconds_of_day
+from .dates import (
+    MISSING_US,
+    TIME_OF_DAY,
+    US_A_DAY,
+    US_AN_HOUR,
+    calendar,
+    microseconds,
+    microseconds_of_day,
+    wanted_date,
+)
 from .part import Output, Part
 from .schema import Column
 from .text import is_missing
@@ -31,15 +40,7 @@ class Datetime(Part):
             else ("days", "year", "month", "day", "weekday", *["hour"] * self._hours)
         )
         self.outputs = tuple(Output(f"{self.name}: {one}", self.name) for one in names)
-        form = (
-            "a time of day, such as 08:30"
-            if self._of_day
-            else "a date or time in ISO form, such as 2026-01-31"
-        )
-        self.wanted = form if self._of_day else f"{form} or 2026-01-31T08:00:00Z"
-        if column.date_order:
-            example = "31/01/2026" if column.date_order == "day_first" else "01/31/2026"
-            self.wanted = f"a date such as {example}, or one in ISO form, such as 2026-01-31"
+        self.wanted = TIME_OF_DAY if self._of_day else wanted_date(column.date_order)
         self._us: Callable[[Any], int] = (
             microseconds_of_day if self._of_day else partial(microseconds, order=column.date_order)
         )

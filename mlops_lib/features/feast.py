@@ -19,6 +19,7 @@ from mlops_lib.features.feast_repo import register, rows_shown
 from mlops_lib.features.feast_rows import rows_of
 from mlops_lib.features.feast_scalars import python_values
 from mlops_lib.features.feast_service import views_of
+from mlops_lib.features.feast_sqlite import use_feasts_times
 from mlops_lib.features.feast_values import as_declared, instants, typed
 from mlops_lib.features.feast_views import ServiceViews, StoredView
 from mlops_lib.settings import Settings
@@ -102,6 +103,7 @@ class FeastProvider(FeatureProvider):
         found: list[OnlineRow] = []
         for start in range(0, len(keys), READ_KEYS):
             with feast_errors("read online features"):
+                use_feasts_times()
                 found += read(keys[start : start + READ_KEYS])
         return found
 
@@ -151,6 +153,7 @@ class FeastProvider(FeatureProvider):
         # Feast's own output would break the progress line, and adds nothing to it.
         quiet = contextlib.redirect_stdout(io.StringIO())
         with feast_errors("materialise"), quiet, rows_shown(self.store):
+            use_feasts_times()
             self.store.materialize(since, until)
 
     def _forget(self) -> None:

@@ -5,11 +5,12 @@ never changes the model that a caller works with.
 """
 
 from mlops_lib.registry.history import METRIC_TAG, SCORE_TAG, replaced, scores
+from mlops_lib.registry.model_files import MODEL_DIGEST_TAG, model_digest
 from mlops_lib.registry.promotion import IN_USE, Registry
 from mlops_lib.registry.registration import GATE_TAG, register_run
 from mlops_lib.registry.versions import ModelVersion
 
 __all__ = [
-    "GATE_TAG", "IN_USE", "METRIC_TAG", "SCORE_TAG",
-    "ModelVersion", "Registry", "register_run", "replaced", "scores",
+    "GATE_TAG", "IN_USE", "METRIC_TAG", "MODEL_DIGEST_TAG", "SCORE_TAG",
+    "ModelVersion", "Registry", "model_digest", "register_run", "replaced", "scores",
 ]  # fmt: skip

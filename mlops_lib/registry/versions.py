@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.errors import NoSuchVersionError, RegistryError
 from mlops_lib.redact import mask
+from mlops_lib.registry.model_files import MODEL_DIGEST_TAG, digest_of_logged
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import made_meanwhile, use_store
 
@@ -98,21 +99,27 @@ class Versions:
         Args:
             name: Name in the registry; a new name is created.
             run_id: Run that logged the model.
-            tags: Tags of the version.
+            tags: Tags of the version, beside the digest of its files.
 
         Raises:
-            RegistryError: The run logged no model, or the registry refuses.
+            RegistryError: The run logged no model, its files cannot be read, or the registry refuses.
         """
-        logged = self.run(run_id).outputs
-        if not logged or not logged.model_outputs:
+        run = self.run(run_id)
+        if not run.outputs or not run.outputs.model_outputs:
             raise RegistryError(f"Run {run_id} logged no model, so there is nothing to register.")
-        model_id = logged.model_outputs[-1].model_id
+        model_id = run.outputs.model_outputs[-1].model_id
+        # Training writes it. A model that was logged without the platform is downloaded here.
+        digest = run.data.tags.get(MODEL_DIGEST_TAG) or digest_of_logged(model_id)
         with self._explained(f"register the model of run {run_id} as {name!r}"):
             if not self._client.search_registered_models(f"name = '{_quotable(name)}'"):
                 with made_meanwhile():
                     self._client.create_registered_model(name)
             made = self._client.create_model_version(
-                name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
+                name,
+                f"models:/{model_id}",
+                run_id,
+                tags={**tags, MODEL_DIGEST_TAG: digest},
+                model_id=model_id,
             )
         return _pinned(made, ())
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 FOLDER = "notebooks"
+#: On the parent run, with the notebook's name appended: SHA-256 of the executed notebook as it is stored.
+RECORD_DIGEST_TAG = "mlops.record_sha256"
 #: An interrupt inside an import can leave the importing thread stuck, so an interrupted step waits only this long.
 STUCK_TIMEOUT_S = 30
 
@@ -82,6 +84,7 @@ class Record:
                 _head(executed, mask_secrets(str(ended)) or "Interrupted.")
             client, exporter = self._ready.result()
             client.set_tag(self.run_id, f"mlops.notebook_sha256.{source.stem}", sha256(source))
+            _note_digest(client, self.run_id, executed)
             client.log_artifact(self.run_id, str(executed), FOLDER)
             client.log_artifact(self.run_id, str(_to_html(executed, exporter)), FOLDER)
             return tracking.artifact_location(client.get_run(self.run_id), f"{FOLDER}/{executed.stem}.html")
@@ -146,6 +149,8 @@ def send_kept(settings: Settings) -> None:
     client = tracking.connect(settings)
     for folder in folders:
         try:
+            for executed in (folder / FOLDER).glob("*.ipynb"):
+                _note_digest(client, folder.name, executed)
             client.log_artifacts(folder.name, str(folder / FOLDER), FOLDER)
             run, kept = client.get_run(folder.name).info, folder / "status"
             # Only if the run was not ended since by a later, successful try.
@@ -156,6 +161,11 @@ def send_kept(settings: Settings) -> None:
             print(f"The record stays in {folder}, because MLflow refuses it: {error}", flush=True)
             continue
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _note_digest(client: "MlflowClient", run_id: str, executed: Path) -> None:
+    """Write the digest of an executed notebook on the run that keeps it. Before the file: an upload may fail."""
+    client.set_tag(run_id, f"{RECORD_DIGEST_TAG}.{executed.stem}", sha256(executed))
 
 
 def _kept(settings: Settings) -> Path:

@@ -17,6 +17,7 @@ from mlops_lib.errors import InputError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact.traces import mask_traces
+from mlops_lib.registry.model_files import note_digest
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
 from mlops_lib.wrappers.inputs import encoded, to_matrix
@@ -103,7 +104,9 @@ class ModelWrapper(ABC):
         tags = {WRAPPER_KEY: config.model.wrapper}
         with lifecycle.training_run(data_loader, config, parent_run_id, tags) as run_id:
             model_uri = self.fit(data_loader, config, run_id)
-        self.load(model_uri)
+            folder = download(model_uri)
+            note_digest(run_id, folder)
+        self.load(str(folder))
         return TrainResult(run_id, model_uri)
 
     def evaluate(

@@ -1,7 +1,7 @@
 """Jobs: the rows of several callers, answered in one call of the model."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlops_lib.columns.encode import BadValue
@@ -32,23 +32,42 @@ def run(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
     except BaseException as error:  # a model may raise anything, SystemExit too; the service lives on
         if len(jobs) > 1:
             return [run(predict, [job])[0] for job in jobs]
-        if isinstance(error, BadValue):  # count from the caller's first row
-            error = BadValue(error.row + jobs[0].first, error.column, error.value, error.wanted)
-        return [future_error(error)]
-    if len(jobs) == 1 and not bad:
-        return [predictions]
-    outcomes: list[Any] = []
+        return [_of_caller(future_error(error), jobs[0])]
+    return [predictions] if len(jobs) == 1 and not bad else outcomes(jobs, predictions, bad, {})
+
+
+def outcomes(
+    jobs: list[Job], predictions: list[Any], bad: list[int], failed: Mapping[int, Exception]
+) -> list[Any]:
+    """Predictions or an exception for each job.
+
+    Args:
+        predictions: One a row, without the rows of failed jobs.
+        bad: Places in `predictions` whose numbers are not all finite.
+        failed: Number of a job -> why it failed.
+    """
+    found: list[Any] = []
     start = 0
-    for job in jobs:
+    for number, job in enumerate(jobs):
+        if error := failed.get(number):
+            found.append(_of_caller(error, job))
+            continue
         end = start + len(job.rows)
         try:
             if bad:
                 require_finite(bad, start, len(job.rows), job.first)
-            outcomes.append(predictions[start:end])
+            found.append(predictions[start:end])
         except Problem as problem:
-            outcomes.append(problem)
+            found.append(problem)
         start = end
-    return outcomes
+    return found
+
+
+def _of_caller(error: Exception, job: Job) -> Exception:
+    """The error, with its row counted from the caller's first one."""
+    if isinstance(error, BadValue):
+        return BadValue(error.row + job.first, error.column, error.value, error.wanted)
+    return error
 
 
 def settle(jobs: list[Job], outcomes: list[Any]) -> None:

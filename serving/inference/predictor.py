@@ -185,11 +185,12 @@ class Predictor:
         began: float,
         role: str = "",
         finished: bool = True,
+        error: str = "",
     ) -> None:
         if self._log:
             took = time.perf_counter() - began
             record = Record(
-                context, role or served.role, served, rows, predictions, took, time.time(), finished
+                context, role or served.role, served, rows, predictions, took, time.time(), finished, error
             )
             self._log.add(record)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from mlops_lib.columns.dates import microseconds
+from mlops_lib.columns.dates import TIME_OF_DAY, microseconds, wanted_date
 from mlops_lib.columns.schema import TEXT_TYPES, Column, Schema
 from mlops_lib.columns.text import text_of
 from serving.inference.fields import (
@@ -67,7 +67,8 @@ def _field(column: Column, in_signature: Any) -> Field:
         return plain(column.name, "text", column.nullable)._replace(kind="image")
     made = plain(column.name, column.kind, column.nullable)
     if column.kind == "datetime":
-        return made._replace(cast=_in_utc if stored == "datetime" else None)
+        wanted = TIME_OF_DAY if stored == "time" else wanted_date(column.date_order)
+        return made._replace(cast=_in_utc if stored == "datetime" else None, wanted=wanted)
     if stored == "text":  # numbers as text, with the kind set in data.columns
         accepted = str | made.type
         return made._replace(
@@ -92,7 +93,7 @@ def _text(column: Column, stored: str) -> Field:
     if stored in ("text", "time"):
         accepted, wanted = str, WANTED["text"]
     elif stored == "datetime":
-        accepted, wanted, cast = str, WANTED["datetime"], _in_utc
+        accepted, wanted, cast = str, wanted_date(), _in_utc
     elif stored in ("number", "integer"):
         accepted, wanted = str | (whole() if stored == "integer" else float), f"{WANTED[stored]}, or its text"
         cast = as_int if stored == "integer" else float

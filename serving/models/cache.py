@@ -18,6 +18,7 @@ from urllib.parse import quote
 from mlops_lib.errors import ModelError
 from mlops_lib.files import digest_of_folder, read_json, write_json
 from mlops_lib.registry import ModelVersion
+from mlops_lib.registry.model_files import added_files
 
 #: Versions kept on disk for each model.
 MAX_VERSIONS = 4
@@ -92,6 +93,9 @@ class ModelCache:
             home.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=home, prefix=".incoming-") as incoming:
                 files = download(version.uri, Path(incoming))
+                # Bytecode from a store would run, and is no part of the model's digest.
+                for added in list(added_files(files)):
+                    added.unlink()
                 digest = digest_of_folder(files)
                 folder = home / f"{version.version}-{digest[:12]}"
                 if folder.is_dir() and digest_of_folder(folder) != digest:

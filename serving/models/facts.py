@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
+from mlops_lib.registry import model_digest
 from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY
 from mlops_lib.wrappers.load import wrapper_name
 
@@ -23,6 +24,7 @@ class ModelFacts:
         signature: Inputs and outputs; None for a model that was logged without.
         columns: Columns of the training data; None for a model that was logged elsewhere.
         classes: A classifier's classes in the order of its probabilities; empty for other models.
+        digest: SHA-256 of the model's files; "" for a model without files.
     """
 
     holds_code: bool
@@ -30,6 +32,7 @@ class ModelFacts:
     signature: "ModelSignature | None" = None
     columns: Schema | None = None
     classes: list[Any] = field(default_factory=list)
+    digest: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -52,4 +55,5 @@ class ModelFacts:
             signature=info.signature,
             columns=Schema.from_dict(columns) if columns else None,
             classes=list(metadata.get(CLASSES_KEY, [])),
+            digest=model_digest(folder),
         )

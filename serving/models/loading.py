@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mlops_lib.errors import MlopsError, ModelError
-from mlops_lib.registry import ModelVersion, signing
+from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, signing
 from mlops_lib.settings import Settings
 from serving.blocking_calls import in_daemon_thread
 from serving.features.enrichment import Enricher
@@ -46,6 +46,11 @@ async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics
     if signed_by := settings.serving.signed_by:
         await in_daemon_thread(lambda: signing.check(version, folder, settings.path(signed_by)), "load")
     facts = await in_daemon_thread(lambda: ModelFacts.read(folder), "load")
+    if (registered := version.tags.get(MODEL_DIGEST_TAG, facts.digest)) != facts.digest:
+        raise ModelError(
+            f"{name} cannot be loaded: its files have changed since they were logged. Their digest is {facts.digest[:12]}, "
+            f"and its tag {MODEL_DIGEST_TAG} is {registered[:12]}. Register the model again from a run that you trust."
+        )
     columns = tuple(named_columns(facts.signature))
     enricher = await in_daemon_thread(lambda: Enricher.for_version(version, columns, settings), "load")
     schema = request_schema(facts, enricher, settings)

@@ -18,6 +18,7 @@ class Record(NamedTuple):
 
     Attributes:
         finished: False for a stream that broke off, or whose caller went away: `predictions` has its pieces.
+        error: A challenger that failed on a mirrored request: name of the exception, or code of the problem.
     """
 
     context: Context
@@ -28,6 +29,7 @@ class Record(NamedTuple):
     seconds: float
     at_s: float
     finished: bool = True
+    error: str = ""
 
     @property
     def size(self) -> int:
@@ -51,12 +53,15 @@ class Record(NamedTuple):
             "role": self.role,
             "model": self.served.version.name,
             "version": self.served.version.version,
+            "run_id": self.served.version.run_id or None,
+            "model_digest": self.served.facts.digest or None,
             "latency_ms": self.seconds * 1e3,
             "request": _json(self.rows.given()),
             "features": _json(looked_up.rows) if looked_up else None,
             "freshness": _json(looked_up.statuses.field) if looked_up else None,
             "predictions": _json(self.predictions),
             "finished": self.finished,
+            "error": self.error or None,
         }
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import ModelError
 from serving.inference.batching import Done
 from serving.inference.jobs import Job
-from serving.inference.predictions import require_finite
+from serving.inference.jobs import outcomes as outcomes_of_jobs
 from serving.isolation.failures import exception
 from serving.isolation.messages import Answers, Batch, Event, Failed
 from serving.isolation.wire import Exact
@@ -101,24 +100,12 @@ def _error(message: Any) -> Exception:
 
 def outcomes(jobs: list[Job], answers: Answers) -> list[Any]:
     """Predictions or an exception for each job."""
-    found: list[Any] = []
-    predictions, start = as_rows(answers.predictions), 0
-    for number, job in enumerate(jobs):
-        if failed := answers.failed.get(number):
-            error = exception(failed)
-            if isinstance(error, BadValue):  # count from the caller's first row
-                error = BadValue(error.row + job.first, error.column, error.value, error.wanted)
-            found.append(error)
-            continue
-        end = start + len(job.rows)
-        try:
-            if answers.bad:
-                require_finite(answers.bad, start, len(job.rows), job.first)
-            found.append(predictions[start:end])
-        except Problem as problem:
-            found.append(problem)
-        start = end
-    return found if start == len(predictions) else [wrong_count(len(predictions), start) for _ in jobs]
+    predictions = as_rows(answers.predictions)
+    rows = sum(len(job.rows) for number, job in enumerate(jobs) if number not in answers.failed)
+    if len(predictions) != rows:
+        return [wrong_count(len(predictions), rows) for _ in jobs]
+    failed = {number: exception(one) for number, one in answers.failed.items()}
+    return outcomes_of_jobs(jobs, predictions, answers.bad, failed)
 
 
 def as_rows(predictions: Any) -> list[Any]:

@@ -98,7 +98,7 @@ def test_dates_with_two_meanings_are_named_and_the_setting_decides():
 def test_a_value_of_the_other_order_is_refused():
     """The error shows the order."""
     frame = pd.DataFrame({"day": DAYS.strftime("%d/%m/%Y")})
-    with pytest.raises(BadValue, match="a date such as 31/01/2026"):
+    with pytest.raises(BadValue, match="a date or time, such as 31/01/2026, 2026-01-31"):
         fit(schema_of(frame.day), [frame]).encode([["01/31/2012"]])
 
 

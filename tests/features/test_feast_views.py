@@ -3,6 +3,7 @@
 import itertools
 import re
 import shutil
+import sqlite3
 
 import pandas as pd
 import pytest
@@ -195,6 +196,15 @@ def test_pushed_values_are_looked_up(tmp_path):
     assert provider.online(service, [{"user_id": 1}])[0].values["clicks"] == 99
     asked = pd.DataFrame({"user_id": [1, 1], "event_timestamp": [NOW, NOW - DAY]})
     assert provider.historical(service, asked, "event_timestamp")["clicks"].tolist() == [99, 2]
+
+
+def test_times_are_read_after_pandas_has_written_to_sqlite(provider):
+    """pandas replaces the conversion of SQLite's times for the whole process, also Feast's."""
+    service = provider.describe("plain")
+    expected = provider.online(service, [{"user_id": 1}])
+    assert expected[0].values
+    pd.DataFrame({"at": [NOW]}).to_sql("times", sqlite3.connect(":memory:"))
+    assert provider.online(service, [{"user_id": 1}]) == expected
 
 
 def test_only_a_changed_view_is_reported_as_updated(tmp_path, capsys):

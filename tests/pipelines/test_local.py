@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from mlops_lib import tracking
+from mlops_lib.files import sha256
 from mlops_lib.registry import Registry
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,7 @@ def test_the_parent_run_holds_four_notebooks_twice(pipeline_run):
     )
     cells = nbformat.read(executed, as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+    assert parent.data.tags["mlops.record_sha256.02_train"] == sha256(Path(executed))
 
 
 def test_runs_are_nested_and_tied_to_data_code_and_configuration(pipeline_run):

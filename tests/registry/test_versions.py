@@ -6,7 +6,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from sklearn.dummy import DummyClassifier
 
-from mlops_lib import config, notebooks, registry, tracking
+from mlops_lib import config, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import NotebookError, RegistryError
 from mlops_lib.registry import GATE_TAG, Registry, promotion
 from tests import toy_notebooks
@@ -41,6 +41,8 @@ def test_a_run_that_passed_is_registered_at_staging(settings, run_with_model):
     assert made.tags["mlops.score"] == "0.8" and made.tags["mlops.metric"] == "roc_auc"
     assert made.tags["mlops.config_digest"] == settings.digest()
     assert registry.scores(settings, made) == {1: 0.8}
+    # The run has no digest, as of a model that was logged without the platform: registration computed it.
+    assert made.tags[registry.MODEL_DIGEST_TAG] == registry.model_digest(wrappers.download(made.uri))
 
 
 @pytest.mark.parametrize("verdict", ["refused", None])

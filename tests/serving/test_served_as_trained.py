@@ -81,4 +81,4 @@ def test_raw_rows_get_the_predictions_of_the_evaluation(trained):
         answer = service.post("/predict", {"inputs": rows[:1]})[1]
         assert answer["classes"] == ["아니오", "예"]
         document = json.dumps(service.get("/openapi.json")[1], ensure_ascii=False)
-        assert "a date or time in ISO form" in document
+        assert "a date or time, such as 2026-01-31" in document

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from mlops_lib import notebooks, registry, tracking
 from mlops_lib.errors import MlopsError, NotebookError
+from mlops_lib.files import sha256
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps.events import CellDone
 from mlops_lib.steps.record import send_kept
@@ -35,7 +36,9 @@ def record_of(settings, run_id):
     files = [file.path for file in client.list_artifacts(run_id, "notebooks")]
     assert sorted(files) == ["notebooks/01_get_data.html", "notebooks/01_get_data.ipynb"]
     page = Path(client.download_artifacts(run_id, "notebooks/01_get_data.html")).read_text()
-    return page, client.get_run(run_id).info.status
+    run, executed = client.get_run(run_id), client.download_artifacts(run_id, "notebooks/01_get_data.ipynb")
+    assert run.data.tags["mlops.record_sha256.01_get_data"] == sha256(Path(executed))
+    return page, run.info.status
 
 
 def runs(settings):

@@ -71,9 +71,16 @@ class Toy(ModelWrapper):
 
 @asynccontextmanager
 async def toy_service(
-    folder: Path, toy: ModelWrapper, inline_rows: int = 0, **serving: Any
+    folder: Path,
+    toy: ModelWrapper,
+    inline_rows: int = 0,
+    challenger: ModelWrapper | None = None,
+    **serving: Any,
 ) -> AsyncIterator[Any]:
-    """The application with the toy as its champion, `toy` version 1; `inline_rows` are computed on the event loop."""
+    """The application with the toy as its champion, `toy` version 1; `inline_rows` are computed on the event loop.
+
+    A challenger is version 2. The prediction log, if `serving` names one, is written.
+    """
     content = {
         "mlflow": {"tracking_uri": f"sqlite:///{folder}/mlflow.db"},
         "data": {"source": "rows.csv", "label": "y"},
@@ -86,20 +93,27 @@ async def toy_service(
     settings = config.load(file)
     app = create_app(settings)
     service = app.state.service
-    version = ModelVersion("toy", 1, "Production", "run", {})
-    facts = ModelFacts(False, (), toy.signature, toy.columns, toy.classes)
-    schema = request_schema(facts, None, settings)
-    loaded = Loaded(version, facts, schema, None, InlineModel(toy, schema, inline_rows))
-    served = ServedModel(loaded, "champion", settings, service.metrics)
-    service.models.served["champion"] = served
+    for number, (role, model) in enumerate({"champion": toy, "challenger": challenger}.items(), start=1):
+        if model:
+            version = ModelVersion("toy", number, "Production", f"run {number}", {})
+            facts = ModelFacts(False, (), model.signature, model.columns, model.classes)
+            schema = request_schema(facts, None, settings)
+            loaded = Loaded(version, facts, schema, None, InlineModel(model, schema, inline_rows))
+            service.models.served[role] = ServedModel(loaded, role, settings, service.metrics)
+    if service.log:
+        service.log.start()
     sweeper = asyncio.create_task(app.gateway.sweep())
     try:
         yield app
     finally:
         sweeper.cancel()
-        if isinstance(toy, Toy):
-            toy.gate.set()
-        await served.drain()
+        for each in (toy, challenger):
+            if isinstance(each, Toy):
+                each.gate.set()
+        for served in list(service.models.served.values()):
+            await served.drain()
+        if service.log:
+            await asyncio.to_thread(service.log.stop)
 
 
 class Caller:

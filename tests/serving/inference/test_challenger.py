@@ -12,6 +12,7 @@ import pytest
 from mlflow.models import infer_signature
 
 from mlops_lib.features.feast import FeastProvider
+from mlops_lib.monitoring.prediction_log import COLUMNS, PredictionLog
 from mlops_lib.registry import ModelVersion, Registry
 from serving.inference.rows import Context
 from serving.models.loading import load
@@ -19,6 +20,8 @@ from serving.models.served import ServedModel
 from serving.service import Service
 from tests.support.feature_projects import NOW, write_config, write_repo
 from tests.support.shop import ROW, answers, copy, running
+from tests.support.toy_service import Caller, Toy, toy_service
+from tests.support.waiting import until_async
 
 TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 
@@ -28,6 +31,13 @@ class Sum(mlflow.pyfunc.PythonModel):
 
     def predict(self, context, model_input, params=None):
         return model_input.sum(axis=1).to_numpy()
+
+
+class Sixes(Toy):
+    """Answers 6 whatever it is asked."""
+
+    def _answer(self, rows):
+        return [6.0] * len(rows)
 
 
 @pytest.mark.slow
@@ -99,3 +109,29 @@ def test_the_challenger_is_mirrored_and_answers_its_share(shop, tmp_path):
         service.until(
             lambda: logged() == {"champion": mirrored, "mirror": mirrored, "challenger": 80 - mirrored}
         )
+
+
+def test_a_request_that_the_challenger_fails_on_is_logged_with_the_error(tmp_path):
+    """Otherwise a comparison in service would not see the rows that it fails on. One that had no room is only counted."""
+
+    async def main():
+        challenger = Toy(waits=False)
+        async with toy_service(
+            tmp_path, Sixes(), challenger=challenger, prediction_log="log", queue_rows=2
+        ) as app:
+            service = app.state.service
+            for x in (1, 666):
+                assert (await Caller(app, "/predict", {"x": x})()).status == 200
+                await until_async(lambda: not service.predictor.mirror._in_flight, "the request is mirrored")
+            service.models.challenger.batcher.waiting_rows = 2
+            assert (await Caller(app, "/predict", {"x": 2})()).status == 200
+            service.models.challenger.batcher.waiting_rows = 0
+
+    asyncio.run(main())
+    log = PredictionLog(tmp_path / "log")
+    rows = [row for table in log.read("predictions", COLUMNS["predictions"]) for row in table.to_pylist()]
+    said = [(row["role"], row["predictions"], row["finished"], row["error"]) for row in rows]
+    assert sorted(said, key=str) == [
+        ("champion", "[6.0]", True, None), ("champion", "[6.0]", True, None), ("champion", "[6.0]", True, None),
+        ("mirror", "[2.0]", True, None), ("mirror", "[]", False, "ValueError"),
+    ]  # fmt: skip

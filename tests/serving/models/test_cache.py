@@ -1,13 +1,18 @@
 """Model files on disk, for model names of every kind."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
 from mlops_lib import wrappers
-from mlops_lib.registry import Registry
+from mlops_lib.errors import ModelError
+from mlops_lib.files import digest_of_folder
+from mlops_lib.registry import MODEL_DIGEST_TAG, Registry, model_digest
 from serving.models.cache import ModelCache
+from serving.models.loading import load
+from serving.operations.metrics import Metrics
 from tests.support.shop import copy
 
 
@@ -22,6 +27,35 @@ def test_a_model_of_any_name_is_loaded_from_the_cache(shop, tmp_path, name):
     assert wrappers.load(str(folder)).signature
     cache.mark_good("stage Production", folder)
     assert cache.last_good(name, "stage Production")[1] == folder == cache.fetch(version)
+
+
+def test_bytecode_of_a_store_does_not_reach_the_service(shop, tmp_path, monkeypatch):
+    """Python would run it in place of the source, and it is no part of the digest."""
+    settings = copy(shop, tmp_path / "project")
+    version = Registry(settings).resolve("shop", "Production")
+
+    def downloaded(uri, into):
+        folder = download(uri, into)
+        (folder / "__pycache__").mkdir()
+        (folder / "__pycache__" / "own.cpython-311.pyc").write_bytes(b"code")
+        return folder
+
+    download = wrappers.download
+    monkeypatch.setattr(wrappers, "download", downloaded)
+    folder = ModelCache(tmp_path / "cache").fetch(version)
+    assert not list(folder.rglob("*.pyc"))
+    assert digest_of_folder(folder) == model_digest(folder) == version.tags[MODEL_DIGEST_TAG]
+
+
+def test_files_that_changed_since_they_were_logged_are_refused(shop, tmp_path):
+    """The version's tag has the digest of the files as training logged them."""
+    settings = copy(shop, tmp_path / "project")
+    version = Registry(settings).resolve("shop", "Production")
+    folder = ModelCache(tmp_path / "cache").fetch(version)
+    with (folder / "MLmodel").open("a") as file:
+        file.write("\n")
+    with pytest.raises(ModelError, match="shop version 1 cannot be loaded: its files have changed since"):
+        asyncio.run(load(version, folder, settings, Metrics()))
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "../x", "%2e%2e"])

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from mlops_lib.errors import RegistryError
-from mlops_lib.registry import Registry
+from mlops_lib.registry import MODEL_DIGEST_TAG, Registry, model_digest
 from serving.models import registry_query
 from serving.models.registry_query import RegistryQuery
 from serving.web.api_keys import make
@@ -103,6 +103,7 @@ def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(shop
     source = registry._client.get_model_version_download_uri("shop", str(broken.version))
     for file in Path(source.removeprefix("file://")).rglob("*.pt2"):
         file.write_bytes(b"not a model")
+    registry.describe(broken, {MODEL_DIGEST_TAG: model_digest(Path(source.removeprefix("file://")))})
     with running(settings) as service:
         registry.promote("shop", broken.version, "Production")
         status, problem = service.post("/model/reload", {}, **admin)

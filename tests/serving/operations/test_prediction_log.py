@@ -1,15 +1,20 @@
 """The prediction log by itself: what it keeps, what it drops, and that it says so."""
 
 import time
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 
+from mlops_lib.monitoring import prediction_log as read
+from mlops_lib.monitoring.prediction_log import COLUMNS
+from mlops_lib.registry import ModelVersion
 from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.rows import Context, Rows
 from serving.inference.schema import RequestSchema
+from serving.models.facts import ModelFacts
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import MAX_PENDING, MAX_PENDING_BYTES, PredictionLog
-from serving.operations.records import Feedback, Record
+from serving.operations.records import Feedback, Record, write_table
 
 
 def feedback(request_id: str, outcome: object = 1, body_bytes: int = 50) -> Feedback:
@@ -55,6 +60,18 @@ def test_what_finds_no_room_is_dropped_and_counted(tmp_path):
         log.stop()
         assert len(kept(tmp_path / str(size))) == fit
         assert log.add_feedback(feedback("later", body_bytes=size)), "what was written makes room"
+
+
+def test_a_record_names_the_models_run_and_digest(tmp_path):
+    """A version number may be another model's later; these are not. The reader knows every column."""
+    version = ModelVersion("toy", 2, "Production", "run")
+    served = SimpleNamespace(version=version, facts=ModelFacts(False, digest="d" * 64))
+    context, rows = Context("new", 9, deadline=0.0), Rows(RequestSchema(None), [{"x": 1}])
+    row = Record(context, "champion", served, rows, [2.0], 0.1, 1.0).as_row()
+    assert tuple(row) == COLUMNS["predictions"]
+    write_table(tmp_path / "predictions-20260102T000000-1-a.parquet", [row])
+    (found,) = read.PredictionLog(tmp_path).of_request("predictions", "new")
+    assert (found["version"], found["run_id"], found["model_digest"]) == (2, "run", "d" * 64)
 
 
 def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_path):

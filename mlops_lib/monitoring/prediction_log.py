@@ -1,0 +1,107 @@
+"""Reads the prediction log of a service: a folder of Parquet files of predictions and of later outcomes.
+
+Files are read one after another, so that a log may be larger than memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlops_lib.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+Kind = Literal["predictions", "feedback"]
+#: The columns of each kind of file. Files of an earlier release lack some: those are null.
+COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "predictions": (
+        "time", "request_id", "key", "role", "model", "version", "run_id", "model_digest", "latency_ms", "request",
+        "features", "freshness", "predictions", "finished", "error",
+    ),
+    "feedback": ("time", "request_id", "key", "row", "outcome"),
+}  # fmt: skip
+#: Rows of a batch; one row has the bodies of a whole request.
+BATCH_ROWS = 10_000
+#: Time in the name of a file, UTC: rows of the file are not later.
+STAMP = "%Y%m%dT%H%M%S"
+
+
+class PredictionLog:
+    """The files of one folder.
+
+    Args:
+        folder: `serving.prediction_log`.
+
+    Raises:
+        DataError: The folder has no predictions.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise DataError(
+                f"There is no prediction log at {folder}. A service writes one to the folder that "
+                "serving.prediction_log of config.yaml names."
+            )
+        if not self._files("predictions"):
+            raise DataError(f"The folder {folder} has no file predictions-*.parquet: nothing was logged yet.")
+
+    def read(
+        self,
+        kind: Kind,
+        columns: Sequence[str],
+        where: "pc.Expression | None" = None,
+        since: datetime | None = None,
+        newest_first: bool = False,
+    ) -> "Iterator[pa.Table]":
+        """Batches of some columns, in the order of the files' times.
+
+        Args:
+            columns: Names from `COLUMNS`.
+            where: Only the rows for which it is true; it may use further columns.
+            since: Only rows of this time or later.
+            newest_first: The newest file first. Rows within a file keep their order.
+
+        Raises:
+            DataError: A file cannot be read.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.dataset as ds
+
+        schema = pa.schema([(name, _type_of(name)) for name in COLUMNS[kind]])
+        if since:
+            late = pc.field("time") >= pa.scalar(since.astimezone(UTC), _type_of("time"))
+            where = late if where is None else where & late
+        for file in sorted(self._files(kind, since), reverse=newest_first):
+            try:
+                batches = ds.dataset([str(file)], schema=schema, format="parquet").to_batches(
+                    columns=list(columns), filter=where, batch_size=BATCH_ROWS
+                )
+                yield from (pa.Table.from_batches([batch]) for batch in batches if batch.num_rows)
+            except (pa.ArrowException, OSError) as error:
+                raise DataError(f"The file {file} of the prediction log cannot be read: {error}") from None
+
+    def of_request(self, kind: Kind, request_id: str) -> list[dict[str, Any]]:
+        """All rows of one request id, in the order of their files: several callers may have used the same id."""
+        import pyarrow.compute as pc
+
+        tables = self.read(kind, COLUMNS[kind], pc.field("request_id") == request_id)
+        return [row for table in tables for row in table.to_pylist()]
+
+    def _files(self, kind: Kind, since: datetime | None = None) -> list[Path]:
+        earliest = f"{kind}-{since.astimezone(UTC).strftime(STAMP)}" if since else ""
+        return [file for file in self.folder.glob(f"{kind}-*.parquet") if file.name >= earliest]
+
+
+def _type_of(column: str) -> "pa.DataType":
+    import pyarrow as pa
+
+    types = {
+        "time": pa.timestamp("us", "UTC"), "version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(),
+        "finished": pa.bool_(),
+    }  # fmt: skip
+    return types.get(column, pa.string())
