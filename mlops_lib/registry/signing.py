@@ -79,7 +79,9 @@ def check(version: ModelVersion, folder: Path, public_key: Path) -> None:
     name = f"{version.name} version {version.version}"
     refused = f"{name} is refused by serving.signed_by"
     if not (signature := version.tags.get(SIGNATURE_TAG)):
-        raise ModelError(f"{refused}: it is not signed. Sign it with: mlops sign {shlex.quote(version.name)} {version.version}")
+        raise ModelError(
+            f"{refused}: it is not signed. Sign it with: mlops sign {shlex.quote(version.name)} {version.version}"
+        )
     try:
         signed = _signed(signature, public_key)
     except MlopsError as error:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from model_signing import hashing, signing as library
+from model_signing import hashing
+from model_signing import signing as library
 from typer.testing import CliRunner
 
 from mlops_lib import config, registry, tracking
@@ -150,7 +151,9 @@ def test_a_signature_that_leaves_files_out_is_refused(signed, files, tmp_path):
     folder = files.rename(tmp_path / signing._subject(one))
     (folder / "registered_model_meta").unlink(missing_ok=True)
     careless = library.Config().use_elliptic_key_signer(private_key=signed.secrets.signing_key)
-    careless.set_hashing_config(hashing.Config().set_ignored_paths(paths=["code"])).sign(folder, tmp_path / "sig")
+    careless.set_hashing_config(hashing.Config().set_ignored_paths(paths=["code"])).sign(
+        folder, tmp_path / "sig"
+    )
     found = replace(one, tags={signing.SIGNATURE_TAG: (tmp_path / "sig").read_text()})
     with pytest.raises(ModelError, match="may leave files out: .*'code'"):
         signing.check(found, folder, public(signed))

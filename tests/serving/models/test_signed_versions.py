@@ -33,7 +33,7 @@ def with_key(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def test_only_signed_versions_are_served(shop, tmp_path, monkeypatch):
     """An unsigned version is refused while the signed one answers; once it is signed it is served. A copy on disk that was
     changed together with its digest is refused too, when the registry is away."""
-    settings = with_key(copy(shop, tmp_path / "project", retry_s=1000.0), monkeypatch)
+    settings = with_key(copy(shop, tmp_path / "project"), monkeypatch)
     registry = Registry(settings)
     signing.sign(settings, registry.resolve("shop", version=1))
     with running(settings) as service:
@@ -80,7 +80,9 @@ def test_no_code_runs_before_the_signature_is_checked(shop, tmp_path, monkeypatc
     async def loaded() -> None:
         (await load(registry.resolve("coded", version=1), folder, settings, Metrics(None))).model.close()
 
-    with pytest.raises(ModelError, match=r"coded version 1 is refused by serving\.signed_by: it is not signed"):
+    with pytest.raises(
+        ModelError, match=r"coded version 1 is refused by serving\.signed_by: it is not signed"
+    ):
         asyncio.run(loaded())
     assert not marker.exists()
     signing.sign(settings, unsigned)
