@@ -15,6 +15,7 @@ from mlops_lib.wrappers import download
 from serving.models.loading import load
 from serving.operations.metrics import Metrics
 from tests.support.keys import make_keys
+from tests.support.promoting import promote
 from tests.support.shop import ROW, copy, running
 
 
@@ -38,7 +39,7 @@ def test_only_signed_versions_are_served(shop, tmp_path, monkeypatch):
     signing.sign(settings, registry.resolve("shop", version=1))
     with running(settings) as service:
         assert service.post("/predict", ROW)[1]["model"]["version"] == 1
-        registry.promote("shop", 2, "Production")
+        promote(registry, "shop", 2)
         refused = service.until(lambda: service.get("/status")[1]["refused"]["champion"])
         assert refused["version"] == 2 and "not signed" in refused["reason"]
         assert service.post("/predict", ROW)[1]["model"]["version"] == 1
