@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from mlops_lib import __version__
 from mlops_lib.cli import (
+    compare,
     evaluate,
     features,
     own_packages,
@@ -61,11 +62,13 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 for command in (
     run.run,
     evaluate.evaluate,
+    compare.compare,
     run.compile,
     registry.models,
     registry.promote,
     registry.rollback,
     reproduce.reproduce,
+    registry.sign,
     search.search,
     serve.serve,
     serve.key,

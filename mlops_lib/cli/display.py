@@ -134,7 +134,7 @@ def show_report(report: "EvaluationReport") -> None:
         out.print(f"{name}: {report.notes[name]}", highlight=False)
     if report.verdict:
         color = "green" if report.verdict.passed else "red"
-        out.print(f"[{color}]{report.verdict}[/]", highlight=False)
+        out.print(str(report.verdict), style=color, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_result(settings: Settings, result: Any) -> bool:
