@@ -17,7 +17,7 @@ from mlops_lib.evaluation.changed_rows import changed_rows
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import Verdict
 from mlops_lib.redact import mask, mask_secrets
-from mlops_lib.registry import GATE_TAG
+from mlops_lib.registry import CHAMPION_TAG, GATE_TAG, champion_tag
 from mlops_lib.training import rows_file
 from mlops_lib.training.llm_comparison import artifact_text
 
@@ -154,7 +154,9 @@ def tag(run_id: str, found: Evidence) -> None:
     import mlflow
     from mlflow.entities import RunTag
 
+    champion = found.verdict.champion
     tags = {
+        CHAMPION_TAG: champion_tag(champion.version, champion.run_id) if champion else champion_tag(0, ""),
         GATE_TAG: "passed" if found.verdict.passed else "refused",
         OUTCOME_TAG: found.verdict.outcome or "none",
         EVIDENCE_TAG: found.path,
