@@ -65,7 +65,7 @@ def _row(row: ChangedRow, report: ComparisonReport) -> str:
     items = [("row", escape(view.cut(row.input or row.id))), ("truth", escape(view.cut(row.truth)))]
     before = row.predictions[0]
     for side, prediction in zip(report.sides, row.predictions, strict=True):
-        is_text = report.task == "text" and side is not report.sides[0]
+        is_text = report.task == "text" and side is not report.sides[0] and prediction
         shown = (
             _difference(view.cut(before), view.cut(prediction)) if is_text else escape(view.cut(prediction))
         )
