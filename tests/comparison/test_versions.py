@@ -17,6 +17,7 @@ from mlops_lib.comparison.result import Side
 from mlops_lib.comparison.versions import compare_versions
 from mlops_lib.errors import EvaluationError, RegistryError
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.wrappers import champion
 from tests.support import compared
 
 
@@ -33,7 +34,7 @@ def outcomes(report) -> dict[str, str]:
 
 def test_the_candidate_is_compared_with_production_by_the_stored_rows(buyers, monkeypatch):
     """Without arguments: Staging against Production. No model is loaded: both were judged on the same rows."""
-    monkeypatch.setattr(wrappers, "load", lambda *_: pytest.fail("no model needs to be asked"))
+    monkeypatch.setattr(champion, "ask", lambda *_: pytest.fail("no model needs to be asked"))
     report = compare_versions(buyers, "buyers", [])
     assert [side.version for side in report.sides] == [1, 2]
     assert (report.reference.stage, report.against[0].side.stage) == ("Production", "Staging")
@@ -49,7 +50,7 @@ def test_a_version_without_stored_rows_is_asked_on_the_prepared_rows(buyers):
     """Version 3 was never judged; the others' stored rows are those of the prepared data."""
     report = compare_versions(buyers, "buyers", [2, 3])
     assert report.against[0].outcome == "not_worse" and report.rows > 200
-    assert any("Asked again on these rows: version 3." in note for note in report.notes)
+    assert any("Version 3 was asked again on these rows." in note for note in report.notes)
     assert compare_versions(buyers, "buyers", [3]).reference.version == 1, (
         "one version: Production is the reference"
     )
@@ -61,7 +62,7 @@ def test_versions_on_different_data_are_refused_with_both_fingerprints(buyers):
     loaders.from_settings(buyers).write(loaders.prepared_folder(buyers))
     fourth = compared.add_version(buyers, {"C": 1.0})
     report = compare_versions(buyers, "buyers", [1, fourth.version])
-    assert any("Asked again on these rows: version 1." in note for note in report.notes)
+    assert any("Version 1 was asked again on these rows." in note for note in report.notes)
     prints = [fingerprint(buyers, version)[:12] for version in (1, fourth.version)]
     compared.rows(seed=2).to_csv(buyers.root / "rows.csv", index=False)
     loaders.from_settings(buyers).write(loaders.prepared_folder(buyers))
@@ -108,7 +109,7 @@ def test_every_form_has_the_same_result(buyers, tmp_path):
     pull_request = mlops(buyers, "1", "2", "--format", "markdown").stdout
     assert (
         pull_request.startswith("### buyers: version 2 against version 1")
-        and "| accuracy ↑ | 2 |" in pull_request
+        and "| accuracy ↑ | 2 | better |" in pull_request
     )
     found = json.loads(mlops(buyers, "1", "2", "--format", "json").stdout)
     assert found["against"][0]["outcome"] in ("better", "not_worse")
@@ -122,6 +123,22 @@ def test_every_form_has_the_same_result(buyers, tmp_path):
         Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="compare/1-2.html")).read_text()
         == html
     )
+
+
+def test_altered_rows_are_an_error(buyers, tmp_path):
+    """The rows are those that the verdict was made of, to the last byte."""
+    run_id = registry.Registry(buyers).resolve("buyers", version=2).run_id
+    client = mlflow.MlflowClient()
+    file = Path(client.download_artifacts(run_id, "evaluation/test/rows.parquet", str(tmp_path)))
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"x")
+    client.log_artifact(run_id, str(file), "evaluation/test")
+    try:
+        with pytest.raises(EvaluationError, match="are not those that the verdict was made of"):
+            compare_versions(buyers, "buyers", [1, 2])
+    finally:  # artifacts are shared with the other tests
+        file.write_bytes(whole)
+        client.log_artifact(run_id, str(file), "evaluation/test")
 
 
 def test_the_exit_status_is_zero_unless_an_outcome_is_asked_for(buyers):
