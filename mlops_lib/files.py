@@ -15,6 +15,11 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_of(content: bytes) -> str:
+    """Hex digest of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def digest_of_folder(folder: Path, files: Iterable[Path] | None = None) -> str:
     """SHA-256 over the names and bytes of the files below `folder`.
 

@@ -26,6 +26,7 @@ from run import CONCURRENCIES, ROW, Server, compare, medians, mlops, pt2_of, uvi
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
+from tests.support.promoting import promote
 
 #: Kinds that the platform trains.
 TRAINED = {
@@ -104,7 +105,7 @@ def make(folder: Path, kind: str, rows: pd.DataFrame) -> None:
         registry.register(kind, result.run_id, {})
     else:
         log(folder, kind, rows)
-    registry.promote(kind, 1, "Production")
+    promote(registry, kind, 1)
 
 
 def log(folder: Path, kind: str, rows: pd.DataFrame) -> None:

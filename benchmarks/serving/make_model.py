@@ -12,6 +12,7 @@ import yaml
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
+from tests.support.promoting import promote
 
 FEATURES = (
     "frequency",
@@ -46,7 +47,7 @@ def main() -> None:
         settings = config.load(folder / f"{name}.yaml")
         result = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
         version = Registry(settings).register(name, result.run_id, {})
-        Registry(settings).promote(name, version.version, "Production")
+        promote(settings, name, version.version)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from run import Server, compare, mlflow_serve, mlops, report  # beside this file
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
+from tests.support.promoting import promote
 
 ROWS = 2_000
 #: Wrapper, implementation and parameters of each model of this service.
@@ -108,7 +109,7 @@ def make(folder: Path, name: str, frame: pd.DataFrame) -> None:
     settings = config.load(file)
     result = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
     version = Registry(settings).register(name, result.run_id, {})
-    Registry(settings).promote(name, version.version, "Production")
+    promote(settings, name, version.version)
 
 
 def make_pipeline(folder: Path, frame: pd.DataFrame) -> None:

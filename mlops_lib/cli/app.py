@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from mlops_lib import __version__
-from mlops_lib.cli import evaluate, features, own_packages, project, registry, run, search, serve
+from mlops_lib.cli import evaluate, features, own_packages, project, registry, run, search, serve, why
 from mlops_lib.cli.display import err, out
 from mlops_lib.cli.init.command import init
 from mlops_lib.errors import MlopsError
@@ -57,6 +57,7 @@ for command in (
     search.search,
     serve.serve,
     serve.key,
+    why.why,
     init,
     project.ui,
 ):

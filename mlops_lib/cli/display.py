@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -38,8 +38,8 @@ ConfigOption = Annotated[
 ]
 
 
-def show(table: Table) -> None:
-    """Print a table, folded to the width of a terminal; in a pipe each row is one whole line."""
+def show(table: RenderableType) -> None:
+    """Print a table or a tree, folded to the width of a terminal; in a pipe each row is one whole line."""
     if out.is_terminal:
         out.print(table)
         return

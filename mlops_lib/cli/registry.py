@@ -21,10 +21,12 @@ def promote(
 
     [dim]Example:[/] mlops promote repurchase 3 --stage Production
     """
-    from mlops_lib.registry import Registry, replaced
+    from mlops_lib.registry import Decision, Registry, replaced
 
     settings = config.load(config_file)
-    moved = Registry(settings).promote(name, version, stage)
+    registry = Registry(settings)
+    holder = next((v.version for v in registry.versions(name) if v.stage == stage.title()), 0)
+    moved = registry.promote(name, version, stage, Decision("forced", holder, reason="mlops promote"))
     undo = "" if moved.stage == "Production" else f" --stage {moved.stage}"
     hint = f" Undo with: mlops rollback {name}{undo}" if replaced(moved) else ""
     out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage}.[/]{hint}")

@@ -12,6 +12,7 @@ from mlops_lib.data_checks import label
 from mlops_lib.data_checks.findings import findings
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader
+from mlops_lib.loaders.origin import write_origin
 from mlops_lib.settings import Settings
 
 #: Artifact of the run whose data failed: one line for each broken rule, with the row that breaks it.
@@ -28,7 +29,7 @@ def write(
     """Write a dataset to `folder` if it passes the checks; otherwise the folder's old content stays.
 
     Args:
-        settings: ``data.checks`` and ``evaluation.task`` are read.
+        settings: ``data.checks`` and ``evaluation.task`` are read; section `data` is stored beside the rows.
         dataset: Rows to write.
         folder: Folder to write to.
         limit: Most rows of each split; 0: all.
@@ -49,6 +50,7 @@ def write(
     aside = Path(tempfile.mkdtemp(dir=folder, prefix=".unchecked-"))
     try:
         rows = dataset.write(aside, limit)
+        write_origin(settings, dataset, aside, limit)
         written = loaders.prepared(settings, aside)
         _require_features(written.schema)
         label.require(settings, written.schema, aside)

@@ -27,6 +27,14 @@ class RegressionCases(NamedTuple):
         inputs.same_length(truth, predicted)
         return cls(truth, predicted, None if weights is None else inputs.weights(weights, len(truth)))
 
+    def take(self, rows: np.ndarray) -> Self:
+        """The rows at these positions, int [M]; a position may come several times."""
+        return self._replace(
+            truth=self.truth[rows],
+            predicted=self.predicted[rows],
+            weights=None if self.weights is None else self.weights[rows],
+        )
+
 
 class ClassificationCases(NamedTuple):
     """N labels and their class probabilities, in one form for two classes and for many.
@@ -110,6 +118,15 @@ class ClassificationCases(NamedTuple):
             codes[unknown], probabilities[unknown] = _certain_and_wrong(probabilities[unknown])
         weighed = None if weights is None else inputs.weights(weights, len(codes))
         return cls(known, codes, probabilities, weighed, unknown)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The rows at these positions, int [M]; a position may come several times."""
+        return self._replace(
+            codes=self.codes[rows],
+            probabilities=self.probabilities[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            unknown=self.unknown[rows],
+        )
 
 
 def _probabilities(given: np.ndarray, classes: list[Any], of_truth: bool) -> np.ndarray:

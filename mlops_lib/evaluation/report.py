@@ -50,7 +50,8 @@ class Criterion(BaseModel):
     """One thing that the gate asked for: a threshold, a limit, or an outcome of a comparison.
 
     Attributes:
-        name: ``threshold``, ``slice_threshold``, ``min_rows``, ``coverage``, ``latency``, ``cost``, ``champion``.
+        name: ``threshold``, ``slice_threshold``, ``min_rows``, ``coverage``, ``slice_rows``, ``latency``, ``cost``,
+            ``champion``.
         slice: ``column=value``; "" for all rows.
         value: The model's; None if it has none. In the unit of the metric, milliseconds, or US dollars.
         limit: Asked for, in the same unit; None for a comparison.
@@ -73,31 +74,36 @@ class Comparison(BaseModel):
 
     Attributes:
         slice: ``column=value``; "" for all rows.
+        champion, challenger: Their scores; None: the metric has no value on these rows.
         difference: Challenger minus champion, positive where the challenger is better, in the unit of the metric.
-        low, high: Two-sided interval of the difference.
+        low, high: Two-sided interval of the difference; None: it could not be computed.
         margin: How much worse than the champion it may be.
         rows, entities: What the interval is based on.
         smallest_difference: The smallest difference that these rows could have shown: half the interval's width.
         rows_needed: Rows that would decide, about; 0 if decided.
         mcnemar_p: Classification: p of McNemar's exact test of the hits; None for other tasks.
+        undefined: Resamples on which the metric has no value; up to 1 % of them are left out.
+        reason: Why the interval alone does not make the outcome; "" if it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: str
     slice: str = ""
-    champion: FiniteFloat
-    challenger: FiniteFloat
-    difference: FiniteFloat
-    low: FiniteFloat
-    high: FiniteFloat
+    champion: FiniteFloat | None = None
+    challenger: FiniteFloat | None = None
+    difference: FiniteFloat | None = None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
     margin: FiniteFloat
     outcome: Outcome
     rows: NonNegativeInt
     entities: NonNegativeInt
-    smallest_difference: FiniteFloat
+    smallest_difference: FiniteFloat | None = None
     rows_needed: NonNegativeInt = 0
     mcnemar_p: FiniteFloat | None = None
+    undefined: NonNegativeInt = 0
+    reason: str = ""
 
 
 class Opponent(BaseModel):
@@ -120,6 +126,7 @@ class Verdict(BaseModel):
         champion: The version compared with; None: there was none, or the comparison is turned off.
         note: What a reader must know, such as that there was no champion yet.
         fingerprint: Of the data.
+        rows_sha256, champion_rows_sha256: Of the files with the judged rows; "" where there is none.
         resamples, confidence, seed: Of the bootstrap; 0 without a comparison.
     """
 
@@ -140,6 +147,8 @@ class Verdict(BaseModel):
     resamples: NonNegativeInt = 0
     confidence: FiniteFloat = 0.0
     seed: NonNegativeInt = 0
+    rows_sha256: str = ""
+    champion_rows_sha256: str = ""
 
     def __str__(self) -> str:
         side = "at least" if self.higher_is_better else "at most"
@@ -162,6 +171,7 @@ class EvaluationReport(BaseModel):
         notes: Metric or topic -> a remark that a reader needs to compare numbers, such as a metric's signature.
         figures, tables (title -> DataFrame): For people. Not part of the JSON.
         per_row: DataFrame with one row for each scored row, or None. Not part of the JSON.
+        judged: The rows and predictions behind the scores (`JudgedRows`), or None. Not part of the JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -177,6 +187,7 @@ class EvaluationReport(BaseModel):
     figures: dict[str, Any] = Field({}, exclude=True, repr=False)
     tables: dict[str, Any] = Field({}, exclude=True, repr=False)
     per_row: Any = Field(None, exclude=True, repr=False)
+    judged: Any = Field(None, exclude=True, repr=False)
 
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.

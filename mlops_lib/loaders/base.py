@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
@@ -74,6 +74,11 @@ class BaseDataLoader(ABC):
     @property
     def tags(self) -> Mapping[str, str]:
         """Facts about the data for the tags of a run and of the model version trained on it."""
+        return {}
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """Where the rows come from, in the loader's own words: values that JSON can hold, without secrets."""
         return {}
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import features, plugins
 from mlops_lib.columns.infer import Declared, infer
@@ -25,6 +25,7 @@ from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import named_columns, prepared, require_columns, require_values
 from mlops_lib.loaders.splits import Split
+from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import list_tag
 
@@ -119,6 +120,16 @@ class FeatureStoreDataLoader(BaseDataLoader):
         if code := [f"{name}={sources.code}" for name, sources in used.on_demand.items()]:
             tags[ON_DEMAND_TAG] = list_tag(code)
         return tags
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        labels = f"{VIEW}{self.view}" if self.view else mask(str(self._labels.path))
+        return {
+            "labels": labels,
+            "feature_service": self.service.name,
+            "features": list(self.service.only(self.schema.features).dtypes),
+            "timestamp": self.timestamp,
+        }
 
     @property
     def dropped_rows(self) -> int:

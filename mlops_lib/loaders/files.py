@@ -16,6 +16,7 @@ from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseData
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.formats.types import as_frame
 from mlops_lib.loaders.options import ReadOptions
+from mlops_lib.loaders.origin import ORIGIN_FILE, read_origin
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from mlops_lib.columns.encode import Encoder
     from mlops_lib.loaders.batches import Batches
+
+#: Files that `origin` names.
+MAX_NAMED = 100
 
 
 class LocalDataLoader(BaseDataLoader):
@@ -77,6 +81,14 @@ class LocalDataLoader(BaseDataLoader):
         if self.source.options.prepare:
             return infer(to_table(self.source.frames["train"]), self.declared)
         return infer(self.source.head("train", INFER_ROWS), self.declared)
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The files that were read; for a prepared dataset, where its writer read them."""
+        if (self.path / ORIGIN_FILE).is_file():
+            return read_origin(self.path / ORIGIN_FILE)
+        names = list(self.source.source.contents())
+        return {"path": self.source.shown, "files": names[:MAX_NAMED], "number_of_files": len(names)}
 
     @property
     def tags(self) -> dict[str, str]:

@@ -87,6 +87,12 @@ class SQLDataLoader(BaseDataLoader):
         return infer(pa.concat_tables(found), self.declared)
 
     @property
+    def origin(self) -> dict[str, Any]:
+        query = self.query
+        asked = {"query": query.text, "params": dict(query.params)} if query.text else {"table": query.table}
+        return {"database": query.database.shown, **asked, "rows": query.survey.rows}
+
+    @property
     def dropped_rows(self) -> int:
         if self.options.missing_label != "drop":
             return 0

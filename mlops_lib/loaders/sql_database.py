@@ -33,6 +33,11 @@ class Database:
     def __init__(self, url: str, password: str = "") -> None:
         self._url, self._password = url, password
 
+    @property
+    def shown(self) -> str:
+        """The address without user and password."""
+        return mask(self._url)
+
     @contextmanager
     def connected(self, chunk_rows: int) -> Iterator["Connection"]:
         """A read-only connection, with one snapshot of the data where the database supports it.

@@ -3,8 +3,8 @@
 from contextlib import suppress
 
 from mlops_lib.errors import RegistryError
-from mlops_lib.registry.history import METRIC_TAG, SCORE_TAG
 from mlops_lib.registry.promotion import Registry
+from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG
 from mlops_lib.registry.versions import ModelVersion
 from mlops_lib.settings import Settings
 

@@ -30,6 +30,8 @@ class ModelVersion:
     aliases: tuple[str, ...] = ()
     #: Registration time, milliseconds since 1970. Numbers start again when a model is deleted and made anew.
     created_ms: int = 0
+    #: Time of the last change of stage or description, milliseconds since 1970.
+    updated_ms: int = field(default=0, compare=False)
 
     @property
     def uri(self) -> str:
@@ -164,6 +166,7 @@ def _pinned(item: "MlflowModelVersion", aliases: tuple[str, ...]) -> ModelVersio
         dict(item.tags),
         aliases,
         int(item.creation_timestamp or 0),
+        int(item.last_updated_timestamp or 0),
     )
 
 

@@ -1,14 +1,17 @@
-"""Judge a trained model: score a split, ask the gate, and log report and verdict to the model's run."""
+"""Judge a trained model: score a split, ask the gate, and log report, verdict and evidence to the model's run."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib import evaluation, loaders, tracking
+from mlops_lib import evaluation, loaders, plugins, tracking
 from mlops_lib.evaluation import gate
+from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG
 from mlops_lib.settings import Settings
+from mlops_lib.training import evidence
+from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, slice_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +28,13 @@ Answers = Callable[[Any, Settings], Any]
 def evaluate(
     judge: Judge, run_id: str, data_loader: BaseDataLoader, config: Settings, split: Split
 ) -> EvaluationReport:
-    """Score a model, ask the gate, and log report and verdict to `run_id`.
+    """Score a model, ask the gate, and log report, verdict and evidence to `run_id`.
 
     A replay (``evaluation.replay``) repeats an evaluation of the past, and logs nothing.
     """
     chosen = config.evaluation
+    for name in chosen.gate.slices:
+        slice_of(name, data_loader.schema)  # fails before a row is scored
     if not chosen.replay:
         _withdraw_verdict(run_id)
     report = judge(data_loader, config, split)
@@ -37,6 +42,9 @@ def evaluate(
     report = report.model_copy(update={"verdict": verdict})
     if not chosen.replay:
         _log_report(run_id, report)
+        found = evidence.log(run_id, evidence.folder(split), verdict, report.judged)
+        report = report.model_copy(update={"verdict": found.verdict})
+        evidence.tag(run_id, found)
         loaders.log_inputs(config, data_loader, run_id, split)
     return report
 
@@ -60,12 +68,7 @@ def score(
     chosen = config.evaluation
     schema = data_loader.schema
     label, features = schema.label, list(schema.features)
-    truth, predicted, weights = [], [], []
-    for rows in data_loader.parts(split):
-        truth.append(rows[label].to_numpy())
-        predicted.append(answers(rows[features], config))
-        if schema.weight:
-            weights.append(rows[schema.weight].to_numpy())
+    rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
         sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // len(features), 1))
@@ -73,13 +76,14 @@ def score(
         train = sample[features], sample[label].to_numpy(), weighed
         if (count := data_loader.count("train")) > len(sample):
             note = {"baselines": f"learned from {len(sample)} of {count} training rows, evenly spaced"}
+    classes = classes or schema.classes
     report = evaluation.evaluate(
         chosen.task,
-        _joined(truth),
-        _joined(predicted),
+        rows.truth,
+        rows.predicted,
         split=split,
-        classes=classes or schema.classes,
-        weights=_joined(weights) if weights else None,
+        classes=classes,
+        weights=rows.weights,
         train=train,
         test_x=(rows[features] for rows in data_loader.parts(split)),
         baseline_names=chosen.baselines,
@@ -87,24 +91,57 @@ def score(
     )
     notes = report.notes | note
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
-    return report.model_copy(update={"notes": notes, "tables": tables})
+    judged = rows.judged(
+        report.metrics, report.per_row, classes, _latency(answers, data_loader, config, split)
+    )
+    return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged})
+
+
+def judged_rows(
+    answers: Answers,
+    data_loader: BaseDataLoader,
+    config: Settings,
+    split: Split,
+    features: Sequence[str],
+    classes: Sequence[Any] = (),
+) -> JudgedRows:
+    """The rows of a split with another model's predictions, checked and, for text, scored one by one.
+
+    Args:
+        answers, data_loader, config, split, classes: See `score`.
+        features: The columns that the model takes.
+
+    Raises:
+        EvaluationError: The predictions cannot be scored.
+    """
+    rows = _asked(answers, data_loader, config, split, features)
+    classes = classes or data_loader.schema.classes
+    task = plugins.load("task", config.evaluation.task)(config, classes=classes, weights=rows.weights)
+    metrics = task.score(rows.truth, rows.predicted)
+    return rows.judged(metrics, task.details(rows.truth, rows.predicted).get("per_row"), classes)
+
+
+def _asked(
+    answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split, features: Sequence[str]
+) -> Collector:
+    """The rows of a split with a model's predictions."""
+    collector = Collector(config, data_loader.schema)
+    for rows in data_loader.parts(split):
+        collector.add(rows, answers(rows[list(features)], config))
+    return collector
+
+
+def _latency(answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split) -> list[float]:
+    """Seconds of some single rows; empty unless the gate limits them. Answers of a text carry their own."""
+    if not config.evaluation.gate.max_latency_ms or config.evaluation.task == "text":
+        return []
+    return latency(lambda rows: answers(rows, config), data_loader.head(split, LATENCY_ROWS + 1))
 
 
 def _table(notes: dict[str, str]) -> "pd.DataFrame":
     import pandas as pd
 
     return pd.DataFrame(notes.items(), columns=["about", "note"])
-
-
-def _joined(parts: list[Any]) -> Any:
-    """One array (or list) from the arrays (or lists) of all parts of a split."""
-    import numpy as np
-
-    if len(parts) == 1:
-        return parts[0]
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(parts)
-    return [answer for part in parts for answer in part]
 
 
 def _withdraw_verdict(run_id: str) -> None:
@@ -116,7 +153,7 @@ def _withdraw_verdict(run_id: str) -> None:
 
 
 def _log_report(run_id: str, report: EvaluationReport) -> None:
-    """Log metrics, report, figures, rows and the gate's verdict to the model's run."""
+    """Log metrics, report, figures and rows to the model's run."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -129,5 +166,3 @@ def _log_report(run_id: str, report: EvaluationReport) -> None:
         # MLflow's UI shows this form of JSON as a table.
         rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)
         tracking.log_text(run_id, rows, f"evaluation/{report.split}/rows.json")
-    if report.verdict:
-        client.set_tag(run_id, GATE_TAG, "passed" if report.verdict.passed else "refused")

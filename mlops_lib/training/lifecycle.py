@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mlops_lib import loaders, tracking
+from mlops_lib.lineage.capture import capture
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 
@@ -17,7 +18,7 @@ COLUMNS_TAG = "mlops.columns"
 def training_run(
     data_loader: BaseDataLoader, config: Settings, parent_run_id: str, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Open a run for a training, log parameters and datasets, make it MLflow's current experiment; give its id.
+    """Open a run for a training, log lineage, parameters and datasets, make it MLflow's current experiment; give its id.
 
     Args:
         data_loader: Rows with a label.
@@ -36,6 +37,9 @@ def training_run(
     ) as run:
         tracking.check_artifacts(run)
         run_id = run.info.run_id
+        capture(
+            config, run_id, parent_run_id, {"fingerprint": data_loader.fingerprint(), **data_loader.origin}
+        )
         tracking.log_params(run_id, {"model": config.model, "train": config.train})
         loaders.log_inputs(config, data_loader, run_id, "train", "validation")
         # MLflow starts a run only in the run's own experiment, which is the one of the parent.

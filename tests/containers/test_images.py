@@ -17,6 +17,7 @@ from mlops_lib.registry import Registry
 from tests.conftest import ROOT
 from tests.containers import platform
 from tests.containers.platform import ask, service
+from tests.support.promoting import promote
 from tests.support.waiting import LIMIT_S, until
 
 CUSTOMER = {
@@ -58,7 +59,7 @@ def publish(settings, question=None):
     result = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
     store = Registry(settings)
     version = store.register(settings.model.name, result.run_id, {})
-    store.promote(settings.model.name, version.version, "Production")
+    promote(store, settings.model.name, version.version)
     asked = {"question": question} if question else CUSTOMER
     return wrappers.load(version.uri).predict([asked])[0]
 

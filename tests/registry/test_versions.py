@@ -10,6 +10,7 @@ from mlops_lib import config, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import NotebookError, RegistryError
 from mlops_lib.registry import GATE_TAG, Registry, promotion
 from tests import toy_notebooks
+from tests.support.promoting import promote
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_promotion_archives_and_rollback_restores(settings, run_with_model):
     for _ in range(2):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
-    store.promote("repurchase", 1, "production")
-    store.promote("repurchase", 2, "Production")
+    promote(store, "repurchase", 1, "production")
+    promote(store, "repurchase", 2)
     assert [(v.version, v.stage, v.aliases) for v in store.versions("repurchase")] == [
         (2, "Production", ("production",)),
         (1, "Archived", ()),
@@ -80,7 +81,7 @@ def test_each_stage_has_a_rollback_history_of_its_own(settings, run_with_model):
     for _ in range(2):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
-    store.promote("repurchase", 2, "Production")
+    promote(store, "repurchase", 2)
     with pytest.raises(RegistryError, match="replaced no version at Production"):
         store.roll_back("repurchase", "Production")
     assert store.resolve("repurchase", "Production").version == 2
@@ -92,7 +93,7 @@ def test_a_second_rollback_goes_further_back(settings, run_with_model):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
     for version in (1, 2, 3):
-        store.promote("repurchase", version, "Production")
+        promote(store, "repurchase", version)
     assert [store.roll_back("repurchase", "Production").version for _ in range(2)] == [2, 1]
     with pytest.raises(RegistryError, match="version 1 replaced no version at Production.*mlops models"):
         store.roll_back("repurchase", "Production")
@@ -104,7 +105,7 @@ def test_rollbacks_over_a_version_promoted_twice_end(settings, run_with_model):
         registry.register_run(settings, run_with_model("passed"))
     store = Registry(settings)
     for version in (1, 2, 1):
-        store.promote("repurchase", version, "Production")
+        promote(store, "repurchase", version)
     assert [store.roll_back("repurchase", "Production").version for _ in range(2)] == [2, 1]
     with pytest.raises(RegistryError, match="replaced no version"):
         store.roll_back("repurchase", "Production")
@@ -140,7 +141,7 @@ def test_a_run_is_registered_once_however_often_it_is_tried(settings, run_with_m
     tracking.connect(settings).log_metric(run_id, "test.roc_auc", 0.9)
     again = registry.register_run(settings, run_id)
     assert again == made and again.tags["mlops.score"] == "0.9"
-    Registry(settings).promote("repurchase", 1, "Production")
+    promote(settings, "repurchase", 1)
     assert registry.register_run(settings, run_id).stage == "Production"
     assert stages(settings) == [(1, "Production", ("production",))]
 
@@ -215,7 +216,7 @@ def test_a_missing_version_is_an_error_that_lists_the_versions(settings, run_wit
     with pytest.raises(RegistryError, match="No model 'other'.*Models it has: repurchase"):
         store.resolve("other", "Production")
     with pytest.raises(RegistryError, match="No model 'repurchase' at version 9"):
-        store.promote("repurchase", 9, "Production")
+        promote(store, "repurchase", 9)
 
 
 def test_bad_names_are_refused(settings, run_with_model):

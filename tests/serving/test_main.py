@@ -12,6 +12,7 @@ from mlops_lib import loaders
 from mlops_lib.registry import Registry
 from tests.conftest import BIN, ROOT
 from tests.support import shop as shop_module
+from tests.support.promoting import promote
 from tests.support.shop import running
 from tests.support.waiting import LIMIT_S
 
@@ -127,7 +128,7 @@ def test_a_model_whose_files_are_gone_is_told_and_tried_again(trained_copy, tmp_
     """The registry has the version, the store has lost it: unready, with the address; ready when it is back."""
     settings = trained_copy.project.settings()
     store = Registry(settings)
-    store.promote("repurchase", 1, "Production")
+    promote(store, "repurchase", 1)
     source = Path(store._client.get_model_version_download_uri("repurchase", "1").removeprefix("file://"))
     aside = tmp_path / "aside"
     shutil.move(source, aside)
@@ -164,7 +165,7 @@ def test_a_users_modules_may_have_the_names_of_the_services_folders(shop, tmp_pa
     version = shop_module.add_version(settings, 2, wrapper="features:Own")
     for name in OWN_MODULES:
         monkeypatch.delitem(sys.modules, name.removesuffix(".py"))
-    Registry(settings).promote("shop", version.version, "Production")
+    promote(settings, "shop", version.version)
     file = settings.root / "config.yaml"
     file.write_text(file.read_text().replace("wrapper: lightning", "wrapper: features:Own"))
     with running(settings, "--workers", workers) as service:

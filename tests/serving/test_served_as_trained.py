@@ -9,6 +9,7 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
 from tests.support import raw_requests
 from tests.support.churn import KEY, LABEL, customers, sent
+from tests.support.promoting import promote
 from tests.support.shop import running
 
 pytestmark = pytest.mark.slow
@@ -53,7 +54,7 @@ def trained(request, tmp_path_factory):
     wrapper = wrappers.from_settings(settings)
     result = wrapper.train(dataset, settings)
     version = Registry(settings).register("churn", result.run_id, {})
-    Registry(settings).promote("churn", version.version, "Production")
+    promote(settings, "churn", version.version)
     test = dataset.load("test")
     expected = wrapper.answers(test[list(dataset.schema.features)], settings).tolist()
     rows = sent(source.set_index(KEY, drop=False).loc[test[KEY]].reset_index(drop=True))

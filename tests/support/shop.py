@@ -20,6 +20,7 @@ import yaml
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
+from tests.support.promoting import promote
 from tests.support.servers import free_port
 from tests.support.waiting import LIMIT_S, until
 
@@ -51,7 +52,7 @@ def make(folder: Path) -> Settings:
     settings = config.load(folder / "config.yaml")
     for seed in (0, 1):
         add_version(settings, seed)
-    Registry(settings).promote("shop", 1, "Production")
+    promote(settings, "shop", 1)
     return settings
 
 
@@ -82,7 +83,7 @@ def add_pyfunc(settings: Settings, name: str, stage: str = "Production") -> None
             pip_requirements=["mlflow"],
             registered_model_name=name,
         )
-    registry.promote(name, 1, stage)
+    promote(registry, name, 1, stage)
 
 
 def copy(settings: Settings, folder: Path, **serving: Any) -> Settings:

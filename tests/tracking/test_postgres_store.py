@@ -5,6 +5,7 @@ import pytest
 from mlops_lib import loaders, registry, wrappers
 from mlops_lib.registry import Registry
 from tests.support import servers
+from tests.support.promoting import promote
 
 TREE = {
     "wrapper": "sklearn",
@@ -26,7 +27,7 @@ def test_a_registered_model_outlives_the_server(project, tmp_path):
             run_id = model.train(dataset, settings).run_id
             model.evaluate(dataset, settings)
             version = registry.register_run(settings, run_id)
-            Registry(settings).promote("repurchase", version.version, "Production")
+            promote(settings, "repurchase", version.version)
         with servers.mlflow_server(store, str(tmp_path / "artifacts")) as url:
             settings = project.configure(mlflow={"tracking_uri": url}).settings()
             (kept,) = Registry(settings).versions("repurchase")

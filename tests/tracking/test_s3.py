@@ -5,6 +5,7 @@ from mlflow.store.artifact import s3_artifact_repo
 
 from mlops_lib import config, loaders, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import MlopsError, ModelError
+from tests.support.promoting import promote
 from tests.support.s3_server import SECRET
 from tests.support.servers import mlflow_server
 from tests.support.shop import running
@@ -64,7 +65,7 @@ def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, sto
         model.evaluate(dataset, settings)
         first = registry.register_run(settings, trained.run_id)
         models = registry.Registry(settings)
-        models.promote(first.name, first.version, "Production")
+        promote(models, first.name, first.version)
 
         keys = s3.keys()
         assert (
@@ -83,7 +84,7 @@ def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, sto
             s3.kill()
             assert service.post("/predict", row)[1]["predictions"] == expected
         second = models.register(first.name, trained.run_id, {})
-        models.promote(second.name, second.version, "Production")
+        promote(models, second.name, second.version)
         with running(settings) as service:
             answer = service.post("/predict", row)[1]
             assert answer["predictions"] == expected and answer["model"]["version"] == first.version

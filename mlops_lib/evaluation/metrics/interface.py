@@ -95,7 +95,7 @@ class TextMetric:
 
 
 def chosen(task: str, settings: "Settings | None", default: Sequence[str] = ()) -> list[str]:
-    """Names of the metrics to compute: those of ``evaluation.metrics``, else the default; always the gate's metric.
+    """Names of the metrics to compute: those of ``evaluation.metrics``, else the default; always the gate's metrics.
 
     Args:
         task: Name of the task.
@@ -105,5 +105,6 @@ def chosen(task: str, settings: "Settings | None", default: Sequence[str] = ()) 
     names = list(default) or plugins.names("metric", task)
     if settings is None:
         return names
-    asked = settings.evaluation
-    return list(dict.fromkeys([*(asked.metrics or names), asked.metric]))
+    asked, gate = settings.evaluation, settings.evaluation.gate
+    of_gate = [asked.metric, *gate.thresholds, *gate.slice_thresholds, *gate.margins]
+    return list(dict.fromkeys([*(asked.metrics or names), *of_gate]))

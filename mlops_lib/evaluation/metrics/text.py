@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlops_lib.settings import Settings
 
 
-class _Sacrebleu(TextMetric):
+class SacrebleuMetric(TextMetric):
     """Corpus scores, 0 to 100; a row without an answer is an empty hypothesis."""
 
     highest = 100.0
@@ -21,14 +21,17 @@ class _Sacrebleu(TextMetric):
     async def row(self, case: Case) -> float:
         return float(self.sentence.sentence_score(case.answer, [case.reference]).score)
 
+    def answers(self, cases: Sequence[Case], values: Sequence[float | None]) -> list[str]:
+        """The hypotheses: "" for a row without a value."""
+        return ["" if v is None else case.answer for case, v in zip(cases, values, strict=True)]
+
     def total(self, cases: Sequence[Case], values: Sequence[float | None]) -> float:
-        answers = ["" if v is None else case.answer for case, v in zip(cases, values, strict=True)]
-        result = self.corpus.corpus_score(answers, [[case.reference for case in cases]])
+        result = self.corpus.corpus_score(self.answers(cases, values), [[case.reference for case in cases]])
         self.note = str(self.corpus.get_signature())
         return float(result.score)
 
 
-class Bleu(_Sacrebleu):
+class Bleu(SacrebleuMetric):
     """BLEU (Papineni et al. 2002), 0 to 100, as sacrebleu (Post 2018) computes it; its signature is the note."""
 
     def __init__(self, settings: "Settings | None" = None) -> None:
@@ -37,7 +40,7 @@ class Bleu(_Sacrebleu):
         self.corpus, self.sentence = BLEU(), BLEU(effective_order=True)
 
 
-class ChrF(_Sacrebleu):
+class ChrF(SacrebleuMetric):
     """chrF (Popović 2015), 0 to 100: overlap of character n-grams."""
 
     def __init__(self, settings: "Settings | None" = None) -> None:

@@ -22,7 +22,7 @@ class ArrayTask(Task):
         self, settings: "Settings | None" = None, *, classes: Sequence[Any] = (), weights: Any = None
     ) -> None:
         super().__init__(settings, classes=classes, weights=weights)
-        self._metrics = {name: _metric(name) for name in chosen(self.name, settings)}
+        self._metrics = {name: make(name) for name in chosen(self.name, settings)}
         self.metrics: Mapping[str, bool] = {n: m.higher_is_better for n, m in self._metrics.items()}
 
     @abstractmethod
@@ -38,7 +38,7 @@ class ArrayTask(Task):
         return {name: _score(name, one, cases, rows) for name, one in self._metrics.items()}
 
 
-def _metric(name: str) -> Metric:
+def make(name: str) -> Metric:
     """The metric of a name in the plugin table, or a function of the user's own by its dotted path."""
     found = plugins.load("metric", name)
     if isinstance(found, Metric):

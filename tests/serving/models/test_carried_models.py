@@ -11,6 +11,7 @@ from mlops_lib import config
 from mlops_lib.registry import Registry
 from tests.support import carrying, shop
 from tests.support.projects import BIN
+from tests.support.promoting import promote
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def test_it_is_served_from_an_empty_folder(store, tmp_path):
     """`mlops serve` with the address of the registry and the model's name."""
     (tmp_path / "empty").mkdir()
     registry = Registry(config.load(store / "config.yaml"))
-    registry.promote("flights", 1, "Production")
+    promote(registry, "flights", 1)
     environment = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db",
         "MLFLOW_MODEL_NAME": "flights",
@@ -63,10 +64,10 @@ def test_a_service_takes_versions_with_other_code(store, tmp_path):
     settings = config.load(tmp_path / "config.yaml")
     registry = Registry(settings)
     for versions in ((1, 2, 1), (1,)):
-        registry.promote("flights", versions[0], "Production")
+        promote(registry, "flights", versions[0])
         with shop.running(settings) as service:
             for version in versions:
-                registry.promote("flights", version, "Production")
+                promote(registry, "flights", version)
                 service.until(lambda v=version: service.get("/readyz")[1]["model"]["version"] == v)
                 status, answer = service.post("/predict", {"inputs": [ROW]})
                 assert status == 200 and answer["predictions"] == pytest.approx([ANSWERS[version]])

@@ -20,6 +20,7 @@ from mlops_lib.registry import MODEL_DIGEST_TAG, Registry, model_digest
 from serving.models import registry_query
 from serving.models.registry_query import RegistryQuery
 from serving.web.api_keys import make
+from tests.support.promoting import promote
 from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
 
 pytestmark = pytest.mark.slow
@@ -105,14 +106,14 @@ def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(shop
         file.write_bytes(b"not a model")
     registry.describe(broken, {MODEL_DIGEST_TAG: model_digest(Path(source.removeprefix("file://")))})
     with running(settings) as service:
-        registry.promote("shop", broken.version, "Production")
+        promote(registry, "shop", broken.version)
         status, problem = service.post("/model/reload", {}, **admin)
         assert (status, problem["code"]) == (409, "version_refused") and f"{broken.version}" in problem[
             "detail"
         ]
         assert service.post("/predict", ROW, **admin)[1]["model"]["version"] == 1
         assert service.get("/status", **admin)[1]["refused"]["champion"]["version"] == broken.version
-        registry.promote("shop", 2, "Production")
+        promote(registry, "shop", 2)
         status, moved = service.post("/model/reload", {}, **admin)
         assert status == 200 and moved["champion"]["version"] == 2 and not moved["refused"]
         assert service.post("/predict", ROW, **admin)[1]["model"]["version"] == 2
@@ -129,7 +130,7 @@ def test_a_pinned_version_stays(shop, tmp_path):
     expected = answers(settings, 1)
     with running(settings, MLFLOW_MODEL_VERSION="1") as service:
         assert service.get("/status", **admin)[1]["champion"]["stage"] == "Production"
-        Registry(settings).promote("shop", 2, "Production")
+        promote(settings, "shop", 2)
         status, said = service.post("/model/reload", {}, **admin)
         assert status == 200 and said["wanted"] == "version 1" and not said["refused"]
         # Archived: it has asked the registry since, and knows that its version is no longer the stage's.

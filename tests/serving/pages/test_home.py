@@ -9,6 +9,7 @@ import pytest
 
 from mlops_lib.registry import Registry
 from serving.web.api_keys import make
+from tests.support.promoting import promote
 from tests.support.shop import FEATURES, ROOT, ROW, answers, copy, running
 
 pytestmark = pytest.mark.slow
@@ -94,7 +95,7 @@ def test_the_page_asks_for_a_key_and_says_what_was_refused(shop, chromium, tmp_p
     files = Path(registry._client.get_model_version_download_uri("odd", "2").removeprefix("file://"))
     for code in files.rglob("odd.py"):
         code.write_text("raise RuntimeError('this one is broken')")
-    registry.promote("odd", 1, "Production")
+    promote(registry, "odd", 1)
     with running(settings, MLFLOW_MODEL_NAME="odd") as service, opened(chromium, service.url) as page:
         page.locator("#state", has_text="needs a key").wait_for()
         page.fill("#key", key)
@@ -105,7 +106,7 @@ def test_the_page_asks_for_a_key_and_says_what_was_refused(shop, chromium, tmp_p
         page.select_option("#column-item", "false")
         page.fill("#column-length", "7")
         assert tried(page)[1]["predictions"] == 11.0
-        registry.promote("odd", 2, "Production")
+        promote(registry, "odd", 2)
         page.locator("#note", has_text="champion version 2 was refused").wait_for(timeout=60_000)
         assert "this one is broken" in page.inner_text("#note")
         assert tried(page)[1]["model"]["version"] == 1

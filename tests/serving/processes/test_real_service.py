@@ -8,8 +8,8 @@ import sys
 import psutil
 import pytest
 
-from mlops_lib.registry import Registry
 from tests.serving.operations.test_workers import processes, workers_of
+from tests.support.promoting import promote
 from tests.support.shop import ROOT, add_pyfunc, add_version, copy, running, started
 from tests.support.waiting import until
 
@@ -62,7 +62,7 @@ def test_the_gateway_imports_no_code_of_a_model(shop, tmp_path):
         implementation="sklearn.linear_model:LogisticRegression",
         params={},
     )
-    Registry(settings).promote("shop", 3, "Production")
+    promote(settings, "shop", 3)
     environment = {"MLOPS_CONFIG": str(settings.root / "config.yaml"), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", RECORDED]
     with started(command, tmp_path, tmp_path / "log", **environment) as service:

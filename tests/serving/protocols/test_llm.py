@@ -20,6 +20,7 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import Registry
 from tests.llm.test_graph import GRAPH
 from tests.support.llm_fixtures import KEY, ROOT, Vendor, files_with
+from tests.support.promoting import promote
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -80,7 +81,7 @@ def chatty(folder: Path, tracing: bool = False, **serving: Any) -> Path:
     model = wrappers.from_settings(settings)
     made = model.train(loaders.from_settings(settings), settings)
     registry = Registry(settings)
-    registry.promote("chatty", registry.register("chatty", made.run_id, {}).version, "Production")
+    promote(registry, "chatty", registry.register("chatty", made.run_id, {}).version)
     return file
 
 

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from mlops_lib import loaders, wrappers
 from mlops_lib.registry import Registry
+from tests.support.promoting import promote
 from tests.support.waiting import until
 
 
@@ -15,7 +16,7 @@ from tests.support.waiting import until
 def production(trained_once, tmp_path_factory):
     """A project whose model is at Production."""
     project = trained_once.project.copy(tmp_path_factory.mktemp("production") / "project")
-    Registry(project.settings()).promote("repurchase", 1, "Production")
+    promote(project.settings(), "repurchase", 1)
     return project
 
 

@@ -1,0 +1,182 @@
+"""A model's checked rows, and its metrics on resamples of them."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops_lib import plugins
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
+from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.metrics import classification as metrics_of_classes
+from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
+from mlops_lib.evaluation.metrics.answers import make as make_text_metric
+from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
+from mlops_lib.evaluation.metrics.text import SacrebleuMetric
+from mlops_lib.evaluation.paired import classification, regression, text
+from mlops_lib.evaluation.paired.rows import complete
+from mlops_lib.evaluation.paired.sums import Statistic
+from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
+from mlops_lib.llm.generation import Generation
+
+if TYPE_CHECKING:
+    from mlops_lib.settings import Settings
+
+#: Metric -> its vectorised form.
+VECTORISED: Mapping[Metric, Callable[[Any], Statistic | None]] = {
+    metrics_of_classes.roc_auc: classification.roc_auc,
+    metrics_of_classes.average_precision: classification.average_precision,
+    metrics_of_classes.accuracy: classification.accuracy,
+    metrics_of_classes.balanced_accuracy: classification.balanced_accuracy,
+    metrics_of_classes.f1: classification.f1,
+    metrics_of_classes.log_loss: classification.log_loss,
+    metrics_of_classes.brier: classification.brier,
+    metrics_of_numbers.r2: regression.r2,
+    metrics_of_numbers.rmse: regression.rmse,
+    metrics_of_numbers.mae: regression.mae,
+    metrics_of_numbers.median_absolute_error: regression.median_absolute_error,
+}
+
+
+class Model:
+    """One model's rows, read once.
+
+    Args:
+        rows: Truth and predictions.
+        other: The other model's, for the worst prediction of a row without one.
+        settings: Of the metrics; None: defaults.
+
+    Raises:
+        EvaluationError: The rows cannot be scored.
+    """
+
+    def __init__(self, rows: JudgedRows, other: JudgedRows, settings: "Settings | None" = None) -> None:
+        self._rows, self._settings = rows, settings
+        self._task = plugins.load("task", rows.task)
+        predicted, self.failed = complete(rows, other)
+        self._predicted = predicted
+        self.cases: Any = None
+        if issubclass(self._task, ArrayTask):
+            task = self._task(settings, classes=rows.classes, weights=rows.weights)
+            self.cases = task.read(rows.truth, predicted)
+        elif rows.task == "text":
+            if rows.weights is not None:
+                raise EvaluationError("The text task counts all rows the same. Remove data.weight.")
+            self.cases = [_case(*pair) for pair in zip(rows.truth, predicted, strict=True)]
+
+    def metric(self, name: str) -> Any:
+        """The metric with `higher_is_better`, `lowest` and `highest`.
+
+        Raises:
+            PluginError: No such metric.
+            EvaluationError: The task has no such metric.
+        """
+        if self._rows.task == "text":
+            return _text_metric(name, self._settings)
+        if issubclass(self._task, ArrayTask):
+            return make(name)
+        higher = self._task(self._settings).metrics
+        if name not in higher:
+            raise EvaluationError(
+                f"Task {self._rows.task!r} has no metric {name!r}. It has: {', '.join(higher)}."
+            )
+        return Metric(lambda _: None, higher[name])
+
+    def statistic(self, name: str, rows: np.ndarray) -> Statistic:
+        """The metric on resamples of the rows at these positions, int [M]: counts [b, M] -> values [b]."""
+        if self._rows.task == "text":
+            return self._of_text(name, rows)
+        if not isinstance(self.cases, ClassificationCases | RegressionCases):
+            return _loop(name, lambda places: self._scored(name, rows[places]))
+        metric, cases = self.metric(name), self.cases.take(rows)
+        build = VECTORISED.get(metric)
+        return (build(cases) if build else None) or _loop(name, lambda places: metric(cases.take(places)))
+
+    def changed(self, other: "Model", name: str) -> np.ndarray:
+        """The rows on which the metric can tell the two models apart, bool [N]."""
+        if isinstance(self.cases, ClassificationCases):
+            if name in ("accuracy", "balanced_accuracy", "f1"):
+                return self.cases.predicted != other.cases.predicted
+            return np.any(self.cases.probabilities != other.cases.probabilities, axis=1)
+        if isinstance(self.cases, RegressionCases):
+            return self.cases.predicted != other.cases.predicted
+        ours, theirs = self._predicted, other._predicted
+        if self._rows.task == "text":
+            if isinstance(self.metric(name), SacrebleuMetric):
+                ours, theirs = [c.answer for c in self.cases], [c.answer for c in other.cases]
+            else:
+                ours, theirs = self._values(name), other._values(name)
+        return np.array([not np.array_equal(*pair) for pair in zip(ours, theirs, strict=True)])
+
+    def mcnemar_p(self, other: "Model", rows: np.ndarray) -> float | None:
+        """p of McNemar's exact test of the two models' hits on these rows; None unless this is classification."""
+        if not isinstance(self.cases, ClassificationCases):
+            return None
+        from scipy.stats import binomtest
+
+        ours, theirs = ((m.cases.predicted == m.cases.codes)[rows] for m in (self, other))
+        won, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+        return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+
+    def _scored(self, name: str, rows: np.ndarray) -> float | None:
+        """The metric of a task of the user's own on the rows at these positions."""
+        given = self._rows
+        weights = None if given.weights is None else np.asarray(given.weights)[rows]
+        task = self._task(self._settings, classes=given.classes, weights=weights)
+        return task.score([given.truth[i] for i in rows], [self._predicted[i] for i in rows])[name].value
+
+    def _of_text(self, name: str, rows: np.ndarray) -> Statistic:
+        values, metric = self._values(name), self.metric(name)
+        cases = [self.cases[i] for i in rows]
+        return text.statistic(metric, cases, [values[i] for i in rows], _worst(metric))
+
+    def _values(self, name: str) -> list[float | None]:
+        if name not in self._rows.values:
+            raise EvaluationError(f"The rows have no values of metric {name!r}.")
+        values = [None if bad else v for v, bad in zip(self._rows.values[name], self.failed, strict=True)]
+        worst = _worst(self.metric(name))
+        if worst is None and None in values:
+            raise EvaluationError(
+                f"Metric {name} has no value for {values.count(None)} rows, and lower is better. Set the attribute "
+                "`worst` of the function to the score of such a row."
+            )
+        return values
+
+
+def _loop(name: str, metric: Callable[[np.ndarray], float | None]) -> Statistic:
+    """A metric of any kind, on each resample in turn."""
+
+    def value(counts: np.ndarray) -> float:
+        places = np.repeat(np.arange(len(counts)), counts.astype(int))
+        try:
+            found = metric(places) if len(places) else None
+        except UndefinedError:
+            return np.nan
+        except Exception as error:  # a function of the user's own may raise anything
+            raise EvaluationError(f"Metric {name!r} failed: {type(error).__name__}: {error}") from error
+        return np.nan if found is None else float(found)
+
+    return lambda counts: np.array([value(row) for row in counts])
+
+
+def _text_metric(name: str, settings: "Settings | None") -> Any:
+    """The metric; its class alone where that is enough, since a judge's metric needs the judge to be set up."""
+    found = plugins.load("metric", name)
+    of_platform = name in plugins.TABLE["metric"] and isinstance(found, type)
+    if of_platform and found.total is TextMetric.total:
+        return found
+    return make_text_metric(name, settings)
+
+
+def _worst(metric: Any) -> float | None:
+    if metric.worst is not None:
+        return metric.worst
+    bound = metric.lowest if metric.higher_is_better else metric.highest
+    return bound if np.isfinite(bound) else None
+
+
+def _case(reference: str, answer: Any) -> Case:
+    if isinstance(answer, Generation):
+        return Case(answer, reference)
+    return Case(Generation({}, "" if answer is None else str(answer)), reference)

@@ -1,0 +1,120 @@
+"""Brings two models' predictions into one form: the same rows, the same classes, a prediction for each row."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation import inputs
+from mlops_lib.evaluation.judged import JudgedRows
+
+
+def check_same(candidate: JudgedRows, champion: JudgedRows) -> None:
+    """Raise EvaluationError unless both models were asked on the same rows in the same order."""
+    ours, theirs = list(candidate.ids), list(champion.ids)
+    if candidate.task != champion.task:
+        raise EvaluationError(
+            f"The model's task is {candidate.task!r}, and the champion's {champion.task!r}."
+        )
+    if ours != theirs:
+        if len(ours) != len(theirs):
+            how = f"the model has {len(ours)} rows and the champion {len(theirs)}"
+        elif sorted(ours) == sorted(theirs):
+            how = "they are in another order"
+        else:
+            differ = np.array([one != other for one, other in zip(ours, theirs, strict=True)])
+            how = f"they differ in {inputs.bad_rows(differ)}"
+        raise EvaluationError(f"The model and the champion were asked on different rows: {how}.")
+    if not ours:
+        raise EvaluationError("There are no rows to compare on.")
+    if list(candidate.entities) != list(champion.entities):
+        raise EvaluationError("The model and the champion have different keys for the same rows.")
+    for name in ("truth", "weights"):
+        if not _equal(getattr(candidate, name), getattr(champion, name)):
+            raise EvaluationError(f"The model and the champion have different {name} for the same rows.")
+
+
+def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
+    """Predictions for all N rows, and where the model has none of its own (bool [N]).
+
+    A missing prediction becomes the worst one: certain of a wrong class; in regression, off by the largest error that
+    either model makes. A text stays missing: its metrics have a worst value.
+    """
+    failed = _failed(rows)
+    if (rows.task != "classification" and rows.task != "regression") or not failed.any():
+        return rows.predicted, failed
+    if failed.all():
+        first = next((error for error in rows.errors if error), "no reason given")
+        raise EvaluationError(f"A model failed on all {len(failed)} rows; the first error: {first}")
+    known = np.asarray([p for p, bad in zip(rows.predicted, failed, strict=True) if not bad], dtype=float)
+    filled = np.zeros((len(failed), *known.shape[1:]))
+    filled[~failed] = known
+    filled[failed] = _wrong(rows, failed) if rows.task == "classification" else _far_off(rows, other, failed)
+    return filled, failed
+
+
+def same_classes(candidate: JudgedRows, champion: JudgedRows) -> tuple[JudgedRows, JudgedRows]:
+    """Both with the classes of both; a class that a model does not know has probability 0 in its predictions."""
+    if list(candidate.classes) == list(champion.classes):
+        return candidate, champion
+    if not len(candidate.classes) or not len(champion.classes):
+        raise EvaluationError(
+            "The classes of one of the two models are not known, so their columns may differ."
+        )
+    union = list(dict.fromkeys([*candidate.classes, *champion.classes]))
+    return _with_classes(candidate, union), _with_classes(champion, union)
+
+
+def _with_classes(rows: JudgedRows, classes: Sequence[Any]) -> JudgedRows:
+    given = inputs.numbers(rows.predicted, "y_pred", ndim=(1, 2))
+    if given.ndim == 1:
+        given = np.column_stack([1 - given, given])
+    if given.shape[1] != len(rows.classes):
+        raise EvaluationError(f"y_pred has {given.shape[1]} columns for {len(rows.classes)} classes.")
+    spread = np.zeros((len(given), len(classes)))
+    spread[:, [classes.index(name) for name in rows.classes]] = given
+    predicted = spread[:, 1] if len(classes) == 2 else spread
+    return dataclasses.replace(rows, classes=classes, predicted=predicted)
+
+
+def _failed(rows: JudgedRows) -> np.ndarray:
+    """Where the model has no prediction, bool [N]."""
+    count = len(rows.ids)
+    if len(rows.predicted) != count or len(rows.truth) != count or len(rows.entities) != count:
+        raise EvaluationError(
+            f"There are {count} rows, {len(rows.truth)} true values, {len(rows.predicted)} predictions and "
+            f"{len(rows.entities)} keys: they must match."
+        )
+    failed = np.array([bool(error) for error in rows.errors]) if len(rows.errors) else np.zeros(count, bool)
+    if len(failed) != count:
+        raise EvaluationError(f"There are {len(failed)} errors for {count} rows: they must match.")
+    if isinstance(rows.predicted, np.ndarray) and rows.predicted.dtype != object:
+        return failed
+    return failed | np.array([prediction is None for prediction in rows.predicted])
+
+
+def _wrong(rows: JudgedRows, failed: np.ndarray) -> np.ndarray:
+    """Certain of the class after the true one, for each failed row."""
+    classes, codes = inputs.labels(rows.truth, classes=rows.classes)
+    wrong = np.eye(len(classes))[(codes[failed] + 1) % len(classes)]
+    return wrong[:, 1] if len(classes) == 2 else wrong
+
+
+def _far_off(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
+    """The true value plus the largest error of either model, for each failed row."""
+    truth = inputs.numbers(rows.truth, "y_true")
+    errors = [
+        abs(truth[i] - float(model.predicted[i]))
+        for model, missing in ((rows, failed), (other, _failed(other)))
+        for i in np.flatnonzero(~missing)
+    ]
+    return truth[failed] + max(errors)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is None or other is None:
+        return one is other
+    ours, theirs = np.asarray(one), np.asarray(other)
+    return ours.shape == theirs.shape and bool(np.all(ours == theirs))

@@ -1,0 +1,200 @@
+"""The code of a run from Git: the commit, and the uncommitted changes as a patch that `git apply` takes.
+
+The user's index, files and object store stay as they are: the patch is made through an index and an object store in a
+temporary folder.
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from mlops_lib import files
+from mlops_lib.lineage.code_files import LeftOut, described, has_secret, is_text, masked, sorted_out
+from mlops_lib.redact.keys import Masker
+
+TIMEOUT_S = 60.0
+#: Plumbing, which no setting of the user changes.
+DIFF = (
+    "diff-index", "-p", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
+    "--src-prefix=a/", "--dst-prefix=b/",
+)  # fmt: skip
+#: Git's name for HEAD before the first commit.
+UNBORN = "(initial)"
+
+
+class NoGit(Exception):
+    """There is no repository, no Git, or it does not answer; the message says which."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """The state of a repository.
+
+    Attributes:
+        commit: Of HEAD; "" before the first one.
+        folder: The project's folder below the top of the repository, with a slash at its end; "" for the top.
+        diff: Patch from the commit to the working tree; empty for a clean one.
+        changed: Paths that the patch changes.
+        left_out: Changed files that the patch lacks.
+        masked: Files whose secrets are masked in the patch: path -> SHA-256 of the file itself.
+    """
+
+    commit: str
+    folder: str
+    diff: bytes = b""
+    changed: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    masked: dict[str, str] = field(default_factory=dict)
+
+
+def run(
+    folder: Path, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+) -> bytes:
+    """The output of a Git command.
+
+    Raises:
+        NoGit: It cannot be run, fails or takes too long.
+    """
+    command = ["git", "--no-optional-locks", "-c", "core.safecrlf=false", "-C", str(folder), *arguments]
+    variables = {**os.environ, "LC_ALL": "C", "GIT_NO_LAZY_FETCH": "1", **(environment or {})}
+    try:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, timeout=TIMEOUT_S, check=True, env=variables
+        )
+    except subprocess.CalledProcessError as error:
+        line = next(iter(error.stderr.decode(errors="replace").splitlines()), "no message")
+        raise NoGit(f"git {arguments[0]}: {line}") from None
+    except subprocess.TimeoutExpired:
+        raise NoGit(f"git {arguments[0]} took more than {TIMEOUT_S:.0f} s") from None
+    except OSError as error:
+        raise NoGit(f"git cannot be run: {error.strerror}") from None
+    return done.stdout
+
+
+def code_of(project: Path, skipped: Iterable[Path] = ()) -> Code:
+    """Commit and uncommitted changes of the repository that a project is in.
+
+    Args:
+        project: A folder of the repository.
+        skipped: Files and folders that hold no code.
+
+    Raises:
+        NoGit: There is no repository, or Git does not answer.
+    """
+    top, prefix, objects = os.fsdecode(
+        run(project, "rev-parse", "--show-toplevel", "--show-prefix", "--git-path", "objects")
+    ).split("\n")[:3]
+    status = run(
+        project, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames"
+    )
+    commit, changed = _parsed(os.fsdecode(status))
+    if not changed:
+        return Code(commit, prefix)
+    root = Path(top)
+    taken, left = sorted_out(root, changed, skipped)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlops-lineage-") as temporary:
+            patch = _Patch(root, commit, Path(temporary), (project / objects).resolve())
+            made = patch.of(taken)
+    except OSError as error:
+        raise NoGit(f"a file changed or vanished while it was read: {error}") from None
+    return Code(commit, prefix, made.diff, made.paths, sorted([*left, *made.left], key=_path), made.masked)
+
+
+class _Made(NamedTuple):
+    diff: bytes
+    paths: list[str]
+    left: list[LeftOut]
+    masked: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """A patch from a commit to some files of the working tree, made in a temporary folder."""
+
+    top: Path
+    commit: str
+    temporary: Path
+    objects: Path
+
+    def of(self, paths: list[str]) -> _Made:
+        """The patch of these files, without secrets."""
+        masker = Masker()
+        hidden = [path for path in paths if self._is_hidden(path, masker)]
+        paths = [path for path in paths if path not in hidden]
+        digests: dict[str, str] = {}
+        diff = self._diff(paths, {})
+        if has_secret(_lines(diff), masker):
+            # Secrets that the patch adds are masked. One that it removes is in the commit, and stays out of sight here.
+            contents = {
+                path: masked((self.top / path).read_bytes(), masker)
+                for path in paths
+                if has_secret(_lines(self._diff([path], {})), masker) and (self.top / path).is_file()
+            }
+            still = [path for path in paths if has_secret(_lines(self._diff([path], contents)), masker)]
+            hidden += still
+            paths = [path for path in paths if path not in still]
+            contents = {path: content for path, content in contents.items() if path in paths}
+            digests = {path: files.sha256(self.top / path) for path in contents}
+            diff = self._diff(paths, contents)
+        left = list(described(self.top, [(path, "it holds a secret") for path in sorted(hidden)]))
+        return _Made(diff, paths, left, digests)
+
+    def _is_hidden(self, path: str, masker: Masker) -> bool:
+        """Whether a binary file holds a secret, which its patch would show to nobody who looks for it."""
+        file = self.top / path
+        if not file.is_file() or file.is_symlink():
+            return False
+        content = file.read_bytes()
+        return not is_text(content) and has_secret(content, masker)
+
+    def _diff(self, paths: Iterable[str], contents: Mapping[str, bytes]) -> bytes:
+        """The patch of `paths`, some of which have other contents."""
+        environment = {
+            "GIT_INDEX_FILE": str(self.temporary / "index"),
+            "GIT_OBJECT_DIRECTORY": str(self.temporary / "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
+        }
+        (self.temporary / "objects").mkdir(exist_ok=True)
+
+        def git(*arguments: str, stdin: bytes = b"") -> bytes:
+            return run(self.top, *arguments, stdin=stdin, environment=environment)
+
+        base = self.commit or os.fsdecode(git("hash-object", "-t", "tree", "-w", "--stdin")).strip()
+        git("read-tree", base)
+        names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        git("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=names)
+        for path, content in contents.items():
+            if path in paths:
+                blob = os.fsdecode(
+                    git("hash-object", "-w", f"--path={path}", "--stdin", stdin=content)
+                ).strip()
+                mode = "100755" if os.access(self.top / path, os.X_OK) else "100644"
+                git("update-index", "--cacheinfo", f"{mode},{blob},{path}")
+        return git(*DIFF, base)
+
+
+def _lines(diff: bytes) -> bytes:
+    """A patch as text: Git writes binary files in letters."""
+    return diff.replace(b"\0", b"")
+
+
+def _parsed(status: str) -> tuple[str, list[str]]:
+    """The commit and the changed paths of ``git status --porcelain=v2 --branch -z``."""
+    commit, changed = "", []
+    #: Fields before the path of each kind of line.
+    fields = {"1": 8, "u": 10, "?": 1}
+    for line in status.split("\0"):
+        if line.startswith("# branch.oid "):
+            commit = line.rpartition(" ")[2].replace(UNBORN, "")
+        elif line[:1] in fields:
+            changed.append(line.split(" ", fields[line[0]])[-1])
+    return commit, changed
+
+
+def _path(left: LeftOut) -> str:
+    return left.path

@@ -1,0 +1,120 @@
+"""The manifest of a training run: which code, environment, configuration and data the model was made from."""
+
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops_lib import __version__, files
+from mlops_lib.lineage import archive, git
+from mlops_lib.lineage.code_files import MAX_LISTED, LeftOut
+from mlops_lib.lineage.lock import lock
+from mlops_lib.redact import mask_secrets
+from mlops_lib.redact.keys import Masker
+from mlops_lib.settings import Settings
+
+#: Increased when a reader of older manifests would misunderstand this one.
+SCHEMA = 1
+#: Variables that change the numbers which a training computes.
+NUMERIC_VARIABLES = (
+    "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
+)  # fmt: skip
+DIFF, ARCHIVE, LOCK, CONFIG, MANIFEST = "code.diff", "code.zip", "lock.txt", "config.yaml", "manifest.json"
+
+
+def manifest_of(
+    settings: Settings, data: dict[str, Any], arguments: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest of a training that starts now, and the files beside it by name.
+
+    Args:
+        settings: Settings of the training.
+        data: Fingerprint and origin of the data.
+        arguments: Arguments of the pipeline; empty for a notebook that was started by hand.
+    """
+    code, contents = _code(settings)
+    contents |= {LOCK: lock().encode(), CONFIG: config_text(settings).encode()}
+    digests = {f"{Path(name).stem}_sha256": files.sha256_of(content) for name, content in contents.items()}
+    manifest = {
+        "schema": SCHEMA,
+        "library": __version__,
+        "commit": code.pop("commit"),
+        "diff_sha256": digests.pop("code_sha256", "") if DIFF in contents else "",
+        "archive_sha256": digests.pop("code_sha256", "") if ARCHIVE in contents else "",
+        **digests,
+        "code": code,
+        "image": {
+            "name": os.environ.get("MLOPS_IMAGE", ""),
+            "digest": os.environ.get("MLOPS_IMAGE_DIGEST", ""),
+        },
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "accelerator": _accelerator(),
+        "environment": {name: os.environ[name] for name in NUMERIC_VARIABLES if name in os.environ},
+        "model": settings.model.name,
+        "seed": settings.train.seed,
+        "arguments": arguments,
+        "data": data,
+        "notebooks": _notebooks(settings),
+    }
+    return Masker().values(manifest), contents
+
+
+def config_text(settings: Settings) -> str:
+    """The resolved settings as a config file, without secrets and without the folder that paths start from."""
+    values = settings.model_dump(mode="json", exclude={"root", "secrets"})
+    return mask_secrets(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _code(settings: Settings) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Facts about the code, and its patch (in a repository that has changes) or archive (without a repository)."""
+    skipped = [settings.path(settings.pipeline.work_dir)]
+    source = settings.data.source
+    if "://" not in source and (named := settings.path(source)) != settings.root.resolve():
+        skipped.append(named)
+    try:
+        found = git.code_of(settings.root, skipped)
+    except git.NoGit as error:
+        kept = archive.archive_of(settings.root, skipped)
+        # An image is built from a commit, and has no repository.
+        commit = os.environ.get("GIT_COMMIT", "")
+        unknown = f"No repository here ({error}): the archive has the code files."
+        if commit:
+            unknown += " The commit is the image's, by GIT_COMMIT."
+        if not kept.is_whole:
+            unknown += f" It has the first {archive.MAX_FILES} files alone."
+        facts: dict[str, Any] = {"commit": commit, "from": "archive", "folder": "", "unknown": unknown}
+        return facts | _exceptions(kept.left_out, kept.masked), {ARCHIVE: kept.content}
+    facts = {"commit": found.commit, "from": "git", "folder": found.folder, "unknown": ""}
+    contents = {DIFF: found.diff} if found.diff else {}
+    return facts | _exceptions(found.left_out, found.masked), contents
+
+
+def _exceptions(left: list[LeftOut], masked: dict[str, str]) -> dict[str, Any]:
+    """Files that are not stored as they were. A file with ``***`` for its secrets may not run, and is another file."""
+    return {
+        "left_out": [asdict(one) for one in left[:MAX_LISTED]],
+        "left_out_more": max(len(left) - MAX_LISTED, 0),
+        "masked": masked,
+    }
+
+
+def _notebooks(settings: Settings) -> dict[str, str]:
+    """File name -> SHA-256 of each notebook of the project."""
+    folder = settings.path(settings.pipeline.notebooks)
+    return {file.name: files.sha256(file) for file in sorted(folder.glob("*.ipynb"))}
+
+
+def _accelerator(modules: Any = sys.modules) -> str:
+    """The graphics cards, if the training has loaded PyTorch; "" for none."""
+    torch = modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return ""
+    names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]
+    return f"{len(names)} x {names[0]}, CUDA {torch.version.cuda}" if names else ""
