@@ -10,9 +10,8 @@ from examples.repurchase import demo
 from mlops_lib import features, loaders, wrappers
 from mlops_lib.errors import DataError, MlopsError
 from mlops_lib.features.feast_scalars import python_value
-from mlops_lib.registry import Registry
 from tests.support import driver_project
-from tests.support.projects import BIN
+from tests.support.projects import BIN, trained_version
 
 pytestmark = pytest.mark.slow
 SERVICE = "data__feature_store__service"
@@ -32,11 +31,9 @@ def project(tmp_path_factory):
 
 
 def test_it_trains_and_serves_as_it_is(project):
-    """Each served answer, from a driver and the request's data, is the prediction of the evaluation step."""
-    done = project.mlops("run")
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    """Each served answer, from a driver and the request's data, is the prediction of the model on the joined row."""
     settings = project.settings()
-    version = Registry(settings).resolve("drivers", stage="Staging")
+    version = trained_version(settings)
     loader = loaders.from_settings(settings)
     rows = loader.labels.frames["test"].reset_index(drop=True)
     expected = wrappers.load(version.uri, "sklearn").predict(loader.load("test"))

@@ -45,7 +45,8 @@ def make(folder: Path) -> Settings:
     rows = pd.DataFrame({name: rng.random(200) * 10 for name in FEATURES})
     rows["frequency"] = rows["frequency"].astype(int)
     rows["amount"] = rows["amount"].round()
-    rows["bought"] = (rows["recency"] > 5).astype(int)
+    # With noise, so that models of different seeds answer differently.
+    rows["bought"] = (rows["recency"] + rng.normal(0, 4, 200) > 5).astype(int)
     rows["user_id"] = np.arange(200)
     rows.to_parquet(folder / "rows.parquet")
     (folder / "config.yaml").write_text(CONFIG)

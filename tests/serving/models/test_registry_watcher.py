@@ -74,7 +74,7 @@ def test_ten_moves_of_the_stage_under_load_fail_no_request(shop, tmp_path):
         process = psutil.Process(service.process.pid)
         for move in range(10):
             version = (2, 3, 1)[move % 3]
-            await asyncio.to_thread(registry.promote, "shop", version, "Production")
+            await asyncio.to_thread(promote, registry, "shop", version)
             served = lambda v=version: service.get("/readyz")[1]["model"]["version"] == v
             await asyncio.to_thread(service.until, served)
             rss.append(process.memory_info().rss)
@@ -102,7 +102,7 @@ def test_a_version_that_cannot_be_served_is_refused_and_the_old_one_goes_on(shop
     broken = add_version(settings, seed=5)
     registry = Registry(settings)
     source = registry._client.get_model_version_download_uri("shop", str(broken.version))
-    for file in Path(source.removeprefix("file://")).rglob("*.pt2"):
+    for file in Path(source.removeprefix("file://")).rglob("*.npz"):
         file.write_bytes(b"not a model")
     registry.describe(broken, {MODEL_DIGEST_TAG: model_digest(Path(source.removeprefix("file://")))})
     with running(settings) as service:
