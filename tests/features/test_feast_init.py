@@ -10,8 +10,9 @@ from examples.repurchase import demo
 from mlops_lib import features, loaders, wrappers
 from mlops_lib.errors import DataError, MlopsError
 from mlops_lib.features.feast_scalars import python_value
+from mlops_lib.registry import Registry
 from tests.support import driver_project
-from tests.support.projects import BIN, trained_version
+from tests.support.projects import BIN
 
 pytestmark = pytest.mark.slow
 SERVICE = "data__feature_store__service"
@@ -31,9 +32,11 @@ def project(tmp_path_factory):
 
 
 def test_it_trains_and_serves_as_it_is(project):
-    """Each served answer, from a driver and the request's data, is the prediction of the model on the joined row."""
+    """Each served answer, from a driver and the request's data, is the prediction of the evaluation step."""
+    done = project.mlops("run")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     settings = project.settings()
-    version = trained_version(settings)
+    version = Registry(settings).resolve("drivers", stage="Staging")
     loader = loaders.from_settings(settings)
     rows = loader.labels.frames["test"].reset_index(drop=True)
     expected = wrappers.load(version.uri, "sklearn").predict(loader.load("test"))

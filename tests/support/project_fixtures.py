@@ -17,7 +17,7 @@ import pytest
 
 from mlops_lib import config
 from tests.support import explained as explained_project
-from tests.support.projects import ROOT, PipelineRun, Project, Trained, trained_version
+from tests.support.projects import ROOT, PipelineRun, Project, Trained
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -105,13 +105,20 @@ def trained_once(
     make_project: Callable[..., Project], blank_store: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
     """The default network, trained for three epochs on the slice."""
+    from mlops_lib import loaders, registry, wrappers
 
     def make(folder: Path) -> None:
         project = make_project(folder)
         (project.root / ".mlops").mkdir()
         shutil.copy(blank_store, project.root / ".mlops" / "mlflow.db")
-        version = trained_version(project.settings())
-        (folder / "trained.json").write_text(json.dumps([version.run_id, version.version]))
+        settings = project.settings()
+        loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+        dataset = loaders.prepared(settings)
+        model = wrappers.from_settings(settings)
+        result = model.train(dataset, settings)
+        model.evaluate(dataset, settings)
+        version = registry.register_run(settings, result.run_id)
+        (folder / "trained.json").write_text(json.dumps([result.run_id, version.version]))
 
     folder = made_once(tmp_path_factory, "trained", make)
     return Trained(Project(folder), *json.loads((folder / "trained.json").read_text()))

@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from mlops_lib import config, loaders, registry, wrappers
+from mlops_lib import config, loaders
 from mlops_lib.loaders.base import BaseDataLoader
-from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -62,16 +61,6 @@ def written(project: Project, **settings: Any) -> tuple[Settings, BaseDataLoader
     resolved = project.settings(**settings)
     loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
     return resolved, loaders.prepared(resolved)
-
-
-def trained_version(settings: Settings) -> ModelVersion:
-    """Train, evaluate and register in this process, as the four notebooks do; the gate must let the model pass."""
-    loaders.from_settings(settings).write(loaders.prepared_folder(settings))
-    dataset = loaders.prepared(settings)
-    model = wrappers.from_settings(settings)
-    result = model.train(dataset, settings)
-    model.evaluate(dataset, settings)
-    return registry.register_run(settings, result.run_id)
 
 
 @dataclass(frozen=True)
