@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-MARGIN_MB = 170
-FEATURES, ROWS, GROUP_ROWS = 64, 180_000, 10_000
+MARGIN_MB = 300
+FEATURES, ROWS, GROUP_ROWS = 64, 500_000, 10_000
 CONFIG = """
 mlflow: {{tracking_uri: sqlite:///mlflow.db, experiment: large}}
 data:

@@ -1,4 +1,4 @@
-"""The registry with two versions of a small model, made once."""
+"""The registry with two versions of a small network, made once."""
 
 import os
 import shutil

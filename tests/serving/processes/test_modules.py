@@ -8,7 +8,6 @@ import pytest
 from mlops_lib.files import digest_of_folder
 from serving.models.facts import ModelFacts
 from tests.support.model_process import OBEDIENT, with_code
-from tests.support.shop import add_version, copy
 from tests.support.staged_service import staged
 
 
@@ -53,8 +52,6 @@ def test_a_model_holds_code_unless_its_files_show_that_it_does_not(tmp_path, obe
     import zipfile
 
     assert ModelFacts.read(obedient).holds_code and ModelFacts.read(graph).holds_code
-    settings = copy(shop, tmp_path / "project")
-    add_version(settings, 0, wrapper="lightning", implementation="tabular", params={"hidden": [8]})
     network = next((shop.root / "artifacts").rglob("model.pt2")).parents[1]
     assert not ModelFacts.read(network).holds_code
     tampered = shutil.copytree(network, tmp_path / "tampered")
