@@ -21,7 +21,7 @@ from mlops_lib.steps.events import CacheHit, CacheMiss, CellDone, Event, Finishe
 from mlops_lib.steps.table import STEPS
 
 if TYPE_CHECKING:
-    from mlops_lib.evaluation.report import EvaluationReport
+    from mlops_lib.evaluation.report import EvaluationReport, Verdict
 
 #: Results, for people and pipes.
 out = Console()
@@ -133,8 +133,35 @@ def show_report(report: "EvaluationReport") -> None:
     for name in report.notes.keys() - report.metrics.keys():
         out.print(f"{name}: {report.notes[name]}", highlight=False)
     if report.verdict:
-        color = "green" if report.verdict.passed else "red"
-        out.print(f"[{color}]{report.verdict}[/]", highlight=False)
+        show_verdict(report.verdict)
+
+
+def show_verdict(verdict: "Verdict") -> None:
+    """Print the gate's comparison with the champion, and its verdict with the reasons."""
+    from mlops_lib.evaluation.verdict_text import WORDS
+
+    table = Table("metric", "rows of", "champion", "challenger", "difference", "interval", "margin", "rows", "outcome",
+                  box=None, pad_edge=False)  # fmt: skip
+    for one in verdict.comparisons:
+        known = [
+            f"{number:.4f}" if number is not None else "none" for number in (one.champion, one.challenger)
+        ]
+        difference = f"{one.difference:+.4f}" if one.difference is not None else "none"
+        interval = (
+            f"{one.low:+.4f} to {one.high:+.4f}" if one.low is not None and one.high is not None else "none"
+        )
+        style = None if one.outcome in ("better", "not_worse") else "red"
+        table.add_row(one.metric, escape(one.slice) or "all", *known, difference, interval, f"{one.margin:.4f}",
+                      f"{one.rows:,}", WORDS[one.outcome], style=style)  # fmt: skip
+    if verdict.champion:
+        out.print(
+            f"Compared with version {verdict.champion.version}, which is at Production:", highlight=False
+        )
+    if table.row_count:
+        show(table)
+    if verdict.note:
+        out.print(verdict.note, highlight=False, markup=False)
+    out.print(str(verdict), style="green" if verdict.passed else "red", highlight=False, markup=False)
 
 
 def show_result(settings: Settings, result: Any) -> bool:
