@@ -39,6 +39,40 @@ def session(config: Settings, run_id: str, split: Split) -> Iterator["Session"]:
         yield Session(config, run_id, split, ledger)
 
 
+@contextmanager
+def comparison(
+    config: Settings, run_id: str, challenger_run_id: str, split: Split, before: Ledger | None
+) -> Iterator[Ledger]:
+    """A comparison with the model of `run_id`: its recorded calls are reused, and those of a comparison before.
+
+    Live calls count in the limits of the challenger's evaluation (`before`), and are recorded with the challenger.
+    """
+    known = Cassette()
+    if config.evaluation.reuse:
+        sources = ((run_id, _cassette_path(split)), (challenger_run_id, _comparison_path(split)))
+        for source, path in sources:
+            if source and (text := artifact_text(source, path)):
+                found = Cassette.parse(text)
+                known.known |= found.known
+                known.rows |= found.rows
+        if before:
+            known.known = before.cassette.used | known.known
+    ledger = Ledger.of(config.evaluation, known, before)
+    with ledger.open():
+        yield ledger
+    if challenger_run_id:
+        tracking.log_text(challenger_run_id, ledger.cassette.text(), _comparison_path(split))
+
+
+def calls(ledger: Ledger) -> str:
+    """The calls of a ledger in words."""
+    spent, reused = ledger.spent, ledger.reused
+    return (
+        f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}), "
+        f"{reused.calls} answered from the record"
+    )
+
+
 @dataclass
 class Session:
     """One evaluation: settings, the model's run, and the ledger of its calls."""
@@ -94,11 +128,7 @@ class Session:
             client.log_metric(self.run_id, f"{self.split}.llm.{name}", value)
 
     def _notes(self) -> dict[str, str]:
-        spent, reused = self.ledger.spent, self.ledger.reused
-        notes = {
-            "calls": f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}), "
-            f"{reused.calls} answered from the record"
-        }
+        notes = {"calls": calls(self.ledger)}
         if stopped := self.ledger.stopped:
             notes["partial"] = f"This evaluation is partial. {stopped}"
         return notes
@@ -145,6 +175,10 @@ def _latest_recorded(config: Settings) -> str:
         return ""
     found = client.search_runs([experiment.experiment_id], f"tags.`{CASSETTE_TAG}` = 'yes'", max_results=1)
     return found[0].info.run_id if found else ""
+
+
+def _comparison_path(split: Split) -> str:
+    return f"evaluation/{split}/champion_cassette.jsonl"
 
 
 def _cassette_path(split: Split) -> str:
