@@ -75,7 +75,7 @@ def promote(
     holder = champions.find(settings, name)
     if holder and holder.version == version and "production" in holder.aliases:
         return Promoted(holder)
-    found, reasons = None, ()
+    found: evidence.Evidence | None = None
     try:
         found = _ask(settings, registry, candidate, holder, say)
         reasons = found.verdict.reasons
@@ -85,7 +85,7 @@ def promote(
         reasons = (f"The gate failed with {type(error).__name__}: {error}.",)
     passed = found is not None and found.verdict.passed
     if not passed and not force_reason:
-        raise RefusedError(candidate, reasons, found and found.verdict)
+        raise RefusedError(candidate, reasons, found.verdict if found else None)
     decision = Decision(
         "passed" if passed else "forced",
         holder.version if holder else 0,
@@ -96,7 +96,7 @@ def promote(
     )
     say("moving the version")
     moved = registry.promote(name, version, stage, decision)
-    return Promoted(moved, decision, found and found.verdict)
+    return Promoted(moved, decision, found.verdict if found else None)
 
 
 def _ask(

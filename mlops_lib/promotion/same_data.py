@@ -32,9 +32,10 @@ def same_data(settings: Settings, fingerprint: str, say: Callable[[str], None]) 
         return
     say("preparing the data again, since the prepared rows are not those of the evaluation")
     with tempfile.TemporaryDirectory(prefix="mlops-promotion-") as scratch:
+        again = Path(scratch) / folder.name  # the name is part of the fingerprint
         limit = read_origin(folder / ORIGIN_FILE)["limit"] if (folder / ORIGIN_FILE).is_file() else 0
-        declared.write(settings, loaders.from_settings(settings), Path(scratch), limit)
-        dataset = loaders.prepared(settings, scratch)
+        declared.write(settings, loaders.from_settings(settings), again, limit)
+        dataset = loaders.prepared(settings, again)
         if (found := dataset.fingerprint()) != fingerprint:
             raise EvaluationError(
                 f"The data changed since the evaluation: its fingerprint was {fingerprint[:12]}, and "

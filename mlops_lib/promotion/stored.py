@@ -1,25 +1,19 @@
 """The evidence that an evaluation left on a model's run, checked by its digests."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
-from mlops_lib import files
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.paired.models import Model
 from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
-from mlops_lib.redact import mask
+from mlops_lib.loaders.base import SPLITS, Split
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
-from mlops_lib.training import rows_file
+from mlops_lib.training import evidence
 from mlops_lib.training.evidence import CHAMPION_FILE, EVIDENCE_TAG, ROWS_FILE, SHA256_TAG
-
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class Stored:
         champion_rows: Those of `verdict.champion`; None if they were not stored.
     """
 
-    split: str
+    split: Split
     verdict: Verdict
     rows: JudgedRows
     champion_rows: JudgedRows | None
@@ -56,28 +50,27 @@ def read(registry: Registry, version: ModelVersion) -> Stored:
             f"Run {version.run_id} of version {version.version} has no stored evaluation: it was evaluated by an older "
             f"release or not at all. {again}"
         )
-    import mlflow
-
-    client, folder = mlflow.MlflowClient(), PurePosixPath(address).parent
-    with tempfile.TemporaryDirectory() as scratch:
-        content = _checked(client, version, address, tags.get(SHA256_TAG, ""), scratch).read_bytes()
-        try:
-            verdict = Verdict.model_validate_json(content)
-        except ValidationError as error:
-            raise EvaluationError(
-                f"{address} of run {version.run_id} holds no verdict: {error}. {again}"
-            ) from None
+    if not (sha256 := tags.get(SHA256_TAG)):
+        raise EvaluationError(f"Run {version.run_id} does not name the digest of its evaluation. {again}")
+    try:
+        verdict = evidence.read(version.run_id, address, sha256).verdict
         if not verdict.rows_sha256:
-            raise EvaluationError(f"The evaluation of run {version.run_id} has no stored rows. {again}")
+            raise EvaluationError(f"The evaluation of run {version.run_id} has no stored rows.")
         rows, champion_rows = (
-            rows_file.read(_checked(client, version, str(folder / name), sha256, scratch)) if sha256 else None
-            for name, sha256 in (
+            evidence.read_rows(version.run_id, address, name, digest) if digest else None
+            for name, digest in (
                 (ROWS_FILE, verdict.rows_sha256),
                 (CHAMPION_FILE, verdict.champion_rows_sha256),
             )
         )
+    except ValidationError as error:
+        raise EvaluationError(
+            f"{address} of run {version.run_id} holds no verdict: {error}. {again}"
+        ) from None
+    except EvaluationError as error:
+        raise EvaluationError(f"{error} {again}") from None
     assert rows is not None
-    return Stored(folder.name, verdict, rows, champion_rows)
+    return Stored(_split(address), verdict, rows, champion_rows)
 
 
 def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
@@ -115,15 +108,10 @@ def again_with(version: ModelVersion) -> str:
     return f"Evaluate it again with: mlops evaluate --run-id {version.run_id}"
 
 
-def _checked(client: "MlflowClient", version: ModelVersion, path: str, sha256: str, scratch: str) -> Path:
-    try:
-        file = Path(client.download_artifacts(version.run_id, path, scratch))
-    except Exception as error:  # object stores raise classes of their own
-        raise EvaluationError(
-            f"{path} of run {version.run_id} cannot be read ({mask(str(error))[:300]}). {again_with(version)}"
-        ) from None
-    if files.sha256(file) != sha256:
-        raise EvaluationError(
-            f"{path} of run {version.run_id} was altered since the evaluation wrote it. {again_with(version)}"
-        )
-    return file
+def _split(address: str) -> Split:
+    """The split in the address of an evaluation's verdict."""
+    name = PurePosixPath(address).parent.name
+    found: Split | None = next((split for split in SPLITS if split == name), None)
+    if found is None:
+        raise EvaluationError(f"The evidence {address} is not that of an evaluation.")
+    return found
