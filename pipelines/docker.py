@@ -63,6 +63,8 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
     read = [Path(environment[CONFIG_ENV]), settings.path(settings.pipeline.notebooks)]
     if (source := settings.path(settings.data.source)).exists():
         read.append(source)
+    if settings.secrets.signing_key:
+        read.append(settings.path(settings.secrets.signing_key))
     mounts = [Mount(str(path), str(path), "bind", read_only=True) for path in read]
     mounts.append(Mount(str(work), str(work), "bind"))
     passed_on = {

@@ -34,7 +34,7 @@ sys.dont_write_bytecode = False
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 #: Fixtures that take long and are made in each process: their tests stay on one worker. The first match wins.
-GROUPS = ("docker", "tracking_server", "s3_server", "shop_service", "naughty")
+GROUPS = ("docker", "explained", "tracking_server", "s3_server", "shop_service", "naughty")
 #: Variables that the platform, MLflow, Feast or Kubeflow read, or set for the processes that they start.
 VARIABLES = (
     *config.ENVIRONMENT,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -38,8 +38,8 @@ ConfigOption = Annotated[
 ]
 
 
-def show(table: Table) -> None:
-    """Print a table, folded to the width of a terminal; in a pipe each row is one whole line."""
+def show(table: RenderableType) -> None:
+    """Print a table or a tree, folded to the width of a terminal; in a pipe each row is one whole line."""
     if out.is_terminal:
         out.print(table)
         return
@@ -137,31 +137,9 @@ def show_report(report: "EvaluationReport") -> None:
 
 
 def show_verdict(verdict: "Verdict") -> None:
-    """Print the gate's comparison with the champion, and its verdict with the reasons."""
-    from mlops_lib.evaluation.verdict_text import WORDS
-
-    table = Table("metric", "rows of", "champion", "challenger", "difference", "interval", "margin", "rows", "outcome",
-                  box=None, pad_edge=False)  # fmt: skip
-    for one in verdict.comparisons:
-        known = [
-            f"{number:.4f}" if number is not None else "none" for number in (one.champion, one.challenger)
-        ]
-        difference = f"{one.difference:+.4f}" if one.difference is not None else "none"
-        interval = (
-            f"{one.low:+.4f} to {one.high:+.4f}" if one.low is not None and one.high is not None else "none"
-        )
-        style = None if one.outcome in ("better", "not_worse") else "red"
-        table.add_row(one.metric, escape(one.slice) or "all", *known, difference, interval, f"{one.margin:.4f}",
-                      f"{one.rows:,}", WORDS[one.outcome], style=style)  # fmt: skip
-    if verdict.champion:
-        out.print(
-            f"Compared with version {verdict.champion.version}, which is at Production:", highlight=False
-        )
-    if table.row_count:
-        show(table)
-    if verdict.note:
-        out.print(verdict.note, highlight=False, markup=False)
-    out.print(str(verdict), style="green" if verdict.passed else "red", highlight=False, markup=False)
+    """Print the gate's verdict with its reasons, criteria and comparisons."""
+    color = "green" if verdict.passed else "red"
+    out.print(str(verdict), style=color, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_result(settings: Settings, result: Any) -> bool:

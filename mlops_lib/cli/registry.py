@@ -1,4 +1,4 @@
-"""``mlops models``, ``promote`` and ``rollback``: the registry from the command line."""
+"""``mlops models``, ``promote``, ``rollback`` and ``sign``: the registry from the command line."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +74,30 @@ def rollback(
 
     moved = Registry(config.load(config_file)).roll_back(name, stage)
     out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage} again.[/]")
+
+
+def sign(
+    name: Annotated[str, typer.Argument(help="Name of the model in the registry.")],
+    version: Annotated[int, typer.Argument(min=1, help="Version to sign.")],
+    config_file: ConfigOption = None,
+) -> None:
+    """Sign the files of a version with the private key that MODEL_SIGNING_KEY names.
+
+    The service loads signed versions alone where serving.signed_by names the public key.
+
+    [dim]Example:[/] MODEL_SIGNING_KEY=key.pem mlops sign repurchase 3
+
+    [dim]A pair of keys:[/]
+
+    openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+
+    openssl ec -in key.pem -pubout -out public.pem
+    """
+    from mlops_lib.registry import Registry, signing
+
+    settings = config.load(config_file)
+    signing.sign(settings, Registry(settings).resolve(name, version=version))
+    out.print(f"[green]{escape(name)} version {version} is signed.[/]")
 
 
 def models(

@@ -151,15 +151,15 @@ class Verdict(BaseModel):
     champion_rows_sha256: str = ""
 
     def __str__(self) -> str:
-        side = "at least" if self.higher_is_better else "at most"
-        score = "none" if self.score is None else f"{self.score:.4f}"
-        asked = f"{self.metric} {score}, and the gate asks for {side} {self.threshold:g}"
-        return " ".join((f"{'passed' if self.passed else 'refused'}: {asked}.", *self.reasons))
+        from mlops_lib.evaluation import verdict_text
+
+        return verdict_text.plain(self)
 
     def _repr_markdown_(self) -> str:
         """The verdict as a notebook shows it."""
-        verdict, _, rest = str(self).partition(":")
-        return f"**{verdict.capitalize()}**:{rest}"
+        from mlops_lib.evaluation import verdict_text
+
+        return verdict_text.markdown(self)
 
 
 class EvaluationReport(BaseModel):

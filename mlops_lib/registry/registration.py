@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from mlops_lib.errors import RegistryError
+from mlops_lib.registry import signing
 from mlops_lib.registry.promotion import Registry
 from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG
 from mlops_lib.registry.versions import ModelVersion
@@ -44,6 +45,8 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
             return before
     version = before or registry.register(name, run_id, tags)
     try:
+        if settings.secrets.signing_key and signing.SIGNATURE_TAG not in version.tags:
+            signing.sign(settings, version)
         return registry.promote(name, version.version, "Staging")
     except BaseException:
         if not before:

@@ -14,3 +14,6 @@ class Secrets(Section):
     anthropic_api_key: SecretStr | None = None
     data_password: SecretStr | None = None
     tecton_api_key: SecretStr | None = None
+    #: The path of a file, and not the key itself.
+    signing_key: str | None = None
+    signing_key_password: SecretStr | None = None

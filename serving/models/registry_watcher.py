@@ -180,7 +180,8 @@ class RegistryWatcher:
             running.describe(version)
             self.refused.pop(role, None)
             return
-        if refused and not _same(refused.version, version):
+        # Other tags may remove the cause: the version was signed, say.
+        if refused and not (_same(refused.version, version) and refused.version.tags == version.tags):
             refused = None
         if refused and time.monotonic() < refused.again_at and not at_once:
             return

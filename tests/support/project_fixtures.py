@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from mlops_lib import config
+from tests.support import explained as explained_project
 from tests.support.projects import ROOT, PipelineRun, Project, Trained
 
 
@@ -155,6 +156,17 @@ def pipeline_run(
     folder = made_once(tmp_path_factory, "pipeline", make)
     result = json.loads((folder / "result.json").read_text())
     return PipelineRun(Project(folder / "project"), subprocess.CompletedProcess(["mlops", "run"], *result))
+
+
+@pytest.fixture
+def explained(
+    make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> explained_project.Explained:
+    """A copy of a project whose one prediction has a whole past; the artifacts are shared, see `explained.changed`."""
+    folder = made_once(
+        tmp_path_factory, "explained", lambda target: explained_project.make(make_project, target)
+    )
+    return explained_project.opened(folder).copy(tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,98 @@
+"""The decision that put a version at its stage: an entry of the model's history, and the gate's evidence."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib.lineage.why import stored
+from mlops_lib.lineage.why.link import Link, State
+from mlops_lib.registry import ModelVersion
+from mlops_lib.registry.history import Entry, History
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+#: Moves that put a version at a stage.
+TAKES = ("promoted", "forced", "rolled_back", "found_moved")
+#: On a version: the gate's evidence among the artifacts of its run, and its SHA-256.
+EVIDENCE_TAG, EVIDENCE_SHA256_TAG = "mlops.evidence", "mlops.evidence_sha256"
+#: In gate.json: digest of a file beside it.
+ROWS = {"rows_sha256": "rows.parquet", "champion_rows_sha256": "champion_rows.parquet"}
+
+
+def entry_of(history: History, version: ModelVersion, at: datetime | None) -> Entry | None:
+    """The newest entry that put a version at a stage; with `at`, the newest one until then."""
+    entries = [
+        entry
+        for entry in history.entries
+        if entry.version == version.version and entry.run_id in ("", version.run_id) and entry.action in TAKES
+    ]
+    before = [entry for entry in entries if at is None or entry.time <= at]
+    return next(reversed(before), None)
+
+
+def decision_link(
+    client: "MlflowClient", history: History, version: ModelVersion, entry: Entry | None
+) -> Link:
+    """The decision, with its evidence and the state of the whole history."""
+    link = Link("decision", "no decision")
+    if entry:
+        link.title = f"{entry.action.replace('_', ' ')} to {entry.stage} at {entry.at} by {entry.user}"
+        facts = {
+            "entry": entry.number,
+            "replaced": entry.replaced or "no version",
+            "reason": entry.reason,
+            "overridden": list(entry.overridden),
+        }
+        link.facts = {name: value for name, value in facts.items() if value}
+        if entry.action == "found_moved":
+            link.blame("missing", "It was moved outside the platform: no decision is known.")
+    else:
+        link.blame("missing", "The history has no entry that put this version at a stage by then.")
+    for number, problem in sorted(history.problems.items()):
+        state: State = "missing" if problem.startswith("is missing") else "altered"
+        link.blame(state, f"History entry {number} {problem}.")
+    stated = _evidence(version, entry)
+    if stated:
+        link.links.append(_evidence_link(client, version.run_id, *stated))
+    elif not (entry and entry.action == "forced"):
+        link.links.append(
+            Link("evidence", "evidence", "missing", "Neither entry nor version names evidence of the gate.")
+        )
+    return link
+
+
+def _evidence(version: ModelVersion, entry: Entry | None) -> tuple[str, dict[str, str]] | None:
+    """Path of the evidence, and who states its digest; None: nobody names any."""
+    of_version = version.tags.get(EVIDENCE_TAG, ""), version.tags.get(EVIDENCE_SHA256_TAG, "")
+    if entry and entry.evidence:
+        stated = {"The history entry": entry.evidence_sha256}
+        if entry.evidence == of_version[0]:
+            stated["The version's tag"] = of_version[1]
+        return entry.evidence, stated
+    return (of_version[0], {"The version's tag": of_version[1]}) if of_version[0] else None
+
+
+def _evidence_link(client: "MlflowClient", run_id: str, path: str, stated: Mapping[str, str]) -> Link:
+    link = Link("evidence", f"evidence {path}")
+    content = stored.check(client, run_id, path, stated, link)
+    verdict = _verdict(content)
+    names = ("passed", "outcome", "score", "threshold", "reasons", "note")
+    link.facts |= {name: verdict[name] for name in names if verdict.get(name) not in (None, "", [])}
+    for key, name in ROWS.items():
+        if verdict.get(key):
+            file = str(PurePosixPath(path).parent / name)
+            rows = Link("rows", f"judged rows {file}")
+            stored.check(client, run_id, file, {"The evidence": verdict[key]}, rows)
+            link.links.append(rows)
+    return link
+
+
+def _verdict(content: bytes | None) -> dict[str, Any]:
+    try:
+        found = json.loads(content or b"{}")
+    except ValueError:  # altered, which its digest has shown
+        return {}
+    return found if isinstance(found, dict) else {}
