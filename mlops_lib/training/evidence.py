@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from mlops_lib.training.llm_comparison import artifact_text
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 GATE_FILE, ROWS_FILE, CHAMPION_FILE = "gate.json", "rows.parquet", "champion_rows.parquet"
 CHANGED_FILE = "changed_rows.json"
@@ -45,6 +47,13 @@ class Evidence:
     sha256: str
     verdict: Verdict
     changed: "tuple[pd.DataFrame, str] | None" = None
+
+    @cached_property
+    def figures(self) -> "dict[str, Figure]":
+        """``gate``: the differences with their intervals; empty without a comparison."""
+        from mlops_lib.evaluation.figures import gate
+
+        return {"gate": figure} if (figure := gate.differences(self.verdict)) else {}
 
     @property
     def tables(self) -> "dict[str, pd.DataFrame]":
@@ -87,7 +96,10 @@ def log(
         # MLflow's UI shows this form of JSON as a table.
         table = changed[0].to_json(orient="split", index=False, force_ascii=False, default_handler=str)
         tracking.log_text(run_id, table, f"{path}/{CHANGED_FILE}")
-    return Evidence(lasting, sha256, verdict, changed)
+    found = Evidence(lasting, sha256, verdict, changed)
+    for name, figure in found.figures.items():
+        client.log_figure(run_id, figure, f"{path}/{name}.png")
+    return found
 
 
 def read(run_id: str, path: str, sha256: str = "") -> Evidence:

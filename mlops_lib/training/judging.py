@@ -90,6 +90,7 @@ def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None)
         update={
             "verdict": found.verdict,
             "notes": report.notes | notes,
+            "figures": report.figures | found.figures,
             "tables": report.tables | found.tables,
         }
     )
@@ -184,10 +185,11 @@ def _asked(
 
 
 def _latency(answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split) -> list[float]:
-    """Seconds of some single rows; empty unless the gate limits them. Answers of a text carry their own."""
-    if not config.evaluation.gate.max_latency_ms or config.evaluation.task == "text":
+    """Seconds of some single rows; empty unless the gate limits them."""
+    if not config.evaluation.gate.max_latency_ms:
         return []
-    return latency(lambda rows: answers(rows, config), data_loader.head(split, LATENCY_ROWS + 1))
+    features = data_loader.head(split, LATENCY_ROWS + 1)[list(data_loader.schema.features)]
+    return latency(lambda rows: answers(rows, config), features)
 
 
 def _table(notes: dict[str, str]) -> "pd.DataFrame":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_lib import tracking
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.lineage.expected import Expected
 from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -58,10 +59,12 @@ def comparison(
         if before:
             known.known = before.cassette.used | known.known
     ledger = Ledger.of(config.evaluation, known, before)
-    with ledger.open():
-        yield ledger
-    if challenger_run_id:
-        tracking.log_text(challenger_run_id, ledger.cassette.text(), _comparison_path(split))
+    try:
+        with ledger.open():
+            yield ledger
+    finally:
+        if challenger_run_id:
+            tracking.log_text(challenger_run_id, ledger.cassette.text(), _comparison_path(split))
 
 
 def calls(ledger: Ledger) -> str:
@@ -92,6 +95,11 @@ class Session:
         if replayed := self.config.evaluation.replay:
             self._check_replay(replayed, digests)
         else:
+            if misses := self.ledger.cassette.misses:
+                raise EvaluationError(
+                    f"The version cannot be made again: {misses} LLM calls are not on its cassette. Other prompts, "
+                    "parameters or code ask something else."
+                )
             self._save(digests)
         comparison = comparison_table(self.config, self.run_id, self.split, report, digests)
         return report.model_copy(
@@ -149,6 +157,8 @@ class Session:
 
 def _cassette(config: Settings, run_id: str, split: Split) -> Cassette:
     """The cassette of the run to replay, else the calls of earlier evaluations that may be reused."""
+    if (recorded := Expected.from_env().cassette(split)) is not None:
+        return Cassette.parse(recorded, strict=True)
     chosen = config.evaluation
     if chosen.replay:
         text = artifact_text(chosen.replay, _cassette_path(split))

@@ -135,9 +135,15 @@ class TextModelWrapper(ModelWrapper):
         ledger: Ledger | None,
     ) -> tuple[JudgedRows, str]:
         with llm_evaluation.comparison(config, self.run_id, challenger_run_id, split, ledger) as own:
-            rows, _ = super().judged_rows(data_loader, config, split, challenger_run_id, ledger)
-        if own.stopped and any(rows.errors):
-            raise EvaluationError(f"the budget ended before it answered all rows. {own.stopped}")
+            try:
+                rows, _ = super().judged_rows(data_loader, config, split, challenger_run_id, ledger)
+                failed = any(rows.errors)
+            except EvaluationError:
+                if not own.stopped:
+                    raise
+                failed = True
+            if failed and own.stopped:
+                raise EvaluationError(f"the budget ended before it answered all rows. {own.stopped}")
         return rows, llm_evaluation.calls(own)
 
     def answers(self, rows: Any, config: Settings) -> list[Generation]:
