@@ -51,3 +51,7 @@ class ModelError(MlopsError):
 
 class InputError(ModelError):
     """The rows do not fit the model's signature; the message names row and field."""
+
+
+class ReproductionError(MlopsError):
+    """A version cannot be made again: its lineage, its code, its data or its environment is missing or changed."""

@@ -8,9 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import config, tracking
+from mlops_lib import config, loaders, tracking
 from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
+from mlops_lib.lineage.expected import Expected
+from mlops_lib.loaders.origin import ORIGIN_FILE, read_origin
+from mlops_lib.openlineage import step_run as openlineage
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import store
@@ -93,7 +96,9 @@ def _cached_or_executed(settings: Settings, step: Step, given: Parameters, folde
         return found.outputs
     if found.reason:
         events.write(folder, events.CacheMiss(step=step.name, reason=found.reason))
-    outputs = _executed(settings, step, given, folder, log_outputs=not mode.runner_logs)
+    with openlineage.reported(settings, step, given) as done:
+        outputs = _executed(settings, step, given, folder, log_outputs=not mode.runner_logs)
+        done(outputs.model_dump())
     entry = cached.store(outputs, copy_data=mode.lookup) if cached else None
     events.write(folder, events.Finished(step=step.name, outputs=outputs.model_dump(), entry=entry))
     return outputs
@@ -137,9 +142,18 @@ def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, l
             raise ended
         print(f"The record of {step.notebook}: {where}", flush=True)
         outputs = read_outputs(step, executed)
+        if step.data == "source":
+            _require_expected(settings, given, outputs)
         if log_outputs:
             record.outputs(step.notebook, outputs.model_dump())
     return outputs
+
+
+def _require_expected(settings: Settings, given: Parameters, outputs: Outputs) -> None:
+    """Refuse other data in a run that makes a version again, before the next step trains on it."""
+    values = given.model_dump() | outputs.model_dump()
+    file = loaders.prepared_folder(settings, values["data"]) / ORIGIN_FILE
+    Expected.from_env().require_data(values["fingerprint"], read_origin(file) if file.is_file() else {})
 
 
 def _scalar(name: str, value: Any) -> bool | int | float | str:

@@ -8,7 +8,19 @@ import typer
 from rich.markup import escape
 
 from mlops_lib import __version__
-from mlops_lib.cli import evaluate, features, own_packages, project, registry, run, search, serve, why
+from mlops_lib.cli import (
+    compare,
+    evaluate,
+    features,
+    own_packages,
+    project,
+    registry,
+    reproduce,
+    run,
+    search,
+    serve,
+    why,
+)
 from mlops_lib.cli.display import err, out
 from mlops_lib.cli.init.command import init
 from mlops_lib.errors import MlopsError
@@ -50,10 +62,13 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Show the v
 for command in (
     run.run,
     evaluate.evaluate,
+    compare.compare,
     run.compile,
     registry.models,
     registry.promote,
     registry.rollback,
+    reproduce.reproduce,
+    registry.sign,
     search.search,
     serve.serve,
     serve.key,

@@ -166,11 +166,9 @@ def latency_and_cost(rows: JudgedRows, gate: "GateSettings") -> list[Criterion]:
 
     found = []
     if gate.max_latency_ms:
-        value = (
-            float(np.percentile(np.asarray(rows.latency_s, float), 95)) * 1000
-            if len(rows.latency_s)
-            else None
-        )
+        value = None
+        if len(rows.latency_s):
+            value = 1000 * float(np.percentile(np.asarray(rows.latency_s, float), 95, method="higher"))
         found.append(_limit("latency", value, gate.max_latency_ms, "evaluation.gate.max_latency_ms",
                             "A row takes {:.4g} ms at the 95th percentile"))  # fmt: skip
     if gate.max_cost_usd:

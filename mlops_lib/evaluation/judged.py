@@ -48,6 +48,7 @@ class Champion:
         rows: Its predictions; None when it could not be judged.
         problem: Why it could not be judged: the gate refuses then.
         digest: SHA-256 of the model's files.
+        note: What the comparison took, such as LLM calls; "" for nothing.
     """
 
     name: str
@@ -56,3 +57,4 @@ class Champion:
     digest: str = ""
     rows: JudgedRows | None = None
     problem: str = ""
+    note: str = ""

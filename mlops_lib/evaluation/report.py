@@ -151,15 +151,15 @@ class Verdict(BaseModel):
     champion_rows_sha256: str = ""
 
     def __str__(self) -> str:
-        side = "at least" if self.higher_is_better else "at most"
-        score = "none" if self.score is None else f"{self.score:.4f}"
-        asked = f"{self.metric} {score}, and the gate asks for {side} {self.threshold:g}"
-        return " ".join((f"{'passed' if self.passed else 'refused'}: {asked}.", *self.reasons))
+        from mlops_lib.evaluation import verdict_text
+
+        return verdict_text.plain(self)
 
     def _repr_markdown_(self) -> str:
         """The verdict as a notebook shows it."""
-        verdict, _, rest = str(self).partition(":")
-        return f"**{verdict.capitalize()}**:{rest}"
+        from mlops_lib.evaluation import verdict_text
+
+        return verdict_text.markdown(self)
 
 
 class EvaluationReport(BaseModel):
@@ -172,6 +172,7 @@ class EvaluationReport(BaseModel):
         figures, tables (title -> DataFrame): For people. Not part of the JSON.
         per_row: DataFrame with one row for each scored row, or None. Not part of the JSON.
         judged: The rows and predictions behind the scores (`JudgedRows`), or None. Not part of the JSON.
+        evidence: Of the verdict, which a notebook shows; None before the gate decided. Not part of the JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -188,6 +189,7 @@ class EvaluationReport(BaseModel):
     tables: dict[str, Any] = Field({}, exclude=True, repr=False)
     per_row: Any = Field(None, exclude=True, repr=False)
     judged: Any = Field(None, exclude=True, repr=False)
+    evidence: Any = Field(None, exclude=True, repr=False)
 
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.

@@ -1,39 +1,155 @@
-"""A verdict in words: sentences for reasons, and the tables of a notebook and a terminal."""
+"""A verdict in words: sentences for its reasons, and tables for a notebook and a terminal."""
 
-from mlops_lib.evaluation.report import Comparison, Outcome
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TypeVar
 
-WORDS: dict[Outcome, str] = {
-    "better": "better",
-    "not_worse": "not worse",
-    "worse": "worse",
-    "undecided": "undecided",
+from mlops_lib.evaluation.report import Comparison, Criterion, Outcome, Verdict
+
+#: Outcome -> how the model stands to a version.
+AGAINST: dict[Outcome, str] = {
+    "better": "better than",
+    "not_worse": "not worse than",
+    "worse": "worse than",
+    "undecided": "undecided against",
 }
+WORDS = {found: words.rpartition(" ")[0] for found, words in AGAINST.items()}
+#: `rows_needed` where no number of rows decides, and rows of a table before it is shortened.
+TOO_MANY_ROWS, MAX_LINES = 1_000_000_000, 20
+Row = TypeVar("Row")
+HEADER_OF_CRITERIA = ("criterion", "metric", "rows", "value", "limit", "holds")
+HEADER_OF_COMPARISONS = ("metric", "rows", "champion", "challenger", "difference", "interval", "margin",
+                         "smallest visible", "outcome")  # fmt: skip
+
+
+def plain(verdict: Verdict) -> str:
+    """The verdict as a terminal shows it."""
+    tables = (_aligned(header, lines) + more for header, lines, more in _tables(verdict))
+    return "\n\n".join((" ".join((f"{_word(verdict)}: {_asked(verdict)}", *verdict.reasons)), *tables))
+
+
+def markdown(verdict: Verdict) -> str:
+    """The verdict as a notebook shows it."""
+    first = f"**{_word(verdict).capitalize()}**: {_asked(verdict)}"
+    reasons = "\n".join(f"- {_escaped(reason)}" for reason in verdict.reasons)
+    tables = (_piped(header, lines) + more for header, lines, more in _tables(verdict))
+    return "\n\n".join(part for part in (first, reasons, *tables) if part)
 
 
 def sentence(one: Comparison, version: int, confidence: float) -> str:
     """The outcome of a comparison with the numbers behind it."""
     where = f" on {one.slice}" if one.slice else ""
-    found = f"{one.metric}{where} is {WORDS[one.outcome]} than" if one.outcome in ("better", "worse") else (
-        f"{one.metric}{where} is not worse than" if one.outcome == "not_worse" else
-        f"{one.metric}{where} is undecided against"
-    )  # fmt: skip
-    parts = [f"{found} version {version}"]
+    found = f"{one.metric}{where} is {AGAINST[one.outcome]} version {version}"
     if one.challenger is not None and one.champion is not None:
-        parts[0] += f": {one.challenger:.4g} against {one.champion:.4g}"
-    if one.difference is not None and one.low is not None and one.high is not None:
-        parts[0] += (
-            f", difference {one.difference:+.2g}, {confidence:.0%} interval {one.low:+.2g} to {one.high:+.2g}, "
-            f"margin {one.margin:.2g}"
-        )
-    parts[0] += "."
-    if one.reason:
-        parts.append(f"{one.reason[0].upper()}{one.reason[1:]}.")
-    if one.outcome == "undecided":
-        parts.append(_more_rows(one))
-    return " ".join(parts)
+        found += f": {one.challenger:.4g} against {one.champion:.4g}"
+    if one.difference is not None and one.low is not None:
+        found += f", difference {one.difference:+.2g}, {confidence:.0%} interval {_interval(one)}"
+        found += f", margin {one.margin:.2g}"
+    why = f" {one.reason[0].upper()}{one.reason[1:]}." if one.reason else ""
+    return f"{found}.{why}{_rows_needed(one)}"
 
 
-def _more_rows(one: Comparison) -> str:
-    if one.rows_needed >= 1_000_000_000:
-        return f"More than these {one.rows:,} rows would not decide; a larger margin could."
-    return f"About {one.rows_needed:,} rows would decide; there are {one.rows:,}."
+def _rows_needed(one: Comparison) -> str:
+    if one.outcome != "undecided":
+        return ""
+    if one.rows_needed >= TOO_MANY_ROWS:
+        return f" It is not known how many rows would decide; there are {one.rows:,}."
+    return f" About {one.rows_needed:,} rows would decide; there are {one.rows:,}."
+
+
+def _word(verdict: Verdict) -> str:
+    return "passed" if verdict.passed else "refused"
+
+
+def _asked(verdict: Verdict) -> str:
+    """The score and its threshold, the outcome, and the note."""
+    side = "at least" if verdict.higher_is_better else "at most"
+    score = "none" if verdict.score is None else f"{verdict.score:.4f}"
+    parts = [f"{verdict.metric} {score}, and the gate asks for {side} {verdict.threshold:g}."]
+    if verdict.outcome and verdict.champion:
+        against = AGAINST[verdict.outcome]
+        parts.append(f"{against.capitalize()} version {verdict.champion.version} at Production.")
+    return " ".join((*parts, verdict.note)).strip()
+
+
+def _tables(verdict: Verdict) -> list[tuple[Sequence[str], list[list[str]], str]]:
+    """Header, lines, and a remark on lines that are left out, for criteria and comparisons; none if a sentence does."""
+    criteria = [one for one in verdict.criteria if one.name != "champion"]
+    found: list[tuple[Sequence[str], list[list[str]], str]] = []
+    if verdict.comparisons or len(criteria) > 2:  # threshold and coverage are in the sentence
+        shown = _shown(criteria, [not one.passed or not one.slice for one in criteria])
+        found.append((HEADER_OF_CRITERIA, [_criterion(one) for one in shown], _left_out(criteria, shown)))
+    if verdict.comparisons:
+        every = verdict.comparisons
+        shown_pairs = _shown(every, [one.outcome in ("worse", "undecided") or not one.slice for one in every])
+        lines = [_comparison(one) for one in shown_pairs]
+        header = [
+            f"{verdict.confidence:.0%} interval" if h == "interval" else h for h in HEADER_OF_COMPARISONS
+        ]
+        found.append((header, lines, _left_out(every, shown_pairs)))
+    return found
+
+
+def _shown(every: Sequence[Row], important: list[bool]) -> list[Row]:
+    """All of a few; of many, the important ones."""
+    if len(every) <= MAX_LINES:
+        return list(every)
+    return [one for one, keep in zip(every, important, strict=True) if keep]
+
+
+def _left_out(every: Sequence[object], shown: Sequence[object]) -> str:
+    return f"\n\n{len(every) - len(shown)} slices that hold are not shown." if len(shown) < len(every) else ""
+
+
+def _criterion(one: Criterion) -> list[str]:
+    numbers = ["" if value is None else _number(value) for value in (one.value, one.limit)]
+    return [
+        one.name.replace("_", " "),
+        one.metric,
+        one.slice or "all",
+        *numbers,
+        "yes" if one.passed else "no",
+    ]
+
+
+def _comparison(one: Comparison) -> list[str]:
+    scores = ["" if value is None else f"{value:.4g}" for value in (one.champion, one.challenger)]
+    difference = "" if one.difference is None else f"{one.difference:+.2g}"
+    smallest = "" if one.smallest_difference is None else f"{one.smallest_difference:.2g}"
+    rows = f"{one.slice or 'all'} ({one.rows:,})"
+    return [one.metric, rows, *scores, difference, _interval(one), f"{one.margin:.2g}", smallest,
+            WORDS[one.outcome]]  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _interval(one: Comparison) -> str:
+    return "" if one.low is None or one.high is None else f"{one.low:+.2g} to {one.high:+.2g}"
+
+
+def _piped(header: Sequence[str], lines: list[list[str]]) -> str:
+    rows = [header, ["---"] * len(header), *([_escaped(cell) for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is: a value of a slice may hold its signs."""
+    return " ".join(re.sub(r"[\\`*|<\[]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text).split())
+
+
+def _aligned(header: Sequence[str], lines: list[list[str]]) -> str:
+    rows = [list(header), *lines]
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(header))]
+    padded = (
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def _width(text: str) -> int:
+    """Columns in a terminal: a Korean letter takes two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

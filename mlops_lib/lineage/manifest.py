@@ -4,7 +4,6 @@ import os
 import platform
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -25,6 +24,8 @@ NUMERIC_VARIABLES = (
     "PYTHONHASHSEED",
 )  # fmt: skip
 DIFF, ARCHIVE, LOCK, CONFIG, MANIFEST = "code.diff", "code.zip", "lock.txt", "config.yaml", "manifest.json"
+#: File -> the key of the manifest with its digest, which is empty where a run has no such file.
+DIGESTS = {DIFF: "diff_sha256", ARCHIVE: "archive_sha256", LOCK: "lock_sha256", CONFIG: "config_sha256"}
 
 
 def manifest_of(
@@ -39,23 +40,17 @@ def manifest_of(
     """
     code, contents = _code(settings)
     contents |= {LOCK: lock().encode(), CONFIG: config_text(settings).encode()}
-    digests = {f"{Path(name).stem}_sha256": files.sha256_of(content) for name, content in contents.items()}
+    digests = {
+        key: files.sha256_of(contents[name]) if name in contents else "" for name, key in DIGESTS.items()
+    }
     manifest = {
         "schema": SCHEMA,
         "library": __version__,
         "commit": code.pop("commit"),
-        "diff_sha256": digests.pop("code_sha256", "") if DIFF in contents else "",
-        "archive_sha256": digests.pop("code_sha256", "") if ARCHIVE in contents else "",
         **digests,
         "code": code,
-        "image": {
-            "name": os.environ.get("MLOPS_IMAGE", ""),
-            "digest": os.environ.get("MLOPS_IMAGE_DIGEST", ""),
-        },
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "accelerator": _accelerator(),
+        "image": _image(os.environ.get("MLOPS_IMAGE", "")),
+        **machine(),
         "environment": {name: os.environ[name] for name in NUMERIC_VARIABLES if name in os.environ},
         "model": settings.model.name,
         "seed": settings.train.seed,
@@ -64,6 +59,16 @@ def manifest_of(
         "notebooks": _notebooks(settings),
     }
     return Masker().values(manifest), contents
+
+
+def machine() -> dict[str, Any]:
+    """Python and the machine, for the manifest and to compare with one."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "accelerator": _accelerator(),
+    }
 
 
 def config_text(settings: Settings) -> str:
@@ -103,6 +108,11 @@ def _exceptions(left: list[LeftOut], masked: dict[str, str]) -> dict[str, Any]:
         "left_out_more": max(len(left) - MAX_LISTED, 0),
         "masked": masked,
     }
+
+
+def _image(name: str) -> dict[str, str]:
+    """The image that the training runs in: its name, and its digest where the runner or the name has it."""
+    return {"name": name, "digest": os.environ.get("MLOPS_IMAGE_DIGEST", "") or name.partition("@")[2]}
 
 
 def _notebooks(settings: Settings) -> dict[str, str]:

@@ -24,7 +24,10 @@ _tally: ContextVar[Usage | None] = ContextVar("tally", default=None)
 
 @dataclass
 class Ledger:
-    """Limits (0: none), usage `spent` on live calls, and usage `reused` from the cassette."""
+    """Limits (0: none), usage `spent` on live calls, and usage `reused` from the cassette.
+
+    What the ledger `before` spent counts in the limits too.
+    """
 
     max_calls: int = 0
     max_tokens: int = 0
@@ -33,12 +36,15 @@ class Ledger:
     cassette: Cassette = field(default_factory=Cassette)
     spent: Usage = field(default_factory=Usage)
     reused: Usage = field(default_factory=Usage)
+    before: "Ledger | None" = None
     _started: int = 0
     _next_start: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, settings: "EvaluationSettings", cassette: Cassette) -> "Ledger":
+    def of(
+        cls, settings: "EvaluationSettings", cassette: Cassette, before: "Ledger | None" = None
+    ) -> "Ledger":
         """A ledger with the limits of the `evaluation` section."""
         return cls(
             settings.max_calls,
@@ -46,6 +52,7 @@ class Ledger:
             settings.max_cost_usd,
             settings.calls_per_minute,
             cassette,
+            before=before,
         )
 
     @contextmanager
@@ -60,10 +67,11 @@ class Ledger:
     @property
     def stopped(self) -> str:
         """A sentence about the limit that is reached; "" if none is."""
+        both = [ledger for ledger in (self, self.before) if ledger]
         limits = (
-            ("max_calls", self.max_calls, self._started),
-            ("max_tokens", self.max_tokens, self.spent.tokens),
-            ("max_cost_usd", self.max_cost_usd, self.spent.cost_usd),
+            ("max_calls", self.max_calls, sum(ledger._started for ledger in both)),
+            ("max_tokens", self.max_tokens, sum(ledger.spent.tokens for ledger in both)),
+            ("max_cost_usd", self.max_cost_usd, sum(ledger.spent.cost_usd for ledger in both)),
         )
         for name, limit, spent in limits:
             if limit and spent >= limit:

@@ -3,10 +3,13 @@
 Files are read one after another, so that a log may be larger than memory.
 """
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from mlops_lib.errors import DataError
 
@@ -27,6 +30,10 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
 BATCH_ROWS = 10_000
 #: Time in the name of a file, UTC: rows of the file are not later.
 STAMP = "%Y%m%dT%H%M%S"
+#: SQLite file of the service's requests. Readers of Parquet folders skip names that begin with an underscore.
+INDEX = "_requests.db"
+#: A record is in a file of this long after the request at most, unless the service was held up.
+WRITTEN_WITHIN = timedelta(minutes=10)
 
 
 class PredictionLog:
@@ -56,6 +63,7 @@ class PredictionLog:
         where: "pc.Expression | None" = None,
         since: datetime | None = None,
         newest_first: bool = False,
+        written_until: datetime | None = None,
     ) -> "Iterator[pa.Table]":
         """Batches of some columns, in the order of the files' times.
 
@@ -64,6 +72,7 @@ class PredictionLog:
             where: Only the rows for which it is true; it may use further columns.
             since: Only rows of this time or later.
             newest_first: The newest file first. Rows within a file keep their order.
+            written_until: Only files that were written until then.
 
         Raises:
             DataError: A file cannot be read.
@@ -76,7 +85,7 @@ class PredictionLog:
         if since:
             late = pc.field("time") >= pa.scalar(since.astimezone(UTC), _type_of("time"))
             where = late if where is None else where & late
-        for file in sorted(self._files(kind, since), reverse=newest_first):
+        for file in sorted(self._files(kind, since, written_until), reverse=newest_first):
             try:
                 batches = ds.dataset([str(file)], schema=schema, format="parquet").to_batches(
                     columns=list(columns), filter=where, batch_size=BATCH_ROWS
@@ -86,15 +95,39 @@ class PredictionLog:
                 raise DataError(f"The file {file} of the prediction log cannot be read: {error}") from None
 
     def of_request(self, kind: Kind, request_id: str) -> list[dict[str, Any]]:
-        """All rows of one request id, in the order of their files: several callers may have used the same id."""
+        """All rows of one request id, in the order of their files: several callers may have used the same id.
+
+        Predictions are looked for at the times that the service's index has, and if it has none, in all files. Of an id
+        that one caller used twice, the index has the later time.
+        """
         import pyarrow.compute as pc
 
-        tables = self.read(kind, COLUMNS[kind], pc.field("request_id") == request_id)
-        return [row for table in tables for row in table.to_pylist()]
+        def rows(since: datetime | None = None, until: datetime | None = None) -> list[dict[str, Any]]:
+            where = pc.field("request_id") == request_id
+            tables = self.read(kind, COLUMNS[kind], where, since, written_until=until)
+            return [row for table in tables for row in table.to_pylist()]
 
-    def _files(self, kind: Kind, since: datetime | None = None) -> list[Path]:
-        earliest = f"{kind}-{since.astimezone(UTC).strftime(STAMP)}" if since else ""
-        return [file for file in self.folder.glob(f"{kind}-*.parquet") if file.name >= earliest]
+        times = self._times_of(request_id) if kind == "predictions" else []
+        # The index has fractions of a microsecond, which the column lacks.
+        near = rows(min(times) - timedelta(seconds=1), max(times) + WRITTEN_WITHIN) if times else []
+        return near or rows()
+
+    def _times_of(self, request_id: str) -> list[datetime]:
+        """Times of the requests with an id; empty if there is no index, or it cannot be read."""
+        file = self.folder / INDEX
+        if not file.is_file():
+            return []
+        try:
+            with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as index:
+                found = index.execute("SELECT at_s FROM requests WHERE id = ?", (request_id,)).fetchall()
+        except sqlite3.Error:
+            return []
+        return [datetime.fromtimestamp(at_s, UTC) for (at_s,) in found]
+
+    def _files(self, kind: Kind, since: datetime | None = None, until: datetime | None = None) -> list[Path]:
+        first, last = (f"{kind}-{at.astimezone(UTC).strftime(STAMP)}" if at else "" for at in (since, until))
+        files = self.folder.glob(f"{kind}-*.parquet")
+        return [file for file in files if file.name >= first and (not last or file.name[: len(last)] <= last)]
 
 
 def _type_of(column: str) -> "pa.DataType":

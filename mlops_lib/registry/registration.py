@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from mlops_lib.errors import RegistryError
+from mlops_lib.registry import signing
 from mlops_lib.registry.promotion import Registry
 from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG
 from mlops_lib.registry.versions import ModelVersion
@@ -10,6 +11,13 @@ from mlops_lib.settings import Settings
 
 #: On a run: the gate's verdict, "passed" or "refused". Evaluation writes it.
 GATE_TAG = "mlops.gate"
+#: On a run and on its version: the version that the model was compared with, as of `champion_tag`.
+CHAMPION_TAG = "mlops.champion"
+
+
+def champion_tag(version: int, run_id: str) -> str:
+    """A version and its run; numbers start again when a model is deleted and made anew. Without a version "none"."""
+    return f"{version} {run_id}" if version else "none"
 
 
 def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersion:
@@ -44,6 +52,8 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
             return before
     version = before or registry.register(name, run_id, tags)
     try:
+        if settings.secrets.signing_key and signing.SIGNATURE_TAG not in version.tags:
+            signing.sign(settings, version)
         return registry.promote(name, version.version, "Staging")
     except BaseException:
         if not before:

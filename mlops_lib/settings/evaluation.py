@@ -64,28 +64,54 @@ class EvaluationSettings(Section):
     @field_validator("metric")
     @classmethod
     def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
-        task = info.data.get("task", "")
-        known = plugins.names("metric", task) if task in plugins.TABLE["task"] else []
-        if known and metric not in known and not plugins.is_path(metric):
-            raise ValueError(
-                f"{task} has the metrics {', '.join(known)}, or your own as package.module:function"
-            )
+        _check_metric(metric, info.data.get("task", ""))
         return metric
 
     @field_validator("threshold")
     @classmethod
     def _can_be_reached(cls, threshold: float, info: ValidationInfo) -> float:
-        name = info.data.get("metric", "")
-        if name not in plugins.TABLE["metric"]:  # a metric of the user's own is imported when it is used
-            return threshold
-        try:
-            metric = plugins.load("metric", name)
-        except PluginError:  # not installed here, for example in a service, which evaluates nothing
-            return threshold
-        if metric.higher_is_better and threshold > metric.highest:
-            raise ValueError(f"no model reaches it, since {name} is {metric.highest:g} at most")
-        if not metric.higher_is_better and threshold < metric.lowest:
-            raise ValueError(
-                f"no model reaches it, since {name} is {metric.lowest:g} at least, and lower is better"
-            )
+        _check_reachable(info.data.get("metric", ""), threshold)
         return threshold
+
+    @field_validator("gate")
+    @classmethod
+    def _names_metrics_of_the_task(cls, gate: GateSettings, info: ValidationInfo) -> GateSettings:
+        task, metric = info.data.get("task", ""), info.data.get("metric", "")
+        for key in ("thresholds", "slice_thresholds", "margins"):
+            for name, limit in getattr(gate, key).items():
+                try:
+                    _check_metric(name, task)
+                    if key != "margins":
+                        _check_reachable(name, limit)
+                except ValueError as error:
+                    raise ValueError(f"{key}.{name}: {error}") from None
+        if metric in gate.thresholds:
+            raise ValueError(
+                f"thresholds.{metric}: evaluation.threshold is the threshold of evaluation.metric"
+            )
+        if gate.max_cost_usd and task in ("classification", "regression"):
+            raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
+        return gate
+
+
+def _check_metric(name: str, task: str) -> None:
+    """Raise ValueError if a task of the platform has no such metric and it is no path."""
+    known = plugins.names("metric", task) if task in plugins.TABLE["task"] else []
+    if known and name not in known and not plugins.is_path(name):
+        raise ValueError(f"{task} has the metrics {', '.join(known)}, or your own as package.module:function")
+
+
+def _check_reachable(name: str, threshold: float) -> None:
+    """Raise ValueError if no model can reach the threshold of a metric of the platform."""
+    if name not in plugins.TABLE["metric"]:  # a metric of the user's own is imported when it is used
+        return
+    try:
+        metric = plugins.load("metric", name)
+    except PluginError:  # not installed here, for example in a service, which evaluates nothing
+        return
+    if metric.higher_is_better and threshold > metric.highest:
+        raise ValueError(f"no model reaches it, since {name} is {metric.highest:g} at most")
+    if not metric.higher_is_better and threshold < metric.lowest:
+        raise ValueError(
+            f"no model reaches it, since {name} is {metric.lowest:g} at least, and lower is better"
+        )

@@ -71,6 +71,10 @@ class ServingSettings(Section):
     isolation: Isolation = Field(
         "auto", description="models with code in a process of their own; or all, or none of them"
     )
+    signed_by: str = Field(
+        "",
+        description="file of a public key; versions that its owner did not sign are refused; empty: no check",
+    )
     load_timeout_s: float = Field(120.0, gt=0, description="longest load of a version; beyond: refused")
 
     batch_rows: int = Field(256, ge=1, description="most rows in one call of the model")

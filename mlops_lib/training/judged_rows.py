@@ -65,6 +65,15 @@ class Collector:
         """Weights of the N rows; None without a column of weights."""
         return joined(self._weights) if self._weights else None
 
+    @property
+    def made_one_by_one(self) -> bool:
+        """Whether the predictions carry their own time, cost and error, as those of an LLM do."""
+        return any(
+            not isinstance(part, np.ndarray) and isinstance(one, Generation)
+            for part in self._predicted
+            for one in part
+        )
+
     def judged(
         self,
         metrics: Iterable[str],
@@ -91,7 +100,11 @@ class Collector:
             weights=None if self.weights is None else self.weights.astype(np.float64),
             slices={name: list(chain.from_iterable(parts)) for name, parts in self._values.items()},
             values={name: [_number(value) for value in per_row[name]] for name in names},  # type: ignore[index]
-            **_answers(self.predicted, latency_s),
+            **(
+                _made(self.predicted)
+                if self.made_one_by_one
+                else {"predicted": self.predicted, "latency_s": tuple(latency_s)}
+            ),
         )
 
 
@@ -176,10 +189,8 @@ def joined(parts: list[Any]) -> Any:
     return [answer for part in parts for answer in part]
 
 
-def _answers(predicted: Any, latency_s: Sequence[float]) -> Mapping[str, Any]:
-    """The fields of `JudgedRows` that depend on the form of the predictions."""
-    if isinstance(predicted, np.ndarray) or not any(isinstance(one, Generation) for one in predicted):
-        return {"predicted": predicted, "latency_s": tuple(latency_s)}
+def _made(predicted: Sequence[Generation]) -> Mapping[str, Any]:
+    """The fields of `JudgedRows` that generated answers carry."""
     return {
         "predicted": [None if one.error else str(one.output) for one in predicted],
         "errors": [one.error for one in predicted],

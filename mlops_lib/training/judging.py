@@ -4,13 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import evaluation, loaders, plugins, tracking
+from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import gate
-from mlops_lib.evaluation.judged import JudgedRows
-from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.evaluation.judged import Champion, JudgedRows
+from mlops_lib.evaluation.report import EvaluationReport, Verdict
 from mlops_lib.loaders.base import BaseDataLoader, Split
-from mlops_lib.registry import GATE_TAG
+from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
 from mlops_lib.training import evidence
+from mlops_lib.training.evidence import Evidence
 from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, slice_of
 
 if TYPE_CHECKING:
@@ -26,27 +28,71 @@ Answers = Callable[[Any, Settings], Any]
 
 
 def evaluate(
-    judge: Judge, run_id: str, data_loader: BaseDataLoader, config: Settings, split: Split
+    judge: Judge,
+    opponent: Callable[[], Champion | None],
+    run_id: str,
+    data_loader: BaseDataLoader,
+    config: Settings,
+    split: Split,
 ) -> EvaluationReport:
-    """Score a model, ask the gate, and log report, verdict and evidence to `run_id`.
+    """Score a model, compare it with the champion, and log report, verdict and evidence to `run_id`.
 
-    A replay (``evaluation.replay``) repeats an evaluation of the past, and logs nothing.
+    A replay (``evaluation.replay``) repeats an evaluation of the past: it compares with no champion and logs nothing.
+
+    Args:
+        judge: Scores the model.
+        opponent: Asks the champion on the same rows; None if there is none. Called after `judge`.
+        run_id: Run of the model.
+        data_loader, config, split: See `score`.
     """
     chosen = config.evaluation
     for name in chosen.gate.slices:
         slice_of(name, data_loader.schema)  # fails before a row is scored
-    if not chosen.replay:
-        _withdraw_verdict(run_id)
+    if chosen.replay:
+        report = judge(data_loader, config, split)
+        verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
+        return _shown(report, Evidence("", "", verdict), None)
+    _withdraw_verdict(run_id)
     report = judge(data_loader, config, split)
-    verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
-    report = report.model_copy(update={"verdict": verdict})
-    if not chosen.replay:
-        _log_report(run_id, report)
-        found = evidence.log(run_id, evidence.folder(split), verdict, report.judged)
-        report = report.model_copy(update={"verdict": found.verdict})
-        evidence.tag(run_id, found)
-        loaders.log_inputs(config, data_loader, run_id, split)
-    return report
+    champion = opponent() if chosen.gate.champion else None
+    verdict = decide(report, config, champion, run_id, data_loader.fingerprint())
+    _log_report(run_id, report.model_copy(update={"verdict": verdict}))
+    found = evidence.log(run_id, evidence.folder(split), verdict, report.judged, champion)
+    evidence.tag(run_id, found)
+    loaders.log_inputs(config, data_loader, run_id, split)
+    return _shown(report, found, champion)
+
+
+def decide(
+    report: EvaluationReport, config: Settings, champion: Champion | None, run_id: str, fingerprint: str
+) -> Verdict:
+    """The gate's verdict on the model of a run."""
+    chosen = config.evaluation
+    digest = evidence.run_tags(run_id).get(MODEL_DIGEST_TAG, "") if champion and run_id else ""
+    return gate.decide(
+        report,
+        chosen.metric,
+        chosen.threshold,
+        chosen.min_coverage,
+        settings=config,
+        candidate=report.judged,
+        champion=champion,
+        run_id=run_id,
+        digest=digest,
+        fingerprint=fingerprint,
+    )
+
+
+def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None) -> EvaluationReport:
+    """The report with verdict and evidence, and a note about what the comparison took."""
+    notes = {"champion": f"comparing: {champion.note}"} if champion and champion.note else {}
+    return report.model_copy(
+        update={
+            "verdict": found.verdict,
+            "notes": report.notes | notes,
+            "evidence": found,
+        }
+    )
 
 
 def score(
@@ -118,6 +164,12 @@ def judged_rows(
     classes = classes or data_loader.schema.classes
     task = plugins.load("task", config.evaluation.task)(config, classes=classes, weights=rows.weights)
     metrics = task.score(rows.truth, rows.predicted)
+    for name in {config.evaluation.metric, *config.evaluation.gate.margins}:
+        if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:
+            raise EvaluationError(
+                f"{metrics[name].errored} of {metrics[name].rows} rows have no {name}, and evaluation.min_coverage "
+                f"asks for {config.evaluation.min_coverage:.2%}"
+            )
     return rows.judged(metrics, task.details(rows.truth, rows.predicted).get("per_row"), classes)
 
 
@@ -132,10 +184,11 @@ def _asked(
 
 
 def _latency(answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split) -> list[float]:
-    """Seconds of some single rows; empty unless the gate limits them. Answers of a text carry their own."""
-    if not config.evaluation.gate.max_latency_ms or config.evaluation.task == "text":
+    """Seconds of some single rows; empty unless the gate limits them."""
+    if not config.evaluation.gate.max_latency_ms:
         return []
-    return latency(lambda rows: answers(rows, config), data_loader.head(split, LATENCY_ROWS + 1))
+    features = data_loader.head(split, LATENCY_ROWS + 1)[list(data_loader.schema.features)]
+    return latency(lambda rows: answers(rows, config), features)
 
 
 def _table(notes: dict[str, str]) -> "pd.DataFrame":

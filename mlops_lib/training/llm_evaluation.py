@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_lib import tracking
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.lineage.expected import Expected
 from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -39,6 +40,42 @@ def session(config: Settings, run_id: str, split: Split) -> Iterator["Session"]:
         yield Session(config, run_id, split, ledger)
 
 
+@contextmanager
+def comparison(
+    config: Settings, run_id: str, challenger_run_id: str, split: Split, before: Ledger | None
+) -> Iterator[Ledger]:
+    """A comparison with the model of `run_id`: its recorded calls are reused, and those of a comparison before.
+
+    Live calls count in the limits of the challenger's evaluation (`before`), and are recorded with the challenger.
+    """
+    known = Cassette()
+    if config.evaluation.reuse:
+        sources = ((run_id, _cassette_path(split)), (challenger_run_id, _comparison_path(split)))
+        for source, path in sources:
+            if source and (text := artifact_text(source, path)):
+                found = Cassette.parse(text)
+                known.known |= found.known
+                known.rows |= found.rows
+        if before:
+            known.known = before.cassette.used | known.known
+    ledger = Ledger.of(config.evaluation, known, before)
+    try:
+        with ledger.open():
+            yield ledger
+    finally:
+        if challenger_run_id:
+            tracking.log_text(challenger_run_id, ledger.cassette.text(), _comparison_path(split))
+
+
+def calls(ledger: Ledger) -> str:
+    """The calls of a ledger in words."""
+    spent, reused = ledger.spent, ledger.reused
+    return (
+        f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}), "
+        f"{reused.calls} answered from the record"
+    )
+
+
 @dataclass
 class Session:
     """One evaluation: settings, the model's run, and the ledger of its calls."""
@@ -58,6 +95,11 @@ class Session:
         if replayed := self.config.evaluation.replay:
             self._check_replay(replayed, digests)
         else:
+            if misses := self.ledger.cassette.misses:
+                raise EvaluationError(
+                    f"The version cannot be made again: {misses} LLM calls are not on its cassette. Other prompts, "
+                    "parameters or code ask something else."
+                )
             self._save(digests)
         comparison = comparison_table(self.config, self.run_id, self.split, report, digests)
         return report.model_copy(
@@ -94,11 +136,7 @@ class Session:
             client.log_metric(self.run_id, f"{self.split}.llm.{name}", value)
 
     def _notes(self) -> dict[str, str]:
-        spent, reused = self.ledger.spent, self.ledger.reused
-        notes = {
-            "calls": f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}), "
-            f"{reused.calls} answered from the record"
-        }
+        notes = {"calls": calls(self.ledger)}
         if stopped := self.ledger.stopped:
             notes["partial"] = f"This evaluation is partial. {stopped}"
         return notes
@@ -119,6 +157,8 @@ class Session:
 
 def _cassette(config: Settings, run_id: str, split: Split) -> Cassette:
     """The cassette of the run to replay, else the calls of earlier evaluations that may be reused."""
+    if (recorded := Expected.from_env().cassette(split)) is not None:
+        return Cassette.parse(recorded, strict=True)
     chosen = config.evaluation
     if chosen.replay:
         text = artifact_text(chosen.replay, _cassette_path(split))
@@ -145,6 +185,10 @@ def _latest_recorded(config: Settings) -> str:
         return ""
     found = client.search_runs([experiment.experiment_id], f"tags.`{CASSETTE_TAG}` = 'yes'", max_results=1)
     return found[0].info.run_id if found else ""
+
+
+def _comparison_path(split: Split) -> str:
+    return f"evaluation/{split}/champion_cassette.jsonl"
 
 
 def _cassette_path(split: Split) -> str:

@@ -14,12 +14,15 @@ import numpy as np
 from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError, ModelError
+from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.llm.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact.traces import mask_traces
 from mlops_lib.registry.model_files import note_digest
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
+from mlops_lib.wrappers import champion
 from mlops_lib.wrappers.inputs import encoded, to_matrix
 from mlops_lib.wrappers.load import WRAPPER_KEY, download
 
@@ -77,6 +80,8 @@ class ModelWrapper(ABC):
     whole_requests: Literal["never", "on demand", "always"] = "never"
     #: `fit` makes passes over the data, and reads `train.max_epochs` and the like. Otherwise `train.seed` alone counts.
     has_epochs: bool = True
+    #: LLM calls of the last evaluation; None for a model that makes none.
+    ledger: Ledger | None = None
     #: MLflow's description of the loaded model; None before `load`.
     info: "Model | None" = None
     #: Folder of the loaded model's files.
@@ -116,11 +121,45 @@ class ModelWrapper(ABC):
 
         A replay (``evaluation.replay``) repeats an evaluation of the past, and logs nothing.
         """
-        return judging.evaluate(self.judge, self.run_id, data_loader, config, split)
+
+        def opponent() -> Champion | None:
+            if (version := champion.find(config)) is None:
+                return None
+            return champion.ask(version, data_loader, config, split, self.run_id, self.ledger)
+
+        return judging.evaluate(self.judge, opponent, self.run_id, data_loader, config, split)
 
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
         """Score the loaded model on a split, without the gate; nothing is logged."""
         return judging.score(self.answers, data_loader, config, split, self.classes)
+
+    def judged_rows(
+        self,
+        data_loader: BaseDataLoader,
+        config: Settings,
+        split: Split,
+        challenger_run_id: str,
+        ledger: Ledger | None,
+    ) -> tuple[JudgedRows, str]:
+        """This model's predictions for the rows that a challenger is judged on, and a note about what they cost.
+
+        See `champion.ask`.
+
+        Raises:
+            EvaluationError: The predictions cannot be scored.
+        """
+        features = self.features_of(data_loader.schema)
+        return judging.judged_rows(self.answers, data_loader, config, split, features, self.classes), ""
+
+    def features_of(self, schema: Schema) -> list[str]:
+        """The columns that the loaded model takes of the rows of a dataset, in order."""
+        if self.columns:
+            return list(self.columns.features)
+        inputs = self.signature.inputs if self.signature else None
+        if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
+            return list(schema.features)
+        optional = {column.name for column in inputs if not column.required} - set(schema.used)
+        return [name for name in inputs.input_names() if name not in optional]
 
     def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
         """Predictions [rows] in the form that the task scores; for most wrappers `predict`."""

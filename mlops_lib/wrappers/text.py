@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import InputError, ModelError
+from mlops_lib.errors import EvaluationError, InputError, ModelError
+from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.ledger import Ledger
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.tracing import trace_to_experiment_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -121,7 +123,28 @@ class TextModelWrapper(ModelWrapper):
 
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
         with llm_evaluation.session(config, self.run_id, split) as session:
+            self.ledger = session.ledger
             return session.finish(super().judge(data_loader, config, split), data_loader)
+
+    def judged_rows(
+        self,
+        data_loader: BaseDataLoader,
+        config: Settings,
+        split: Split,
+        challenger_run_id: str,
+        ledger: Ledger | None,
+    ) -> tuple[JudgedRows, str]:
+        with llm_evaluation.comparison(config, self.run_id, challenger_run_id, split, ledger) as own:
+            try:
+                rows, _ = super().judged_rows(data_loader, config, split, challenger_run_id, ledger)
+                failed = any(rows.errors)
+            except EvaluationError:
+                if not own.stopped:
+                    raise
+                failed = True
+            if failed and own.stopped:
+                raise EvaluationError(f"the budget ended before it answered all rows. {own.stopped}")
+        return rows, llm_evaluation.calls(own)
 
     def answers(self, rows: Any, config: Settings) -> list[Generation]:
         """One Generation for each row; a failed row has an error instead of an answer."""

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mlops_lib.errors import MlopsError, ModelError
-from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion
+from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, signing
 from mlops_lib.settings import Settings
 from serving.blocking_calls import in_daemon_thread
 from serving.features.enrichment import Enricher
@@ -43,6 +43,8 @@ async def load(version: ModelVersion, folder: Path, settings: Settings, metrics:
 
 async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics) -> Loaded:
     name = f"{version.name} version {version.version}"
+    if signed_by := settings.serving.signed_by:
+        await in_daemon_thread(lambda: signing.check(version, folder, settings.path(signed_by)), "load")
     facts = await in_daemon_thread(lambda: ModelFacts.read(folder), "load")
     if (registered := version.tags.get(MODEL_DIGEST_TAG, facts.digest)) != facts.digest:
         raise ModelError(

@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mlops_lib.monitoring.prediction_log import INDEX
 from serving.callers.store import Store
 
-#: Readers of Parquet folders skip names that begin with an underscore.
-FILE = "_requests.db"
 TABLES = """
 CREATE TABLE IF NOT EXISTS requests (
   id TEXT, caller TEXT, rows INTEGER NOT NULL, at_s REAL NOT NULL, PRIMARY KEY (id, caller)
@@ -23,7 +22,7 @@ class RequestIndex:
     """Requests by id and caller. Those that are not written yet are in memory."""
 
     def __init__(self, folder: Path) -> None:
-        self._store = Store(folder / FILE, TABLES)
+        self._store = Store(folder / INDEX, TABLES)
         self._pending: dict[tuple[str, str], int] = {}
         #: Callers who wait for another worker's record now.
         self.waiting = 0

@@ -12,6 +12,7 @@ from mlops_lib.errors import DataError
 from mlops_lib.monitoring.prediction_log import COLUMNS, STAMP, PredictionLog
 from serving.operations import prediction_log as written
 from serving.operations.records import Feedback, write_table
+from serving.operations.request_index import RequestIndex
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -54,6 +55,21 @@ def test_columns_that_older_files_lack_are_null(folder):
     assert list(row) == list(COLUMNS["predictions"])
     assert (row["version"], row["predictions"], row["error"], row["model_digest"]) == (1, "[0.5]", None, None)
     assert PredictionLog(folder).of_request("feedback", "nobody") == []
+
+
+def test_a_request_is_found_at_the_time_that_the_index_has(folder):
+    """Other files are not opened: one that cannot be read does not matter. Without the index, all are."""
+    later = NOW + timedelta(days=1)
+    row = {"time": later, "request_id": "x", "role": "champion", "version": 1, "predictions": "[0.5]"}
+    pq.write_table(pa.Table.from_pylist([row]), folder / f"predictions-{later.strftime(STAMP)}-1-z.parquet")
+    for at in (NOW - timedelta(days=1), NOW + timedelta(days=2)):
+        (folder / f"predictions-{at.strftime(STAMP)}-1-broken.parquet").write_bytes(b"PAR1 cut off")
+    index = RequestIndex(folder)
+    index.write([("x", "", 1, later.timestamp())])
+    index.close()
+    assert [row["time"] for row in PredictionLog(folder).of_request("predictions", "x")] == [later]
+    with pytest.raises(DataError, match="broken.*cannot be read"):
+        PredictionLog(folder).of_request("predictions", "a")  # the index lacks it
 
 
 def test_the_stamp_is_the_one_that_the_service_writes():

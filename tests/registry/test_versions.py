@@ -7,9 +7,11 @@ from mlflow.exceptions import MlflowException
 from sklearn.dummy import DummyClassifier
 
 from mlops_lib import config, notebooks, registry, tracking, wrappers
-from mlops_lib.errors import NotebookError, RegistryError
-from mlops_lib.registry import GATE_TAG, Registry, promotion
+from mlops_lib.errors import ConfigError, NotebookError, RegistryError
+from mlops_lib.registry import GATE_TAG, Registry, promotion, signing
+from mlops_lib.wrappers import download
 from tests import toy_notebooks
+from tests.support.keys import make_keys
 from tests.support.promoting import promote
 
 
@@ -44,6 +46,20 @@ def test_a_run_that_passed_is_registered_at_staging(settings, run_with_model):
     assert registry.scores(settings, made) == {1: 0.8}
     # The run has no digest, as of a model that was logged without the platform: registration computed it.
     assert made.tags[registry.MODEL_DIGEST_TAG] == registry.model_digest(wrappers.download(made.uri))
+
+
+def test_registration_signs_where_there_is_a_key(stored, run_with_model, monkeypatch, tmp_path):
+    """The version at Staging has its signature; with a key that cannot sign, no version is left."""
+    private, public = make_keys(tmp_path)
+    run_id = run_with_model("passed")
+    monkeypatch.setenv("MODEL_SIGNING_KEY", str(public))
+    with pytest.raises(ConfigError, match="cannot sign"):
+        registry.register_run(stored.settings(), run_id)
+    assert Registry(stored.settings()).versions("repurchase") == []
+    monkeypatch.setenv("MODEL_SIGNING_KEY", str(private))
+    registry.register_run(stored.settings(), run_id)
+    made = Registry(stored.settings()).resolve("repurchase", "Staging")
+    signing.check(made, download(made.uri), public)
 
 
 @pytest.mark.parametrize("verdict", ["refused", None])

@@ -75,7 +75,8 @@ def test_a_file_that_is_missing_or_has_other_ids_loses_nothing(tmp_path, convers
 
 def record(request_id: str, at_s: float) -> Record:
     """A record of a request with one row."""
-    served: Any = SimpleNamespace(version=SimpleNamespace(name="m", version=1), role="champion")
+    version, facts = SimpleNamespace(name="m", version=1, run_id="run"), SimpleNamespace(digest="d")
+    served: Any = SimpleNamespace(version=version, facts=facts, role="champion")
     context = Context(request_id, 10, deadline=0.0, caller="shop")
     return Record(context, "champion", served, Rows(RequestSchema(None), [{"x": 1}]), [1.0], 0.1, at_s)
 

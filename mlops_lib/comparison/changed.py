@@ -1,0 +1,122 @@
+"""Rows on which compared models differ, with the change of their score."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlops_lib.comparison.result import ChangedRow
+from mlops_lib.evaluation.judged import JudgedRows
+
+#: Most rows that a report shows.
+MAX_ROWS = 50
+#: Relative difference up to which two numbers are equal.
+TOLERANCE = 1e-6
+
+
+def changed_rows(
+    reference: JudgedRows,
+    others: Sequence[JudgedRows],
+    inputs: Sequence[str],
+    metric: str,
+    higher_is_better: bool,
+) -> tuple[list[int], list[ChangedRow]]:
+    """How many rows of each other model differ from the reference, and the rows, the largest loss first.
+
+    Classification: rows with another most probable class, ordered by the probability of the true one. Regression: other
+    numbers, by the error. Text: other answers, by `metric`.
+    """
+    score, shown = _forms(reference, metric, higher_is_better)
+    ours, columns = [score(reference, at) for at in range(len(reference.ids))], [reference, *others]
+    counts, changes = [], dict[int, float]()
+    for other in others:
+        differ = _differ(reference, other)
+        counts.append(int(differ.sum()))
+        for at in np.flatnonzero(differ).tolist():
+            change = score(other, at) - ours[at]
+            if abs(change) >= abs(changes.get(at, 0.0)):
+                changes[at] = change
+    order = sorted(changes, key=lambda at: (changes[at], at))[:MAX_ROWS]
+    return counts, [
+        ChangedRow(
+            id=reference.ids[at],
+            input=inputs[at] if len(inputs) else "",
+            truth=str(reference.truth[at]),
+            predictions=tuple(shown(model, at) for model in columns),
+            change=changes[at] if math.isfinite(changes[at]) else None,
+        )
+        for at in order
+    ]
+
+
+def missing(rows: JudgedRows, at: int) -> bool:
+    """Whether a model has no prediction for a row."""
+    failed = bool(rows.errors) and bool(rows.errors[at])
+    return failed or rows.predicted[at] is None
+
+
+def _forms(
+    rows: JudgedRows, metric: str, higher_is_better: bool
+) -> tuple[Callable[[JudgedRows, int], float], Callable[[JudgedRows, int], str]]:
+    """Functions of a model's rows and a position: the row's score (higher is better), and its prediction as text."""
+
+    def of_true_class(model: JudgedRows, at: int) -> float:
+        if missing(model, at):
+            return 0.0
+        position = (
+            list(model.classes).index(model.truth[at]) if model.truth[at] in list(model.classes) else -1
+        )
+        return _probabilities(model.predicted[at])[position] if position >= 0 else 0.0
+
+    def class_name(model: JudgedRows, at: int) -> str:
+        if missing(model, at):
+            return ""
+        found = _probabilities(model.predicted[at])
+        best = int(np.argmax(found))
+        return f"{model.classes[best]} ({found[best]:.0%})"
+
+    def error(model: JudgedRows, at: int) -> float:
+        return -math.inf if missing(model, at) else -abs(float(model.truth[at]) - float(model.predicted[at]))
+
+    def value(model: JudgedRows, at: int) -> float:
+        found = model.values.get(metric, {at: None})[at]  # type: ignore[call-overload]
+        return (found if higher_is_better else -found) if found is not None else 0.0
+
+    def text(model: JudgedRows, at: int) -> str:
+        return "" if missing(model, at) else str(model.predicted[at])
+
+    def number(model: JudgedRows, at: int) -> str:
+        return "" if missing(model, at) else f"{float(model.predicted[at]):.6g}"
+
+    forms = {"classification": (of_true_class, class_name), "regression": (error, number)}
+    return forms.get(rows.task, (value, text))
+
+
+def _differ(reference: JudgedRows, other: JudgedRows) -> np.ndarray:
+    """The rows on which two models differ, bool [N]."""
+    found = []
+    for at in range(len(reference.ids)):
+        gone = missing(reference, at), missing(other, at)
+        if any(gone):
+            found.append(gone[0] != gone[1])
+            continue
+        one, two = reference.predicted[at], other.predicted[at]
+        if reference.task == "classification":
+            sides = [
+                model.classes[int(np.argmax(_probabilities(p)))]
+                for model, p in ((reference, one), (other, two))
+            ]
+            found.append(sides[0] != sides[1])
+        elif reference.task == "regression":
+            found.append(not math.isclose(float(one), float(two), rel_tol=TOLERANCE))
+        else:
+            found.append(str(one) != str(two))
+    return np.array(found, dtype=bool)
+
+
+def _probabilities(prediction: Any) -> list[float]:
+    """Of each class; a single number is that of the second of two."""
+    if np.ndim(prediction):
+        return [float(value) for value in prediction]
+    return [1 - float(prediction), float(prediction)]

@@ -1,0 +1,155 @@
+"""Compares champion and challenger of a running service, from its prediction log."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlops_lib import plugins
+from mlops_lib.comparison.pairwise import compare_models
+from mlops_lib.comparison.result import Against, ComparisonReport, Side
+from mlops_lib.errors import DataError
+from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.ledger import Ledger
+from mlops_lib.monitoring.agreement import agreement
+from mlops_lib.monitoring.mirrored import LoggedVersion, MirroredRequests, mirrored
+from mlops_lib.monitoring.outcomes import JudgedRequests, judged_requests
+from mlops_lib.monitoring.prediction_log import PredictionLog
+from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
+from mlops_lib.settings import Settings
+from mlops_lib.wrappers.interface import CLASSES_KEY
+
+
+def compare_in_service(settings: Settings, folder: Path, since: datetime | None = None) -> ComparisonReport:
+    """Compare the latest champion and challenger on the requests that both answered.
+
+    Args:
+        folder: The prediction log.
+        since: Leave out earlier requests.
+
+    Raises:
+        DataError: The log has no such requests, or a classifier's classes are not known.
+        EvaluationError: The rows cannot be scored.
+    """
+    log = PredictionLog(folder)
+    requests = mirrored(log, since)
+    task = settings.evaluation.task
+    classes = _classes(settings, requests) if task == "classification" else ()
+    found = judged_requests(log, requests, task, settings.data.key, classes)
+    sides = _sides(requests)
+    times = [datetime.fromtimestamp(int(at) / 1e6).astimezone() for at in requests.times[[0, -1]]]
+    facts: dict[str, Any] = {
+        "source": f"{len(requests):,} mirrored requests of {folder}, {times[0]:%Y-%m-%d %H:%M} to {times[1]:%Y-%m-%d %H:%M %Z}",
+        "left_out": {
+            reason: count for reason, count in (found.left_out | requests.left_out).items() if count
+        },
+        "agreement": agreement(log, requests, task),
+        "notes": _notes(requests, found),
+    }
+    if not found.rows:
+        return ComparisonReport(
+            name=requests.champion.name,
+            task=task,
+            reference=sides[0],
+            against=(Against(side=sides[1]),),
+            gate_metrics=(settings.evaluation.metric,),
+            **facts,
+        )
+    champion, challenger = found.judged(task, classes)
+    if task == "text":
+        champion, challenger = (_scored(settings, found, rows) for rows in (champion, challenger))
+    models = list(zip(sides, (champion, challenger), strict=True))
+    inputs = [json.dumps(row.sent, ensure_ascii=False) for row in found.rows]
+    return compare_models(settings, models=models, inputs=inputs, **facts)
+
+
+def _sides(requests: MirroredRequests) -> list[Side]:
+    """Both versions, with the latency of the requests that they answered."""
+    found = []
+    both = (requests.champion, requests.champion_ms), (requests.challenger, requests.challenger_ms)
+    for role, (version, ms) in zip(("champion", "challenger"), both, strict=True):
+        answered = ms[~requests.failed] if role == "challenger" else ms
+        median, slow = np.percentile(answered, [50, 95]) if len(answered) else (np.nan, np.nan)
+        latency = {"latency_ms": float(median), "latency_p95_ms": float(slow)} if len(answered) else {}
+        found.append(
+            Side(name=version.name, version=version.version, digest=version.digest, stage=role, **latency)
+        )
+    return found
+
+
+def _notes(requests: MirroredRequests, found: JudgedRequests) -> list[str]:
+    notes = []
+    if found.repeated:
+        notes.append(f"{found.repeated:,} rows have feedback more than once: the last one counts.")
+    if failed := int(requests.failed.sum()):
+        notes.append(
+            f"The challenger failed on {failed:,} of {len(requests):,} requests; those with feedback count as the worst "
+            "answer."
+        )
+    if not found.rows:
+        notes.append(
+            "No row has usable feedback, so which version is better is unknown. Send outcomes to /feedback."
+        )
+    return notes
+
+
+def _classes(settings: Settings, requests: MirroredRequests) -> Sequence[Any]:
+    """The classes of both versions, in the order of their probabilities.
+
+    Raises:
+        DataError: The registry does not say, or the two have different ones.
+    """
+    of_champion, of_challenger = (
+        _classes_of(settings, version) for version in (requests.champion, requests.challenger)
+    )
+    if of_champion != of_challenger:
+        raise DataError(
+            f"{requests.champion} has the classes {of_champion}, and {requests.challenger} has {of_challenger}. Only "
+            "versions with the same classes in the same order can be compared in service."
+        )
+    return of_champion
+
+
+def _classes_of(settings: Settings, version: LoggedVersion) -> list[Any]:
+    import mlflow
+
+    found = Registry(settings).resolve(version.name, version=version.version)
+    registered = found.tags.get(MODEL_DIGEST_TAG, "")
+    if registered and version.digest and registered != version.digest:
+        raise DataError(
+            f"{version} in the registry is not the model that answered: its digest is {registered[:12]}, and the log has "
+            f"{version.digest[:12]}. The model was deleted, and its name used again."
+        )
+    classes = (mlflow.models.get_model_info(found.uri).metadata or {}).get(CLASSES_KEY)
+    if not classes:
+        raise DataError(
+            f"{version} does not name its classes, so outcomes cannot be compared with its probabilities. A classifier that "
+            "the platform trains names them."
+        )
+    return list(classes)
+
+
+def _scored(settings: Settings, found: JudgedRequests, rows: JudgedRows) -> JudgedRows:
+    """Text answers with the score of each row. Calls of a judge are within the limits of `evaluation`."""
+    task = plugins.load("task", "text")(settings)
+    errors = rows.errors or [""] * len(rows.ids)
+    answers = [
+        Generation(one.sent if isinstance(one.sent, dict) else {"input": one.sent}, answer or "", error=error)
+        for one, answer, error in zip(found.rows, rows.predicted, errors, strict=True)
+    ]
+    with Ledger.of(settings.evaluation, Cassette()).open():
+        metrics = task.score(rows.truth, answers)
+        per_row = task.details(rows.truth, answers)["per_row"]
+    usable = [name for name, score in metrics.items() if score.scored]
+    values = {name: _numbers(per_row[name]) for name in usable}
+    return replace(rows, values=values)
+
+
+def _numbers(column: Any) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in column.astype(float)]

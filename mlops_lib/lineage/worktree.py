@@ -1,0 +1,166 @@
+"""The code of a version in a folder of its own, with the files that Git does not have linked to the user's."""
+
+import contextlib
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mlops_lib import files
+from mlops_lib.errors import ReproductionError
+from mlops_lib.lineage import git
+from mlops_lib.lineage.manifest import ARCHIVE, DIFF
+from mlops_lib.lineage.stored import Stored
+
+#: Called with a sentence about what is done.
+Say = Callable[[str], None]
+#: A hook of the user's repository must not run here.
+NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
+
+
+@contextlib.contextmanager
+def code_of(stored: Stored, project: Path, target: Path, keep: bool, say: Say) -> Iterator[Path]:
+    """Make the code of a version, and yield its project folder; the folder goes with the block.
+
+    Args:
+        stored: The lineage of the version.
+        project: The user's project; its files are read only.
+        target: Folder to make: a worktree of the project's repository, or the archived files.
+        keep: Leave the folder there.
+        say: Called with the code's origin, and with each file that is not as it was.
+
+    Raises:
+        ReproductionError: The commit is not in the repository, or the patch does not fit.
+    """
+    manifest = stored.manifest
+    with contextlib.ExitStack() as stack:
+        if archive := stored.file(ARCHIVE):
+            with zipfile.ZipFile(io.BytesIO(archive.read_bytes())) as found:
+                found.extractall(target)
+            say(f"Code: the {len(found.namelist())} files that were stored with the run")
+            top = project
+        else:
+            top = _top_of(project)
+            stack.enter_context(_checked_out(top, manifest["commit"], target, keep))
+            if patch := stored.file(DIFF):
+                _apply(patch, target)
+            shown = manifest["commit"][:12] or "no commit"
+            say(f"Code: {shown}{' and its uncommitted changes' if stored.file(DIFF) else ''}")
+        for line in restore(manifest["code"], top, target):
+            say(line)
+        yield target / manifest["code"]["folder"]
+
+
+def restore(code: dict[str, Any], top: Path, target: Path) -> Iterator[str]:
+    """Link the files that the run could not store to the user's, where those are unchanged.
+
+    Yields:
+        A sentence about each file.
+    """
+    wanted = {one["path"]: (one["sha256"], one["size"]) for one in code["left_out"]}
+    wanted |= {path: (digest, None) for path, digest in code["masked"].items()}
+    for path, (digest, size) in wanted.items():
+        own = top / path
+        same = own.is_file() and (
+            files.sha256(own) == digest if digest else size is not None and own.stat().st_size == size
+        )
+        if same:
+            link(own, target / path)
+            yield f"Read in place: {own} (not stored with the run, unchanged since)"
+        elif path in code["masked"]:
+            yield f"With *** for its secrets: {path} (the file here has changed since)"
+        else:
+            yield f"Not restored: {path} (not stored with the run, and {'changed' if own.exists() else 'gone'} since)"
+
+
+def link_untracked(texts: Iterable[str], project: Path, target: Path) -> Iterator[str]:
+    """Link files and folders of the user's project that settings name and the code of the version lacks.
+
+    Args:
+        texts: Values of settings.
+        project: The user's project.
+        target: The project folder of the version.
+
+    Yields:
+        A sentence about each link.
+    """
+    for text in dict.fromkeys(texts):
+        name = text.removeprefix("sqlite:///")
+        try:
+            relative = Path(os.path.relpath(project / name, project))
+            if "://" in name or not name or Path(name).is_absolute() or relative.parts[:1] == ("..",):
+                continue
+            own, wanted = project / relative, target / relative
+            if own == project or not own.exists():
+                continue
+            missing = [] if wanted.is_file() else [own] if not wanted.exists() else _missing(own, wanted)
+        except (OSError, ValueError):  # a text that cannot be a path, such as a prompt
+            continue
+        for path in missing:
+            link(path, target / path.relative_to(project))
+            yield f"Read in place: {path} (not in the code of the version)"
+
+
+def link(own: Path, target: Path) -> None:
+    """Put a link to a file or folder where the code of the version expects it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        target.unlink()
+    target.symlink_to(own.resolve())
+
+
+def _missing(own: Path, wanted: Path) -> list[Path]:
+    """Files below a folder that the same folder of the version lacks, such as a feature store's registry."""
+    return [
+        path
+        for path in sorted(own.rglob("*"))
+        if path.is_file()
+        and not (wanted / path.relative_to(own)).exists()
+        and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(own).parts)
+    ]
+
+
+def _top_of(project: Path) -> Path:
+    try:
+        return Path(os.fsdecode(git.run(project, "rev-parse", "--show-toplevel")).removesuffix("\n"))
+    except git.NoGit as error:
+        raise ReproductionError(
+            f"The version was trained in a Git repository, and {project} is in none ({error}). Run this in a clone of it."
+        ) from None
+
+
+@contextlib.contextmanager
+def _checked_out(top: Path, commit: str, target: Path, keep: bool) -> Iterator[None]:
+    if not commit:  # trained before the first commit: the patch has all files
+        target.mkdir(parents=True)
+        yield
+        return
+    try:
+        git.run(top, "cat-file", "-e", f"{commit}^{{commit}}")
+    except git.NoGit:
+        raise ReproductionError(
+            f"Commit {commit} is not in the repository at {top}. Fetch the branch that has it: git fetch --all."
+        ) from None
+    try:
+        git.run(top, *NO_HOOKS, "worktree", "add", "--quiet", "--detach", str(target), commit)
+    except git.NoGit as error:
+        raise ReproductionError(f"Commit {commit} cannot be checked out: {error}.") from None
+    try:
+        yield
+    finally:
+        if not keep:
+            shutil.rmtree(target, ignore_errors=True)
+            with contextlib.suppress(git.NoGit):
+                git.run(top, "worktree", "prune")
+
+
+def _apply(patch: Path, target: Path) -> None:
+    # Outside a repository, `git apply` must not find one above.
+    ceiling = {"GIT_CEILING_DIRECTORIES": str(target.parent)}
+    try:
+        git.run(target, "apply", "--binary", "--whitespace=nowarn", str(patch), environment=ceiling)
+    except git.NoGit as error:
+        raise ReproductionError(f"The uncommitted changes do not fit their commit: {error}.") from None

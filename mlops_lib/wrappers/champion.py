@@ -1,0 +1,89 @@
+"""The champion: the version at Production, asked on the rows that a new model is judged on."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlops_lib.columns.schema import Schema
+from mlops_lib.errors import MlopsError
+from mlops_lib.evaluation.judged import Champion
+from mlops_lib.llm.ledger import Ledger
+from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.redact import mask
+from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, Registry
+from mlops_lib.settings import Settings
+from mlops_lib.wrappers.load import load
+
+if TYPE_CHECKING:
+    from mlops_lib.wrappers.interface import ModelWrapper
+
+STAGE = "Production"
+LISTED = 10
+
+
+def find(config: Settings, name: str = "") -> ModelVersion | None:
+    """The version of `name` (empty: ``model.name``) at Production; None if there is none.
+
+    Raises:
+        RegistryError: The registry cannot be asked.
+    """
+    return Registry(config).at_stage(name or config.model.name, STAGE)
+
+
+def ask(
+    version: ModelVersion,
+    data_loader: BaseDataLoader,
+    config: Settings,
+    split: Split,
+    challenger_run_id: str = "",
+    ledger: Ledger | None = None,
+) -> Champion:
+    """Load a version and ask it on the rows of a split. A failure of any kind becomes `Champion.problem`.
+
+    Args:
+        version: The version at Production.
+        data_loader, config, split: As for the evaluation of the challenger.
+        challenger_run_id: Run of the challenger, which is not asked when it is the champion itself. LLM calls of a
+            comparison are recorded there.
+        ledger: LLM calls that the challenger's evaluation made, which count in the same limits.
+    """
+    known = Champion(version.name, version.version, version.run_id, version.tags.get(MODEL_DIGEST_TAG, ""))
+    if challenger_run_id and challenger_run_id == version.run_id:
+        return known  # the gate says so
+    try:
+        model = load(version.uri, config.model.wrapper)
+        if problem := _mismatch(model, data_loader.schema, config):
+            return _with(known, problem=problem)
+        rows, note = model.judged_rows(data_loader, config, split, challenger_run_id, ledger)
+    except MlopsError as error:
+        return _with(known, problem=mask(str(error)))
+    except (Exception, SystemExit) as error:  # the model's own code may do anything
+        return _with(known, problem=mask(f"it failed with {type(error).__name__}: {error}"))
+    return _with(known, rows=rows, note=note)
+
+
+def _with(known: Champion, **fields: object) -> Champion:
+    return Champion(known.name, known.version, known.run_id, known.digest, **fields)  # type: ignore[arg-type]
+
+
+def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:
+    """Why a model cannot be asked on these rows, from the facts that it carries; "" if none speaks against it."""
+    task, columns = config.evaluation.task, model.columns
+    if columns and columns.label and columns.label != schema.label:
+        return f"it predicts {columns.label!r}, and the new model {schema.label!r}."
+    if lacking := [name for name in model.features_of(schema) if name not in schema.used]:
+        return f"it takes columns that the data no longer has: {_listed(lacking)}."
+    if task == "classification" and model.classes and schema.classes:
+        if set(model.classes) != set(schema.classes):
+            return (
+                f"it knows the classes {_listed(model.classes)}, and the data has {_listed(schema.classes)}."
+            )
+    elif task == "classification" and columns and schema.classes:
+        return "it predicts numbers, and the new model classes."
+    elif task != "classification" and model.classes:
+        return f"it predicts the classes {_listed(model.classes)}, and evaluation.task is {task}."
+    return ""
+
+
+def _listed(names: Sequence[object]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(repr(name) for name in names[:LISTED]) + more

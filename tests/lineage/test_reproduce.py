@@ -1,0 +1,173 @@
+"""A version made again: after the project moved on, with changed data, in another environment, from recorded LLM calls."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlops_lib import config, loaders, registry, wrappers
+from mlops_lib.cli.reproduce import _parsed
+from mlops_lib.data_checks import declared
+from mlops_lib.errors import ConfigError
+from mlops_lib.settings import Settings
+from tests.support.llm_fixtures import KEY, Vendor
+from tests.support.projects import BIN, Project
+
+OWN_MODEL = """
+from sklearn.linear_model import LogisticRegression
+
+class Own(LogisticRegression):
+    def __init__(self, C=0.1):
+        super().__init__(C=C)
+"""
+
+
+def git(root: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    return subprocess.run(
+        ["git", "-C", str(root), *who, *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def trained(settings: Settings, limit: int = 0) -> registry.ModelVersion:
+    """Prepare, train, evaluate and register, as the four notebooks do."""
+    declared.write(settings, loaders.from_settings(settings), loaders.prepared_folder(settings), limit)
+    dataset = loaders.prepared(settings)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    model.evaluate(dataset, settings)
+    return registry.register_run(settings, result.run_id)
+
+
+def reproduced(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`mlops reproduce` as a user types it."""
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(
+        [str(BIN / "mlops"), "reproduce", *arguments],
+        cwd=root, env=variables, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def moved_on(
+    make_project: Callable[..., Project], blank_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """A repository whose model was trained with uncommitted changes, and in which nothing is as it was then."""
+    project = make_project(tmp_path_factory.mktemp("moved") / "project")
+    root = project.root
+    (root / ".mlops").mkdir()
+    shutil.copy(blank_store, root / ".mlops/mlflow.db")
+    (root / ".gitignore").write_text(".mlops/\n*.parquet\n__pycache__/\n")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    (root / "own_model.py").write_text(OWN_MODEL)  # Git does not know it
+    project.configure(
+        model={"name": "toy", "wrapper": "sklearn", "implementation": "own_model:Own", "params": {"C": 0.5}},
+        train={"seed": 11},
+        evaluation={"threshold": 0.5, "baselines": []},
+    )
+    trained(project.settings(), limit=300)
+    (root / "own_model.py").unlink()
+    shutil.rmtree(root / "examples")
+    project.configure(model={"params": {"C": 9.0}}, train={"seed": 12}, data={"seed": 5})
+    git(root, "commit", "-qam", "another model")
+    (root / "notebooks/02_train.ipynb").write_text("not even a notebook")
+    return project
+
+
+def snapshot(root: Path) -> dict[str, bytes]:
+    """The files of a project, but for Git's own and caches."""
+    parts = {".git", "__pycache__"}
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not parts & set(path.relative_to(root).parts)
+    }
+
+
+@pytest.mark.slow
+def test_a_version_is_made_again_after_the_project_moved_on(moved_on):
+    """Module, settings, seed and notebook of that day; the project, its runs and its registry stay as they are."""
+    before, status = snapshot(moved_on.root), git(moved_on.root, "status", "--porcelain")
+    done = reproduced(
+        moved_on.root, "toy", "1", DATA_SOURCE_PATH="elsewhere.csv", MLFLOW_EXPERIMENT_NAME="mine"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "toy version 1: identical" in done.stdout and "are identical" in done.stdout
+    assert "and its uncommitted changes" in done.stderr
+    assert f"Read in place: {moved_on.root}/purchases.parquet" in done.stderr
+    assert f"Data: {moved_on.root}/purchases.parquet" in done.stderr
+    assert snapshot(moved_on.root) == before and git(moved_on.root, "status", "--porcelain") == status
+    assert len(git(moved_on.root, "worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_changed_data_is_refused_before_training(moved_on, tmp_path):
+    """Both fingerprints and the source are named, and no step after the first has run."""
+    root = shutil.copytree(moved_on.root, tmp_path / "copy", symlinks=True)
+    rows = pd.read_parquet(root / "purchases.parquet")
+    rows.loc[0, "amount"] += 1.0
+    rows.to_parquet(root / "purchases.parquet", index=False)
+    manifest = json.loads(
+        next((root / ".mlops/artifacts").glob("*/artifacts/lineage/manifest.json")).read_text()
+    )
+    done = reproduced(root, "1", "--config", "config.yaml", MLFLOW_MODEL_NAME="toy")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"the version was trained on {manifest['data']['fingerprint'][:12]}" in " ".join(
+        done.stderr.split()
+    )
+    assert "purchases.parquet" in done.stderr and "Not reproduced" in done.stderr
+    assert "train-model done" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "which"),
+    [
+        (["3"], "usual", {"version": 3}),
+        (["v3"], "usual", {"version": 3}),
+        (["toy", "3"], "toy", {"version": 3}),
+        (["models:/toy/3"], "toy", {"version": 3, "alias": "", "stage": "Production"}),
+        (["models:/toy@production"], "toy", {"version": 0, "alias": "production", "stage": "Production"}),
+        (["models:/toy/staging"], "toy", {"version": 0, "alias": "", "stage": "Staging"}),
+    ],
+)
+def test_a_version_has_several_names(arguments, name, which):
+    """A number of the usual model, a name and a number, an address."""
+    assert _parsed(arguments, "usual") == (name, which)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["toy"], ["0"], ["-1"], ["toy", "latest"], ["a", "b", "3"], ["runs:/abc/model"]]
+)
+def test_an_argument_that_names_no_version_is_an_error(arguments):
+    """The error has the forms that a version may be given in."""
+    with pytest.raises(ConfigError, match="Give a version: mlops reproduce 3, mlops reproduce NAME 3"):
+        _parsed(arguments, "usual")
+
+
+@pytest.mark.slow
+def test_an_llm_version_is_made_again_from_its_recorded_calls(
+    vendor: Vendor, llm_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key, and without a call to the vendor; a changed prompt of today does not matter."""
+    file = llm_project(rows=10)
+    root = file.parent
+    for name in ("01_get_data", "02_train", "03_evaluate", "04_register"):
+        (root / "notebooks").mkdir(exist_ok=True)
+        shutil.copy(Path(__file__).parents[2] / "notebooks" / f"{name}.ipynb", root / "notebooks")
+    settings = config.load(file)
+    trained(settings)
+    (root / "prompts.yaml").write_text("user: 'Say: {{question}}'\n")
+    vendor.control()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    done = reproduced(root, "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10 of 10 are identical" in done.stdout and KEY not in done.stdout + done.stderr
+    assert vendor.stats["calls"] == 0
+    assert "Code: the" in done.stderr, "outside a repository, the archive has the code"
