@@ -229,7 +229,7 @@ def _run(
             process.wait()
             raise
     if code not in ENDED:
-        raise ReproductionError("The steps did not come to their end; their error is above.")
+        raise ReproductionError("A step failed; its error is above.")
 
 
 def _compared(
