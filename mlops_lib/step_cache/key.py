@@ -70,10 +70,12 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a setting's value, at any depth."""
+    """Every text in a setting's value, at any depth; of the keys, those that may name code."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list | tuple):
+        if isinstance(value, Mapping):
+            yield from (key for key in value if isinstance(key, str) and ":" in key)
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(inner)
 
