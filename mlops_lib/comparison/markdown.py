@@ -45,12 +45,14 @@ def _predictions(row: ChangedRow, report: ComparisonReport) -> list[str]:
     """The reference's prediction, then the others; of a text the words that changed."""
     before = row.predictions[0][:MAX_TEXT]
     if report.task != "text":
-        return [_cell(one) for one in row.predictions]
+        return [_cell(one) if one else "*no prediction*" for one in row.predictions]
     return [_cell(before), *(_difference(before, one[:MAX_TEXT]) for one in row.predictions[1:])]
 
 
 def _difference(before: str, after: str) -> str:
     """Removed words are struck out and added ones bold. The marks must touch the words, so spaces are outside."""
+    if not after:
+        return "*no prediction*"
     found = []
     for kind, text in word_changes(before, after):
         mark = {"same": "", "removed": "~~", "added": "**"}[kind]

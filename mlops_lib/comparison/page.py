@@ -4,17 +4,20 @@ from html import escape
 
 from mlops_lib.comparison import view
 from mlops_lib.comparison.result import ChangedRow, ComparisonReport
+from mlops_lib.evaluation.verdict_text import WORDS
 from mlops_lib.evaluation.words import word_changes
 
 TAGS = {"same": "", "removed": "del", "added": "ins"}
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #15803d; --bad: #dc2626; --warn: #b45309; }
+@media (prefers-color-scheme: dark) { :root { --good: #4ade80; --bad: #f87171; --warn: #fbbf24; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, "Noto Sans CJK KR", "Noto Sans KR", sans-serif; margin: 0 auto; max-width: 1100px; padding: 32px 20px; }
 h1 { font-size: 24px; line-height: 1.25; margin: 0 0 16px; overflow-wrap: anywhere; } h2 { font-size: 17px; margin: 32px 0 8px; }
 .outcome { border-left: 4px solid var(--warn); background: var(--soft); padding: 8px 14px; margin: 8px 0; overflow-wrap: anywhere; }
 .better, .not-worse { border-color: var(--good); } .worse { border-color: var(--bad); } .unknown { border-color: var(--line); }
-.outcome b { text-transform: capitalize; }
+td.better, td.not-worse, td.worse, td.undecided { font-weight: 600; } td.better, td.not-worse { color: var(--good); } td.worse { color: var(--bad); } td.undecided { color: var(--warn); }
+.outcome b { display: inline-block; } .outcome b::first-letter { text-transform: uppercase; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { border-top: 1px solid var(--line); padding: 6px 12px 6px 0; text-align: left; vertical-align: top; font-variant-numeric: tabular-nums; }
 th { font-size: 13px; font-weight: 600; white-space: nowrap; } .numbers td { white-space: nowrap; }
@@ -23,7 +26,7 @@ ul { padding-left: 20px; } li { overflow-wrap: anywhere; }
 .row dl { display: grid; grid-template-columns: 110px 1fr; gap: 4px 12px; margin: 0; } dt { font-size: 13px; opacity: .75; } dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 del { color: #b91c1c; background: #fee2e2; } ins { color: #14532d; background: #dcfce7; text-decoration: none; font-weight: 600; }
 @media (prefers-color-scheme: dark) { del { color: #fecaca; background: #7f1d1d; } ins { color: #bbf7d0; background: #14532d; } }
-@media (max-width: 600px) { body { padding: 20px 14px; } .row dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 6px; } }
+@media (max-width: 600px) { body { padding: 20px 14px; } th, td { font-size: 13px; } .row dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 6px; } }
 """
 
 
@@ -57,15 +60,20 @@ def page(report: ComparisonReport) -> str:
 def _table(table: view.Table) -> str:
     head, rows = table
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    lines = ["<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows]
     return f'<div class="wide" tabindex="0"><table class="numbers"><tr>{cells}</tr>{"".join(lines)}</table></div>'
+
+
+def _cell(text: str) -> str:
+    kind = f' class="{text.replace(" ", "-")}"' if text in WORDS.values() else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def _row(row: ChangedRow, report: ComparisonReport) -> str:
     items = [("row", escape(view.cut(row.input or row.id))), ("truth", escape(view.cut(row.truth)))]
     before = row.predictions[0]
     for side, prediction in zip(report.sides, row.predictions, strict=True):
-        is_text = report.task == "text" and side is not report.sides[0]
+        is_text = report.task == "text" and side is not report.sides[0] and prediction
         shown = (
             _difference(view.cut(before), view.cut(prediction)) if is_text else escape(view.cut(prediction))
         )

@@ -1,24 +1,23 @@
 """Compares versions of a registered model on the rows of their evaluation."""
 
 import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_lib import loaders, tracking, wrappers
+from mlops_lib import loaders, tracking
 from mlops_lib.comparison.inputs import row_texts
 from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import ComparisonReport, Side
 from mlops_lib.errors import DataError, EvaluationError, RegistryError
 from mlops_lib.evaluation.judged import JudgedRows
-from mlops_lib.llm.cassette import Cassette
-from mlops_lib.llm.ledger import Ledger
 from mlops_lib.loaders.splits import Split
 from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, Registry
 from mlops_lib.settings import Settings
-from mlops_lib.training import evidence, judging, rows_file
+from mlops_lib.training import evidence
+from mlops_lib.training.judged_rows import row_digests
 from mlops_lib.training.lifecycle import FINGERPRINT_TAG
+from mlops_lib.wrappers import champion
 
 if TYPE_CHECKING:
     from mlops_lib.loaders.base import BaseDataLoader
@@ -44,30 +43,19 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
     # MLflow would show a progress bar for each small file.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     versions = _chosen(Registry(settings), name, numbers)
-    stored = [stored_rows(version.run_id) for version in versions]
-    first, notes = stored[0], list[str]()
-    if first and all(one and list(one.ids) == list(first.ids) for one in stored):
-        rows = [one for one in stored if one]
+    found = [stored(version) for version in versions]
+    notes = list[str]()
+    if found[0].rows and all(one.ids == found[0].ids for one in found):
+        rows = [one.rows for one in found if one.rows]
         inputs = row_texts(settings, versions[-1].run_id, rows[0].ids)
         source = f"the {len(rows[0].ids):,} rows of the {SPLIT} split that all were judged on"
     else:
-        dataset = _dataset(settings, versions, stored)
+        dataset = _dataset(settings, found)
         ids = row_ids(dataset)
-        rows, asked = list[JudgedRows](), list[ModelVersion]()
-        with Ledger.of(settings.evaluation, Cassette()).open() as ledger:
-            for version, one in zip(versions, stored, strict=True):
-                same = one is not None and list(one.ids) == ids
-                rows.append(one if one is not None and same else _asked(settings, version, dataset))
-                asked += [] if same else [version]
+        answers = [_rows_of(settings, one, dataset, ids) for one in found]
+        rows, notes = [rows for rows, _ in answers], [note for _, note in answers if note]
         inputs = row_texts(settings, "", ids, dataset)
         source = f"the {len(ids):,} rows of the {SPLIT} split of the prepared data, fingerprint {dataset.fingerprint()[:12]}"
-        again = ", ".join(str(version.version) for version in asked)
-        cost = (
-            f", with {ledger.spent.calls} LLM calls (${ledger.spent.cost_usd:.4f})"
-            if ledger.spent.calls
-            else ""
-        )
-        notes.append(f"Asked again on these rows: version {again}{cost}.")
     if len(versions) > 2:
         notes.append(
             "Each interval has its confidence by itself: of many comparisons, some look better by chance."
@@ -77,28 +65,36 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
     return compare_models(settings, source, models, inputs, notes=tuple(notes))
 
 
-def stored_rows(run_id: str) -> JudgedRows | None:
-    """The judged rows of the evaluation of a run's model; None if it stored none.
+@dataclass(frozen=True)
+class Stored:
+    """A version, and the rows of its evaluation if they were stored; `fingerprint` is that of the data."""
+
+    version: ModelVersion
+    rows: JudgedRows | None
+    fingerprint: str
+
+    @property
+    def ids(self) -> list[str] | None:
+        """Of the rows; None without rows."""
+        return list(self.rows.ids) if self.rows else None
+
+
+def stored(version: ModelVersion) -> Stored:
+    """The judged rows of a version's evaluation, checked against the verdict that was made of them.
 
     Raises:
-        EvaluationError: They cannot be read.
+        EvaluationError: The evidence was altered, or cannot be read.
     """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    folder = evidence.folder(SPLIT)
-    path = f"{folder}/{evidence.ROWS_FILE}"
-    try:
-        if not run_id or path not in {
-            item.path for item in mlflow.MlflowClient().list_artifacts(run_id, folder)
-        }:
-            return None
-        with tempfile.TemporaryDirectory() as scratch:
-            return rows_file.read(
-                Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=scratch))
-            )
-    except MlflowException as error:
-        raise EvaluationError(f"Cannot read {path} of run {run_id}: {error.message}") from None
+    tags = evidence.run_tags(version.run_id) if version.run_id else {}
+    fingerprint = tags.get(FINGERPRINT_TAG, "unknown")
+    path = tags.get(evidence.EVIDENCE_TAG, "")
+    if not path:
+        return Stored(version, None, fingerprint)
+    verdict = evidence.read(version.run_id, path, tags.get(evidence.SHA256_TAG, "")).verdict
+    rows = None
+    if verdict.rows_sha256:
+        rows = evidence.read_rows(version.run_id, path, evidence.ROWS_FILE, verdict.rows_sha256)
+    return Stored(version, rows, verdict.fingerprint or fingerprint)
 
 
 def _chosen(registry: Registry, name: str, numbers: Sequence[int]) -> list[ModelVersion]:
@@ -132,16 +128,14 @@ def _chosen(registry: Registry, name: str, numbers: Sequence[int]) -> list[Model
     return found
 
 
-def _dataset(
-    settings: Settings, versions: Sequence[ModelVersion], stored: Sequence[JudgedRows | None]
-) -> "BaseDataLoader":
+def _dataset(settings: Settings, found: Sequence[Stored]) -> "BaseDataLoader":
     """The prepared dataset, if some version was judged on it or none has stored rows.
 
     Raises:
         EvaluationError: All versions were judged on other data, or nothing is prepared.
     """
-    trained = ", ".join(f"version {one.version} on {_fingerprint(one)[:12]}" for one in versions)
-    problem = f"The versions were judged on different data (fingerprints: {trained})"
+    judged = ", ".join(f"version {one.version.version} on {one.fingerprint[:12]}" for one in found)
+    problem = f"The versions were judged on different data (fingerprints: {judged})"
     try:
         dataset = loaders.prepared(settings)
         ids = row_ids(dataset)
@@ -149,7 +143,7 @@ def _dataset(
         raise EvaluationError(
             f"{problem}, and no data is prepared to ask them on: {error} `mlops run` prepares it."
         ) from None
-    known = [list(one.ids) for one in stored if one]
+    known = [one.ids for one in found if one.rows]
     if known and ids not in known:
         raise EvaluationError(
             f"{problem}, and the prepared data is none of these: {dataset.fingerprint()[:12]}. Train or evaluate one of "
@@ -160,24 +154,27 @@ def _dataset(
 
 def row_ids(dataset: "BaseDataLoader") -> list[str]:
     """The ids of the rows of the split, as an evaluation stores them."""
-    from mlops_lib.training.judged_rows import row_digests
-
     return [f"{digest:016x}" for rows in dataset.parts(SPLIT) for digest in row_digests(rows)]
 
 
-def _asked(settings: Settings, version: ModelVersion, dataset: "BaseDataLoader") -> JudgedRows:
-    model = wrappers.load(version.uri, settings.model.wrapper)
-    lacking = [name for name in model.feature_names if name not in dataset.schema.used]
-    if lacking:
+def _rows_of(
+    settings: Settings, one: Stored, dataset: "BaseDataLoader", ids: list[str]
+) -> tuple[JudgedRows, str]:
+    """The stored rows if they are those of the dataset; else the model's answers, and a note.
+
+    Raises:
+        EvaluationError: The model cannot be asked.
+    """
+    if one.rows and one.ids == ids:
+        return one.rows, ""
+    version = one.version
+    asked = champion.ask(version, dataset, settings, SPLIT)
+    if asked.rows is None:
         raise EvaluationError(
-            f"{version.name} version {version.version} takes the columns {', '.join(lacking)}, which the prepared data "
-            "lacks, so it cannot be asked on these rows."
+            f"{version.name} version {version.version} cannot be asked on the prepared data: {asked.problem}"
         )
-    return judging.judged_rows(model.answers, dataset, settings, SPLIT, model.feature_names, model.classes)
-
-
-def _fingerprint(version: ModelVersion) -> str:
-    return version.tags.get(FINGERPRINT_TAG, "unknown")
+    cost = f" {asked.note}." if asked.note else ""
+    return asked.rows, f"Version {version.version} was asked again on these rows.{cost}"
 
 
 def _side(version: ModelVersion) -> Side:

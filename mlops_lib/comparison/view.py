@@ -47,15 +47,15 @@ def outcome_of(one: Against) -> str:
 def metrics(report: ComparisonReport) -> Table:
     """A row for each metric and version, with the interval of the difference."""
     head = (
-        "metric", "version", "score", report.reference.label, "difference", f"{report.confidence:.0%} interval",
-        "margin", "outcome",
+        "metric", "version", "outcome", "difference", f"{report.confidence:.0%} interval", "score",
+        report.reference.label, "margin",
     )  # fmt: skip
     rows = []
     for metric, higher in report.directions.items():
         name = f"{metric} {'↑' if higher else '↓'}"
         for one in report.against:
             for c in (each for each in one.comparisons if each.metric == metric):
-                rows.append((name, str(one.side.version), *_numbers(c), WORDS[c.outcome]))
+                rows.append((name, str(one.side.version), WORDS[c.outcome], *_numbers(c)))
                 name = ""  # once for the versions of one metric
     return head, rows
 
@@ -120,7 +120,7 @@ def _numbers(c: Comparison) -> Sequence[str]:
     known = c.low is not None and c.high is not None
     interval = f"{_signed(c.low)} to {_signed(c.high)}" if known else "none"
     scores = ["none" if one is None else f"{one:.4f}" for one in (c.challenger, c.champion)]
-    return (*scores, _signed(c.difference), interval, f"{c.margin:.4g}")
+    return _signed(c.difference), interval, *scores, f"{c.margin:.4g}"
 
 
 def _signed(value: float | None) -> str:

@@ -9,8 +9,10 @@ from typing import Literal, NamedTuple
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
 )
-#: Below this share of common words, single common words would only make the difference hard to read.
-SIMILAR = 0.3
+#: Makes one emoji of several.
+JOINER = "\u200d"
+#: Least share of the shorter text's words that both have: fewer would only make the difference hard to read.
+SIMILAR = 0.5
 #: Most words that are compared: the time grows with the square.
 MAX_WORDS = 2_000
 
@@ -28,7 +30,8 @@ def word_changes(before: str, after: str) -> list[Piece]:
     if max(len(ours), len(theirs)) > MAX_WORDS:
         return _replaced(before, after)
     matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
-    if matcher.ratio() < SIMILAR:
+    common = sum(_letters(ours[block.a : block.a + block.size]) for block in matcher.get_matching_blocks())
+    if common < SIMILAR * min(_letters(ours), _letters(theirs)):
         return _replaced(before, after)
     pieces: list[Piece] = []
     for kind, from_1, to_1, from_2, to_2 in matcher.get_opcodes():
@@ -46,7 +49,7 @@ def words(text: str) -> list[str]:
     for character in text:
         kind = _kind(character)
         joins = kind == "mark" or (kind == last and kind in ("word", "space"))
-        if found and joins:
+        if found and (joins or found[-1][-1] == JOINER):
             found[-1] += character
         else:
             found.append(character)
@@ -54,10 +57,15 @@ def words(text: str) -> list[str]:
     return found
 
 
+def _letters(found: list[str]) -> int:
+    """Words and signs, without the spaces."""
+    return sum(not word.isspace() for word in found)
+
+
 def _kind(character: str) -> str:
     category = unicodedata.category(character)
     # Marks (vowel signs, tones, variation selectors) and joiners belong to the character before them.
-    if category[0] == "M" or character == "\u200d":
+    if category[0] == "M" or character == JOINER:
         return "mark"
     if character.isspace():
         return "space"

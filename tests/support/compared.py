@@ -1,4 +1,4 @@
-"""A project with five versions of a quick classifier, all judged on the same rows; version 1 is at Production."""
+"""A project with three versions of a quick classifier: 1 at Production, 2 at Staging, and 3, which was never judged."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,6 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import ModelVersion, Registry, register_run
 from mlops_lib.settings import Settings
 from tests.support.promoting import promote
-
-#: C of a logistic regression: the first is nearly constant, the others are alike.
-REGULARISATION = (0.0001, 0.5, 1.0, 1.0001, 2.0)
 
 
 def rows(seed: int = 0, count: int = 900) -> pd.DataFrame:
@@ -44,8 +41,9 @@ def make(folder: Path) -> Settings:
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     settings = config.load(folder / "config.yaml")
     loaders.from_settings(settings).write(loaders.prepared_folder(settings))
-    for strength in REGULARISATION:
-        add_version(settings, {"C": strength})
+    add_version(settings, {"C": 0.0001})  # nearly constant
+    add_version(settings, {"C": 1.0})
+    add_version(settings, {"C": 2.0}, evaluated=False)
     promote(Registry(settings), "buyers", 1, "Production")
     return settings
 
