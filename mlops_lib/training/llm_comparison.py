@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,7 @@ def artifact_text(run_id: str, path: str) -> str | None:
     Raises:
         EvaluationError: The artifact cannot be read.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar for one small file
     import mlflow
     from mlflow.exceptions import MlflowException
 
