@@ -243,6 +243,21 @@ def test_a_task_of_the_users_own_is_part_of_the_key(steps):
     assert steps.reasons() == {"03_evaluate": "because the code of evaluation.task changed"}
 
 
+def test_the_gate_is_read_by_the_evaluation_alone(steps):
+    """Neither a limit nor the function of a slice trains again; the function is named by a key, not by a value."""
+    slices = steps.project.root / "shop_slices.py"
+    slices.write_text("def region(row):\n    return 'north'\n")
+    steps.project.configure(evaluation={"gate": {"slices": {"shop_slices:region": "all"}}})
+    steps.keep_all()
+    key.digest_of_code.cache_clear()
+    assert steps.reasons() == {}
+    key.digest_of_code.cache_clear()
+    slices.write_text("def region(row):\n    return 'south'\n")
+    assert steps.reasons() == {"03_evaluate": "because the code of evaluation.gate.slices changed"}
+    steps.project.configure(evaluation={"gate": {"min_rows": 10}})
+    assert list(steps.reasons()) == ["03_evaluate"]
+
+
 def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
     """A graph's folder and its prompts: a changed prompt is another model."""
     prompt = steps.project.root / "graph" / "prompts.yaml"
