@@ -43,6 +43,8 @@ ENVIRONMENT: dict[str, str] = {
     "ANTHROPIC_API_KEY": "secrets.anthropic_api_key",
     "DATA_SOURCE_PASSWORD": "secrets.data_password",
     "TECTON_API_KEY": "secrets.tecton_api_key",
+    "OPENLINEAGE_URL": "pipeline.openlineage_url",
+    "OPENLINEAGE_API_KEY": "secrets.openlineage_api_key",
     "MODEL_SIGNING_KEY": "secrets.signing_key",
     "MODEL_SIGNING_KEY_PASSWORD": "secrets.signing_key_password",
     "MLOPS_IMAGE": "pipeline.image",

@@ -13,6 +13,7 @@ from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.lineage.expected import Expected
 from mlops_lib.loaders.origin import ORIGIN_FILE, read_origin
+from mlops_lib.openlineage import step_run as openlineage
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache import store
@@ -95,7 +96,9 @@ def _cached_or_executed(settings: Settings, step: Step, given: Parameters, folde
         return found.outputs
     if found.reason:
         events.write(folder, events.CacheMiss(step=step.name, reason=found.reason))
-    outputs = _executed(settings, step, given, folder, log_outputs=not mode.runner_logs)
+    with openlineage.reported(settings, step, given) as done:
+        outputs = _executed(settings, step, given, folder, log_outputs=not mode.runner_logs)
+        done(outputs.model_dump())
     entry = cached.store(outputs, copy_data=mode.lookup) if cached else None
     events.write(folder, events.Finished(step=step.name, outputs=outputs.model_dump(), entry=entry))
     return outputs

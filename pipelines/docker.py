@@ -58,7 +58,7 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
     from kfp.local import DockerRunner
 
     image = settings.pipeline.image
-    _check_image(image)
+    digest = _digest_of_image(image)
     work = settings.path(settings.pipeline.work_dir)
     read = [Path(environment[CONFIG_ENV]), settings.path(settings.pipeline.notebooks)]
     if (source := settings.path(settings.data.source)).exists():
@@ -72,6 +72,7 @@ def docker_runner(settings: Settings, folder: Path, environment: dict[str, str])
     }
     passed_on |= {
         "MLOPS_IMAGE": image,
+        "MLOPS_IMAGE_DIGEST": digest,
         "GIT_COMMIT": tracking.lineage(settings).get("mlops.git_commit", ""),
         # A home folder that any user can write to.
         "HOME": "/tmp",
@@ -106,14 +107,19 @@ def _user(work: Path) -> str:
     return f"{IMAGE_USER}:{IMAGE_USER}"
 
 
-def _check_image(image: str) -> None:
-    """Raise for a missing image, which kfp.local would try to pull, failing with a traceback."""
+def _digest_of_image(image: str) -> str:
+    """The digest that a registry has of an image; of an image that was only built here, its id.
+
+    Raises:
+        MlopsError: There is no such image, which kfp.local would try to pull, failing with a traceback.
+    """
     import docker
     from docker.errors import DockerException, ImageNotFound
 
     try:
         with closing(docker.from_env()) as client:
-            client.images.get(image)
+            found = client.images.get(image)
+            return next(iter(found.attrs.get("RepoDigests") or []), str(found.id)).rpartition("@")[2]
     except ImageNotFound:
         raise MlopsError(
             f"There is no image {image!r} (pipeline.image). Build it with: "

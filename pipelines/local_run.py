@@ -13,6 +13,7 @@ from typing import Any
 from mlops_lib import config, tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.errors import MlopsError
+from mlops_lib.lineage.expected import Expected
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.mode import StepCacheMode
@@ -97,8 +98,11 @@ class LocalRun:
             raise MlopsError("\n".join([went_away, *self._advice(command)])) from None
 
     def _advice(self, command: str) -> list[str]:
-        """How to continue, if a step has finished; else a resumed run would do what a new one does."""
-        if not events.finished(self.folder):
+        """How to continue, if a step has finished; else a resumed run would do what a new one does.
+
+        The folder of a run that makes a version again goes with the command, so such a run cannot be continued.
+        """
+        if not events.finished(self.folder) or Expected.from_env() != Expected():
             return []
         return [f"Once the cause is removed, continue without the finished steps: {command}"]
 

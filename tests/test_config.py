@@ -21,6 +21,7 @@ SETTING = {
     "OPENAI_BASE_URL": "http://llm.example.com/v1",
     "ANTHROPIC_API_KEY": "ak-from-environment",
     "MLFLOW_MODEL_VERSION": "7",
+    "OPENLINEAGE_URL": "http://marquez.example.com:5000",
 }
 
 

@@ -18,7 +18,7 @@ from mlops_lib import config, features, loaders, tracking
 from mlops_lib.cli import app
 from mlops_lib.cli.display import PipelineDisplay
 from mlops_lib.errors import MlopsError
-from mlops_lib.registry import Decision, Registry
+from mlops_lib.promotion import promote
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
 from mlops_lib.steps.events import Event, Finished
@@ -53,10 +53,12 @@ def main() -> None:
             evaluated = result.of(EvaluateOutputs)
             raise MlopsError(f"The gate refused the model ({evaluated}). Nothing was promoted.")
         console.rule("[bold]2  Promotion", align="left")
-        registry = Registry(settings)
-        held = (v.version for v in registry.versions(registered.model_name) if v.stage == "Production")
-        decision = Decision("forced", next(held, 0), reason="the demo")
-        version = registry.promote(registered.model_name, registered.version, "Production", decision)
+        version = promote(
+            settings,
+            registered.model_name,
+            registered.version,
+            say=lambda text: console.print(text, style="dim"),
+        ).version
         console.print(f"{version.name} version {version.version} is at {version.stage}")
         console.rule("[bold]3  Service", align="left")
         row = one_customer(settings)

@@ -21,7 +21,7 @@ from mlops_lib.steps.events import CacheHit, CacheMiss, CellDone, Event, Finishe
 from mlops_lib.steps.table import STEPS
 
 if TYPE_CHECKING:
-    from mlops_lib.evaluation.report import EvaluationReport
+    from mlops_lib.evaluation.report import EvaluationReport, Verdict
 
 #: Results, for people and pipes.
 out = Console()
@@ -133,8 +133,13 @@ def show_report(report: "EvaluationReport") -> None:
     for name in report.notes.keys() - report.metrics.keys():
         out.print(f"{name}: {report.notes[name]}", highlight=False)
     if report.verdict:
-        color = "green" if report.verdict.passed else "red"
-        out.print(str(report.verdict), style=color, markup=False, highlight=False, soft_wrap=True)
+        show_verdict(report.verdict)
+
+
+def show_verdict(verdict: "Verdict") -> None:
+    """Print the gate's verdict with its reasons, criteria and comparisons."""
+    color = "green" if verdict.passed else "red"
+    out.print(str(verdict), style=color, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_result(settings: Settings, result: Any) -> bool:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 STYLES = {"verified": "green", "unchecked": "yellow", "missing": "bold yellow", "altered": "bold red"}
 
+#: Facts that the title has in short; the JSON has them whole.
+HIDDEN = ("sha256", "digest", "model digest", "fingerprint", "commit")
+
 
 def why(
     target: Annotated[
@@ -60,9 +63,9 @@ def _tree(link: "Link", onto: Tree | None = None) -> Tree:
     from mlops_lib.lineage.why.link import short
 
     style = STYLES[link.state]
-    facts = dict(link.facts)
+    facts = {name: value for name, value in link.facts.items() if name not in HIDDEN}
     label = f"[{style}]{link.state}[/]  {escape(link.title)}"
-    if digest := facts.pop("sha256", ""):
+    if digest := link.facts.get("sha256", ""):
         label += f"  [dim]{short(digest)}[/]"
     if link.detail:
         label += f"\n[{style}]{escape(link.detail)}[/]"

@@ -172,6 +172,7 @@ class EvaluationReport(BaseModel):
         figures, tables (title -> DataFrame): For people. Not part of the JSON.
         per_row: DataFrame with one row for each scored row, or None. Not part of the JSON.
         judged: The rows and predictions behind the scores (`JudgedRows`), or None. Not part of the JSON.
+        evidence: Of the verdict, which a notebook shows; None before the gate decided. Not part of the JSON.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -188,6 +189,7 @@ class EvaluationReport(BaseModel):
     tables: dict[str, Any] = Field({}, exclude=True, repr=False)
     per_row: Any = Field(None, exclude=True, repr=False)
     judged: Any = Field(None, exclude=True, repr=False)
+    evidence: Any = Field(None, exclude=True, repr=False)
 
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.

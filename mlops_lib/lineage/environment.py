@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mlops_lib.errors import ReproductionError
-from mlops_lib.lineage.lock import read_lock
+from mlops_lib.lineage.lock import normalised, read_lock
 from mlops_lib.lineage.manifest import NUMERIC_VARIABLES
 
 
@@ -121,14 +122,21 @@ def _line(line: str, top: Path, code: Path) -> str:
     if not at or not address.startswith("file:"):
         return line
     folder = _folder(address)
-    own = code / folder.relative_to(top.resolve()) if folder.is_relative_to(top.resolve()) else folder
-    # Of a clone elsewhere, only the name of the distribution tells: its project file is at the top.
-    own = own if own.exists() else code
-    return (
-        f"-e {own}"
-        if (own / "pyproject.toml").exists() or (own / "setup.py").exists()
-        else f"# {name}: not here"
-    )
+    own = folder
+    if folder.is_relative_to(top.resolve()):
+        own = code / folder.relative_to(top.resolve())
+    elif _name_of(code) == name:  # installed from another clone
+        own = code
+    return f"-e {own}" if _name_of(own) else f"# {name}: {own} is no project here"
+
+
+def _name_of(folder: Path) -> str:
+    """Normalised name of the distribution that a folder holds; "" for none."""
+    try:
+        content = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        return normalised(content["project"]["name"])
+    except (OSError, tomllib.TOMLDecodeError, KeyError):
+        return folder.name if (folder / "setup.py").is_file() else ""
 
 
 def _folder(address: str) -> Path:

@@ -34,7 +34,7 @@ def read_lock(text: str) -> dict[str, str]:
         line = line.partition("#")[0].strip()
         name, _, rest = line.partition(" @ ") if " @ " in line else line.partition("==")
         if name and rest:
-            found[_normalised(name)] = rest.strip()
+            found[normalised(name)] = rest.strip()
     return found
 
 
@@ -44,7 +44,7 @@ def _lines(folders: Iterable[str]) -> Iterator[str]:
         for path in _distributions(Path(folder or ".")):
             parsed = _FOLDER.fullmatch(path.name)
             # The first folder on the path wins, as in an import.
-            if not parsed or (name := _normalised(parsed["name"])) in seen:
+            if not parsed or (name := normalised(parsed["name"])) in seen:
                 continue
             seen.add(name)
             yield _line(name, parsed["version"], path)
@@ -77,5 +77,6 @@ def _editable(direct: dict[str, Any]) -> str:
     return ", editable" if direct.get("dir_info", {}).get("editable") else ""
 
 
-def _normalised(name: str) -> str:
+def normalised(name: str) -> str:
+    """The name of a distribution in the one form that all its spellings have."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -49,10 +49,7 @@ def manifest_of(
         "commit": code.pop("commit"),
         **digests,
         "code": code,
-        "image": {
-            "name": os.environ.get("MLOPS_IMAGE", ""),
-            "digest": os.environ.get("MLOPS_IMAGE_DIGEST", ""),
-        },
+        "image": _image(os.environ.get("MLOPS_IMAGE", "")),
         **machine(),
         "environment": {name: os.environ[name] for name in NUMERIC_VARIABLES if name in os.environ},
         "model": settings.model.name,
@@ -111,6 +108,11 @@ def _exceptions(left: list[LeftOut], masked: dict[str, str]) -> dict[str, Any]:
         "left_out_more": max(len(left) - MAX_LISTED, 0),
         "masked": masked,
     }
+
+
+def _image(name: str) -> dict[str, str]:
+    """The image that the training runs in: its name, and its digest where the runner or the name has it."""
+    return {"name": name, "digest": os.environ.get("MLOPS_IMAGE_DIGEST", "") or name.partition("@")[2]}
 
 
 def _notebooks(settings: Settings) -> dict[str, str]:

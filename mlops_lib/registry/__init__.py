@@ -10,12 +10,12 @@ from mlops_lib.registry.found_moves import IN_USE
 from mlops_lib.registry.history import Entry, History
 from mlops_lib.registry.model_files import MODEL_DIGEST_TAG, model_digest
 from mlops_lib.registry.promotion import Registry
-from mlops_lib.registry.registration import GATE_TAG, register_run
+from mlops_lib.registry.registration import CHAMPION_TAG, GATE_TAG, champion_tag, register_run
 from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG, replaced, scores
 from mlops_lib.registry.versions import ModelVersion
 
 __all__ = [
-    "GATE_TAG", "IN_USE", "METRIC_TAG", "MODEL_DIGEST_TAG", "SCORE_TAG",
-    "ClaimedError", "Decision", "Entry", "History", "ModelVersion", "Registry", "model_digest",
-    "register_run", "replaced", "scores",
+    "CHAMPION_TAG", "GATE_TAG", "IN_USE", "METRIC_TAG", "MODEL_DIGEST_TAG", "SCORE_TAG",
+    "ClaimedError", "Decision", "Entry", "History", "ModelVersion", "Registry", "champion_tag",
+    "model_digest", "register_run", "replaced", "scores",
 ]  # fmt: skip

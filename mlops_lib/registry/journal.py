@@ -1,6 +1,6 @@
 """Reads and writes the history of registered models, under a claim."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mlops_lib.redact import mask
@@ -21,10 +21,7 @@ class Journal(Versions):
         Raises:
             RegistryError: There is no such model, or the registry cannot be reached.
         """
-        versions = self.versions(name)
-        with self._explained(f"read the history of {name!r}"):
-            tags = self._client.get_registered_model(name).tags
-        return read(name, tags, [v.tags[ENTRY_TAG] for v in versions if ENTRY_TAG in v.tags])
+        return self._history(name, self.versions(name))
 
     def enter_found_moves(self, name: str) -> list[Entry]:
         """Add the moves that were made outside the platform to the history; returns the new entries.
@@ -35,7 +32,8 @@ class Journal(Versions):
             ClaimedError: Another process is moving a version of the model: try again later.
             RegistryError: The registry cannot be reached, or may not be written to.
         """
-        if not list(found_moves(self.history(name).holders(), self.versions(name))):
+        versions = self.versions(name)
+        if not versions or not list(found_moves(self._history(name, versions).holders(), versions)):
             return []
         with self._explained(f"enter moves of {name!r}"), claim(self._client, name, wait_s=0):
             return self._enter_found_moves(name)
@@ -48,11 +46,16 @@ class Journal(Versions):
             yield claimed
 
     def _enter_found_moves(self, name: str) -> list[Entry]:
-        found = found_moves(self.history(name).holders(), self.versions(name))
+        versions = self.versions(name)
         return [
             self._enter(name, "found_moved", move.place, move.version, move.replaced, reason=move.reason)
-            for move in found
+            for move in found_moves(self._history(name, versions).holders(), versions)
         ]
+
+    def _history(self, name: str, versions: Sequence[ModelVersion]) -> History:
+        with self._explained(f"read the history of {name!r}"):
+            tags = self._client.get_registered_model(name).tags
+        return read(name, tags, [v.tags[ENTRY_TAG] for v in versions if ENTRY_TAG in v.tags])
 
     def _enter(
         self,

@@ -11,6 +11,13 @@ from mlops_lib.settings import Settings
 
 #: On a run: the gate's verdict, "passed" or "refused". Evaluation writes it.
 GATE_TAG = "mlops.gate"
+#: On a run and on its version: the version that the model was compared with, as of `champion_tag`.
+CHAMPION_TAG = "mlops.champion"
+
+
+def champion_tag(version: int, run_id: str) -> str:
+    """A version and its run; numbers start again when a model is deleted and made anew. Without a version "none"."""
+    return f"{version} {run_id}" if version else "none"
 
 
 def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersion:

@@ -86,6 +86,10 @@ class Versions:
             f"No model {name!r} at {wanted} in the registry at {self.uri}. {self._available(name, versions)}"
         )
 
+    def at_stage(self, name: str, stage: str) -> ModelVersion | None:
+        """The version of `name` at a stage; None if there is none."""
+        return next((v for v in self.versions(name) if v.stage.lower() == stage.lower()), None)
+
     def of_run(self, name: str, run_id: str) -> ModelVersion | None:
         """The newest version of `name` whose model this run logged; None if there is none."""
         return next((version for version in self.versions(name) if version.run_id == run_id), None)

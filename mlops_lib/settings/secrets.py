@@ -12,6 +12,7 @@ class Secrets(Section):
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = Field(None, json_schema_extra=read_by("evaluate-model"))
     anthropic_api_key: SecretStr | None = None
+    openlineage_api_key: SecretStr | None = None
     data_password: SecretStr | None = None
     tecton_api_key: SecretStr | None = None
     #: The path of a file, and not the key itself.

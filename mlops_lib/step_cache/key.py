@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import __version__, config, files, loaders, plugins, tracking
+from mlops_lib import __version__, config, files, loaders, tracking
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import Parameters, setting_of
@@ -70,12 +70,12 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a setting's value, at any depth; of a mapping's keys, those that name a function."""
+    """Every text in a setting's value, at any depth; of the keys, those that may name code."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list | tuple):
-        keys = [key for key in value if isinstance(key, str) and plugins.is_path(key)]
-        yield from keys if isinstance(value, Mapping) else ()
+        if isinstance(value, Mapping):
+            yield from (key for key in value if isinstance(key, str) and ":" in key)
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(inner)
 

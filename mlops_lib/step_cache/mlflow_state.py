@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from mlops_lib.registry import GATE_TAG, IN_USE
+from mlops_lib.registry import CHAMPION_TAG, GATE_TAG, IN_USE, Registry, champion_tag
 from mlops_lib.settings import Settings
 from mlops_lib.step_cache.entry import Entry, Stale
 from mlops_lib.tracking import sqlite_file, tracking_uri
 
 
 class RunState(NamedTuple):
-    """Whether a run exists and is FINISHED, and the gate's verdict on its model."""
+    """Whether a run exists and is FINISHED, the gate's verdict on its model, and the version it compared with."""
 
     finished: bool
     verdict: str
+    champion: str = ""
 
 
 def always_valid(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
@@ -37,11 +38,21 @@ def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry)
 
 
 def verdict(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves the gate's verdict on the run that it was given."""
+    """For a step that leaves the gate's verdict on the run that it was given.
+
+    A verdict counts while the version at Production is the one that it compared with. It also counts when the model
+    itself was promoted since.
+    """
     run_id = parameters["run_id"]
     expected = "passed" if entry.outputs["passed"] else "refused"
-    if run_state(settings, run_id) != RunState(True, expected):
+    found = run_state(settings, run_id)
+    if (found.finished, found.verdict) != (True, expected):
         raise Stale(f"run {run_id} has another verdict now")
+    if not settings.evaluation.gate.champion:
+        return entry.outputs
+    number, of_run = at_production(settings, settings.model.name)
+    if of_run != run_id and found.champion != champion_tag(number, of_run):
+        raise Stale(f"version {number} is at Production now" if number else "no version is at Production now")
     return entry.outputs
 
 
@@ -62,8 +73,9 @@ def run_state(settings: Settings, run_id: str) -> RunState:
     """
     try:
         found = _select(settings, "select lifecycle_stage, status from runs where run_uuid = ?", run_id)
-        tag = _select(settings, "select value from tags where run_uuid = ? and key = ?", run_id, GATE_TAG)
-        return RunState(found == ("active", "FINISHED"), tag[0] if tag else "")
+        query = "select value from tags where run_uuid = ? and key = ?"
+        tags = [_select(settings, query, run_id, key) for key in (GATE_TAG, CHAMPION_TAG)]
+        return RunState(found == ("active", "FINISHED"), *(tag[0] if tag else "" for tag in tags))
     except sqlite3.Error:
         return _run_state_by_client(settings, run_id)
 
@@ -78,7 +90,25 @@ def _run_state_by_client(settings: Settings, run_id: str) -> RunState:
         _raise_unless_missing(error)
         return RunState(False, "")
     finished = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
-    return RunState(finished, run.data.tags.get(GATE_TAG, ""))
+    return RunState(finished, run.data.tags.get(GATE_TAG, ""), run.data.tags.get(CHAMPION_TAG, ""))
+
+
+def at_production(settings: Settings, name: str) -> tuple[int, str]:
+    """Version and run of the version of `name` at Production; 0 and "" for none.
+
+    Raises:
+        MlflowException: MLflow does not answer.
+    """
+    query = (
+        "select version, run_id from model_versions where name = ? and current_stage = 'Production' "
+        "order by version desc"
+    )
+    try:
+        found = _select(settings, query, name)
+        return (int(found[0]), found[1] or "") if found else (0, "")
+    except sqlite3.Error:
+        version = Registry(settings).at_stage(name, "Production")
+        return (version.version, version.run_id) if version else (0, "")
 
 
 def stage_of(settings: Settings, name: str, version: int, run_id: str) -> str:

@@ -28,6 +28,9 @@ from mlops_lib.steps.contracts import (
     TrainParameters,
 )
 
+#: What a step reads and writes, for OpenLineage: rows at ``data.source``, the prepared dataset, a trained model, its
+#: evaluation, a registered version.
+Dataset = Literal["source", "dataset", "model", "evaluation", "version"]
 #: Returns a cached step's outputs as they are now. Raises `mlops_lib.step_cache.entry.Stale` when they are gone.
 Current = Callable[[Settings, Mapping[str, Any], Entry], dict[str, Any]]
 
@@ -45,6 +48,8 @@ class Step:
         data: The data that the step reads: the loader's source, the prepared dataset, or none.
         trains: Whether the step trains a model; it then gets the GPUs of ``cluster.gpus``.
         only_if: An output of an earlier step that must be true; otherwise the step is skipped.
+        lineage_inputs: Inputs in OpenLineage events.
+        lineage_outputs: Outputs in OpenLineage events.
     """
 
     notebook: str
@@ -55,6 +60,8 @@ class Step:
     data: Literal["source", "prepared", ""] = ""
     trains: bool = False
     only_if: str = ""
+    lineage_inputs: tuple[Dataset, ...] = ()
+    lineage_outputs: tuple[Dataset, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
@@ -93,19 +100,22 @@ class Step:
 STEPS = (
     Step(
         "01_get_data", "get-data", GetDataParameters, GetDataOutputs,
-        current=dataset.current, data="source",
+        current=dataset.current, data="source", lineage_inputs=("source",), lineage_outputs=("dataset",),
     ),
     Step(
         "02_train", "train-model", TrainParameters, TrainOutputs,
         current=mlflow_state.trained_run, data="prepared", trains=True,
+        lineage_inputs=("dataset",), lineage_outputs=("model",),
     ),
     Step(
         "03_evaluate", "evaluate-model", EvaluateParameters, EvaluateOutputs,
         current=mlflow_state.verdict, data="prepared",
+        lineage_inputs=("dataset", "model"), lineage_outputs=("evaluation",),
     ),
     Step(
         "04_register", "register-model", RegisterParameters, RegisterOutputs,
         current=mlflow_state.version, only_if="passed",
+        lineage_inputs=("model", "evaluation"), lineage_outputs=("version",),
     ),
 )  # fmt: skip
 

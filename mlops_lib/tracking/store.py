@@ -21,6 +21,8 @@ warnings.filterwarnings("ignore", "IProgress not found")
 
 # With MLflow's default of seven retries a user waits four minutes for a server that is down.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+# A bar for each small file would stand between the lines of a command.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 #: Variables of MLflow's and boto3's logins to a tracking server and S3. Steps in containers need them too.
 STORE_ENV = (

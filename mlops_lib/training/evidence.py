@@ -4,9 +4,10 @@
 """
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from mlops_lib.evaluation.changed_rows import changed_rows
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import Verdict
 from mlops_lib.redact import mask, mask_secrets
-from mlops_lib.registry import GATE_TAG
+from mlops_lib.registry import CHAMPION_TAG, GATE_TAG, ModelVersion, champion_tag
 from mlops_lib.training import rows_file
 from mlops_lib.training.llm_comparison import artifact_text
 
@@ -55,10 +56,16 @@ class Evidence:
 
         return {"gate": figure} if (figure := gate.differences(self.verdict)) else {}
 
-    @property
-    def tables(self) -> "dict[str, pd.DataFrame]":
-        """Title -> table: the first rows that changed sides."""
-        return {self.changed[1]: self.changed[0].head(SHOWN_ROWS)} if self.changed else {}
+    def _ipython_display_(self) -> None:
+        """The evidence as a notebook shows it: verdict, figure, and the first rows that changed sides."""
+        from IPython.display import Markdown, display
+
+        display(self.verdict, *self.figures.values())
+        if self.changed:
+            table, sentence = self.changed
+            display(Markdown(f"**{sentence}**"))
+            if len(table):
+                display(table.head(SHOWN_ROWS).style.format(escape="html", precision=4, na_rep="").hide())
 
 
 def folder(split: str) -> str:
@@ -95,7 +102,8 @@ def log(
         changed = changed_rows(rows, opponent, verdict.metric, verdict.higher_is_better)
         # MLflow's UI shows this form of JSON as a table.
         table = changed[0].to_json(orient="split", index=False, force_ascii=False, default_handler=str)
-        tracking.log_text(run_id, table, f"{path}/{CHANGED_FILE}")
+        content = json.dumps({**json.loads(table), "sentence": changed[1]}, ensure_ascii=False)
+        tracking.log_text(run_id, content, f"{path}/{CHANGED_FILE}")
     found = Evidence(lasting, sha256, verdict, changed)
     for name, figure in found.figures.items():
         client.log_figure(run_id, figure, f"{path}/{name}.png")
@@ -119,6 +127,26 @@ def read(run_id: str, path: str, sha256: str = "") -> Evidence:
     if sha256 and found != sha256:
         raise EvaluationError(f"The evidence {path} of run {run_id} was altered since the gate wrote it.")
     return Evidence(path, found, Verdict.model_validate_json(text))
+
+
+def of_version(version: ModelVersion) -> Evidence | None:
+    """The evidence that a version was registered on, as it is stored; None for a version without any.
+
+    Raises:
+        EvaluationError: It is missing on the run, or was altered.
+    """
+    import pandas as pd
+
+    tags = version.tags
+    if EVIDENCE_TAG not in tags:
+        return None
+    found = read(version.run_id, tags[EVIDENCE_TAG], tags[SHA256_TAG])
+    path = f"{found.path.rpartition('/')[0]}/{CHANGED_FILE}"
+    if not found.verdict.comparisons or (text := artifact_text(version.run_id, path)) is None:
+        return found
+    content = json.loads(text)
+    table = pd.DataFrame(content["data"], columns=content["columns"])
+    return replace(found, changed=(table, content["sentence"]))
 
 
 def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:
@@ -154,7 +182,9 @@ def tag(run_id: str, found: Evidence) -> None:
     import mlflow
     from mlflow.entities import RunTag
 
+    champion = found.verdict.champion
     tags = {
+        CHAMPION_TAG: champion_tag(champion.version, champion.run_id) if champion else champion_tag(0, ""),
         GATE_TAG: "passed" if found.verdict.passed else "refused",
         OUTCOME_TAG: found.verdict.outcome or "none",
         EVIDENCE_TAG: found.path,

@@ -51,7 +51,7 @@ def evaluate(
     if chosen.replay:
         report = judge(data_loader, config, split)
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
-        return report.model_copy(update={"verdict": verdict})
+        return _shown(report, Evidence("", "", verdict), None)
     _withdraw_verdict(run_id)
     report = judge(data_loader, config, split)
     champion = opponent() if chosen.gate.champion else None
@@ -84,14 +84,13 @@ def decide(
 
 
 def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None) -> EvaluationReport:
-    """The report with the verdict, and the evidence as people see it."""
+    """The report with verdict and evidence, and a note about what the comparison took."""
     notes = {"champion": f"comparing: {champion.note}"} if champion and champion.note else {}
     return report.model_copy(
         update={
             "verdict": found.verdict,
             "notes": report.notes | notes,
-            "figures": report.figures | found.figures,
-            "tables": report.tables | found.tables,
+            "evidence": found,
         }
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import MlopsError, NoSuchVersionError
+from mlops_lib.errors import MlopsError
 from mlops_lib.evaluation.judged import Champion
 from mlops_lib.llm.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -26,10 +26,7 @@ def find(config: Settings, name: str = "") -> ModelVersion | None:
     Raises:
         RegistryError: The registry cannot be asked.
     """
-    try:
-        return Registry(config).resolve(name or config.model.name, stage=STAGE)
-    except NoSuchVersionError:
-        return None
+    return Registry(config).at_stage(name or config.model.name, STAGE)
 
 
 def ask(

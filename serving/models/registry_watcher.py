@@ -20,6 +20,7 @@ from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from serving.models.cache import ModelCache
 from serving.models.loading import load
+from serving.models.outside_moves import OutsideMoves
 from serving.models.registry_query import RegistryQuery
 from serving.models.served import Loaded, ServedModel
 from serving.operations.metrics import Metrics
@@ -71,6 +72,7 @@ class RegistryWatcher:
         self.stale = False
         self._lock = asyncio.Lock()
         self._query = RegistryQuery(settings)
+        self._outside_moves = OutsideMoves(settings)
         #: Role -> the load under way. It holds up neither the other role nor a newer version.
         self._loads: dict[str, Load] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -120,6 +122,7 @@ class RegistryWatcher:
                 versions = await self._query(anew=at_once)
             except NoSuchVersionError as error:
                 self._report(_reason(error), stale=False)
+                self._outside_moves.look({})
                 return
             except Exception as error:  # an embedded store raises the errors of its database
                 self._report(_reason(error), stale=True)
@@ -127,6 +130,7 @@ class RegistryWatcher:
                     self._begin("champion", None, self._start_from_disk())
                 return
             self._report("", stale=False)
+            self._outside_moves.look(versions)
             for role in ROLES:
                 self._follow(role, versions.get(role), at_once)
         if at_once and self._loads:

@@ -74,9 +74,9 @@ def test_in_a_repository_the_run_has_commit_and_patch(toy):
 def test_a_container_names_its_image_and_commit(toy, monkeypatch):
     """It has no repository: the commit is the one that it was built from, and its code files are stored."""
     monkeypatch.setenv("GIT_COMMIT", "f" * 40)
-    monkeypatch.setenv("MLOPS_IMAGE", "registry/team:3")
+    monkeypatch.setenv("MLOPS_IMAGE", "registry/team:3@sha256:" + "a" * 64)
     manifest = json.loads(train(toy)[2]["manifest.json"])
-    assert manifest["commit"] == "f" * 40 and manifest["image"]["name"] == "registry/team:3"
+    assert manifest["commit"] == "f" * 40 and manifest["image"]["digest"] == "sha256:" + "a" * 64
     assert "GIT_COMMIT" in manifest["code"]["unknown"] and manifest["archive_sha256"]
 
 

@@ -32,12 +32,15 @@ def test_an_editable_installation_becomes_the_code_of_the_version(tmp_path):
     top, code = tmp_path / "mine", tmp_path / "code"
     for folder in (top / "lib", code / "lib"):
         folder.mkdir(parents=True)
-        (folder / "pyproject.toml").touch()
+        (folder / "pyproject.toml").write_text("[project]\nname = 'lib'\n")
+    (code / "pyproject.toml").write_text("[project]\nname = 'Team_Project'\n")
+    own = (top / "lib").as_uri()
     locked = (
-        f"a==1\nlib @ {(top / 'lib').as_uri()}  # version 1, editable\nold @ file:///gone/old  # version 1\n"
+        f"a==1\nlib @ {own}  # version 1, editable\nold @ file:///gone/old  # version 1\n"
+        "team-project @ file:///home/other/clone  # version 1, editable\n"
     )
     adapted = environment._adapted(locked, top, code)
-    assert adapted == f"a==1\n-e {code / 'lib'}\n# old: not here\n"
+    assert adapted == f"a==1\n-e {code / 'lib'}\n# old: /gone/old is no project here\n-e {code}\n"
 
 
 def test_code_of_the_repository_on_the_path_is_that_of_the_version(tmp_path, monkeypatch):

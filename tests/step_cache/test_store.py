@@ -20,6 +20,7 @@ from mlops_lib.steps.contracts import RegisterOutputs
 from mlops_lib.steps.table import STEPS as TABLE
 from mlops_lib.steps.table import step_of
 from pipelines import cached_run, local
+from tests.support.promoting import promote
 
 STEPS = tuple(step.notebook for step in TABLE)
 USE, RESUME, OFF = StepCacheMode(lookup=True), StepCacheMode(resume=True), StepCacheMode()
@@ -243,21 +244,6 @@ def test_a_task_of_the_users_own_is_part_of_the_key(steps):
     assert steps.reasons() == {"03_evaluate": "because the code of evaluation.task changed"}
 
 
-def test_the_gate_is_read_by_the_evaluation_alone(steps):
-    """Neither a limit nor the function of a slice trains again; the function is named by a key, not by a value."""
-    slices = steps.project.root / "shop_slices.py"
-    slices.write_text("def region(row):\n    return 'north'\n")
-    steps.project.configure(evaluation={"gate": {"slices": {"shop_slices:region": "all"}}})
-    steps.keep_all()
-    key.digest_of_code.cache_clear()
-    assert steps.reasons() == {}
-    key.digest_of_code.cache_clear()
-    slices.write_text("def region(row):\n    return 'south'\n")
-    assert steps.reasons() == {"03_evaluate": "because the code of evaluation.gate.slices changed"}
-    steps.project.configure(evaluation={"gate": {"min_rows": 10}})
-    assert list(steps.reasons()) == ["03_evaluate"]
-
-
 def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
     """A graph's folder and its prompts: a changed prompt is another model."""
     prompt = steps.project.root / "graph" / "prompts.yaml"
@@ -327,6 +313,61 @@ def test_a_run_that_was_judged_otherwise_since_is_judged_again(steps):
     client = tracking.connect(steps.project.settings())
     client.set_tag(steps.trained.run_id, registry.GATE_TAG, "refused")
     assert "another verdict" in steps.reasons()["03_evaluate"]
+
+
+def other_version(steps):
+    """A second version of the model, of another run."""
+    settings = steps.project.settings()
+    client = tracking.connect(settings)
+    with tracking.child_run(settings, "train-model", "", {}) as run:
+        made = client.create_model_version("repurchase", str(steps.project.root), run.info.run_id)
+    return int(made.version)
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_a_verdict_against_another_champion_is_judged_again(steps, monkeypatch, embedded):
+    """Another version is at Production by now, or none is; both ways to ask say so."""
+    settings = steps.project.settings()
+    version = other_version(steps)
+    promote(settings, "repurchase", version)
+    if not embedded:
+        monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: (_ for _ in ()).throw(sqlite3.Error))
+    assert steps.reasons() == {"03_evaluate": f"because version {version} is at Production now"}
+    run_id = registry.Registry(settings).resolve("repurchase", version=version).run_id
+    client = tracking.connect(settings)
+    client.set_tag(steps.trained.run_id, registry.CHAMPION_TAG, registry.champion_tag(version, run_id))
+    assert steps.reasons() == {}
+    registry.Registry(settings).promote("repurchase", version, "Archived")
+    assert steps.reasons() == {"03_evaluate": "because no version is at Production now"}
+
+
+def test_a_model_that_was_promoted_since_is_not_judged_again(steps):
+    """`mlops run` after `mlops promote`: nothing changed, and the version is at Production already."""
+    promote(steps.project.settings(), "repurchase", steps.trained.version)
+    assert steps.reasons() == {}
+    assert steps.of("04_register").lookup(USE).outputs.stage == "Production"
+
+
+def test_the_champion_does_not_count_where_the_gate_does_not_compare(steps):
+    """With evaluation.gate.champion: false."""
+    steps.project.configure(evaluation={"gate": {"champion": False}})
+    steps.keep_all()
+    promote(steps.project.settings(), "repurchase", other_version(steps))
+    assert steps.reasons() == {}
+
+
+def test_the_code_of_a_slice_is_part_of_the_key(steps):
+    """A slice is named by a key of evaluation.gate.slices, and its function decides the verdict."""
+    (steps.project.root / "my_slices.py").write_text("def old(row):\n    return row['tenure_days'] > 100\n")
+    steps.project.configure(evaluation={"gate": {"slices": {"my_slices:old": "all"}}})
+    key.digest_of_code.cache_clear()
+    steps.keep_all()
+    assert steps.reasons() == {}
+    key.digest_of_code.cache_clear()
+    (steps.project.root / "my_slices.py").write_text("def old(row):\n    return row['tenure_days'] > 200\n")
+    assert steps.reasons() == {"03_evaluate": "because the code of evaluation.gate.slices changed"}
+    steps.project.configure(evaluation={"gate": {"min_rows": 10}})
+    assert list(steps.reasons()) == ["03_evaluate"]  # a limit of the gate does not train again
 
 
 def test_an_archived_version_is_registered_again(steps):

@@ -32,6 +32,11 @@ def tags(run_id):
     return mlflow.MlflowClient().get_run(run_id).data.tags
 
 
+def artifacts(run_id):
+    found = mlflow.MlflowClient().list_artifacts(run_id, "evaluation/test")
+    return {file.path.rpartition("/")[2] for file in found}
+
+
 def stored_text(run_id, path):
     return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path)).read_text()
 
@@ -98,8 +103,10 @@ def test_the_evidence_is_on_the_run_and_named_by_the_version(arena):
     assert rows.ids == champion.ids == report.judged.ids and len(rows.ids) == 400
     assert rows.entities == [str(customer) for customer in table()["customer"]]
     changed = json.loads(stored_text(run_id, "evaluation/test/changed_rows.json"))
-    (sentence,) = [title for title in report.tables if "rows changed" in title]
-    assert sentence.startswith(f"{len(changed['data'])} of 400 rows changed: ")
+    assert changed["sentence"].startswith(f"{len(changed['data'])} of 400 rows changed: ")
+    again = evidence.of_version(version)
+    assert again.changed[1] == report.evidence.changed[1] == changed["sentence"]
+    assert list(again.figures) == ["gate"] and "gate.png" in artifacts(run_id)
 
 
 def test_evidence_of_an_earlier_evaluation_stays_when_the_run_is_judged_again(arena):

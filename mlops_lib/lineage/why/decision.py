@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 TAKES = ("promoted", "forced", "rolled_back", "found_moved")
 #: On a version: the gate's evidence among the artifacts of its run, and its SHA-256.
 EVIDENCE_TAG, EVIDENCE_SHA256_TAG = "mlops.evidence", "mlops.evidence_sha256"
-#: In gate.json: digest of a file beside it.
+#: The newest verdict of a folder of evidence.
+NEWEST = "gate.json"
+#: In a verdict: digest of a file beside it.
 ROWS = {"rows_sha256": "rows.parquet", "champion_rows_sha256": "champion_rows.parquet"}
 
 
@@ -50,7 +52,7 @@ def decision_link(
         if entry.action == "found_moved":
             link.blame("missing", "It was moved outside the platform: no decision is known.")
     else:
-        link.blame("missing", "The history has no entry that put this version at a stage by then.")
+        link.blame("missing", "The history has no entry that put this version at a stage before that.")
     for number, problem in sorted(history.problems.items()):
         state: State = "missing" if problem.startswith("is missing") else "altered"
         link.blame(state, f"History entry {number} {problem}.")
@@ -83,10 +85,20 @@ def _evidence_link(client: "MlflowClient", run_id: str, path: str, stated: Mappi
     link.facts |= {name: verdict[name] for name in names if verdict.get(name) not in (None, "", [])}
     for key, name in ROWS.items():
         if verdict.get(key):
-            file = str(PurePosixPath(path).parent / name)
-            rows = Link("rows", f"judged rows {file}")
-            stored.check(client, run_id, file, {"The evidence": verdict[key]}, rows)
-            link.links.append(rows)
+            link.links.append(_rows_link(client, run_id, PurePosixPath(path).parent, name, key, verdict[key]))
+    return link
+
+
+def _rows_link(
+    client: "MlflowClient", run_id: str, folder: PurePosixPath, name: str, key: str, digest: str
+) -> Link:
+    """The rows behind a verdict. A later evaluation of the run replaces them, and the newest verdict has their digest."""
+    link = Link("rows", f"judged rows {folder / name}")
+    stored.check(client, run_id, str(folder / name), {"The evidence": digest}, link)
+    if link.state == "altered":
+        newest = stored.check(client, run_id, str(folder / NEWEST), {}, Link("evidence", NEWEST))
+        if _verdict(newest).get(key) == link.facts["sha256"]:
+            link.state, link.detail = "missing", "A later evaluation of the run has replaced them."
     return link
 
 

@@ -103,7 +103,7 @@ def files_link(uri: str, stated: Mapping[str, str]) -> tuple[Link, dict[str, str
 def version_link(version: ModelVersion) -> Link:
     """The version with its facts."""
     facts = {
-        "stage": version.stage,
+        "stage": version.stage.replace("None", ""),
         "aliases": " ".join(version.aliases),
         "registered": _created(version).isoformat(timespec="seconds"),
         "score": " ".join(version.tags.get(tag, "") for tag in ("mlops.metric", "mlops.score")).strip(),

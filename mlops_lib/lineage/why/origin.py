@@ -101,9 +101,9 @@ def _code_link(client: "MlflowClient", settings: Settings, manifest: Mapping[str
         link.facts["note"] = code["unknown"]
     top = settings.root
     if commit:
-        one = Link(
-            "commit", f"commit {short(commit)}", facts={"commit": commit, "folder": code.get("folder", "")}
-        )
+        one = Link("commit", f"commit {short(commit)}", facts={"commit": commit})
+        if code.get("folder"):
+            one.facts["folder"] = code["folder"]
         try:
             top = Path(os.fsdecode(git.run(settings.root, "rev-parse", "--show-toplevel")).strip())
             # Git names a commit by the hash of its content.

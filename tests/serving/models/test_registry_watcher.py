@@ -74,7 +74,7 @@ def test_ten_moves_of_the_stage_under_load_fail_no_request(shop, tmp_path):
         process = psutil.Process(service.process.pid)
         for move in range(10):
             version = (2, 3, 1)[move % 3]
-            await asyncio.to_thread(registry.promote, "shop", version, "Production")
+            await asyncio.to_thread(promote, registry, "shop", version)
             served = lambda v=version: service.get("/readyz")[1]["model"]["version"] == v
             await asyncio.to_thread(service.until, served)
             rss.append(process.memory_info().rss)

@@ -1,0 +1,117 @@
+"""The evidence that an evaluation left on a model's run, checked by its digests."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pydantic import ValidationError
+
+from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.paired.models import Model
+from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
+from mlops_lib.loaders.base import SPLITS, Split
+from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.settings import Settings
+from mlops_lib.training import evidence
+from mlops_lib.training.evidence import CHAMPION_FILE, EVIDENCE_TAG, ROWS_FILE, SHA256_TAG
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an evaluation found out about a model.
+
+    Attributes:
+        split: The split that was judged.
+        rows: The model's predictions.
+        champion_rows: Those of `verdict.champion`; None if they were not stored.
+    """
+
+    split: Split
+    verdict: Verdict
+    rows: JudgedRows
+    champion_rows: JudgedRows | None
+
+
+def read(registry: Registry, version: ModelVersion) -> Stored:
+    """The evidence of the latest evaluation of a version's run.
+
+    Raises:
+        EvaluationError: There is none, or a file is missing or is not as it was written.
+    """
+    again = again_with(version)
+    if not version.run_id:
+        raise EvaluationError(
+            f"Version {version.version} of {version.name!r} has no training run, so no evaluation can be stored with it. "
+            "Only a person can promote it, with: --force --reason TEXT"
+        )
+    tags = registry.run(version.run_id).data.tags
+    if not (address := tags.get(EVIDENCE_TAG)):
+        raise EvaluationError(
+            f"Run {version.run_id} of version {version.version} has no stored evaluation: it was evaluated by an older "
+            f"release or not at all. {again}"
+        )
+    if not (sha256 := tags.get(SHA256_TAG)):
+        raise EvaluationError(f"Run {version.run_id} does not name the digest of its evaluation. {again}")
+    try:
+        verdict = evidence.read(version.run_id, address, sha256).verdict
+        if not verdict.rows_sha256:
+            raise EvaluationError(f"The evaluation of run {version.run_id} has no stored rows.")
+        rows, champion_rows = (
+            evidence.read_rows(version.run_id, address, name, digest) if digest else None
+            for name, digest in (
+                (ROWS_FILE, verdict.rows_sha256),
+                (CHAMPION_FILE, verdict.champion_rows_sha256),
+            )
+        )
+    except ValidationError as error:
+        raise EvaluationError(
+            f"{address} of run {version.run_id} holds no verdict: {error}. {again}"
+        ) from None
+    except EvaluationError as error:
+        raise EvaluationError(f"{error} {again}") from None
+    assert rows is not None
+    return Stored(_split(address), verdict, rows, champion_rows)
+
+
+def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
+    """The scores that the gate needs, taken from the checked verdict, with the stored rows.
+
+    Raises:
+        EvaluationError: The settings ask for the threshold of a metric that was not judged.
+    """
+    gate, found = settings.evaluation.gate, stored.verdict.criteria
+    values = {one.metric: one.value for one in found if one.name == "threshold"}
+    coverage = {one.metric: one.value for one in reversed(found) if one.name == "coverage"}
+    count, model = len(stored.rows.ids), Model(stored.rows, stored.rows, settings)
+    scores = {}
+    for metric in {settings.evaluation.metric: 0.0} | gate.thresholds:
+        if metric not in values:
+            raise EvaluationError(
+                f"The gate asks for {metric} now, and the evaluation of run {version.run_id} did not. {again_with(version)}"
+            )
+        scored = round(count * (coverage.get(metric) or 0.0)) if values[metric] is not None else 0
+        scores[metric] = Score(value=values[metric], scored=scored, errored=count - scored)
+    for metric in gate.slice_thresholds | gate.margins:  # the gate computes them from the rows
+        scores.setdefault(metric, Score(value=None, scored=0, empty=count))
+    return EvaluationReport(
+        task=stored.rows.task,
+        split=stored.split,
+        rows=count,
+        metrics=scores,
+        directions={metric: model.metric(metric).higher_is_better for metric in scores},
+        judged=stored.rows,
+    )
+
+
+def again_with(version: ModelVersion) -> str:
+    """What to do about a version without evidence."""
+    return f"Evaluate it again with: mlops evaluate --run-id {version.run_id}"
+
+
+def _split(address: str) -> Split:
+    """The split in the address of an evaluation's verdict."""
+    name = PurePosixPath(address).parent.name
+    found: Split | None = next((split for split in SPLITS if split == name), None)
+    if found is None:
+        raise EvaluationError(f"The evidence {address} is not that of an evaluation.")
+    return found

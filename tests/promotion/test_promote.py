@@ -1,0 +1,302 @@
+"""`mlops promote`: the gate is asked on the champion of this moment, and nothing else leads to Production."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mlops_lib import config, loaders, tracking, wrappers
+from mlops_lib.cli import app
+from mlops_lib.data_checks import declared
+from mlops_lib.errors import RegistryError
+from mlops_lib.promotion import RefusedError, promote
+from mlops_lib.registry import Registry
+from mlops_lib.training import judging
+from mlops_lib.wrappers import champion
+from tests.support import promoting
+
+CONFIG = {
+    "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "promotion"},
+    "data": {"source": "rows.parquet", "label": "bought", "key": "id"},
+    "model": {"name": "churn", "wrapper": "sklearn", "implementation": "", "params": {}},
+    "evaluation": {"threshold": 0.5, "baselines": [], "gate": {"resamples": 200}},
+}
+#: Version -> the model: a weak one, a strong one, and one that knows nothing.
+MODELS = {
+    1: ("sklearn.tree:DecisionTreeClassifier", {"max_depth": 1}),
+    2: ("sklearn.linear_model:LogisticRegression", {}),
+    3: ("sklearn.dummy:DummyClassifier", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def made(blank_store, tmp_path_factory):
+    """A project with three evaluated versions and no champion."""
+    folder = tmp_path_factory.mktemp("promotion") / "project"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"id": np.arange(1500), "x": rng.normal(size=1500), "y": rng.normal(size=1500)})
+    rows["bought"] = (rows["x"] + rows["y"] + rng.normal(size=1500) > 0).astype(int)
+    rows.to_parquet(folder / "rows.parquet")
+    shutil.copy(blank_store, folder / "mlflow.db")
+    for implementation, params in MODELS.values():
+        settings = configured(folder, model={"implementation": implementation, "params": params})
+        if not loaders.prepared_folder(settings).exists():
+            declared.write(settings, loaders.from_settings(settings), loaders.prepared_folder(settings))
+        dataset = loaders.prepared(settings)
+        model = wrappers.from_settings(settings)
+        run_id = model.train(dataset, settings).run_id
+        model.evaluate(dataset, settings)
+        Registry(settings).register("churn", run_id, {})
+    return folder
+
+
+def configured(folder, **sections):
+    content = {name: section | sections.get(name, {}) for name, section in CONFIG.items()}
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    return config.load(folder / "config.yaml")
+
+
+@pytest.fixture
+def settings(made, tmp_path):
+    """The project again, free to change; artifacts are shared."""
+    folder = Path(shutil.copytree(made, tmp_path / "project"))
+    settings = config.load(folder / "config.yaml")
+    tracking.connect(settings)
+    return settings
+
+
+@pytest.fixture
+def mlops(settings, monkeypatch, capsys):
+    """The command line in the project's folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(settings.root)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+        for console in (app.out, app.err):
+            monkeypatch.setattr(console, "_width", 250, raising=False)
+        code = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def at_production(settings):
+    return [v.version for v in Registry(settings).versions("churn") if v.stage == "Production"]
+
+
+def verdict_file(settings, version):
+    """The verdict of an evaluation, on disk."""
+    run = Registry(settings).run(Registry(settings).resolve("churn", version=version).run_id)
+    return Path(run.info.artifact_uri.removeprefix("file://")) / run.data.tags["mlops.evidence"]
+
+
+def test_the_first_version_passes_by_its_thresholds(settings):
+    """No champion: the record says so, and the evidence is on the run under its digest."""
+    done = promote(settings, "churn", 1)
+    assert done.verdict.passed and "No version is at Production" in done.verdict.note
+    (entry,) = Registry(settings).history("churn").entries
+    assert (entry.action, entry.evidence, entry.evidence_sha256) == (
+        "promoted", done.decision.evidence, done.decision.evidence_sha256,
+    )  # fmt: skip
+    assert (
+        entry.evidence.startswith("promotion/")
+        and entry.model_digest == done.version.tags["mlops.model_digest"]
+    )
+
+
+def test_the_champion_of_this_moment_is_asked(settings):
+    """Version 2 was evaluated before there was a champion: version 1 is asked on the rows of that evaluation."""
+    promote(settings, "churn", 1)
+    done = promote(settings, "churn", 2)
+    assert done.verdict.champion.version == 1 and done.verdict.outcome == "better"
+    assert at_production(settings) == [2] and Registry(settings).history("churn").entries[-1].replaced == 1
+
+
+def test_a_worse_version_is_refused_until_a_person_overrides_it(settings, mlops):
+    """Exit status 1 with table, reasons and remedy; --force --reason stores user, reason and the overridden reasons."""
+    promote(settings, "churn", 2)
+    code, said, error = mlops("promote", "churn", "3")
+    assert code == 1 and "roc_auc" in said and "worse" in said and "refused" in said
+    assert "roc_auc is worse than version 2" in error and "--force --reason" in error
+    assert "asking version 2, which is at Production, on" in error
+    assert at_production(settings) == [2]
+    code, said, error = mlops(
+        "promote", "churn", "3", "--force", "--reason", "the old one is being sued over"
+    )
+    assert code == 0 and "version 3 is at Production, by force" in said and "mlops rollback churn" in said
+    entry = Registry(settings).history("churn").entries[-1]
+    assert (entry.action, entry.reason) == ("forced", "the old one is being sued over")
+    assert "roc_auc is worse than version 2" in entry.overridden[0] and entry.evidence
+    code, said, _ = mlops("models", "churn", "--history")
+    assert code == 0 and "forced" in said and "sued over" in said and "Overridden: roc_auc is worse" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--force",), "--force needs a reason"),
+        (("--force", "--reason", "  "), "--force needs a reason"),
+        (("--reason", "because"), "add --force"),
+    ],
+)
+def test_force_and_reason_go_together(mlops, monkeypatch, arguments, words):
+    """Refused before any work."""
+    monkeypatch.setattr(Registry, "__init__", lambda *_: pytest.fail("work was done"))
+    code, _, error = mlops("promote", "churn", "1", *arguments)
+    assert code == 1 and words in error
+
+
+def test_an_evaluation_against_the_same_champion_is_decided_from_its_rows(settings, monkeypatch):
+    """Version 2 is evaluated while version 1 is at Production: nobody is asked again, and the decision is made anew."""
+    promote(settings, "churn", 1)
+    version = Registry(settings).resolve("churn", version=2)
+    model = wrappers.load(version.uri)
+    model.evaluate(loaders.prepared(settings), settings)
+    monkeypatch.setattr(champion, "ask", lambda *_: pytest.fail("the champion was asked"))
+    with pytest.raises(RefusedError, match="roc_auc 0.9086 is below the threshold 0.99"):
+        stricter = settings.evaluation.model_copy(update={"threshold": 0.99})
+        promote(settings.model_copy(update={"evaluation": stricter}), "churn", 2)
+    done = promote(settings, "churn", 2)
+    assert done.verdict.champion.version == 1 and done.verdict.comparisons
+
+
+def test_rows_that_are_no_longer_prepared_are_prepared_again(settings):
+    """The source has the same rows: the fingerprint agrees. Then one value changes: refused."""
+    promote(settings, "churn", 1)
+    shutil.rmtree(loaders.prepared_folder(settings))
+    told = []
+    assert promote(settings, "churn", 2, say=told.append).verdict.passed
+    assert any("preparing the data again" in text for text in told)
+    assert not loaders.prepared_folder(settings).exists()
+    source = settings.root / "rows.parquet"
+    rows = pd.read_parquet(source)
+    rows.loc[7, "x"] += 1
+    rows.to_parquet(source)
+    Registry(settings).roll_back("churn", "Production")
+    with pytest.raises(RefusedError, match="The data changed since the evaluation.*mlops run"):
+        promote(settings, "churn", 2)
+    assert at_production(settings) == [1]
+
+
+@pytest.mark.parametrize("name", ["", "rows.parquet"])
+def test_altered_evidence_is_refused(settings, name):
+    """One bit of the verdict or of the judged rows."""
+    file = verdict_file(settings, 2)
+    file = file.with_name(name or file.name)
+    before = file.read_bytes()
+    try:
+        file.write_bytes(bytes([before[0], before[1] ^ 1]) + before[2:])
+        with pytest.raises(RefusedError, match=r"(altered|not those).*mlops evaluate --run-id"):
+            promote(settings, "churn", 2)
+    finally:
+        file.write_bytes(before)
+    assert at_production(settings) == []
+
+
+def test_a_version_without_evidence_is_refused_with_a_remedy(settings):
+    """Registered by an older release, and made outside the platform."""
+    registry = Registry(settings)
+    run_id = registry.resolve("churn", version=1).run_id
+    mlflow.MlflowClient().delete_tag(run_id, "mlops.evidence")
+    with pytest.raises(RefusedError, match=f"has no stored evaluation.*mlops evaluate --run-id {run_id}"):
+        promote(settings, "churn", 1)
+    made = registry._client.create_model_version("churn", "file:///nowhere")
+    with pytest.raises(RefusedError, match="has no training run.*--force --reason"):
+        promote(settings, "churn", int(made.version))
+    assert at_production(settings) == []
+
+
+@pytest.mark.parametrize("error", [OSError("the disk is gone"), SystemExit(3)])
+def test_a_champion_that_does_not_load_refuses(settings, monkeypatch, error):
+    """In doubt nothing passes; a person may still go on."""
+    promote(settings, "churn", 1)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(champion, "load", fail)
+    with pytest.raises(RefusedError, match="could not be compared with version 1"):
+        promote(settings, "churn", 2)
+    assert at_production(settings) == [1]
+    promote(settings, "churn", 2, force_reason="the champion is broken")
+    assert at_production(settings) == [2]
+
+
+def test_a_gate_that_crashes_refuses(settings, monkeypatch):
+    """A metric of the user's own may raise anything."""
+    monkeypatch.setattr(judging, "decide", lambda *_: 1 / 0)
+    with pytest.raises(RefusedError, match="The gate failed with ZeroDivisionError"):
+        promote(settings, "churn", 1)
+
+
+def test_a_metric_that_was_not_judged_is_refused(settings):
+    """The configuration asks for more than the evaluation knows."""
+    gate = settings.evaluation.gate.model_copy(update={"thresholds": {"brier": 0.3}})
+    changed = settings.evaluation.model_copy(update={"gate": gate})
+    with pytest.raises(RefusedError, match="asks for brier now.*mlops evaluate --run-id"):
+        promote(settings.model_copy(update={"evaluation": changed}), "churn", 1)
+
+
+def test_a_promotion_that_was_overtaken_asks_again(settings, monkeypatch):
+    """Version 1 takes Production while version 2 is judged without a champion: the decision is void."""
+    decide = judging.decide
+
+    def slow(*arguments):
+        promoting.promote(settings, "churn", 1)
+        return decide(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "decide", slow)
+        with pytest.raises(
+            RegistryError, match="with no version at Production, and version 1 is there now. Ask"
+        ):
+            promote(settings, "churn", 2)
+    assert at_production(settings) == [1]
+
+
+def test_a_version_that_is_at_production_stays_there(settings, mlops):
+    """No second entry."""
+    promote(settings, "churn", 1)
+    code, said, _ = mlops("promote", "churn", "1")
+    assert code == 0 and "version 1 is at Production" in said
+    assert len(Registry(settings).history("churn").entries) == 1
+
+
+def test_staging_needs_no_champion(settings):
+    """Registration has asked the gate; the move is an entry."""
+    assert promote(settings, "churn", 3, "staging").version.stage == "Staging"
+    assert Registry(settings).history("churn").entries[0].action == "promoted"
+
+
+def test_models_says_who_held_a_stage(settings, mlops, monkeypatch):
+    """With and without a zone, before the history, in the future, and no time at all; outside moves are entered."""
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    promote(settings, "churn", 1)
+    promote(settings, "churn", 2)
+    first, second = Registry(settings).history("churn").entries
+    code, said, _ = mlops("models", "churn", "--at", first.at)
+    assert code == 0 and said.splitlines()[2].split()[:2] == ["Production", "1"]
+    local = second.time.astimezone().replace(tzinfo=None).isoformat()
+    code, said, _ = mlops("models", "churn", "--at", local)
+    assert code == 0 and said.splitlines()[2].split()[:2] == ["Production", "2"]
+    code, said, _ = mlops("models", "churn", "--at", "2001-01-01")
+    assert code == 0 and f"Not known: the history begins at {first.at}" in said
+    assert "is in the future" in mlops("models", "churn", "--at", "2999-01-01")[2]
+    assert "is no ISO date" in mlops("models", "churn", "--at", "yesterday")[2]
+    assert "name it" in mlops("models", "--at", "2001-01-01")[2]
+    Registry(settings)._client.set_registered_model_alias("churn", "production", "1")
+    code, said, _ = mlops("models", "churn", "--history")
+    assert code == 0 and "found moved" in said and "@production" in said
+    Registry(settings)._client.delete_registered_model_tag("churn", first.tag)
+    code, _, error = mlops("models", "churn", "--history")
+    assert code == 1 and "cannot be trusted. History entry 1 is missing" in error
