@@ -72,6 +72,10 @@ stress: $(STAMP) ## Run the tests that depend on time ten times (ROUNDS) while o
 chaos: $(STAMP) ## Run 500 steps (CHAOS_STEPS) of crashes, hangs and outages against the service under load
 	@CHAOS_STEPS=$${CHAOS_STEPS:-500} $(BIN)/python -m pytest -q -s tests/serving/test_chaos.py
 
+.PHONY: soak
+soak: $(STAMP) ## Send the service 200,000 requests (SOAK_REQUESTS) and check that its memory stays flat
+	@SOAK_REQUESTS=$${SOAK_REQUESTS:-200000} $(BIN)/python -m pytest -q -s tests/serving/test_app.py
+
 # Code in containers is not measured. Tests that hang end with the limit, and the report shows the rest.
 TESTS ?=
 COVERAGE_LIMIT ?= 2h

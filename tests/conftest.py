@@ -61,11 +61,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("containers")
             item.add_marker("slow")
         slow = item.get_closest_marker("slow") is not None
-        # Quick tests of a file stay together: their module's fixtures are made once.
-        file = "" if slow else item.nodeid.partition("::")[0]
+        # Quick tests of a file stay together, and slow ones that share a fixture of their module: it is made once.
+        file = item.nodeid.partition("::")[0] if not slow or _shares_a_fixture(item) else ""
         if group := next((name for name in GROUPS if name in fixtures), file):
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_turn)
+
+
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture of module scope that is the same for all tests of the module."""
+    fixtures = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return any(found[-1].scope == "module" and not found[-1].params for found in fixtures.values())
 
 
 def pytest_collection_finish() -> None:

@@ -17,7 +17,7 @@ h1 { font-size: 24px; line-height: 1.25; margin: 0 0 16px; overflow-wrap: anywhe
 .outcome { border-left: 4px solid var(--warn); background: var(--soft); padding: 8px 14px; margin: 8px 0; overflow-wrap: anywhere; }
 .better, .not-worse { border-color: var(--good); } .worse { border-color: var(--bad); } .unknown { border-color: var(--line); }
 td.better, td.not-worse, td.worse, td.undecided { font-weight: 600; } td.better, td.not-worse { color: var(--good); } td.worse { color: var(--bad); } td.undecided { color: var(--warn); }
-.outcome b { text-transform: capitalize; }
+.outcome b { display: inline-block; } .outcome b::first-letter { text-transform: uppercase; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { border-top: 1px solid var(--line); padding: 6px 12px 6px 0; text-align: left; vertical-align: top; font-variant-numeric: tabular-nums; }
 th { font-size: 13px; font-weight: 600; white-space: nowrap; } .numbers td { white-space: nowrap; }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.estimators import basis, linear_model, table_model, trees
-from mlops_lib.estimators.folds import MAX_CROSS_VALIDATED, Split, splits_of
+from mlops_lib.estimators.folds import MAX_CROSS_VALIDATED, Split, sample, splits_of
 
 SMALL_ROWS = 3_000
 #: A thread for so many rows: threads that wait for each other cost a smaller table most of its time.
@@ -76,10 +76,13 @@ class _Fit:
         self.targets = one_hot.astype(np.float64)
         rows = len(matrix)
         small, medium = rows < SMALL_ROWS, rows <= MAX_CROSS_VALIDATED
-        self.recipes = trees.SMALL if small else trees.MEDIUM if medium else trees.LARGE
+        self.large_regression = not (medium or n_classes)
+        recipes = trees.SMALL if small else trees.MEDIUM if medium else trees.LARGE
+        self.recipes = trees.bounded(recipes, self.scores)
+        self.fewer_rounds = self.recipes != recipes
 
     def run(self, splits: list[Split]) -> "tuple[table_model.TableModel, dict[str, Any]]":
-        if self.recipes is trees.LARGE and not self.n_classes:
+        if self.large_regression:
             return self._run_on_residuals(splits[0])
         held = np.concatenate([b for _, b in splits])
         boosted: list[list[trees.Fitted]] = [[] for _ in self.recipes]
@@ -88,7 +91,7 @@ class _Fit:
             arrays, learn, judge = self._expanded(a, b)
             for at, recipe in enumerate(self.recipes):
                 boosted[at].append(self._boosted(recipe, learn, judge, a, b))
-            bases.append(_Bases(learn, judge, basis.fit_segments(learn, arrays), a, b))
+            bases.append(_Bases(self, learn, judge, basis.fit_segments(learn, arrays), a, b))
         candidates, rounds = [], []
         for fits in boosted:
             rounds.append(self._best_round(fits, splits))
@@ -105,7 +108,7 @@ class _Fit:
         a, b = split
         arrays, learn, judge = self._expanded(a, b)
         segments = basis.fit_segments(learn, arrays)
-        penalty, (linear,) = self._best_penalty([_Bases(learn, judge, segments, a, b)])
+        penalty, (linear,) = self._best_penalty([_Bases(self, learn, judge, segments, a, b)])
         scores, labels = linear.scores(judge, segments), self.labels
         self.labels = labels.copy()
         self.labels[a] -= linear.scores(learn, segments)[:, 0]
@@ -124,6 +127,8 @@ class _Fit:
     def _boosted(self, recipe: trees.Recipe, learn: Any, judge: Any, a: Any, b: Any) -> trees.Fitted:
         estimator = trees.boosted(recipe, self.n_classes, self.seed)
         labels, weights = self.labels, self.weights
+        some = self.rows_of_trees(a)
+        learn, a = _taken(learn, some), a[some]
         if (
             len(np.unique(labels[b])) < self.n_classes or len(b) < 10
         ):  # the estimator cannot judge these rows itself
@@ -134,6 +139,16 @@ class _Fit:
                 learn, labels[a], weights[a], X_val=judge, y_val=labels[b], sample_weight_val=weights[b]
             )
         return trees.Fitted(estimator, judge)
+
+    def rows_of_trees(self, rows: np.ndarray) -> np.ndarray:
+        """Which of the rows the trees learn from: all, unless there are many classes."""
+        if self.scores == 1:
+            return np.arange(len(rows))
+        return sample(self.labels[rows], self.n_classes, trees.MAX_ROWS_CLASSES // self.scores)
+
+    def rows_of_linear(self, rows: np.ndarray) -> np.ndarray:
+        """Which of the rows the linear model learns from, or is judged by."""
+        return sample(self.labels[rows], self.n_classes, linear_model.most_rows(self.n_classes))
 
     def _best_round(self, fits: list[trees.Fitted], splits: list[Split]) -> int:
         """The number of rounds with the lowest loss over the held-out rows of all splits."""
@@ -203,18 +218,21 @@ class _Fit:
         segments = basis.fit_segments(learn, arrays)
         intercept, coefficients, labels = np.zeros(self.scores), np.empty((0, 0)), self.labels
         if weight := chosen[-1]:
-            some = linear_model.sample(every)
+            some = self.rows_of_linear(every)
             linear = self._linear(table_model.segments(learn[some], segments), some, penalty)
             coefficients, intercept = linear.coefficients * weight, linear.intercept * weight
-            if self.recipes is trees.LARGE and not self.n_classes:
+            if self.large_regression:
                 labels = labels - linear.scores(learn, segments)[:, 0]
         fitted = []
         # Two seeds, since one order of columns is chance; more rows leave less to it.
         seeds = [self.seed, self.seed + 1] if len(every) < SMALL_ROWS else [self.seed]
+        some = self.rows_of_trees(every)
+        of_trees = _taken(learn, some)
         for weight, recipe, count in zip(chosen, self.recipes, rounds, strict=False):
             for seed in seeds if weight else []:
                 estimator = trees.boosted(recipe, self.n_classes, seed, count)
-                fitted.append((estimator.fit(learn, labels, self.weights), float(weight) / len(seeds)))
+                estimator.fit(of_trees, labels[some], self.weights[some])
+                fitted.append((estimator, float(weight) / len(seeds)))
         arrays |= segments | trees.to_arrays(fitted, learn.shape[1], self.scores)
         intercept = intercept + arrays.pop("baseline")
         arrays |= {"coefficients": coefficients, "intercept": intercept[None]}
@@ -226,20 +244,35 @@ class _Fit:
             "rounds": rounds,
             "held_out_rows": len(held),
             "held_out_loss": self.loss(np.tensordot(chosen, np.stack(candidates), 1), held),
+            "bounds": self._bounds(len(some), len(self.rows_of_linear(every))),
         }
         return table_model.TableModel(arrays), facts
 
+    def _bounds(self, tree_rows: int, linear_rows: int) -> list[str]:
+        """The limits that kept the work of a large table or of many classes within bounds, for people."""
+        rows = len(self.matrix)
+        found = [f"trees learned from {tree_rows:,} of the rows"] if tree_rows < rows else []
+        found += [f"the linear model learned from {linear_rows:,} of the rows"] if linear_rows < rows else []
+        most = max(recipe.rounds for recipe in self.recipes)
+        return found + ([f"{self.n_classes} classes have {most} rounds at most"] if self.fewer_rounds else [])
+
+
+def _taken(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows of a table; the table itself where they are all, since a copy may not fit into memory."""
+    return table if len(rows) == len(table) else table[rows]
+
 
 class _Bases:
-    """What the linear model learns from and is judged by in one split, of a large table evenly chosen rows."""
+    """The rows that the linear model learns from and is judged by in one split; of a large table a sample."""
 
     def __init__(
-        self, learn: np.ndarray, judge: np.ndarray, segments: Any, a: np.ndarray, b: np.ndarray
+        self, fit: _Fit, learn: np.ndarray, judge: np.ndarray, segments: Any, a: np.ndarray, b: np.ndarray
     ) -> None:
         self.judge, self.segments = judge, segments
-        self.learn_rows, self.judge_rows = linear_model.sample(a), linear_model.sample(b)
-        self.learn_basis = table_model.segments(linear_model.sample(learn), segments)
-        self.judge_basis = table_model.segments(linear_model.sample(judge), segments)
+        some_a, some_b = fit.rows_of_linear(a), fit.rows_of_linear(b)
+        self.learn_rows, self.judge_rows = a[some_a], b[some_b]
+        self.learn_basis = table_model.segments(learn[some_a], segments)
+        self.judge_basis = table_model.segments(judge[some_b], segments)
 
 
 class Auto:

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-#: Tables with more rows are not cross-validated.
+#: Tables with more rows are not cross-validated; with more than four classes, already smaller ones.
 MAX_CROSS_VALIDATED = 20_000
 FOLDS = 5
+#: Rows of each class that a sample has at the least, where there are as many.
+CLASS_ROWS = 20
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -14,12 +16,23 @@ def splits_of(
 ) -> list[Split]:
     """Row numbers to learn from and row numbers held out, once or for each fold."""
     rows = len(labels)
-    if rows > MAX_CROSS_VALIDATED:
+    if rows * max(1.0, n_classes / 4) > MAX_CROSS_VALIDATED:
         if held_out is None or not held_out.any():
             held_out = np.random.default_rng(seed).random(rows) < 0.15
         return [(np.flatnonzero(~held_out), np.flatnonzero(held_out))]
     fold = _folds(labels, n_classes, groups, seed)
     return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(fold.max() + 1)]
+
+
+def sample(labels: np.ndarray, n_classes: int, most: int) -> np.ndarray:
+    """Row numbers of about `most` rows at the most, evenly chosen; a rare class keeps `CLASS_ROWS` rows."""
+    chosen = np.zeros(len(labels), dtype=bool)
+    chosen[:: -(-len(labels) // most) or 1] = True
+    for one in range(n_classes):
+        members = np.flatnonzero(labels == one)
+        if chosen[members].sum() < CLASS_ROWS:
+            chosen[members[:CLASS_ROWS]] = True
+    return np.flatnonzero(chosen)
 
 
 def _folds(labels: np.ndarray, n_classes: int, groups: np.ndarray | None, seed: int) -> np.ndarray:

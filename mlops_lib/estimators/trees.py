@@ -24,6 +24,19 @@ SMALL = (Recipe(31, 0.05, 400, 0.3, 2), Recipe(8, 0.05, 400, 0.7, 5))
 MEDIUM = (Recipe(31, 0.05, 400, 0.3, 10), Recipe(8, 0.05, 400, 0.7, 20))
 LARGE = (Recipe(MAX_LEAVES, 0.2, 250, 1.0, 20),)
 PATIENCE = 30
+#: Trees of a fit, where each round makes one for each class, and rows times classes that they learn from.
+MAX_TREES, MAX_ROWS_CLASSES = 1_600, 2_000_000
+MIN_ROUNDS, MAX_RATE = 50, 0.2
+
+
+def bounded(recipes: tuple[Recipe, ...], scores: int) -> tuple[Recipe, ...]:
+    """The recipes with fewer rounds of larger steps where many classes would make too many trees."""
+    most = max(MIN_ROUNDS, MAX_TREES // scores)
+    return tuple(
+        one if one.rounds <= most
+        else one._replace(rounds=most, rate=max(one.rate, min(MAX_RATE, one.rate * one.rounds / most)))
+        for one in recipes
+    )  # fmt: skip
 
 
 def boosted(recipe: Recipe, n_classes: int, seed: int, rounds: int = 0) -> Any:

@@ -97,7 +97,7 @@ def reproduce(
             file = code / CONFIG_FILE
             file.write_text(_configuration(lineage, scratch), encoding="utf-8")
             wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
-            for line in worktree.link_untracked(_texts(wanted), project, code):
+            for line in worktree.link_unstored(_texts(wanted), wanted["data"]["source"], project, code):
                 say(line)
             say(f"Data: {_data_shown(wanted, code)}")
             expected = _expected(version, facts, differing, scratch)

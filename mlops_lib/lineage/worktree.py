@@ -68,7 +68,7 @@ def restore(code: dict[str, Any], top: Path, target: Path) -> Iterator[str]:
             files.sha256(own) == digest if digest else size is not None and own.stat().st_size == size
         )
         if same:
-            link(own, target / path)
+            _put(own, target / path)
             yield f"Read in place: {own} (not stored with the run, unchanged since)"
         elif path in code["masked"]:
             yield f"With *** for its secrets: {path} (the file here has changed since)"
@@ -76,51 +76,60 @@ def restore(code: dict[str, Any], top: Path, target: Path) -> Iterator[str]:
             yield f"Not restored: {path} (not stored with the run, and {'changed' if own.exists() else 'gone'} since)"
 
 
-def link_untracked(texts: Iterable[str], project: Path, target: Path) -> Iterator[str]:
-    """Link files and folders of the user's project that settings name and the code of the version lacks.
+def link_unstored(texts: Iterable[str], source: str, project: Path, target: Path) -> Iterator[str]:
+    """Link the files of the user's project that settings name and the lineage has not: Git ignores them.
 
     Args:
         texts: Values of settings.
+        source: The value of ``data.source``. Data is never stored, so its files need not be ignored.
         project: The user's project.
         target: The project folder of the version.
 
     Yields:
-        A sentence about each link.
+        A sentence about each setting that names such files.
     """
     for text in dict.fromkeys(texts):
         name = text.removeprefix("sqlite:///")
+        if not name or "://" in name or Path(name).is_absolute():
+            continue
         try:
-            relative = Path(os.path.relpath(project / name, project))
-            if "://" in name or not name or Path(name).is_absolute() or relative.parts[:1] == ("..",):
+            own = Path(os.path.abspath(project / name))
+            if own == project or not own.is_relative_to(project) or not own.exists():
                 continue
-            own, wanted = project / relative, target / relative
-            if own == project or not own.exists():
-                continue
-            missing = [] if wanted.is_file() else [own] if not wanted.exists() else _missing(own, wanted)
         except (OSError, ValueError):  # a text that cannot be a path, such as a prompt
             continue
-        for path in missing:
-            link(path, target / path.relative_to(project))
-            yield f"Read in place: {path} (not in the code of the version)"
+        found = [
+            path
+            for path in _unstored(own, project, text == source)
+            if "__pycache__" not in path.parts and not (target / path.relative_to(project)).exists()
+        ]
+        for path in found:
+            # Feature stores write to their registries, and the user's must stay as it is.
+            _put(path, target / path.relative_to(project), copy=path.suffix == ".db" and text != source)
+        if found:
+            yield f"Read in place: {own}{'' if found == [own] else f' ({len(found)} files)'}, which is not stored with the run"
 
 
-def link(own: Path, target: Path) -> None:
-    """Put a link to a file or folder where the code of the version expects it."""
+def _unstored(own: Path, project: Path, is_data: bool) -> list[Path]:
+    """Files at a path that Git ignores or, for data, does not track; without a repository all of them."""
+    only = () if is_data else ("--ignored", "--exclude-standard")
+    literal = {"GIT_LITERAL_PATHSPECS": "1"}
+    path = str(own.relative_to(project))
+    try:
+        listed = git.run(project, "ls-files", "--others", *only, "-z", "--", path, environment=literal)
+    except git.NoGit:
+        return [own] if own.is_file() else sorted(one for one in own.rglob("*") if one.is_file())
+    return [project / name for name in os.fsdecode(listed).split("\0") if name]
+
+
+def _put(own: Path, target: Path, copy: bool = False) -> None:
+    """Put a link to a file, or a copy of it, where the code of the version expects it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        target.unlink()
-    target.symlink_to(own.resolve())
-
-
-def _missing(own: Path, wanted: Path) -> list[Path]:
-    """Files below a folder that the same folder of the version lacks, such as a feature store's registry."""
-    return [
-        path
-        for path in sorted(own.rglob("*"))
-        if path.is_file()
-        and not (wanted / path.relative_to(own)).exists()
-        and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(own).parts)
-    ]
+    target.unlink(missing_ok=True)
+    if copy:
+        shutil.copy2(own, target)
+    else:
+        target.symlink_to(own.resolve())
 
 
 def _top_of(project: Path) -> Path:

@@ -1,5 +1,6 @@
 """Where the rows of a prepared dataset came from: a file beside them, which no loader reads as rows."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ def write_origin(settings: Settings, dataset: "BaseDataLoader", folder: Path, li
         "settings": settings.data.model_dump(mode="json"),
     }
     with files.replacing(folder / ORIGIN_FILE) as partial:
-        text = yaml.safe_dump(Masker().values(origin), sort_keys=False, allow_unicode=True)
+        plain = json.loads(json.dumps(origin, default=str))  # a value of a query may be a date
+        text = yaml.safe_dump(Masker().values(plain), sort_keys=False, allow_unicode=True)
         partial.write_text(text, encoding="utf-8")
 
 

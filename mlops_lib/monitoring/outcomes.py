@@ -95,7 +95,7 @@ def judged_requests(
         for at in range(len(answers.rows)):
             _judge(found, answers, at, feedback[answers.request_id, answers.caller], key, reader)
     found.left_out["requests without feedback"] = len(requests) - int(with_feedback.sum())
-    found.left_out[f"requests before the newest {most} rows"] = int(with_feedback.sum()) - read
+    found.left_out[f"requests before the newest {most:,} rows"] = int(with_feedback.sum()) - read
     return found
 
 

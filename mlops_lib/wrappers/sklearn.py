@@ -180,9 +180,10 @@ def _rows_of(held_out: np.ndarray, facts: dict[str, Any]) -> str:
         else "train"
     )
     how = "in turn, by cross-validation" if judged > max(validation, total / 2) else "once"
+    bounds = f" To bound the work, {', '.join(facts['bounds'])}." if facts["bounds"] else ""
     return (
-        f"Fitted on {total:,} rows: {origin}. Weights and rounds were chosen by the loss of {judged:,} rows, held out {how}: "
-        f"{facts['held_out_loss']:.4f}"
+        f"Fitted on {total:,} rows: {origin}.{bounds} Weights and rounds were chosen by the loss of {judged:,} rows, held "
+        f"out {how}: {facts['held_out_loss']:.4f}"
     )
 
 

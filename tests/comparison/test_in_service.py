@@ -12,6 +12,7 @@ from mlops_lib.cli.app import app as cli
 from mlops_lib.comparison.in_service import compare_in_service
 from mlops_lib.errors import DataError
 from mlops_lib.monitoring.prediction_log import STAMP
+from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
 from serving.operations.records import write_table
 from tests.support.toy_service import Caller, Toy, toy_service
 from tests.support.waiting import until_async
@@ -220,3 +221,46 @@ def test_a_log_without_a_challenger_is_an_error_that_says_what_to_do(tmp_path):
     write_log(tmp_path, [record(at, "champion", 1, 1.0) for at in range(3)], [(record(0, "", 1, 1), 1.0)])
     with pytest.raises(DataError, match="3 of the champion, 0 of the mirror.*alias serving.challenger"):
         report(tmp_path, REGRESSION)
+
+
+def test_a_classifiers_classes_come_from_the_version_that_answered(buyers):
+    """P(yes) of both versions against yes and no. A version whose number was given to another model is an error."""
+    digests = {
+        v.version: v.tags[MODEL_DIGEST_TAG] for v in Registry(buyers).versions("buyers") if v.version < 3
+    }
+    predictions = []
+    for at in range(40):
+        truth = at % 2
+        for role, version, p in (("champion", 1, 0.4 + 0.1 * truth), ("mirror", 2, 0.1 + 0.8 * truth)):
+            predictions.append(
+                record(at, role, version, p, model="buyers", model_digest=digests[version],
+                       request=json.dumps([{"user_id": at, "visits": 1.0}]))
+            )  # fmt: skip
+    written = (NOW + timedelta(hours=1)).strftime(STAMP)
+    log = buyers.root / "log"
+    write_table(log / f"predictions-{written}-1-a.parquet", predictions)
+    sent = [
+        {
+            "time": row["time"],
+            "request_id": row["request_id"],
+            "key": None,
+            "row": None,
+            "outcome": json.dumps(outcome),
+        }
+        for at, row in enumerate(predictions[::2])
+        for outcome in [("no", "yes")[at % 2] if at else "perhaps"]
+    ]
+    write_table(log / f"feedback-{written}-1-a.parquet", sent)
+    found = compare_in_service(buyers, log)
+    assert (found.rows, found.entities) == (39, 39)
+    assert found.left_out == {"rows whose outcome is none of the classes 'no', 'yes'": 1}
+    assert {c.metric: c.outcome for c in found.against[0].comparisons}["log_loss"] == "better"
+    write_table(
+        log / f"predictions-{written}-1-b.parquet",
+        [
+            row | {"request_id": "x", "model_digest": "0" * 64, "time": row["time"] + 10**9}
+            for row in predictions[:2]
+        ],
+    )
+    with pytest.raises(DataError, match="is not the model that answered.*its name used again"):
+        compare_in_service(buyers, log)

@@ -1,9 +1,11 @@
 """The estimator `auto`: good where the signal is known, equal to scikit-learn's trees, and robust on odd tables."""
 
+import re
+
 import numpy as np
 import pytest
 
-from mlops_lib.estimators import auto, basis, table_model, trees
+from mlops_lib.estimators import auto, basis, linear_model, table_model, trees
 
 
 def table(rows=300, seed=0):
@@ -25,6 +27,13 @@ def test_a_regression_explains_most_of_what_can_be_explained():
     assert sum(facts["weights"].values()) > 0.5
 
 
+@pytest.fixture
+def few_rounds(monkeypatch):
+    """Twenty rounds of boosting instead of 400, for tests that do not ask how good the model is."""
+    monkeypatch.setattr(trees, "SMALL", tuple(recipe._replace(rounds=20) for recipe in trees.SMALL))
+
+
+@pytest.mark.usefixtures("few_rounds")
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probabilities_are_the_same_bits_alone_and_in_a_batch(classes):
     """They lie between 0 and 1, add up to 1, and do not depend on the other rows of a batch."""
@@ -57,6 +66,7 @@ def test_the_arrays_predict_as_scikit_learn_does(classes):
     assert np.allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.usefixtures("few_rounds")
 def test_the_same_seed_gives_the_same_model():
     """Twice the same arrays."""
     matrix, label, codes = table(120)
@@ -75,6 +85,7 @@ def test_weights_reach_every_learner():
     assert np.corrcoef(weighed, label)[0, 1] > 0.8 > np.corrcoef(plain, label)[0, 1]
 
 
+@pytest.mark.usefixtures("few_rounds")
 @pytest.mark.parametrize("classes", [0, 2, 3])
 def test_odd_tables_are_fitted(classes):
     """Thirty rows: a constant column, an empty one, infinity, and a class with one row."""
@@ -97,3 +108,22 @@ def test_a_row_s_own_label_has_no_part_in_its_mean():
     crossed = basis.cross_fitted(table_model.expand(codes, arrays), codes, labels, weights, arrays, seed=0)
     assert abs(np.corrcoef(crossed[:, 0], labels[:, 0])[0, 1]) < 0.7
     assert np.corrcoef(table_model.expand(codes, arrays)[:, 0], labels[:, 0])[0, 1] > 0.99
+
+
+def test_many_classes_bound_the_work(monkeypatch):
+    """Trees and linear model learn from fewer rows in fewer rounds, a class of three rows is kept, and the facts say so."""
+    monkeypatch.setattr(trees, "MAX_ROWS_CLASSES", 20 * 600)
+    monkeypatch.setattr(trees, "MAX_TREES", 20 * 15)
+    monkeypatch.setattr(trees, "MIN_ROUNDS", 10)
+    monkeypatch.setattr(linear_model, "MAX_ROWS", 1_000)
+    rng = np.random.default_rng(0)
+    labels = np.append(rng.integers(0, 19, 5_000), [19] * 3)
+    matrix = np.column_stack([labels + rng.normal(0, 0.3, len(labels)), rng.normal(size=len(labels))])
+    model, facts = auto.fit(matrix, labels, (0, 0), 20)
+    assert facts["bounds"][-1] == "20 classes have 15 rounds at most" and max(facts["rounds"]) <= 15
+    trees_from, linear_from = (
+        int(re.search(r"from ([\d,]+) ", one)[1].replace(",", "")) for one in facts["bounds"][:2]
+    )
+    assert 500 < trees_from < 1_100 and 300 < linear_from < 900
+    assert facts["held_out_rows"] < 1_000, "held out once, not cross-validated"
+    assert (model.predict(matrix).argmax(1) == labels).mean() > 0.7

@@ -25,7 +25,11 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
         "repurchase", stage="Staging"
     )
     assert abs(float(version.tags[SCORE_TAG]) - float(local.tags[SCORE_TAG])) <= 0.005
-    assert json.loads(version.tags["mlops.features"]) == list(loaders.from_settings(settings).schema.features)
+    loader = loaders.from_settings(settings)
+    assert json.loads(version.tags["mlops.features"]) == list(loader.schema.features)
+    assert loader.origin["feature_service"] == "customers" and loader.origin["features"] == list(
+        loader.schema.features
+    )
     row = demo.one_customer(settings)
     assert list(row) == ["user_id"]
     with demo.Service(project.config_file) as service:

@@ -11,11 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops_lib.cli.app import app
-from mlops_lib.errors import DataError, MlopsError, NoSuchVersionError, RegistryError
+from mlops_lib.errors import DataError, NoSuchVersionError, RegistryError
 from mlops_lib.files import sha256
 from mlops_lib.lineage.why.chain import why
 from mlops_lib.lineage.why.link import EXIT
-from mlops_lib.lineage.why.prediction import parsed
 from mlops_lib.registry import Registry
 from tests.support.explained import NAME, changed, removed
 
@@ -282,14 +281,3 @@ def test_the_command_prints_a_tree_or_json_and_its_exit_status(explained, monkey
     assert found["chains"][0]["links"][0]["kind"] == "model"
     with pytest.raises(DataError, match="no request 'nobody'"), contextlib.redirect_stdout(None):
         runner.invoke(app, ["why", "nobody"], catch_exceptions=False)
-
-
-@pytest.mark.parametrize("address", ["models:/", "models:/name", "models:/@x"])
-def test_an_address_without_a_version_is_an_error(address):
-    with pytest.raises(MlopsError, match="names no version"):
-        parsed(address)
-
-
-def test_what_is_no_address_is_a_request():
-    assert parsed("4c1d9f2e") is None
-    assert parsed("shop", 3) == parsed("models:/shop/3")

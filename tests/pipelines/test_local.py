@@ -111,6 +111,8 @@ def test_a_model_below_the_threshold_is_refused(pipeline_run, tmp_path):
 def test_a_notebook_that_raises_fails_the_pipeline_with_its_error(pipeline_run, tmp_path):
     """The cell's error and where to read it; the record is in MLflow; nothing is registered."""
     project = pipeline_run.project.copy(tmp_path / "copy")
+    # Not a network: PyTorch would be imported ahead for a step that never needs it.
+    project.configure(model={"wrapper": "sklearn", "implementation": "auto", "params": {}})
     path = project.root / "notebooks" / "02_train.ipynb"
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from tests.support.shop import ROW, copy, running
 
 pytestmark = pytest.mark.slow
+#: Requests after the warm-up; `make soak` sends 200,000.
+REQUESTS = int(os.environ.get("SOAK_REQUESTS", "50000"))
 
 
-def test_memory_stays_flat_over_200_000_requests(shop, tmp_path):
-    """Single rows, batches, good and bad mixed, 32 clients: less growth than 100 bytes a request would make."""
+def test_memory_stays_flat_over_many_requests(shop, tmp_path):
+    """Single rows, batches, good and bad mixed, 32 clients: memory grows by less than 10 MB."""
     import psutil
 
     settings = copy(shop, tmp_path / "project", poll_s=60.0, prediction_log=str(tmp_path / "log"))
@@ -52,8 +55,8 @@ def test_memory_stays_flat_over_200_000_requests(shop, tmp_path):
         process = psutil.Process(service.process.pid)
         rss = []
         for _ in range(7):
-            asyncio.run(ask_many(service.url, 40_000))
+            asyncio.run(ask_many(service.url, REQUESTS // 5))
             rss.append(process.memory_info().rss)
-    # The first 80,000 are the warm-up. Memory swings by what the log holds, so peaks then, troughs now.
+    # The first two parts are the warm-up. Memory swings by what the log holds, so peaks then, troughs now.
     grown = min(rss[-2:]) - max(rss[:2])
-    assert grown < 100 * 200_000 / 2, f"{grown / 2**20:.1f} MB for 200,000 requests"
+    assert grown < 10e6, f"{grown / 2**20:.1f} MB for {REQUESTS:,} requests"
