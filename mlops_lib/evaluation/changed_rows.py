@@ -39,7 +39,8 @@ def changed_rows(
     down = int((change < 0).sum())
     sentence = f"{len(changed):,} of {len(change):,} rows changed"
     if len(changed):
-        sentence += f": {down:,} {worse}, {len(changed) - down:,} {better}"
+        sentence += f": {down:,} {worse}, " if worse else ": "
+        sentence += f"{len(changed) - down:,} {better}"
     if len(changed) > MAX_ROWS:
         # Half of them from each end, so that both sides are seen.
         order = np.concatenate([order[: MAX_ROWS // 2], order[-MAX_ROWS // 2 :]])
@@ -82,7 +83,7 @@ def _said(rows: JudgedRows, row: int) -> Any:
     of_classes = np.array([1 - of_classes[0], of_classes[0]]) if len(of_classes) == 1 else of_classes
     best = int(of_classes.argmax())
     name = rows.classes[best] if len(rows.classes) else best
-    return f"{name} ({of_classes[best]:.2f})"
+    return f"{name} ({of_classes[best]:.3f})"
 
 
 def _sides(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, str, str]:
@@ -130,7 +131,7 @@ def _scores(
         change = sign * (ours - theirs)
         return np.where(np.abs(change) <= ROUNDING, 0.0, change), "worse", "better"
     pairs = zip(challenger.predicted, champion.predicted, strict=True)
-    return np.array([float(one != other) for one, other in pairs]), "", "another answer"
+    return np.array([float(one != other) for one, other in pairs]), "", "with another answer"
 
 
 def _filled(values: Sequence[float | None], higher_is_better: bool) -> np.ndarray:

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -155,6 +156,7 @@ def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:
     Raises:
         EvaluationError: The run does not have them, or they are not those of the verdict, which has their `sha256`.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     place = f"{path.rpartition('/')[0]}/{name}"
