@@ -35,7 +35,9 @@ class EvaluationSettings(Section):
         json_schema_extra=read_by("get-data", "evaluate-model"),
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
-    gate: GateSettings = GateSettings()
+    gate: GateSettings = Field(
+        GateSettings(), json_schema_extra=read_by("evaluate-model", code=("evaluate-model",))
+    )
     baselines: tuple[str, ...] = Field(
         (),
         description="simple models to compare with",

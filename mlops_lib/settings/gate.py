@@ -5,13 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Fraction, Name, Section
 
 #: Fewest resamples beyond each end of an interval: an end that rests on fewer differs from seed to seed.
 MIN_TAIL = 5
-#: Keys may name code of the user's own.
-CODE = read_by("evaluate-model", code=("evaluate-model",))
 Positive = Annotated[FiniteFloat, Field(ge=0)]
 
 
@@ -19,19 +16,14 @@ class GateSettings(Section):
     """Criteria of the gate, beside ``evaluation.metric`` and ``evaluation.threshold``. All of them must hold."""
 
     thresholds: dict[Name, FiniteFloat] = Field(
-        {},
-        description="further metrics and the score that each must reach",
-        json_schema_extra=CODE,
+        {}, description="further metrics and the score that each must reach"
     )
     slices: dict[Name, Literal["all"] | tuple[Name, ...]] = Field(
         {},
         description="column, or package.module:function of a row -> the values to judge on their own; all: each value found",
-        json_schema_extra=CODE,
     )
     slice_thresholds: dict[Name, FiniteFloat] = Field(
-        {},
-        description="metric -> the score that it must reach in every slice",
-        json_schema_extra=CODE,
+        {}, description="metric -> the score that it must reach in every slice"
     )
     min_rows: int = Field(0, ge=0, description="least rows of the test split")
     min_slice_rows: int = Field(30, ge=1, description="least rows of a slice")
@@ -48,7 +40,6 @@ class GateSettings(Section):
     margins: dict[Name, Positive] = Field(
         {},
         description="metric -> how much worse than the champion it may be; empty: evaluation.metric, usual margin",
-        json_schema_extra=CODE,
     )
     require: Literal["not_worse", "better"] = Field(
         "not_worse", description="outcome of the comparison that passes; better passes both"

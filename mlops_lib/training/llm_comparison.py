@@ -1,4 +1,4 @@
-"""Compare an LLM evaluation with that of the version before: which parts and which answers changed."""
+"""Compare an LLM evaluation with that of the champion: which parts and which answers changed."""
 
 import hashlib
 import json
@@ -58,7 +58,7 @@ def changed_parts(before: dict[str, str], now: dict[str, str]) -> str:
 def comparison_table(
     config: Settings, run_id: str, split: Split, report: EvaluationReport, digests: dict[str, str]
 ) -> "dict[str, pd.DataFrame]":
-    """Title -> table of the rows that differ from the version before; empty if there is nothing to compare."""
+    """Title -> table of the rows that differ from an earlier version; empty if there is nothing to compare."""
     if (before := previous_version(config, run_id)) is None or report.per_row is None:
         return {}
     if (rows := recorded_rows(before.run_id, split)) is None:
@@ -72,9 +72,9 @@ def comparison_table(
 
 
 def previous_version(config: Settings, run_id: str) -> ModelVersion | None:
-    """The newest registered version of the model that does not come from this run."""
-    versions = Registry(config).versions(config.model.name)
-    return next((version for version in versions if version.run_id != run_id), None)
+    """The version at Production, else the newest one; None if there is no version of another run."""
+    others = [one for one in Registry(config).versions(config.model.name) if one.run_id != run_id]
+    return next((one for one in others if one.stage == "Production"), next(iter(others), None))
 
 
 def recorded_rows(run_id: str, split: Split) -> "pd.DataFrame | None":

@@ -5,7 +5,7 @@ import asyncio
 from mlops_lib.errors import NoSuchVersionError, RegistryError
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
-from mlops_lib.tracking import tracking_uri
+from mlops_lib.tracking import sqlite_file, tracking_uri
 from serving.blocking_calls import in_daemon_thread
 
 #: A registry that accepts a connection and does not answer for as long as this counts as away.
@@ -46,6 +46,11 @@ class RegistryQuery:
             )
 
     def _resolve(self) -> dict[str, ModelVersion]:
+        uri = tracking_uri(self.settings)
+        if (file := sqlite_file(uri)) and not file.is_file():  # MLflow would make an empty one
+            raise RegistryError(
+                f"The registry {file} does not exist. Is MLFLOW_TRACKING_URI right? `mlops run` makes the file of config.yaml."
+            )
         wanted, name = self.settings.serving, self.settings.model.name
         registry = Registry(self.settings)
         found = {"champion": registry.resolve(name, wanted.stage, wanted.alias, wanted.version)}

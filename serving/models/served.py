@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,12 @@ class ServedModel:
         """Take over what the registry now has for this version, such as its stage. The files are the same."""
         v = self.version = version
         #: The model's identity in every answer, encoded once.
-        self.card = {"name": v.name, "version": v.version, "stage": v.stage, "run_id": v.run_id}
+        self.card = {
+            "name": v.name,
+            "version": v.version,
+            "stage": None if v.stage == "None" else v.stage,
+            "run_id": v.run_id,
+        }
         self.card_json = msgspec.Raw(msgspec.json.encode(self.card))
 
     @property
@@ -113,12 +118,6 @@ class ServedModel:
     async def keeps_state(self, rows: Rows) -> bool:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""
         return await self.model.keeps_state(rows.complete())
-
-    async def chat_row(
-        self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The row for a chat, as of `ModelWrapper.chat_row`; raises InputError where the model cannot use it."""
-        return await self.model.chat_row(messages, options)
 
     def predict(self, rows: Rows) -> Awaitable[list[Any]]:
         """Predictions for rows of `schema`, in order. Raises what `Batcher` and `Model.ask` raise."""

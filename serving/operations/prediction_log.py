@@ -120,11 +120,21 @@ class PredictionLog:
                 try:
                     if rows:
                         write_table(self._new_file(queue.name), rows)
-                    if requests:
-                        self.requests.write(requests)
                 except Exception as error:  # a full disk must not end the thread
                     self._lose(queue, len(rows), error)
                     self.requests.forget_pending(requests)
+                    continue
+                self._index(requests)
+
+    def _index(self, requests: list[tuple[str, str, int, float]]) -> None:
+        """Let feedback find the requests, whose rows are in a file."""
+        try:
+            if requests:
+                self.requests.write(requests)
+        except Exception as error:  # a full disk must not end the thread
+            reason = f"{type(error).__name__}: {error}"
+            log.error("feedback for %d logged requests will not be taken: %s", len(requests), reason)
+            self.requests.forget_pending(requests)
 
     def _row(self, queue: _Queue, item: Record | Feedback) -> dict[str, Any] | None:
         """One row of the table; None for an item that cannot be written: the other items must be."""

@@ -58,7 +58,7 @@ async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
-    row = await model.chat_row(sent.messages, options)
+    row = await model.model.chat_row(sent.messages, options)
     for name in ("thread_id", "resume"):
         if (value := getattr(sent, name)) is not None:
             if model.schema.columns and name not in model.schema.columns:

@@ -33,7 +33,7 @@ CARD = {
     "properties": {
         "name": {"type": "string"},
         "version": {"type": "integer"},
-        "stage": {"type": "string"},
+        "stage": {"type": ["string", "null"], "description": "null: the version is at no stage"},
         "run_id": {"type": "string"},
     },
 }

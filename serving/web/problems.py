@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from enum import IntEnum
 from http import HTTPStatus
 from types import MappingProxyType
 
@@ -20,6 +21,17 @@ MEDIA_TYPE = "application/problem+json"
 MAX_SHOWN = 100
 
 
+class ClosedRequest(IntEnum):
+    """The status that is counted for a caller who has left. It is nginx's; HTTP has none."""
+
+    CLIENT_CLOSED_REQUEST = 499
+
+    @property
+    def phrase(self) -> str:
+        """Its name in words."""
+        return "Client Closed Request"
+
+
 class Problem(Exception):
     """An error answer.
 
@@ -33,7 +45,7 @@ class Problem(Exception):
 
     def __init__(
         self,
-        status: HTTPStatus,
+        status: HTTPStatus | ClosedRequest,
         code: str,
         detail: str,
         retry_after_s: int = 0,
@@ -86,7 +98,7 @@ def too_large(limit: int) -> Problem:
 def disconnected(before: str) -> Problem:
     """The answer that is counted for a caller who has left."""
     detail = f"The caller hung up before {before}."
-    return Problem(HTTPStatus.BAD_REQUEST, "disconnected", detail)
+    return Problem(ClosedRequest.CLIENT_CLOSED_REQUEST, "disconnected", detail)
 
 
 def as_problem(error: Exception, request_id: str) -> Problem:

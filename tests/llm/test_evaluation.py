@@ -15,6 +15,7 @@ from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import KEY, Vendor, files_with
+from tests.support.promoting import promote
 
 Project = Callable[..., Path]
 DRAW = Text.figures
@@ -145,12 +146,19 @@ def test_a_replay_of_something_else_is_an_error(vendor: Vendor, llm_project: Pro
 
 
 def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> None:
-    """Against the version before, rows that changed are listed and the parts that changed are named."""
+    """Rows that differ from the version at Production are listed, and the parts that changed are named.
+
+    A newer version, whose answers are the same, is not at Production.
+    """
     file = llm_project(rows=10)
     settings, model = trained(file)
     assert not any("Against" in title for title in judged(settings, model).tables)
     registry.register_run(settings, model.run_id)
     file.with_name("prompts.yaml").write_text("user: 'Please: {{question}}'\n")
+    _, changed = trained(file)
+    judged(settings, changed)
+    registry.Registry(settings).register("toy", changed.run_id, {})
+    promote(settings, "toy", 1)
     _, changed = trained(file)
     tables = judged(settings, changed).tables
     diff = tables["Against version 1 (changed: prompts): 10 of 10 rows differ"]

@@ -366,6 +366,8 @@ def test_the_code_of_a_slice_is_part_of_the_key(steps):
     key.digest_of_code.cache_clear()
     (steps.project.root / "my_slices.py").write_text("def old(row):\n    return row['tenure_days'] > 200\n")
     assert steps.reasons() == {"03_evaluate": "because the code of evaluation.gate.slices changed"}
+    steps.project.configure(evaluation={"gate": {"min_rows": 10}})
+    assert list(steps.reasons()) == ["03_evaluate"]  # a limit of the gate does not train again
 
 
 def test_an_archived_version_is_registered_again(steps):

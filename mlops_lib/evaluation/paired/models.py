@@ -53,6 +53,7 @@ class Model:
 
     def __init__(self, rows: JudgedRows, other: JudgedRows, settings: "Settings | None" = None) -> None:
         self._rows, self._settings = rows, settings
+        self._metrics: dict[str, Any] = {}
         self._task = plugins.load("task", rows.task)
         predicted, self.failed = complete(rows, other)
         self._predicted = predicted
@@ -72,6 +73,11 @@ class Model:
             PluginError: No such metric.
             EvaluationError: The task has no such metric.
         """
+        if name not in self._metrics:
+            self._metrics[name] = self._made(name)
+        return self._metrics[name]
+
+    def _made(self, name: str) -> Any:
         if self._rows.task == "text":
             return _text_metric(name, self._settings)
         if issubclass(self._task, ArrayTask):

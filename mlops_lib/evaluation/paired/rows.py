@@ -68,15 +68,21 @@ def same_classes(candidate: JudgedRows, champion: JudgedRows) -> tuple[JudgedRow
 
 
 def _with_classes(rows: JudgedRows, classes: Sequence[Any]) -> JudgedRows:
-    given = inputs.numbers(rows.predicted, "y_pred", ndim=(1, 2))
+    failed = _failed(rows)
+    made = [prediction for prediction, bad in zip(rows.predicted, failed, strict=True) if not bad]
+    if not made:
+        return dataclasses.replace(rows, classes=classes)
+    given = inputs.numbers(made, "y_pred", ndim=(1, 2))
     if given.ndim == 1:
         given = np.column_stack([1 - given, given])
     if given.shape[1] != len(rows.classes):
         raise EvaluationError(f"y_pred has {given.shape[1]} columns for {len(rows.classes)} classes.")
     spread = np.zeros((len(given), len(classes)))
     spread[:, [classes.index(name) for name in rows.classes]] = given
-    predicted = spread[:, 1] if len(classes) == 2 else spread
-    return dataclasses.replace(rows, classes=classes, predicted=predicted)
+    found = iter(spread[:, 1] if len(classes) == 2 else spread)
+    return dataclasses.replace(
+        rows, classes=classes, predicted=[None if bad else next(found) for bad in failed]
+    )
 
 
 def _failed(rows: JudgedRows) -> np.ndarray:

@@ -198,6 +198,8 @@ def test_a_class_that_the_champion_does_not_know_counts_as_wrong_for_it():
     theirs = judged(truth, np.where(truth == "a", 1.0, 0.0), classes=["b", "a"])
     found = one(ours, theirs)
     assert (found.challenger, found.champion, found.outcome) == (1.0, pytest.approx(2 / 3), "better")
+    gone = [None, None, None, *ours.predicted[3:]]  # rows without a prediction stay so
+    assert one(dataclasses.replace(ours, predicted=gone), theirs).challenger == pytest.approx(117 / 120)
 
 
 def test_blocks_do_not_change_the_resamples(monkeypatch):

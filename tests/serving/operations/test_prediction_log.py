@@ -1,5 +1,6 @@
 """The prediction log by itself: what it keeps, what it drops, and that it says so."""
 
+import logging
 import time
 from types import SimpleNamespace
 
@@ -87,3 +88,18 @@ def test_looked_up_features_take_room_too():
     context, rows = Context("id", 9_000, deadline=0.0), Rows(RequestSchema(None), [{"user_id": 1}])
     record = Record(context, "champion", None, rows.with_features(enriched), [], 0.0, 0.0)
     assert record.size > 1_000_000 > record._replace(rows=rows).size == 9_000
+
+
+def test_an_index_that_cannot_be_written_loses_no_rows(tmp_path, monkeypatch, caplog):
+    """The rows are in a file, once, and do not count as dropped; the log says that their feedback will be refused."""
+    monkeypatch.setattr(logging.getLogger("serving"), "propagate", True)
+    metrics = Metrics()
+    log = PredictionLog(tmp_path, metrics)
+
+    def full(requests: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(log.requests, "write", full)
+    log._index([("id", "caller", 1, 0.0)])
+    assert "feedback for 1 logged requests will not be taken: OSError: no space left" in caplog.text
+    assert log.requests._pending == {} and "mlops_serving_dropped_total{" not in metrics.exposition().decode()

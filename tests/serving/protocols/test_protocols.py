@@ -190,8 +190,8 @@ def test_bodies_that_no_generator_makes_are_the_callers_fault(shop_service, path
 
 
 def test_a_caller_that_hangs_up_midway_is_no_failure_of_the_service(shop_service):
-    """Half a body to a route of the router, then gone: counted as 400, and no traceback in the log."""
-    series = 'mlops_serving_requests_total{route="/v2/models/{name}/infer",status="400"}'
+    """Half a body to a route of the router, then gone: counted as 499 as nginx does, and no traceback in the log."""
+    series = 'mlops_serving_requests_total{route="/v2/models/{name}/infer",status="499"}'
     before = figures(shop_service).get(series, 0)
     host, port = shop_service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
