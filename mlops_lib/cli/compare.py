@@ -28,6 +28,8 @@ COLOURS = {
     "unknown": "yellow",
 }
 PIECES = {"same": "", "removed": "red strike", "added": "green bold"}
+#: The same without colours, as git marks changed words.
+PLAIN = {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
 #: Rows that changed, and characters of a text, in the terminal.
 MAX_ROWS, MAX_TEXT = 5, 600
 
@@ -172,7 +174,13 @@ def _show_row(report: "ComparisonReport", row: "ChangedRow") -> None:
         shown = Text(view.cut(prediction, MAX_TEXT) or "no prediction")
         if at and prediction and report.task == "text":
             pieces = word_changes(before, view.cut(prediction, MAX_TEXT))
-            shown = Text.assemble(*((piece.text, PIECES[piece.kind]) for piece in pieces))
+            plain = not out.is_terminal or out.no_color
+            shown = Text.assemble(
+                *(
+                    (PLAIN[one.kind].format(one.text) if plain else one.text, PIECES[one.kind])
+                    for one in pieces
+                )
+            )
         table.add_row(Text(side.label, "dim"), shown)
     table.add_row(Text(view.change_name(report), "dim"), Text(view.change(row)))
     out.print()

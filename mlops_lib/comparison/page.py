@@ -15,7 +15,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, "Noto Sans CJK KR", "Noto Sans KR", sans-serif; margin: 0 auto; max-width: 1100px; padding: 32px 20px; }
 h1 { font-size: 24px; line-height: 1.25; margin: 0 0 16px; overflow-wrap: anywhere; } h2 { font-size: 17px; margin: 32px 0 8px; }
 .outcome { border-left: 4px solid var(--warn); background: var(--soft); padding: 8px 14px; margin: 8px 0; overflow-wrap: anywhere; }
-.better, .not-worse { border-color: var(--good); } .worse { border-color: var(--bad); } .unknown { border-color: var(--line); }
+.outcome.better, .outcome.not-worse { border-color: var(--good); } .outcome.worse { border-color: var(--bad); } .outcome.unknown { border-color: var(--line); }
 td.better, td.not-worse, td.worse, td.undecided { font-weight: 600; } td.better, td.not-worse { color: var(--good); } td.worse { color: var(--bad); } td.undecided { color: var(--warn); }
 .outcome b { display: inline-block; } .outcome b::first-letter { text-transform: uppercase; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }

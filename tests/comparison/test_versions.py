@@ -212,4 +212,5 @@ def test_prompts_are_compared_by_their_answers(llm_project, tmp_path):
     assert report.reference.cost_usd is not None and report.reference.latency_ms is not None
     assert "When does the shop open" in report.changed_rows[0].input
     shown = mlops(settings, "1", "2", "--format", "markdown").stdout
+    assert "[-nine-]{+seven+}" in mlops(settings, "1", "2").output
     assert "~~nine~~**seven**" in shown and "cost a row" in shown
