@@ -12,6 +12,7 @@ from mlops_lib import __version__, config
 from mlops_lib.settings import Settings
 from serving.features import statuses
 from serving.operations.admin import require_admitted
+from serving.operations.logs import failures
 from serving.operations.retention import sweep_forever
 from serving.operations.shutdown import ended_by_sigterm, on_sigterm
 from serving.operations.workers import Workers
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
         sweeper.cancel()
         retention.cancel()
         await service.stop()
+        failures.report_left_out(0.0)
 
     app = Application(title="mlops serving", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.service = service
