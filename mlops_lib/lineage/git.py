@@ -5,6 +5,7 @@ temporary folder.
 """
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ DIFF = (
     "diff-index", "-p", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
     "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
+_SIGN = re.compile(rb"^[-+ ]", re.MULTILINE)
 #: Git's name for HEAD before the first commit.
 UNBORN = "(initial)"
 
@@ -133,7 +135,7 @@ class _Patch:
             contents = {
                 path: masked((self.top / path).read_bytes(), masker)
                 for path in paths
-                if has_secret(_lines(self._diff([path], {})), masker) and (self.top / path).is_file()
+                if has_secret(_lines(self._diff([path], {})), masker) and self._is_plain(path)
             }
             still = [path for path in paths if has_secret(_lines(self._diff([path], contents)), masker)]
             hidden += still
@@ -146,20 +148,26 @@ class _Patch:
 
     def _is_hidden(self, path: str, masker: Masker) -> bool:
         """Whether a binary file holds a secret, which its patch would show to nobody who looks for it."""
-        file = self.top / path
-        if not file.is_file() or file.is_symlink():
+        if not self._is_plain(path):
             return False
-        content = file.read_bytes()
+        content = (self.top / path).read_bytes()
         return not is_text(content) and has_secret(content, masker)
+
+    def _is_plain(self, path: str) -> bool:
+        """Whether a path is a file. Git stores the text of a link and not the file behind it."""
+        file = self.top / path
+        return file.is_file() and not file.is_symlink()
 
     def _diff(self, paths: Iterable[str], contents: Mapping[str, bytes]) -> bytes:
         """The patch of `paths`, some of which have other contents."""
         environment = {
             "GIT_INDEX_FILE": str(self.temporary / "index"),
             "GIT_OBJECT_DIRECTORY": str(self.temporary / "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
         }
-        (self.temporary / "objects").mkdir(exist_ok=True)
+        # A file, because a colon separates the folders in the variable for it.
+        alternates = self.temporary / "objects" / "info" / "alternates"
+        alternates.parent.mkdir(parents=True, exist_ok=True)
+        alternates.write_bytes(os.fsencode(self.objects) + b"\n")
 
         def git(*arguments: str, stdin: bytes = b"") -> bytes:
             return run(self.top, *arguments, stdin=stdin, environment=environment)
@@ -179,8 +187,8 @@ class _Patch:
 
 
 def _lines(diff: bytes) -> bytes:
-    """A patch as text: Git writes binary files in letters."""
-    return diff.replace(b"\0", b"")
+    """The text of a patch. A sign before a line would hide a key that begins it, or part a secret of several lines."""
+    return _SIGN.sub(b"", diff.replace(b"\0", b""))
 
 
 def _parsed(status: str) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from mlops_lib.errors import MlopsError, NoSuchVersionError
@@ -204,7 +205,7 @@ class RegistryWatcher:
     async def _take(self, role: str, version: ModelVersion, tries: int) -> None:
         try:
             folder = await asyncio.to_thread(self.cache.fetch, version)
-            loaded = await load(version, folder, self.settings, self.metrics)
+            loaded = await self._load(version, folder)
             try:
                 if role == "champion":
                     used = [served.folder for served in self.served.values()]
@@ -226,6 +227,10 @@ class RegistryWatcher:
         self.metrics.reloaded("loaded")
         self._swap(role, loaded)
 
+    async def _load(self, version: ModelVersion, folder: Path) -> Loaded:
+        digest = await asyncio.to_thread(self.cache.digest, folder)
+        return await load(version, folder, self.settings, self.metrics, digest)
+
     def _swap(self, role: str, loaded: Loaded | None) -> None:
         """Put a version in place between two batches. The old one answers its requests and ends."""
         new = ServedModel(loaded, role, self.settings, self.metrics) if loaded else None
@@ -246,7 +251,7 @@ class RegistryWatcher:
             version, folder = await asyncio.to_thread(
                 self.cache.last_good, self.settings.model.name, self.wanted
             )
-            loaded = await load(version, folder, self.settings, self.metrics)
+            loaded = await self._load(version, folder)
         except Exception as error:  # loading runs other people's code
             self.problem = f"{self.problem} And nothing to start from without it: {_reason(error)}"
             return
