@@ -68,11 +68,12 @@ def archive_of(project: Path, skipped: Iterable[Path] = ()) -> Archive:
 
 
 def _walk(project: Path, skipped: list[Path]) -> Iterator[str]:
+    # os.path takes a folder that may not be read, such as lost+found of a volume, for one without files.
     for parent, folders, names in os.walk(project):
         here = Path(parent)
         for name in sorted(names):
             path = here / name
-            if path.suffix in SUFFIXES and path.is_file() and path not in skipped:
+            if path.suffix in SUFFIXES and os.path.isfile(path) and path not in skipped:
                 yield path.relative_to(project).as_posix()
         folders[:] = sorted(
             name
@@ -80,5 +81,5 @@ def _walk(project: Path, skipped: list[Path]) -> Iterator[str]:
             if not name.startswith((".", "__"))
             and name not in ("node_modules", "mlruns", "mlartifacts")
             and here / name not in skipped
-            and not (here / name / "pyvenv.cfg").exists()
+            and not os.path.exists(here / name / "pyvenv.cfg")
         )

@@ -36,7 +36,7 @@ ENDED = (0, 3)
 #: Variables with the run and the keys of this shell, which a reproduction must not use.
 NOT_PASSED_ON = (
     "MLOPS_CONFIG", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_REGISTRY_URI", "MLOPS_STEP_CACHE", "MLOPS_FORK_SERVER",
-    "GIT_COMMIT", "MLOPS_IMAGE_DIGEST",
+    "GIT_COMMIT", "MLOPS_IMAGE_DIGEST", "MODEL_SIGNING_KEY", "MODEL_SIGNING_KEY_PASSWORD",
 )  # fmt: skip
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
@@ -100,7 +100,7 @@ def reproduce(
             wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
             for line in worktree.link_unstored(_texts(wanted), wanted["data"]["source"], project, code):
                 say(line)
-            say(f"Data: {_data_shown(wanted, code)}")
+            say(f"Data: {_data_shown(wanted['data'], project, code)}")
             expected = _expected(version, facts, differing, scratch)
             path = environment.import_path(top, scratch / "code")
             _run(python, file, facts, _variables(facts, expected, path), say)
@@ -150,11 +150,21 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _data_shown(content: Mapping[str, Any], code: Path) -> str:
-    source = str(content["data"]["source"])
-    if "://" in source and not source.startswith("sqlite:///"):
+def _data_shown(data: Mapping[str, Any], project: Path, code: Path) -> str:
+    """Where the data is read from.
+
+    Raises:
+        ReproductionError: It is gone. The error of the step would name a folder that nobody knows.
+    """
+    source = str(data["source"])
+    name = source.removeprefix("sqlite:///")
+    if "://" in name:
         return f"{source}, read again"
-    return str((code / source.removeprefix("sqlite:///")).resolve())
+    if data["loader"] in ("local", "sql") and not (code / name).exists():
+        raise ReproductionError(
+            f"The data of the version is gone: {project / name}. Restore it, then run again."
+        )
+    return str((code / name).resolve())
 
 
 def _expected(

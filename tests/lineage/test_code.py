@@ -3,6 +3,7 @@
 import io
 import os
 import subprocess
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -224,6 +225,22 @@ def test_a_secret_in_a_binary_file_is_left_out(repository, monkeypatch):
     assert code.changed == [] and code.left_out[0].path == "state.bin"
 
 
+@pytest.mark.parametrize("attribute", ["-diff", "binary"])
+def test_a_secret_in_a_text_that_attributes_call_binary_is_left_out(repository, attribute):
+    """Many mark their notebooks so. The patch is compressed, also from the text of the commit."""
+    (repository.root / ".gitattributes").write_text(f"*.ipynb {attribute}\n")
+    file = repository.root / "a.ipynb"
+    file.write_text(f"{{'key': '{KEY}'}}\n")
+    for step in ("new", "removed"):
+        code = git.code_of(repository.root)
+        assert "a.ipynb" not in code.changed and b"a.ipynb b/a.ipynb" not in code.diff, step
+        assert [one.path for one in code.left_out] == ["a.ipynb"]
+        repository.commit()
+        file.write_text("{}\n")
+    file.write_text("{'x': 1}\n")
+    assert git.code_of(repository.root).changed == ["a.ipynb"]
+
+
 def test_a_project_outside_git_is_archived(tmp_path, monkeypatch):
     """Code without virtual environments, data and hidden files; the same files give the same bytes."""
     monkeypatch.setenv("API_KEY", KEY)
@@ -267,3 +284,22 @@ def test_a_folder_that_is_no_project_is_not_archived(tmp_path, monkeypatch):
     for name in ("a.txt", "b.txt", "c.txt"):
         (tmp_path / name).write_text("diary")
     assert archive.archive_of(tmp_path) == archive.Archive(b"", [], [], {}, is_project=False)
+
+
+def test_a_folder_that_may_not_be_read_is_passed_by():
+    """A volume of Kubernetes has one, lost+found, which belongs to root."""
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name)
+        (project / "model.py").touch()
+        locked = project / "lost+found"
+        locked.mkdir()
+        project.chmod(0o755)
+        locked.chmod(0)
+        user = os.geteuid()
+        try:
+            if user == 0:  # who may read everything
+                os.seteuid(65534)
+            assert archive.archive_of(project).paths == ["model.py"]
+        finally:
+            os.seteuid(user)
+            locked.chmod(0o700)
