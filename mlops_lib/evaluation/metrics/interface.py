@@ -89,6 +89,10 @@ class TextMetric:
         """The score of one answer."""
         raise NotImplementedError
 
+    def warning(self, cases: Sequence[Case]) -> str:
+        """Why the metric says little about these rows; "" if nothing speaks against it."""
+        return ""
+
     def total(self, cases: Sequence[Case], values: Sequence[float | None]) -> float:
         """The mean over all rows; a row without a value counts as the worst."""
         return float(sum(self.worst if v is None else v for v in values) / len(values))  # type: ignore[misc]

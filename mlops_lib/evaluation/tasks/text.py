@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.metrics import answers
-from mlops_lib.evaluation.metrics.interface import Case, chosen
+from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks.interface import Task
 from mlops_lib.llm import loop
@@ -62,7 +62,7 @@ class Text(Task):
         import pandas as pd
 
         per_row = self._per_row()
-        notes = {name: metric.note for name, metric in self._metrics.items() if metric.note}
+        notes = {name: note for name, metric in self._metrics.items() if (note := self._note(metric))}
         counts = pd.DataFrame(
             [
                 {"metric": n, "value": s.value, "scored": s.scored, "errored": s.errored, "empty": s.empty,
@@ -84,6 +84,11 @@ class Text(Task):
         from mlops_lib.evaluation.figures.text import distributions
 
         return {"score_distributions": distributions(self._values)}
+
+    def _note(self, metric: TextMetric) -> str:
+        """The metric's signature, and a warning where it says little about these rows."""
+        warning = metric.warning(self._cases)
+        return f"{metric.note}; {warning}".removeprefix("; ") if warning else metric.note
 
     def _per_row(self) -> "pd.DataFrame":
         """Input, output, reference, contexts, every score, latency, tokens, cost and error of each row."""

@@ -72,7 +72,7 @@ def test_names_that_look_alike_have_folders_of_their_own():
 
 
 def test_the_files_of_served_versions_stay(tmp_path):
-    """A challenger that was loaded long ago, and the version that served last, are kept; others are deleted."""
+    """Versions that this worker or another one holds, and the version that served last; others are deleted."""
     cache, home = ModelCache(tmp_path), tmp_path / "m"
     folders = [home / f"{number}-x" for number in range(1, 9)]
     for number, folder in enumerate(folders):
@@ -80,5 +80,18 @@ def test_the_files_of_served_versions_stay(tmp_path):
         card = home / f"{folder.name}.json"
         card.write_text("{}")
         os.utime(card, (number, number))
-    cache.mark_good("stage Production", folders[1], used=[folders[0], None])
-    assert sorted(p.name for p in home.iterdir() if p.is_dir()) == ["1-x", "2-x", "5-x", "6-x", "7-x", "8-x"]
+    other_worker = ModelCache(tmp_path)
+    cache.hold(folders[0])
+    other_worker.hold(folders[2])
+    other_worker.hold(folders[2])
+    other_worker.release(folders[2])
+
+    def kept() -> list[str]:
+        cache.mark_good("stage Production", folders[1])
+        return sorted(path.name for path in home.iterdir() if path.is_dir())
+
+    assert kept() == ["1-x", "2-x", "3-x", "5-x", "6-x", "7-x", "8-x"]
+    other_worker.release(folders[2])
+    assert kept() == ["1-x", "2-x", "5-x", "6-x", "7-x", "8-x"]
+    with pytest.raises(ModelError, match=r"Another worker has just deleted .*/m/3-x"):
+        other_worker.hold(folders[2])
