@@ -239,7 +239,8 @@ class RegistryWatcher:
         """The version in `folder`, which is held until the version is retired."""
         self.cache.hold(folder)
         try:
-            return await load(version, folder, self.settings, self.metrics)
+            digest = await asyncio.to_thread(self.cache.digest, folder)
+            return await load(version, folder, self.settings, self.metrics, digest)
         except BaseException:
             self.cache.release(folder)
             raise
