@@ -12,12 +12,12 @@ from mlops_lib import __version__, config
 from mlops_lib.settings import Settings
 from serving.features import statuses
 from serving.operations.admin import require_admitted
-from serving.operations.logs import failures
 from serving.operations.retention import sweep_forever
 from serving.operations.shutdown import ended_by_sigterm, on_sigterm
 from serving.operations.workers import Workers
 from serving.service import Service
 from serving.web import connections, openapi, problems
+from serving.web.failures import failures
 from serving.web.gateway import Gateway
 from serving.web.route import HandlerRoute
 from serving.web.routes import RouteTable, route_table

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mlops_lib.settings import ServingSettings
-from serving.operations.logs import failures
+from serving.web.failures import failures
 from serving.web.problems import MEDIA_TYPE, Problem
 
 #: Seconds that the rest of a body is read and dropped after its answer. A connection that is closed with unread bytes may

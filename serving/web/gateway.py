@@ -13,12 +13,12 @@ from http import HTTPStatus
 from starlette._utils import get_route_path  # the path that FastAPI's router matches, so that the two agree
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.operations.logs import failures
 from serving.protocols import openai
 from serving.protocols.inference import InferenceRoute, answer
 from serving.service import Service
 from serving.web.api_keys import given_key
 from serving.web.call import NEVER, Call
+from serving.web.failures import failures
 from serving.web.problems import Problem, as_problem, disconnected
 from serving.web.route import Route
 from serving.web.routes import RouteTable

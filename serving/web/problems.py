@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError
 from mlops_lib.redact.output import shown
-from serving.operations.logs import failures
+from serving.web.failures import failures
 
 MEDIA_TYPE = "application/problem+json"
 #: Most letters of a value in an error.

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from mlops_lib.redact.output import MAX_CHARS, MaskedRecord, MaskedStream, mask_output, shown
-from serving.operations.logs import MAX_LINES, Failures, JsonLines
+from serving.operations.logs import JsonLines
+from serving.web.failures import MAX_LINES, Failures
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from collections import Counter
 import httpx
 import pytest
 
-from serving.operations.logs import Failures
 from serving.web import gateway
 from serving.web.api_keys import make
+from serving.web.failures import Failures
 from tests.support.toy_service import Caller, Toy, toy_service
 from tests.support.waiting import until_async
 
