@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
+from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.fields import Field, casts_of
 from serving.inference.odd_names import OddNames
 from serving.inference.refusals import listed, refusal
@@ -116,8 +117,8 @@ class RequestSchema:
         except NOT_JSON as error:
             raise not_json(error, body) from None
         if isinstance(inputs, list):
-            return Rows(self, _not_empty(inputs))
-        return Rows(self, [inputs], single=True)
+            return Rows(self, self._checked(inputs))
+        return Rows(self, self._checked([inputs]), single=True)
 
     def convert(self, rows: list[Any], as_mlflow: bool = False) -> Rows:
         """The same check for rows that another protocol's body had.
@@ -132,7 +133,7 @@ class RequestSchema:
         fields = list(map(self._odd_names.to_fields, rows)) if self._odd_names else rows
         try:
             kind = self._lenient_rows if as_mlflow else self._rows
-            return Rows(self, msgspec.convert(_not_empty(fields), kind))
+            return Rows(self, msgspec.convert(self._checked(fields), kind))
         except msgspec.ValidationError as error:
             raise self._refusal(error, rows) from None
 
@@ -159,6 +160,16 @@ class RequestSchema:
         if self._odd_names:
             components["Row"] = self._odd_names.in_schema(components["Row"])
         return components
+
+    def _checked(self, rows: list[Any]) -> list[Any]:
+        """Rows, of which there is at least one, and none of which would count as a whole request of many rows."""
+        if not rows:
+            raise invalid_input("There are no rows: send at least one.")
+        if not self.columns and any(map(requests.is_request, rows)):
+            raise invalid_input(
+                f"A row's only key is {requests.REQUEST!r}, which the service keeps for itself. Send the rows themselves."
+            )
+        return rows
 
     def _decode(self, body: bytes) -> Any:
         try:
@@ -218,9 +229,3 @@ def _envelope(inputs: Any) -> Any:
 def _sent(value: Any) -> Any:
     """A value of the feature store as a caller would send it."""
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _not_empty(rows: list[Any]) -> list[Any]:
-    if not rows:
-        raise invalid_input("There are no rows: send at least one.")
-    return rows

@@ -191,6 +191,26 @@ def test_a_model_without_a_signature_takes_any_rows(tmp_path):
     asyncio.run(run())
 
 
+def test_a_row_is_no_whole_request_of_many_rows(tmp_path):
+    """The service's own form of a request would bypass the limit of rows. A row may have the key beside others."""
+    row = {"mlflow.request": {"rows": [{"a": 1.0}] * 50_000, "params": {}}}
+    bodies = (
+        ("/invocations", {"dataframe_records": [row]}), ("/invocations", {"instances": [{"a": 1.0}, row]}),
+        ("/invocations", {"inputs": row}), ("/predict", {"inputs": [row]}), ("/predict", {"inputs": row}),
+        ("/predict", row),
+    )  # fmt: skip
+
+    async def run():
+        async with served(logged.save(tmp_path / "model", logged.Seen()), tmp_path) as post:
+            for path, body in bodies:
+                status, problem = await post(path, body)
+                assert status == 422 and "'mlflow.request'" in problem["detail"], problem
+            status, answer = await post("/predict", {"inputs": [{"mlflow.request": 1, "a": 2}]})
+            assert status == 200 and answer["predictions"] == ["{'mlflow.request': 1, 'a': 2}"], answer
+
+    asyncio.run(run())
+
+
 def test_a_tensor_takes_frames_too(tmp_path):
     """A signature of one array, and a body of rows and columns, as scikit-learn's users have it."""
     signature = infer_signature(np.array([[1.5, 2.5]]))
