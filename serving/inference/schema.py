@@ -14,7 +14,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.fields import Field, casts_of
 from serving.inference.odd_names import OddNames
-from serving.inference.refusals import listed, refusal
+from serving.inference.refusals import listed, refusal, refusal_of_tensor
 from serving.inference.row_types import struct_of, unnamed_row
 from serving.inference.rows import Rows, replace
 from serving.inference.source_fields import fields_of
@@ -182,6 +182,8 @@ class RequestSchema:
 
     def _parse_in_two_steps(self, body: bytes) -> Rows:
         sent = decode(msgspec.json.decode, body)
+        if isinstance(sent, dict) and sent.keys() == {"inputs", "params"} and not {*sent} & {*self.fields}:
+            raise self._no_params()
         inputs = sent["inputs"] if isinstance(sent, dict) and sent.keys() == {"inputs"} else sent
         if isinstance(inputs, list) and inputs is not sent:
             return self.convert(inputs)
@@ -193,6 +195,8 @@ class RequestSchema:
         except NOT_JSON:
             sent = None
         said = str(error)
+        if isinstance(sent, dict) and "unknown field `params`" in said:
+            return self._no_params()
         if self.columns and isinstance(sent, list):
             return invalid_input(
                 'A body is {"inputs": [row, ...]} or one row alone, and a list came. Put it into "inputs".'
@@ -201,7 +205,16 @@ class RequestSchema:
             return self._refusal(Exception(said.replace("`$.inputs", "`$", 1)), sent["inputs"])
         return self._refusal(error, sent)
 
+    def _no_params(self) -> Problem:
+        has = f"This model's params: {listed(self.params)}." if self.params else "This model has no params."
+        return invalid_input(
+            "'params' is no key of this body. /invocations takes it beside \"inputs\", and "
+            f'/v2/models/{{name}}/infer takes params as its "parameters". {has}'
+        )
+
     def _refusal(self, error: Exception, rows: Any) -> Problem:
+        if self.inputs and self.inputs.is_tensor_spec() and not self.columns and len(self.inputs.inputs) == 1:
+            return refusal_of_tensor(error, rows, self.inputs.inputs[0])
         if not self.columns:
             return invalid_input(f"{error}.")
         if isinstance(rows, dict) and "unknown field `input`" in str(error):

@@ -113,6 +113,11 @@ class ModelCache:
             )
         return ModelVersion(**{**card, "aliases": tuple(card["aliases"])}), folder
 
+    def digest(self, folder: Path) -> str:
+        """The model's digest, where `fetch` or `last_good` has just hashed the files; "" where it must be computed."""
+        # Files of an older release's cache, whose digest covers them too.
+        return "" if any(added_files(folder)) else str(read_json(Path(f"{folder}.json")).get("digest", ""))
+
     def _download(self, version: ModelVersion) -> Path:
         from mlops_lib.wrappers import download
 

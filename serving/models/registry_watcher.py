@@ -4,9 +4,7 @@ When a step fails, the running version goes on, and the status has the reason.
 """
 
 import asyncio
-import contextlib
 import gc
-import importlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -155,9 +153,6 @@ class RegistryWatcher:
 
     async def _watch(self) -> None:
         limits = self.settings.serving
-        # Before the first question: its seconds on a busy machine are not the registry's.
-        with contextlib.suppress(Exception):  # `look` reports the error
-            await asyncio.to_thread(importlib.import_module, "mlflow")
         while True:
             try:
                 await self.look()
@@ -244,7 +239,8 @@ class RegistryWatcher:
         """The version in `folder`, which is held until the version is retired."""
         self.cache.hold(folder)
         try:
-            return await load(version, folder, self.settings, self.metrics)
+            digest = await asyncio.to_thread(self.cache.digest, folder)
+            return await load(version, folder, self.settings, self.metrics, digest)
         except BaseException:
             self.cache.release(folder)
             raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
+from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.generation import Generation
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class Case:
 
     @property
     def answer(self) -> str:
-        """The model's answer as text."""
-        return str(self.generation.output)
+        """The model's answer as text; an object or list as JSON."""
+        return text_of(self.generation.output)
 
     @property
     def question(self) -> str:

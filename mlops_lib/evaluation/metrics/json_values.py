@@ -9,6 +9,24 @@ from typing import Any
 NONE: Any = object()
 
 
+def text_of(value: Any) -> str:
+    """An answer or reference as text: an object or list as JSON, None as ""."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if hasattr(value, "model_dump"):  # pydantic's, whose dates and enums only it can write
+        value = value.model_dump(mode="json")
+    value = value.tolist() if hasattr(value, "tolist") else value
+    is_nested = isinstance(value, dict | list | tuple)
+    return json.dumps(value, ensure_ascii=False, default=_plain) if is_nested else str(value)
+
+
+def _plain(value: Any) -> Any:
+    for method in ("tolist", "model_dump", "isoformat"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return str(value)
+
+
 def parsed(text: str) -> Any:
     """The object or list that a text is, else `NONE`: a bare number or word is text."""
     if text.strip()[:1] not in ("{", "["):

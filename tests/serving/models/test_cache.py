@@ -11,6 +11,7 @@ from mlops_lib.errors import ModelError
 from mlops_lib.files import digest_of_folder
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry, model_digest
 from serving.models.cache import ModelCache
+from serving.models.facts import ModelFacts
 from serving.models.loading import load
 from serving.operations.metrics import Metrics
 from tests.support.shop import copy
@@ -56,6 +57,17 @@ def test_files_that_changed_since_they_were_logged_are_refused(shop, tmp_path):
         file.write("\n")
     with pytest.raises(ModelError, match="shop version 1 cannot be loaded: its files have changed since"):
         asyncio.run(load(version, folder, settings, Metrics()))
+
+
+def test_files_are_hashed_once_for_a_load(shop, tmp_path):
+    """The cache knows the model's digest. It does not where an older release left the file that MLflow adds."""
+    settings = copy(shop, tmp_path / "project")
+    cache, version = ModelCache(tmp_path / "cache"), Registry(settings).resolve("shop", "Production")
+    folder = cache.fetch(version)
+    assert cache.digest(folder) == model_digest(folder)
+    assert ModelFacts.read(folder, cache.digest(folder)) == ModelFacts.read(folder)
+    (folder / "registered_model_meta").write_text("model_name: shop\n")
+    assert cache.digest(folder) == ""
 
 
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "../x", "%2e%2e"])
