@@ -66,6 +66,10 @@ def find_config() -> Path | None:
     """The file named by MLOPS_CONFIG, else the nearest ``config.yaml`` in this folder or above, else None."""
     if named := os.environ.get(CONFIG_ENV):
         return Path(named).expanduser().resolve()
+    return _nearest()
+
+
+def _nearest() -> Path | None:
     folders = [Path.cwd(), *Path.cwd().parents]
     return next((folder / "config.yaml" for folder in folders if (folder / "config.yaml").is_file()), None)
 
@@ -151,6 +155,7 @@ def _resolved(
     if overrides:
         with contextlib.suppress(ValidationError):  # the configuration lacks a value that an argument gives
             settings = settings.with_digest_of(Settings.model_validate(configured))
+    settings = settings.with_config_option(path, _nearest())
     _check_plugins(settings, origins, path)
     # The user's own modules are beside the config file, and kernels and steps start in other folders.
     if str(path.parent) not in sys.path:

@@ -1,4 +1,4 @@
-"""`make demo-llm`: graph, prompts and golden dataset -> four notebooks -> Staging -> one question over HTTP."""
+"""`make demo-llm`: graph, prompts and golden dataset -> four notebooks -> Production -> one question over HTTP."""
 
 import json
 import time
@@ -11,6 +11,8 @@ from mlops_lib import config
 from mlops_lib.cli import app
 from mlops_lib.cli.display import PipelineDisplay, show_result
 from mlops_lib.errors import MlopsError
+from mlops_lib.promotion import promote
+from mlops_lib.steps.contracts import RegisterOutputs
 
 CONFIG = Path(__file__).with_name("config.yaml")
 QUESTION = "How do I give Production back to the version that held it before?"
@@ -19,7 +21,7 @@ console = Console()
 
 
 def main() -> None:
-    """Run the pipeline on the assistant and ask the served version one question; needs no key."""
+    """Run the pipeline on the assistant and promote the new version, and ask the service one question; needs no key."""
     from pipelines.local import run_local
 
     began = time.monotonic()
@@ -30,7 +32,14 @@ def main() -> None:
         result = run_local(loaded.settings, loaded.file, {}, display.update)
     if not show_result(loaded.settings, result):
         raise MlopsError("The gate refused the assistant, so there is nothing to serve.")
-    console.rule("[bold]2  Service: the version at Staging", align="left")
+    console.rule("[bold]2  Promotion", align="left")
+    made = result.of(RegisterOutputs)
+    assert made is not None  # show_result said so
+    version = promote(
+        loaded.settings, made.model_name, made.version, say=lambda text: console.print(text, style="dim")
+    ).version
+    console.print(f"{version.name} version {version.version} is at {version.stage}")
+    console.rule("[bold]3  Service", align="left")
     with Service(loaded.file) as service:
         url = service.start()
         console.print(f"listening at {url}")

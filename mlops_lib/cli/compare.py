@@ -56,7 +56,7 @@ def compare(
         typer.Argument(
             min=1,
             help="Two to five versions; the others are compared with the first. One: compared with Production. "
-            "None: the version at Staging, else the newest one, is compared with Production.",
+            "None: the version at Staging, else one newer than Production, is compared with Production.",
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Model in the registry; default: model.name.")] = "",

@@ -1,7 +1,6 @@
 """What the commands print: tables, the progress of a pipeline run, its result; and the option that all commands have."""
 
 import io
-import shlex
 import sys
 import threading
 import time
@@ -15,8 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mlops_lib import tracking
+from mlops_lib.errors import MlopsError
 from mlops_lib.settings import Settings
-from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
+from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs, TrainOutputs
 from mlops_lib.steps.events import CacheHit, CacheMiss, CellDone, Event, Finished, Started
 from mlops_lib.steps.table import STEPS
 
@@ -142,6 +142,20 @@ def show_verdict(verdict: "Verdict") -> None:
     out.print(str(verdict), style=color, markup=False, highlight=False, soft_wrap=True)
 
 
+def _gate(result: Any, evaluated: EvaluateOutputs) -> str:
+    """The verdict with the outcome against the version at Production, where the run has its evidence."""
+    from mlops_lib.evaluation.verdict_text import headline
+    from mlops_lib.training import evidence
+
+    try:
+        run_id = result.of(TrainOutputs).run_id
+        tags = evidence.run_tags(run_id)
+        found = evidence.read(run_id, tags[evidence.EVIDENCE_TAG], tags[evidence.SHA256_TAG]).verdict
+        return headline(found)
+    except (MlopsError, AttributeError, KeyError):  # a notebook of the user's own may evaluate in its own way
+        return f"{'passed' if evaluated.passed else 'refused'} (threshold {evaluated.threshold:g})"
+
+
 def show_result(settings: Settings, result: Any) -> bool:
     """Print score and threshold, version, and the run that has the record.
 
@@ -155,10 +169,10 @@ def show_result(settings: Settings, result: Any) -> bool:
     evaluated, registered = result.of(EvaluateOutputs), result.of(RegisterOutputs)
     table = Table.grid(padding=(0, 2))
     if evaluated:
-        verdict = "[green]passed[/]" if evaluated.passed else "[red]refused[/]"
+        colour, gate = "green" if evaluated.passed else "red", _gate(result, evaluated)
         score = "none" if evaluated.score is None else f"{evaluated.score:.4f}"
         table.add_row("score", f"{settings.evaluation.metric} {score}")
-        table.add_row("gate", f"{verdict} (threshold {evaluated.threshold:g})")
+        table.add_row("gate", f"[{colour}]{escape(gate)}[/]")
         if evaluated.reason:
             table.add_row("reason", escape(evaluated.reason))
     model = (
@@ -167,6 +181,6 @@ def show_result(settings: Settings, result: Any) -> bool:
     table.add_row("model", model or "not registered")
     table.add_row("record", tracking.describe_run(settings, result.parent_run_id))
     if registered and registered.stage != "Production":
-        table.add_row("next", f"mlops promote {shlex.quote(registered.model_name)} {registered.version}")
+        table.add_row("next", escape(settings.command("promote", registered.model_name, registered.version)))
     show(table)
     return registered is not None

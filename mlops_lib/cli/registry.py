@@ -47,18 +47,30 @@ def promote(
     from mlops_lib import promotion
 
     settings = config.load(config_file)
+    if name != settings.model.name:
+        err.print(
+            f"Note: model.name of this configuration is {settings.model.name!r}. Its section evaluation decides on "
+            f"{name!r}. If {name!r} has a configuration of its own, name it with: -c FILE",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
     with _progress() as say:
         try:
             done = promotion.promote(settings, name, version, stage, reason.strip(), say)
         except promotion.RefusedError as refused:
             done, refusal = None, refused
     if done is None:
-        if refusal.verdict:
-            show_verdict(refusal.verdict)
-        raise refusal
+        if not refusal.verdict:
+            raise refusal
+        show_verdict(refusal.verdict)
+        raise MlopsError(
+            f"The gate refused {name!r} version {version}; the reasons are above. {promotion.OVERRIDE}"
+        )
+    forced = bool(done.decision and done.decision.kind == "forced")
     if done.verdict:
+        if forced:
+            out.print("A person overrides this verdict of the gate:", highlight=False)
         show_verdict(done.verdict)
-    _show_moved(settings, done.version, forced=bool(done.decision and done.decision.kind == "forced"))
+    _show_moved(settings, done.version, forced)
 
 
 def rollback(
@@ -72,8 +84,16 @@ def rollback(
     """
     from mlops_lib.registry import Registry
 
-    moved = Registry(config.load(config_file)).roll_back(name, stage)
-    out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage} again.[/]")
+    settings = config.load(config_file)
+    registry = Registry(settings)
+    moved = registry.roll_back(name, stage)
+    gone = registry.history(name).entries[-1].replaced
+    words = ("promote", name, gone, *(() if moved.stage == "Production" else ("--stage", moved.stage)))
+    out.print(
+        f"[green]{moved.name} version {moved.version} is at {moved.stage} again, in the place of version {gone}.[/] "
+        f"Undo with: {escape(settings.command(*words))}",
+        soft_wrap=True,
+    )
 
 
 def sign(
@@ -165,15 +185,18 @@ def _score(version: "ModelVersion") -> str:
 def _show_moved(settings: "Settings", moved: "ModelVersion", forced: bool) -> None:
     from mlops_lib.registry import replaced
 
-    undo = "" if moved.stage == "Production" else f" --stage {moved.stage}"
-    hint = f" Undo with: mlops rollback {moved.name}{undo}" if replaced(moved) else ""
+    stage = () if moved.stage == "Production" else ("--stage", moved.stage)
+    undo = settings.command("rollback", moved.name, *stage)
+    hint = f" Undo with: {escape(undo)}" if replaced(moved) else ""
     by = ", by force" if forced else ""
-    out.print(f"[green]{moved.name} version {moved.version} is at {moved.stage}{by}.[/]{hint}")
+    out.print(
+        f"[green]{moved.name} version {moved.version} is at {moved.stage}{by}.[/]{hint}", soft_wrap=True
+    )
     serving = settings.serving
     follows = not serving.alias and serving.version in (0, moved.version)
     if follows and moved.name == settings.model.name and moved.stage in STYLES:
         stage_set = "" if moved.stage == serving.stage else f"MLFLOW_MODEL_STAGE={moved.stage} "
-        out.print(f"Next: [bold]{stage_set}mlops serve[/]", highlight=False)
+        out.print(f"Next: [bold]{stage_set}{escape(settings.command('serve'))}[/]", highlight=False)
 
 
 @contextmanager
@@ -209,12 +232,13 @@ def _show_history(registry: "Registry", name: str, moment: datetime | None) -> N
         )
         table.add_column("reason", overflow="fold")
         for one in found.entries:
-            said = " ".join((one.reason, *(f"Overridden: {text}" for text in one.overridden)))
             numbers = (str(number or "none") for number in (one.version, one.replaced))
             action = one.action.replace("_", " ")
             table.add_row(
-                str(one.number), one.at, escape(one.user), action, one.stage, *numbers, escape(said)
+                str(one.number), one.at, escape(one.user), action, one.stage, *numbers, escape(one.reason)
             )
+            for text in one.overridden:
+                table.add_row(*[""] * 7, escape(f"Overridden: {text}"))
         show(table)
     if problem := found.verify():
         raise MlopsError(f"The history of {name!r} cannot be trusted. {problem}")

@@ -65,11 +65,14 @@ def search(
     try:
         found = searching.run(settings, dataset, parent, show_trial)
     except KeyboardInterrupt:
-        text = f"Interrupted. Continue it with: mlops search --resume {parent}"
+        text = f"Interrupted. Continue it with: {settings.command('search', '--resume', parent)}"
         err.print(text, highlight=False, soft_wrap=True)
         raise typer.Exit(128 + signal.SIGINT) from None
     out.print(f"[green]Best validation {metric}: {found.score:.4f}[/]  run {found.run_id}", highlight=False)
-    out.print("Put this into config.yaml, and judge it on the test split with: mlops run\n", highlight=False)
+    out.print(
+        f"Put this into config.yaml, and judge it on the test split with: {settings.command('run')}\n",
+        highlight=False,
+    )
     typer.echo(searching.as_config(settings, found.values))
     from mlops_lib import tracking
 

@@ -17,6 +17,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.training import evidence
 from mlops_lib.training.judged_rows import row_digests
 from mlops_lib.training.lifecycle import FINGERPRINT_TAG
+from mlops_lib.training.llm_comparison import PARTS, changed_parts, recorded_digests
 from mlops_lib.wrappers import champion
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
     are asked again, for the rows of the prepared dataset.
 
     Args:
-        numbers: Two to five versions; one: compared with Production; none: the newest candidate (at Staging, else
-            the newest) is compared with Production.
+        numbers: Two to five versions; one: compared with Production; none: the candidate (at Staging, else the
+            newest if it is newer) is compared with Production.
 
     Raises:
         RegistryError: There is no such version, or nothing to compare it with.
@@ -60,6 +61,7 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
         notes.append(
             "Each interval has its confidence by itself: of many comparisons, some look better by chance."
         )
+    notes += _parts_notes(versions)
     sides = [_side(version) for version in versions]
     models = list(zip(sides, rows, strict=True))
     return compare_models(settings, source, models, inputs, notes=tuple(notes))
@@ -110,11 +112,14 @@ def _chosen(registry: Registry, name: str, numbers: Sequence[int]) -> list[Model
         else:
             others = [one for one in registry.versions(name) if one.version != production.version]
             staged = [one for one in others if one.stage == "Staging"]
-            if not others:
+            candidates = staged or [one for one in others if one.version > production.version]
+            if not candidates:
+                older = f" For an older one, name both, as in: mlops compare {production.version} {others[0].version}"
                 raise RegistryError(
-                    f"{name} has version {production.version} alone, at Production: there is nothing to compare it with."
+                    f"Version {production.version} of {name}, at Production, is the newest, and no version is at Staging: "
+                    f"there is nothing to compare it with.{older if others else ''}"
                 )
-            found = [production, (staged or others)[0]]
+            found = [production, candidates[0]]
     for at, one in enumerate(found):
         for other in found[:at]:
             if one.version == other.version:
@@ -185,6 +190,19 @@ def _side(version: ModelVersion) -> Side:
         run_id=version.run_id,
         digest=version.tags.get(MODEL_DIGEST_TAG, ""),
     )
+
+
+def _parts_notes(versions: Sequence[ModelVersion]) -> list[str]:
+    """For LLM models: the parts that changed from the first version to each other one."""
+    first, *others = [(one.version, recorded_digests(one.run_id) if one.run_id else {}) for one in versions]
+    notes = []
+    for number, digests in others:
+        if any(first[1].values()) and any(digests.values()):
+            changed = changed_parts(first[1], digests) or "nothing"
+            notes.append(
+                f"Changed from version {first[0]} to version {number}: {changed} (of {', '.join(PARTS)})."
+            )
+    return notes
 
 
 def log_page(report: ComparisonReport, page: str) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mlops_lib.comparison.result import Against, ChangedRow, ComparisonReport, Side
 from mlops_lib.evaluation.report import Comparison
-from mlops_lib.evaluation.verdict_text import WORDS, sentence
+from mlops_lib.evaluation.verdict_text import WORDS, differences, score_text, sentence
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 #: Characters of a text in a table.
@@ -117,17 +117,9 @@ def cut(text: str, most: int = MAX_SHOWN) -> str:
 
 
 def _numbers(c: Comparison) -> Sequence[str]:
-    known = c.low is not None and c.high is not None
-    interval = f"{_signed(c.low)} to {_signed(c.high)}" if known else "none"
-    scores = ["none" if one is None else f"{one:.4f}" for one in (c.challenger, c.champion)]
-    return _signed(c.difference), interval, *scores, f"{c.margin:.4g}"
-
-
-def _signed(value: float | None) -> str:
-    """With a sign, but for a zero."""
-    if value is None:
-        return "none"
-    return f"{value:+.4f}" if abs(value) >= 0.00005 else f"{0:.4f}"
+    difference, interval, margin = differences(c)
+    scores = ["none" if one is None else score_text(one) for one in (c.challenger, c.champion)]
+    return difference or "none", interval or "none", *scores, margin
 
 
 def _stage(side: Side) -> str:

@@ -1,5 +1,6 @@
 """A verdict in words: sentences for its reasons, and tables for a notebook and a terminal."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ AGAINST: dict[Outcome, str] = {
 WORDS = {found: words.rpartition(" ")[0] for found, words in AGAINST.items()}
 #: `rows_needed` where no number of rows decides, and rows of a table before it is shortened.
 TOO_MANY_ROWS, MAX_LINES = 1_000_000_000, 20
+#: Significant digits with which a lower end is told from the margin.
+MOST_DIGITS = 6
 Row = TypeVar("Row")
 HEADER_OF_CRITERIA = ("criterion", "metric", "rows", "value", "limit", "holds")
 HEADER_OF_COMPARISONS = ("metric", "rows", "champion", "challenger", "difference", "interval", "margin",
@@ -26,15 +29,32 @@ HEADER_OF_COMPARISONS = ("metric", "rows", "champion", "challenger", "difference
 def plain(verdict: Verdict) -> str:
     """The verdict as a terminal shows it."""
     tables = (_aligned(header, lines) + more for header, lines, more in _tables(verdict))
-    return "\n\n".join((" ".join((f"{_word(verdict)}: {_asked(verdict)}", *verdict.reasons)), *tables))
+    first = (" ".join(verdict.reasons), _asked(verdict)) if verdict.reasons else (_asked(verdict),)
+    return "\n\n".join((f"{_word(verdict)}: " + "\n".join(first), *tables))
 
 
 def markdown(verdict: Verdict) -> str:
     """The verdict as a notebook shows it."""
-    first = f"**{_word(verdict).capitalize()}**: {_asked(verdict)}"
-    reasons = "\n".join(f"- {_escaped(reason)}" for reason in verdict.reasons)
+    first = [f"**{_word(verdict).capitalize()}**: {_asked(verdict)}"]
+    if verdict.reasons:
+        reasons = "\n".join(f"- {_escaped(reason)}" for reason in verdict.reasons)
+        first = [f"**{_word(verdict).capitalize()}**:", reasons, _asked(verdict)]
     tables = (_piped(header, lines) + more for header, lines, more in _tables(verdict))
-    return "\n\n".join(part for part in (first, reasons, *tables) if part)
+    return "\n\n".join((*first, *tables))
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in a few words: whether the threshold holds, and the outcome against the version at Production."""
+    holds = all(
+        one.passed for one in verdict.criteria if (one.name, one.metric) == ("threshold", verdict.metric)
+    )
+    parts = [f"threshold {verdict.threshold:g}" + ("" if holds else " missed")]
+    if verdict.champion:
+        version = f"version {verdict.champion.version} at Production"
+        parts.append(f"{AGAINST[verdict.outcome] if verdict.outcome else 'not compared with'} {version}")
+    elif verdict.note:
+        parts.append(f"{verdict.note[0].lower()}{verdict.note[1:]}".rstrip("."))
+    return f"{_word(verdict)} ({'; '.join(parts)})"
 
 
 def sentence(one: Comparison, version: int, confidence: float) -> str:
@@ -42,10 +62,10 @@ def sentence(one: Comparison, version: int, confidence: float) -> str:
     where = f" on {one.slice}" if one.slice else ""
     found = f"{one.metric}{where} is {AGAINST[one.outcome]} version {version}"
     if one.challenger is not None and one.champion is not None:
-        found += f": {one.challenger:.4g} against {one.champion:.4g}"
+        found += f": {score_text(one.challenger)} against {score_text(one.champion)}"
     if one.difference is not None and one.low is not None:
-        found += f", difference {one.difference:+.2g}, {confidence:.0%} interval {_interval(one)}"
-        found += f", margin {one.margin:.2g}"
+        difference, interval, margin = differences(one)
+        found += f", difference {difference}, {confidence:.0%} interval {interval}, margin {margin}"
     why = f" {one.reason[0].upper()}{one.reason[1:]}." if one.reason else ""
     return f"{found}.{why}{_rows_needed(one)}"
 
@@ -114,11 +134,11 @@ def _criterion(one: Criterion) -> list[str]:
 
 
 def _comparison(one: Comparison) -> list[str]:
-    scores = ["" if value is None else f"{value:.4g}" for value in (one.champion, one.challenger)]
-    difference = "" if one.difference is None else f"{one.difference:+.2g}"
-    smallest = "" if one.smallest_difference is None else f"{one.smallest_difference:.2g}"
+    scores = ["" if value is None else score_text(value) for value in (one.champion, one.challenger)]
+    difference, interval, margin = differences(one)
+    smallest = "" if one.smallest_difference is None else _significant(one.smallest_difference)
     rows = f"{one.slice or 'all'} ({one.rows:,})"
-    return [one.metric, rows, *scores, difference, _interval(one), f"{one.margin:.2g}", smallest,
+    return [one.metric, rows, *scores, difference, interval, margin, smallest,
             WORDS[one.outcome]]  # fmt: skip
 
 
@@ -126,8 +146,31 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _interval(one: Comparison) -> str:
-    return "" if one.low is None or one.high is None else f"{one.low:+.2g} to {one.high:+.2g}"
+def score_text(value: float) -> str:
+    """A score with four decimals, or more where they would not show it."""
+    return f"{value:,.4f}" if value == 0 or abs(value) >= 0.001 else _significant(value, 4)
+
+
+def differences(one: Comparison) -> tuple[str, str, str]:
+    """Difference, interval and margin, with the digits that show the outcome; "" for a number that is not known."""
+    digits = 2
+    if one.low is not None:
+        # The lower end decides by its sign and by its distance from the margin.
+        while digits < MOST_DIGITS and _significant(-one.low, digits) == _significant(one.margin, digits):
+            digits += 1
+    difference = "" if one.difference is None else _significant(one.difference, digits, "+")
+    known = one.low is not None and one.high is not None
+    ends = [_significant(end, digits, "+") for end in (one.low, one.high) if end is not None]
+    return difference, " to ".join(ends) if known else "", _significant(one.margin, digits)
+
+
+def _significant(value: float, digits: int = 2, sign: str = "-") -> str:
+    """A number without an exponent, with at least this many significant digits: a small one never reads 0."""
+    if not value:
+        return "0"
+    places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+    text = f"{value:{sign},.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _piped(header: Sequence[str], lines: list[list[str]]) -> str:

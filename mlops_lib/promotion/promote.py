@@ -19,6 +19,10 @@ from mlops_lib.wrappers import champion as champions
 Say = Callable[[str], None]
 
 
+#: The way out for a person.
+OVERRIDE = "A person can override the gate with: --force --reason TEXT"
+
+
 class RefusedError(RegistryError):
     """The gate did not let a version pass.
 
@@ -29,8 +33,12 @@ class RefusedError(RegistryError):
 
     def __init__(self, version: ModelVersion, reasons: tuple[str, ...], verdict: Verdict | None) -> None:
         super().__init__(
-            f"The gate refused {version.name!r} version {version.version}: {' '.join(reasons)} "
-            "A person can override this with: --force --reason TEXT"
+            "\n".join(
+                (
+                    f"The gate refused {version.name!r} version {version.version}: {' '.join(reasons)}",
+                    OVERRIDE,
+                )
+            )
         )
         self.reasons, self.verdict = reasons, verdict
 
@@ -105,7 +113,7 @@ def _ask(
     """The verdict on the candidate, with its evidence on the candidate's run."""
     tracking.connect(settings)
     say("checking the evidence of the evaluation")
-    kept = stored.read(registry, candidate)
+    kept = stored.read(registry, candidate, settings)
     champion = (
         _champion(settings, candidate, holder, kept, say) if settings.evaluation.gate.champion else None
     )
@@ -127,7 +135,7 @@ def _champion(
     if known and kept.champion_rows and (known.name, known.version, known.run_id, known.digest) == now:
         return Champion(*now, rows=kept.champion_rows)
     if not kept.verdict.fingerprint:
-        raise EvaluationError(f"The evaluation names no data. {stored.again_with(candidate)}")
+        raise EvaluationError(f"The evaluation names no data. {stored.again_with(candidate, settings)}")
     with same_data(settings, kept.verdict.fingerprint, say) as dataset:
         say(f"asking version {holder.version}, which is at Production, on {len(kept.rows.ids)} rows")
         return champions.ask(holder, dataset, settings, kept.split, candidate.run_id)

@@ -40,6 +40,6 @@ def same_data(settings: Settings, fingerprint: str, say: Callable[[str], None]) 
             raise EvaluationError(
                 f"The data changed since the evaluation: its fingerprint was {fingerprint[:12]}, and "
                 f"{settings.data.source} gives {found[:12]} now, so the champion cannot be asked on the same rows. "
-                "Run the pipeline on the present data: mlops run"
+                f"Run the pipeline on the present data: {settings.command('run')}"
             )
         yield dataset

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import numpy as np
 from pydantic import ValidationError
 
-from mlops_lib.errors import EvaluationError
+from mlops_lib.errors import EvaluationError, PluginError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.paired.models import Model
 from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
@@ -32,13 +33,13 @@ class Stored:
     champion_rows: JudgedRows | None
 
 
-def read(registry: Registry, version: ModelVersion) -> Stored:
+def read(registry: Registry, version: ModelVersion, settings: Settings) -> Stored:
     """The evidence of the latest evaluation of a version's run.
 
     Raises:
         EvaluationError: There is none, or a file is missing or is not as it was written.
     """
-    again = again_with(version)
+    again = again_with(version, settings)
     if not version.run_id:
         raise EvaluationError(
             f"Version {version.version} of {version.name!r} has no training run, so no evaluation can be stored with it. "
@@ -74,10 +75,10 @@ def read(registry: Registry, version: ModelVersion) -> Stored:
 
 
 def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
-    """The scores that the gate needs, taken from the checked verdict, with the stored rows.
+    """The scores that the gate needs, from the checked verdict or computed from the stored rows, with these rows.
 
     Raises:
-        EvaluationError: The settings ask for the threshold of a metric that was not judged.
+        EvaluationError: The settings ask for the threshold of a metric that the rows cannot give.
     """
     gate, found = settings.evaluation.gate, stored.verdict.criteria
     values = {one.metric: one.value for one in found if one.name == "threshold"}
@@ -86,9 +87,8 @@ def report(stored: Stored, version: ModelVersion, settings: Settings) -> Evaluat
     scores = {}
     for metric in {settings.evaluation.metric: 0.0} | gate.thresholds:
         if metric not in values:
-            raise EvaluationError(
-                f"The gate asks for {metric} now, and the evaluation of run {version.run_id} did not. {again_with(version)}"
-            )
+            scores[metric] = _computed(stored.rows, model, metric, version, settings)
+            continue
         scored = round(count * (coverage.get(metric) or 0.0)) if values[metric] is not None else 0
         scores[metric] = Score(value=values[metric], scored=scored, errored=count - scored)
     for metric in gate.slice_thresholds | gate.margins:  # the gate computes them from the rows
@@ -103,9 +103,31 @@ def report(stored: Stored, version: ModelVersion, settings: Settings) -> Evaluat
     )
 
 
-def again_with(version: ModelVersion) -> str:
+def _computed(
+    rows: JudgedRows, model: Model, metric: str, version: ModelVersion, settings: Settings
+) -> Score:
+    """A score that the evaluation did not decide on. Rows without a prediction count as the worst."""
+    count = len(rows.ids)
+    try:
+        value = float(model.statistic(metric, np.arange(count))(np.ones((1, count)))[0])
+    except (EvaluationError, PluginError) as error:
+        raise EvaluationError(
+            f"The gate asks for {metric} now, and the stored rows of run {version.run_id} do not give it: {error} "
+            f"{again_with(version, settings)}"
+        ) from None
+    if not np.isfinite(value):
+        return Score(value=None, scored=0, empty=count, reason="it has no value on the stored rows")
+    failed = int(model.failed.sum())
+    if metric in rows.values:
+        failed = sum(one is None for one in rows.values[metric])
+    if failed == count:
+        return Score(value=None, scored=0, errored=count)
+    return Score(value=value, scored=count - failed, errored=failed)
+
+
+def again_with(version: ModelVersion, settings: Settings) -> str:
     """What to do about a version without evidence."""
-    return f"Evaluate it again with: mlops evaluate --run-id {version.run_id}"
+    return f"Evaluate it again with: {settings.command('evaluate', '--run-id', version.run_id)}"
 
 
 def _split(address: str) -> Split:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,11 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 
-def check(client: "MlflowClient", version: ModelVersion, decision: Decision) -> None:
+def check(client: "MlflowClient", version: ModelVersion, decision: Decision, again: str) -> None:
     """Check that a decision has what its kind needs: the gate's passed verdict on file, or a person's reason.
+
+    Args:
+        again: The command that asks the gate again.
 
     Raises:
         RegistryError: It has not, or the file is not as it was written.
@@ -34,8 +36,7 @@ def check(client: "MlflowClient", version: ModelVersion, decision: Decision) -> 
 
     def refuse(why: str) -> RegistryError:
         return RegistryError(
-            f"{version.name!r} version {version.version} is not moved: {why}. Ask the gate again: "
-            f"mlops promote {shlex.quote(version.name)} {version.version}"
+            f"{version.name!r} version {version.version} is not moved: {why}. Ask the gate again: {again}"
         )
 
     if not (decision.evidence and version.run_id):

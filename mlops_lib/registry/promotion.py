@@ -4,7 +4,6 @@ A stage is stored twice, as MLflow's stage and as an alias of the same name in l
 deprecates stages in favour of aliases. Both move together.
 """
 
-import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,17 +44,20 @@ class Registry(Journal):
         stage = stage.title()
         found = self.resolve(name, version=version)
         if decision:
-            evidence.check(self._client, found, decision)
+            evidence.check(self._client, found, decision, self._command("promote", name, version))
         elif stage == "Production":
             raise RegistryError(
                 f"{name!r} version {version} is not moved to Production without the gate's decision. "
-                f"Promote it with: mlops promote {shlex.quote(name)} {version}"
+                f"Promote it with: {self._command('promote', name, version)}"
             )
         with self._moving(name) as claimed:
             found = self.resolve(name, version=version)
             at_stage = [v for v in self.versions(name) if v.stage == stage and stage in IN_USE]
             if decision:
-                _check_holder(found, stage, decision.champion, at_stage[0].version if at_stage else 0)
+                holder = at_stage[0].version if at_stage else 0
+                _check_holder(
+                    found, stage, decision.champion, holder, self._command("promote", name, version)
+                )
             before = [v for v in at_stage if v.version != version]
             if before:
                 with self._explained(f"note what {name!r} version {version} replaces"):
@@ -87,7 +89,7 @@ class Registry(Journal):
             if not (before := replaced(current)):
                 raise RegistryError(
                     f"{name!r} version {current.version} replaced no version at {current.stage}, so there is none to go "
-                    f"back to. List the versions with: mlops models {name}"
+                    f"back to. List the versions with: {self._command('models', name)}"
                 )
             claimed.check()
             with self._moving_back(self.resolve(name, version=before), current):
@@ -119,13 +121,13 @@ class Registry(Journal):
         return self.resolve(name, version=version)
 
 
-def _check_holder(version: ModelVersion, stage: str, judged: int, holder: int) -> None:
+def _check_holder(version: ModelVersion, stage: str, judged: int, holder: int, again: str) -> None:
     if holder == judged:
         return
     was, now = (f"version {number}" if number else "no version" for number in (judged, holder))
     raise RegistryError(
         f"The decision on {version.name!r} version {version.version} was made with {was} at {stage}, and {now} is there "
-        f"now. Ask the gate again: mlops promote {shlex.quote(version.name)} {version.version}"
+        f"now. Ask the gate again: {again}"
     )
 
 

@@ -1,6 +1,5 @@
 """Model versions: listed, resolved to one pinned number, registered, tagged, deleted."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ class Versions:
         import mlflow
 
         uri = use_store(settings)
+        self._command = settings.command
         self._client: MlflowClient = mlflow.MlflowClient(uri, uri)
         #: The registry's address for messages, without a password.
         self.uri = mask(uri)
@@ -83,7 +83,7 @@ class Versions:
         if found:
             return found[0]
         raise NoSuchVersionError(
-            f"No model {name!r} at {wanted} in the registry at {self.uri}. {self._available(name, versions)}"
+            f"No model {name!r} at {wanted} in the registry at {self.uri}. {self._available(name, versions, stage)}"
         )
 
     def at_stage(self, name: str, stage: str) -> ModelVersion | None:
@@ -152,13 +152,25 @@ class Versions:
                 f"The registry at {self.uri} could not {action}: {mask(error.message)}"
             ) from None
 
-    def _available(self, name: str, versions: list[ModelVersion]) -> str:
+    def _available(self, name: str, versions: list[ModelVersion], stage: str) -> str:
         if not versions:
             names = ", ".join(self.names()) or "none"
-            return f"Models it has: {names}. `mlops run` trains one, and registers it when the gate passes."
+            return f"Models it has: {names}. `{self._command('run')}` trains one, and registers it when the gate passes."
         stages = ", ".join(f"{v.stage} ({v.version})" for v in versions[:5])
-        promote = f"mlops promote {shlex.quote(name)} {versions[0].version}"
-        return f"Versions it has: {stages}. Promote one with: {promote}"
+        found = f"Versions it has: {stages}."
+        if not stage or stage.lower() == "production":
+            return f"{found} Promote one with: {self._command('promote', name, versions[0].version)}"
+        holder = next((v for v in versions if v.stage == "Production"), None)
+        if holder:
+            found += (
+                f" To serve version {holder.version}, which is at Production: serving.stage: Production, or the "
+                "environment variable MLFLOW_MODEL_STAGE=Production."
+            )
+        others = [v for v in versions if v != holder]
+        if others:
+            move = self._command("promote", name, others[0].version, "--stage", stage.title())
+            found += f" Move one to {stage.title()} with: {move}"
+        return found
 
 
 def _pinned(item: "MlflowModelVersion", aliases: tuple[str, ...]) -> ModelVersion:

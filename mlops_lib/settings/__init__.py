@@ -1,6 +1,7 @@
 """All settings: one module a section. `mlops_lib.config` resolves their values."""
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr
@@ -67,10 +68,24 @@ class Settings(Section):
     secrets: Secrets = Field(Secrets(), json_schema_extra=read_by())
 
     _configured_digest: str = PrivateAttr("")
+    #: Words that a printed command needs to find this configuration again; empty where it is found without them.
+    _config_option: tuple[str, ...] = PrivateAttr(())
 
     def path(self, value: str) -> Path:
         """`value` as an absolute path, taken from `root` when it is relative."""
         return (self.root / Path(value).expanduser()).resolve()
+
+    def command(self, *words: object) -> str:
+        """A command of `mlops` for a reader to copy, with the config file that the reader gave."""
+        return shlex.join(("mlops", *map(str, words), *self._config_option))
+
+    def with_config_option(self, file: Path, nearest: Path | None) -> "Settings":
+        """These settings, whose commands name `file` unless `mlops` finds it as the `nearest` one."""
+        copy = self.model_copy()
+        if file != nearest and file.is_file():
+            below = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+            copy._config_option = ("-c", str(below))
+        return copy
 
     def notebook(self, name: str) -> Path:
         """The file of a notebook.
@@ -101,4 +116,5 @@ class Settings(Section):
         """These settings, which arguments changed, with the digest of the configuration that they came from."""
         copy = self.model_copy()
         copy._configured_digest = configured.digest()
+        copy._config_option = configured._config_option
         return copy

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 STAGE = "Production"
 LISTED = 10
+#: For two models that no data can compare.
+WAY_OUT = (
+    "A run with evaluation.gate.champion: false registers the new model without a comparison; then a person can move "
+    "it to Production with: mlops promote NAME VERSION --force --reason TEXT"
+)
 
 
 def find(config: Settings, name: str = "") -> ModelVersion | None:
@@ -52,7 +57,7 @@ def ask(
     try:
         model = load(version.uri, config.model.wrapper)
         if problem := _mismatch(model, data_loader.schema, config):
-            return _with(known, problem=problem)
+            return _with(known, problem=f"{problem} {WAY_OUT}")
         rows, note = model.judged_rows(data_loader, config, split, challenger_run_id, ledger)
     except MlopsError as error:
         return _with(known, problem=mask(str(error)))
@@ -71,6 +76,8 @@ def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:
     if columns and columns.label and columns.label != schema.label:
         return f"it predicts {columns.label!r}, and the new model {schema.label!r}."
     if lacking := [name for name in model.features_of(schema) if name not in schema.used]:
+        if config.data.features and not set(lacking) & set(config.data.features):
+            return f"it takes columns that data.features leaves out: {_listed(lacking)}."
         return f"it takes columns that the data no longer has: {_listed(lacking)}."
     if task == "classification" and model.classes and schema.classes:
         if set(model.classes) != set(schema.classes):

@@ -19,6 +19,7 @@ from mlops_lib.errors import EvaluationError, RegistryError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.wrappers import champion
 from tests.support import compared
+from tests.support.promoting import promote
 
 
 def mlops(settings, *arguments: str):
@@ -98,6 +99,15 @@ def test_two_versions_of_one_run_are_one_model(buyers):
     twin = store.register("buyers", store.resolve("buyers", version=2).run_id, {})
     with pytest.raises(RegistryError, match=f"Versions 2 and {twin.version} of buyers are the same model"):
         compare_versions(buyers, "buyers", [2, twin.version])
+
+
+def test_an_archived_version_is_no_candidate(buyers):
+    """Staging is empty and the newest version is at Production: an older one is compared when it is named."""
+    store = registry.Registry(buyers)
+    promote(store, "buyers", 3)
+    with pytest.raises(RegistryError, match=r"no version is at Staging: there is nothing.*mlops compare 3 2"):
+        store.promote("buyers", 2, "Archived")
+        compare_versions(buyers, "buyers", [])
 
 
 def test_every_form_has_the_same_result(buyers, tmp_path):
@@ -212,6 +222,7 @@ def test_prompts_are_compared_by_their_answers(llm_project, tmp_path):
     assert (against.outcome, against.changed, report.rows) == ("worse", 10, 10)
     assert report.reference.cost_usd is not None and report.reference.latency_ms is not None
     assert "When does the shop open" in report.changed_rows[0].input
+    assert any(note.startswith("Changed from version 1 to version 2: prompts (of") for note in report.notes)
     shown = mlops(settings, "1", "2", "--format", "markdown").stdout
     assert "[-nine-]{+seven+}" in mlops(settings, "1", "2").output
     assert "~~nine~~**seven**" in shown and "cost a row" in shown

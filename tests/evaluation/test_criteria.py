@@ -10,7 +10,8 @@ from mlops_lib import config, plugins
 from mlops_lib.errors import ConfigError, EvaluationError
 from mlops_lib.evaluation.gate import NO_CHAMPION, decide
 from mlops_lib.evaluation.judged import Champion, JudgedRows
-from mlops_lib.evaluation.report import EvaluationReport, Verdict
+from mlops_lib.evaluation.report import Comparison, EvaluationReport, Verdict
+from mlops_lib.evaluation.verdict_text import differences, headline
 
 ROWS = 240
 IDS = [f"row {number}" for number in range(ROWS)]
@@ -74,7 +75,9 @@ def test_a_better_model_passes_and_a_worse_one_does_not(settings):
     assert [one.slice for one in found.comparisons] == ["", "city=부산", "city=서울"]
     worse = verdict(asked, POOR, champion(GOOD))
     assert not worse.passed and worse.outcome == "worse" and len(worse.reasons) == 3
-    assert worse.reasons[0].startswith("accuracy is worse than version 3: 0.7 against 0.9, difference -0.2")
+    assert worse.reasons[0].startswith(
+        "accuracy is worse than version 3: 0.7000 against 0.9000, difference -0.2"
+    )
     assert "accuracy on city=부산 is worse than version 3" in worse.reasons[1]
 
 
@@ -242,6 +245,41 @@ def test_the_verdict_reads_well(settings):
     shown = verdict(asked, candidate=odd[0], champion=dataclasses.replace(champion(), rows=odd[1]))
     assert r"city=a\|b\_\* (80)" in shown._repr_markdown_() and r"\[c]" in shown._repr_markdown_()
     assert Verdict.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_refused_verdict_opens_with_the_reason(settings):
+    """The score that holds comes after it; the headline of a run has threshold and outcome."""
+    worse = verdict(settings(), POOR, champion(GOOD))
+    assert str(worse).startswith("refused: accuracy is worse than version 3")
+    assert worse._repr_markdown_().startswith("**Refused**:\n\n- accuracy is worse than version 3")
+    assert "the gate asks for at least 0.6. Worse than version 3 at Production." in str(worse)
+    assert headline(worse) == "refused (threshold 0.6; worse than version 3 at Production)"
+    assert headline(verdict(settings())).startswith("passed (threshold 0.6; no version is at Production")
+    missed = verdict(settings(), 1 - GOOD)
+    assert headline(missed).startswith("refused (threshold 0.6 missed; no version")
+    broken = Champion("churn", 3, "run 3", problem="it does not load.")
+    assert headline(verdict(settings(), champion=broken)) == (
+        "refused (threshold 0.6; not compared with version 3 at Production)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "difference", "high", "margin", "shown"),
+    [
+        (0.00003, 0.00031, 0.0006, 0.005, ("+0.00031", "+0.00003 to +0.0006", "0.005")),
+        (-0.00004, 0.0008, 0.0018, 0.005, ("+0.0008", "-0.00004 to +0.0018", "0.005")),
+        (-0.005004, -0.00051, 0.001, 0.005, ("-0.00051", "-0.005004 to +0.001", "0.005")),
+        (-1234.5, 0.0, 20.25, 0.0, ("0", "-1,234 to +20", "0")),
+        (None, 0.1, None, 0.01, ("+0.1", "", "0.01")),
+    ],
+)  # fmt: skip
+def test_a_difference_has_the_digits_that_show_the_outcome(low, difference, high, margin, shown):
+    """The sign of each end, and the lower end beside the margin."""
+    one = Comparison(
+        metric="brier", margin=margin, rows=9, entities=9, difference=difference, low=low, high=high,
+        champion=0.1, challenger=0.1, outcome="not_worse",
+    )  # fmt: skip
+    assert differences(one) == shown
 
 
 def test_many_slices_are_shortened(settings):

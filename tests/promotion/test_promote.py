@@ -127,13 +127,15 @@ def test_a_worse_version_is_refused_until_a_person_overrides_it(settings, mlops)
     promote(settings, "churn", 2)
     code, said, error = mlops("promote", "churn", "3")
     assert code == 1 and "roc_auc" in said and "worse" in said and "refused" in said
-    assert "roc_auc is worse than version 2" in error and "--force --reason" in error
+    assert said.startswith("refused: roc_auc is worse than version 2")
+    assert "the reasons are above" in error and "is worse than" not in error and "--force --reason" in error
     assert "asking version 2, which is at Production, on" in error
     assert at_production(settings) == [2]
     code, said, error = mlops(
         "promote", "churn", "3", "--force", "--reason", "the old one is being sued over"
     )
     assert code == 0 and "version 3 is at Production, by force" in said and "mlops rollback churn" in said
+    assert said.startswith("A person overrides this verdict of the gate:")
     entry = Registry(settings).history("churn").entries[-1]
     assert (entry.action, entry.reason) == ("forced", "the old one is being sued over")
     assert "roc_auc is worse than version 2" in entry.overridden[0] and entry.evidence
@@ -239,12 +241,23 @@ def test_a_gate_that_crashes_refuses(settings, monkeypatch):
         promote(settings, "churn", 1)
 
 
-def test_a_metric_that_was_not_judged_is_refused(settings):
-    """The configuration asks for more than the evaluation knows."""
-    gate = settings.evaluation.gate.model_copy(update={"thresholds": {"brier": 0.3}})
-    changed = settings.evaluation.model_copy(update={"gate": gate})
-    with pytest.raises(RefusedError, match="asks for brier now.*mlops evaluate --run-id"):
-        promote(settings.model_copy(update={"evaluation": changed}), "churn", 1)
+def test_a_threshold_that_was_added_later_is_decided_from_the_stored_rows(settings):
+    """Met, missed, and a metric that does not exist."""
+
+    def asked(**thresholds):
+        gate = settings.evaluation.gate.model_copy(update={"thresholds": thresholds})
+        return settings.model_copy(
+            update={"evaluation": settings.evaluation.model_copy(update={"gate": gate})}
+        )
+
+    with pytest.raises(RefusedError, match="brier 0.*is above the threshold 0.001"):
+        promote(asked(brier=0.001), "churn", 2)
+    with pytest.raises(RefusedError, match="Unknown metric .nonsense.. Available: accuracy"):
+        promote(asked(nonsense=1.0), "churn", 2)
+    done = promote(asked(brier=0.3), "churn", 2)
+    (found,) = (one for one in done.verdict.criteria if (one.name, one.metric) == ("threshold", "brier"))
+    logged = Registry(settings).run(done.version.run_id).data.metrics["test.brier"]
+    assert found.passed and found.value == pytest.approx(logged)
 
 
 def test_a_promotion_that_was_overtaken_asks_again(settings, monkeypatch):
@@ -270,6 +283,33 @@ def test_a_version_that_is_at_production_stays_there(settings, mlops):
     code, said, _ = mlops("promote", "churn", "1")
     assert code == 0 and "version 1 is at Production" in said
     assert len(Registry(settings).history("churn").entries) == 1
+
+
+def test_printed_commands_name_the_config_file_that_was_given(settings, mlops, monkeypatch):
+    """Without it the nearest config.yaml, another project's, would decide. A model of another name is said first."""
+    monkeypatch.chdir(settings.root.parent)
+    given = ("-c", "project/config.yaml")
+    run_id = Registry(settings).resolve("churn", version=1).run_id
+    code, said, _ = mlops("promote", "churn", "1", *given)
+    assert code == 0 and "Next: mlops serve -c project/config.yaml" in said
+    mlflow.MlflowClient().delete_tag(run_id, "mlops.evidence")
+    code, said, _ = mlops("promote", "churn", "2", *given)
+    assert code == 0 and "Undo with: mlops rollback churn -c project/config.yaml" in said
+    code, said, _ = mlops("rollback", "churn", *given)
+    assert "version 1 is at Production again, in the place of version 2" in said
+    assert "Undo with: mlops promote churn 2 -c project/config.yaml" in said
+    mlops("promote", "churn", "2", *given)
+    code, _, error = mlops("promote", "churn", "1", *given)
+    assert code == 1 and f"mlops evaluate --run-id {run_id} -c project/config.yaml" in error
+    content = yaml.safe_load((settings.root / "config.yaml").read_text())
+    content["model"]["name"] = "other"
+    (settings.root / "other.yaml").write_text(yaml.safe_dump(content))
+    code, _, error = mlops("promote", "churn", "1", "-c", "project/other.yaml")
+    assert (
+        code == 1
+        and error.startswith("Note: model.name of this configuration is 'other'")
+        and "-c FILE" in error
+    )
 
 
 def test_staging_needs_no_champion(settings):

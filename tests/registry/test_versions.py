@@ -235,6 +235,22 @@ def test_a_missing_version_is_an_error_that_lists_the_versions(settings, run_wit
         promote(store, "repurchase", 9)
 
 
+def test_an_empty_stage_does_not_advise_to_promote_the_version_at_production(settings, run_with_model):
+    """A service that asks for Staging: how to serve Production, and how to fill Staging with another version."""
+    registry.register_run(settings, run_with_model("passed"))
+    store = Registry(settings)
+    promote(store, "repurchase", 1)
+    with pytest.raises(
+        RegistryError, match="version 1, which is at Production: serving.stage: Production"
+    ) as raised:
+        store.resolve("repurchase", "Staging")
+    assert "mlops promote" not in str(raised.value)
+    registry.register_run(settings, run_with_model("passed"))
+    store.promote("repurchase", 2, "Archived")
+    with pytest.raises(RegistryError, match="with: mlops promote repurchase 2 --stage Staging"):
+        store.resolve("repurchase", "staging")
+
+
 def test_bad_names_are_refused(settings, run_with_model):
     """An unknown stage, a name with a quote, a rollback without a version before: each is an error."""
     store = Registry(settings)

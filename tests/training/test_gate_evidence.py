@@ -141,6 +141,16 @@ def test_a_champion_that_cannot_be_judged_refuses(arena, behaviour, words):
     assert verdict.champion.version == 1
 
 
+def test_a_champion_with_features_that_the_settings_leave_out_names_them_and_the_way_out(arena):
+    """The column is still in the data; `evaluation.gate.champion: false` registers the new model."""
+    arena.champion(columns=("x", "income"))
+    arena.project.configure(data={"features": ["x"]})
+    refused(
+        arena.judge(), "takes columns that data.features leaves out: 'income'",
+        "evaluation.gate.champion: false registers", "--force --reason",
+    )  # fmt: skip
+
+
 def test_a_champion_whose_files_are_gone_refuses(arena):
     """The object store lost them."""
     version = arena.champion()
