@@ -9,7 +9,15 @@ import mlflow
 import pytest
 
 from mlops_lib import config, loaders, registry, wrappers
-from mlops_lib.errors import EvaluationError, InputError, MlopsError, ModelError, RegistryError, TrainingError
+from mlops_lib.errors import (
+    DataError,
+    EvaluationError,
+    InputError,
+    MlopsError,
+    ModelError,
+    RegistryError,
+    TrainingError,
+)
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.loaders.formats.data_file import data_file
@@ -315,3 +323,19 @@ def test_a_reference_may_be_an_object(vendor: Vendor, llm_project: Project) -> N
     assert table["reference"].to_pylist() == [json.dumps(one, ensure_ascii=False) for one in objects[:3]] + [
         "text"
     ]
+
+
+def test_a_golden_set_needs_no_validation_split(llm_project: Project) -> None:
+    """Nothing is fitted, so `validation_fraction: 0` leaves more rows to judge; other tasks need the split."""
+    file = llm_project(
+        data={"source": "all.jsonl", "validation_fraction": 0.0, "test_fraction": 0.95, "key": ""}
+    )
+    lines = [json.dumps({"question": f"Q{i}", "reference": f"R{i}"}) for i in range(20)]
+    (file.parent / "all.jsonl").write_text("\n".join(lines))
+    settings = config.load(file)
+    rows = loaders.from_settings(settings).write(file.parent / "data")
+    assert rows == {"train": 1, "validation": 0, "test": 19}
+    prepared = loaders.prepared(settings, file.parent / "data")
+    assert [prepared.count(split) for split in ("train", "validation", "test")] == [1, 0, 19]
+    with pytest.raises(DataError, match="Split 'validation' of .* has no rows"):
+        list(prepared.parts("validation"))
