@@ -97,6 +97,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
         "exact_match": Plugin(f"{_METRICS}.text:ExactMatch", "", "text"),
         "rouge_l": Plugin(f"{_METRICS}.text:RougeL", "llm", "text"),
+        "json_fields": Plugin(f"{_METRICS}.structured:JsonFields", "", "text"),
+        "json_schema": Plugin(f"{_METRICS}.structured:JsonSchema", "llm", "text"),
         "semantic_similarity": Plugin(f"{_METRICS}.text:SemanticSimilarity", "llm", "text"),
         "faithfulness": Plugin(f"{_METRICS}.ragas:Faithfulness", "ragas", "text"),
         "answer_relevancy": Plugin(f"{_METRICS}.ragas:AnswerRelevancy", "ragas", "text"),

@@ -17,6 +17,7 @@ from serving.operations.shutdown import ended_by_sigterm, on_sigterm
 from serving.operations.workers import Workers
 from serving.service import Service
 from serving.web import connections, openapi, problems
+from serving.web.failures import failures
 from serving.web.gateway import Gateway
 from serving.web.route import HandlerRoute
 from serving.web.routes import RouteTable, route_table
@@ -63,6 +64,7 @@ def create_app(settings: Settings | None = None, workers: Workers | None = None)
         sweeper.cancel()
         retention.cancel()
         await service.stop()
+        failures.report_left_out(0.0)
 
     app = Application(title="mlops serving", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.service = service

@@ -44,7 +44,8 @@ def capture(settings: Settings, run_id: str, parent_run_id: str, data: Mapping[s
 def missing(manifest: Mapping[str, Any]) -> list[str]:
     """Sentences about the code that the run does not hold as it was."""
     code = manifest["code"]
-    lines = [f"Not stored with the run: {one['path']} ({one['reason']})." for one in code["left_out"]]
+    lines = [] if manifest["archive_sha256"] or code["from"] == "git" else [code["unknown"]]
+    lines += [f"Not stored with the run: {one['path']} ({one['reason']})." for one in code["left_out"]]
     if code["left_out_more"]:
         lines.append(f"Not stored with the run: {code['left_out_more']} more changed files.")
     lines += [f"Stored with *** for its secrets: {path}." for path in code["masked"]]

@@ -5,15 +5,17 @@ temporary folder.
 """
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from mlops_lib import files
-from mlops_lib.lineage.code_files import LeftOut, described, has_secret, is_text, masked, sorted_out
+from mlops_lib.lineage.code_files import LeftOut, described, has_secret, masked, sorted_out
 from mlops_lib.redact.keys import Masker
 
 TIMEOUT_S = 60.0
@@ -22,6 +24,7 @@ DIFF = (
     "diff-index", "-p", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
     "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
+_SIGN = re.compile(rb"^[-+ ]", re.MULTILINE)
 #: Git's name for HEAD before the first commit.
 UNBORN = "(initial)"
 
@@ -124,16 +127,18 @@ class _Patch:
     def of(self, paths: list[str]) -> _Made:
         """The patch of these files, without secrets."""
         masker = Masker()
-        hidden = [path for path in paths if self._is_hidden(path, masker)]
-        paths = [path for path in paths if path not in hidden]
-        digests: dict[str, str] = {}
         diff = self._diff(paths, {})
+        hidden = [path for path in self._encoded() if self._has_secret(path, masker)]
+        if hidden:
+            paths = [path for path in paths if path not in hidden]
+            diff = self._diff(paths, {})
+        digests: dict[str, str] = {}
         if has_secret(_lines(diff), masker):
             # Secrets that the patch adds are masked. One that it removes is in the commit, and stays out of sight here.
             contents = {
                 path: masked((self.top / path).read_bytes(), masker)
                 for path in paths
-                if has_secret(_lines(self._diff([path], {})), masker) and (self.top / path).is_file()
+                if has_secret(_lines(self._diff([path], {})), masker) and self._is_plain(path)
             }
             still = [path for path in paths if has_secret(_lines(self._diff([path], contents)), masker)]
             hidden += still
@@ -144,43 +149,60 @@ class _Patch:
         left = list(described(self.top, [(path, "it holds a secret") for path in sorted(hidden)]))
         return _Made(diff, paths, left, digests)
 
-    def _is_hidden(self, path: str, masker: Masker) -> bool:
-        """Whether a binary file holds a secret, which its patch would show to nobody who looks for it."""
-        file = self.top / path
-        if not file.is_file() or file.is_symlink():
-            return False
-        content = file.read_bytes()
-        return not is_text(content) and has_secret(content, masker)
+    def _encoded(self) -> list[str]:
+        """Files of the latest `_diff` whose patch is compressed: binary ones, and others by ``.gitattributes``."""
+        listed = os.fsdecode(
+            self._git("diff-index", "--numstat", "--cached", "--no-renames", "-z", self._base)
+        )
+        found = (line.split("\t", 2) for line in listed.split("\0") if line)
+        return [path for added, _, path in found if added == "-"]
 
-    def _diff(self, paths: Iterable[str], contents: Mapping[str, bytes]) -> bytes:
-        """The patch of `paths`, some of which have other contents."""
+    def _has_secret(self, path: str, masker: Masker) -> bool:
+        """Whether a file has a secret, in the working tree or in the commit: a compressed patch holds both."""
+        if self._is_plain(path) and has_secret((self.top / path).read_bytes(), masker):
+            return True
+        try:
+            return has_secret(self._git("cat-file", "blob", f"{self._base}:{path}"), masker)
+        except NoGit:  # a new file
+            return False
+
+    def _is_plain(self, path: str) -> bool:
+        """Whether a path is a file. Git stores the text of a link and not the file behind it."""
+        file = self.top / path
+        return file.is_file() and not file.is_symlink()
+
+    @cached_property
+    def _base(self) -> str:
+        """The commit, or an empty tree before the first one."""
+        return self.commit or os.fsdecode(self._git("hash-object", "-t", "tree", "-w", "--stdin")).strip()
+
+    def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
         environment = {
             "GIT_INDEX_FILE": str(self.temporary / "index"),
             "GIT_OBJECT_DIRECTORY": str(self.temporary / "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.objects),
         }
-        (self.temporary / "objects").mkdir(exist_ok=True)
+        return run(self.top, *arguments, stdin=stdin, environment=environment)
 
-        def git(*arguments: str, stdin: bytes = b"") -> bytes:
-            return run(self.top, *arguments, stdin=stdin, environment=environment)
-
-        base = self.commit or os.fsdecode(git("hash-object", "-t", "tree", "-w", "--stdin")).strip()
-        git("read-tree", base)
+    def _diff(self, paths: Iterable[str], contents: Mapping[str, bytes]) -> bytes:
+        """The patch of `paths`, some of which have other contents."""
+        # A file, because a colon separates the folders in the variable for it.
+        alternates = self.temporary / "objects" / "info" / "alternates"
+        alternates.parent.mkdir(parents=True, exist_ok=True)
+        alternates.write_bytes(os.fsencode(self.objects) + b"\n")
+        self._git("read-tree", self._base)
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        git("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=names)
+        self._git("update-index", "--add", "--remove", "--replace", "-z", "--stdin", stdin=names)
         for path, content in contents.items():
             if path in paths:
-                blob = os.fsdecode(
-                    git("hash-object", "-w", f"--path={path}", "--stdin", stdin=content)
-                ).strip()
+                stored = self._git("hash-object", "-w", f"--path={path}", "--stdin", stdin=content)
                 mode = "100755" if os.access(self.top / path, os.X_OK) else "100644"
-                git("update-index", "--cacheinfo", f"{mode},{blob},{path}")
-        return git(*DIFF, base)
+                self._git("update-index", "--cacheinfo", f"{mode},{os.fsdecode(stored).strip()},{path}")
+        return self._git(*DIFF, self._base)
 
 
 def _lines(diff: bytes) -> bytes:
-    """A patch as text: Git writes binary files in letters."""
-    return diff.replace(b"\0", b"")
+    """The text of a patch. A sign before a line would hide a key that begins it, or part a secret of several lines."""
+    return _SIGN.sub(b"", diff.replace(b"\0", b""))
 
 
 def _parsed(status: str) -> tuple[str, list[str]]:

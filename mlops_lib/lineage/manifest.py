@@ -89,16 +89,19 @@ def _code(settings: Settings) -> tuple[dict[str, Any], dict[str, bytes]]:
         kept = archive.archive_of(settings.root, skipped)
         # An image is built from a commit, and has no repository.
         commit = os.environ.get("GIT_COMMIT", "")
-        unknown = f"No repository here ({error}): the archive has the code files."
+        unknown = f"No repository here ({error}): "
+        unknown += (
+            "the archive has the code files."
+            if kept.is_project
+            else f"{settings.root} has more than {archive.MAX_FILES} files, of which none is stored."
+        )
         if commit:
             unknown += " The commit is the image's, by GIT_COMMIT."
-        if not kept.is_whole:
-            unknown += f" It has the first {archive.MAX_FILES} files alone."
         facts: dict[str, Any] = {"commit": commit, "from": "archive", "folder": "", "unknown": unknown}
-        return facts | _exceptions(kept.left_out, kept.masked), {ARCHIVE: kept.content}
+        contents = {ARCHIVE: kept.content} if kept.is_project else {}
+        return facts | _exceptions(kept.left_out, kept.masked), contents
     facts = {"commit": found.commit, "from": "git", "folder": found.folder, "unknown": ""}
-    contents = {DIFF: found.diff} if found.diff else {}
-    return facts | _exceptions(found.left_out, found.masked), contents
+    return facts | _exceptions(found.left_out, found.masked), {DIFF: found.diff} if found.diff else {}
 
 
 def _exceptions(left: list[LeftOut], masked: dict[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import yaml
 
 from mlops_lib import config
 from mlops_lib.errors import EvaluationError, ReproductionError
+from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.lineage import environment, manifest, stored, worktree
 from mlops_lib.lineage.compare import Comparison, compare
 from mlops_lib.lineage.expected import Expected
@@ -24,10 +25,10 @@ from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.steps import events
 from mlops_lib.steps.contracts import EvaluateOutputs, TrainOutputs
-from mlops_lib.training import rows_file
+from mlops_lib.training import evidence, rows_file
 from mlops_lib.wrappers.load import download
 
-ROWS, CASSETTE = "evaluation/test/rows.parquet", "evaluation/test/cassette.jsonl"
+CASSETTE = "evaluation/test/cassette.jsonl"
 #: In the project folder of the version, so that relative paths mean the same.
 CONFIG_FILE = ".mlops-reproduce.yaml"
 #: Exit codes of `mlops run` when the pipeline came to its end: the gate let the model pass, or refused it.
@@ -35,7 +36,7 @@ ENDED = (0, 3)
 #: Variables with the run and the keys of this shell, which a reproduction must not use.
 NOT_PASSED_ON = (
     "MLOPS_CONFIG", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_REGISTRY_URI", "MLOPS_STEP_CACHE", "MLOPS_FORK_SERVER",
-    "GIT_COMMIT", "MLOPS_IMAGE_DIGEST",
+    "GIT_COMMIT", "MLOPS_IMAGE_DIGEST", "MODEL_SIGNING_KEY", "MODEL_SIGNING_KEY_PASSWORD",
 )  # fmt: skip
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
@@ -99,7 +100,7 @@ def reproduce(
             wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
             for line in worktree.link_unstored(_texts(wanted), wanted["data"]["source"], project, code):
                 say(line)
-            say(f"Data: {_data_shown(wanted, code)}")
+            say(f"Data: {_data_shown(wanted['data'], project, code)}")
             expected = _expected(version, facts, differing, scratch)
             path = environment.import_path(top, scratch / "code")
             _run(python, file, facts, _variables(facts, expected, path), say)
@@ -130,6 +131,7 @@ def _configuration(lineage: stored.Stored, scratch: Path) -> str:
     content["data"] = lineage.manifest["data"].get("settings") or content["data"]
     content["mlflow"]["tracking_uri"] = f"sqlite:///{scratch}/mlflow.db"
     content["pipeline"]["work_dir"] = str(scratch / "work")
+    content["pipeline"]["openlineage_url"] = ""
     content["evaluation"]["replay"] = ""
     if masked := [text for text in _texts(content) if MASKED in text]:
         raise ReproductionError(
@@ -148,11 +150,21 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _data_shown(content: Mapping[str, Any], code: Path) -> str:
-    source = str(content["data"]["source"])
-    if "://" in source and not source.startswith("sqlite:///"):
+def _data_shown(data: Mapping[str, Any], project: Path, code: Path) -> str:
+    """Where the data is read from.
+
+    Raises:
+        ReproductionError: It is gone. The error of the step would name a folder that nobody knows.
+    """
+    source = str(data["source"])
+    name = source.removeprefix("sqlite:///")
+    if "://" in name:
         return f"{source}, read again"
-    return str((code / source.removeprefix("sqlite:///")).resolve())
+    if data["loader"] in ("local", "sql") and not (code / name).exists():
+        raise ReproductionError(
+            f"The data of the version is gone: {project / name}. Restore it, then run again."
+        )
+    return str((code / name).resolve())
 
 
 def _expected(
@@ -244,15 +256,25 @@ def _compared(
     by_contract = {frozenset(one.outputs): one.outputs for one in finished.values()}
     trained = by_contract[frozenset(TrainOutputs.model_fields)]
     evaluated = by_contract[frozenset(EvaluateOutputs.model_fields)]
-    new_rows = next(scratch.glob(f"artifacts/{trained['run_id']}/artifacts/{ROWS}"), None)
+    rows = evidence.rows_path("evaluation/test/", evidence.ROWS_FILE, "*")
+    new_rows = next(scratch.glob(f"artifacts/{trained['run_id']}/artifacts/{rows}"), None)
     new_model = next(file.parent for file in scratch.glob("artifacts/models/*/artifacts/MLmodel"))
-    old_rows = _artifact(version.run_id, ROWS, scratch / "recorded")
     (scratch / "recorded").mkdir(exist_ok=True)
     old_model = download(version.uri, scratch / "recorded")
     try:
-        before, now = (rows_file.read(file) if file else None for file in (old_rows, new_rows))
+        before, now = _judged(version), rows_file.read(new_rows) if new_rows else None
     except EvaluationError as error:
         raise ReproductionError(str(error)) from None
     found = compare(before, now, (old_model, new_model), tolerance)
     score = mlflow.MlflowClient().get_run(version.run_id).data.metrics.get(f"test.{metric}")
     return Reproduction(found, (score, evaluated["score"]), differing)
+
+
+def _judged(version: ModelVersion) -> JudgedRows | None:
+    """The rows that the version was registered on; None for a version without."""
+    if not (path := version.tags.get(evidence.EVIDENCE_TAG)):
+        return None
+    verdict = evidence.read(version.run_id, path, version.tags.get(evidence.SHA256_TAG, "")).verdict
+    if not verdict.rows_sha256:
+        return None
+    return evidence.read_rows(version.run_id, path, evidence.ROWS_FILE, verdict.rows_sha256)

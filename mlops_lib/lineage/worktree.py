@@ -43,12 +43,16 @@ def code_of(stored: Stored, project: Path, target: Path, keep: bool, say: Say) -
             say(f"Code: the {len(found.namelist())} files that were stored with the run")
             top = project
         else:
+            if manifest["code"]["from"] == "archive" and not manifest["commit"]:
+                raise ReproductionError(f"The run has no code. {manifest['code']['unknown']}")
             top = _top_of(project)
             stack.enter_context(_checked_out(top, manifest["commit"], target, keep))
             if patch := stored.file(DIFF):
                 _apply(patch, target)
             shown = manifest["commit"][:12] or "no commit"
             say(f"Code: {shown}{' and its uncommitted changes' if stored.file(DIFF) else ''}")
+            for path in _submodules(target) if manifest["commit"] else ():
+                say(f"Not restored: {path} (a submodule, whose repository may be elsewhere)")
         for line in restore(manifest["code"], top, target):
             say(line)
         yield target / manifest["code"]["folder"]
@@ -161,9 +165,16 @@ def _checked_out(top: Path, commit: str, target: Path, keep: bool) -> Iterator[N
         yield
     finally:
         if not keep:
-            shutil.rmtree(target, ignore_errors=True)
+            # Without `prune`, which would forget worktrees of the user's on a drive that is not there now.
             with contextlib.suppress(git.NoGit):
-                git.run(top, "worktree", "prune")
+                git.run(top, "worktree", "remove", "--force", str(target))
+            shutil.rmtree(target, ignore_errors=True)
+
+
+def _submodules(target: Path) -> list[str]:
+    """Paths of the submodules of a worktree. Git leaves them empty."""
+    listed = os.fsdecode(git.run(target, "ls-files", "--stage", "-z")).split("\0")
+    return [line.partition("\t")[2] for line in listed if line.startswith("160000 ")]
 
 
 def _apply(patch: Path, target: Path) -> None:

@@ -10,11 +10,14 @@ import httpx2
 
 from mlops_lib.llm.cassette import Entry, key_of
 from mlops_lib.llm.ledger import Ledger, count, current
+from mlops_lib.llm.turns import current as turns_of_row
 from mlops_lib.llm.usage import Prices, of_answer
 
 NO_RETRY = {"x-should-retry": "false", "content-type": "application/json"}
 #: Codes of a 429 that no retry can help: the account has no money.
 FINAL_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+#: Header of the vendors' SDKs: how often the call failed before.
+RETRIES_HEADER = "x-stainless-retry-count"
 #: Headers of an answer that the vendors' SDKs read.
 PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
 
@@ -52,6 +55,9 @@ class Call:
         self.streams = bool(content.get("stream")) and self.ledger is None
         self.key = key_of(provider.name, request.url.path, body)
         self.server = request.url.netloc.decode("ascii", "replace")
+        self._turns = turns_of_row() if self.ledger is not None else None
+        is_retry = request.headers.get(RETRIES_HEADER, "0") != "0"
+        self.turn = self._turns.take(self.key, is_retry) if self._turns else 0
         #: Seconds to wait before sending.
         self.wait_s = 0.0
 
@@ -59,7 +65,7 @@ class Call:
         """The answer, if the call need not or must not be sent."""
         ledger = self.ledger
         if ledger is not None:
-            if entry := ledger.cassette.find(self.key, self.server):
+            if entry := ledger.cassette.find(self.key, self.server, self.turn):
                 return self._replayed(entry)
             if ledger.cassette.strict:
                 return self._refused("This call is not on the cassette.")
@@ -92,26 +98,33 @@ class Call:
                 raise self.failed(
                     httpx2.RemoteProtocolError("the answer is not whole JSON", request=self.request)
                 ) from None
-        self._keep(Entry(self.key, self.server, response.status_code, text, kind))
+        kept = self._keep(response.status_code, text, kind)
+        if kept and kept.succeeded and kept.body != text:
+            return self._replayed(kept, book=False)
         return httpx2.Response(response.status_code, headers=headers, content=body, request=self.request)
 
     def failed(self, error: httpx2.TransportError) -> httpx2.TransportError:
         """Record that no answer came, and return the error."""
-        self._keep(Entry(self.key, self.server, 0, f"{type(error).__name__}: {error}"))
+        self._keep(0, f"{type(error).__name__}: {error}")
         return error
 
     def book(self, answer: Any, live: bool) -> None:
         """Count the tokens and the money of an answer; `live` if it was not replayed."""
         count(of_answer(answer, self.model, self.prices), self.ledger, live)
 
-    def _keep(self, entry: Entry) -> None:
-        if self.ledger is not None:
-            self.ledger.cassette.keep(entry)
+    def _keep(self, status: int, body: str, kind: str = "application/json") -> Entry | None:
+        """Record an answer; the entry that counts, or None outside an evaluation."""
+        if self.ledger is None:
+            return None
+        entry = Entry(self.key, self.server, status, body, kind, self.turn)
+        if self._turns and not entry.succeeded:
+            self._turns.failed(self.key, self.turn)
+        return self.ledger.cassette.keep(entry)
 
-    def _replayed(self, entry: Entry) -> httpx2.Response:
+    def _replayed(self, entry: Entry, book: bool = True) -> httpx2.Response:
         if entry.status == 0:
             return self._refused(entry.body)
-        if 200 <= entry.status < 300 and "json" in entry.content_type:
+        if book and entry.succeeded and "json" in entry.content_type:
             self.book(json.loads(entry.body), live=False)
         headers = {**NO_RETRY, "content-type": entry.content_type}
         return httpx2.Response(
@@ -121,7 +134,7 @@ class Call:
     def _refused(self, message: str) -> httpx2.Response:
         """The platform's own answer to a call that is not sent. It is recorded too, for a replay."""
         if self.ledger is None or not self.ledger.cassette.strict:
-            self._keep(Entry(self.key, self.server, 0, message))
+            self._keep(0, message)
         content = {"error": {"message": message, "type": "mlops", "code": "not_sent"}}
         return httpx2.Response(
             HTTPStatus.BAD_REQUEST, headers=NO_RETRY, content=json.dumps(content), request=self.request

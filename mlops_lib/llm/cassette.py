@@ -3,36 +3,56 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
+
+#: Turn of an entry from before turns were recorded.
+ANY = -1
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The answer to one call. `status` is the HTTP status, or 0 for a failed connection."""
+    """The answer to one call.
+
+    Attributes:
+        key: See `key_of`.
+        server: Host and port that answered.
+        status: The HTTP status, or 0 for a failed connection.
+        turn: How many identical calls the row made before.
+    """
 
     key: str
     server: str
     status: int
     body: str
     content_type: str = "application/json"
+    turn: int = ANY
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether there is an answer."""
+        return 200 <= self.status < 300
+
+
+#: Entries by key and turn.
+Entries = dict[tuple[str, int], Entry]
 
 
 @dataclass
 class Cassette:
-    """Entries by key.
+    """Entries by key and turn: a row may repeat a call to get several samples, and gets them again in their order.
 
     Attributes:
-        known: Entries of earlier evaluations, by key.
-        used: Entries of this evaluation, by key. These are saved.
+        known: Entries of earlier evaluations.
+        used: Entries of this evaluation. These are saved.
         strict: Replay: a call without an entry is an error, and recorded errors are repeated.
         misses: Calls without an entry in a replay.
         rows: Row -> seconds that its live answer took.
         asked: The same for the rows of this evaluation. These are saved.
     """
 
-    known: dict[str, Entry] = field(default_factory=dict)
-    used: dict[str, Entry] = field(default_factory=dict)
+    known: Entries = field(default_factory=dict)
+    used: Entries = field(default_factory=dict)
     strict: bool = False
     misses: int = 0
     rows: dict[str, float] = field(default_factory=dict)
@@ -49,25 +69,38 @@ class Cassette:
             if "row" in content:
                 cassette.rows[content["row"]] = float(content["latency_s"])
             else:
-                cassette.known[content["key"]] = Entry(**content)
+                entry = Entry(**content)
+                cassette.known[entry.key, entry.turn] = entry
         return cassette
 
-    def text(self) -> str:
-        """A cassette file with the entries of this evaluation."""
-        lines: list[Any] = [asdict(entry) for entry in self.used.values()]
-        lines += [{"row": row, "latency_s": seconds} for row, seconds in self.asked.items()]
+    def text(self, all_known: bool = False) -> str:
+        """A cassette file with the entries of this evaluation; with `all_known`, of earlier ones too."""
+        used = self.known | self.used if all_known else self.used
+        asked = self.rows | self.asked if all_known else self.asked
+        lines: list[Any] = [asdict(entry) for entry in used.values()]
+        lines += [{"row": row, "latency_s": seconds} for row, seconds in asked.items()]
         return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
-    def find(self, key: str, server: str) -> Entry | None:
-        """The recorded answer. Outside a replay, only a success from the same server counts."""
-        entry = self.used.get(key) or self.known.get(key)
+    def add(self, other: "Cassette") -> None:
+        """Make what another cassette knows known here too; it replaces entries with the same key and turn."""
+        self.known |= other.known
+        self.rows |= other.rows
+
+    def find(self, key: str, server: str, turn: int = 0) -> Entry | None:
+        """The recorded answer to the call that a row makes after `turn` identical ones.
+
+        Outside a replay, only a success from the same server counts.
+        """
+        entry = self.used.get((key, turn)) or self.known.get((key, turn))
+        if entry is None and (turn == 0 or self.strict):
+            # The old form has one entry for all identical calls.
+            entry = self.known.get((key, ANY))
         if entry is None:
             self.misses += self.strict
             return None
-        if not self.strict and (entry.server != server or not 200 <= entry.status < 300):
+        if not self.strict and (entry.server != server or not entry.succeeded):
             return None
-        self.used[key] = entry
-        return entry
+        return self.keep(replace(entry, turn=turn))
 
     def knows_row(self, row: str) -> bool:
         """Whether an earlier evaluation answered the row."""
@@ -79,11 +112,16 @@ class Cassette:
         self.asked[row] = round(measured_s, 4) if known is None else known
         return self.asked[row]
 
-    def keep(self, entry: Entry) -> None:
-        """Record an answer. A success replaces a failure, but not the other way round."""
-        before = self.used.get(entry.key)
-        if before is None or not 200 <= before.status < 300:
-            self.used[entry.key] = entry
+    def keep(self, entry: Entry) -> Entry:
+        """Record an answer, and return the one that counts: a success stays, a failure is replaced.
+
+        Two rows may make the same call at once; both then have the answer that a replay gives them.
+        """
+        before = self.used.get((entry.key, entry.turn))
+        if before is not None and before.succeeded:
+            return before
+        self.used[entry.key, entry.turn] = entry
+        return entry
 
 
 def key_of(provider: str, path: str, body: bytes) -> str:

@@ -73,7 +73,8 @@ class SplitFiles:
         """The rows of all files, with one type a column."""
         self.source.fetch()
         files = [file for found in self.by_split.values() for file in found] or self.files
-        return Rows(files, self.options.key, self.options.csv, self.options.missing_values)
+        one = self.options
+        return Rows(files, one.key, one.csv, one.missing_values, one.label)
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:

@@ -48,6 +48,12 @@ class EvaluationSettings(Section):
         description="metrics to report, by name or package.module:function; empty: the task's",
         json_schema_extra=read_by("evaluate-model", code=("evaluate-model",)),
     )
+    language: str = Field(
+        "auto",
+        pattern="^(auto|[a-z]{2,3})$",
+        description="text: language of references and answers as a code (en, ko, ja); auto: from each reference",
+    )
+    json_schema: str = Field("", description="text: file with the JSON schema of the metric json_schema")
     judge: str = Field("", description="text: LLM that judges for ragas metrics, as provider:model")
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"

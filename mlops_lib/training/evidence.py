@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlops_lib import files, tracking
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-GATE_FILE, ROWS_FILE, CHAMPION_FILE = "gate.json", "rows.parquet", "champion_rows.parquet"
-CHANGED_FILE = "changed_rows.json"
+GATE_FILE, CHANGED_FILE = "gate.json", "changed_rows.json"
+#: Names of judged rows; see `rows_path`.
+ROWS_FILE, CHAMPION_FILE = "rows", "champion_rows"
 #: On a run and on its version: path of the verdict among the run's artifacts, its SHA-256, and the outcome.
 EVIDENCE_TAG, SHA256_TAG, OUTCOME_TAG = "mlops.evidence", "mlops.evidence_sha256", "mlops.outcome"
 #: Rows that changed sides in a notebook; the run has more.
@@ -80,7 +81,7 @@ def log(
     """Log the evidence of a decision below `path` of a run.
 
     The verdict is stored twice: as ``gate.json``, which the next evaluation replaces, and under a name with its own
-    digest, which stays: a registered version names that file.
+    digest, which stays: a registered version names that file. So do the names of its rows.
     """
     import mlflow
 
@@ -159,7 +160,7 @@ def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
-    place = f"{path.rpartition('/')[0]}/{name}"
+    place = rows_path(path, name, sha256)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             file = Path(mlflow.MlflowClient().download_artifacts(run_id, place, scratch))
@@ -170,6 +171,11 @@ def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:
                 f"The rows {place} of run {run_id} are not those that the verdict was made of."
             )
         return rows_file.read(file)
+
+
+def rows_path(path: str, name: str, sha256: str) -> str:
+    """Judged rows beside the verdict at `path`. A later evaluation has other rows, and so files of other names."""
+    return f"{path.rpartition('/')[0]}/{name}-{sha256[:12]}.parquet"
 
 
 def run_tags(run_id: str) -> Mapping[str, str]:
@@ -196,7 +202,7 @@ def tag(run_id: str, found: Evidence) -> None:
 
 
 def _log_rows(run_id: str, path: str, found: Mapping[str, JudgedRows | None]) -> dict[str, str]:
-    """Log judged rows; name of the file -> its SHA-256."""
+    """Log judged rows; their name -> SHA-256 of the file."""
     import mlflow
 
     digests: dict[str, str] = {}
@@ -205,10 +211,13 @@ def _log_rows(run_id: str, path: str, found: Mapping[str, JudgedRows | None]) ->
             if rows is None:
                 continue
             try:
-                rows_file.write(rows, file := Path(scratch) / name)
+                rows_file.write(rows, file := Path(scratch) / f"{name}.parquet")
             except EvaluationError as error:  # predictions of a task of the user's own
-                print(f"{name} is no part of the evidence. {error}")
+                print(f"{file.name} is no part of the evidence. {error}")
                 continue
             digests[name] = files.sha256(file)
-            mlflow.MlflowClient().log_artifact(run_id, str(file), path)
+            stored = file.rename(
+                Path(scratch) / PurePosixPath(rows_path(f"{path}/", name, digests[name])).name
+            )
+            mlflow.MlflowClient().log_artifact(run_id, str(stored), path)
     return digests

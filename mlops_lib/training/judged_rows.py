@@ -12,6 +12,7 @@ from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.generation import Generation
 from mlops_lib.settings import Settings
 
@@ -192,7 +193,7 @@ def joined(parts: list[Any]) -> Any:
 def _made(predicted: Sequence[Generation]) -> Mapping[str, Any]:
     """The fields of `JudgedRows` that generated answers carry."""
     return {
-        "predicted": [None if one.error else str(one.output) for one in predicted],
+        "predicted": [None if one.error else text_of(one.output) for one in predicted],
         "errors": [one.error for one in predicted],
         "latency_s": [one.latency_s for one in predicted],
         # Calls of a model without a price are not free.

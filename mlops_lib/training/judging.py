@@ -69,7 +69,7 @@ def decide(
     """The gate's verdict on the model of a run."""
     chosen = config.evaluation
     digest = evidence.run_tags(run_id).get(MODEL_DIGEST_TAG, "") if champion and run_id else ""
-    return gate.decide(
+    verdict = gate.decide(
         report,
         chosen.metric,
         chosen.threshold,
@@ -81,6 +81,9 @@ def decide(
         digest=digest,
         fingerprint=fingerprint,
     )
+    if (partial := report.notes.get("partial")) and not verdict.passed:
+        return verdict.model_copy(update={"reasons": (partial, *verdict.reasons)})
+    return verdict
 
 
 def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None) -> EvaluationReport:

@@ -29,15 +29,27 @@ CASSETTE_TAG, PARTIAL_TAG = "mlops.cassette", "mlops.partial"
 
 
 @contextmanager
-def session(config: Settings, run_id: str, split: Split) -> Iterator["Session"]:
+def session(config: Settings, run_id: str, split: Split, data_loader: BaseDataLoader) -> Iterator["Session"]:
     """An evaluation in whose block LLM calls are limited, counted and recorded.
 
+    The answers of an evaluation that fails are recorded too, so that the next one need not pay for them.
+
     Raises:
-        EvaluationError: The run to replay has no cassette.
+        EvaluationError: The run to replay has no cassette; or the block failed, and why.
     """
     ledger = Ledger.of(config.evaluation, _cassette(config, run_id, split))
-    with ledger.open():
-        yield Session(config, run_id, split, ledger)
+    opened = Session(config, run_id, split, ledger, data_loader)
+    try:
+        with ledger.open():
+            yield opened
+    except BaseException as error:
+        if isinstance(error, EvaluationError):
+            opened.require_calls()
+        if ledger.spent.calls and run_id and not config.evaluation.replay:
+            tracking.log_text(run_id, ledger.cassette.text(all_known=True), _cassette_path(split))
+        if isinstance(error, EvaluationError) and ledger.stopped:
+            raise EvaluationError(f"{error}. {ledger.stopped}") from error
+        raise
 
 
 @contextmanager
@@ -53,9 +65,7 @@ def comparison(
         sources = ((run_id, _cassette_path(split)), (challenger_run_id, _comparison_path(split)))
         for source, path in sources:
             if source and (text := artifact_text(source, path)):
-                found = Cassette.parse(text)
-                known.known |= found.known
-                known.rows |= found.rows
+                known.add(Cassette.parse(text))
         if before:
             known.known = before.cassette.used | known.known
     ledger = Ledger.of(config.evaluation, known, before)
@@ -78,28 +88,23 @@ def calls(ledger: Ledger) -> str:
 
 @dataclass
 class Session:
-    """One evaluation: settings, the model's run, and the ledger of its calls."""
+    """One evaluation: settings, the model's run, the ledger of its calls, and the data."""
 
     config: Settings
     run_id: str
     split: Split
     ledger: Ledger
+    data_loader: BaseDataLoader
 
-    def finish(self, report: EvaluationReport, data_loader: BaseDataLoader) -> EvaluationReport:
+    def finish(self, report: EvaluationReport) -> EvaluationReport:
         """Save cassette and digests with the run; add the costs and the comparison to the report.
 
         Raises:
             EvaluationError: In a replay, a call was not on the cassette.
         """
-        digests = current_digests(self.config, self.run_id, data_loader)
-        if replayed := self.config.evaluation.replay:
-            self._check_replay(replayed, digests)
-        else:
-            if misses := self.ledger.cassette.misses:
-                raise EvaluationError(
-                    f"The version cannot be made again: {misses} LLM calls are not on its cassette. Other prompts, "
-                    "parameters or code ask something else."
-                )
+        self.require_calls()
+        digests = current_digests(self.config, self.run_id, self.data_loader)
+        if not self.config.evaluation.replay:
             self._save(digests)
         comparison = comparison_table(self.config, self.run_id, self.split, report, digests)
         return report.model_copy(
@@ -109,12 +114,21 @@ class Session:
             }
         )
 
-    def _check_replay(self, run_id: str, digests: dict[str, str]) -> None:
-        changed = changed_parts(recorded_digests(run_id), digests)
-        misses = self.ledger.cassette.misses
+    def require_calls(self) -> None:
+        """Raise EvaluationError if the evaluation repeats an earlier one, and made other calls or has other parts."""
+        misses, replayed = self.ledger.cassette.misses, self.config.evaluation.replay
+        if not replayed:
+            if misses:
+                raise EvaluationError(
+                    f"The version cannot be made again: {misses} LLM calls are not on its cassette. Other prompts, "
+                    "parameters or code ask something else."
+                )
+            return
+        digests = current_digests(self.config, self.run_id, self.data_loader)
+        changed = changed_parts(recorded_digests(replayed), digests)
         if changed or misses:
             raise EvaluationError(
-                f"Run {run_id} cannot be replayed: {misses} LLM calls are not on its cassette. Changed since: "
+                f"Run {replayed} cannot be replayed: {misses} LLM calls are not on its cassette. Changed since: "
                 f"{changed or 'nothing that is known'}. Evaluate without --replay."
             )
 
@@ -127,13 +141,17 @@ class Session:
         tags |= {CASSETTE_TAG: "yes", PARTIAL_TAG: self.ledger.stopped or "no"}
         for tag, text in tags.items():
             client.set_tag(self.run_id, tag, text)
+        # What the evaluation cost at first stays; an evaluation that reuses its calls would say that it cost nothing.
+        known = client.get_run(self.run_id).data.metrics
+        group = f"{self.split}.llm"
+        group += ".again" if f"{group}.calls" in known else ""
         for name, value in (
             ("calls", self.ledger.spent.calls),
             ("tokens", self.ledger.spent.tokens),
             ("cost_usd", self.ledger.spent.cost_usd),
             ("calls_reused", self.ledger.reused.calls),
         ):
-            client.log_metric(self.run_id, f"{self.split}.llm.{name}", value)
+            client.log_metric(self.run_id, f"{group}.{name}", value)
 
     def _notes(self) -> dict[str, str]:
         notes = {"calls": calls(self.ledger)}
@@ -169,9 +187,7 @@ def _cassette(config: Settings, run_id: str, split: Split) -> Cassette:
     if chosen.reuse:
         for source in dict.fromkeys((_latest_recorded(config), run_id)):
             if source and (text := artifact_text(source, _cassette_path(split))):
-                found = Cassette.parse(text)
-                merged.known |= found.known
-                merged.rows |= found.rows
+                merged.add(Cassette.parse(text))
     return merged
 
 

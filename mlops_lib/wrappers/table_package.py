@@ -18,6 +18,7 @@ import numpy as np
 
 from mlops_lib import columns, estimators
 from mlops_lib.columns.encode import Encoder
+from mlops_lib.wrappers.example_rows import example_rows
 from mlops_lib.wrappers.load import MODEL_PATH
 
 if TYPE_CHECKING:
@@ -40,14 +41,13 @@ def log(
     Args:
         folder: Called ``table``; holds ``model.npz`` or ``network.pt2``.
         encoder: Turns raw rows into the model's matrix.
-        example: Raw rows.
+        example: Raw rows; logged as the model's input example.
         outputs: Their predictions.
         metadata: Metadata of the model.
         requirements: Packages that prediction needs, beside MLflow.
     """
     import mlflow
-    import mlflow.pyfunc
-    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.models import Model, ModelSignature, infer_signature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
@@ -56,18 +56,37 @@ def log(
     inputs = Schema([ColSpec(AnyType(), name, required=False) for name in encoder.schema.features])
     answers = infer_signature(model_output=outputs).outputs
     with tempfile.TemporaryDirectory() as own, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*(input example|type hints|AnyType)", UserWarning)
+        warnings.filterwarnings("ignore", ".*(type hints|AnyType)", UserWarning)
         package = _package(Path(own))
-        info = mlflow.pyfunc.log_model(
+        info = Model.log(
+            None,
+            _Unasked,
             name=MODEL_PATH,
+            flavor_name="pyfunc",
+            validate_serving_input=False,
             loader_module=package.name,
             data_path=str(folder),
             code_paths=[str(package)],
             signature=ModelSignature(inputs, answers),
+            input_example=example_rows(example, encoder.schema),
             pip_requirements=[f"mlflow=={mlflow.__version__}", *requirements],
             metadata=metadata,
         )
     return info.model_uri
+
+
+class _Unasked:
+    """MLflow's pyfunc flavour for a model that need not answer its example when it is logged.
+
+    For that, MLflow would load the network a second time, and the package's code into the process of the training.
+    """
+
+    @staticmethod
+    def save_model(*, validate_serving_input: bool, **arguments: Any) -> None:
+        """Save the model. `validate_serving_input` is for `Model.log` alone."""
+        import mlflow.pyfunc
+
+        mlflow.pyfunc.save_model(**arguments)
 
 
 def read_encoder(folder: Path) -> Encoder | None:

@@ -122,9 +122,9 @@ class TextModelWrapper(ModelWrapper):
         return self.signature.inputs.input_names()[0] if self.signature else "question"
 
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
-        with llm_evaluation.session(config, self.run_id, split) as session:
+        with llm_evaluation.session(config, self.run_id, split, data_loader) as session:
             self.ledger = session.ledger
-            return session.finish(super().judge(data_loader, config, split), data_loader)
+            return session.finish(super().judge(data_loader, config, split))
 
     def judged_rows(
         self,

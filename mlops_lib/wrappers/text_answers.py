@@ -9,6 +9,7 @@ from typing import Any
 from mlops_lib.llm.cassette import row_key
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.ledger import current, tally
+from mlops_lib.llm.turns import one_row
 
 NOT_ASKED = "Not asked: the budget was spent."
 
@@ -42,7 +43,7 @@ async def _measured(generate: Generate, row: dict[str, Any]) -> Generation:
     if ledger and not ledger.cassette.knows_row(key) and (ledger.stopped or ledger.cassette.strict):
         return Generation(row, error=NOT_ASKED)
     began = time.monotonic()
-    with tally() as usage:
+    with tally() as usage, one_row():
         try:
             made = await generate(row)
         except Exception as error:  # a graph may raise anything, and one row must not end the evaluation

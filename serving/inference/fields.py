@@ -52,6 +52,7 @@ class Field(NamedTuple):
         wanted: What the column takes, for errors and OpenAPI.
         nullable: Whether null is accepted, and a row may leave the column out.
         from_signature: Whether MLflow's signature alone describes the column.
+        objects: Whether its values hold objects, which no tensor can carry.
         optional: Whether the model sees the difference between null and a column that is left out.
         datatype: Of its tensors in the Open Inference Protocol.
         cast: Makes the value that the model's own DataFrame has; None: the JSON value is that. Raises ValueError.
@@ -71,6 +72,7 @@ class Field(NamedTuple):
     width: int = 0
     optional: bool = False
     from_signature: bool = False
+    objects: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,8 +141,16 @@ def of_signature(column: Any) -> Field:
     if kind == "any":
         made = made._replace(type=nested(column.type), shown=nested(column.type))
     return made._replace(
-        datatype=NARROW.get(mlflow_type, made.datatype), optional=optional, from_signature=True
+        datatype=NARROW.get(mlflow_type, made.datatype),
+        optional=optional,
+        from_signature=True,
+        objects=_holds_objects(column.type),
     )
+
+
+def _holds_objects(kind: Any) -> bool:
+    name = type(kind).__name__
+    return name in ("Object", "Map") or (name == "Array" and _holds_objects(kind.dtype))
 
 
 def nested(kind: Any) -> Any:
@@ -158,15 +168,17 @@ def nested(kind: Any) -> Any:
 def of_tensor(spec: Any) -> Field:
     """The field for a named tensor of a signature; a row has one item of it."""
     name, shape = str(spec.name), spec.shape[1:]
-    wanted = (
-        f"{' x '.join('any' if size < 0 else str(size) for size in shape)} values, in lists"
-        if shape
-        else "a value"
-    )
-    datatype = NUMPY.get(np.dtype(spec.type).name, "BYTES")
+    dtype = np.dtype(spec.type).name
+    wanted = f"{dtype} values of shape {shape_text(shape)}, in lists" if shape else f"a value of {dtype}"
+    datatype = NUMPY.get(dtype, "BYTES")
     width = shape[0] if len(shape) == 1 and shape[0] > 0 else 0
     item = tensor_item(spec)
     return Field(name, "array" if shape else "any", item, item, wanted, False, datatype, width=width)
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """A shape for a message, such as [any, 28, 28]."""
+    return f"[{', '.join('any' if size < 0 else str(size) for size in shape)}]"
 
 
 def tensor_item(spec: Any) -> Any:

@@ -48,14 +48,23 @@ class MatrixModel:
     def inline_rows(self, example: tuple[Any, ...] | None) -> int:
         """Rows that a straight-line model computes within `INLINE_S`; 0 if that is not known.
 
+        Texts are not encoded on the event loop, whatever the example: a long one takes as long as many rows.
+
         Args:
             example: Values of a row, which an encoder needs.
         """
-        if not (self._wrapper.straight_line and self._columns) or (self._encoder and not example):
+        if not (self._wrapper.straight_line and self._columns):
             return 0
-        one, many = (min(self._seconds(example, rows) for _ in range(20)) for rows in (1, MEASURED_ROWS))
-        per_row = max(many - one, 1e-9) / (MEASURED_ROWS - 1)
-        return max(0, int((INLINE_S - one) / per_row))
+        if self._encoder and (not example or "text" in self._encoder.schema.kinds.values()):
+            return 0
+        one = self._least_seconds(example, 1)
+        if one >= INLINE_S:
+            return 0
+        per_row = max(self._least_seconds(example, MEASURED_ROWS) - one, 1e-9) / (MEASURED_ROWS - 1)
+        return int((INLINE_S - one) / per_row)
+
+    def _least_seconds(self, example: tuple[Any, ...] | None, rows: int) -> float:
+        return min(self._seconds(example, rows) for _ in range(20))
 
     def _seconds(self, example: tuple[Any, ...] | None, rows: int) -> float:
         """Processor time of this thread for a batch."""

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mlops_lib.columns.encode import BadValue
-from serving.inference.fields import Field
-from serving.web.problems import Problem, as_problem, invalid_input
+from serving.inference.fields import Field, shape_text
+from serving.web.problems import Problem, as_problem, invalid_input, shown_value
 
 #: msgspec's message, and the place in the body that it names.
 MESSAGE = re.compile(r"(?P<said>.*?)(?: - at `\$(?P<place>.*)`)?", re.DOTALL)
@@ -59,7 +59,33 @@ def refusal(
             else "the training data had no gaps in this column"
         )
         wanted += f"; {required}"
+    if field.kind == "array" and isinstance(value, list):
+        wanted += f"; this value is {_given(value)}, and {said[0].lower()}{said[1:]}"
+        wanted += f" at {inner}" if (inner := place.removeprefix(f".{field.name}")) else ""
     return as_problem(BadValue(number, field.name, value, wanted), "")
+
+
+def refusal_of_tensor(error: Exception, rows: Any, spec: Any) -> Problem:
+    """The answer to rows of the only tensor of a signature (`spec`) that msgspec has refused, as of `refusal`."""
+    found = MESSAGE.fullmatch(str(error))
+    assert found
+    number, place = _row_number(found["place"] or "")
+    row = rows[number] if isinstance(rows, list) and number < len(rows) else rows
+    name = f"Tensor {spec.name!r}" if spec.name else "The tensor"
+    at = f" at {place}" if place else ""
+    return invalid_input(
+        f"{name} takes {spec.type} of shape {shape_text(spec.shape)}. Row {number} is {_given(row)}: {found['said']}{at}."
+    )
+
+
+def _given(value: Any) -> str:
+    """The shape of nested lists, by their first items, or another value."""
+    shape: list[int] = []
+    item = value
+    while isinstance(item, list):
+        shape.append(len(item))
+        item = item[0] if item else None
+    return f"of shape {shape}" if shape else shown_value(value)
 
 
 def _missing(row: Mapping[str, Any], fields: Mapping[str, Field], optional: Collection[str]) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
+from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.fields import Field, casts_of
 from serving.inference.odd_names import OddNames
-from serving.inference.refusals import listed, refusal
+from serving.inference.refusals import listed, refusal, refusal_of_tensor
 from serving.inference.row_types import struct_of, unnamed_row
 from serving.inference.rows import Rows, replace
 from serving.inference.source_fields import fields_of
@@ -116,8 +117,8 @@ class RequestSchema:
         except NOT_JSON as error:
             raise not_json(error, body) from None
         if isinstance(inputs, list):
-            return Rows(self, _not_empty(inputs))
-        return Rows(self, [inputs], single=True)
+            return Rows(self, self._checked(inputs))
+        return Rows(self, self._checked([inputs]), single=True)
 
     def convert(self, rows: list[Any], as_mlflow: bool = False) -> Rows:
         """The same check for rows that another protocol's body had.
@@ -132,7 +133,7 @@ class RequestSchema:
         fields = list(map(self._odd_names.to_fields, rows)) if self._odd_names else rows
         try:
             kind = self._lenient_rows if as_mlflow else self._rows
-            return Rows(self, msgspec.convert(_not_empty(fields), kind))
+            return Rows(self, msgspec.convert(self._checked(fields), kind))
         except msgspec.ValidationError as error:
             raise self._refusal(error, rows) from None
 
@@ -160,6 +161,16 @@ class RequestSchema:
             components["Row"] = self._odd_names.in_schema(components["Row"])
         return components
 
+    def _checked(self, rows: list[Any]) -> list[Any]:
+        """Rows, of which there is at least one, and none of which would count as a whole request of many rows."""
+        if not rows:
+            raise invalid_input("There are no rows: send at least one.")
+        if not self.columns and any(map(requests.is_request, rows)):
+            raise invalid_input(
+                f"A row's only key is {requests.REQUEST!r}, which the service keeps for itself. Send the rows themselves."
+            )
+        return rows
+
     def _decode(self, body: bytes) -> Any:
         try:
             decoded: Any = self._body.decode(body)
@@ -171,6 +182,8 @@ class RequestSchema:
 
     def _parse_in_two_steps(self, body: bytes) -> Rows:
         sent = decode(msgspec.json.decode, body)
+        if isinstance(sent, dict) and sent.keys() == {"inputs", "params"} and not {*sent} & {*self.fields}:
+            raise self._no_params()
         inputs = sent["inputs"] if isinstance(sent, dict) and sent.keys() == {"inputs"} else sent
         if isinstance(inputs, list) and inputs is not sent:
             return self.convert(inputs)
@@ -182,6 +195,8 @@ class RequestSchema:
         except NOT_JSON:
             sent = None
         said = str(error)
+        if isinstance(sent, dict) and "unknown field `params`" in said:
+            return self._no_params()
         if self.columns and isinstance(sent, list):
             return invalid_input(
                 'A body is {"inputs": [row, ...]} or one row alone, and a list came. Put it into "inputs".'
@@ -190,7 +205,16 @@ class RequestSchema:
             return self._refusal(Exception(said.replace("`$.inputs", "`$", 1)), sent["inputs"])
         return self._refusal(error, sent)
 
+    def _no_params(self) -> Problem:
+        has = f"This model's params: {listed(self.params)}." if self.params else "This model has no params."
+        return invalid_input(
+            "'params' is no key of this body. /invocations takes it beside \"inputs\", and "
+            f'/v2/models/{{name}}/infer takes params as its "parameters". {has}'
+        )
+
     def _refusal(self, error: Exception, rows: Any) -> Problem:
+        if self.inputs and self.inputs.is_tensor_spec() and not self.columns and len(self.inputs.inputs) == 1:
+            return refusal_of_tensor(error, rows, self.inputs.inputs[0])
         if not self.columns:
             return invalid_input(f"{error}.")
         if isinstance(rows, dict) and "unknown field `input`" in str(error):
@@ -218,9 +242,3 @@ def _envelope(inputs: Any) -> Any:
 def _sent(value: Any) -> Any:
     """A value of the feature store as a caller would send it."""
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _not_empty(rows: list[Any]) -> list[Any]:
-    if not rows:
-        raise invalid_input("There are no rows: send at least one.")
-    return rows

@@ -1,6 +1,6 @@
 """Batches of a model that is open in the service's process.
 
-The model is called in a thread, with one exception: a small graph of native operators, which can neither block nor
+The model is called in a thread, with one exception: a small model of native operators, which can neither block nor
 loop, computes a small batch faster than the batch can be handed to a thread and back (some 100 us). Such a batch is
 computed on the event loop; see docs/decisions/0301.
 """

@@ -13,6 +13,7 @@ import importlib
 import json
 import logging
 import os
+import resource
 import select
 import signal
 import socket
@@ -119,7 +120,12 @@ class _Template:
             if message.pid in self._children:
                 _kill(message.pid)
             return True
-        self._forks.append((message, socket.socket(fileno=files[0])))
+        if files:
+            self._forks.append((message, socket.socket(fileno=files[0])))
+        else:  # the kernel drops a socket for which a process at its limit has no number
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            reason = f"its socket did not arrive: the template may have {limit} open files (ulimit -n)"
+            self._send(Forked(message.id, 0, reason))
         return True
 
     def _fork_next(self) -> None:

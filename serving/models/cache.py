@@ -5,11 +5,15 @@
 <cache>/<model>/good-<wanted>.json    the version that last served what was wanted (a stage, say)
 """
 
+import contextlib
+import fcntl
 import hashlib
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
@@ -34,6 +38,29 @@ class ModelCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        #: Folder -> its open shared locks, one for each `hold`.
+        self._locks: dict[Path, list[int]] = defaultdict(list)
+
+    def hold(self, folder: Path) -> None:
+        """Keep a version's folder until `release`, or until this process ends. No worker deletes it meanwhile.
+
+        Raises:
+            ModelError: Another worker has deleted it, or is about to.
+        """
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                raise
+        except OSError as error:
+            raise ModelError(f"Another worker has just deleted {folder}; it is downloaded again.") from error
+        self._locks[folder].append(lock)
+
+    def release(self, folder: Path) -> None:
+        """Take back one `hold`."""
+        os.close(self._locks[folder].pop())
 
     def fetch(self, version: ModelVersion) -> Path:
         """The folder of the version's files. They are downloaded unless they are here and unchanged.
@@ -52,20 +79,22 @@ class ModelCache:
                 return folder
         return self._download(version)
 
-    def mark_good(self, wanted: str, folder: Path, used: Collection[Path | None] = ()) -> None:
+    def mark_good(self, wanted: str, folder: Path) -> None:
         """Record that the version in `folder` serves `wanted`, and delete the versions that were not used for longest.
 
-        Args:
-            used: Folders that stay: a process of theirs may be started again.
+        A folder that any worker holds stays: the worker may start a process of it again.
         """
         home = folder.parent
         write_json(home / f"good-{quote(wanted, safe='')}.json", {"folder": folder.name})
         good = {read_json(file).get("folder") for file in home.glob("good-*.json")}
         cards = sorted(home.glob("[0-9]*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
         for card in cards[MAX_VERSIONS:]:
-            if card.stem not in good and card.with_suffix("") not in used:
-                card.unlink(missing_ok=True)
-                shutil.rmtree(card.with_suffix(""), ignore_errors=True)
+            if card.stem in good:
+                continue
+            with _unused(card.with_suffix("")) as unused:
+                if unused:
+                    card.unlink(missing_ok=True)
+                    shutil.rmtree(card.with_suffix(""), ignore_errors=True)
 
     def last_good(self, name: str, wanted: str) -> tuple[ModelVersion, Path]:
         """The version that last served `wanted`, and its files.
@@ -83,6 +112,11 @@ class ModelCache:
                 f"The files in {folder} have changed since they were downloaded. Delete the folder."
             )
         return ModelVersion(**{**card, "aliases": tuple(card["aliases"])}), folder
+
+    def digest(self, folder: Path) -> str:
+        """The model's digest, where `fetch` or `last_good` has just hashed the files; "" where it must be computed."""
+        # Files of an older release's cache, whose digest covers them too.
+        return "" if any(added_files(folder)) else str(read_json(Path(f"{folder}.json")).get("digest", ""))
 
     def _download(self, version: ModelVersion) -> Path:
         from mlops_lib.wrappers import download
@@ -112,6 +146,25 @@ class ModelCache:
 
     def _home(self, name: str) -> Path:
         return self.folder / _folder_name(name)
+
+
+@contextlib.contextmanager
+def _unused(folder: Path) -> Iterator[bool]:
+    """Whether no worker holds the folder. If so, none can hold it until the context ends."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # only its card is left
+        yield True
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except OSError:  # held, or the file system has no locks
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(lock)
 
 
 def _folder_name(name: str) -> str:

@@ -35,8 +35,11 @@ class ModelFacts:
     digest: str = ""
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, digest: str = "") -> Self:
         """The facts of the model in `folder`.
+
+        Args:
+            digest: Of its files, if they have just been hashed: large models take long.
 
         Raises:
             ModelError: The folder holds no MLflow model, or no wrapper can load it.
@@ -55,5 +58,5 @@ class ModelFacts:
             signature=info.signature,
             columns=Schema.from_dict(columns) if columns else None,
             classes=list(metadata.get(CLASSES_KEY, [])),
-            digest=model_digest(folder),
+            digest=digest or model_digest(folder),
         )

@@ -19,10 +19,15 @@ from serving.operations.metrics import Metrics
 from serving.processes.model import ProcessModel
 
 
-async def load(version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics) -> Loaded:
+async def load(
+    version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics, digest: str = ""
+) -> Loaded:
     """Load a version from its files, and check that it answers its example.
 
     Cancel it, and a process that was started for it ends.
+
+    Args:
+        digest: Of the files, if they have just been hashed.
 
     Raises:
         ModelError: It cannot be loaded, does not answer the example that was logged with it, or takes longer than
@@ -31,7 +36,7 @@ async def load(version: ModelVersion, folder: Path, settings: Settings, metrics:
     name, limit_s = f"{version.name} version {version.version}", settings.serving.load_timeout_s
     try:
         async with asyncio.timeout(limit_s) as clock:
-            return await _load(version, folder, settings, metrics)
+            return await _load(version, folder, settings, metrics, digest)
     except TimeoutError as error:
         reason = f"its load took longer than {limit_s:g} s (serving.load_timeout_s)"
         raise ModelError(f"{name} cannot be loaded: {reason if clock.expired() else error!r}.") from error
@@ -41,11 +46,13 @@ async def load(version: ModelVersion, folder: Path, settings: Settings, metrics:
         raise ModelError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
-async def _load(version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics) -> Loaded:
+async def _load(
+    version: ModelVersion, folder: Path, settings: Settings, metrics: Metrics, digest: str
+) -> Loaded:
     name = f"{version.name} version {version.version}"
     if signed_by := settings.serving.signed_by:
         await in_daemon_thread(lambda: signing.check(version, folder, settings.path(signed_by)), "load")
-    facts = await in_daemon_thread(lambda: ModelFacts.read(folder), "load")
+    facts = await in_daemon_thread(lambda: ModelFacts.read(folder, digest), "load")
     if (registered := version.tags.get(MODEL_DIGEST_TAG, facts.digest)) != facts.digest:
         raise ModelError(
             f"{name} cannot be loaded: its files have changed since they were logged. Their digest is {facts.digest[:12]}, "

@@ -1,6 +1,8 @@
 """Asks the registry which version each role should serve."""
 
 import asyncio
+import contextlib
+import importlib
 
 from mlops_lib.errors import NoSuchVersionError, RegistryError
 from mlops_lib.registry import ModelVersion, Registry
@@ -10,6 +12,12 @@ from serving.blocking_calls import in_daemon_thread
 
 #: A registry that accepts a connection and does not answer for as long as this counts as away.
 REGISTRY_TIMEOUT_S = 10.0
+#: MLflow's modules that the first question needs; all but the first for a database, by its own clients.
+CLIENTS = (
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+)
 
 
 class RegistryQuery:
@@ -18,6 +26,7 @@ class RegistryQuery:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._pending: asyncio.Future[dict[str, ModelVersion]] | None = None
+        self._imported: asyncio.Future[None] | None = None
 
     async def __call__(self, anew: bool) -> dict[str, ModelVersion]:
         """Role -> version. The challenger is absent when there is none, or when it is the champion.
@@ -29,6 +38,9 @@ class RegistryQuery:
             NoSuchVersionError: No version is at the champion's stage or alias.
             RegistryError: No answer within `REGISTRY_TIMEOUT_S`. The next call waits for the same answer.
         """
+        # Before the question: the seconds of imports on a busy machine are not the registry's.
+        self._imported = self._imported or in_daemon_thread(self._import_clients, "imports")
+        await asyncio.wait({self._imported})
         if anew and self._pending:
             await self._wait_for(self._pending)
             self._pending.exception()  # read, or asyncio would log it
@@ -44,6 +56,11 @@ class RegistryQuery:
             raise RegistryError(
                 f"The registry at {tracking_uri(self.settings)} has not answered within {REGISTRY_TIMEOUT_S:g} s."
             )
+
+    def _import_clients(self) -> None:
+        with contextlib.suppress(Exception):  # the question reports the error
+            for name in CLIENTS[:1] if tracking_uri(self.settings).startswith("http") else CLIENTS:
+                importlib.import_module(name)
 
     def _resolve(self) -> dict[str, ModelVersion]:
         uri = tracking_uri(self.settings)

@@ -4,14 +4,13 @@ When a step fails, the running version goes on, and the status has the reason.
 """
 
 import asyncio
-import contextlib
 import gc
-import importlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from mlops_lib.errors import MlopsError, NoSuchVersionError
@@ -89,9 +88,7 @@ class RegistryWatcher:
             self._watching.cancel()
         for role in list(self._loads):
             self._end_load(role)
-        await asyncio.gather(
-            *self._tasks, *(served.drain() for served in self.served.values()), return_exceptions=True
-        )
+        await asyncio.gather(*self._tasks, *map(self._retire, self.served.values()), return_exceptions=True)
 
     def current(self) -> ServedModel:
         """The model to answer with.
@@ -156,9 +153,6 @@ class RegistryWatcher:
 
     async def _watch(self) -> None:
         limits = self.settings.serving
-        # Before the first question: its seconds on a busy machine are not the registry's.
-        with contextlib.suppress(Exception):  # `look` reports the error
-            await asyncio.to_thread(importlib.import_module, "mlflow")
         while True:
             try:
                 await self.look()
@@ -204,13 +198,13 @@ class RegistryWatcher:
     async def _take(self, role: str, version: ModelVersion, tries: int) -> None:
         try:
             folder = await asyncio.to_thread(self.cache.fetch, version)
-            loaded = await load(version, folder, self.settings, self.metrics)
+            loaded = await self._open(version, folder)
             try:
                 if role == "champion":
-                    used = [served.folder for served in self.served.values()]
-                    await asyncio.to_thread(self.cache.mark_good, self.wanted, folder, used)
+                    await asyncio.to_thread(self.cache.mark_good, self.wanted, folder)
             except BaseException:
                 loaded.model.close()
+                self.cache.release(folder)
                 raise
         except Exception as error:  # downloading and loading run other people's code
             pause_s = min(MAX_PAUSE_S, self.settings.serving.retry_s * 2**tries)
@@ -239,14 +233,30 @@ class RegistryWatcher:
                 gc.freeze()  # the libraries stay loaded: the collector need not visit their objects again
         if old:
             log.info("%s was %s", role, old.card)
-            self._in_background(old.drain())
+            self._in_background(self._retire(old))
+
+    async def _open(self, version: ModelVersion, folder: Path) -> Loaded:
+        """The version in `folder`, which is held until the version is retired."""
+        self.cache.hold(folder)
+        try:
+            digest = await asyncio.to_thread(self.cache.digest, folder)
+            return await load(version, folder, self.settings, self.metrics, digest)
+        except BaseException:
+            self.cache.release(folder)
+            raise
+
+    async def _retire(self, served: ServedModel) -> None:
+        """Let a version answer its last requests and end."""
+        await served.drain()
+        if served.folder:
+            self.cache.release(served.folder)
 
     async def _start_from_disk(self) -> None:
         try:
             version, folder = await asyncio.to_thread(
                 self.cache.last_good, self.settings.model.name, self.wanted
             )
-            loaded = await load(version, folder, self.settings, self.metrics)
+            loaded = await self._open(version, folder)
         except Exception as error:  # loading runs other people's code
             self.problem = f"{self.problem} And nothing to start from without it: {_reason(error)}"
             return

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request
 from msgspec import Meta
 
-from serving.operations.prediction_log import FILE_S
+from serving.operations.prediction_log import INDEXED_WITHIN_S
 from serving.operations.records import Feedback
 from serving.service import Service
 from serving.web.bodies import decode
@@ -45,8 +45,8 @@ async def feedback(request: Request) -> dict[str, str]:
         detail = f"The feedback is longer than {MAX_BYTES} bytes."
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
     sent, caller = decode(decoder.decode, body), request.state.call.caller
-    # Another worker's log may still have it in memory.
-    wait_s = FILE_S + 1 if service.workers and len(service.workers.others()) else 0.0
+    # Another worker may not have written it into the index yet.
+    wait_s = INDEXED_WITHIN_S if service.workers and len(service.workers.others()) else 0.0
     if service.log.requests.waiting >= MAX_WAITING:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "No room for feedback now.", 5)
     rows = await service.log.requests.rows(sent.request_id, caller, wait_s)

@@ -7,9 +7,8 @@ import time
 
 from mlops_lib.redact.output import mask_output, unmasked
 
-log = logging.getLogger("serving")
 #: Fields that ``extra=`` may add.
-EXTRA = ("request_id", "method", "route", "status", "ms", "error")
+EXTRA = ("request_id", "method", "route", "status", "ms", "error", "version", "at", "left_out")
 
 
 class JsonLines(logging.Formatter):
@@ -45,10 +44,3 @@ def configure() -> None:
         logger.setLevel(level)
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [], False
-
-
-def log_failure(request_id: str, method: str, route: str, status: int, seconds: float) -> None:
-    """Log a request that was not answered as asked, without its body and headers."""
-    level = logging.WARNING if status >= 500 else logging.INFO
-    about = {"request_id": request_id, "method": method, "route": route, "status": status}
-    log.log(level, "request failed", extra={**about, "ms": round(seconds * 1e3, 1)})

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,8 @@ log = logging.getLogger("serving")
 MAX_PENDING, MAX_PENDING_BYTES = 20_000, 64 * 2**20
 #: Most records in one file, and most seconds that it covers.
 FILE_RECORDS, FILE_S = 10_000, 5.0
+#: Seconds between additions to the index, and most seconds until other workers find a request in it.
+INDEX_S, INDEXED_WITHIN_S = 0.5, 2.0
 #: Time in the name of a file, UTC.
 STAMP = "%Y%m%dT%H%M%S"
 
@@ -57,6 +60,8 @@ class PredictionLog:
         self.requests = RequestIndex(folder)
         self._records = _Queue("predictions", "prediction")
         self._feedback = _Queue("feedback", "feedback")
+        #: Requests that are not in the index yet.
+        self._new: deque[tuple[str, str, int, float]] = deque()
         self._wake, self._stopping = threading.Event(), False
         self._thread: threading.Thread | None = None
 
@@ -86,7 +91,9 @@ class PredictionLog:
         """Add a record, at the cost of an append. It is dropped, and counted, when there is no room."""
         # Known before it is queued: else the writer could forget it first, and it would be in memory for ever.
         self.requests.expect(record.context.request_id, record.context.caller, len(record.rows))
-        if not self._append(self._records, record):
+        if self._append(self._records, record):
+            self._new.append(record.request)
+        else:
             self.requests.forget_pending([record.request])
 
     def add_feedback(self, feedback: Feedback) -> bool:
@@ -107,7 +114,9 @@ class PredictionLog:
 
     def _write_until_stopped(self) -> None:
         while not self._stopping:
-            self._wake.wait(FILE_S)
+            ends = time.monotonic() + FILE_S
+            while not self._wake.wait(INDEX_S) and time.monotonic() < ends:
+                self._index()
             self._wake.clear()
             self._flush()
         self._flush()
@@ -115,19 +124,18 @@ class PredictionLog:
     def _flush(self) -> None:
         for queue in (self._records, self._feedback):
             while items := queue.take(FILE_RECORDS):
+                self._index()
                 rows = [row for item in items if (row := self._row(queue, item))]
-                requests = [item.request for item in items if isinstance(item, Record)]
                 try:
                     if rows:
                         write_table(self._new_file(queue.name), rows)
                 except Exception as error:  # a full disk must not end the thread
                     self._lose(queue, len(rows), error)
-                    self.requests.forget_pending(requests)
-                    continue
-                self._index(requests)
+                    self._forget([item.request for item in items if isinstance(item, Record)])
 
-    def _index(self, requests: list[tuple[str, str, int, float]]) -> None:
-        """Let feedback find the requests, whose rows are in a file."""
+    def _index(self) -> None:
+        """Let feedback find the new requests, in every worker. Their rows are in a file, or will be."""
+        requests = [self._new.popleft() for _ in range(len(self._new))]
         try:
             if requests:
                 self.requests.write(requests)
@@ -135,6 +143,11 @@ class PredictionLog:
             reason = f"{type(error).__name__}: {error}"
             log.error("feedback for %d logged requests will not be taken: %s", len(requests), reason)
             self.requests.forget_pending(requests)
+
+    def _forget(self, requests: list[tuple[str, str, int, float]]) -> None:
+        """Take requests out of the index, as their rows are lost."""
+        with suppress(Exception):  # the disk may be full for this too
+            self.requests.forget(requests)
 
     def _row(self, queue: _Queue, item: Record | Feedback) -> dict[str, Any] | None:
         """One row of the table; None for an item that cannot be written: the other items must be."""

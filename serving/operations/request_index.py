@@ -38,6 +38,13 @@ class RequestIndex:
             tables.executemany("INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?)", requests)
         self.forget_pending(requests)
 
+    def forget(self, requests: Iterable[tuple[str, str, int, float]]) -> None:
+        """Delete requests whose records are lost."""
+        with self._store.transaction() as tables:
+            tables.executemany(
+                "DELETE FROM requests WHERE id = ? AND caller = ?", [request[:2] for request in requests]
+            )
+
     def forget_pending(self, requests: Iterable[tuple[str, str, int, float]]) -> None:
         """Forget requests whose records are written, or lost."""
         for request_id, caller, *_ in requests:

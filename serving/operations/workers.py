@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from mlops_lib.files import replacing
+from mlops_lib.processes import is_running, name_of
 
 PREFIX = "mlops-serving-workers-"
 RECORD = "worker-"
@@ -38,7 +39,7 @@ class Workers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._record = folder / f"{RECORD}{os.getpid()}-{started(os.getpid())}"
+        self._record = folder / f"{RECORD}{name_of(os.getpid())}"
         self._announce(State.LOADING)
 
     @classmethod
@@ -52,9 +53,9 @@ class Workers:
             return None
         temp = Path(tempfile.gettempdir())
         for folder in temp.glob(f"{PREFIX}*"):
-            if not _runs(folder.name.removeprefix(PREFIX)):
+            if not is_running(folder.name.removeprefix(PREFIX)):
                 shutil.rmtree(folder, ignore_errors=True)
-        folder = temp / f"{PREFIX}{parent.pid}-{started(parent.pid)}"
+        folder = temp / f"{PREFIX}{name_of(parent.pid)}"
         folder.mkdir(mode=0o700, exist_ok=True)
         return cls(folder)
 
@@ -86,12 +87,12 @@ class Workers:
         return {
             _pid(record): _read(record)
             for record in self._records()
-            if record != self._record and _runs(record.name.removeprefix(RECORD))
+            if record != self._record and is_running(record.name.removeprefix(RECORD))
         }
 
     def remove_dead(self) -> list[int]:
         """Remove the records of workers that died; their process ids."""
-        dead = [record for record in self._records() if not _runs(record.name.removeprefix(RECORD))]
+        dead = [record for record in self._records() if not is_running(record.name.removeprefix(RECORD))]
         for record in dead:
             record.unlink(missing_ok=True)
         return [_pid(record) for record in dead]
@@ -109,32 +110,6 @@ class Workers:
 
     def _records(self) -> list[Path]:
         return list(self.folder.glob(f"{RECORD}*"))
-
-
-def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; "" for one that has ended, and where there is no /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
-
-
-def _runs(name: str) -> bool:
-    """Whether the process runs that a name of the form ``<pid>-<started>`` means; True for any other name."""
-    pid, _, at = name.partition("-")
-    return not pid.isdecimal() or (started(int(pid)) == at if at else _exists(int(pid)))
-
-
-def _exists(pid: int) -> bool:
-    """Whether there is a process with this id: all that can be found out where there is no /proc (macOS)."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _pid(record: Path) -> int:

@@ -6,7 +6,6 @@ A protocol is a module of this package with `ROUTES`, and one line in `serving.w
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from serving.models.served import ServedModel
 from serving.service import Service
 from serving.web import compression
 from serving.web.call import BINARY, Call, Reply
-from serving.web.problems import Problem, as_problem
+from serving.web.problems import Problem, as_problem, other_than_json, unsupported
 from serving.web.route import Route
 from serving.web.sse import HEADERS
 
@@ -40,8 +39,6 @@ class Decoded(msgspec.Struct):
     own: Any = None
 
 
-#: Content types of clients that declare none: ``curl -d`` sends the second.
-UNDECLARED = ("", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
 Decode = Callable[[Call, bytes, ServedModel], Decoded | Awaitable[Decoded]]
 Encode = Callable[[Call, Decoded, Answered], Reply]
 Events = Callable[[Call, Decoded, ServedModel, AsyncGenerator[StreamEvent]], AsyncGenerator[str]]
@@ -98,6 +95,7 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         predictor.require_room()
         body = await call.body()
         model = service.models.current()
+        call.version = model.version.version
         with model:  # this version answers, though another may take its place meanwhile
             made = route.decode(call, body, model)
             decoded = made if isinstance(made, Decoded) else await made
@@ -121,17 +119,13 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         if call.status:  # half an answer is out
             raise
         problem = as_problem(error, call.request_id)
-        if problem.code == "invalid_json" and (kind := other_than_json(call)):
-            detail = f"{route.path} takes application/json, and the body is {kind}."
-            problem = Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+        if problem.code == "invalid_json" and (
+            kind := other_than_json(call.headers.get(b"content-type", b""))
+        ):
+            problem = unsupported(route.path, kind)
+        call.code = problem.code
         reply = route.problem(call, problem)
     await call.reply(reply)
-
-
-def other_than_json(call: Call) -> str:
-    """The content type that the caller declares; "" if it is JSON, or what clients send when they are told none."""
-    given = call.headers.get(b"content-type", b"").decode("latin-1").split(";")[0].strip().lower()
-    return "" if "json" in given or given in UNDECLARED else given
 
 
 async def _compressed(reply: Reply, accept: bytes, service: Service) -> Reply:

@@ -3,6 +3,7 @@
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/#json-input
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -11,24 +12,30 @@ from fastapi import Request, Response
 from serving.inference.json_values import encode_json
 from serving.inference.params import known_params
 from serving.inference.predictor import Answered
+from serving.inference.refusals import listed
 from serving.inference.rows import replace
 from serving.models.served import ServedModel
 from serving.operations.health import readiness
 from serving.protocols import mlflow_bodies
 from serving.protocols.inference import Decoded, InferenceRoute
 from serving.web.call import JSON, Call, Reply
-from serving.web.problems import Problem
+from serving.web.problems import MAX_SHOWN, Problem
 from serving.web.route import get
 
-#: Header of an answer: names of params that the model does not have, and that were ignored.
-IGNORED = b"mlops-ignored-params"
+#: Headers of an answer. MLflow's server ignores these names too: params that the model does not have, and keys of the body
+#: beside the format and ``params``.
+IGNORED_PARAMS, IGNORED_FIELDS = b"mlops-ignored-params", b"mlops-ignored-fields"
+
+#: Characters that no header may have.
+CONTROL = bytes([*range(32), 127])
 
 
 class Own(NamedTuple):
-    """The fields of a request that the encoder needs: whether the body was the row, and params that were ignored."""
+    """The fields of a request that the encoder needs: whether the body was the row, and the names that were ignored."""
 
     is_row: bool
-    ignored: list[str]
+    ignored_params: Sequence[str]
+    ignored_fields: Sequence[str]
 
 
 REQUEST = {
@@ -62,7 +69,7 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
         raise _unsupported(f"Content type {kind!r} is not known here. Send application/json or text/csv.")
     params, ignored = known_params(model.schema, sent.params)
     rows = model.schema.convert(sent.rows, as_mlflow=True)
-    return Decoded(replace(rows, params=params, any_count=True), own=Own(sent.is_row, ignored))
+    return Decoded(replace(rows, params=params, any_count=True), own=Own(sent.is_row, ignored, sent.ignored))
 
 
 def example(model: ServedModel) -> dict[str, Any] | None:
@@ -74,8 +81,19 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     """Predictions in MLflow's answer format; without a key for a body that was itself the row."""
     own: Own = decoded.own
     answer = answered.predictions if own.is_row else {"predictions": answered.predictions}
-    names = ", ".join(own.ignored).encode("ascii", "backslashreplace")
-    return Reply(encode_json(answer), [JSON, (IGNORED, names)] if names else [JSON])
+    ignored = ((IGNORED_PARAMS, own.ignored_params), (IGNORED_FIELDS, own.ignored_fields))
+    return Reply(
+        encode_json(answer), [JSON, *((header, _shown(names)) for header, names in ignored if names)]
+    )
+
+
+def _shown(names: Sequence[str]) -> bytes:
+    """Names as the value of a header: without line ends, and not endless."""
+    return (
+        listed(name[:MAX_SHOWN] for name in names)
+        .encode("ascii", "backslashreplace")
+        .translate(None, CONTROL)
+    )
 
 
 def _content_type(header: str) -> str:

@@ -30,11 +30,13 @@ class Sent(msgspec.Struct):
         rows: As the caller sent them, not yet checked.
         params: Values for ``params`` of the signature, not yet checked.
         is_row: Whether the body is itself the row. The answer then has no ``predictions``.
+        ignored: Keys beside the format and ``params``.
     """
 
     rows: list[Any]
     params: Any = None
     is_row: bool = False
+    ignored: Sequence[str] = ()
 
 
 def from_json(body: bytes, schema: RequestSchema, most: int) -> Sent:
@@ -53,7 +55,8 @@ def from_json(body: bytes, schema: RequestSchema, most: int) -> Sent:
     read = {"dataframe_split": _from_split, "dataframe_records": _from_records}.get(given[0], _from_inputs)
     rows = read(sent[given[0]], schema, most)
     require_room(len(rows), 0, most)
-    return Sent(_without_line_ends(rows, schema), sent.get("params"))
+    ignored = [name for name in sent if name not in (*given, "params")]
+    return Sent(_without_line_ends(rows, schema), sent.get("params"), ignored=ignored)
 
 
 def from_csv(body: bytes, schema: RequestSchema, most: int) -> list[Any]:

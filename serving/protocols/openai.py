@@ -30,6 +30,8 @@ from serving.web.route import get
 from serving.web.sse import HEADERS
 
 TAG = "openai"
+#: An unknown path under it is an error in OpenAI's form.
+PREFIX = "/v1/"
 #: The type of OpenAI's errors for a problem's status.
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -124,6 +126,14 @@ def problem(call: Call, problem: Problem) -> Reply:
         # The service has retried its own calls; a caller that retries too would multiply them.
         headers.append((b"x-should-retry", b"false"))
     return Reply(encode_json({"error": error}), headers, problem.status.value)
+
+
+def no_such_path(path: str) -> Problem:
+    """The answer to a path of OpenAI's protocol that the service does not have."""
+    has = ", ".join(f"{route.method} {route.path}" for route in ROUTES)
+    return Problem(
+        HTTPStatus.NOT_FOUND, "not_found", f"This service has no {path}. Of OpenAI's protocol it has {has}."
+    )
 
 
 async def models(request: Request) -> Response:

@@ -46,6 +46,13 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
         Problem: 422 for tensors that do not fit; 413 for more than `max_rows` rows.
     """
     columns: dict[str, list[Any]] = {}
+    named = {tensor.name for tensor in inputs}
+    for column in schema.model_fields.values():
+        if column.objects and (column.name in named or not column.optional):
+            raise invalid_input(
+                f"Column {column.name!r} of this model holds objects, which tensors cannot carry. Send JSON rows to /predict "
+                "or /invocations; a chat to /v1/chat/completions."
+            )
     for tensor in inputs:
         if tensor.name in columns:
             raise invalid_input(f"Input {tensor.name!r} is there twice.")

@@ -66,12 +66,14 @@ class Call:
         read: Whether the whole body has been read. The server's next message is then that the caller has left.
         status: Of the answer; 0 before it has begun.
         finished: Whether the last byte of the answer is out.
+        code: Of the problem that is the answer; "" for another answer.
+        version: Of the model that was asked; 0 for a request that asks no model.
         ended: Why the work was cancelled, as the answer to give.
     """
 
     __slots__ = (
-        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "caller", "deadline", "ended", "finished", "headers", "length",
-        "params", "read", "request_id", "status", "task", "usage", "watch",
+        "_limit", "_query", "_receive", "_send", "_service", "began", "body_bytes", "caller", "code", "deadline", "ended", "finished", "headers", "length",
+        "params", "read", "request_id", "status", "task", "usage", "version", "watch",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, service: Service) -> None:
@@ -87,6 +89,7 @@ class Call:
         length = self.headers.get(b"content-length", b"0")
         self.length = int(length) if length.isdigit() else 0
         self.params, self.caller = NO_VALUES, ""
+        self.code, self.version = "", 0
         self.usage: Usage | None = None
         self.body_bytes = self.status = 0
         self.read = self.finished = False
@@ -159,6 +162,7 @@ class Call:
 
     async def problem(self, problem: Problem) -> None:
         """Send a problem object."""
+        self.code = problem.code
         body = problem.body(self.request_id)
         await self.reply(Reply(body, [PROBLEM, *problem.raw_headers], problem.status.value))
 

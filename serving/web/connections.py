@@ -13,9 +13,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mlops_lib.settings import ServingSettings
+from serving.web.failures import failures
 from serving.web.problems import MEDIA_TYPE, Problem
 
-log = logging.getLogger("serving")
 #: Seconds that the rest of a body is read and dropped after its answer. A connection that is closed with unread bytes may
 #: lose the answer.
 LINGER_S = 5.0
@@ -125,7 +125,7 @@ class Connection(HttpToolsProtocol):
             f"HTTP/1.1 {problem.status.value} {problem.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        log.info("request failed", extra={"status": problem.status.value, "error": problem.code})
+        failures.log(logging.INFO, {"status": problem.status.value, "error": problem.code})
         self.transport.write(head.encode() + body)
         self.transport.close()
 

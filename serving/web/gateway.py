@@ -6,17 +6,19 @@ would cost more than the prediction. Other routes go on to FastAPI.
 """
 
 import asyncio
+import logging
 import time
 from http import HTTPStatus
 
 from starlette._utils import get_route_path  # the path that FastAPI's router matches, so that the two agree
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.operations.logs import log_failure
+from serving.protocols import openai
 from serving.protocols.inference import InferenceRoute, answer
 from serving.service import Service
 from serving.web.api_keys import given_key
 from serving.web.call import NEVER, Call
+from serving.web.failures import failures
 from serving.web.problems import Problem, as_problem, disconnected
 from serving.web.route import Route
 from serving.web.routes import RouteTable
@@ -62,6 +64,10 @@ class Gateway:
             if isinstance(route, InferenceRoute) and found:
                 call.params = found[1]
                 await answer(route, call, service)
+            elif not found and path.startswith(openai.PREFIX):
+                problem = openai.no_such_path(path)
+                call.code = problem.code
+                await call.reply(openai.problem(call, problem))
             else:
                 scope.setdefault("state", {}).update(call=call, route=route)
                 await self.app(scope, call.receive, call.send)
@@ -86,12 +92,25 @@ class Gateway:
             if tracing:
                 tracing.end(span, method, label, call.status, call.request_id)
             if call.status >= 400 and not is_public:  # a probe that fails every second is no news
-                log_failure(call.request_id, method, label, call.status, seconds)
+                about = {
+                    "method": method,
+                    "route": label,
+                    "status": call.status,
+                    "error": call.code,
+                    "version": call.version,
+                }
+                failures.log(
+                    logging.WARNING if call.status >= 500 else logging.INFO,
+                    about,
+                    request_id=call.request_id,
+                    ms=round(seconds * 1e3, 1),
+                )
 
     async def sweep(self) -> None:
         """Cancel the requests that take too long, and watch for callers who leave the others. Never returns."""
         while True:
             await asyncio.sleep(SWEEP_S)
+            failures.report_left_out()
             now = time.monotonic()
             for call in list(self.in_flight):
                 if call.deadline < now:

@@ -1,6 +1,7 @@
 """Errors as problem objects (RFC 9457) with a stable `code`; never a traceback."""
 
 import logging
+import traceback
 from collections.abc import Mapping
 from enum import IntEnum
 from http import HTTPStatus
@@ -14,11 +15,13 @@ from starlette.requests import ClientDisconnect
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError
 from mlops_lib.redact.output import shown
+from serving.web.failures import failures
 
-log = logging.getLogger("serving")
 MEDIA_TYPE = "application/problem+json"
 #: Most letters of a value in an error.
 MAX_SHOWN = 100
+#: Content types of clients that declare none: ``curl -d`` sends the second.
+UNDECLARED = ("", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
 
 
 class ClosedRequest(IntEnum):
@@ -84,6 +87,24 @@ class Problem(Exception):
         return headers | ({"WWW-Authenticate": "Bearer"} if self.status == HTTPStatus.UNAUTHORIZED else {})
 
 
+def shown_value(value: object) -> str:
+    """A value for a message, as JSON, cut if it is long."""
+    text = msgspec.json.encode(value, enc_hook=str).decode()
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def unsupported(path: str, kind: str) -> Problem:
+    """The answer to a body of another content type than JSON."""
+    detail = f"{path} takes application/json, and the body is {kind}."
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+
+
+def other_than_json(header: bytes) -> str:
+    """The content type that a caller declares; "" if it is JSON, or what clients send when they are told none."""
+    given = header.decode("latin-1").split(";")[0].strip().lower()
+    return "" if "json" in given or given in UNDECLARED else given
+
+
 def invalid_input(detail: str) -> Problem:
     """The answer to a well-formed request that the model or the protocol does not take."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
@@ -108,19 +129,26 @@ def as_problem(error: Exception, request_id: str) -> Problem:
     if isinstance(error, InputError):
         return invalid_input(str(error))
     if isinstance(error, BadValue):
-        value = msgspec.json.encode(error.value, enc_hook=str).decode()
-        shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
+        value = shown_value(error.value)
         return invalid_input(
-            f"Row {error.row}: column {error.column!r} is {shown}, and must be {error.wanted}."
+            f"Row {error.row}: column {error.column!r} is {value}, and must be {error.wanted}."
         )
     if isinstance(error, ClientDisconnect):
         return disconnected("the body's end")
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return Problem(status, status.name.lower(), str(error.detail))
-    log.error("request failed", exc_info=error, extra={"request_id": request_id})
-    detail = "The service failed on this request. Its log has the reason under this request id."
+    failures.log(
+        logging.ERROR, {"error": type(error).__name__, "at": _origin(error)}, error, request_id=request_id
+    )
+    detail = "The service failed on this request. Its log has the reason, under this request id or that of an earlier one."
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+
+
+def _origin(error: Exception) -> str:
+    """File and line that raised an exception."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return f"{frames[-1][0].f_code.co_filename}:{frames[-1][1]}" if frames else ""
 
 
 def install(app: FastAPI) -> None:
@@ -129,6 +157,10 @@ def install(app: FastAPI) -> None:
     async def _answer(request: Request, error: Exception) -> Response:
         request_id = request.state.call.request_id
         problem = as_problem(error, request_id)
+        kind = other_than_json(request.headers.get("content-type", "").encode("latin-1"))
+        if problem.code == "invalid_json" and kind:
+            problem = unsupported(request.url.path, kind)
+        request.state.call.code = problem.code
         headers = problem.headers | dict(getattr(error, "headers", None) or {})  # such as Allow, for 405
         return Response(problem.body(request_id), problem.status.value, headers, MEDIA_TYPE)
 

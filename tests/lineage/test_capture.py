@@ -11,6 +11,7 @@ import yaml
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.data_checks import declared
+from mlops_lib.lineage import archive
 from mlops_lib.lineage.lock import lock, read_lock
 from mlops_lib.tracking import connect
 
@@ -78,6 +79,14 @@ def test_a_container_names_its_image_and_commit(toy, monkeypatch):
     manifest = json.loads(train(toy)[2]["manifest.json"])
     assert manifest["commit"] == "f" * 40 and manifest["image"]["digest"] == "sha256:" + "a" * 64
     assert "GIT_COMMIT" in manifest["code"]["unknown"] and manifest["archive_sha256"]
+
+
+def test_a_folder_that_is_no_project_is_said(toy, monkeypatch, capsys):
+    """Nothing of it is stored, and the run goes on."""
+    monkeypatch.setattr(archive, "MAX_FILES", 1)
+    _, _, files = train(toy)
+    assert "code.zip" not in files and json.loads(files["manifest.json"])["archive_sha256"] == ""
+    assert "has more than 1 files, of which none is stored" in capsys.readouterr().out
 
 
 def test_no_secret_comes_into_an_artifact(toy, monkeypatch, capsys):

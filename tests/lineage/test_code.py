@@ -3,6 +3,7 @@
 import io
 import os
 import subprocess
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -192,12 +193,52 @@ def test_a_secret_of_the_commit_does_not_come_into_the_patch(repository, monkeyp
     assert code.left_out[0].reason == "it holds a secret" and code.left_out[0].sha256 == sha256(file)
 
 
+def test_a_secret_that_begins_a_line_or_spans_several_is_found(repository, monkeypatch):
+    """The patch has a sign before each line."""
+    monkeypatch.setenv("TEAM_TOKEN", "first half\nsecond half")
+    file = repository.root / "key.txt"
+    file.write_text(f"{KEY}\n")
+    repository.commit()
+    file.write_text("a\nfirst half\nsecond half\n")
+    code = git.code_of(repository.root)
+    assert KEY.encode() not in code.diff and b"second half" not in code.diff
+    assert [one.path for one in code.left_out] == ["key.txt"]
+    file.unlink()
+    (repository.root / "new.txt").write_text("a\nfirst half\nsecond half\n")
+    code = git.code_of(repository.root)
+    assert list(code.masked) == ["new.txt"] and b"+***" in code.diff and b"second" not in code.diff
+
+
+def test_the_file_behind_a_link_does_not_come_into_the_patch(repository, tmp_path):
+    """Also when the link's own text has a secret, so that the link is left out."""
+    (tmp_path / KEY).write_text("somebody's file\n")
+    (repository.root / "link").symlink_to(tmp_path / KEY)
+    code = git.code_of(repository.root)
+    assert code.diff == b"" and [one.path for one in code.left_out] == ["link"]
+
+
 def test_a_secret_in_a_binary_file_is_left_out(repository, monkeypatch):
     """In a patch it would be compressed, where nobody finds it."""
     monkeypatch.setenv("API_KEY", KEY)
     (repository.root / "state.bin").write_bytes(b"\0" + KEY.encode())
     code = git.code_of(repository.root)
     assert code.changed == [] and code.left_out[0].path == "state.bin"
+
+
+@pytest.mark.parametrize("attribute", ["-diff", "binary"])
+def test_a_secret_in_a_text_that_attributes_call_binary_is_left_out(repository, attribute):
+    """Many mark their notebooks so. The patch is compressed, also from the text of the commit."""
+    (repository.root / ".gitattributes").write_text(f"*.ipynb {attribute}\n")
+    file = repository.root / "a.ipynb"
+    file.write_text(f"{{'key': '{KEY}'}}\n")
+    for step in ("new", "removed"):
+        code = git.code_of(repository.root)
+        assert "a.ipynb" not in code.changed and b"a.ipynb b/a.ipynb" not in code.diff, step
+        assert [one.path for one in code.left_out] == ["a.ipynb"]
+        repository.commit()
+        file.write_text("{}\n")
+    file.write_text("{'x': 1}\n")
+    assert git.code_of(repository.root).changed == ["a.ipynb"]
 
 
 def test_a_project_outside_git_is_archived(tmp_path, monkeypatch):
@@ -214,8 +255,51 @@ def test_a_project_outside_git_is_archived(tmp_path, monkeypatch):
         git.code_of(tmp_path)
     found = archive.archive_of(tmp_path, [tmp_path / "data"])
     assert found.paths == ["config.yaml", "notebooks/02_train.ipynb", "team/model.py"]
-    assert found.masked == {"team/model.py": sha256(tmp_path / "team/model.py")} and found.is_whole
+    assert found.masked == {"team/model.py": sha256(tmp_path / "team/model.py")} and found.is_project
     with zipfile.ZipFile(io.BytesIO(found.content)) as stored:
         assert stored.read("team/model.py") == b"KEY = '***'"
     os.utime(tmp_path / "config.yaml", (1, 1))
     assert archive.archive_of(tmp_path, [tmp_path / "data"]).content == found.content
+
+
+def test_an_archive_has_no_files_from_elsewhere(tmp_path):
+    """A link is stored if the file behind it is. Files of secrets and of other folders are not, under any name."""
+    project = tmp_path / "project"
+    project.mkdir()
+    for path in (project / "model.py", project / ".env", tmp_path / "private.txt"):
+        path.write_text("hunter2")
+    for name, target in {"same.py": "model.py", "env.txt": ".env", "out.txt": "../private.txt"}.items():
+        (project / name).symlink_to(target)
+    found = archive.archive_of(project)
+    assert found.paths == ["model.py", "same.py"]
+    assert [(one.path, one.reason) for one in found.left_out] == [
+        ("env.txt", "a link to a file that is not stored"),
+        ("out.txt", "a link to a file that is not stored"),
+    ]
+
+
+def test_a_folder_that_is_no_project_is_not_archived(tmp_path, monkeypatch):
+    """A training that is started in a home folder must not store the user's files."""
+    monkeypatch.setattr(archive, "MAX_FILES", 2)
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text("diary")
+    assert archive.archive_of(tmp_path) == archive.Archive(b"", [], [], {}, is_project=False)
+
+
+def test_a_folder_that_may_not_be_read_is_passed_by():
+    """A volume of Kubernetes has one, lost+found, which belongs to root."""
+    with tempfile.TemporaryDirectory() as name:
+        project = Path(name)
+        (project / "model.py").touch()
+        locked = project / "lost+found"
+        locked.mkdir()
+        project.chmod(0o755)
+        locked.chmod(0)
+        user = os.geteuid()
+        try:
+            if user == 0:  # who may read everything
+                os.seteuid(65534)
+            assert archive.archive_of(project).paths == ["model.py"]
+        finally:
+            os.seteuid(user)
+            locked.chmod(0o700)

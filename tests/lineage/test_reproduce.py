@@ -13,7 +13,9 @@ import pytest
 from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.cli.reproduce import _parsed
 from mlops_lib.data_checks import declared
-from mlops_lib.errors import ConfigError
+from mlops_lib.errors import ConfigError, ReproductionError
+from mlops_lib.lineage import reproduce
+from mlops_lib.lineage.stored import Stored
 from mlops_lib.settings import Settings
 from tests.support.llm_fixtures import KEY, Vendor
 from tests.support.projects import BIN, Project
@@ -124,6 +126,28 @@ def test_changed_data_is_refused_before_training(moved_on, tmp_path):
     )
     assert "purchases.parquet" in done.stderr and "Not reproduced" in done.stderr
     assert "train-model done" not in done.stderr
+
+
+def test_data_that_is_gone_is_named_where_it_was(tmp_path):
+    """Before any step runs. Only loaders of files and databases are known to read paths."""
+    data = {"loader": "local", "source": "rows/all.csv"}
+    with pytest.raises(ReproductionError, match=f"is gone: {tmp_path}/rows/all.csv. Restore it"):
+        reproduce._data_shown(data, tmp_path, tmp_path / "code")
+    for other in (
+        {"loader": "team.loaders:Own", "source": "table 3"},
+        {"loader": "sql", "source": "postgresql://h/d"},
+    ):
+        assert reproduce._data_shown(other, tmp_path, tmp_path / "code")
+
+
+def test_a_reproduction_reports_to_nobody(tmp_path):
+    """Its stores are its own, and the catalogue of the team gets no events."""
+    (tmp_path / "config.yaml").write_text(
+        "data: {source: a.csv}\nmlflow: {tracking_uri: 'http://team'}\nevaluation: {}\n"
+        "pipeline: {openlineage_url: 'http://catalogue'}\n"
+    )
+    made = reproduce._configuration(Stored({"data": {}}, tmp_path), tmp_path)
+    assert "http:" not in made and f"sqlite:///{tmp_path}/mlflow.db" in made
 
 
 @pytest.mark.parametrize(

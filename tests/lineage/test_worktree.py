@@ -9,11 +9,14 @@ from mlops_lib.lineage.stored import Stored
 from tests.lineage.test_code import KEY, Repository
 
 
+def new_folder(path):
+    path.mkdir()
+    return path
+
+
 @pytest.fixture
 def repository(tmp_path):
-    root = tmp_path / "repository"
-    root.mkdir()
-    return Repository(root)
+    return Repository(new_folder(tmp_path / "with: colon"))
 
 
 def stored(project, folder, settings) -> Stored:
@@ -51,6 +54,35 @@ def test_the_code_goes_with_the_block_unless_it_is_kept(lineage, repository, tmp
     assert len(repository("worktree", "list").splitlines()) == 1
     made(now, repository, tmp_path / "kept", keep=True)
     assert (tmp_path / "kept/model.py").read_text() == "WIDTH = 2\n"
+
+
+def test_other_worktrees_of_the_user_stay_known(lineage, repository, tmp_path):
+    """One may be on a drive that is not there now."""
+    repository("worktree", "add", "-q", str(tmp_path / "drive"))
+    (tmp_path / "drive").rename(tmp_path / "away")
+    made(lineage(), repository, tmp_path / "code")
+    (tmp_path / "away").rename(tmp_path / "drive")
+    assert len(repository("worktree", "list").splitlines()) == 2
+    assert (tmp_path / "code") not in tmp_path.iterdir()
+
+
+def test_a_submodule_is_said_to_be_missing(lineage, repository, tmp_path):
+    """Git would have to fetch it. The folder's name may have a colon, with which Git parts paths."""
+    other = Repository(new_folder(tmp_path / "other"))
+    repository("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other.root), "a: lib")
+    repository.commit()
+    (repository.root / "model.py").write_text("WIDTH = 2\n")
+    assert "Not restored: a: lib (a submodule" in made(lineage(), repository, tmp_path / "code")[1][1]
+    assert len(repository("worktree", "list").splitlines()) == 1
+
+
+def test_a_run_without_code_is_an_error(lineage, repository, tmp_path):
+    """It was trained in a folder that is no project, and the error has the reason."""
+    now = lineage()
+    now.manifest["commit"] = ""
+    now.manifest["code"] |= {"from": "archive", "unknown": "/home has more than 5000 files."}
+    with pytest.raises(ReproductionError, match="The run has no code. /home has more than 5000 files"):
+        made(now, repository, tmp_path / "code")
 
 
 def test_hooks_of_the_repository_do_not_run(lineage, repository, tmp_path):

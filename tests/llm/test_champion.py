@@ -87,7 +87,7 @@ def test_a_champion_whose_provider_is_down_refuses(make, vendor):
     vendor.control(faults=[{"kind": "400", "share": 1.0, "times": -1}])
     _, _, report = make()
     assert not report.verdict.passed
-    assert "60 of 60 rows have no exact_match" in report.verdict.reasons[0]
+    assert "60 of 60 rows failed: " in report.verdict.reasons[0]
 
 
 def test_rows_that_a_model_may_fail_on_count_as_the_worst(make, vendor):

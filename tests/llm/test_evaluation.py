@@ -13,6 +13,8 @@ from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.errors import EvaluationError, InputError, MlopsError, ModelError, RegistryError, TrainingError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.tasks.text import Text
+from mlops_lib.loaders.formats.data_file import data_file
+from mlops_lib.loaders.rows import Rows
 from mlops_lib.settings import Settings
 from mlops_lib.training import llm_comparison
 from mlops_lib.wrappers.interface import ModelWrapper
@@ -260,3 +262,66 @@ def test_prompts_must_be_texts(llm_project: Project) -> None:
     file.with_name("prompts.yaml").write_text("user: [1, 2]")
     with pytest.raises(TrainingError, match="map names to texts"):
         trained(file)
+
+
+def test_what_the_first_evaluation_cost_stays(vendor: Vendor, llm_project: Project) -> None:
+    """An evaluation that reuses the calls has metrics of its own."""
+    settings, model = trained(llm_project(rows=3))
+    judged(settings, model)
+    judged(settings, model)
+    metrics = mlflow.MlflowClient().get_run(model.run_id).data.metrics
+    assert metrics["test.llm.calls"] == 3 and metrics["test.llm.again.calls"] == 0
+    assert metrics["test.llm.calls_reused"] == 0 and metrics["test.llm.again.calls_reused"] == 3
+
+
+def test_a_wrong_key_ends_the_evaluation_with_the_reason(vendor: Vendor, llm_project: Project) -> None:
+    """No verdict is left that a registration could use."""
+    settings, model = trained(llm_project(rows=3))
+    vendor.control(faults=[{"kind": "401", "share": 1.0, "times": -1}])
+    with pytest.raises(EvaluationError, match="3 of 3 rows failed: .*401.*Incorrect API key"):
+        judged(settings, model)
+    with pytest.raises(RegistryError, match="did not finish"):
+        registry.register_run(settings, model.run_id)
+
+
+def test_an_evaluation_that_fails_keeps_its_calls(vendor: Vendor, llm_project: Project) -> None:
+    """After a slip in a metric the answers need not be paid for again; a judge without a price is named."""
+    settings, model = trained(llm_project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
+    with pytest.raises(
+        EvaluationError, match="3 of 3 rows failed: .*no 'openai:unpriced'.*in semantic_similarity"
+    ):
+        judged(
+            settings, model, metrics=("semantic_similarity",), embeddings="openai:unpriced", max_cost_usd=1.0
+        )
+    vendor.control()
+    assert judged(settings, model).metrics["exact_match"].value == 1.0
+    assert vendor.stats["calls"] == 0
+
+
+def test_a_budget_that_ends_before_the_first_answer_is_named(vendor: Vendor, llm_project: Project) -> None:
+    settings, model = trained(llm_project(rows=3))
+    vendor.control(faults=[{"kind": "400", "share": 1.0, "times": -1}])
+    with pytest.raises(EvaluationError, match=r"rows failed.* evaluation\.max_calls 1 is spent \(1\)\."):
+        judged(settings, model, max_calls=1, concurrency=1)
+
+
+def test_a_reference_may_be_an_object(vendor: Vendor, llm_project: Project) -> None:
+    """Golden rows in which each object has its own fields; null is a value."""
+    file = llm_project(evaluation={"metrics": ["exact_match", "json_fields"], "threshold": 0.0})
+    objects = [{"city": "서울", "zip": None}, {"city": "Busan"}, {"tags": ["a", {"b": 1}]}, "text"]
+    lines = [
+        json.dumps({"id": str(i), "question": f"Q{i}", "reference": one}) for i, one in enumerate(objects)
+    ]
+    for split in ("train", "validation", "test"):
+        (file.parent / "golden" / f"{split}.jsonl").write_text(
+            "\n".join(lines[:3]).replace('"id": "', f'"id": "{split}')
+        )
+    settings, model = trained(file)
+    report = judged(settings, model)
+    assert [json.loads(text) for text in report.per_row["reference"]] == objects[:3]
+    assert list(report.per_row["json_fields"]) == [0.0, 0.0, 0.0] and report.verdict.passed
+    (file.parent / "mixed.jsonl").write_text("\n".join(lines))
+    (table,) = Rows([data_file(file.parent / "mixed.jsonl")], label="reference").tables()
+    assert table["reference"].to_pylist() == [json.dumps(one, ensure_ascii=False) for one in objects[:3]] + [
+        "text"
+    ]

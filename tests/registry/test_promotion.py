@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
+from contextlib import nullcontext
+from datetime import UTC, datetime
 
 import mlflow
 import pytest
 
-from mlops_lib import tracking
+from mlops_lib import processes, tracking
 from mlops_lib.errors import RegistryError
-from mlops_lib.registry import Decision, Registry, claims, register_run
+from mlops_lib.registry import ClaimedError, Decision, Registry, claims, register_run
 from tests.support.projects import ROOT
 from tests.support.promoting import promote
 
@@ -144,8 +148,7 @@ def test_an_entry_that_cannot_be_written_moves_the_versions_back(registry, monke
 
 
 def test_a_claim_keeps_others_out_until_it_expires(registry, monkeypatch):
-    """The error names the process; a claim left by a killed process ends; enter_found_moves does not wait."""
-    monkeypatch.setattr(claims, "WAIT_S", 0.2)
+    """The error names the process; a claim that is too old ends."""
     with claims.claim(registry._client, "churn"):
         with (
             pytest.raises(RegistryError, match=r"\(process \d+ on .*\) is moving a version of 'churn'"),
@@ -158,6 +161,75 @@ def test_a_claim_keeps_others_out_until_it_expires(registry, monkeypatch):
                 pass
         assert not [tag for tag in registry._client.get_registered_model("churn").tags if "claim" in tag]
     promote(registry, "churn", 1)
+
+
+CLAIM = """
+import sys
+from mlops_lib import config
+from mlops_lib.registry import Registry, claims
+with claims.claim(Registry(config.load(sys.argv[1]))._client, "churn"):
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def claimer(registry, stored):
+    """A process that holds a claim of the model until its standard input ends."""
+    command = [sys.executable, "-c", CLAIM, str(stored.config_file)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "claimed\n"
+        yield process
+        process.kill()
+
+
+def test_a_claim_ends_with_its_process(registry, claimer, monkeypatch):
+    """Killed inside its claim, a process delays nobody on its machine, even as a zombie; elsewhere its claim expires."""
+    claimer.kill()
+    os.waitid(os.P_PID, claimer.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    with monkeypatch.context() as patched:
+        for elsewhere in ("another machine", ""):
+            patched.setattr(processes, "machine", lambda name=elsewhere: name)
+            with (
+                pytest.raises(ClaimedError, match="its claim ends 120 s"),
+                claims.claim(registry._client, "churn", wait_s=0),
+            ):
+                pass
+    with claims.claim(registry._client, "churn", wait_s=0):
+        pass
+    assert not [tag for tag in registry._client.get_registered_model("churn").tags if "claim" in tag]
+
+
+def test_a_claim_of_a_reused_process_id_has_ended(registry):
+    """Another process with the id of the process that died does not keep its claim alive."""
+    content = {"process": "a process", "at": datetime.now(UTC).isoformat(), "machine": processes.machine()}
+    for name, ended in ((f"{os.getpid()}-1", True), (processes.name_of(os.getpid()), False), ("", False)):
+        tag = f"{claims.CLAIM_TAG}x"
+        registry._client.set_registered_model_tag("churn", tag, json.dumps({**content, "name": name}))
+        with (
+            nullcontext() if ended else pytest.raises(ClaimedError, match="a process is moving"),
+            claims.claim(registry._client, "churn", wait_s=0),
+        ):
+            pass
+
+
+def test_a_promotion_waits_for_another_one_and_says_so(registry, claimer, monkeypatch, caplog):
+    """It goes on as soon as the other process ends its claim."""
+
+    def release(message, *values):
+        claimer.stdin.close()
+        warn(message, *values)
+
+    warn = claims.log.warning
+    monkeypatch.setattr(claims, "LOGGED_AFTER_S", 0.0)
+    monkeypatch.setattr(claims.log, "warning", release)
+    promote(registry, "churn", 1, "Staging")
+    assert registry.resolve("churn", stage="Staging").version == 1
+    assert re.fullmatch(
+        r"Waiting up to 150 s for .* \(process \d+ on .*\), which is moving a version of 'churn'\.",
+        caplog.messages[-1],
+    )
 
 
 def test_a_process_that_was_held_up_moves_nothing(registry, monkeypatch):

@@ -62,7 +62,10 @@ def trained(request, tmp_path_factory):
 
 
 def test_raw_rows_get_the_predictions_of_the_evaluation(trained):
-    """Through every protocol, alone, in sevens and all at once: to the last bit that JSON carries."""
+    """Through every protocol, alone, in sevens and all at once: to the last bit that JSON carries.
+
+    The logged example, which OpenAPI shows, is answered too.
+    """
     settings, rows, expected, schema = trained
     assert len(set(expected)) > 5, "rows that cannot be told apart prove nothing"
     assert any(None in row.values() for row in rows), "a test split without gaps proves less"
@@ -81,5 +84,6 @@ def test_raw_rows_get_the_predictions_of_the_evaluation(trained):
                 assert found == expected, (route, size)
         answer = service.post("/predict", {"inputs": rows[:1]})[1]
         assert answer["classes"] == ["아니오", "예"]
+        assert len(service.try_examples()) == 5
         document = json.dumps(service.get("/openapi.json")[1], ensure_ascii=False)
         assert "a date or time, such as 2026-01-31" in document

@@ -123,6 +123,20 @@ class Service:
         sent = {"Content-Type": "application/json", **headers}
         return answer_to(urllib.request.Request(self.url + path, data, sent))
 
+    def try_examples(self) -> list[str]:
+        """Send each example of /openapi.json, which is answered with 200; return their paths."""
+        tried = []
+        for path, operations in self.get("/openapi.json")[1]["paths"].items():
+            post = operations.get("post", {})
+            for media in post.get("requestBody", {}).get("content", {}).values():
+                if "example" in media:
+                    parameters = post["parameters"] if "{" in path else []
+                    places = {one["name"]: one["schema"]["enum"][0] for one in parameters}
+                    status, answer = self.post(path.format(**places), media["example"])
+                    assert status == 200, (path, media["example"], answer)
+                    tried.append(path)
+        return tried
+
     def until(self, holds: Callable[[], Any]) -> Any:
         """Wait until `holds()` gives something true, and return it; a missing key counts as "not yet"."""
 

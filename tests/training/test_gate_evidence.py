@@ -280,9 +280,22 @@ def test_evidence_that_was_altered_is_refused(arena):
     with pytest.raises(EvaluationError, match="was altered since the gate wrote it"):
         evidence.read(run_id, path, sha256.replace(sha256[0], "0" if sha256[0] != "0" else "1", 1))
     with pytest.raises(EvaluationError, match="are not those that the verdict was made of"):
-        evidence.read_rows(run_id, path, evidence.ROWS_FILE, "0" + verdict.rows_sha256[1:])
+        evidence.read_rows(run_id, path, evidence.ROWS_FILE, verdict.rows_sha256[:-1] + "x")
     with pytest.raises(EvaluationError, match="has no evidence"):
         evidence.read(run_id, "evaluation/test/gate-0.json", sha256)
+
+
+def test_a_second_evaluation_leaves_the_first_ones_rows(arena):
+    """A version is registered on the first evaluation; the second one has other rows of the champion."""
+    arena.champion(wrong=0.5)
+    run_id = arena.log()
+    first = arena.judge(run_id).evidence
+    arena.champion(wrong=0.4)
+    second = arena.judge(run_id).evidence
+    assert first.verdict.champion_rows_sha256 != second.verdict.champion_rows_sha256
+    for found in (first, second):
+        digest = evidence.read(run_id, found.path, found.sha256).verdict.champion_rows_sha256
+        assert len(evidence.read_rows(run_id, found.path, evidence.CHAMPION_FILE, digest).ids) == 400
 
 
 def test_the_comparison_can_be_turned_off(arena):

@@ -25,15 +25,16 @@ import mlflow.pyfunc, numpy, pandas
 
 model = mlflow.pyfunc.load_model(sys.argv[1])
 numpy.save(sys.argv[3], model.predict(pandas.read_csv(sys.argv[2])))
+numpy.save(sys.argv[4], model.predict(model.input_example))
 """
 
 
 def predictions_elsewhere(folder, rows, tmp_path):
-    """What MLflow predicts in a process in which neither the platform nor scikit-learn can be imported."""
-    rows.to_csv(tmp_path / "rows.csv", index=False)
-    arguments = [str(folder), str(tmp_path / "rows.csv"), str(tmp_path / "found.npy")]
-    subprocess.run([sys.executable, "-c", ELSEWHERE, *arguments], check=True, cwd=tmp_path)
-    return np.load(tmp_path / "found.npy")
+    """MLflow's predictions for `rows` and for the logged example, where platform and scikit-learn cannot be imported."""
+    files = [tmp_path / name for name in ("rows.csv", "found.npy", "example.npy")]
+    rows.to_csv(files[0], index=False)
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(folder), *map(str, files)], check=True, cwd=tmp_path)
+    return np.load(files[1]), np.load(files[2])
 
 
 def configured(stored, **model):
@@ -66,7 +67,9 @@ def test_auto_takes_a_table_of_customers_and_predicts_the_same_everywhere(stored
     assert np.array_equal(again.predict(again.encoder.encode([list(row.values()) for row in sent])), expected)
     raw = pd.read_csv(stored.root / "customers.csv")
     raw = raw.set_index(churn.KEY).loc[rows[churn.KEY].astype(str)].reset_index()
-    assert np.array_equal(predictions_elsewhere(again.folder, raw, tmp_path), expected)
+    found, of_example = predictions_elsewhere(again.folder, raw, tmp_path)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(of_example, again.predict(again.example()))
     assert not list(again.folder.rglob("*.pkl"))
 
 

@@ -215,7 +215,7 @@ def test_a_nan_score_fails_closed(trained_copy):
 
 
 def test_text_features_are_embedded(stored):
-    """A column of text needs no preparation; rows of JSON and frames give the same predictions."""
+    """A column of text needs no preparation; frames, rows of JSON and the logged example give the same predictions."""
     stored.configure(data={"prepare": "toy_data:with_segment"}, train={"max_epochs": 2})
     settings, dataset = written(stored)
     model = wrappers.from_settings(settings)
@@ -226,3 +226,6 @@ def test_text_features_are_embedded(stored):
     alone = np.concatenate([model.predict(rows[at : at + 1]) for at in range(9)])
     assert np.array_equal(alone, expected)
     assert np.array_equal(model.predict(rows[list(dataset.schema.features)].to_dict("records")), expected)
+    example, first = model.example(), dataset.load("train").head(5)
+    assert list(example[0]) == list(dataset.schema.features)
+    assert np.array_equal(model.predict(example), model.predict(first))

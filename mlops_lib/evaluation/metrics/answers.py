@@ -3,13 +3,15 @@
 import asyncio
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
-from mlops_lib.errors import EvaluationError
+from mlops_lib.errors import EvaluationError, MlopsError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.evaluation.report import Score
+from mlops_lib.llm.turns import one_row
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings
@@ -68,14 +70,29 @@ async def score_rows(
             return None, ""
         async with limit:
             try:
-                value = float(await metric.row(case))
+                with one_row():
+                    value = float(await metric.row(case))
             except Exception as error:  # a judge or the user's own metric may raise anything
-                return None, f"{type(error).__name__}: {error}"
+                return None, str(error) if isinstance(
+                    error, MlopsError
+                ) else f"{type(error).__name__}: {error}"
         if not math.isfinite(value):
             return None, f"{name} gave {value}, which is no score"
         return value, ""
 
     return list(await asyncio.gather(*map(one, cases)))
+
+
+def require_a_score(name: str, cases: Sequence[Case], results: Sequence[tuple[float | None, str]]) -> None:
+    """Raise EvaluationError, with the first cause, if rows failed and none has a score: nothing was measured."""
+    failed = [row for row, (_, problem) in enumerate(results) if problem]
+    if not failed or any(value is not None for value, _ in results):
+        return
+    of_metric = [row for row in failed if not cases[row].generation.error]
+    cause = results[of_metric[0] if of_metric else failed[0]][1]
+    cause = re.sub(r"^(\w+(?:Error|Exception)): ", r"\1 ", cause)
+    where = f" in {name}" if of_metric else ""
+    raise EvaluationError(f"{len(failed)} of {len(results)} rows failed: {cause}{where}")
 
 
 def total(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence[float | None]) -> Score:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
+from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.generation import Generation
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class Case:
 
     @property
     def answer(self) -> str:
-        """The model's answer as text."""
-        return str(self.generation.output)
+        """The model's answer as text; an object or list as JSON."""
+        return text_of(self.generation.output)
 
     @property
     def question(self) -> str:
@@ -88,6 +89,10 @@ class TextMetric:
     async def row(self, case: Case) -> float:
         """The score of one answer."""
         raise NotImplementedError
+
+    def warning(self, cases: Sequence[Case]) -> str:
+        """Why the metric says little about these rows; "" if nothing speaks against it."""
+        return ""
 
     def total(self, cases: Sequence[Case], values: Sequence[float | None]) -> float:
         """The mean over all rows; a row without a value counts as the worst."""

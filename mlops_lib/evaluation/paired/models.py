@@ -13,6 +13,7 @@ from mlops_lib.evaluation.metrics import classification as metrics_of_classes
 from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
 from mlops_lib.evaluation.metrics.answers import make as make_text_metric
 from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
+from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.metrics.text import SacrebleuMetric
 from mlops_lib.evaluation.paired import classification, regression, text
 from mlops_lib.evaluation.paired.rows import complete
@@ -197,7 +198,8 @@ def _worst(metric: Any) -> float | None:
     return bound if np.isfinite(bound) else None
 
 
-def _case(reference: str, answer: Any) -> Case:
+def _case(reference: Any, answer: Any) -> Case:
+    reference = text_of(reference)
     if isinstance(answer, Generation):
         return Case(answer, reference)
-    return Case(Generation({}, "" if answer is None else str(answer)), reference)
+    return Case(Generation({}, "" if answer is None else answer), reference)

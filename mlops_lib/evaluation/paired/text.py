@@ -44,7 +44,7 @@ def _total(
 def _corpus(metric: SacrebleuMetric, cases: Sequence[Case], values: Sequence[float | None]) -> Statistic:
     answers = metric.answers(cases, values)
     # The functions that sacrebleu's own significance tests use; they are not public.
-    sums = metric.corpus._extract_corpus_statistics(answers, [[case.reference for case in cases]])
+    sums = metric.corpus._extract_corpus_statistics(answers, [metric.references(cases)])
     each = np.array(sums, dtype=float)
 
     def corpus(counts: np.ndarray) -> np.ndarray:

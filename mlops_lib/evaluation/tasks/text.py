@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.metrics import answers
-from mlops_lib.evaluation.metrics.interface import Case, chosen
+from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
+from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks.interface import Task
 from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
 
@@ -45,7 +47,11 @@ class Text(Task):
         self.metrics: Mapping[str, bool] = {n: m.higher_is_better for n, m in self._metrics.items()}
 
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
-        """Score answers; EvaluationError when truth and answers do not fit together."""
+        """Score answers.
+
+        Raises:
+            EvaluationError: Truth and answers do not fit together; or the model or a metric failed on all rows.
+        """
         self._cases = _cases(y_true, y_pred)
         concurrency = self.settings.evaluation.concurrency if self.settings else CONCURRENCY
         self._values: dict[str, list[float | None]] = {}
@@ -55,6 +61,7 @@ class Text(Task):
             results = loop.run(answers.score_rows(metric, self._cases, concurrency, name))
             self._values[name] = [value for value, _ in results]
             self._problems[name] = [problem for _, problem in results]
+            answers.require_a_score(name, self._cases, results)
             self._scores[name] = answers.total(name, metric, self._cases, self._values[name])
         return self._scores
 
@@ -62,7 +69,7 @@ class Text(Task):
         import pandas as pd
 
         per_row = self._per_row()
-        notes = {name: metric.note for name, metric in self._metrics.items() if metric.note}
+        notes = {name: note for name, metric in self._metrics.items() if (note := self._note(metric))}
         counts = pd.DataFrame(
             [
                 {"metric": n, "value": s.value, "scored": s.scored, "errored": s.errored, "empty": s.empty,
@@ -85,6 +92,11 @@ class Text(Task):
 
         return {"score_distributions": distributions(self._values)}
 
+    def _note(self, metric: TextMetric) -> str:
+        """The metric's signature, and a warning where it says little about these rows."""
+        warning = metric.warning(self._cases)
+        return f"{metric.note}; {warning}".removeprefix("; ") if warning else metric.note
+
     def _per_row(self) -> "pd.DataFrame":
         """Input, output, reference, contexts, every score, latency, tokens, cost and error of each row."""
         import pandas as pd
@@ -96,7 +108,7 @@ class Text(Task):
             rows.append(
                 {
                     "input": case.question,
-                    "output": made.output,
+                    "output": case.answer,
                     "reference": case.reference,
                     "contexts": list(made.contexts),
                     **{name: values[i] for name, values in self._values.items()},
@@ -126,10 +138,11 @@ def _cases(y_true: Any, y_pred: Any) -> list[Case]:
         raise EvaluationError(
             f"There are {len(truth)} references and {len(made)} answers: they must match, and be some."
         )
+    truth = [text_of(one) if isinstance(one, dict | list | np.ndarray) else one for one in truth]
     bad = [i for i, reference in enumerate(truth) if not isinstance(reference, str)]
     if bad:
         raise EvaluationError(
             f"The reference of row {bad[0]} is {truth[bad[0]]!r}. The text task needs text."
         )
-    made = [g if isinstance(g, Generation) else Generation({}, str(g)) for g in made]
+    made = [g if isinstance(g, Generation) else Generation({}, g) for g in made]
     return [Case(generation, reference) for generation, reference in zip(made, truth, strict=True)]

@@ -3,25 +3,21 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.lineage.why import stored
 from mlops_lib.lineage.why.link import Link, State
 from mlops_lib.registry import ModelVersion
 from mlops_lib.registry.history import Entry, History
+from mlops_lib.training.evidence import CHAMPION_FILE, EVIDENCE_TAG, ROWS_FILE, SHA256_TAG, rows_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 #: Moves that put a version at a stage.
 TAKES = ("promoted", "forced", "rolled_back", "found_moved")
-#: On a version: the gate's evidence among the artifacts of its run, and its SHA-256.
-EVIDENCE_TAG, EVIDENCE_SHA256_TAG = "mlops.evidence", "mlops.evidence_sha256"
-#: The newest verdict of a folder of evidence.
-NEWEST = "gate.json"
 #: In a verdict: digest of a file beside it.
-ROWS = {"rows_sha256": "rows.parquet", "champion_rows_sha256": "champion_rows.parquet"}
+ROWS = {"rows_sha256": ROWS_FILE, "champion_rows_sha256": CHAMPION_FILE}
 
 
 def entry_of(history: History, version: ModelVersion, at: datetime | None) -> Entry | None:
@@ -68,7 +64,7 @@ def decision_link(
 
 def _evidence(version: ModelVersion, entry: Entry | None) -> tuple[str, dict[str, str]] | None:
     """Path of the evidence, and who states its digest; None: nobody names any."""
-    of_version = version.tags.get(EVIDENCE_TAG, ""), version.tags.get(EVIDENCE_SHA256_TAG, "")
+    of_version = version.tags.get(EVIDENCE_TAG, ""), version.tags.get(SHA256_TAG, "")
     if entry and entry.evidence:
         stated = {"The history entry": entry.evidence_sha256}
         if entry.evidence == of_version[0]:
@@ -84,21 +80,10 @@ def _evidence_link(client: "MlflowClient", run_id: str, path: str, stated: Mappi
     names = ("passed", "outcome", "score", "threshold", "reasons", "note")
     link.facts |= {name: verdict[name] for name in names if verdict.get(name) not in (None, "", [])}
     for key, name in ROWS.items():
-        if verdict.get(key):
-            link.links.append(_rows_link(client, run_id, PurePosixPath(path).parent, name, key, verdict[key]))
-    return link
-
-
-def _rows_link(
-    client: "MlflowClient", run_id: str, folder: PurePosixPath, name: str, key: str, digest: str
-) -> Link:
-    """The rows behind a verdict. A later evaluation of the run replaces them, and the newest verdict has their digest."""
-    link = Link("rows", f"judged rows {folder / name}")
-    stored.check(client, run_id, str(folder / name), {"The evidence": digest}, link)
-    if link.state == "altered":
-        newest = stored.check(client, run_id, str(folder / NEWEST), {}, Link("evidence", NEWEST))
-        if _verdict(newest).get(key) == link.facts["sha256"]:
-            link.state, link.detail = "missing", "A later evaluation of the run has replaced them."
+        if digest := verdict.get(key):
+            rows = rows_path(path, name, digest)
+            link.links.append(Link("rows", f"judged rows {rows}"))
+            stored.check(client, run_id, rows, {"The evidence": digest}, link.links[-1])
     return link
 
 

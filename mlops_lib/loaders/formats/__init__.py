@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile
 
 
-def reader(file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...]) -> Reader:
+def reader(
+    file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...], label: str = ""
+) -> Reader:
     """The reader for a file.
 
     Args:
@@ -23,6 +25,7 @@ def reader(file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, .
         key: Column of entity keys.
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
+        label: Column to predict.
 
     Raises:
         DataError: The file is empty.
@@ -33,4 +36,4 @@ def reader(file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, .
         raise DataError(f"{file.shown} is empty: it has no bytes, so no header and no rows.")
     if file.format in ("csv", "tsv"):
         return DelimitedFile(file, csv, missing, key)
-    return JsonFile(file, key) if file.format in ("json", "jsonl") else ArrowFile(file, key)
+    return JsonFile(file, key, label) if file.format in ("json", "jsonl") else ArrowFile(file, key)

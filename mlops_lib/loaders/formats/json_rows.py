@@ -19,10 +19,13 @@ INT64 = range(-(2**63), 2**63)
 
 
 class JsonFile:
-    """One file in memory: a list of objects, an object a line, or an object of columns (as pandas writes it)."""
+    """One file in memory: a list of objects, an object a line, or an object of columns (as pandas writes it).
 
-    def __init__(self, file: "DataFile", key: str) -> None:
-        self.file, self.key = file, key
+    A label that is an object is JSON text, so that each keeps its own fields, and null is no missing field.
+    """
+
+    def __init__(self, file: "DataFile", key: str, label: str = "") -> None:
+        self.file, self.key, self.label = file, key, label
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,6 +82,11 @@ class JsonFile:
         """Values of one type; numbers and text meet as text, and integers beyond 64 bits are text."""
         import pyarrow as pa
 
+        if name == self.label and any(map(_has_object, values)):
+            values = [
+                json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+                for value in values
+            ]
         kinds = {type(value) for value in values if value is not None}
         large = int in kinds and any(type(v) is int and v not in INT64 for v in values)
         try:
@@ -108,6 +116,10 @@ class JsonFile:
             f"{self.file.shown}, row {row} (counted from 0): column {name!r} has {values[row]!r}, and "
             f"{first.__name__} in the rows before. Write the column with one type."
         )
+
+
+def _has_object(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_has_object, value)))
 
 
 def _parsed(text: str) -> Any:

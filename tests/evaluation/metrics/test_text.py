@@ -1,5 +1,6 @@
 """Text metrics by name, the user's own, and what a row without an answer counts as."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,8 @@ async def picky(case):
     return 1.0
 
 def nan(case): return float("nan")
+
+def lacks(case): return case.generation.input["expected_tool"]
 """
 
 
@@ -118,11 +121,39 @@ def test_a_declared_worst_is_used(own: None, llm_project: Callable[..., Path]) -
 
 def test_a_metric_that_fails_is_an_errored_row(own: None, llm_project: Callable[..., Path]) -> None:
     """A metric that raises or gives NaN on a row leaves an errored row with the reason, and the rest stands."""
-    found = report(llm_project, ["own_metrics:picky", "own_metrics:nan"], generations(ANSWERS))
+    found = report(llm_project, ["own_metrics:picky"], generations(ANSWERS))
     assert found.metrics["own_metrics:picky"].errored == 1
     assert "cannot judge this" in found.per_row["error"][1]
-    assert found.metrics["own_metrics:nan"].value is None and found.metrics["own_metrics:nan"].errored == 3
-    assert not decide(found, "own_metrics:nan", 0.0).passed
+    assert not decide(found, "own_metrics:picky", 0.0).passed
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        (
+            "own_metrics:nan",
+            "3 of 3 rows failed: own_metrics:nan gave nan, which is no score in own_metrics:nan",
+        ),
+        ("own_metrics:lacks", "3 of 3 rows failed: KeyError 'expected_tool' in own_metrics:lacks"),
+        ("json_fields", "3 of 3 rows failed: the reference is no JSON object or list: 'The cat"),
+    ],
+)
+def test_a_metric_that_fails_on_all_rows_ends_the_evaluation(
+    own: None, llm_project: Callable[..., Path], metric: str, says: str
+) -> None:
+    """The first cause and the count are named, also where it is not the metric of the gate."""
+    with pytest.raises(EvaluationError, match=re.escape(says)):
+        report(llm_project, ["exact_match", metric], generations(ANSWERS))
+
+
+def test_a_model_that_fails_on_all_rows_ends_the_evaluation(llm_project: Callable[..., Path]) -> None:
+    """An answer that is empty is an answer; one that failed is none."""
+    made = generations(ANSWERS, dict.fromkeys(range(3), "AuthenticationError: Error code: 401"))
+    with pytest.raises(EvaluationError, match="3 of 3 rows failed: AuthenticationError Error code: 401$"):
+        report(llm_project, ["exact_match"], made)
+    assert (
+        report(llm_project, ["exact_match"], generations(["", "", ""])).metrics["exact_match"].value is None
+    )
 
 
 def test_an_unknown_metric_stops_at_once(llm_project: Callable[..., Path]) -> None:
@@ -149,8 +180,8 @@ def test_ragas_asks_any_openai_compatible_judge(vendor: Vendor, llm_project: Cal
         == 0.0
     )
     vendor.control(faults=[{"kind": "400", "times": -1}])
-    refused = report(llm_project, ["faithfulness"], generations(ANSWERS), **judge).metrics["faithfulness"]
-    assert refused.value is None and refused.errored == 3
+    with pytest.raises(EvaluationError, match="3 of 3 rows failed: .*in faithfulness"):
+        report(llm_project, ["faithfulness"], generations(ANSWERS), **judge)
 
 
 def test_ragas_without_a_judge_says_what_to_set(llm_project: Callable[..., Path]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlops_lib.columns.encode import encode_frame
 from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.wrappers.example_rows import example_rows
 from serving.inference.json_values import encode_json
 from serving.inference.matrix import MatrixModel
 from serving.inference.schema import RequestSchema
@@ -72,7 +73,10 @@ def tables(draw):
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_a_row_of_json_is_encoded_like_the_row_of_the_frame(made, order: random.Random):
-    """Every value of the source has one meaning, whichever way it comes, in whichever order its names are."""
+    """Every value of the source has one meaning, whichever way it comes, in whichever order its names are.
+
+    The same holds for the rows that are logged as a model's input example.
+    """
     table, kinds = made
     schema = infer(table, Declared(label="", kinds=kinds))
     frame = table.to_pandas()
@@ -87,6 +91,8 @@ def test_a_row_of_json_is_encoded_like_the_row_of_the_frame(made, order: random.
     found = request.parse(encode_json({"inputs": rows}))
     matrix = MatrixModel(Identity(encoder), request.columns)(found.tuples())  # type: ignore[arg-type]
     np.testing.assert_array_equal(matrix, encode_frame(encoder, frame))
+    logged = request.parse(encode_json({"inputs": example_rows(frame, schema)}))
+    np.testing.assert_array_equal(encoder.encode(logged.tuples()), matrix)
 
 
 def _is_nan(value):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from serving.isolation import messages
@@ -58,6 +59,16 @@ def test_many_processes_come_and_go(template):
     for _, connection in started:
         connection.close()
     assert {template.wait_for_exit(pid) for pid, _ in started} == {0}
+
+
+def test_a_request_without_its_socket_ends_no_template(template):
+    """The kernel drops a socket for a process that has too many open files; the next request is answered."""
+    template.socket.send(msgspec.msgpack.encode(messages.Fork(10**6, [])))
+    until(lambda: template.read() or 10**6 in template._forked, "the request is answered")
+    assert template._forked[10**6].pid == 0 and "open files" in template._forked[10**6].reason
+    pid, connection = template.fork()
+    connection.close()
+    assert template.wait_for_exit(pid) == 0
 
 
 def test_a_process_that_has_ended_is_not_killed(template, obedient, settings):

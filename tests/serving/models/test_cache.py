@@ -11,6 +11,7 @@ from mlops_lib.errors import ModelError
 from mlops_lib.files import digest_of_folder
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry, model_digest
 from serving.models.cache import ModelCache
+from serving.models.facts import ModelFacts
 from serving.models.loading import load
 from serving.operations.metrics import Metrics
 from tests.support.shop import copy
@@ -58,6 +59,17 @@ def test_files_that_changed_since_they_were_logged_are_refused(shop, tmp_path):
         asyncio.run(load(version, folder, settings, Metrics()))
 
 
+def test_files_are_hashed_once_for_a_load(shop, tmp_path):
+    """The cache knows the model's digest. It does not where an older release left the file that MLflow adds."""
+    settings = copy(shop, tmp_path / "project")
+    cache, version = ModelCache(tmp_path / "cache"), Registry(settings).resolve("shop", "Production")
+    folder = cache.fetch(version)
+    assert cache.digest(folder) == model_digest(folder)
+    assert ModelFacts.read(folder, cache.digest(folder)) == ModelFacts.read(folder)
+    (folder / "registered_model_meta").write_text("model_name: shop\n")
+    assert cache.digest(folder) == ""
+
+
 @pytest.mark.parametrize("name", ["..", ".", "a/b", "../x", "%2e%2e"])
 def test_no_name_leads_out_of_the_cache(tmp_path, name):
     """A name comes from the registry and is not trusted."""
@@ -72,7 +84,7 @@ def test_names_that_look_alike_have_folders_of_their_own():
 
 
 def test_the_files_of_served_versions_stay(tmp_path):
-    """A challenger that was loaded long ago, and the version that served last, are kept; others are deleted."""
+    """Versions that this worker or another one holds, and the version that served last; others are deleted."""
     cache, home = ModelCache(tmp_path), tmp_path / "m"
     folders = [home / f"{number}-x" for number in range(1, 9)]
     for number, folder in enumerate(folders):
@@ -80,5 +92,18 @@ def test_the_files_of_served_versions_stay(tmp_path):
         card = home / f"{folder.name}.json"
         card.write_text("{}")
         os.utime(card, (number, number))
-    cache.mark_good("stage Production", folders[1], used=[folders[0], None])
-    assert sorted(p.name for p in home.iterdir() if p.is_dir()) == ["1-x", "2-x", "5-x", "6-x", "7-x", "8-x"]
+    other_worker = ModelCache(tmp_path)
+    cache.hold(folders[0])
+    other_worker.hold(folders[2])
+    other_worker.hold(folders[2])
+    other_worker.release(folders[2])
+
+    def kept() -> list[str]:
+        cache.mark_good("stage Production", folders[1])
+        return sorted(path.name for path in home.iterdir() if path.is_dir())
+
+    assert kept() == ["1-x", "2-x", "3-x", "5-x", "6-x", "7-x", "8-x"]
+    other_worker.release(folders[2])
+    assert kept() == ["1-x", "2-x", "5-x", "6-x", "7-x", "8-x"]
+    with pytest.raises(ModelError, match=r"Another worker has just deleted .*/m/3-x"):
+        other_worker.hold(folders[2])

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_lib.redact.output import MAX_CHARS, MaskedRecord, MaskedStream, mask_output, shown
 from serving.operations.logs import JsonLines
+from serving.web.failures import MAX_LINES, Failures
 
 
 @pytest.fixture
@@ -57,6 +58,23 @@ def test_a_long_line_has_its_beginning_and_its_end():
     """A message of megabytes becomes a short line with the beginning and the end of the message."""
     line = json.loads(JsonLines().format(record("%s", "a" + "//x:" * 10**6 + "z")))
     assert len(line["message"]) < 20_000 and line["message"][0] == "a" and line["message"][-1] == "z"
+
+
+def test_failures_of_one_kind_are_bounded(caplog, monkeypatch):
+    """The first ones have a line each, the others one number; those of another kind or a later window are written."""
+    monkeypatch.setattr(logging.getLogger("serving"), "propagate", True)
+    failures, kind = Failures(), {"route": "/predict", "status": 422, "error": "invalid_input", "version": 3}
+    for number in range(MAX_LINES + 5):
+        failures.log(logging.WARNING, kind, request_id=str(number))
+    failures.log(logging.WARNING, {**kind, "version": 4}, request_id="other")
+    failures.report_left_out()  # the window is not over
+    failures.report_left_out(0.0)
+    failures.log(logging.WARNING, kind, request_id="later")
+    lines = [json.loads(JsonLines().format(each)) for each in caplog.records]
+    ids = [line["request_id"] for line in lines if "request_id" in line]
+    assert ids == [*map(str, range(MAX_LINES)), "other", "later"]
+    (summary,) = (line for line in lines if "left_out" in line)
+    assert summary["left_out"] == 5 and summary.items() >= kind.items()
 
 
 @pytest.mark.parametrize("logger", ["serving", "uvicorn.error", "mlflow", "asyncio", "a.model's.own"])

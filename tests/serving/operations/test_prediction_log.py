@@ -1,5 +1,6 @@
 """The prediction log by itself: what it keeps, what it drops, and that it says so."""
 
+import asyncio
 import logging
 import time
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.rows import Context, Rows
 from serving.inference.schema import RequestSchema
 from serving.models.facts import ModelFacts
+from serving.operations import prediction_log
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import MAX_PENDING, MAX_PENDING_BYTES, PredictionLog
 from serving.operations.records import Feedback, Record, write_table
@@ -90,6 +92,28 @@ def test_looked_up_features_take_room_too():
     assert record.size > 1_000_000 > record._replace(rows=rows).size == 9_000
 
 
+def test_another_worker_finds_a_request_before_its_file(tmp_path, monkeypatch):
+    """Feedback need not wait for the file; a request whose file cannot be written is unknown again."""
+    monkeypatch.setattr(prediction_log, "FILE_S", 600.0)
+    ours, other = PredictionLog(tmp_path, Metrics()), PredictionLog(tmp_path, Metrics())
+    schema = RequestSchema(None)
+    served = SimpleNamespace(version=ModelVersion("m", 1, "", "r"), facts=ModelFacts(False))
+    rows = Rows(schema, [{"x": 1}, {"x": 2}])
+    ours.start()
+    ours.add(Record(Context("id", 10, 0.0, caller="k"), "champion", served, rows, [1, 2], 0.1, time.time()))
+    assert asyncio.run(other.requests.rows("id", "k", wait_s=60.0)) == 2
+    assert asyncio.run(other.requests.rows("id", "another", wait_s=0.0)) is None
+    assert not list(tmp_path.glob("*.parquet"))
+
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(prediction_log, "write_table", full)
+    ours.stop()
+    assert asyncio.run(other.requests.rows("id", "k")) is None
+    other.stop()
+
+
 def test_an_index_that_cannot_be_written_loses_no_rows(tmp_path, monkeypatch, caplog):
     """The rows are in a file, once, and do not count as dropped; the log says that their feedback will be refused."""
     monkeypatch.setattr(logging.getLogger("serving"), "propagate", True)
@@ -100,6 +124,7 @@ def test_an_index_that_cannot_be_written_loses_no_rows(tmp_path, monkeypatch, ca
         raise OSError("no space left")
 
     monkeypatch.setattr(log.requests, "write", full)
-    log._index([("id", "caller", 1, 0.0)])
+    log._new.append(("id", "caller", 1, 0.0))
+    log._index()
     assert "feedback for 1 logged requests will not be taken: OSError: no space left" in caplog.text
     assert log.requests._pending == {} and "mlops_serving_dropped_total{" not in metrics.exposition().decode()

@@ -14,9 +14,10 @@ import httpx
 import psutil
 import pytest
 
+from mlops_lib import processes as process_names
+from mlops_lib.processes import started
 from mlops_lib.registry import Registry
-from serving.operations import workers as operations_workers
-from serving.operations.workers import State, Workers, started
+from serving.operations.workers import State, Workers
 from tests.support.shop import ROOT, ROW, Service, add_pyfunc, copy, free_port, running
 
 
@@ -184,7 +185,7 @@ def test_a_worker_sees_the_others_that_run(tmp_path):
 
 def test_a_worker_that_died_is_noticed_without_proc(tmp_path, monkeypatch):
     """On a system that has no /proc, a killed worker neither keeps the service unready nor counts as ready."""
-    monkeypatch.setattr(operations_workers, "started", lambda pid: "")
+    monkeypatch.setattr(process_names, "_stat", lambda pid: [])
     workers = Workers(tmp_path / "workers")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         (tmp_path / "workers" / f"worker-{other.pid}-").write_text(State.UNREADY)

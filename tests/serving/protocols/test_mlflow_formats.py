@@ -13,6 +13,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from tests.support import logged
 from tests.support.logged_service import ask, served
+from tests.support.toy_service import Caller
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TIMES = pd.to_datetime(["2021-01-01T00:00:00", "2021-02-02T00:00:00", "2021-03-03T12:00:00"])
@@ -163,6 +164,25 @@ def test_bodies_that_mlflow_takes_are_taken(two, tmp_path, body, rows):
     assert status == 200 and answer["predictions"] == list(map(str, rows)), answer
 
 
+@pytest.mark.parametrize(
+    ("more", "header"),
+    [
+        ({"client_request_id": "7", "parms": {}}, "client_request_id, parms"),
+        ({"a\r\nset-cookie: \u20ac": 1}, "aset-cookie: \\u20ac"),
+        ({"params": None}, None),
+    ],
+)
+def test_keys_that_mlflow_ignores_are_named_in_a_header(two, tmp_path, more, header):
+    """Its own server takes any key beside the format, without a word."""
+
+    async def run():
+        async with served(two, tmp_path) as post:
+            answer = await Caller(post.app, "/invocations", {"dataframe_records": [ROW], **more})()
+            assert answer.status == 200 and answer.headers.get("mlops-ignored-fields") == header
+
+    asyncio.run(run())
+
+
 def test_a_model_without_a_signature_takes_any_rows(tmp_path):
     """Texts stay texts, numbers numbers; a frame for rows with names, an array for lists."""
 
@@ -191,6 +211,26 @@ def test_a_model_without_a_signature_takes_any_rows(tmp_path):
     asyncio.run(run())
 
 
+def test_a_row_is_no_whole_request_of_many_rows(tmp_path):
+    """The service's own form of a request would bypass the limit of rows. A row may have the key beside others."""
+    row = {"mlflow.request": {"rows": [{"a": 1.0}] * 50_000, "params": {}}}
+    bodies = (
+        ("/invocations", {"dataframe_records": [row]}), ("/invocations", {"instances": [{"a": 1.0}, row]}),
+        ("/invocations", {"inputs": row}), ("/predict", {"inputs": [row]}), ("/predict", {"inputs": row}),
+        ("/predict", row),
+    )  # fmt: skip
+
+    async def run():
+        async with served(logged.save(tmp_path / "model", logged.Seen()), tmp_path) as post:
+            for path, body in bodies:
+                status, problem = await post(path, body)
+                assert status == 422 and "'mlflow.request'" in problem["detail"], problem
+            status, answer = await post("/predict", {"inputs": [{"mlflow.request": 1, "a": 2}]})
+            assert status == 200 and answer["predictions"] == ["{'mlflow.request': 1, 'a': 2}"], answer
+
+    asyncio.run(run())
+
+
 def test_a_tensor_takes_frames_too(tmp_path):
     """A signature of one array, and a body of rows and columns, as scikit-learn's users have it."""
     signature = infer_signature(np.array([[1.5, 2.5]]))
@@ -210,8 +250,22 @@ def test_a_tensor_takes_frames_too(tmp_path):
                 csv = {"content_type": "text/csv"} if isinstance(body, bytes) else {}
                 status, answer = await post("/invocations", body, **csv)
                 assert status == 200 and answer["predictions"] == ["[1.5, 2.5]", "[3.0, 4.0]"], (body, answer)
-            status, answer = await post("/invocations", {"inputs": [[1.5]]})
-            assert status == 422, answer
+            for path in ("/invocations", "/predict"):
+                status, answer = await post(path, {"inputs": [[1.5, 2.5], [1.5]]})
+                assert (
+                    status == 422
+                    and answer["detail"]
+                    == (
+                        "The tensor takes float64 of shape [any, 2]. Row 1 is of shape [1]: "
+                        "Expected `array` of length 2, got 1."
+                    )
+                ) or "of length >= 2" in answer["detail"], answer
+            tensor = {"name": "x", "shape": [1, 2], "datatype": "BYTES", "data": [["a", "b"]]}
+            status, answer = await post("/v2/models/toy/infer", {"inputs": [tensor]})
+            assert (
+                status == 422 and "takes float64 of shape [any, 2]. Row 0 is of shape [2]" in answer["detail"]
+            )
+            assert "got `str` at [0]" in answer["detail"], answer
 
     asyncio.run(run())
 
@@ -253,6 +307,10 @@ def test_named_tensors_take_rows_and_columns(tmp_path):
                 status, answer = await post(path, body)
                 assert status == 200 and answer["predictions"] == list(map(str, rows)), answer
             status, answer = await post("/predict", {"inputs": [{"a": [1.0], "b": [5]}]})
-            assert status == 422 and "'a'" in answer["detail"], answer
+            assert status == 422 and "'a' is [1.0]" in answer["detail"], answer
+            assert (
+                "must be float64 values of shape [2], in lists; this value is of shape [1]"
+                in answer["detail"]
+            )
 
     asyncio.run(run())

@@ -11,7 +11,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from tests.support import logged
-from tests.support.logged_service import served
+from tests.support.logged_service import ask, served
 from tests.support.toy_service import Caller
 from tests.support.waiting import until_async
 
@@ -316,6 +316,37 @@ def eval_sorted(text):
     """The row and the params of an answer of `logged.Params`, the params in the order of their names."""
     row, _, params = text.partition(" ")
     return row, str(dict(sorted(json.loads(params.replace("'", '"')).items())))
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [(logged.Echo(), "messages"), (logged.EchoAgent(), "messages")],
+    ids=["ChatModel", "ChatAgent"],
+)
+def test_tensors_carry_no_objects(tmp_path, model, column):
+    """A conversational model names the column and its own routes, whichever tensor comes."""
+    tensor = {"name": column, "shape": [1], "datatype": "BYTES", "data": ["hello"]}
+    folder = logged.save(tmp_path / "model", model)
+    status, problem = ask(folder, tmp_path, "/v2/models/toy/infer", {"inputs": [tensor]})
+    assert status == 422 and f"{column!r} of this model holds objects" in problem["detail"], problem
+    assert "/v1/chat/completions" in problem["detail"]
+
+
+@pytest.mark.parametrize("names", [["q"], ["q.r`s"]])
+def test_params_go_to_the_routes_that_take_them(tmp_path, names):
+    """Elsewhere an error names the key, those routes, and the model's params."""
+    signature = infer_signature(pd.DataFrame({name: ["a"] for name in names}), params={"k": 1})
+    row = dict.fromkeys(names, "a")
+
+    async def run():
+        model = logged.save(tmp_path / "model", logged.Params(), signature=signature)
+        async with served(model, tmp_path) as post:
+            for path in ("/predict", "/invoke"):
+                status, problem = await post(path, {"inputs": [row], "params": {"k": 4}})
+                assert status == 422 and problem["detail"].startswith("'params' is no key"), problem
+                assert "/invocations" in problem["detail"] and "params: k." in problem["detail"]
+
+    asyncio.run(run())
 
 
 def test_several_answers_for_a_row_go_to_invocations_alone(tmp_path):

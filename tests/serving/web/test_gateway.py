@@ -2,13 +2,16 @@
 
 import asyncio
 import http.client
+import logging
 import socket
 from collections import Counter
 
 import httpx
 import pytest
 
+from serving.web import gateway
 from serving.web.api_keys import make
+from serving.web.failures import Failures
 from tests.support.toy_service import Caller, Toy, toy_service
 from tests.support.waiting import until_async
 
@@ -61,6 +64,53 @@ def test_paths_and_methods_that_are_not_there_are_problems_too(tmp_path):
             answer = await Caller(app, path, b"", method="GET")()
             assert answer.status == status and answer.json["code"] and answer.json["request_id"]
             assert answer.headers.get("allow") == ("POST" if status == 405 else None)
+
+    in_process(tmp_path, test)
+
+
+def test_failures_are_logged_with_their_code_and_version(tmp_path, caplog, monkeypatch):
+    """By the protocols' routes, FastAPI's and the gateway itself."""
+    monkeypatch.setattr(logging.getLogger("serving"), "propagate", True)
+    monkeypatch.setattr(gateway, "failures", Failures())
+    caplog.set_level(logging.INFO, "serving")
+
+    async def test(app, toy):
+        for path in ("/predict", "/feedback", "/nowhere", "/v1/chat/completions"):
+            await Caller(app, path, b"{}")()
+        await Caller(app, "/predict", {"x": 666})()
+
+    in_process(tmp_path, test)
+    found = [
+        (each.route, each.status, each.error, getattr(each, "version", None))
+        for each in caplog.records
+        if hasattr(each, "route")
+    ]
+    assert found == [
+        ("/predict", 422, "invalid_input", 1),
+        ("/feedback", 409, "no_prediction_log", None),
+        ("other", 404, "not_found", None),
+        ("/v1/chat/completions", 422, "invalid_input", 1),
+        ("/predict", 500, "model_failed", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/completions/"),
+        ("GET", "/v1/files/7/content"),
+    ],
+)
+def test_paths_of_openai_that_are_not_there_are_errors_in_its_form(tmp_path, method, path):
+    """Its clients read the message from `error`."""
+
+    async def test(app, toy):
+        answer = await Caller(app, path, {"input": "a"}, method=method)()
+        error = answer.json["error"]
+        assert (answer.status, error["code"]) == (404, "not_found")
+        assert path in error["message"] and error["type"] == "invalid_request_error"
+        assert "POST /v1/chat/completions" in error["message"]
 
     in_process(tmp_path, test)
 
@@ -140,6 +190,8 @@ def test_no_page_of_another_origin_may_call_by_default(tmp_path):
         ("/invoke", b"<x/>", "application/xml; charset=utf-8", 415),
         ("/v2/models/toy/infer", b"--b\r\n", "multipart/form-data; boundary=b", 415),
         ("/v1/chat/completions", b"a: 1", "application/yaml", 415),
+        ("/feedback", b"request_id,outcome\n7,1\n", "text/csv", 415),
+        ("/feedback", b"request_id,outcome\n7,1\n", "application/json", 400),
         ("/predict", b"x\n1.5\n", "application/json", 400),
         ("/predict", b"x\n1.5\n", "application/vnd.shop+json", 400),
         ("/predict", b"x=1.5", "application/x-www-form-urlencoded", 400),
@@ -156,7 +208,7 @@ def test_a_body_of_another_type_than_json_is_told_so(tmp_path, path, body, kind,
         if status == 415:
             assert b"unsupported_media_type" in answer.body and kind.split(";")[0].encode() in answer.body
 
-    in_process(tmp_path, test)
+    in_process(tmp_path, test, prediction_log=str(tmp_path / "log"))
 
 
 def ask(service, body: bytes, **headers: str):

@@ -146,7 +146,7 @@ def test_a_caller_who_leaves_cancels_the_work(run, route):
         await until_async(lambda: toy.asked, "the model is asked")
         caller.leave()
         await task
-        assert toy.cancelled == 1 and requests_of(app, route, 400) == 1
+        assert toy.cancelled == 1 and requests_of(app, route, 499) == 1
         assert app.state.service.models.current().queued_rows == 0
 
     run(test)

@@ -1,0 +1,59 @@
+"""Answers and references that are JSON, compared as values."""
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+#: The value of a text that is no JSON object or list. JSON's null is None.
+NONE: Any = object()
+
+
+def text_of(value: Any) -> str:
+    """An answer or reference as text: an object or list as JSON, None as ""."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if hasattr(value, "model_dump"):  # pydantic's, whose dates and enums only it can write
+        value = value.model_dump(mode="json")
+    value = value.tolist() if hasattr(value, "tolist") else value
+    is_nested = isinstance(value, dict | list | tuple)
+    return json.dumps(value, ensure_ascii=False, default=_plain) if is_nested else str(value)
+
+
+def _plain(value: Any) -> Any:
+    for method in ("tolist", "model_dump", "isoformat"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return str(value)
+
+
+def parsed(text: str) -> Any:
+    """The object or list that a text is, else `NONE`: a bare number or word is text."""
+    if text.strip()[:1] not in ("{", "["):
+        return NONE
+    try:
+        return json.loads(text)
+    except ValueError:
+        return NONE
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two values of JSON are the same: 1 is 1.0 and no true; the order of keys does not count."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, str) and isinstance(other, str):
+        return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+    return bool(one == other)
+
+
+def fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The path and value of each field that is no object and no list, or an empty one."""
+    if isinstance(value, dict | list) and value:
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from fields(part, (*path, key))
+    else:
+        yield path, value
