@@ -138,7 +138,7 @@ def _compare(
     return compare(
         candidate,
         champion.rows,
-        {metric: None} | gate.margins,
+        {metric: None, **gate.margins},
         places,
         resampled=gate.resamples,
         confidence=gate.confidence,
