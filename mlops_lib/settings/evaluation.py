@@ -55,6 +55,12 @@ class EvaluationSettings(Section):
     )
     json_schema: str = Field("", description="text: file with the JSON schema of the metric json_schema")
     judge: str = Field("", description="text: LLM that judges for ragas metrics, as provider:model")
+    judge_max_tokens: int = Field(
+        0, ge=0, description="text: most tokens of a reply of the judge; 0: 1024, which ragas sets"
+    )
+    judge_temperature: float | None = Field(
+        None, ge=0, le=2, description="text: temperature of the judge; null: 0.01, which ragas sets"
+    )
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
     )

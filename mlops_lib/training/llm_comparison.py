@@ -35,7 +35,10 @@ def current_digests(config: Settings, run_id: str, data_loader: BaseDataLoader) 
     """Part -> digest of an evaluation of the model of `run_id` with these settings and data."""
     of_model = recorded_digests(run_id) if run_id else dict.fromkeys(PARTS, "")
     chosen = config.evaluation
-    judge = json.dumps([chosen.metrics, chosen.judge, chosen.embeddings])
+    # What has its default is left out, so that the digests of runs from before the setting stay.
+    defaults = {"judge_max_tokens": 0, "judge_temperature": None, "language": "auto", "json_schema": ""}
+    more = {name: value for name, default in defaults.items() if (value := getattr(chosen, name)) != default}
+    judge = json.dumps([chosen.metrics, chosen.judge, chosen.embeddings, *([more] if more else [])])
     return of_model | {
         "dataset": data_loader.fingerprint(),
         "judge": hashlib.sha256(judge.encode()).hexdigest(),

@@ -43,14 +43,20 @@ class _Ragas(TextMetric):
         from ragas.llms import llm_factory
         from ragas.metrics import collections
 
-        judge = llm_factory(split(name)[1], provider="openai", client=openai_client(name, settings.llm))
+        chosen = settings.evaluation
+        asked: dict[str, Any] = {"max_tokens": chosen.judge_max_tokens} if chosen.judge_max_tokens else {}
+        if chosen.judge_temperature is not None:
+            asked["temperature"] = chosen.judge_temperature
+        client = openai_client(name, settings.llm)
+        judge = llm_factory(split(name)[1], provider="openai", client=client, **asked)
         options: dict[str, Any] = {"llm": judge}
         if self.needs_embeddings:
             embeddings = settings.evaluation.embeddings
             client = openai_client(embeddings, settings.llm)
             options["embeddings"] = OpenAIEmbeddings(client=client, model=split(embeddings)[1])
         self._metric = getattr(collections, self.metric)(**options)
-        self.note = f"ragas {version('ragas')}, judge {name}"
+        with_options = "".join(f", {option} {value}" for option, value in asked.items())
+        self.note = f"ragas {version('ragas')}, judge {name}{with_options}"
 
     async def row(self, case: Case) -> float:
         if "retrieved_contexts" in self.arguments and not case.contexts:

@@ -174,6 +174,18 @@ def test_ragas_asks_any_openai_compatible_judge(vendor: Vendor, llm_project: Cal
         dict.fromkeys(RAGAS, 1.0), abs=0.02
     )
     assert "judge openai:judge" in found.notes["faithfulness"]
+    vendor.control()
+    longer = report(
+        llm_project,
+        ["faithfulness"],
+        generations(ANSWERS),
+        **judge,
+        judge_max_tokens=4000,
+        judge_temperature=0.5,
+    )
+    bodies = vendor.stats["bodies"]
+    assert {(body["max_tokens"], body["temperature"]) for body in bodies} == {(4000, 0.5)}
+    assert longer.notes["faithfulness"].endswith("judge openai:judge, max_tokens 4000, temperature 0.5")
     vendor.control(verdict=0)
     assert (
         report(llm_project, ["faithfulness"], generations(ANSWERS), **judge).metrics["faithfulness"].value
