@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 
 from mlops_lib import config, loaders, registry, wrappers
@@ -23,6 +24,7 @@ from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.loaders.formats.data_file import data_file
 from mlops_lib.loaders.rows import Rows
 from mlops_lib.settings import Settings
+from mlops_lib.training import llm_comparison
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import KEY, Vendor, files_with
 from tests.support.promoting import promote
@@ -174,6 +176,14 @@ def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> No
     diff = tables["Against version 1 (changed: prompts): 10 of 10 rows differ"]
     assert len(diff) == 10 and set(diff["change"]) == {-1.0}
     assert diff["output now"].str.contains("Please").all()
+
+
+def test_rows_with_the_same_input_are_matched_once() -> None:
+    """Three rows of one question are three rows, not nine; one that changed is one."""
+    before = pd.DataFrame({"input": ["q"] * 3, "output": ["a", "b", "c"], "error": "", "exact_match": 1.0})
+    now = before.assign(output=["a", "b", "d"], exact_match=[1.0, 1.0, 0.0])
+    found = llm_comparison.compare_rows(before, now, "exact_match")
+    assert found[["output before", "output now", "change"]].to_numpy().tolist() == [["c", "d", -1.0]]
 
 
 def test_each_judged_row_is_logged(
