@@ -44,10 +44,14 @@ def promote(
             if force
             else "--reason is for a forced move: add --force"
         )
+    if force and stage.title() != "Production":
+        raise MlopsError(
+            f"--force overrides the gate, and the gate is not asked for stage {stage!r}: leave it out"
+        )
     from mlops_lib import promotion
 
     settings = config.load(config_file)
-    if name != settings.model.name:
+    if name != settings.model.name and stage.title() == "Production":
         err.print(
             f"Note: model.name of this configuration is {settings.model.name!r}. Its section evaluation decides on "
             f"{name!r}. If {name!r} has a configuration of its own, name it with: -c FILE",
