@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 
 from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.cli.app import app
+from mlops_lib.comparison import view
 from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import Side
 from mlops_lib.comparison.versions import compare_versions
 from mlops_lib.errors import EvaluationError, RegistryError
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.training import evidence
 from mlops_lib.wrappers import champion
 from tests.support import compared
 
@@ -40,8 +42,13 @@ def test_the_candidate_is_compared_with_production_by_the_stored_rows(buyers, mo
     assert (report.reference.stage, report.against[0].side.stage) == ("Production", "Staging")
     assert outcomes(report)["accuracy"] == "better" and outcomes(report)["log_loss"] == "better"
     assert 60 < report.entities < report.rows and report.against[0].changed > 50
-    assert "user_id" in report.changed_rows[0].input and report.changed_rows[0].change < 0
-    assert report.changed_rows[0].truth in ("yes", "no")
+    first = report.changed_rows[0]
+    key = json.loads(first.input)["user_id"]
+    assert first.change < 0 and first.truth in ("yes", "no")
+    position, named = re.fullmatch(r"row (\d+), key (\d+)", first.name).groups()
+    table, _ = evidence.of_version(registry.Registry(buyers).resolve("buyers", version=2)).changed
+    assert int(named) == key and table.set_index("row").loc[int(position), "key"] in (key, str(key))
+    assert view.row_text(first) == f"{first.name}: {first.input}"
     turned = compare_versions(buyers, "buyers", [2, 1])
     assert turned.against[0].outcome in ("worse", "not_worse") and outcomes(turned)["accuracy"] == "worse"
 

@@ -158,6 +158,19 @@ def test_what_was_not_measured_refuses(settings):
     )
 
 
+def test_rows_in_no_slice_are_counted(settings):
+    """Their values are missing or not listed; with `all`, a missing value has a slice of its own."""
+    cities = np.where(np.arange(ROWS) < 160, "서울", np.where(np.arange(ROWS) < 200, "missing", "부산"))
+    candidate = rows(GOOD, slices={"city": cities})
+    found = verdict(settings(slices={"city": ["서울", "부산"]}), candidate=candidate)
+    assert "40 of 240 rows (16.7%) are in no slice of city: missing 40." in found.note and found.passed
+    (smallest,) = [one for one in found.criteria if one.name == "slice_rows"]
+    assert (smallest.slice, smallest.value) == ("city=부산", 40)
+    some = verdict(settings(slices={"city": ["서울"]}), candidate=candidate, champion=champion())
+    assert some.note == "80 of 240 rows (33.3%) are in no slice of city: missing 40, 부산 40."
+    assert "no slice" not in verdict(settings(slices={"city": "all"}), candidate=candidate).note
+
+
 def test_a_slice_of_one_class_has_no_ranking(settings):
     """ROC AUC has no value on a slice of one class: refused, for thresholds and comparisons."""
     by_class = dataclasses.replace(rows(GOOD), slices={"city": [str(label) for label in TRUTH]})
