@@ -44,6 +44,10 @@ def promote(
             if force
             else "--reason is for a forced move: add --force"
         )
+    if force and stage.title() != "Production":
+        raise MlopsError(
+            f"--force overrides the gate, and the gate is not asked for stage {stage!r}: leave it out"
+        )
     from mlops_lib import promotion
 
     settings = config.load(config_file)

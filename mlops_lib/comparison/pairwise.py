@@ -44,7 +44,7 @@ def compare_models(
     evaluation, gate = settings.evaluation, settings.evaluation.gate
     rows = [judged for _, judged in models]
     metrics, notes = _metrics(settings, rows)
-    decisive = [name for name in gate.margins or [evaluation.metric] if name in metrics]
+    decisive = [name for name in evaluation.margins if name in metrics]
     found = [
         paired.compare(
             other, rows[0], {name: gate.margins.get(name) for name in metrics},

@@ -139,7 +139,7 @@ def _compare(
     return compare(
         candidate,
         champion.rows,
-        gate.margins or {metric: None},
+        {metric: None, **gate.margins},
         places,
         resampled=gate.resamples,
         confidence=gate.confidence,

@@ -199,7 +199,9 @@ class BaseDataLoader(ABC):
             tags = written.enter_context(files.replacing(folder / TAGS_FILE))
             columns = written.enter_context(files.replacing(folder / COLUMNS_FILE))
             rows = self._write(targets, limit)
-            if empty := [split for split in SPLITS if not rows[split]]:
+            # Nothing is fitted to text, so no model looks at its validation split.
+            of_text = self._inferred_with is not None and self._inferred_with.task == "text"
+            if empty := [s for s in SPLITS if not rows[s] and not (of_text and s == "validation")]:
                 raise DataError(
                     f"Split {', '.join(map(repr, empty))} has no rows. Give more data, or change "
                     "data.validation_fraction and data.test_fraction."
@@ -229,6 +231,9 @@ class BaseDataLoader(ABC):
                     writers[split] = opened.enter_context(pq.ParquetWriter(targets[split], table.schema))
                 writers[split].write_table(table)
                 rows[split] += len(table)
+            if writers and "validation" not in writers:  # an empty file, where it is allowed
+                kinds = next(iter(writers.values())).schema
+                opened.enter_context(pq.ParquetWriter(targets["validation"], kinds))
         return rows
 
 

@@ -1,5 +1,6 @@
 """Ask the gate on the version that holds Production now, and move the new version when it passes."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from mlops_lib.evaluation.judged import Champion
 from mlops_lib.evaluation.report import Verdict
 from mlops_lib.promotion import stored
 from mlops_lib.promotion.same_data import same_data
+from mlops_lib.redact import mask
 from mlops_lib.registry import MODEL_DIGEST_TAG, Decision, ModelVersion, Registry
 from mlops_lib.settings import Settings
 from mlops_lib.training import evidence, judging
@@ -80,9 +82,9 @@ def promote(
         found = _ask(settings, registry, candidate, holder, say)
         reasons = found.verdict.reasons
     except MlopsError as error:
-        reasons = (str(error),)
+        reasons = (mask(str(error)),)
     except Exception as error:  # models and metrics run other people's code
-        reasons = (f"The gate failed with {type(error).__name__}: {error}.",)
+        reasons = (f"The gate failed with {type(error).__name__}: {mask(str(error))}.",)
     passed = found is not None and found.verdict.passed
     if not passed and not force_reason:
         raise RefusedError(candidate, reasons, found.verdict if found else None)
@@ -106,9 +108,9 @@ def _ask(
     tracking.connect(settings)
     say("checking the evidence of the evaluation")
     kept = stored.read(registry, candidate)
-    champion = (
-        _champion(settings, candidate, holder, kept, say) if settings.evaluation.gate.champion else None
-    )
+    champion = None
+    if settings.evaluation.gate.champion:
+        champion = _champion(settings, registry, candidate, holder, kept, say)
     say("asking the gate")
     report = stored.report(kept, candidate, settings)
     verdict = judging.decide(report, settings, champion, candidate.run_id, kept.verdict.fingerprint)
@@ -117,10 +119,16 @@ def _ask(
 
 
 def _champion(
-    settings: Settings, candidate: ModelVersion, holder: ModelVersion | None, kept: stored.Stored, say: Say
+    settings: Settings,
+    registry: Registry,
+    candidate: ModelVersion,
+    holder: ModelVersion | None,
+    kept: stored.Stored,
+    say: Say,
 ) -> Champion | None:
     """The version at Production with its predictions: the stored ones if the evaluation compared with the same one."""
     if holder is None:
+        _check_first(registry, candidate)
         return None
     known, digest = kept.verdict.champion, holder.tags.get(MODEL_DIGEST_TAG, "")
     now = (holder.name, holder.version, holder.run_id, digest)
@@ -131,3 +139,19 @@ def _champion(
     with same_data(settings, kept.verdict.fingerprint, say) as dataset:
         say(f"asking version {holder.version}, which is at Production, on {len(kept.rows.ids)} rows")
         return champions.ask(holder, dataset, settings, kept.split, candidate.run_id)
+
+
+def _check_first(registry: Registry, candidate: ModelVersion) -> None:
+    """Check that no version held Production before: thresholds alone must not replace an archived champion.
+
+    Raises:
+        EvaluationError: Another version did.
+    """
+    held = [
+        one for one in registry.history(candidate.name).entries if one.stage == "Production" and one.version
+    ]
+    if held and (held[-1].version, held[-1].run_id) != (candidate.version, candidate.run_id):
+        raise EvaluationError(
+            f"No version is at Production, and version {held[-1].version} was the last one there, so the model cannot be "
+            f"compared with it. Bring it back first: mlops promote {shlex.quote(candidate.name)} {held[-1].version}"
+        )

@@ -44,7 +44,13 @@ def read(registry: Registry, version: ModelVersion) -> Stored:
             f"Version {version.version} of {version.name!r} has no training run, so no evaluation can be stored with it. "
             "Only a person can promote it, with: --force --reason TEXT"
         )
-    tags = registry.run(version.run_id).data.tags
+    run = registry.run(version.run_id)
+    if run.info.lifecycle_stage == "deleted":
+        raise EvaluationError(
+            f"Run {version.run_id} of version {version.version} was deleted, and its evidence goes with it. Restore it with: "
+            f"mlflow runs restore --run-id {version.run_id}"
+        )
+    tags = run.data.tags
     if not (address := tags.get(EVIDENCE_TAG)):
         raise EvaluationError(
             f"Run {version.run_id} of version {version.version} has no stored evaluation: it was evaluated by an older "

@@ -74,6 +74,11 @@ class EvaluationSettings(Section):
         "", description="run to replay: only its recorded LLM calls are used, and nothing is logged"
     )
 
+    @property
+    def margins(self) -> dict[str, float | None]:
+        """Metric that is compared with the champion -> its margin; None: the usual one."""
+        return {self.metric: None} | self.gate.margins
+
     # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")
     @classmethod

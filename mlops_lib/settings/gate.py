@@ -39,7 +39,7 @@ class GateSettings(Section):
     )
     margins: dict[Name, Positive] = Field(
         {},
-        description="metric -> how much worse than the champion it may be; empty: evaluation.metric, usual margin",
+        description="metric -> how much worse than the champion it may be; evaluation.metric is always compared",
     )
     require: Literal["not_worse", "better"] = Field(
         "not_worse", description="outcome of the comparison that passes; better passes both"

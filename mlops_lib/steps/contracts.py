@@ -87,7 +87,7 @@ class GetDataOutputs(Outputs):
     """How many rows each split has and the fingerprint of the prepared dataset."""
 
     train_rows: Positive
-    validation_rows: Positive
+    validation_rows: int = Field(ge=0)
     test_rows: Positive
     fingerprint: Text
     parent_run_id: str

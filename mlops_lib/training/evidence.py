@@ -119,13 +119,13 @@ def log(
     return found
 
 
-def read(run_id: str, path: str, sha256: str = "") -> Evidence:
+def read(run_id: str, path: str, sha256: str) -> Evidence:
     """The evidence of a run.
 
     Args:
         run_id: The run.
         path: Of the verdict, among the artifacts of the run.
-        sha256: Of that file; empty: not checked.
+        sha256: Of that file.
 
     Raises:
         EvaluationError: The run does not have it, or it was altered.
@@ -133,7 +133,7 @@ def read(run_id: str, path: str, sha256: str = "") -> Evidence:
     if (text := artifact_text(run_id, path)) is None:
         raise EvaluationError(f"Run {run_id} has no evidence {path}.")
     found = hashlib.sha256(text.encode()).hexdigest()
-    if sha256 and found != sha256:
+    if found != sha256:
         raise EvaluationError(f"The evidence {path} of run {run_id} was altered since the gate wrote it.")
     return Evidence(path, found, Verdict.model_validate_json(text))
 
@@ -149,7 +149,7 @@ def of_version(version: ModelVersion) -> Evidence | None:
     tags = version.tags
     if EVIDENCE_TAG not in tags:
         return None
-    found = read(version.run_id, tags[EVIDENCE_TAG], tags[SHA256_TAG])
+    found = read(version.run_id, tags[EVIDENCE_TAG], tags.get(SHA256_TAG, ""))
     path = f"{found.path.rpartition('/')[0]}/{CHANGED_FILE}"
     if not found.verdict.comparisons or (text := artifact_text(version.run_id, path)) is None:
         return found

@@ -167,7 +167,7 @@ def judged_rows(
     classes = classes or data_loader.schema.classes
     task = plugins.load("task", config.evaluation.task)(config, classes=classes, weights=rows.weights)
     metrics = task.score(rows.truth, rows.predicted)
-    for name in {config.evaluation.metric, *config.evaluation.gate.margins}:
+    for name in config.evaluation.margins:
         if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:
             raise EvaluationError(
                 f"{metrics[name].errored} of {metrics[name].rows} rows have no {name}, and evaluation.min_coverage "

@@ -89,11 +89,17 @@ def recorded_rows(run_id: str, split: Split) -> "pd.DataFrame | None":
 
 
 def compare_rows(before: "pd.DataFrame", now: "pd.DataFrame", metric: str) -> "pd.DataFrame":
-    """Rows whose answer or score changed, the largest loss first. Rows are matched by their input."""
+    """Rows whose answer or score changed, the largest loss first.
+
+    Rows are matched by their input; of equal inputs the first with the first, the second with the second.
+    """
     wanted = ["input", "output", "error", metric]
     if any(column not in frame for frame in (before, now) for column in wanted):
         return now.iloc[:0]
-    both = before[wanted].merge(now[wanted], on="input", how="outer", suffixes=(" before", " now"))
+    first, second = (frame[wanted].assign(nth=frame.groupby("input").cumcount()) for frame in (before, now))
+    both = first.merge(second, on=["input", "nth"], how="outer", suffixes=(" before", " now")).drop(
+        columns="nth"
+    )
     score = both[[f"{metric} before", f"{metric} now"]].astype(float).fillna(0.0)
     both["change"] = score[f"{metric} now"] - score[f"{metric} before"]
     different = both["change"].abs() > 1e-9

@@ -85,6 +85,16 @@ def test_not_worse_passes_unless_better_is_asked_for(settings):
     assert not found.passed and found.reasons[0].endswith("evaluation.gate.require asks for better.")
 
 
+def test_a_margin_of_another_metric_does_not_end_the_comparison_of_the_gates_own(settings):
+    """A guard for calibration is one criterion more."""
+    found = verdict(settings(margins={"brier": 2.0}), POOR, champion=champion(GOOD))
+    assert [(one.metric, one.outcome) for one in found.comparisons] == [
+        ("accuracy", "worse"),
+        ("brier", "not_worse"),
+    ]
+    assert not found.passed
+
+
 def test_undecided_does_not_pass(settings):
     """Two models that are right on other rows of few: the reason says how many rows would decide."""
     other = np.where((np.arange(ROWS) + 7) % 20 < 18, TRUTH, 1 - TRUTH).astype(float)

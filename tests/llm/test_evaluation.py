@@ -6,15 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 import pytest
 
 from mlops_lib import config, loaders, registry, wrappers
-from mlops_lib.errors import EvaluationError, InputError, MlopsError, ModelError, RegistryError, TrainingError
+from mlops_lib.errors import (
+    DataError,
+    EvaluationError,
+    InputError,
+    MlopsError,
+    ModelError,
+    RegistryError,
+    TrainingError,
+)
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.loaders.formats.data_file import data_file
 from mlops_lib.loaders.rows import Rows
 from mlops_lib.settings import Settings
+from mlops_lib.training import llm_comparison
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import KEY, Vendor, files_with
 from tests.support.promoting import promote
@@ -168,6 +178,14 @@ def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> No
     assert diff["output now"].str.contains("Please").all()
 
 
+def test_rows_with_the_same_input_are_matched_once() -> None:
+    """Three rows of one question are three rows, not nine; one that changed is one."""
+    before = pd.DataFrame({"input": ["q"] * 3, "output": ["a", "b", "c"], "error": "", "exact_match": 1.0})
+    now = before.assign(output=["a", "b", "d"], exact_match=[1.0, 1.0, 0.0])
+    found = llm_comparison.compare_rows(before, now, "exact_match")
+    assert found[["output before", "output now", "change"]].to_numpy().tolist() == [["c", "d", -1.0]]
+
+
 def test_each_judged_row_is_logged(
     vendor: Vendor, llm_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,3 +333,19 @@ def test_a_reference_may_be_an_object(vendor: Vendor, llm_project: Project) -> N
     assert table["reference"].to_pylist() == [json.dumps(one, ensure_ascii=False) for one in objects[:3]] + [
         "text"
     ]
+
+
+def test_a_golden_set_needs_no_validation_split(llm_project: Project) -> None:
+    """Nothing is fitted, so `validation_fraction: 0` leaves more rows to judge; other tasks need the split."""
+    file = llm_project(
+        data={"source": "all.jsonl", "validation_fraction": 0.0, "test_fraction": 0.95, "key": ""}
+    )
+    lines = [json.dumps({"question": f"Q{i}", "reference": f"R{i}"}) for i in range(20)]
+    (file.parent / "all.jsonl").write_text("\n".join(lines))
+    settings = config.load(file)
+    rows = loaders.from_settings(settings).write(file.parent / "data")
+    assert rows == {"train": 1, "validation": 0, "test": 19}
+    prepared = loaders.prepared(settings, file.parent / "data")
+    assert [prepared.count(split) for split in ("train", "validation", "test")] == [1, 0, 19]
+    with pytest.raises(DataError, match="Split 'validation' of .* has no rows"):
+        list(prepared.parts("validation"))

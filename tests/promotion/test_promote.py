@@ -147,6 +147,10 @@ def test_a_worse_version_is_refused_until_a_person_overrides_it(settings, mlops)
         (("--force",), "--force needs a reason"),
         (("--force", "--reason", "  "), "--force needs a reason"),
         (("--reason", "because"), "add --force"),
+        (
+            ("--force", "--reason", "because", "--stage", "staging"),
+            "the gate is not asked for stage 'staging'",
+        ),
     ],
 )
 def test_force_and_reason_go_together(mlops, monkeypatch, arguments, words):
@@ -300,3 +304,36 @@ def test_models_says_who_held_a_stage(settings, mlops, monkeypatch):
     Registry(settings)._client.delete_registered_model_tag("churn", first.tag)
     code, _, error = mlops("models", "churn", "--history")
     assert code == 1 and "cannot be trusted. History entry 1 is missing" in error
+
+
+def test_an_archived_champion_is_no_way_around_the_comparison(settings):
+    """Thresholds alone decide on the first version ever. A vacant Production is filled by its last version, or by force."""
+    promote(settings, "churn", 2)
+    promote(settings, "churn", 2, "Archived")
+    with pytest.raises(
+        RefusedError, match=r"version 2 was the last one there.*Bring it back first: mlops promote churn 2"
+    ):
+        promote(settings, "churn", 3)
+    assert promote(settings, "churn", 2).verdict.passed and at_production(settings) == [2]
+
+
+def test_a_version_whose_run_was_deleted_is_refused(settings):
+    """The evidence of a decision must still be there in a year; MLflow clears deleted runs."""
+    run_id = Registry(settings).resolve("churn", version=1).run_id
+    mlflow.MlflowClient().delete_run(run_id)
+    with pytest.raises(RefusedError, match=f"was deleted.*mlflow runs restore --run-id {run_id}"):
+        promote(settings, "churn", 1)
+    mlflow.MlflowClient().restore_run(run_id)
+    assert promote(settings, "churn", 1).verdict.passed
+
+
+def test_a_secret_in_an_error_is_not_written_into_the_history(settings, monkeypatch):
+    """The reasons of a refusal are printed, and stored when a person overrides them."""
+
+    def fails(*_):
+        raise ValueError("no login at postgresql://user:pa55word@db/rows")
+
+    monkeypatch.setattr(judging, "decide", fails)
+    promote(settings, "churn", 1, force_reason="the database is down")
+    (entry,) = Registry(settings).history("churn").entries
+    assert "no login" in entry.overridden[0] and "pa55word" not in entry.to_text()

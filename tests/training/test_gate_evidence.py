@@ -282,7 +282,7 @@ def test_evidence_that_was_altered_is_refused(arena):
     with pytest.raises(EvaluationError, match="are not those that the verdict was made of"):
         evidence.read_rows(run_id, path, evidence.ROWS_FILE, verdict.rows_sha256[:-1] + "x")
     with pytest.raises(EvaluationError, match="has no evidence"):
-        evidence.read(run_id, "evaluation/test/gate-0.json")
+        evidence.read(run_id, "evaluation/test/gate-0.json", sha256)
 
 
 def test_a_second_evaluation_leaves_the_first_ones_rows(arena):

@@ -98,7 +98,15 @@ class Model:
             return _loop(name, lambda places: self._scored(name, rows[places]))
         metric, cases = self.metric(name), self.cases.take(rows)
         build = VECTORISED.get(metric)
-        return (build(cases) if build else None) or _loop(name, lambda places: metric(cases.take(places)))
+        return (build(cases) if build else None) or _loop(
+            name, lambda places: _value(metric, cases.take(places))
+        )
+
+    @property
+    def counted(self) -> np.ndarray:
+        """The rows that have weight, bool [N]."""
+        weights = self._rows.weights
+        return np.ones(len(self._rows.ids), bool) if weights is None else np.asarray(weights) > 0
 
     def changed(self, other: "Model", name: str) -> np.ndarray:
         """The rows on which the metric can tell the two models apart, bool [N]."""
@@ -130,6 +138,8 @@ class Model:
         """The metric of a task of the user's own on the rows at these positions."""
         given = self._rows
         weights = None if given.weights is None else np.asarray(given.weights)[rows]
+        if weights is not None and not weights.any():
+            return None
         task = self._task(self._settings, classes=given.classes, weights=weights)
         return task.score([given.truth[i] for i in rows], [self._predicted[i] for i in rows])[name].value
 
@@ -149,6 +159,11 @@ class Model:
                 "`worst` of the function to the score of such a row."
             )
         return values
+
+
+def _value(metric: Metric, cases: Any) -> float | None:
+    """The metric; None for rows without any weight, on which scikit-learn raises an error."""
+    return metric(cases) if cases.weights is None or cases.weights.any() else None
 
 
 def _loop(name: str, metric: Callable[[np.ndarray], float | None]) -> Statistic:

@@ -270,6 +270,26 @@ def test_weights_count():
     assert found.challenger == pytest.approx(100 / 101) and found.outcome == "better"
 
 
+def test_rows_without_weight_are_no_entities():
+    """Five entities with weight decide nothing, however many there are without; six do."""
+    truth, good = hits(200, 200)
+    for counted, outcomes in ((5, {"undecided"}), (12, {"better"})):
+        weights = (np.arange(200) < counted).astype(float)
+        found = one(judged(truth, good, weights=weights), judged(truth, 1 - good, weights=weights), "brier")
+        assert {found.outcome} == outcomes and found.entities == counted
+
+
+def test_a_resample_without_weight_has_no_value():
+    """scikit-learn raises an error on rows without weight; the comparison leaves such a resample out."""
+    truth = np.arange(100.0)
+    weights = (truth < 8).astype(float)
+    good, poor = (
+        judged(truth, truth + off, task="regression", weights=weights) for off in (1.0, np.arange(100) + 2.0)
+    )
+    found = one(good, poor, "median_absolute_error")
+    assert found.outcome == "better" and found.entities == 8
+
+
 @pytest.mark.parametrize("draw", ["classification", "regression", "text"])
 def test_equally_good_models_are_seldom_called_better(draw):
     """`benchmarks/gate.py` counts 1,000 pairs; 60 must not have more than chance allows at 2.5 % each."""
