@@ -257,7 +257,8 @@ def test_the_verdict_reads_well(settings):
         first
         == "passed: accuracy 0.9000, and the gate asks for at least 0.6. Better than version 3 at Production."
     )
-    assert "min rows              all   240    100    yes" in criteria
+    assert "min rows              all        240    100    yes" in criteria
+    assert "slice rows            city=부산  80     30     yes" in criteria
     assert [line.split()[-1] for line in comparisons.splitlines()[1:]] == ["better"] * 3
     assert "95% interval" in comparisons and "| accuracy | city=부산 (80) |" in found._repr_markdown_()
     awkward = np.where(CITIES == "부산", "a|b_*", "[c]")
