@@ -103,6 +103,19 @@ def test_an_empty_variable_or_argument_is_no_value(file, monkeypatch):
             "evaluation: {threshold: 0.5, task: ranking}",
             ["task", "'ranking'", "classification", "regression"],
         ),
+        ("evaluation: {threshold: 0.5, gate: {slice: {a: all}}}", ["Did you mean 'slices'?"]),
+        (
+            "evaluation: {threshold: 0.5, gate: {require: beter}}",
+            ["Did you mean 'better'?", "require: outcome of the comparison that passes"],
+        ),
+        (
+            "evaluation: {threshold: 0.5, gate: {margins: -0.1}}",
+            ["It should be a mapping of names to values. margins: metric -> how much worse"],
+        ),
+        (
+            "evaluation: {threshold: 0.5, gate: {margins: {roc_auc: -0.1}}}",
+            ["greater than or equal to 0. margins: metric -> how much worse"],
+        ),
         ("secrets: {openai_api_key: sk-1}", ["'secrets'", "environment variables alone"]),
         ("root: /tmp", ["'root'"]),
     ],

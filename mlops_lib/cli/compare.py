@@ -167,7 +167,7 @@ def _show_row(report: "ComparisonReport", row: "ChangedRow") -> None:
     from mlops_lib.evaluation.words import word_changes
 
     table = Table.grid(padding=(0, 2))
-    table.add_row(Text("row", "dim"), Text(view.cut(row.input or row.id, MAX_TEXT)))
+    table.add_row(Text("row", "dim"), Text(view.cut(view.row_text(row), MAX_TEXT)))
     table.add_row(Text("truth", "dim"), Text(view.cut(row.truth, MAX_TEXT)))
     before = view.cut(row.predictions[0], MAX_TEXT)
     for at, (side, prediction) in enumerate(zip(report.sides, row.predictions, strict=True)):

@@ -21,6 +21,7 @@ def changed_rows(
     inputs: Sequence[str],
     metric: str,
     higher_is_better: bool,
+    names: Sequence[str] = (),
 ) -> tuple[list[int], list[ChangedRow]]:
     """How many rows of each other model differ from the reference, and the rows, the largest loss first.
 
@@ -41,6 +42,7 @@ def changed_rows(
     return counts, [
         ChangedRow(
             id=reference.ids[at],
+            name=(names or reference.ids)[at],
             input=inputs[at] if len(inputs) else "",
             truth=str(reference.truth[at]),
             predictions=tuple(shown(model, at) for model in columns),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib import loaders
 from mlops_lib.errors import DataError
+from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.settings import Settings
 from mlops_lib.training.judged_rows import row_digests
 from mlops_lib.training.llm_comparison import recorded_rows
@@ -33,6 +34,12 @@ def row_texts(
     except DataError:
         return []
     return [found.get(one, "") for one in ids] if any(one in found for one in ids) else []
+
+
+def row_names(rows: JudgedRows) -> list[str]:
+    """The position of each row in its split, counted from 0, and its key; `03_evaluate` shows the same."""
+    has_key = list(rows.entities) != list(rows.ids)
+    return [f"row {at}{f', key {key}' if has_key else ''}" for at, key in enumerate(rows.entities)]
 
 
 def _texts(dataset: "BaseDataLoader") -> dict[str, str]:

@@ -33,7 +33,7 @@ def _changed(report: ComparisonReport) -> list[str]:
     table = (
         head,
         [
-            (_cell(row.input or row.id), _cell(row.truth), *_predictions(row, report), view.change(row))
+            (_cell(view.row_text(row)), _cell(row.truth), *_predictions(row, report), view.change(row))
             for row in rows
         ],
     )

@@ -70,7 +70,7 @@ def _cell(text: str) -> str:
 
 
 def _row(row: ChangedRow, report: ComparisonReport) -> str:
-    items = [("row", escape(view.cut(row.input or row.id))), ("truth", escape(view.cut(row.truth)))]
+    items = [("row", escape(view.cut(view.row_text(row)))), ("truth", escape(view.cut(row.truth)))]
     before = row.predictions[0]
     for side, prediction in zip(report.sides, row.predictions, strict=True):
         is_text = report.task == "text" and side is not report.sides[0] and prediction

@@ -1,5 +1,6 @@
 """Compares each of several models with a reference on the same rows, in all metrics."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ def compare_models(
     source: str,
     models: Sequence[tuple[Side, JudgedRows]],
     inputs: Sequence[str],
+    names: Sequence[str] = (),
     **more: Any,
 ) -> ComparisonReport:
     """Compare the models after the first with the first.
@@ -33,6 +35,7 @@ def compare_models(
         source: Where the rows come from, for readers.
         models: Each with its predictions for the same rows in the same order.
         inputs: The rows as text, N; empty: not known.
+        names: Of the rows, N, for readers; empty: the ids.
         more: Further fields of the report.
 
     Raises:
@@ -52,7 +55,7 @@ def compare_models(
     read = Model(rows[0], rows[0], settings)
     directions = {name: bool(read.metric(name).higher_is_better) for name in metrics}
     counts, changed = changed_rows(
-        rows[0], rows[1:], inputs, evaluation.metric, directions.get(evaluation.metric, True)
+        rows[0], rows[1:], inputs, evaluation.metric, directions.get(evaluation.metric, True), names
     )
     sides = [_with_facts(side, judged) for side, judged in models]
     against = [
@@ -101,6 +104,7 @@ def _with_facts(side: Side, rows: JudgedRows) -> Side:
     if len(rows.latency_s) and side.latency_ms is None:
         median, slow = np.percentile(np.asarray(rows.latency_s, dtype=float) * 1e3, [50, 95])
         facts |= {"latency_ms": float(median), "latency_p95_ms": float(slow)}
-    if len(rows.cost_usd):
-        facts["cost_usd"] = float(np.mean(rows.cost_usd))
+    cost = float(np.mean(rows.cost_usd)) if len(rows.cost_usd) else math.nan
+    if math.isfinite(cost):  # a call of a model without a price has none
+        facts["cost_usd"] = cost
     return side.model_copy(update=facts)

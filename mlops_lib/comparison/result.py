@@ -37,7 +37,8 @@ class ChangedRow(BaseModel):
     """One row on which the versions differ.
 
     Attributes:
-        input: The row, as text.
+        name: Position and key of the row, as an evaluation shows them; in service: request id and row.
+        input: The row, as text; "" where it is not known.
         predictions: Of each version as text, in the order of the report's sides; "" without one.
         change: By how much the row became better; the largest change if there are several. Of the true class's
             probability, of the error (regression), or of the metric (text). None: one of them has no prediction.
@@ -46,6 +47,7 @@ class ChangedRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
+    name: str
     input: str
     truth: str
     predictions: tuple[str, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops_lib import loaders, tracking
-from mlops_lib.comparison.inputs import row_texts
+from mlops_lib.comparison.inputs import row_names, row_texts
 from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import ComparisonReport, Side
 from mlops_lib.errors import DataError, EvaluationError, RegistryError
@@ -64,7 +64,7 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
     notes += _parts_notes(versions)
     sides = [_side(version) for version in versions]
     models = list(zip(sides, rows, strict=True))
-    return compare_models(settings, source, models, inputs, notes=tuple(notes))
+    return compare_models(settings, source, models, inputs, row_names(rows[0]), notes=tuple(notes))
 
 
 @dataclass(frozen=True)

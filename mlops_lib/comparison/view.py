@@ -69,6 +69,7 @@ def change_name(report: ComparisonReport) -> str:
 
 def sides(report: ComparisonReport) -> Table:
     """A row for each version: stage, latency, cost, failures and rows that changed. Columns without a value are left out."""
+    priced = any(side.cost_usd is not None for side in report.sides)
     changed = [""] + [f"{one.changed:,}" if report.rows else "" for one in report.against]
     found = [
         (
@@ -76,7 +77,7 @@ def sides(report: ComparisonReport) -> Table:
             side.stage,
             _ms(side.latency_ms),
             _ms(side.latency_p95_ms),
-            "" if side.cost_usd is None else f"${side.cost_usd:.6f}",
+            ("unknown" if priced else "") if side.cost_usd is None else f"${side.cost_usd:.6f}",
             f"{side.failed:,}" if any(one.failed for one in report.sides) else "",
             different,
         )
@@ -105,6 +106,11 @@ def remarks(report: ComparisonReport) -> list[str]:
         parts = [f"{count:,} {reason}" for reason, count in report.left_out.items()]
         found.append(f"Left out: {'; '.join(parts)}.")
     return [*found, *report.notes]
+
+
+def row_text(row: ChangedRow) -> str:
+    """The name of a row, and the row where it is known."""
+    return f"{row.name}: {row.input}" if row.input else row.name
 
 
 def change(row: ChangedRow) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlops_lib import loaders, tracking
 from mlops_lib.columns.schema import Schema
-from mlops_lib.data_checks import label
+from mlops_lib.data_checks import label, named_columns
 from mlops_lib.data_checks.findings import findings
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.base import SPLITS, BaseDataLoader
@@ -39,7 +39,7 @@ def write(
         Rows written of each split.
 
     Raises:
-        DataError: See `require` and `label.require`.
+        DataError: See `require`, `label.require` and `named_columns.require_slices`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".unchecked-*"):  # of a writer that was killed
@@ -53,6 +53,7 @@ def write(
         write_origin(settings, dataset, aside, limit)
         written = loaders.prepared(settings, aside)
         _require_features(written.schema)
+        named_columns.require_slices(settings, written.schema)
         label.require(settings, written.schema, aside)
         require(settings, written, run_id)
         for file in aside.iterdir():
@@ -82,20 +83,18 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
         run_id: MLflow run that the failing rows are logged to; empty: they are written to the work folder.
 
     Raises:
-        DataError: Rows break a rule; lists the first of them, and names the file with all of them.
+        DataError: A rule names a column that is not there; or rows break a rule: lists the first of them, and names
+            the file with all of them.
     """
-    import pandas as pd
-
     if not settings.data.checks.columns and not settings.data.checks.unique:
         return sum(dataset.count(split) for split in SPLITS)
+    named_columns.require_checked(settings, dataset.schema)
     every, rows, complete = findings(dataset, settings.data.checks)
     if every.empty:
         return rows
     where = tracking.keep_text(settings, run_id, every.to_csv(index=False), ARTIFACT)
     lines = [
         f"  {f.split} row {f.row}: {f.column} = {f.value!r} breaks '{f.rule}'"
-        if pd.notna(f.row)
-        else f"  {f.split}: {f.column} breaks '{f.rule}'"
         for f in every.head(LISTED).itertuples()
     ]
     more = f"\n  and {len(every) - LISTED} more" if len(every) > LISTED else ""

@@ -21,7 +21,7 @@ MAX_FINDINGS = 100_000
 
 
 def findings(dataset: BaseDataLoader, checks: CheckSettings) -> "tuple[pd.DataFrame, int, bool]":
-    """Check all rows of a dataset.
+    """Check all rows of a dataset, which has the columns of all rules.
 
     Returns:
         The findings, each with its whole row; the number of rows read; whether these are all findings.
@@ -31,8 +31,7 @@ def findings(dataset: BaseDataLoader, checks: CheckSettings) -> "tuple[pd.DataFr
     """
     import pandas as pd
 
-    schema = dataset.schema
-    alone, unique = _apart(checks, schema.used)
+    alone, unique = _apart(checks)
     found, rows, complete = [], 0, True
     with ExitStack() as stack:
         # Shared by the splits: a unique value may not be in train and again in test.
@@ -68,7 +67,6 @@ def _of_split(
     for part in dataset.parts(split):
         if not found:
             require_readable(part, checks)
-            found.append(failures(part.head(0), checks))
         found.append(_placed(failures(part, alone), part, np.arange(rows, rows + len(part))))
         for repeated in once:
             repeated.see(part)
@@ -80,19 +78,16 @@ def _of_split(
     return every, rows, len(every) < MAX_FINDINGS
 
 
-def _apart(
-    checks: CheckSettings, columns: list[str]
-) -> tuple[CheckSettings, list[tuple[list[str], CheckSettings]]]:
-    """Rules about single rows, and rules of uniqueness with their columns. Rules of missing columns are left out."""
-    here = {name: check for name, check in checks.columns.items() if name in columns}
-    alone = {name: check.model_copy(update={"unique": False}) for name, check in here.items()}
+def _apart(checks: CheckSettings) -> tuple[CheckSettings, list[tuple[list[str], CheckSettings]]]:
+    """Rules about single rows, and rules of uniqueness with their columns."""
+    alone = {name: check.model_copy(update={"unique": False}) for name, check in checks.columns.items()}
     unique = [
         ([name], CheckSettings(columns={name: ColumnCheck(unique=True, nullable=True)}))
-        for name, check in here.items()
+        for name, check in checks.columns.items()
         if check.unique
     ]
-    if together := tuple(name for name in checks.unique if name in columns):
-        unique.append((list(together), CheckSettings(unique=together)))
+    if checks.unique:
+        unique.append((list(checks.unique), CheckSettings(unique=checks.unique)))
     return CheckSettings(columns=alone), unique
 
 

@@ -16,7 +16,7 @@ def failures(frame: "pd.DataFrame", checks: CheckSettings) -> "pd.DataFrame":
     """One line for each rule that a row of `frame` breaks.
 
     Returns:
-        Columns `COLUMNS`: row (its position; missing for a rule about a whole column), column, rule, value.
+        Columns `COLUMNS`: row (its position), column, rule, value.
     """
     import pandas as pd
     import pandera.pandas as pa
@@ -24,32 +24,27 @@ def failures(frame: "pd.DataFrame", checks: CheckSettings) -> "pd.DataFrame":
     frame = frame.reset_index(drop=True)
     schema = pa.DataFrameSchema(
         {name: _column(check) for name, check in checks.columns.items()},
-        unique=[name for name in checks.unique if name in frame.columns] or None,
+        unique=list(checks.unique) or None,
     )
-    missing = [(pd.NA, name, "column is there", pd.NA) for name in checks.unique if name not in frame.columns]
     try:
         schema.validate(frame, lazy=True)
         found = pd.DataFrame(columns=COLUMNS)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
-        absent = cases["check"] == "column_in_dataframe"
         found = pd.DataFrame(
             {
                 "row": cases["index"],
-                "column": cases["column"].where(~absent, cases["failure_case"]),
+                "column": cases["column"],
                 "rule": cases["check"].replace(
                     {
                         "not_nullable": "not missing",
                         "field_uniqueness": "unique",
                         "multiple_fields_uniqueness": "unique together",
-                        "column_in_dataframe": "column is there",
                     }
                 ),
                 "value": cases["failure_case"],
             }
         )
-    if missing:
-        found = pd.concat([found, pd.DataFrame(missing, columns=COLUMNS)])
     found["row"] = found["row"].astype("Int64")
     return found.sort_values(["row", "column"], kind="stable").reset_index(drop=True)
 

@@ -1,6 +1,7 @@
 """The gate's criteria of one model: thresholds, rows, slices, latency and cost. What is in doubt does not hold."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -119,12 +120,27 @@ def groups(rows: JudgedRows, gate: "GateSettings") -> "tuple[dict[str, np.ndarra
                 f"{_listed([f'{name} {sizes[name]}' for name in small])}. "
                 f"Values in the rows: {_listed(present)}."
             )
+        smallest = min(sizes, key=lambda name: sizes[name], default=column)
         criteria.append(
-            Criterion(name="slice_rows", slice=column, value=min(sizes.values(), default=0),
+            Criterion(name="slice_rows", slice=smallest, value=sizes.get(smallest, 0),
                       limit=gate.min_slice_rows, passed=not reason and bool(sizes),
                       reason=reason or ("" if sizes else f"Slice {column!r} has no values."))
         )  # fmt: skip
     return found, criteria
+
+
+def outside(rows: JudgedRows, gate: "GateSettings") -> list[str]:
+    """A sentence for each column with rows that are in none of its slices, since their values are not listed."""
+    found = []
+    for column, asked in gate.slices.items():
+        others = Counter(str(value) for value in rows.slices[column] if asked != "all" and value not in asked)
+        if others:
+            count = sum(others.values())
+            listed = _listed([f"{name} {number:,}" for name, number in others.most_common()])
+            found.append(
+                f"{count:,} of {len(rows.ids):,} rows ({count / len(rows.ids):.1%}) are in no slice of {column}: {listed}."
+            )
+    return found
 
 
 def slice_thresholds(

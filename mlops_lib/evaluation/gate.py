@@ -60,21 +60,22 @@ def decide(
         for criterion in checks.threshold(report, name, limit, min_coverage)
     ]
     comparisons: list[Comparison] = []
-    note = ""
+    notes: list[str] = []
     if gate is not None and settings is not None:
         criteria += checks.min_rows(report, gate.min_rows)
         places: dict[str, np.ndarray] = {}
         if candidate is not None:
             places, found = checks.groups(candidate, gate)
+            notes += checks.outside(candidate, gate)
             criteria += [*found, *_rows(report, candidate)]
             criteria += checks.slice_thresholds(report, candidate, gate, places, settings)
             criteria += checks.latency_and_cost(candidate, gate)
         elif gate.slices or gate.max_latency_ms or gate.max_cost_usd:
             criteria.append(_refusal("slices, latency and cost", "The model's predictions were not kept."))
         if not gate.champion:
-            note = NOT_COMPARED
+            notes.append(NOT_COMPARED)
         elif champion is None:
-            note = NO_CHAMPION
+            notes.append(NO_CHAMPION)
         else:
             problem = _problem(candidate, champion, run_id, digest)
             try:
@@ -95,7 +96,7 @@ def decide(
         champion=_opponent(champion) if compared and champion else None,
         criteria=tuple(criteria),
         comparisons=tuple(comparisons),
-        note=note,
+        note=" ".join(notes),
         fingerprint=fingerprint,
         resamples=gate.resamples if gate and comparisons else 0,
         confidence=gate.confidence if gate and comparisons else 0.0,

@@ -84,6 +84,13 @@ def reproduce(
         with worktree.code_of(lineage, project, scratch / "code", keep, say) as code:
             folder = facts["code"]["folder"]
             top = project.parents[len(Path(folder).parts) - 1] if folder else project
+            file, wanted = code / CONFIG_FILE, _configuration(lineage, scratch)
+            data = wanted["data"]
+            for line in worktree.link_unstored(_texts(wanted), data["source"], project, code):
+                say(line)
+            data["source"] = _source(data, project, code, scratch / "code")
+            say(f"Data: {_data_shown(data['source'], code)}")
+            file.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
             locked = (lineage.folder / manifest.LOCK).read_text(encoding="utf-8")
             differing = [] if build_environment else _differences(facts, locked)
             for line in differing:
@@ -95,12 +102,6 @@ def reproduce(
                 python = str(built)
             elif not differing:
                 say("Environment: as the lock of the version")
-            file = code / CONFIG_FILE
-            file.write_text(_configuration(lineage, scratch), encoding="utf-8")
-            wanted = yaml.safe_load(file.read_text(encoding="utf-8"))
-            for line in worktree.link_unstored(_texts(wanted), wanted["data"]["source"], project, code):
-                say(line)
-            say(f"Data: {_data_shown(wanted['data'], project, code)}")
             expected = _expected(version, facts, differing, scratch)
             path = environment.import_path(top, scratch / "code")
             _run(python, file, facts, _variables(facts, expected, path), say)
@@ -125,9 +126,9 @@ def _differences(facts: Mapping[str, Any], locked: str) -> list[str]:
     return environment.differences(facts, locked, manifest.machine(), lock())
 
 
-def _configuration(lineage: stored.Stored, scratch: Path) -> str:
+def _configuration(lineage: stored.Stored, scratch: Path) -> dict[str, Any]:
     """The configuration of the training, with the data section of the preparation, and stores in `scratch`."""
-    content = yaml.safe_load((lineage.folder / manifest.CONFIG).read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load((lineage.folder / manifest.CONFIG).read_text(encoding="utf-8"))
     content["data"] = lineage.manifest["data"].get("settings") or content["data"]
     content["mlflow"]["tracking_uri"] = f"sqlite:///{scratch}/mlflow.db"
     content["pipeline"]["work_dir"] = str(scratch / "work")
@@ -138,7 +139,7 @@ def _configuration(lineage: stored.Stored, scratch: Path) -> str:
             f"The configuration had a secret, which is stored as {MASKED}: {', '.join(masked[:3])}. A version can be made "
             "again when its secrets come from the environment."
         )
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return content
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -150,8 +151,16 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _data_shown(data: Mapping[str, Any], project: Path, code: Path) -> str:
-    """Where the data is read from.
+def _source(data: Mapping[str, Any], project: Path, code: Path, top: Path) -> str:
+    """``data.source`` for a run in the folder of the version's code.
+
+    Data outside the project is read where the user has it: a relative path gets its absolute form.
+
+    Args:
+        data: Section `data`.
+        project: The user's project, which relative paths start from.
+        code: The project folder of the version.
+        top: The folder with all code of the version: the worktree, or the archived files.
 
     Raises:
         ReproductionError: It is gone. The error of the step would name a folder that nobody knows.
@@ -159,12 +168,22 @@ def _data_shown(data: Mapping[str, Any], project: Path, code: Path) -> str:
     source = str(data["source"])
     name = source.removeprefix("sqlite:///")
     if "://" in name:
-        return f"{source}, read again"
-    if data["loader"] in ("local", "sql") and not (code / name).exists():
-        raise ReproductionError(
-            f"The data of the version is gone: {project / name}. Restore it, then run again."
-        )
-    return str((code / name).resolve())
+        return source
+    path = Path(name).expanduser()
+    here, own = Path(os.path.normpath(code / path)), Path(os.path.normpath(project / path))
+    if here.is_relative_to(top) and here.exists():
+        return source
+    if own.exists():
+        return source[: len(source) - len(name)] + str(own)
+    if data["loader"] in ("local", "sql"):
+        raise ReproductionError(f"The data of the version is gone: {own}. Restore it, then run again.")
+    return source
+
+
+def _data_shown(source: str, code: Path) -> str:
+    """Where the data is read from."""
+    name = source.removeprefix("sqlite:///")
+    return f"{source}, read again" if "://" in name else str((code / name).resolve())
 
 
 def _expected(

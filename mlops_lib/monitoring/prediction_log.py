@@ -48,13 +48,13 @@ class PredictionLog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not folder.is_dir():
-            raise DataError(
-                f"There is no prediction log at {folder}. A service writes one to the folder that "
-                "serving.prediction_log of config.yaml names."
-            )
         if not self._files("predictions"):
-            raise DataError(f"The folder {folder} has no file predictions-*.parquet: nothing was logged yet.")
+            what = "has no file predictions-*.parquet" if folder.is_dir() else "does not exist"
+            raise DataError(
+                f"The prediction log is empty: the folder {folder} {what}. A service whose serving.prediction_log "
+                "names this folder writes its answers there every 5 seconds. If it has just answered, wait, then run "
+                "this again."
+            )
 
     def read(
         self,

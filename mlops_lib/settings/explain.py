@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from mlops_lib.nearest import did_you_mean
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.settings.section import Section
@@ -31,7 +32,8 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
         origin = next((origins[prefix] for prefix in prefixes if prefix in origins), str(path))
         if problem["type"] == "extra_forbidden":
             known = _known_keys(location[:-1])
-            lines.append(f"Unknown key '{key}' in {origin}. Known here: {', '.join(known)}.")
+            near = did_you_mean(location[-1], known)
+            lines.append(f"Unknown key '{key}' in {origin}.{near} Known here: {', '.join(known)}.")
         elif problem["type"] == "missing":
             lines.append(f"Key '{key}' is missing in {path}.")
         elif problem["type"] == "model_type":
@@ -39,7 +41,12 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
         else:
             value, message = problem["input"], problem["msg"].removeprefix("Value error, ")
-            lines.append(f"'{key}' has value {mask(repr(value))} in {origin}. {message}.{_quotes(problem)}")
+            if problem["type"] == "dict_type":
+                message = "It should be a mapping of names to values"
+            hint = f"{_quotes(problem)}{_near_choice(problem)}"
+            if problem["type"] != "value_error":  # those of the platform's own say what is wanted
+                hint += _meaning(location)
+            lines.append(f"'{key}' has value {mask(repr(value))} in {origin}. {message}.{hint}")
     return "\n".join(lines)
 
 
@@ -50,6 +57,25 @@ def _quotes(problem: Any) -> str:
         return " YAML reads it so; write it in quotes for a text."
     if problem["type"] in ("int_type", "float_type") and isinstance(value, str) and NUMBER.fullmatch(value):
         return " Write it without quotes."
+    return ""
+
+
+def _near_choice(problem: Any) -> str:
+    """Of a setting with a few possible values: the nearest one."""
+    if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
+        return ""
+    return did_you_mean(problem["input"], re.findall(r"'([^']+)'", problem["ctx"]["expected"]))
+
+
+def _meaning(location: list[str]) -> str:
+    """The description of the setting that a value belongs to."""
+    model: type[Section] | None = Settings
+    for name in location:
+        inner = section_at(model, name)
+        if inner is None:
+            field = model.model_fields.get(name) if model else None
+            return f" {name}: {field.description}." if field and field.description else ""
+        model = inner
     return ""
 
 

@@ -20,6 +20,9 @@ from mlops_lib.steps.contracts import Outputs, Parameters
 from mlops_lib.steps.settings import with_parameters
 from mlops_lib.steps.table import Step
 
+#: Most entries that a miss is compared with.
+MAX_COMPARED = 50
+
 
 class Lookup(NamedTuple):
     """The answer of the cache.
@@ -114,14 +117,20 @@ class CachedStep:
         return str(loaders.prepared_folder(self.settings, given["data"])) if "data" in given else ""
 
     def _what_changed(self) -> str:
-        """The parts that differ from the last time that this step ran."""
+        """The parts that differ from the most similar of the last runs of this step; of several, from the newest.
+
+        The last run alone may have been an experiment that nobody goes on with.
+        """
         newest = sorted(self.folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-        last = next((entry for file in newest if (entry := _read(file))), None)
-        if last is None:
+        now = self.parts
+        differing = [
+            sorted(part for part in {*entry.parts, *now} if entry.parts.get(part) != now.get(part))
+            for file in newest[:MAX_COMPARED]
+            if (entry := _read(file))
+        ]
+        if not differing:
             return "because it has not run before"
-        before, now = last.parts, self.parts
-        changed = sorted(part for part in {*before, *now} if before.get(part) != now.get(part))
-        return f"because {_listed(changed)} changed"
+        return f"because {_listed(min(differing, key=len))} changed"
 
 
 def lookup(

@@ -59,7 +59,7 @@ class Evidence:
         return {"gate": figure} if (figure := gate.differences(self.verdict)) else {}
 
     def _ipython_display_(self) -> None:
-        """The evidence as a notebook shows it: verdict, figure, and the first rows that changed sides."""
+        """The evidence as a notebook shows it: verdict, figure, and rows that changed sides."""
         from IPython.display import Markdown, display
 
         display(self.verdict, *self.figures.values())
@@ -67,7 +67,14 @@ class Evidence:
             table, sentence = self.changed
             display(Markdown(f"**{sentence}**"))
             if len(table):
-                display(table.head(SHOWN_ROWS).style.format(escape="html", precision=4, na_rep="").hide())
+                display(_both_ends(table).style.format(escape="html", precision=4, na_rep="").hide())
+
+
+def _both_ends(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The first and the last rows: the changes for the worse come first, those for the better last."""
+    if len(table) <= SHOWN_ROWS:
+        return table
+    return table.iloc[[*range(SHOWN_ROWS // 2), *range(len(table) - SHOWN_ROWS // 2, len(table))]]
 
 
 def folder(split: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
+from mlops_lib.data_checks import named_columns
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.metrics.json_values import text_of
@@ -30,7 +31,8 @@ class Collector:
 
     def __init__(self, config: Settings, schema: Schema) -> None:
         self.config, self.schema = config, schema
-        self._slices = {name: slice_of(name, schema) for name in config.evaluation.gate.slices}
+        named_columns.require_slices(config, schema)
+        self._slices = {name: _slice_of(name, schema) for name in config.evaluation.gate.slices}
         self._truth: list[Any] = []
         self._predicted: list[Any] = []
         self._weights: list[np.ndarray] = []
@@ -109,7 +111,7 @@ class Collector:
         )
 
 
-def slice_of(name: str, schema: Schema) -> "Callable[[pd.DataFrame], list[str]]":
+def _slice_of(name: str, schema: Schema) -> "Callable[[pd.DataFrame], list[str]]":
     """A function from rows to the value of each in a slice, as text.
 
     Args:
@@ -117,16 +119,10 @@ def slice_of(name: str, schema: Schema) -> "Callable[[pd.DataFrame], list[str]]"
         schema: Of the prepared data.
 
     Raises:
-        EvaluationError: There is no such column.
         PluginError: There is no such function.
     """
     if name in schema.used:
         return lambda rows: as_texts(rows[name])
-    if not plugins.is_path(name):
-        raise EvaluationError(
-            f"evaluation.gate.slices names {name!r}, which is no column of the prepared data. It has: "
-            f"{', '.join(schema.used)}. A function of a row is named as package.module:function."
-        )
     function, position = plugins.load("slice", name), count()
 
     def of_rows(rows: "pd.DataFrame") -> list[str]:

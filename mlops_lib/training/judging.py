@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import evaluation, loaders, plugins, tracking
+from mlops_lib.data_checks import named_columns
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.judged import Champion, JudgedRows
@@ -13,7 +14,7 @@ from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
 from mlops_lib.training import evidence
 from mlops_lib.training.evidence import Evidence
-from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, slice_of
+from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +47,7 @@ def evaluate(
         data_loader, config, split: See `score`.
     """
     chosen = config.evaluation
-    for name in chosen.gate.slices:
-        slice_of(name, data_loader.schema)  # fails before a row is scored
+    named_columns.require_slices(config, data_loader.schema)
     if chosen.replay:
         report = judge(data_loader, config, split)
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mlops_lib import loaders, tracking
+from mlops_lib.data_checks import named_columns
 from mlops_lib.lineage.capture import capture
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
@@ -27,10 +28,11 @@ def training_run(
         tags: Tags of the run, beside those of the data.
 
     Raises:
-        MlopsError: MLflow or the object store of its artifacts cannot be reached.
+        MlopsError: The gate's slices name a column that is not there; or MLflow or the object store of its artifacts cannot be reached.
     """
     import mlflow
 
+    named_columns.require_slices(config, data_loader.schema)  # the gate would find it after the training
     of_data = {FINGERPRINT_TAG: data_loader.fingerprint(), COLUMNS_TAG: data_loader.schema.summary()}
     with tracking.child_run(
         config, "train-model", parent_run_id, {**tags, **of_data, **data_loader.tags}

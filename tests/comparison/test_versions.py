@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.cli.app import app
+from mlops_lib.comparison import view
 from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import Side
-from mlops_lib.comparison.versions import compare_versions
+from mlops_lib.comparison.versions import compare_versions, stored
 from mlops_lib.errors import EvaluationError, RegistryError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.wrappers import champion
@@ -41,8 +42,13 @@ def test_the_candidate_is_compared_with_production_by_the_stored_rows(buyers, mo
     assert (report.reference.stage, report.against[0].side.stage) == ("Production", "Staging")
     assert outcomes(report)["accuracy"] == "better" and outcomes(report)["log_loss"] == "better"
     assert 60 < report.entities < report.rows and report.against[0].changed > 50
-    assert "user_id" in report.changed_rows[0].input and report.changed_rows[0].change < 0
-    assert report.changed_rows[0].truth in ("yes", "no")
+    first = report.changed_rows[0]
+    key = json.loads(first.input)["user_id"]
+    assert first.change < 0 and first.truth in ("yes", "no")
+    position, named = re.fullmatch(r"row (\d+), key (\d+)", first.name).groups()
+    judged = stored(registry.Registry(buyers).resolve("buyers", version=2)).rows
+    assert named == str(key) == judged.entities[int(position)] and judged.ids[int(position)] == first.id
+    assert view.row_text(first) == f"{first.name}: {first.input}"
     turned = compare_versions(buyers, "buyers", [2, 1])
     assert turned.against[0].outcome in ("worse", "not_worse") and outcomes(turned)["accuracy"] == "worse"
 
@@ -220,9 +226,9 @@ def test_prompts_are_compared_by_their_answers(llm_project, tmp_path):
     report = compare_versions(settings, "toy", [1, 2])
     (against,) = report.against
     assert (against.outcome, against.changed, report.rows) == ("worse", 10, 10)
-    assert report.reference.cost_usd is not None and report.reference.latency_ms is not None
+    assert report.reference.cost_usd is None and report.reference.latency_ms is not None  # no price is known
     assert "When does the shop open" in report.changed_rows[0].input
     assert any(note.startswith("Changed from version 1 to version 2: prompts (of") for note in report.notes)
     shown = mlops(settings, "1", "2", "--format", "markdown").stdout
     assert "[-nine-]{+seven+}" in mlops(settings, "1", "2").output
-    assert "~~nine~~**seven**" in shown and "cost a row" in shown
+    assert "~~nine~~**seven**" in shown and "median ms" in shown and "cost a row" not in shown

@@ -171,6 +171,19 @@ def test_what_was_not_measured_refuses(settings):
     )
 
 
+def test_rows_in_no_slice_are_counted(settings):
+    """Their values are missing or not listed; with `all`, a missing value has a slice of its own."""
+    cities = np.where(np.arange(ROWS) < 160, "서울", np.where(np.arange(ROWS) < 200, "missing", "부산"))
+    candidate = rows(GOOD, slices={"city": cities})
+    found = verdict(settings(slices={"city": ["서울", "부산"]}), candidate=candidate)
+    assert "40 of 240 rows (16.7%) are in no slice of city: missing 40." in found.note and found.passed
+    (smallest,) = [one for one in found.criteria if one.name == "slice_rows"]
+    assert (smallest.slice, smallest.value) == ("city=부산", 40)
+    some = verdict(settings(slices={"city": ["서울"]}), candidate=candidate, champion=champion())
+    assert some.note == "80 of 240 rows (33.3%) are in no slice of city: missing 40, 부산 40."
+    assert "no slice" not in verdict(settings(slices={"city": "all"}), candidate=candidate).note
+
+
 def test_a_slice_of_one_class_has_no_ranking(settings):
     """ROC AUC has no value on a slice of one class: refused, for thresholds and comparisons."""
     by_class = dataclasses.replace(rows(GOOD), slices={"city": [str(label) for label in TRUTH]})
@@ -247,7 +260,8 @@ def test_the_verdict_reads_well(settings):
         first
         == "passed: accuracy 0.9000, and the gate asks for at least 0.6. Better than version 3 at Production."
     )
-    assert "min rows              all   240    100    yes" in criteria
+    assert "min rows              all        240    100    yes" in criteria
+    assert "slice rows            city=부산  80     30     yes" in criteria
     assert [line.split()[-1] for line in comparisons.splitlines()[1:]] == ["better"] * 3
     assert "95% interval" in comparisons and "| accuracy | city=부산 (80) |" in found._repr_markdown_()
     awkward = np.where(CITIES == "부산", "a|b_*", "[c]")

@@ -130,14 +130,30 @@ def test_changed_data_is_refused_before_training(moved_on, tmp_path):
 
 def test_data_that_is_gone_is_named_where_it_was(tmp_path):
     """Before any step runs. Only loaders of files and databases are known to read paths."""
-    data = {"loader": "local", "source": "rows/all.csv"}
+    top = tmp_path / "scratch/code"
+    gone = {"loader": "local", "source": "../rows/all.csv"}
     with pytest.raises(ReproductionError, match=f"is gone: {tmp_path}/rows/all.csv. Restore it"):
-        reproduce._data_shown(data, tmp_path, tmp_path / "code")
-    for other in (
-        {"loader": "team.loaders:Own", "source": "table 3"},
-        {"loader": "sql", "source": "postgresql://h/d"},
-    ):
-        assert reproduce._data_shown(other, tmp_path, tmp_path / "code")
+        reproduce._source(gone, tmp_path / "project", top, top)
+    for loader, source in (("team.loaders:Own", "table 3"), ("sql", "postgresql://h/d")):
+        data = {"loader": loader, "source": source}
+        assert reproduce._source(data, tmp_path / "project", top, top) == source
+
+
+@pytest.mark.parametrize("prefix", ["", "sqlite:///"])
+def test_data_outside_the_project_is_read_where_it_is(tmp_path, prefix):
+    """A path such as ../rows.csv leads elsewhere from the folder of the version's code."""
+    project, top = tmp_path / "team/project", tmp_path / "scratch/code"
+    for file in (tmp_path / "rows.csv", tmp_path / "team/rows.csv", top / "rows.csv"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+    def source(name: str, code: Path) -> str:
+        return reproduce._source({"loader": "local", "source": prefix + name}, project, code, top)
+
+    assert source("../rows.csv", top) == f"{prefix}{tmp_path}/team/rows.csv"
+    assert source("../../rows.csv", top) == f"{prefix}{tmp_path}/rows.csv"  # scratch has one beside it
+    assert source(f"{tmp_path}/rows.csv", top) == f"{prefix}{tmp_path}/rows.csv"
+    assert source("../rows.csv", top / "project") == f"{prefix}../rows.csv"  # the commit has it
 
 
 def test_a_reproduction_reports_to_nobody(tmp_path):
@@ -147,7 +163,7 @@ def test_a_reproduction_reports_to_nobody(tmp_path):
         "pipeline: {openlineage_url: 'http://catalogue'}\n"
     )
     made = reproduce._configuration(Stored({"data": {}}, tmp_path), tmp_path)
-    assert "http:" not in made and f"sqlite:///{tmp_path}/mlflow.db" in made
+    assert "http:" not in str(made) and made["mlflow"]["tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.mark.parametrize(

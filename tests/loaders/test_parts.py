@@ -168,15 +168,6 @@ def test_rows_that_break_a_rule_are_found_in_every_part(tmp_path):
     assert {row for row, *_ in broken(disk, pairs)} == {row for row, *_ in broken(memory, pairs)} != set()
 
 
-def test_a_missing_column_is_one_finding(tmp_path):
-    """A missing column is one finding, not one for each part."""
-    write(tmp_path)
-    declared = CheckSettings(columns={"b": ColumnCheck()}, unique=("c", "id"))
-    found, *_ = checks.findings(next(pair(tmp_path)), declared)
-    missing = [["b", "column is there"], ["c", "column is there"]]
-    assert found[["column", "rule"]].values.tolist() == 3 * missing
-
-
 def test_reading_stops_at_the_maximum_of_findings(tmp_path, monkeypatch):
     """The number of findings is limited, repeated keys included, and the message says that there are more."""
     monkeypatch.setattr(checks, "MAX_FINDINGS", 150)

@@ -302,6 +302,16 @@ def test_a_long_text_in_a_setting_is_no_path(steps):
     assert steps.reasons() == {"02_train": "because model.params changed"}
 
 
+def test_a_miss_is_explained_by_the_most_similar_run(steps):
+    """The newest may be an experiment that nobody goes on with."""
+    usual = steps.project.settings()
+    outputs = steps.of("02_train").lookup(USE).outputs
+    steps.project.configure(model={"params": {"prompt": "one"}}, train={"seed": 41})
+    steps.of("02_train").store(outputs)
+    steps.project.configure(model={"params": usual.model.params}, train={"seed": 42})
+    assert steps.reasons() == {"02_train": "because train.seed changed"}
+
+
 def test_a_deleted_run_is_trained_again(steps):
     """The cache asks MLflow whether the run still exists."""
     tracking.connect(steps.project.settings()).delete_run(steps.trained.run_id)

@@ -333,3 +333,11 @@ def test_a_rollback_changes_the_champion(arena):
 def test_wrappers_find_no_champion_without_one(arena):
     """A name that the registry does not know."""
     assert wrappers.champion.find(arena.settings, "nobody") is None
+
+
+def test_a_notebook_shows_changes_for_the_worse_and_for_the_better():
+    """The table is ordered by the change: its first rows alone would all be worse ones."""
+    table = pd.DataFrame({"row": range(50), "change": ["wrong now"] * 30 + ["right now"] * 20})
+    shown = evidence._both_ends(table)
+    assert shown["change"].value_counts().to_dict() == {"wrong now": 10, "right now": 10}
+    assert len(evidence._both_ends(table.head(20))) == 20

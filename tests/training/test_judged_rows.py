@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from mlops_lib.columns.schema import Column, Schema
-from mlops_lib.errors import EvaluationError, PluginError
+from mlops_lib.errors import DataError, EvaluationError, PluginError
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.usage import Usage
-from mlops_lib.training.judged_rows import MISSING, Collector, latency, row_digests, slice_of
+from mlops_lib.training.judged_rows import MISSING, Collector, latency, row_digests
 
 SCHEMA = Schema(
     (
@@ -91,12 +91,12 @@ def test_without_a_key_equal_rows_are_one_entity(project):
     assert rows.entities == rows.ids
 
 
-def test_a_slice_that_is_no_column_lists_those_there_are():
+def test_a_slice_that_is_no_column_lists_those_there_are(project):
     """And a function is named by its path."""
-    with pytest.raises(EvaluationError, match=r"names 'town'.*It has: customer, age, city, left"):
-        slice_of("town", SCHEMA)
+    with pytest.raises(DataError, match=r"names 'town'.*It has: customer, age, city, left"):
+        collected(project, 1, ["town"])
     with pytest.raises(PluginError, match="has no 'nothing'"):
-        slice_of(f"{__name__}:nothing", SCHEMA)
+        collected(project, 1, [f"{__name__}:nothing"])
 
 
 def test_a_slice_that_fails_names_the_row_of_the_split(project):

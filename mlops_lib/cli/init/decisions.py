@@ -1,7 +1,5 @@
 """Decide label, task, key, time, metric and left-out columns of a table; each is checked before a file is written."""
 
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
 
 from mlops_lib import plugins
@@ -12,6 +10,7 @@ from mlops_lib.cli.init.labels import ENOUGH, Label
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.table import Table
 from mlops_lib.errors import ConfigError, DataError
+from mlops_lib.nearest import did_you_mean
 
 
 def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
@@ -188,14 +187,7 @@ def _metric(given: Given, asked: Questions, choices: Choices) -> None:
 def _require(table: Table, name: str, option: str) -> None:
     if name in table.names:
         return
-    near = _nearest(name, table.names)
-    hint = f" Did you mean {near!r}?" if near else ""
+    hint = did_you_mean(name, table.names)
     raise ConfigError(
         f"{table.shown} has no column {name!r} (--{option}).{hint} Columns it has: {', '.join(table.names)}."
     )
-
-
-def _nearest(name: str, names: Sequence[str]) -> str:
-    by_lower = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else ""

@@ -72,7 +72,7 @@ def logged(settings: Settings, request_id: str) -> list[tuple[Link, Subject]]:
     if not records:
         raise DataError(
             f"The prediction log at {folder} has no request {request_id!r}. The id of a request is in the header "
-            "X-Request-Id of its answer; a service writes it to the log a few seconds later. For a version: mlops why NAME VERSION"
+            "X-Request-Id of its answer; a service writes it to the log up to 5 seconds later. For a version: mlops why NAME VERSION"
         )
     seen = [record for record in records if record["role"] != "mirror"] or records
     return [(_link(settings, record, len(records) - len(seen)), _subject(record)) for record in seen]

@@ -1,0 +1,52 @@
+"""Check that the columns which settings name are in the prepared data, before a model is trained."""
+
+from mlops_lib import plugins
+from mlops_lib.columns.schema import Schema
+from mlops_lib.errors import DataError
+from mlops_lib.nearest import did_you_mean
+from mlops_lib.settings import Settings
+
+
+def require_checked(settings: Settings, schema: Schema) -> None:
+    """Check the columns that ``data.checks`` has rules for.
+
+    Raises:
+        DataError: The prepared data lacks some of them; says why and what to do for each.
+    """
+    checks = settings.data.checks
+    named = [("data.checks.columns", name) for name in checks.columns]
+    named += [("data.checks.unique", name) for name in checks.unique]
+    lines = [
+        f"{setting} names {name!r}, {_why(name, schema, settings)}"
+        for setting, name in named
+        if name not in schema.used
+    ]
+    if lines:
+        raise DataError("\n".join(lines))
+
+
+def require_slices(settings: Settings, schema: Schema) -> None:
+    """Check the columns and functions that ``evaluation.gate.slices`` names.
+
+    Raises:
+        DataError: The prepared data has no such column; says why and what to do.
+        PluginError: There is no such function.
+    """
+    for name in settings.evaluation.gate.slices:
+        if name in schema.used:
+            continue
+        if not plugins.is_path(name):
+            raise DataError(f"evaluation.gate.slices names {name!r}, {_why(name, schema, settings)}")
+        plugins.load("slice", name)
+
+
+def _why(name: str, schema: Schema, settings: Settings) -> str:
+    column = next((one for one in schema.columns if one.name == name), None)
+    if column is None:
+        near = did_you_mean(name, schema.used)
+        return f"which is no column of the prepared data.{near} It has: {', '.join(schema.used)}."
+    if settings.data.columns.get(name) == "drop":
+        return "which data.columns drops. Remove that entry, or do not name the column here."
+    if settings.data.features:
+        return "which data.features leaves out. Add it to data.features, or do not name the column here."
+    return f"which is not in the prepared data: {column.reason}."
