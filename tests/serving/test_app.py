@@ -11,7 +11,7 @@ from tests.support.shop import ROW, copy, running
 
 pytestmark = pytest.mark.slow
 #: Requests after the warm-up; `make soak` sends 200,000.
-REQUESTS = int(os.environ.get("SOAK_REQUESTS", "50000"))
+REQUESTS = int(os.environ.get("SOAK_REQUESTS", "200000"))
 
 
 def test_memory_stays_flat_over_many_requests(shop, tmp_path):
