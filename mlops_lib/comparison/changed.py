@@ -35,7 +35,8 @@ def changed_rows(
         differ = _differ(reference, other)
         counts.append(int(differ.sum()))
         for at in np.flatnonzero(differ).tolist():
-            change = score(other, at) - ours[at]
+            theirs = score(other, at)
+            change = 0.0 if theirs == ours[at] else theirs - ours[at]  # minus infinity for both is no change
             if abs(change) >= abs(changes.get(at, 0.0)):
                 changes[at] = change
     order = sorted(changes, key=lambda at: (changes[at], at))[:MAX_ROWS]
@@ -82,8 +83,10 @@ def _forms(
         return -math.inf if missing(model, at) else -abs(float(model.truth[at]) - float(model.predicted[at]))
 
     def value(model: JudgedRows, at: int) -> float:
-        found = model.values.get(metric, {at: None})[at]  # type: ignore[call-overload]
-        return (found if higher_is_better else -found) if found is not None else 0.0
+        if metric not in model.values:  # a metric of all rows together
+            return 0.0
+        found = model.values[metric][at]
+        return -math.inf if found is None else found if higher_is_better else -found
 
     def text(model: JudgedRows, at: int) -> str:
         return "" if missing(model, at) else str(model.predicted[at])

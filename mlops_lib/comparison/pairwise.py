@@ -9,15 +9,12 @@ import numpy as np
 from mlops_lib.comparison.changed import changed_rows, missing
 from mlops_lib.comparison.result import Against, ComparisonReport, Side
 from mlops_lib.evaluation import paired
+from mlops_lib.evaluation.gate import OUTCOMES
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.metrics.interface import chosen
 from mlops_lib.evaluation.paired.models import Model
-from mlops_lib.evaluation.report import Outcome
 from mlops_lib.evaluation.tasks.text import DEFAULT_METRICS
 from mlops_lib.settings import Settings
-
-#: From the worst to the best.
-ORDER: tuple[Outcome, ...] = ("worse", "undecided", "not_worse", "better")
 
 
 def compare_models(
@@ -61,7 +58,9 @@ def compare_models(
     against = [
         Against(
             side=side,
-            outcome=min((c.outcome for c in of_side if c.metric in decisive), key=ORDER.index, default=None),
+            outcome=min(
+                (c.outcome for c in of_side if c.metric in decisive), key=OUTCOMES.index, default=None
+            ),
             comparisons=tuple(of_side),
             changed=count,
         )

@@ -17,6 +17,13 @@ TIMEOUT_S = 2.0
 FLUSH_S = 3.0
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect an error: urllib would send the API key on to the other address."""
+
+    def redirect_request(self, *args: Any) -> None:
+        return None
+
+
 class Receiver:
     """The receiver at an address. After the first failure it gets no further event of this step.
 
@@ -70,5 +77,5 @@ class Receiver:
             headers["Authorization"] = f"Bearer {self._key}"
         body = json.dumps(Masker().values(event), ensure_ascii=False).encode()
         request = urllib.request.Request(self.url, body, headers)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_S):
             pass

@@ -68,7 +68,8 @@ def comparison_table(
         return {}
     then = {part: before.tags.get(f"{DIGEST_TAG}{part}", "") for part in PARTS}
     changed = changed_parts(then, digests) or "nothing"
-    table = compare_rows(rows, report.per_row, config.evaluation.metric)
+    metric = config.evaluation.metric
+    table = compare_rows(rows, report.per_row, metric, report.directions[metric])
     return {
         f"Against version {before.version} (changed: {changed}): {len(table)} of {report.rows} rows differ": table
     }
@@ -88,10 +89,13 @@ def recorded_rows(run_id: str, split: Split) -> "pd.DataFrame | None":
     return None if text is None else pd.DataFrame(**{k: json.loads(text)[k] for k in ("columns", "data")})
 
 
-def compare_rows(before: "pd.DataFrame", now: "pd.DataFrame", metric: str) -> "pd.DataFrame":
-    """Rows whose answer or score changed, the largest loss first.
+def compare_rows(
+    before: "pd.DataFrame", now: "pd.DataFrame", metric: str, higher_is_better: bool
+) -> "pd.DataFrame":
+    """Rows whose answer or score changed: first those that lost their score, then the largest loss.
 
-    Rows are matched by their input; of equal inputs the first with the first, the second with the second.
+    Rows are matched by their input; of equal inputs the first with the first, the second with the second. A row that
+    has a score in one evaluation alone has no `change`.
     """
     wanted = ["input", "output", "error", metric]
     if any(column not in frame for frame in (before, now) for column in wanted):
@@ -100,12 +104,14 @@ def compare_rows(before: "pd.DataFrame", now: "pd.DataFrame", metric: str) -> "p
     both = first.merge(second, on=["input", "nth"], how="outer", suffixes=(" before", " now")).drop(
         columns="nth"
     )
-    score = both[[f"{metric} before", f"{metric} now"]].astype(float).fillna(0.0)
-    both["change"] = score[f"{metric} now"] - score[f"{metric} before"]
-    different = both["change"].abs() > 1e-9
+    then, since = (both[f"{metric} {when}"].astype(float) for when in ("before", "now"))
+    both["change"] = since - then
+    different = (both["change"].abs() > 1e-9) | (then.isna() != since.isna())
     for name in ("output", "error"):
         different |= both[f"{name} before"].fillna("") != both[f"{name} now"].fillna("")
-    return both[different].sort_values("change", kind="stable").reset_index(drop=True)
+    gain = both["change"] if higher_is_better else -both["change"]
+    order = gain.mask(since.isna() & then.notna(), -float("inf"))
+    return both.loc[order[different].sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def artifact_text(run_id: str, path: str) -> str | None:

@@ -182,8 +182,17 @@ def test_rows_with_the_same_input_are_matched_once() -> None:
     """Three rows of one question are three rows, not nine; one that changed is one."""
     before = pd.DataFrame({"input": ["q"] * 3, "output": ["a", "b", "c"], "error": "", "exact_match": 1.0})
     now = before.assign(output=["a", "b", "d"], exact_match=[1.0, 1.0, 0.0])
-    found = llm_comparison.compare_rows(before, now, "exact_match")
+    found = llm_comparison.compare_rows(before, now, "exact_match", True)
     assert found[["output before", "output now", "change"]].to_numpy().tolist() == [["c", "d", -1.0]]
+
+
+def test_rows_that_lost_their_score_come_first_then_the_largest_losses() -> None:
+    """Lower is better; a missing score is not the best one of all."""
+    before = pd.DataFrame({"input": list("abcd"), "output": "x", "error": "", "ter": [1.0, 1.0, 1.0, 1.0]})
+    now = before.assign(ter=[0.5, 3.0, None, 2.0])
+    found = llm_comparison.compare_rows(before, now, "ter", False)
+    assert found["input"].tolist() == ["c", "b", "d", "a"]
+    assert found["change"].isna().tolist() == [True, False, False, False]
 
 
 def test_each_judged_row_is_logged(

@@ -39,6 +39,7 @@ class Received(list[dict[str, Any]]):
     url = ""
     headers: Any = None
     status = 201
+    location = ""
 
 
 @pytest.fixture
@@ -53,6 +54,8 @@ def received() -> Iterator[Received]:
             if self.path == "/api/v1/lineage":
                 events.append(json.loads(body))
             self.send_response(events.status if self.path == "/api/v1/lineage" else 404)
+            if events.location:
+                self.send_header("Location", events.location)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
@@ -200,6 +203,17 @@ def test_a_receiver_that_refuses_costs_one_warning(settings, received, status, c
     ran(made, "02_train")
     ran(made, "02_train")
     assert capsys.readouterr().out.count(f"OpenLineage events are missing at {received.url}") == 1
+
+
+def test_the_key_does_not_follow_a_redirect(settings, received, capsys):
+    """The receiver points at another server, which is never asked."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.2)
+        received.status, received.location = 302, f"http://127.0.0.1:{other.getsockname()[1]}/"
+        ran(settings(received.url), "02_train")
+        with pytest.raises(TimeoutError):
+            other.accept()
+    assert "302" in capsys.readouterr().out
 
 
 def test_a_receiver_that_does_not_answer_holds_no_step_up(settings, capsys, monkeypatch):

@@ -23,15 +23,23 @@ def fragile(project, way):
     return project.configure(model=model, train={"processes": 2})
 
 
+#: On the processes that a test starts: the workers of an interrupted run of the same test are not its own.
+MARK = "MLOPS_TEST_OF"
+
+
+@pytest.fixture(autouse=True)
+def mark(monkeypatch, tmp_path):
+    monkeypatch.setenv(MARK, str(tmp_path))
+
+
 def workers_running():
     """Process ids of the running workers of this test."""
     found = psutil.process_iter(["cmdline", "environ"])
-    mine = str(os.environ.get("PYTEST_CURRENT_TEST"))
     return [
         p.pid
         for p in found
         if worker.__name__ in (p.info["cmdline"] or [])
-        and (p.info["environ"] or {}).get("PYTEST_CURRENT_TEST", "").split()[:1] == mine.split()[:1]
+        and (p.info["environ"] or {}).get(MARK) == os.environ[MARK]
     ]
 
 
