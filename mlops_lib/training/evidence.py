@@ -141,21 +141,21 @@ def read(run_id: str, path: str, sha256: str) -> Evidence:
 def of_version(version: ModelVersion) -> Evidence | None:
     """The evidence that a version was registered on, as it is stored; None for a version without any.
 
+    The rows that changed sides are found again in the stored rows: a later evaluation of the run replaces its table.
+
     Raises:
         EvaluationError: It is missing on the run, or was altered.
     """
-    import pandas as pd
-
     tags = version.tags
     if EVIDENCE_TAG not in tags:
         return None
     found = read(version.run_id, tags[EVIDENCE_TAG], tags.get(SHA256_TAG, ""))
-    path = f"{found.path.rpartition('/')[0]}/{CHANGED_FILE}"
-    if not found.verdict.comparisons or (text := artifact_text(version.run_id, path)) is None:
+    verdict = found.verdict
+    if not (verdict.rows_sha256 and verdict.champion_rows_sha256):
         return found
-    content = json.loads(text)
-    table = pd.DataFrame(content["data"], columns=content["columns"])
-    return replace(found, changed=(table, content["sentence"]))
+    ours = read_rows(version.run_id, found.path, ROWS_FILE, verdict.rows_sha256)
+    theirs = read_rows(version.run_id, found.path, CHAMPION_FILE, verdict.champion_rows_sha256)
+    return replace(found, changed=changed_rows(ours, theirs, verdict.metric, verdict.higher_is_better))
 
 
 def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:

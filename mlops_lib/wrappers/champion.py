@@ -1,6 +1,7 @@
 """The champion: the version at Production, asked on the rows that a new model is judged on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_lib.columns.schema import Schema
@@ -57,17 +58,13 @@ def ask(
     try:
         model = load(version.uri, config.model.wrapper)
         if problem := _mismatch(model, data_loader.schema, config):
-            return _with(known, problem=f"{problem} {WAY_OUT}")
+            return replace(known, problem=f"{problem} {WAY_OUT}")
         rows, note = model.judged_rows(data_loader, config, split, challenger_run_id, ledger)
     except MlopsError as error:
-        return _with(known, problem=mask(str(error)))
+        return replace(known, problem=mask(str(error)))
     except (Exception, SystemExit) as error:  # the model's own code may do anything
-        return _with(known, problem=mask(f"it failed with {type(error).__name__}: {error}"))
-    return _with(known, rows=rows, note=note)
-
-
-def _with(known: Champion, **fields: object) -> Champion:
-    return Champion(known.name, known.version, known.run_id, known.digest, **fields)  # type: ignore[arg-type]
+        return replace(known, problem=mask(f"it failed with {type(error).__name__}: {error}"))
+    return replace(known, rows=rows, note=note)
 
 
 def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:

@@ -110,14 +110,17 @@ def test_the_evidence_is_on_the_run_and_named_by_the_version(arena):
 
 
 def test_evidence_of_an_earlier_evaluation_stays_when_the_run_is_judged_again(arena):
-    """A version keeps what it was registered on."""
+    """A version keeps what it was registered on, the rows that changed sides too."""
+    arena.champion(wrong=0.5)
     run_id = arena.log()
-    arena.judge(run_id)
+    registered_on = arena.judge(run_id).evidence
     first = registry.register_run(arena.settings, run_id)
     arena.champion(wrong=0.1)
-    arena.judge(run_id)
-    evidence.read(run_id, first.tags[evidence.EVIDENCE_TAG], first.tags[evidence.SHA256_TAG])
+    judged_again = arena.judge(run_id).evidence
     assert tags(run_id)[evidence.EVIDENCE_TAG] != first.tags[evidence.EVIDENCE_TAG]
+    assert judged_again.changed[1] != registered_on.changed[1]
+    kept = evidence.of_version(first)
+    assert kept.verdict == registered_on.verdict and kept.changed[1] == registered_on.changed[1]
 
 
 @pytest.mark.parametrize(
