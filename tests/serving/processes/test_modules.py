@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
 from mlops_lib.files import digest_of_folder
+from mlops_lib.registry import Registry
 from serving.models.facts import ModelFacts
 from tests.support.model_process import OBEDIENT, with_code
 from tests.support.staged_service import staged
@@ -52,7 +54,8 @@ def test_a_model_holds_code_unless_its_files_show_that_it_does_not(tmp_path, obe
     import zipfile
 
     assert ModelFacts.read(obedient).holds_code and ModelFacts.read(graph).holds_code
-    network = next((shop.root / "artifacts").rglob("model.pt2")).parents[1]
+    address = Registry(shop)._client.get_model_version_download_uri("shop", "1")
+    network = Path(address.removeprefix("file://"))
     assert not ModelFacts.read(network).holds_code
     tampered = shutil.copytree(network, tmp_path / "tampered")
     with zipfile.ZipFile(tampered / "data" / "model.pt2", "a") as archive:
