@@ -94,7 +94,7 @@ def test_a_folder_with_feedback_reads_as_one_table(tmp_path):
     log.stop()
     (tmp_path / "predictions/_predictions-20260102T000000-1-b.parquet").write_bytes(b"half a fi")
     found: dict = {}
-    exec(code.replace('"predictions"', repr(str(tmp_path / "predictions"))), found)
+    exec(code.replace('"predictions"', repr(str(tmp_path / "predictions"))), found)  # noqa: S102 - the code of the documentation
     joined = found["joined"].sort_values("request_id")
     assert list(joined["request_id"]) == ["r0", "r2"] and set(joined["role"]) == {"champion"}
     assert list(joined["outcome"]) == ['{"churned":true}', "null"] and list(joined["row"]) == [0, 0]
