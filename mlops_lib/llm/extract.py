@@ -1,7 +1,7 @@
 """What ``fake:extract`` answers: the sentence of the context that shares most words with the question.
 
-Passages are blocks that begin with ``[1]``, ``[2]``, ... on a line of their own, in the prompt or in the result of a
-tool; the answer cites the number. If no sentence fits, the answer is that it does not know.
+Passages are blocks whose first line begins with a label such as ``[1]`` or ``[terms.md]``, in the prompt or in the result
+of a tool; the answer cites the label. If no sentence fits, the answer is that it does not know.
 
 A tool is called when the question has its required arguments: as ``name=value``, or as text that fits the
 ``pattern`` of the argument's schema. A tool that needs ``query`` alone is asked the question, if no other fits.
@@ -21,7 +21,8 @@ UNKNOWN = "I do not know: the context does not say."
 UNKNOWN_KOREAN = "모릅니다. 문서에 없는 내용입니다."
 #: Minimum share of the question's words, by weight, that the answer must have.
 MIN_MATCH = 0.2
-PASSAGE = regex.compile(r"^\[(\d+)\][^\n]*\n(.*?)(?=^\[\d+\]|\Z)", regex.MULTILINE | regex.DOTALL)
+LABEL = r"^\[([\w.,/-]+)\](?![(\[])"
+PASSAGE = regex.compile(rf"{LABEL}[^\n]*\n(.*?)(?={LABEL}|\Z)", regex.MULTILINE | regex.DOTALL)
 SENTENCE = regex.compile(r"(?<=[.!?])\s+(?=[\p{Lu}\p{Lo}`(]|\d+\p{Lo})|(?<=[。！？])\s*|\n\s*\n|\n(?=[-*|#])")
 ARGUMENT = regex.compile(r"(\w+)\s*=\s*(-?\d+(?:\.\d+)?|\"[^\"]*\"|\w+)")
 QUESTION = regex.compile(r"(?:Question|질문):")
@@ -55,12 +56,12 @@ def reply(messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = 
 
 
 def extract(question: str, context: str) -> str:
-    """The best sentence of the passages in `context`, with the number of its passage."""
-    passages = [(int(number), text) for number, text in PASSAGE.findall(context)]
+    """The best sentence of the passages in `context`, with the label of its passage."""
+    passages = [(label, text) for label, text, _ in PASSAGE.findall(context)]
     sentences = [
-        (number, place, s.strip())
-        for number, text in passages
-        for place, s in enumerate(SENTENCE.split(text))
+        (label, s.strip())
+        for label, text in passages
+        for s in SENTENCE.split(text)
         if s.strip() and not s.strip().startswith(("#", "|--", "```"))
     ]
     documents = [set(_words(text)) for *_, text in sentences]
@@ -69,16 +70,14 @@ def extract(question: str, context: str) -> str:
     weight = {w: math.log(1 + len(documents) / (1 + frequency[w])) for w in asked}
     total = sum(weight.values()) or 1.0
 
-    def score(item: tuple[tuple[int, int, str], set[str]]) -> tuple[float, int, int]:
-        (number, place, _), found = item
-        shared = sum(weight[w] for w in asked & found)
-        return (shared / total / (1 + len(found) / 60), -number, -place)
+    def score(found: set[str]) -> float:
+        return sum(weight[w] for w in asked & found) / total / (1 + len(found) / 60)
 
-    best = max(zip(sentences, documents, strict=True), key=score, default=None)
-    if best is None or score(best)[0] < MIN_MATCH:
+    best = max(zip(sentences, documents, strict=True), key=lambda pair: score(pair[1]), default=None)
+    if best is None or score(best[1]) < MIN_MATCH:
         return UNKNOWN_KOREAN if HANGUL.search(question) else UNKNOWN
-    number, _, sentence = best[0]
-    return f"{' '.join(sentence.lstrip('-* ').split())} [{number}]"
+    label, sentence = best[0]
+    return f"{' '.join(sentence.lstrip('-* ').split())} [{label}]"
 
 
 def _parts(prompt: str) -> tuple[str, str]:
