@@ -21,7 +21,7 @@ from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.graph_code import GraphPackage, build_graph
-from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream
+from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
 from mlops_lib.wrappers.graph_threads import HISTORY, RESUME, THREAD, Threads, Turn
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
@@ -51,8 +51,11 @@ class LangGraphWrapper(TextModelWrapper):
         source = config.path(config.model.implementation)
         params = dict(config.model.params)
         files, changes = params.pop("files", {}), params.pop("config", {})
+        changes |= {name: params.pop(name) for name in ("stream", "answer_nodes") if name in params}
         if params:
-            raise TrainingError(f"model.params has {', '.join(params)}; a graph takes: files, config.")
+            raise TrainingError(
+                f"model.params has {', '.join(params)}; a graph takes: files, config, stream, answer_nodes."
+            )
         for name in FILES:
             if not (source / name).is_file():
                 raise TrainingError(f"{source} has no {name}. A graph is a folder with {', '.join(FILES)}.")
@@ -67,6 +70,7 @@ class LangGraphWrapper(TextModelWrapper):
             return chat.chat_model(name, llm, **params)
 
         self._config = read_json(package / "config.json")
+        self._streams = StreamSettings(self._config)
         keeps_threads = bool(self._config.get("threads"))
         self.extra_columns = (THREAD, RESUME) if keeps_threads else ()
         texts = prompts.read(package / "prompts.yaml")
@@ -91,7 +95,7 @@ class LangGraphWrapper(TextModelWrapper):
         turn, endings = self._turn(row)
         async with turn.lock:
             payload = await self._threads.payload(turn, _history(row))
-            run = GraphStream(turn.graph, payload, turn.options, self._config.get("answer_nodes") or ())
+            run = GraphStream(turn.graph, payload, turn.options, self._streams)
             async for event in run.events():
                 yield event
         output = self._generation(row, run.state, endings).output
