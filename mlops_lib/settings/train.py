@@ -36,7 +36,7 @@ class TrainSettings(Section):
         description="Lightning callbacks: package.module:Class, or {class:, params:}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
-    compile: bool = Field(False, description="compile the network's steps with torch.compile")
+    compile: bool = Field(False, description="compile the network's layers with torch.compile")
 
     @model_validator(mode="after")
     def _each_process_has_a_batch(self) -> "TrainSettings":

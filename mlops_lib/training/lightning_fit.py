@@ -1,8 +1,9 @@
 """Fit a network with Lightning in this process, which may be one worker of several."""
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
@@ -85,11 +86,7 @@ def fit(
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(config, run_id, folder, describe, more)
         try:
-            if config.train.compile:
-                import torch
-
-                trainer.fit(torch.compile(module), train, validation)
-            else:
+            with _compiled(module) if config.train.compile else contextlib.nullcontext():
                 trainer.fit(module, train, validation)
         except ValueError as error:
             if "Expected more than 1 value per channel" in str(error):
@@ -128,6 +125,36 @@ def _trainer(
         BestEpoch(folder),
     ]
     return trainers.make(config, callbacks, logger=logger, default_root_dir=folder, **more)
+
+
+@contextlib.contextmanager
+def _compiled(module: "LightningModule") -> Iterator[None]:
+    """Compile the layers of a network within the block.
+
+    Not its steps: torch cannot compile what Lightning does in `self.log`.
+
+    Raises:
+        TrainingError: There is no C++ compiler.
+    """
+    import torch
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    layers = list(module.children())
+    for one in layers:  # grows: the layers in a list are called one by one
+        if isinstance(one, torch.nn.ModuleList | torch.nn.ModuleDict):
+            layers.extend(one.children())
+        one.compile()
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "inner_exception", error), InvalidCxxCompiler):
+            raise TrainingError(
+                "train.compile needs a C++ compiler. Install g++, or remove the setting."
+            ) from error
+        raise
+    finally:
+        for one in layers:
+            one._compiled_call_impl = None
 
 
 def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
