@@ -2,8 +2,10 @@
 
 import base64
 import dataclasses
+import json
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -39,7 +41,7 @@ def plain(value: Any) -> Any:
         return {_key(key): plain(each) for key, each in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return plain(value._asdict())
-    if isinstance(value, Set):
+    if isinstance(value, AbstractSet):
         return sorted(map(plain, value), key=repr)
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
@@ -72,6 +74,11 @@ def _other(value: Any) -> Any:
         f"An answer holds a {type(value).__module__}.{type(value).__qualname__}, which has no form in JSON. Answer with text, "
         "numbers, lists, dictionaries, dataclasses or pydantic models."
     )
+
+
+def as_text(value: Any) -> str:
+    """A plain value where a text is wanted: a text as it is, else JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def is_message(value: Any) -> bool:

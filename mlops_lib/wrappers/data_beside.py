@@ -50,7 +50,9 @@ def data_of(own: Mapping[Path, Iterable[Path]], root: Path) -> dict[Path, Path]:
                             f"not have. Write Path(__file__).parent / {named.text!r}: the file then travels with the model."
                         )
                     found |= {
-                        file: place.parent for file in files_of(target) if file not in carried and file.suffix != ".py"
+                        file: place.parent
+                        for file in files_of(target)
+                        if file not in carried and file.suffix != ".py"
                     }
                     break
     return found
@@ -108,9 +110,11 @@ def _named_in(file: Path) -> Iterator[Named]:
                     for text, joined in zip(texts_of, is_joined, strict=True)
                     if text
                 )
-            elif first and function in OPENS and not WRITES & set(text_of(node.args[-1]) * (len(node.args) > 1)):
-                yield Named(first, node.lineno, False)
-            elif "." in first and function.startswith(READS):
+            elif (
+                first
+                and function in OPENS
+                and not WRITES & set(text_of(node.args[-1]) * (len(node.args) > 1))
+            ) or ("." in first and function.startswith(READS)):
                 yield Named(first, node.lineno, False)
 
 

@@ -49,8 +49,8 @@ def build_graph(package: GraphPackage) -> Any:
         ModelError: The code cannot be run, has no such name, or defines something else.
     """
     with real_langgraph():
-        from langgraph.graph import StateGraph
         from langchain_core.runnables import Runnable
+        from langgraph.graph import StateGraph
     entry = package.config.get(ENTRY, "")
     is_folder = (package.folder / FOLDER_FILE).is_file()
     module_name, _, name = ("", "", "build") if is_folder else entry.partition(":")
@@ -105,10 +105,7 @@ def _others(module: Any, kinds: tuple[type, ...]) -> str:
         name
         for name, value in vars(module).items()
         if not name.startswith("_")
-        and (
-            isinstance(value, kinds)
-            or (inspect.isfunction(value) and value.__module__ == module.__name__)
-        )
+        and (isinstance(value, kinds) or (inspect.isfunction(value) and value.__module__ == module.__name__))
     ]
     return f" It has: {', '.join(names)}." if names else " It has no graph and no function."
 

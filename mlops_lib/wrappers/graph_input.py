@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from mlops_lib.errors import InputError, TrainingError
+from mlops_lib.llm.values import is_message
 from mlops_lib.wrappers.graph_shape import MESSAGES, Shape
 
 FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -35,9 +37,12 @@ class GraphInput:
 
     def takes_messages(self, text_column: str) -> bool:
         """Whether the question itself becomes a message."""
-        by_name = text_column in self._shape.inputs
-        has_place = self._shape.has_messages or self._shape.kind == "messages"
-        return self._mapping is None and has_place and not by_name
+        return self._mapping is None and self.takes_history and text_column not in self._shape.inputs
+
+    @property
+    def takes_history(self) -> bool:
+        """Whether the graph can take earlier messages of a chat."""
+        return self._shape.has_messages or self._shape.kind == "messages"
 
     def check(self, columns: Sequence[str]) -> None:
         """Check that every column of a row reaches the graph; nothing is called.
@@ -98,7 +103,9 @@ class GraphInput:
         else:
             values = {name: value for name, value in row.items() if name in shape.inputs}
         if self.takes_messages(text_column):
-            values[MESSAGES] = messages([*history, last or row[text_column]])
+            found = messages([*history, last or row[text_column]])
+            found[-1].id = uuid4().hex  # the answer comes after it
+            values[MESSAGES] = found
         elif history:
             if not shape.has_messages:
                 raise no_place()
@@ -170,6 +177,12 @@ def messages(parts: Sequence[Any]) -> list[Any]:
         return convert_to_messages(list(parts))
     except Exception as error:  # of several kinds, by the form that is wrong
         raise InputError(f"A message cannot be read: {type(error).__name__}: {error}") from None
+
+
+def question_in(payload: Any) -> Any:
+    """The last message of a graph's input; None if it has no messages."""
+    found = payload.get(MESSAGES) if isinstance(payload, Mapping) else payload
+    return found[-1] if isinstance(found, list) and found and is_message(found[-1]) else None
 
 
 def no_place() -> InputError:

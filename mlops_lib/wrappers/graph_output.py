@@ -25,8 +25,12 @@ class GraphOutput:
 
     def __init__(self, shape: Shape, output: Any, contexts: str | None) -> None:
         paths = [output] if isinstance(output, str) else output
-        if paths is not None and not (isinstance(paths, list) and all(isinstance(path, str) for path in paths)):
-            raise TrainingError(f"model.params.output must be a state key or a list of them; it is {output!r}.")
+        if paths is not None and not (
+            isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+        ):
+            raise TrainingError(
+                f"model.params.output must be a state key or a list of them; it is {output!r}."
+            )
         self._shape, self._output, self._contexts = shape, output, contexts
 
     def check(self) -> None:
@@ -62,7 +66,9 @@ class GraphOutput:
         if output is None and isinstance(state, Mapping):
             output = self._default(tuple(state))
             if output is None and self._shape.is_state:
-                raise ModelError(f"The graph ended without {ANSWER!r} in its state. It has: {', '.join(state)}.")
+                raise ModelError(
+                    f"The graph ended without {ANSWER!r} in its state. It has: {', '.join(state)}."
+                )
         if isinstance(output, list):
             return {path: self._last(_at(state, path), question) for path in output}
         return self._last(state if output is None else _at(state, output), question)
@@ -102,7 +108,9 @@ def _at(value: Any, path: str) -> Any:
     for part in path.split("."):
         if isinstance(value, Mapping):
             if part not in value:
-                raise ModelError(f"The graph ended without {path!r} in its state. It has: {', '.join(map(str, value))}.")
+                raise ModelError(
+                    f"The graph ended without {path!r} in its state. It has: {', '.join(map(str, value))}."
+                )
             value = value[part]
         elif isinstance(value, list | tuple) and part.lstrip("-").isdigit():
             if not -len(value) <= int(part) < len(value):

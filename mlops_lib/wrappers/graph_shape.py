@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, is_typeddict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, is_typeddict
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -40,7 +40,7 @@ def opened(found: "Runnable") -> "tuple[Pregel, Shape]":
     if isinstance(found, CompiledStateGraph):
         return found, _of_state_graph(found)
     if isinstance(found, Pregel):
-        return found, _of_type(found.channels["__start__"].UpdateType)
+        return found, _of_type(found.channels["__start__"].UpdateType)  # type: ignore[union-attr]
     return _as_graph(found), _of_runnable(found)
 
 
@@ -135,6 +135,9 @@ def _annotations(kind: Any) -> dict[str, Any]:
 
 
 def _holds_messages(channel: Any) -> bool:
-    """Whether a channel holds messages: by its reducer, or by its type."""
+    """Whether a channel holds messages: by its reducer, or by its type, which may be no more than a list."""
+    kind = channel.UpdateType
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     reducer = getattr(getattr(channel, "operator", None), "__qualname__", "")
-    return "add_messages" in reducer or "Message" in str(channel.UpdateType) or channel.UpdateType in (list, list[Any])
+    return "add_messages" in reducer or "Message" in str(kind) or kind in (list, list[Any])

@@ -84,4 +84,6 @@ def require_module(source: Source) -> None:
     top = source.module.partition(".")[0]
     if place_on(source.path, top) is None and place_of(top) is None:
         places = ", ".join(map(str, source.path))
-        raise TrainingError(f"model.implementation names the module {source.module!r}, which is not in {places}.")
+        raise TrainingError(
+            f"model.implementation names the module {source.module!r}, which is not in {places}."
+        )

@@ -1,12 +1,12 @@
 """One run of a graph as a stream of events."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.wrappers.interface import StreamEvent
 
 if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.pregel import Pregel
 
 INTERRUPT = "__interrupt__"
 
@@ -18,24 +18,30 @@ class GraphStream:
         payload: The graph's input.
         options: LangChain's RunnableConfig.
         answer_nodes: Nodes whose tokens are the answer; none: all nodes.
+        more: More arguments of the graph's ``astream``.
 
     Attributes:
         state: The state so far; at the end as `ainvoke` returns it, with the interrupts under ``__interrupt__``.
     """
 
     def __init__(
-        self, graph: "CompiledStateGraph", payload: Any, options: Any, answer_nodes: Collection[str] = ()
+        self,
+        graph: "Pregel",
+        payload: Any,
+        options: Any,
+        answer_nodes: Collection[str] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> None:
-        self.state: dict[str, Any] = {}
+        self.state: Any = {}
         self._graph, self._payload, self._options = graph, payload, options
-        self._answer_nodes = answer_nodes
+        self._answer_nodes, self._more = answer_nodes, more or {}
 
     async def events(self) -> AsyncIterator[StreamEvent]:
         """Tokens of the answer, and updates of the nodes."""
         interrupts: Any = None
         data: Any
         async for mode, data in self._graph.astream(
-            self._payload, self._options, stream_mode=["messages", "updates", "values"]
+            self._payload, self._options, stream_mode=["messages", "updates", "values"], **self._more
         ):
             if mode == "values":
                 self.state = data

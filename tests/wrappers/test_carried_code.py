@@ -86,7 +86,11 @@ def test_an_import_in_a_function_finds_the_code_of_its_own_version(tmp_path):
         loaded(
             model(
                 tmp_path / str(number),
-                {"own_head": inside, "own_tail": f"VALUE = {number}\n", "own_package/part": f"VALUE = {number}\n"},
+                {
+                    "own_head": inside,
+                    "own_tail": f"VALUE = {number}\n",
+                    "own_package/part": f"VALUE = {number}\n",
+                },
             )
         )
         for number in (1, 2, 3)
