@@ -118,10 +118,11 @@ class LangGraphWrapper(TextModelWrapper):
     def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
         """The row for a chat. A graph gets messages and options under their names in its state."""
         found = usable(options, self.chat_options)
-        history, last = [dict(message) for message in messages[:-1]], dict(messages[-1])
+        history = [dict(message) for message in messages[:-1]]
         if self._input.takes_messages(self.text_column):
             question, _ = chats.split(messages[chats.last_question(messages)])
-            return {**found, self.text_column: question, CHAT: {"history": history, "last": last}}
+            asked = {"history": history, "last": dict(messages[-1])}
+            return {**found, self.text_column: question, CHAT: asked}
         row = super().chat_row(messages[-1:], options)
         if history and not self._input.takes_history and not self.extra_columns:
             raise no_place()

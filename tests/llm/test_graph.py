@@ -202,7 +202,7 @@ def test_a_graph_without_threads_refuses_a_thread_id(vendor: Vendor, graph: Call
     [
         ("x = 1", "langgraph.py has no 'build'"),
         ("def build(package): return 5", "gives a int. It must be a graph"),
-        ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        ("import nowhere_to_be_found", "cannot be run: .*nowhere_to_be_found"),
         ("def build(:", "SyntaxError"),
     ],
 )

@@ -274,8 +274,8 @@ def test_a_column_that_reaches_no_key_is_an_error(opened: Callable[..., LangGrap
         ("nowhere.py:graph", "nowhere.py, which does not exist"),
         ("nowhere.agents:graph", "module 'nowhere.agents', which is not in"),
         ("my-agent.py:graph", "Rename it to 'my_agent'"),
-        ("json.py:graph", "hides the module 'json'"),
-        ("langgraph.py:graph", "hides the module 'langgraph'"),
+        ("agents/json.py:graph", "hides the module 'json'"),
+        ("agents/langgraph.py:graph", "hides the module 'langgraph'"),
         ("empty", "has no langgraph.py"),
     ],
 )
@@ -283,7 +283,13 @@ def test_an_implementation_that_is_not_there_is_named(
     opened: Callable[..., LangGraphWrapper], implementation: str, says: str
 ) -> None:
     """The error has the path, and the forms or the remedy."""
-    files = {"my_agent.py": HEAD, "my-agent.py": HEAD, "json.py": "", "langgraph.py": "", "empty/x.txt": ""}
+    files = {
+        "my_agent.py": HEAD,
+        "my-agent.py": HEAD,
+        "agents/json.py": "",
+        "agents/langgraph.py": "",
+        "empty/x.txt": "",
+    }
     with pytest.raises(TrainingError, match=says):
         opened(files, implementation)
 
