@@ -17,7 +17,7 @@ from mlops_lib.wrappers.text_package import REQUIREMENTS_FILE, copy_into, read_j
 #: Files of a graph that is a folder.
 FILES = (FOLDER_FILE, "prompts.yaml", "config.json")
 #: Keys of model.params that say how rows become the graph's input, and its state an answer.
-MAPPINGS = ("input", "output", "contexts", "threads", "answer_nodes", "context", "configurable")
+MAPPINGS = ("input", "output", "contexts", "threads", "stream", "answer_nodes", "context", "configurable")
 PARAMS = ("files", "prompts", "config", *MAPPINGS)
 
 

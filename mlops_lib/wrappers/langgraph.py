@@ -23,7 +23,7 @@ from mlops_lib.wrappers.graph_context import check_context
 from mlops_lib.wrappers.graph_input import GraphInput, no_place, question_in
 from mlops_lib.wrappers.graph_output import GraphOutput
 from mlops_lib.wrappers.graph_shape import opened
-from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream
+from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
 from mlops_lib.wrappers.graph_threads import RESUME, THREAD, Threads, Turn, keeps_threads
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
@@ -41,8 +41,8 @@ class LangGraphWrapper(TextModelWrapper):
     """The graph of ``model.implementation``.
 
     ``model.params``, all optional: ``input``, ``output`` and ``contexts`` (see `GraphInput`, `GraphOutput`), ``threads``
-    (whether conversations are kept), ``answer_nodes`` (nodes whose tokens are the answer), ``context`` and
-    ``configurable`` (the graph's runtime context and config), ``prompts`` (path of a prompts.yaml), ``files`` (more files and
+    (whether conversations are kept), ``stream`` and ``answer_nodes`` (see `StreamSettings`), ``context`` and ``configurable``
+    (the graph's runtime context and config), ``prompts`` (path of a prompts.yaml), ``files`` (more files and
     folders to package, name -> path) and ``config`` (for the function that builds the graph).
     """
 
@@ -57,6 +57,7 @@ class LangGraphWrapper(TextModelWrapper):
             return chat.chat_model(name, llm, **params)
 
         self._config = read_json(package / "config.json")
+        self._streams = StreamSettings(self._config)
         texts = prompts.read(package / "prompts.yaml")
         found = build_graph(GraphPackage(self._config, texts, package, chat_model))
         self._graph, shape = opened(found)
@@ -90,8 +91,7 @@ class LangGraphWrapper(TextModelWrapper):
         turn, endings = self._turn(row)
         async with turn.lock:
             payload = await self._threads.payload(turn, chat_of(row) or {})
-            nodes = self._config.get("answer_nodes") or ()
-            run = GraphStream(turn.graph, payload, turn.options, nodes, self._context())
+            run = GraphStream(turn.graph, payload, turn.options, self._streams, self._context())
             async for event in run.events():
                 yield event
             state = await self._threads.with_pause(turn, run.state)
