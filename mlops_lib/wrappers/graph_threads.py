@@ -1,34 +1,46 @@
 """Conversations (threads) of a graph: the columns that name them, their storage, one turn at a time."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
-from mlops_lib.errors import InputError
+from mlops_lib.errors import InputError, ModelError
 from mlops_lib.redact.keys import Masker
+from mlops_lib.wrappers import graph_turns
 from mlops_lib.wrappers.chats import CHAT
+from mlops_lib.wrappers.thread_locks import ThreadLocks
 
 if TYPE_CHECKING:
     from langgraph.graph import StateGraph
     from langgraph.graph.state import CompiledStateGraph
+    from langgraph.types import StateSnapshot
 
 #: Columns of a row beside the features, in a graph that keeps conversations.
 THREAD, RESUME = "thread_id", "resume"
 MAX_THREAD_ID_CHARS = 128
+#: In the work folder: the conversations.
+THREADS_FILE = "threads.db"
 #: Key of the state for the messages of a chat before the last one.
 HISTORY = "messages"
 
 
 class Turn(NamedTuple):
-    """One call of a graph: the graph to call, its input and options, and the lock of the conversation."""
+    """One call of a graph.
+
+    Attributes:
+        payload: The graph's input; None: it goes on with the turn that broke off.
+        options: LangChain's RunnableConfig.
+        asked: Open interrupts to show again, instead of a call.
+    """
 
     graph: "CompiledStateGraph"
     payload: Any
-    options: Any
-    lock: AbstractAsyncContextManager[Any]
+    options: dict[str, Any]
+    asked: Sequence[Any] = ()
 
 
 class Threads:
@@ -37,64 +49,100 @@ class Threads:
     def __init__(self, builder: "StateGraph", allowed: bool, text_column: str) -> None:
         self._builder, self._allowed, self._text_column = builder, allowed, text_column
         self._file: Path | None = None
+        self._locks = ThreadLocks(None)
         # Compiled at once, so that a graph with a loose end fails when it is loaded.
         self._stateless = builder.compile()
         # A checkpointer's connection belongs to one event loop, so each loop has a graph of its own.
         self._graphs: WeakKeyDictionary[Any, CompiledStateGraph] = WeakKeyDictionary()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def store_in(self, file: Path) -> None:
         """Keep conversations in a SQLite file from now on."""
-        self._file = file
+        self._file, self._locks = file, ThreadLocks.beside(file)
         self._graphs.clear()
 
-    def turn(self, row: Mapping[str, Any]) -> Turn:
-        """The call of the graph for a row.
+    @asynccontextmanager
+    async def turn(self, row: Mapping[str, Any], history: list[dict[str, Any]]) -> AsyncIterator[Turn]:
+        """The call of the graph for a row. The thread is locked in the block: two turns at once would overwrite each other.
+
+        Args:
+            history: Earlier messages of a chat.
 
         Raises:
-            InputError: The row has no question, or its thread_id or resume cannot be used.
+            InputError: The row has no question, its thread_id or resume cannot be used, or the state has no place for the
+                history.
+            ThreadError: The thread cannot go on as the row asks.
         """
-        from langgraph.types import Command
-
-        values = {name: value for name, value in row.items() if value is not None and name != CHAT}
-        resume, thread_id = values.pop(RESUME, None), values.pop(THREAD, None)
-        if (resume, thread_id) != (None, None) and not self._allowed:
+        values = {name: value for name, value in row.items() if not _is_missing(value)}
+        thread, resume = values.pop(THREAD, None), values.pop(RESUME, None)
+        values.pop(CHAT, None)
+        asks = bool(values.get(self._text_column))
+        # null can be an answer. Beside a question it is an empty cell of a table.
+        resumes = resume is not None or (not asks and RESUME in row and row[RESUME] is None)
+        if not self._allowed and (thread is not None or resume is not None):
             raise InputError('This graph keeps no conversations: set "threads": true in its config.json.')
-        if resume is not None and thread_id is None:
-            raise InputError(f"A row with {RESUME!r} needs the {THREAD!r} of its conversation.")
-        if resume is None and not values.get(self._text_column):
-            raise InputError(f"The row has no {self._text_column!r}.")
-        if thread_id is None:
-            return Turn(self._stateless, values, {}, nullcontext())
-        if not isinstance(thread_id, str) or not 0 < len(thread_id) <= MAX_THREAD_ID_CHARS:
+        if thread is None:
+            if resume is not None:
+                raise InputError(f"A row with {RESUME!r} needs the {THREAD!r} of its conversation.")
+            if not asks:
+                raise InputError(f"The row has no {self._text_column!r}.")
+            yield Turn(self._stateless, self._with_history(values, history), {})
+            return
+        if not isinstance(thread, str) or not 0 < len(thread) <= MAX_THREAD_ID_CHARS:
             raise InputError(f"{THREAD!r} must be text of 1 to {MAX_THREAD_ID_CHARS} characters.")
-        # Two requests at once would overwrite each other's turn of the same conversation.
-        loop = asyncio.get_running_loop()
-        lock = self._locks.setdefault(f"{id(loop)}:{thread_id}", asyncio.Lock())
-        payload: Any = values if resume is None else Command(resume=resume)
-        return Turn(self._graph(loop), payload, {"configurable": {"thread_id": thread_id}}, lock)
+        async with self._locks.hold(thread):
+            turn = Turn(
+                self._graph(asyncio.get_running_loop()), values, {"configurable": {"thread_id": thread}}
+            )
+            state = await _state(turn, thread)
+            if resumes:
+                from langgraph.types import Command
 
-    async def payload(self, turn: Turn, history: list[dict[str, Any]]) -> Any:
-        """The input of a turn, with a chat's earlier messages. A conversation that has begun has them already.
+                yield turn._replace(payload=Command(resume=graph_turns.answers(resume, state, thread)))
+            elif asks:
+                begun = state.created_at is not None
+                payload = values if begun else self._with_history(values, history)
+                yield turn._replace(payload=await self._given_up(turn, state, payload))
+            else:
+                graph_turns.require_unfinished(state, thread)
+                yield turn._replace(payload=None, asked=state.interrupts)
 
-        Raises:
-            InputError: The graph's state has no place for them.
-        """
-        if not history or not isinstance(turn.payload, dict):
-            return turn.payload
-        if "configurable" in turn.options and (await turn.graph.aget_state(turn.options)).values:
-            return turn.payload
+    def _with_history(self, values: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
+        if not history:
+            return values
         if HISTORY not in self._builder.channels:
             raise InputError(
                 f"The state of this graph has no {HISTORY!r}, so that it cannot take system or earlier messages. Send "
                 "the last message alone."
             )
-        return {**turn.payload, HISTORY: history}
+        return {**values, HISTORY: history}
+
+    async def _given_up(self, turn: Turn, state: "StateSnapshot", payload: dict[str, Any]) -> dict[str, Any]:
+        """The input for a new question. Tool calls of an unfinished turn get their results: they will not be made."""
+        for key, results in graph_turns.cancelled_calls(state).items():
+            if key in self._builder.schemas[self._builder.input_schema]:
+                payload = {**payload, key: [*results, *payload.get(key, ())]}
+            else:
+                await turn.graph.aupdate_state(turn.options, {key: results}, as_node=state.next[0])  # type: ignore[arg-type]
+        return payload
 
     def _graph(self, loop: asyncio.AbstractEventLoop) -> "CompiledStateGraph":
         if loop not in self._graphs:
             self._graphs[loop] = self._builder.compile(checkpointer=_checkpointer(self._file))
         return self._graphs[loop]
+
+
+async def _state(turn: Turn, thread: str) -> "StateSnapshot":
+    try:
+        return await turn.graph.aget_state(turn.options)  # type: ignore[arg-type]
+    except Exception as error:  # the state of another version of the graph, say
+        raise ModelError(
+            f"The thread {thread!r} cannot be read by this version of the graph: {type(error).__name__}: {error}. Begin "
+            "another one, or delete it."
+        ) from error
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))  # an empty cell of a table
 
 
 def _checkpointer(file: Path | None) -> Any:

@@ -22,7 +22,8 @@ from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.graph_code import GraphPackage, build_graph
 from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
-from mlops_lib.wrappers.graph_threads import HISTORY, RESUME, THREAD, Threads, Turn
+from mlops_lib.wrappers.graph_threads import HISTORY, RESUME, THREAD, THREADS_FILE, Threads
+from mlops_lib.wrappers.graph_turns import invalid_answers, shown
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
 from mlops_lib.wrappers.text_package import copy_into, read_json
@@ -72,7 +73,7 @@ class LangGraphWrapper(TextModelWrapper):
         self._config = read_json(package / "config.json")
         self._streams = StreamSettings(self._config)
         keeps_threads = bool(self._config.get("threads"))
-        self.extra_columns = (THREAD, RESUME) if keeps_threads else ()
+        self.extra_columns = {THREAD: "text", RESUME: "any"} if keeps_threads else {}
         texts = prompts.read(package / "prompts.yaml")
         self._graph = build_graph(GraphPackage(self._config, texts, package, chat_model))
         self.chat_options = OPTIONS["openai"].intersection(self._graph.channels)
@@ -82,30 +83,31 @@ class LangGraphWrapper(TextModelWrapper):
         """Store conversations in ``threads.db`` of the work folder, so that they outlive this process."""
         folder = settings.path(settings.pipeline.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        self._threads.store_in(folder / "threads.db")
+        self._threads.store_in(folder / THREADS_FILE)
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        turn, endings = self._turn(row)
-        async with turn.lock:
-            payload = await self._threads.payload(turn, _history(row))
-            state = await turn.graph.ainvoke(payload, turn.options)
+        endings = _endings()
+        async with self._threads.turn(row, _history(row)) as turn:
+            options: Any = {**turn.options, "callbacks": [endings]}
+            state: Any = {INTERRUPT: turn.asked}
+            if not turn.asked:
+                with invalid_answers():
+                    state = await turn.graph.ainvoke(turn.payload, options)
         return self._generation(row, state, endings)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        turn, endings = self._turn(row)
-        async with turn.lock:
-            payload = await self._threads.payload(turn, _history(row))
-            run = GraphStream(turn.graph, payload, turn.options, self._streams)
-            async for event in run.events():
-                yield event
+        endings = _endings()
+        async with self._threads.turn(row, _history(row)) as turn:
+            options = {**turn.options, "callbacks": [endings]}
+            run = GraphStream(turn.graph, turn.payload, options, self._streams)
+            if turn.asked:
+                run.state = {INTERRUPT: turn.asked}
+            else:
+                with invalid_answers():
+                    async for event in run.events():
+                        yield event
         output = self._generation(row, run.state, endings).output
-        yield StreamEvent("interrupt" if INTERRUPT in run.state else "prediction", output)
-
-    def _turn(self, row: Mapping[str, Any]) -> "tuple[Turn, Endings]":
-        from mlops_lib.llm.endings import Endings
-
-        turn, endings = self._threads.turn(row), Endings()
-        return turn._replace(options={**turn.options, "callbacks": [endings]}), endings
+        yield StreamEvent("interrupt" if run.state.get(INTERRUPT) else "prediction", output)
 
     def keeps_state(self, row: Any) -> bool:
         return row.get(THREAD) is not None
@@ -121,13 +123,14 @@ class LangGraphWrapper(TextModelWrapper):
     def _generation(self, row: Mapping[str, Any], state: dict[str, Any], endings: "Endings") -> Generation:
         """The answer in the graph's last state: the output, or the question of an interrupt."""
         if interrupts := state.get(INTERRUPT):
-            asked = interrupts[0].value
+            asked = shown(interrupts)
             if row.get(THREAD) is None:
                 raise InputError(
-                    f"The graph stopped to ask {asked!r}. Send a {THREAD!r} with the question, and then the "
+                    f"The graph stopped to ask {asked[0]['value']!r}. Send a {THREAD!r} with the question, and then the "
                     f"answer as {RESUME!r}."
                 )
-            return Generation(row, {"interrupt": asked, THREAD: row[THREAD]})
+            answer = {"interrupt": asked[0]["value"], "interrupts": asked, THREAD: row[THREAD]}
+            return Generation(row, answer)
         key = self._config.get("output", "answer")
         if key not in state:
             raise ModelError(f"The graph ended without {key!r} in its state. It has: {', '.join(state)}.")
@@ -143,3 +146,9 @@ class LangGraphWrapper(TextModelWrapper):
 def _history(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages of a chat before the last one."""
     return (chat_of(row) or {}).get("history", [])
+
+
+def _endings() -> "Endings":
+    from mlops_lib.llm.endings import Endings
+
+    return Endings()
