@@ -65,7 +65,7 @@ async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
     thread: dict[str, Any] = {} if sent.thread_id is None else {THREAD: sent.thread_id}
-    if sent.resume is not UNSET:
+    if sent.resume is not UNSET and (sent.resume is not None or not sent.messages):
         thread[RESUME] = sent.resume
     for name in thread:
         if model.schema.columns and name not in model.schema.columns:
