@@ -6,38 +6,39 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.redact.keys import Masker
 from mlops_lib.wrappers import graph_turns
-from mlops_lib.wrappers.chats import CHAT
+from mlops_lib.wrappers.chats import CHAT, chat_of
+from mlops_lib.wrappers.graph_stream import INTERRUPT
 from mlops_lib.wrappers.thread_locks import ThreadLocks
 
 if TYPE_CHECKING:
-    from langgraph.graph import StateGraph
-    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.pregel import Pregel
     from langgraph.types import StateSnapshot
+
+    from mlops_lib.wrappers.graph_input import GraphInput
 
 #: Columns of a row beside the features, in a graph that keeps conversations.
 THREAD, RESUME = "thread_id", "resume"
 MAX_THREAD_ID_CHARS = 128
 #: In the work folder: the conversations.
 THREADS_FILE = "threads.db"
-#: Key of the state for the messages of a chat before the last one.
-HISTORY = "messages"
 
 
 class Turn(NamedTuple):
     """One call of a graph.
 
     Attributes:
-        payload: The graph's input; None: it goes on with the turn that broke off.
+        payload: The graph's input; None: it goes on with the turn that stopped.
         options: LangChain's RunnableConfig.
         asked: Open interrupts to show again, instead of a call.
     """
 
-    graph: "CompiledStateGraph"
+    graph: "Pregel"
     payload: Any
     options: dict[str, Any]
     asked: Sequence[Any] = ()
@@ -46,14 +47,14 @@ class Turn(NamedTuple):
 class Threads:
     """A graph with the state of its conversations, in memory or in a SQLite file."""
 
-    def __init__(self, builder: "StateGraph", allowed: bool, text_column: str) -> None:
-        self._builder, self._allowed, self._text_column = builder, allowed, text_column
+    def __init__(self, graph: "Pregel", allowed: bool, text_column: str, graph_input: "GraphInput") -> None:
+        self._graph, self._allowed, self._text_column = graph, allowed, text_column
+        self._input = graph_input
         self._file: Path | None = None
         self._locks = ThreadLocks(None)
-        # Compiled at once, so that a graph with a loose end fails when it is loaded.
-        self._stateless = builder.compile()
+        self._stateless = graph.copy({"checkpointer": None})
         # A checkpointer's connection belongs to one event loop, so each loop has a graph of its own.
-        self._graphs: WeakKeyDictionary[Any, CompiledStateGraph] = WeakKeyDictionary()
+        self._graphs: WeakKeyDictionary[Any, Pregel] = WeakKeyDictionary()
 
     def store_in(self, file: Path) -> None:
         """Keep conversations in a SQLite file from now on."""
@@ -61,74 +62,84 @@ class Threads:
         self._graphs.clear()
 
     @asynccontextmanager
-    async def turn(self, row: Mapping[str, Any], history: list[dict[str, Any]]) -> AsyncIterator[Turn]:
+    async def turn(self, row: Mapping[str, Any]) -> AsyncIterator[Turn]:
         """The call of the graph for a row. The thread is locked in the block: two turns at once would overwrite each other.
 
-        Args:
-            history: Earlier messages of a chat.
-
         Raises:
-            InputError: The row has no question, its thread_id or resume cannot be used, or the state has no place for the
-                history.
+            InputError: The row has no question, its thread_id or resume cannot be used, or the graph has no place for the
+                earlier messages of a chat.
             ThreadError: The thread cannot go on as the row asks.
         """
-        values = {name: value for name, value in row.items() if not _is_missing(value)}
+        values = {name: value for name, value in row.items() if name != CHAT and not _is_missing(value)}
         thread, resume = values.pop(THREAD, None), values.pop(RESUME, None)
-        values.pop(CHAT, None)
         asks = bool(values.get(self._text_column))
         # null can be an answer. Beside a question it is an empty cell of a table.
         resumes = resume is not None or (not asks and RESUME in row and row[RESUME] is None)
         if not self._allowed and (thread is not None or resume is not None):
-            raise InputError('This graph keeps no conversations: set "threads": true in its config.json.')
+            raise InputError("This graph keeps no conversations: set model.params.threads: true.")
+        if resume is not None and thread is None:
+            raise InputError(f"A row with {RESUME!r} needs the {THREAD!r} of its conversation.")
+        if not asks and thread is None:
+            raise InputError(f"The row has no {self._text_column!r}.")
         if thread is None:
-            if resume is not None:
-                raise InputError(f"A row with {RESUME!r} needs the {THREAD!r} of its conversation.")
-            if not asks:
-                raise InputError(f"The row has no {self._text_column!r}.")
-            yield Turn(self._stateless, self._with_history(values, history), {})
+            yield self._alone(self._question(row, values))
             return
         if not isinstance(thread, str) or not 0 < len(thread) <= MAX_THREAD_ID_CHARS:
             raise InputError(f"{THREAD!r} must be text of 1 to {MAX_THREAD_ID_CHARS} characters.")
         async with self._locks.hold(thread):
-            turn = Turn(
-                self._graph(asyncio.get_running_loop()), values, {"configurable": {"thread_id": thread}}
-            )
+            graph = self._graph_of(asyncio.get_running_loop())
+            turn = Turn(graph, None, {"configurable": {"thread_id": thread}})
             state = await _state(turn, thread)
+            asked = graph_turns.open_interrupts(state, pauses(graph))
             if resumes:
-                from langgraph.types import Command
-
-                yield turn._replace(payload=Command(resume=graph_turns.answers(resume, state, thread)))
+                turn = turn._replace(payload=graph_turns.answers(resume, asked, state, thread))
             elif asks:
-                begun = state.created_at is not None
-                payload = values if begun else self._with_history(values, history)
-                yield turn._replace(payload=await self._given_up(turn, state, payload))
+                payload = self._question(row, values, begun=state.created_at is not None)
+                turn = turn._replace(
+                    payload=await graph_turns.given_up(turn.graph, turn.options, state, payload)
+                )
             else:
                 graph_turns.require_unfinished(state, thread)
-                yield turn._replace(payload=None, asked=state.interrupts)
+                turn = turn._replace(asked=asked)
+            yield turn
 
-    def _with_history(self, values: dict[str, Any], history: list[dict[str, Any]]) -> dict[str, Any]:
-        if not history:
-            return values
-        if HISTORY not in self._builder.channels:
-            raise InputError(
-                f"The state of this graph has no {HISTORY!r}, so that it cannot take system or earlier messages. Send "
-                "the last message alone."
-            )
-        return {**values, HISTORY: history}
+    async def with_pause(self, turn: Turn, state: Any) -> Any:
+        """The state; with an interrupt, if the graph stopped at a node of its ``interrupt_before`` or ``_after``."""
+        if not pauses(self._graph) or not isinstance(state, Mapping) or state.get(INTERRUPT):
+            return state
+        found = graph_turns.open_interrupts(await turn.graph.aget_state(turn.options), pauses=True)  # type: ignore[arg-type]
+        return {**state, INTERRUPT: found} if found else state
 
-    async def _given_up(self, turn: Turn, state: "StateSnapshot", payload: dict[str, Any]) -> dict[str, Any]:
-        """The input for a new question. Tool calls of an unfinished turn get their results: they will not be made."""
-        for key, results in graph_turns.cancelled_calls(state).items():
-            if key in self._builder.schemas[self._builder.input_schema]:
-                payload = {**payload, key: [*results, *payload.get(key, ())]}
-            else:
-                await turn.graph.aupdate_state(turn.options, {key: results}, as_node=state.next[0])  # type: ignore[arg-type]
-        return payload
+    def _question(self, row: Mapping[str, Any], values: dict[str, Any], begun: bool = False) -> Any:
+        """The graph's input for a question. A conversation that has begun has the earlier messages of a chat already."""
+        chat = chat_of(row) or {}
+        history = [] if begun else chat.get("history", [])
+        return self._input.payload(values, self._text_column, history, chat.get("last"))
 
-    def _graph(self, loop: asyncio.AbstractEventLoop) -> "CompiledStateGraph":
+    def _alone(self, payload: Any) -> Turn:
+        """The turn of a row without a conversation."""
+        if not pauses(self._graph):
+            return Turn(self._stateless, payload, {})
+        from langgraph.checkpoint.memory import InMemorySaver
+
+        # Without a checkpointer nobody could tell a pause from the end.
+        graph = self._graph.copy({"checkpointer": InMemorySaver()})
+        return Turn(graph, payload, {"configurable": {"thread_id": uuid4().hex}})
+
+    def _graph_of(self, loop: asyncio.AbstractEventLoop) -> "Pregel":
         if loop not in self._graphs:
-            self._graphs[loop] = self._builder.compile(checkpointer=_checkpointer(self._file))
+            self._graphs[loop] = self._graph.copy({"checkpointer": _checkpointer(self._file)})
         return self._graphs[loop]
+
+
+def pauses(graph: "Pregel") -> bool:
+    """Whether the graph was compiled with nodes at which it stops."""
+    return bool(graph.interrupt_before_nodes or graph.interrupt_after_nodes)
+
+
+def keeps_threads(graph: "Pregel", wanted: bool | None) -> bool:
+    """Whether a graph keeps conversations: as `wanted`; None: if it has a checkpointer of its own, or stops at nodes."""
+    return bool(graph.checkpointer) or pauses(graph) if wanted is None else bool(wanted)
 
 
 async def _state(turn: Turn, thread: str) -> "StateSnapshot":

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import ThreadError
+from mlops_lib.llm.values import plain
 
 if TYPE_CHECKING:
     from langgraph.types import Interrupt, StateSnapshot
@@ -24,20 +25,39 @@ def shown(interrupts: Sequence["Interrupt"]) -> list[dict[str, Any]]:
     found = []
     for each in sorted(interrupts, key=lambda each: each.id):
         schema = getattr(each, "response_schema", None)
-        found.append({"id": each.id, "value": each.value} | ({"schema": schema} if schema else {}))
+        found.append({"id": each.id, "value": plain(each.value)} | ({"schema": schema} if schema else {}))
     return found
 
 
-def answers(resume: Any, state: "StateSnapshot", thread: str) -> dict[str, Any]:
-    """Interrupt id -> answer, for the value of ``resume``.
+def open_interrupts(state: "StateSnapshot", pauses: bool) -> list["Interrupt"]:
+    """The interrupts of a thread that wait for answers. A graph that stops before or after a node waits for any answer.
 
-    An object whose keys are ids answers several; any other value answers the only open interrupt.
+    Args:
+        pauses: Whether the graph was compiled with nodes at which it stops.
+    """
+    from langgraph.types import Interrupt
+
+    if state.interrupts or not (pauses and state.next) or any(task.error for task in state.tasks):
+        return list(state.interrupts)
+    checkpoint = str(state.config["configurable"]["checkpoint_id"]).replace("-", "")
+    return [Interrupt({"before": list(state.next)}, id=checkpoint)]
+
+
+def answers(resume: Any, asked: Sequence["Interrupt"], state: "StateSnapshot", thread: str) -> Any:
+    """The graph's input for the value of ``resume``.
+
+    An object whose keys are ids answers several interrupts; any other value answers the only open one.
+
+    Args:
+        asked: The open interrupts.
 
     Raises:
         ThreadError: No interrupt is open, several are open and the value names none, or an id is not open.
     """
+    from langgraph.types import Command
+
     require_begun(state, thread)
-    ids = [each.id for each in state.interrupts]
+    ids = [each.id for each in asked]
     if not ids:
         hint = (
             f" Send {{'thread_id': {thread!r}}} alone to go on with its unfinished turn."
@@ -45,6 +65,7 @@ def answers(resume: Any, state: "StateSnapshot", thread: str) -> dict[str, Any]:
             else ""
         )
         raise ThreadError("nothing_open", f"The thread {thread!r} has no open interrupt to answer.{hint}")
+    found = {ids[0]: resume}
     by_id = isinstance(resume, dict) and bool(resume)
     if by_id and (any(key in ids for key in resume) or all(ID.fullmatch(str(key)) for key in resume)):
         if unknown := [key for key in resume if key not in ids]:
@@ -52,14 +73,14 @@ def answers(resume: Any, state: "StateSnapshot", thread: str) -> dict[str, Any]:
                 "unknown_interrupt",
                 f"The thread {thread!r} has no open interrupt {unknown[0]!r}. {_open(ids)}",
             )
-        return dict(resume)
-    if len(ids) > 1:
+        found = dict(resume)
+    elif len(ids) > 1:
         raise ThreadError(
             "several_interrupts",
             f"The thread {thread!r} has {len(ids)} open interrupts: answer them by id, {{'resume': {{id: answer}}}}. "
             f"{_open(ids)}",
         )
-    return {ids[0]: resume}
+    return Command(resume=found) if state.interrupts else None
 
 
 def require_begun(state: "StateSnapshot", thread: str) -> None:
@@ -85,11 +106,20 @@ def require_unfinished(state: "StateSnapshot", thread: str) -> None:
         )
 
 
-def cancelled_calls(state: "StateSnapshot") -> dict[str, list[Any]]:
-    """State key -> results for the tool calls of a turn that a new question gives up."""
-    if not state.next or not isinstance(state.values, Mapping):
-        return {}
-    return {key: found for key, value in state.values.items() if (found := _results(value))}
+async def given_up(graph: Any, options: Any, state: "StateSnapshot", payload: Any) -> Any:
+    """The input for a new question on a thread with an unfinished turn, whose tool calls will not be made."""
+    builder = getattr(graph, "builder", None)  # none: an entrypoint, whose state has no keys
+    if builder is None or not state.next or not isinstance(state.values, Mapping):
+        return payload
+    for key, value in state.values.items():
+        if not (results := _results(value)):
+            continue
+        if key in builder.schemas[builder.input_schema]:
+            own = payload.get(key, [])
+            payload = {**payload, key: [*results, *(own if isinstance(own, list) else [own])]}
+        else:
+            await graph.aupdate_state(options, {key: results}, as_node=state.next[0])
+    return payload
 
 
 @contextmanager

@@ -344,7 +344,7 @@ def test_a_question_gives_up_open_tool_calls(make: Make, input_schema: str) -> N
     seen = model.predict({"question": "no, stop", "thread_id": "t"})
     assert [kind for kind, _ in seen] == ["human", "ai", "tool", "human"]
     assert "Cancelled" in seen[2][1] and seen[1][1] == ["c1"] and seen[3][1] == "no, stop"
-    assert model.predict({"question": "again", "thread_id": "t"})[-1] == ("human", "again")
+    assert model.predict({"question": "again", "thread_id": "t"})[-1] == ["human", "again"]
 
 
 @pytest.mark.parametrize(
