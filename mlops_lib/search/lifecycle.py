@@ -52,7 +52,7 @@ def begin(settings: Settings, dataset: BaseDataLoader, resume: str = "", parent:
     tags = {SPACE_TAG: json.dumps(same, sort_keys=True), FINGERPRINT_TAG: dataset.fingerprint()}
     client = tracking.connect(settings)
     if resume:
-        _check_same(client, resume, tags)
+        _check_same(settings, client, resume, tags)
         client.update_run(resume, status="RUNNING")
         return resume
     parent = parent or tracking.open_parent(settings)
@@ -110,14 +110,14 @@ def finish(settings: Settings, parent: str) -> Trial:
         [trial.score for trial in done], [trial.values for trial in done],
         settings.evaluation.metric, chosen.higher_is_better, log,
     )  # fmt: skip
-    client.log_figure(parent, figure, "search/trials.png")
+    tracking.log_figure(parent, figure, "search/trials.png")
     tracking.log_text(parent, space.as_config(settings, chosen.values), "search/best.yaml")
     client.log_metric(parent, f"best.validation.{settings.evaluation.metric}", chosen.score)
     client.set_tag(parent, BEST_TAG, chosen.run_id)
     return chosen
 
 
-def _check_same(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
+def _check_same(settings: Settings, client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
     """Check that a run is a search with these tags; else the scores of its trials do not compare."""
     from mlflow.exceptions import MlflowException
 
@@ -134,5 +134,5 @@ def _check_same(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> No
         if before.get(tag) != tags[tag]:
             raise MlopsError(
                 f"Search {run_id} cannot be resumed: {what} has changed, so its scores would not compare. "
-                "Start a new one with: mlops search"
+                f"Start a new one with: {settings.command('search')}"
             )
