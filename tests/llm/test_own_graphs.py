@@ -316,8 +316,8 @@ def test_a_graph_that_stops_at_a_node_needs_a_thread(opened: Opened) -> None:
     model = opened({"my_agent.py": HEAD + PAUSE})
     with pytest.raises(InputError, match=r"stopped to ask \{'before': \['node'\]\}. Send a 'thread_id'"):
         model.predict("hi")
-    asked = {"interrupt": {"before": ["node"]}, "thread_id": "t"}
-    assert model.predict({"question": "hi", "thread_id": "t"}) == asked
+    asked = {"before": ["node"]}
+    assert model.predict({"question": "hi", "thread_id": "t"})["interrupt"] == asked
     assert model.predict({"thread_id": "t", "resume": "yes"}) == "You said: hi"
 
 
