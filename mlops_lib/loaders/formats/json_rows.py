@@ -112,7 +112,8 @@ class JsonFile:
         row = next((i for i, v in enumerate(values) if v is not None and type(v) is not first), None)
         if row is None:
             return DataError(
-                f"{self.file.shown}: column {name!r} has no one type: {reason}. Write it with one."
+                f"{self.file.shown}: column {name!r} has no one type: {reason}. Write it with one, or name it in "
+                "data.reference_columns, where objects of any form are JSON text."
             )
         return DataError(
             f"{self.file.shown}, row {row} (counted from 0): column {name!r} has {values[row]!r}, and "
