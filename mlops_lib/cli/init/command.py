@@ -72,8 +72,9 @@ def init(
     [dim]Example:[/] mlops init answers --template rag
     """
     if template:
-        of_rows = {"source": source, "label": label, "key": key is not None, "task": task, "metric": metric, "time": time is not None,
-                   "missing-label": missing_label, "table": table, "query": query, "set": settings}  # fmt: skip
+        of_rows = {"source": source, "label": label, "key": key is not None, "task": task, "metric": metric,
+                   "time": time is not None, "missing-label": missing_label, "table": table, "query": query,
+                   "set": settings}  # fmt: skip
         if unfit := [f"--{option}" for option, value in of_rows.items() if value]:
             raise ConfigError(f"--template has a golden set of its own: leave out {', '.join(unfit)}.")
         from_template.begin(folder, template)
