@@ -72,6 +72,11 @@ class Inputs:
         return [spec.name for spec in self.specs]
 
     @property
+    def by_name(self) -> dict[str, InputSpec]:
+        """The inputs by name: the argument ``inputs`` of a network's constructor."""
+        return {spec.name: spec for spec in self.specs}
+
+    @property
     def is_one(self) -> bool:
         """Whether a batch has one tensor, and no dict."""
         return len(self.specs) == 1 and self.style != "batch"

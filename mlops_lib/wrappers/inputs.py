@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.encode import BadValue, Encoder, values_of
+from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError
 from mlops_lib.network_inputs.encode import InputEncoder
@@ -73,7 +73,7 @@ def prepared(
     try:
         if hasattr(input_data, "columns"):
             _require_columns(input_data, features)
-            return encoder.prepared({name: values_of(input_data[name]) for name in features}, len(input_data))
+            return encoder.prepared_frame(input_data)
         columns = {name: [row[name] for row in input_data] for name in features}
         return encoder.prepared(columns, len(input_data))
     except BadValue as error:

@@ -92,8 +92,7 @@ class PytorchLightningWrapper(ModelWrapper):
         facts = {"n_features": len(codes), "n_classes": len(schema.classes), "codes": codes}
         # A module that cannot be logged must fail before the training, not after it.
         if isinstance(encoder, InputEncoder):
-            specs = {spec.name: spec for spec in encoder.inputs.specs}
-            module = build(config, "network", **facts, inputs=specs)
+            module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
             network_log.require_loggable(module, encoder, features)
         else:
             module = build(config, "network", **facts)

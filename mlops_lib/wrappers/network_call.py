@@ -15,8 +15,8 @@ from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.double import MAX_PARAMETERS
 
-#: Sizes of the batches, and places added to their sequences, with which an exported network is compared.
-CHECKED = ((1, 0), (2, 3), (17, 1))
+#: Sizes of the batches with which an exported network is compared, and the most items of their sequences (None: all).
+CHECKED: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3, 3), (17, None))
 #: Difference of two answers that comes from rounding.
 RTOL, ATOL = 1e-4, 1e-5
 
@@ -128,11 +128,29 @@ def exported(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
         {0: torch.export.Dim.AUTO, **({1: torch.export.Dim.AUTO} if spec.is_free else {})}
         for spec in encoder.inputs.specs
     )
+    first: TrainingError | None = None
+    for strict in (False, True):  # the second way is slower, and takes len(x) for a size that differs
+        try:
+            return _exported(call, encoder, example, tuple(given), sizes, strict)
+        except TrainingError as error:
+            first = first or error
+    assert first
+    raise first
+
+
+def _exported(
+    call: NetworkCall,
+    encoder: InputEncoder,
+    example: Sequence[np.ndarray],
+    given: tuple[Tensor, ...],
+    sizes: Any,
+    strict: bool,
+) -> Any:
     name = type(call.network).__name__
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(call.eval(), tuple(given), dynamic_shapes=(sizes,))
+            program = torch.export.export(call.eval(), given, dynamic_shapes=(sizes,), strict=strict)
     except Exception as error:  # torch.export raises whatever the traced code raises
         raise TrainingError(
             f"{name}.forward cannot be traced by torch.export, so the trained model could not be logged: {error}\n"
@@ -176,16 +194,16 @@ def _of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> It
 def _require_any_size(
     name: str, call: NetworkCall, graph: nn.Module, encoder: InputEncoder, example: Sequence[np.ndarray]
 ) -> None:
-    for rows, extra in CHECKED:
+    for rows, most in CHECKED:
         chosen = np.arange(rows) % len(example[0])
-        given = tensors_of(encoder, [one[chosen] for one in example], extra)
+        given = tensors_of(encoder, [_cut(one[chosen], most) for one in example])
         try:
             with torch.inference_mode():
                 torch.testing.assert_close(graph(*given), call(*given), rtol=RTOL, atol=ATOL, equal_nan=True)
         except Exception as error:  # a guard on a size, or another result
             shapes = ", ".join(str(list(one.shape)) for one in given)
             free = next((spec.name for spec in encoder.inputs.specs if spec.is_free), "")
-            remedy = "Use no size of the example in forward, as in x.view(5, -1)."
+            remedy = "Use no size of the example in forward, as in x.view(5, -1), and x.shape[0] instead of len(x)."
             if free:
                 remedy = (
                     "A recurrent layer is exported for one length only. Set the most items that count in config.yaml, such "
@@ -195,6 +213,16 @@ def _require_any_size(
                 f"{name}.forward, as exported by torch.export, does not give the network's answer for inputs of shape "
                 f"{shapes}: {str(error).strip().splitlines()[0]}\n{remedy}\n{described(encoder.inputs)}"
             ) from error
+
+
+def _cut(prepared: np.ndarray, most: int | None) -> np.ndarray:
+    """Sequences with at most so many items; anything else as it is."""
+    if prepared.dtype != object:
+        return prepared
+    made = np.empty(len(prepared), dtype=object)
+    for row, items in enumerate(prepared):
+        made[row] = items[:most]
+    return made
 
 
 def _column_of(encoder: InputEncoder, name: str) -> str:
