@@ -23,9 +23,9 @@ class Ragged:
     def __getitem__(self, chosen: slice | torch.Tensor) -> "Ragged":
         return Ragged(self.items[chosen if isinstance(chosen, slice) else chosen.numpy()])
 
-    def split(self, rows: int) -> list["Ragged"]:
-        """Parts of `rows` rows; the last may be shorter."""
-        return [Ragged(self.items[at : at + rows]) for at in range(0, len(self), rows)]
+    def split(self, sizes: Sequence[int]) -> list["Ragged"]:
+        """Parts of so many rows."""
+        return [Ragged(part) for part in np.split(self.items, np.cumsum(sizes)[:-1])]
 
     def tensor_split(self, parts: int) -> list["Ragged"]:
         """Parts of as many rows, give or take one."""
