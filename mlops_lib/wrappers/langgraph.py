@@ -104,7 +104,8 @@ class LangGraphWrapper(TextModelWrapper):
                 run = GraphStream(turn.graph, turn.payload, options, self._streams, self._context())
                 with invalid_answers():
                     async for event in run.events():
-                        yield event
+                        if event.kind != "token" or not self._output.is_structured:
+                            yield event
                 state = await self._threads.with_pause(turn, run.state)
         output = self._generation(row, state, turn.payload, endings).output
         yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)
