@@ -197,7 +197,7 @@ def latency_and_cost(rows: JudgedRows, gate: "GateSettings") -> list[Criterion]:
 
 def _limit(name: str, value: float | None, limit: float, key: str, says: str) -> Criterion:
     if value is None or not math.isfinite(value):
-        reason = f"{key} is {limit:g}, and the {name} of the rows was not measured."
+        reason = f"{key} is {limit:g}, and the {name} of the rows was not measured. Evaluate the model again."
         return Criterion(name=name, limit=limit, passed=False, reason=reason)
     reason = f"{says.format(value)}; {key} is {limit:g}." if value > limit else ""
     return Criterion(name=name, value=value, limit=limit, passed=not reason, reason=reason)

@@ -113,7 +113,10 @@ def _ask(
         champion = _champion(settings, registry, candidate, holder, kept, say)
     say("asking the gate")
     report = stored.report(kept, candidate, settings)
-    verdict = judging.decide(report, settings, champion, candidate.run_id, kept.verdict.fingerprint)
+    try:
+        verdict = judging.decide(report, settings, champion, candidate.run_id, kept.verdict.fingerprint)
+    except EvaluationError as error:  # a criterion that was set after the evaluation
+        raise EvaluationError(f"{error} {stored.again_with(candidate, settings)}") from None
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return evidence.log(candidate.run_id, f"promotion/{stamp}", verdict, kept.rows, champion)
 

@@ -110,7 +110,7 @@ def finish(settings: Settings, parent: str) -> Trial:
         [trial.score for trial in done], [trial.values for trial in done],
         settings.evaluation.metric, chosen.higher_is_better, log,
     )  # fmt: skip
-    client.log_figure(parent, figure, "search/trials.png")
+    tracking.log_figure(parent, figure, "search/trials.png")
     tracking.log_text(parent, space.as_config(settings, chosen.values), "search/best.yaml")
     client.log_metric(parent, f"best.validation.{settings.evaluation.metric}", chosen.score)
     client.set_tag(parent, BEST_TAG, chosen.run_id)

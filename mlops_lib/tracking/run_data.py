@@ -1,7 +1,9 @@
 """The content of a run: parameters, metrics, outputs, datasets and texts, and where a user finds them."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.request import url2pathname
 
@@ -11,6 +13,7 @@ from mlops_lib.tracking.store import connect, tracking_uri
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from mlflow.entities import Run
 
 #: File of a training run: the learners of a model without epochs.
@@ -81,6 +84,20 @@ def log_text(run_id: str, text: str, path: str) -> None:
     import mlflow
 
     mlflow.MlflowClient().log_text(run_id, mask_secrets(text), path)
+
+
+def log_figure(run_id: str, figure: "Figure", path: str) -> None:
+    """Log a figure as a PNG file of a run; one that has its PNG already (`NotebookFigure`) is not drawn again."""
+    import mlflow
+
+    client, drawn = mlflow.MlflowClient(), getattr(figure, "png", None)
+    if drawn is None:
+        client.log_figure(run_id, figure, path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / PurePosixPath(path).name
+        file.write_bytes(drawn)
+        client.log_artifact(run_id, str(file), str(PurePosixPath(path).parent))
 
 
 def keep_text(settings: Settings, run_id: str, text: str, path: str) -> str:

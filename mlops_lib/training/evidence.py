@@ -115,7 +115,7 @@ def log(
         tracking.log_text(run_id, content, f"{path}/{CHANGED_FILE}")
     found = Evidence(lasting, sha256, verdict, changed)
     for name, figure in found.figures.items():
-        client.log_figure(run_id, figure, f"{path}/{name}.png")
+        tracking.log_figure(run_id, figure, f"{path}/{name}.png")
     return found
 
 

@@ -217,7 +217,7 @@ def _log_report(run_id: str, report: EvaluationReport) -> None:
         client.log_metric(run_id, f"{report.split}.{name}", value)
     tracking.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
     for name, figure in report.figures.items():
-        client.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
+        tracking.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
     if report.per_row is not None:
         # MLflow's UI shows this form of JSON as a table.
         rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)

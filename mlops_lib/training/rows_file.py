@@ -45,7 +45,7 @@ def write(rows: JudgedRows, file: Path) -> None:
         columns["cost_usd"] = pa.array(rows.cost_usd, pa.float64())
     more = {
         "task": rows.task,
-        "classes": list(rows.classes),
+        "classes": [one.item() if isinstance(one, np.generic) else one for one in rows.classes],
         "latency_s": list(rows.latency_s),
         "arrays": [name for name in ("truth", "predicted") if isinstance(getattr(rows, name), np.ndarray)],
     }

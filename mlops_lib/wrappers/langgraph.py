@@ -21,6 +21,7 @@ from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.graph_code import GraphPackage, build_graph
+from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
 from mlops_lib.wrappers.graph_threads import HISTORY, RESUME, THREAD, Threads, Turn
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
@@ -50,8 +51,11 @@ class LangGraphWrapper(TextModelWrapper):
         source = config.path(config.model.implementation)
         params = dict(config.model.params)
         files, changes = params.pop("files", {}), params.pop("config", {})
+        changes |= {name: params.pop(name) for name in ("stream", "answer_nodes") if name in params}
         if params:
-            raise TrainingError(f"model.params has {', '.join(params)}; a graph takes: files, config.")
+            raise TrainingError(
+                f"model.params has {', '.join(params)}; a graph takes: files, config, stream, answer_nodes."
+            )
         for name in FILES:
             if not (source / name).is_file():
                 raise TrainingError(f"{source} has no {name}. A graph is a folder with {', '.join(FILES)}.")
@@ -66,6 +70,7 @@ class LangGraphWrapper(TextModelWrapper):
             return chat.chat_model(name, llm, **params)
 
         self._config = read_json(package / "config.json")
+        self._streams = StreamSettings(self._config)
         keeps_threads = bool(self._config.get("threads"))
         self.extra_columns = (THREAD, RESUME) if keeps_threads else ()
         texts = prompts.read(package / "prompts.yaml")
@@ -88,31 +93,13 @@ class LangGraphWrapper(TextModelWrapper):
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
         turn, endings = self._turn(row)
-        answer_nodes = self._config.get("answer_nodes")
-        state: dict[str, Any] = {}
-        interrupts: Any = None
         async with turn.lock:
-            data: Any
             payload = await self._threads.payload(turn, _history(row))
-            async for mode, data in turn.graph.astream(
-                payload, turn.options, stream_mode=["messages", "updates", "values"]
-            ):
-                if mode == "values":
-                    state = data
-                elif mode == "messages":
-                    message, about = data
-                    node = about.get("langgraph_node", "")
-                    is_chunk = type(message).__name__ == "AIMessageChunk"
-                    if is_chunk and message.text and (not answer_nodes or node in answer_nodes):
-                        yield StreamEvent("token", str(message.text))
-                elif "__interrupt__" in data:
-                    interrupts = data["__interrupt__"]
-                else:
-                    yield StreamEvent("update", data)
-        if interrupts:
-            state = {**state, "__interrupt__": interrupts}
-        output = self._generation(row, state, endings).output
-        yield StreamEvent("interrupt" if interrupts else "prediction", output)
+            run = GraphStream(turn.graph, payload, turn.options, self._streams)
+            async for event in run.events():
+                yield event
+        output = self._generation(row, run.state, endings).output
+        yield StreamEvent("interrupt" if INTERRUPT in run.state else "prediction", output)
 
     def _turn(self, row: Mapping[str, Any]) -> "tuple[Turn, Endings]":
         from mlops_lib.llm.endings import Endings
@@ -133,7 +120,7 @@ class LangGraphWrapper(TextModelWrapper):
 
     def _generation(self, row: Mapping[str, Any], state: dict[str, Any], endings: "Endings") -> Generation:
         """The answer in the graph's last state: the output, or the question of an interrupt."""
-        if interrupts := state.get("__interrupt__"):
+        if interrupts := state.get(INTERRUPT):
             asked = interrupts[0].value
             if row.get(THREAD) is None:
                 raise InputError(

@@ -188,11 +188,12 @@ class Begun(Message, frozen=True):
 
 
 class Event(Message, frozen=True):
-    """One event of a stream: kind and data of a `StreamEvent`."""
+    """One event of a stream: the fields of a `StreamEvent`."""
 
     id: int
-    kind: Literal["token", "update", "interrupt", "tool_calls", "prediction"]
+    kind: Literal["token", "update", "custom", "interrupt", "tool_calls", "prediction"]
     data: Any
+    path: tuple[str, ...] = ()
 
 
 class Pong(Message, frozen=True):

@@ -97,7 +97,7 @@ async def events(
     yield _first(chat)
     try:
         async with aclosing(events):
-            async for kind, data in events:
+            async for kind, data, _ in events:
                 if kind == "token":
                     sent.add("content")
                     yield _chunk(chat, {"content": data})

@@ -264,6 +264,16 @@ def test_a_threshold_that_was_added_later_is_decided_from_the_stored_rows(settin
     assert found.passed and found.value == pytest.approx(logged)
 
 
+@pytest.mark.parametrize("added", [{"slices": {"region": "all"}}, {"max_latency_ms": 50.0}])
+def test_a_limit_that_needs_another_evaluation_says_so(settings, added):
+    """Slices and latency are measured while a model is evaluated: the refusal names the command that does it."""
+    gate = settings.evaluation.gate.model_copy(update=added)
+    evaluation = settings.evaluation.model_copy(update={"gate": gate})
+    changed = settings.model_copy(update={"evaluation": evaluation})
+    with pytest.raises(RefusedError, match="valuate (the model|it) again"):
+        promote(changed, "churn", 1)
+
+
 def test_a_promotion_that_was_overtaken_asks_again(settings, monkeypatch):
     """Version 1 takes Production while version 2 is judged without a champion: the decision is void."""
     decide = judging.decide

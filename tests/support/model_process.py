@@ -131,7 +131,7 @@ def make_graph(folder: Path) -> Path:
     package = folder / "package"
     package.mkdir(parents=True)
     (package / "langgraph.py").write_text(GRAPH)
-    (package / "config.json").write_text("{}")
+    (package / "config.json").write_text('{"stream": "all"}')
     (package / "prompts.yaml").write_text("{}")
     mlflow.pyfunc.save_model(
         folder / "model",

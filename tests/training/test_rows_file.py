@@ -18,6 +18,9 @@ ROWS = {
     "booleans": JudgedRows(
         "classification", ["a"], ["a"], np.array([True]), np.array([0.5]), classes=[False, True], latency_s=[0.25, 0.5]
     ),
+    "classes of NumPy": JudgedRows(
+        "classification", ["a"], ["a"], np.array([1]), np.array([0.5]), classes=list(np.array([1, 2]))
+    ),
     "regression": JudgedRows("regression", ["a", "a"], ["7", "7"], np.array([1, 2]), np.array([1.5, -2.0])),
     "text": JudgedRows(
         "text", ["a", "b"], ["a", "b"], ["yes", "no"], ["yes\n", None],

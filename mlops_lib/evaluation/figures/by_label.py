@@ -71,7 +71,7 @@ def distributions(
         handles, names = figure.axes[0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, names, loc="outside lower center", ncols=len(names))
-        figure.draw_without_rendering()
+        figure.finish()
     return figure
 
 

@@ -56,7 +56,7 @@ def differences(verdict: "Verdict") -> "Figure | None":
         ]
         handles.append(Line2D([], [], color=GREY, linestyle=":", label="margin"))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        figure.draw_without_rendering()
+        figure.finish()
     return figure
 
 

@@ -59,7 +59,7 @@ def trials(
         )
         handles, labels = first.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        figure.draw_without_rendering()
+        figure.finish()
     return figure
 
 

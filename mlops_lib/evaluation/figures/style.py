@@ -50,14 +50,28 @@ STYLE: dict[Any, Any] = {  # matplotlib types the keys as a long Literal
 class NotebookFigure(Figure):
     """A Figure that a notebook shows as the result of a cell, without pyplot."""
 
+    _drawn: bytes = b""
+
+    def finish(self) -> None:
+        """Lay the figure out, once: each later drawing would do it again. Called inside the style's context."""
+        self.draw_without_rendering()
+        self.set_layout_engine("none")
+
+    @property
+    def png(self) -> bytes:
+        """The figure as a PNG file, drawn again only after a change: notebook and MLflow show the same one."""
+        if self.stale or not self._drawn:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png")
+            self._drawn, self.stale = buffer.getvalue(), False
+        return self._drawn
+
     def draw(self, renderer: Any) -> None:
         with fonts.one_warning():
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
-        return buffer.getvalue()
+        return self.png
 
 
 @contextmanager
@@ -76,7 +90,7 @@ def chart(question: str, answer: str, xlabel: str, ylabel: str) -> Iterator[tupl
         if handles:
             figure.legend(handles, names, loc="outside lower center", ncols=min(len(handles), 3))
         # Ticks and layout are made by the first draw, which must happen inside the style's context.
-        figure.draw_without_rendering()
+        figure.finish()
 
 
 def shares(axes: Axes) -> None:

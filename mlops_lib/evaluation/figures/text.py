@@ -39,5 +39,5 @@ def distributions(values: Mapping[str, Sequence[float | None]]) -> "Figure":
         for axes in boxes[len(values) :]:
             axes.axis("off")
         figure.suptitle("How do the scores spread over the rows?", x=0.01, ha="left", fontsize=10)
-        figure.draw_without_rendering()
+        figure.finish()
     return figure

@@ -158,3 +158,14 @@ def test_long_names_are_cut():
     """A name too long for an axis ends in an ellipsis, within the width."""
     assert style.shorten("short", 10) == "short"
     assert style.shorten("much too long", 10) == "much too …"
+
+
+def test_a_figure_is_drawn_again_only_after_a_change():
+    """Notebook and MLflow show the same file; a figure that somebody changed is drawn anew."""
+    with style.chart("Is it?", "Yes", "x", "y") as (figure, axes):
+        axes.plot([0, 1], [0, 1])
+    first = figure.png
+    assert first.startswith(b"\x89PNG") and figure.png is first and figure._repr_png_() is first
+    axes.set_title("changed")
+    changed = figure.png
+    assert changed != first and figure.png is changed
