@@ -46,7 +46,8 @@ def refusal(
         if named["what"].startswith("missing"):
             missing = _missing(row, fields, optional)
             at_fault: list[dict[str, int | str]] = [
-                {"row": number, "column": field.name, "detail": f"must be {field.wanted}"} for field in missing
+                {"row": number, "column": field.name, "detail": f"must be {field.wanted}"}
+                for field in missing
             ]
             return invalid_input(f"Row {number} has no {_named(missing)}.{takes}{hint}", at_fault)
         return invalid_input(f"Row {number}: {_unknown(named['name'], [*fields, *others])}{takes}")

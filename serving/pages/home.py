@@ -16,24 +16,22 @@ from serving.web.route import get
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript"}
 FILES = {file.name: file.read_bytes() for file in sorted(Path(__file__).with_name("ui").iterdir())}
 #: Part of the files' addresses: it changes with them, so that browsers may keep them for ever.
-DIGEST = hashlib.sha256(b"\0".join(part for item in FILES.items() for part in (item[0].encode(), item[1]))).hexdigest()[:16]
+DIGEST = hashlib.sha256(
+    b"\0".join(part for item in FILES.items() for part in (item[0].encode(), item[1]))
+).hexdigest()[:16]
 PAGE = FILES.pop("index.html").replace(b"{digest}", DIGEST.encode())
 #: Nothing from elsewhere, no inline code, and no text that the browser would parse as HTML.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+SECURE = {"Content-Security-Policy": POLICY}
 
 
 async def page(request: Request) -> Response:
     """The page. Browsers ask for it each time, and it names the files of its version."""
     _require_page(request)
-    return Response(PAGE, media_type="text/html", headers={**HEADERS, "Cache-Control": "no-cache"})
+    return Response(PAGE, media_type="text/html", headers={**SECURE, "Cache-Control": "no-cache"})
 
 
 async def file(request: Request, digest: str, name: str) -> Response:
@@ -43,7 +41,7 @@ async def file(request: Request, digest: str, name: str) -> Response:
         raise Problem(HTTPStatus.NOT_FOUND, "not_found", f"The page has no file {name!r}.")
     kept = "public, max-age=31536000, immutable" if digest == DIGEST else "no-store"
     media_type = MEDIA_TYPES[Path(name).suffix]
-    return Response(FILES[name], media_type=media_type, headers={**HEADERS, "Cache-Control": kept})
+    return Response(FILES[name], media_type=media_type, headers={**SECURE, "Cache-Control": kept})
 
 
 def _require_page(request: Request) -> None:

@@ -123,7 +123,7 @@ def make(folder: Path) -> tuple[Settings, dict[str, str]]:
     (folder / "graph").mkdir(parents=True)
     (folder / "graph/langgraph.py").write_text(GRAPH)
     (folder / "graph/prompts.yaml").write_text("prefix: ''\n")
-    packaged = {"threads": True, "answer_nodes": ["answer"], "left": str(folder / "left")}
+    packaged = {"threads": True, "stream": "all", "answer_nodes": ["answer"], "left": str(folder / "left")}
     (folder / "graph/config.json").write_text(json.dumps(packaged))
     rows = [{"question": text, "reference": "x"} for text in QUESTIONS]
     (folder / "golden.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -143,6 +143,11 @@ def make(folder: Path) -> tuple[Settings, dict[str, str]]:
     settings = config.load(folder / "config.yaml")
     made = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
     registry = Registry(settings)
-    tags = {"mlops.metric": "rouge_l", "mlops.score": "0.7131", "mlops.gate": "passed", "mlops.champion": "none"}
+    tags = {
+        "mlops.metric": "rouge_l",
+        "mlops.score": "0.7131",
+        "mlops.gate": "passed",
+        "mlops.champion": "none",
+    }
     promote(registry, "talk", registry.register("talk", made.run_id, tags).version)
     return settings, {name: key for name, (key, _) in keys.items()}

@@ -1,4 +1,4 @@
-// Conversations, kept in this browser for each model and caller, and their list. See docs/decisions/0319.
+// Conversations, kept in this browser for each model and caller, and their list. See docs/decisions/0325.
 
 import { el } from "./dom.js";
 import { load, storeNewest } from "./storage.js";

@@ -10,7 +10,8 @@ let count = 0;
 /** `{name, kind, nullable, element, read, write, mark, isWrong, focus}`. `read` gives undefined for an empty field, and throws for bad JSON. */
 export function fieldOf(column, example) {
   const id = `field-${count += 1}`;
-  const made = {id, name: column.name, "aria-describedby": `${id}-wrong`, autocomplete: "off"};
+  // Without a name: one of `append` would hide the method of its form.
+  const made = {id, "aria-describedby": `${id}-wrong`, autocomplete: "off"};
   const input = inputOf(column, example, made);
   const kind = el("small", {say: column.type}), wrong = el("p", {id: `${id}-wrong`, class: "wrong"});
   const optional = column.nullable && el("small", {}, " · ", el("span", {say: "optional"}));
@@ -19,8 +20,8 @@ export function fieldOf(column, example) {
   return {
     name: column.name, kind: column.type, nullable: column.nullable, element, read: () => valueOf(input.text(), column, example), write: input.write,
     mark(text, values) {
-      input.node().setAttribute("aria-invalid", String(Boolean(text)));
-      if (text) say(wrong, text, values);
+      for (const each of element.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
+      if (text) input.node().setAttribute("aria-invalid", "true"), say(wrong, text, values);
       else wrong.textContent = "", wrong.removeAttribute("data-said");
     },
     isWrong: () => wrong.textContent !== "",

@@ -12,7 +12,7 @@ const REFRESH_MS = 3_000;
 const name = el("h1", {id: "name", say: "title"});
 const state = el("span", {id: "state", class: "badge", role: "status", say: "asking"});
 const note = el("p", {id: "note", class: "note", hidden: true});
-const main = el("main", {id: "main", tabindex: "-1"});
+const place = el("div", {id: "view"});
 const keyInput = el("input", {id: "key", type: "password", autocomplete: "off", "aria-describedby": "key-hint"});
 const keyForm = el("form", {id: "key-form", hidden: true, onsubmit: useKey},
   el("label", {for: "key", say: "key"}), keyInput, el("button", {say: "useKey"}),
@@ -62,8 +62,8 @@ async function refresh() {
   if (wanted === shown) return;
   shown = wanted;
   view?.close?.();
-  view = status.champion ? (status.chat ? chatView(main, status) : formView(main, status)) : null;
-  if (!view) main.replaceChildren();
+  view = status.champion ? (status.chat ? chatView(place, status) : formView(place, status)) : null;
+  if (!view) place.replaceChildren();
   document.body.classList.toggle("chats", Boolean(status.champion && status.chat));
   about.open = Boolean(status.champion) && !status.chat;
 }
@@ -79,7 +79,7 @@ function failed(failure) {
   shown = "";
   view?.close?.();
   view = null;
-  main.replaceChildren();
+  place.replaceChildren();
   showKey();
 }
 
@@ -111,7 +111,7 @@ function tell(text) {
 document.body.append(
   el("a", {class: "skip", href: "#main", say: "skip"}),
   el("header", {}, el("div", {class: "who"}, name, state), el("div", {class: "tools"}, changeKey, languages)),
-  note, keyForm, about, main,
+  el("main", {id: "main", tabindex: "-1"}, note, keyForm, about, place),
   el("footer", {}, el("a", {href: "docs", say: "api"}), " · ", el("a", {href: "metrics", say: "metrics"}), " · ", el("a", {href: "openapi.json"}, "OpenAPI")),
 );
 speak(language());

@@ -1,4 +1,4 @@
-// Markdown of an answer as elements: the blocks. What is no Markdown is text, HTML too. See docs/decisions/0318.
+// Markdown of an answer as elements: the blocks. What is no Markdown is text, HTML too. See docs/decisions/0325.
 
 import { el } from "./dom.js";
 import { inline } from "./inline.js";
