@@ -58,6 +58,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "prepare": {},
     "labels": {},
     "slice": {},
+    "callback": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")

@@ -9,7 +9,7 @@ from mlops_lib.wrappers.graph_updates import visible
 from mlops_lib.wrappers.interface import StreamEvent
 
 if TYPE_CHECKING:
-    from langgraph.graph.state import CompiledStateGraph
+    from langgraph.pregel import Pregel
 
 INTERRUPT = "__interrupt__"
 #: Events that callers see. ``answer``: the answer's tokens. ``updates``: also custom events, and the nodes' updates without
@@ -60,16 +60,23 @@ class GraphStream:
     Args:
         payload: The graph's input.
         options: LangChain's RunnableConfig.
+        more: More arguments of the graph's ``astream``.
 
     Attributes:
         state: The state so far; at the end as `ainvoke` returns it, with the interrupts under ``__interrupt__``.
     """
 
     def __init__(
-        self, graph: "CompiledStateGraph", payload: Any, options: Any, settings: StreamSettings
+        self,
+        graph: "Pregel",
+        payload: Any,
+        options: Any,
+        settings: StreamSettings,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.state: Any = {}
         self._graph, self._payload, self._options, self._settings = graph, payload, options, settings
+        self._more = more or {}
         #: Ids of messages that were sent, and the tasks that sent them.
         self._sent: set[str] = set()
         self._wrote: set[str] = set()
@@ -82,6 +89,7 @@ class GraphStream:
             self._options,
             stream_mode=["messages", "updates", "values", "custom"],
             subgraphs=True,
+            **self._more,
         )
         inside: Any
         data: Any

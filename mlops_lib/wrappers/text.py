@@ -50,6 +50,13 @@ class TextModelWrapper(ModelWrapper):
     def ready(self, package: Path, llm: LlmSettings) -> None:
         """Get ready to answer from the packaged files."""
 
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Check that rows with these columns reach the model; nothing is called.
+
+        Raises:
+            TrainingError: They do not.
+        """
+
     @abstractmethod
     async def generate(self, row: Mapping[str, Any]) -> Generation:
         """Answer one row."""
@@ -62,6 +69,7 @@ class TextModelWrapper(ModelWrapper):
             folder.mkdir()
             self.package(folder, config)
             self.ready(folder, config.llm)  # a package that does not load must not be logged
+            self.check_columns(list(data_loader.schema.features))
             versions = prompts.register(config.model.name, folder / "prompts.yaml")
             signature = text_signature(list(data_loader.schema.features), self.extra_columns)
             with mlflow.start_run(run_id=run_id):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Name of the package among the artifacts of the MLflow model.
 PACKAGE = "package"
+#: In a package: more requirements, one on a line.
+REQUIREMENTS_FILE = "requirements.txt"
 #: Pinned in the logged model, as far as they are installed.
 REQUIREMENTS = ("mlflow", "langgraph", "langgraph-checkpoint-sqlite", "langchain-openai",
                 "langchain-anthropic", "openai", "anthropic")  # fmt: skip
@@ -33,7 +35,7 @@ def log_package(folder: Path, signature: "ModelSignature", metadata: dict[str, A
             python_model=str(Path(__file__).with_name("text_pyfunc.py")),
             artifacts={PACKAGE: str(folder)},
             signature=signature,
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(folder),
             metadata=metadata,
         )
     return info.model_uri
@@ -84,11 +86,12 @@ def copy_into(folder: Path, name: str, source: Path) -> None:
         raise TrainingError(f"model.params.files names {source}, which does not exist.")
 
 
-def _requirements() -> list[str]:
-    pinned = []
+def _requirements(folder: Path) -> list[str]:
+    more = folder / REQUIREMENTS_FILE
+    pinned = more.read_text(encoding="utf-8").split() if more.is_file() else []
     for name in REQUIREMENTS:
         try:
             pinned.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
             continue
-    return pinned
+    return sorted(set(pinned))
