@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.llm import chat
+from mlops_lib.llm import chat, own_clients
 from mlops_lib.llm.completion import completion, completion_of
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.ledger import note_unseen, tally
 from mlops_lib.llm.options import OPTIONS, usable
 from mlops_lib.llm.values import as_text, is_message, plain
 from mlops_lib.settings import LlmSettings, Settings
@@ -60,7 +61,9 @@ class LangGraphWrapper(TextModelWrapper):
         self._config = read_json(package / "config.json")
         self._streams = StreamSettings(self._config)
         texts = prompts.read(package / "prompts.yaml")
-        found = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        own_clients.meter(llm.prices)
+        with own_clients.stand_in_keys():
+            found = build_graph(GraphPackage(self._config, texts, package, chat_model))
         self._graph, shape = opened(found)
         self._input = GraphInput(shape, self._config.get("input"))
         self._output = GraphOutput(shape, self._config.get("output"), self._config.get("contexts"))
@@ -86,10 +89,10 @@ class LangGraphWrapper(TextModelWrapper):
         async with self._threads.turn(row) as turn:
             state: Any = {INTERRUPT: turn.asked}
             if not turn.asked:
-                with invalid_answers():
-                    state = await turn.graph.ainvoke(
-                        turn.payload, self._options(turn, endings), **self._context()
-                    )
+                options = self._options(turn, endings)
+                with invalid_answers(), tally() as usage:
+                    state = await turn.graph.ainvoke(turn.payload, options, **self._context())
+                note_unseen(endings.models, endings.answers - usage.calls)
                 state = await self._threads.with_pause(turn, state)
         return self._generation(row, state, turn.payload, endings)
 
