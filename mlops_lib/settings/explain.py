@@ -40,6 +40,8 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
         elif problem["type"] == "model_type":
             wanted = f"a mapping of {', '.join(_known_keys(location))}"
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
+        elif not location:  # of several sections together
+            lines.append(f"{problem['msg'].removeprefix('Value error, ')}. See {path}.")
         else:
             value, message = problem["input"], problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "dict_type":

@@ -5,6 +5,7 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlops_lib.columns.schema import Schema
@@ -37,8 +38,8 @@ class TextModelWrapper(ModelWrapper):
     """A model that answers in text by calling an LLM. Nothing is fitted: training packages its files."""
 
     waits = True
-    #: Columns that a row may have beside the features.
-    extra_columns: tuple[str, ...] = ()
+    #: Columns that a row may have beside the features -> "text", or "any" for any JSON.
+    extra_columns: Mapping[str, str] = MappingProxyType({})
     #: Options of a chat, in OpenAI's form, that the model can use.
     chat_options: Collection[str] = ()
 
