@@ -35,11 +35,15 @@ MAX_ERROR_CHARS = 2000
 
 
 class Plan(BaseModel):
-    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows."""
+    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows.
+
+    ``checkpoints`` is the folder to continue an interrupted training from; empty: the workers share none.
+    """
 
     settings: str
     run_id: str
     data: str
+    checkpoints: str
     n_features: int
     n_classes: int
     codes: tuple[int, ...]
@@ -99,6 +103,7 @@ def train(folder: Path) -> Path | None:
         settings,
         plan.run_id,
         lambda batch: describe(batch, data_loader, encoder),
+        Path(plan.checkpoints) if plan.checkpoints else None,
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,
         num_nodes=world // local_world,

@@ -75,6 +75,7 @@ class LangGraphWrapper(TextModelWrapper):
     def check_columns(self, columns: Sequence[str]) -> None:
         self._input.check(columns)
         self._output.check()
+        self._streams.check(self._graph)
         check_context(self._graph, self._config.get("context"))
 
     def attach(self, settings: Settings) -> None:
