@@ -75,6 +75,7 @@ class LangGraphWrapper(TextModelWrapper):
     def check_columns(self, columns: Sequence[str]) -> None:
         self._input.check(columns)
         self._output.check()
+        self._streams.check(self._graph)
         check_context(self._graph, self._config.get("context"))
 
     def attach(self, settings: Settings) -> None:
@@ -104,7 +105,8 @@ class LangGraphWrapper(TextModelWrapper):
                 run = GraphStream(turn.graph, turn.payload, options, self._streams, self._context())
                 with invalid_answers():
                     async for event in run.events():
-                        yield event
+                        if event.kind != "token" or not self._output.is_structured:
+                            yield event
                 state = await self._threads.with_pause(turn, run.state)
         output = self._generation(row, state, turn.payload, endings).output
         yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)
