@@ -192,6 +192,17 @@ def test_an_answer_that_does_not_fit_its_schema_is_refused(make: Make) -> None:
     assert model.predict({"thread_id": "t", "resume": {"number": 3}}) == [3]
 
 
+def test_an_answer_that_cannot_be_kept_is_refused(make: Make) -> None:
+    """A number of more than 64 bits, and lists that are hundreds deep: the interrupt stays open."""
+    model, deep = make(ONE), []
+    for _ in range(400):
+        deep = [deep]
+    model.predict({"question": "go", "thread_id": "t"})
+    for value in (2**64, deep):
+        assert refused(model, thread_id="t", resume={"a": value})[0] == "invalid_resume"
+    assert model.predict({"thread_id": "t", "resume": 2**63}) == [2**63]
+
+
 FAILS = (
     HEAD
     + """
