@@ -14,7 +14,7 @@ import numpy as np
 from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.settings import Settings
 from mlops_lib.training import checkpoints, launch, lightning_fit
 from mlops_lib.training import trainer as trainers
@@ -93,8 +93,8 @@ class PytorchLightningWrapper(ModelWrapper):
                 launch.fit(module, data_loader, config, run_id, facts, encoder, folder)
             else:
 
-                def about(batch: Any) -> str:
-                    return describe(batch, data_loader, encoder)
+                def about(batch: Any, split: Split) -> str:
+                    return describe(batch, split, data_loader, encoder)
 
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder)
             metadata = self.metadata(config, schema)
