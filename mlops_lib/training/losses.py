@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.network_inputs.encode import InputEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def _has_gaps(batch: Any) -> bool:
     )
 
 
-def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Encoder) -> str:
+def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder) -> str:
     """The keys of a batch's rows, and their columns with missing and with extreme values.
 
     Args:
@@ -130,26 +131,37 @@ def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Enc
     return " ".join(found)
 
 
-def _rows_of(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Encoder) -> "pd.DataFrame":
+def _rows_of(
+    batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder
+) -> "pd.DataFrame":
     """The raw rows of a batch, found by their encoded values: batches carry no keys."""
     import pandas as pd
 
-    from mlops_lib.loaders.batches import to_tensors
+    from mlops_lib.loaders.batches import finish_of, to_tensors
 
-    wanted = set(_as_bytes(batch))
+    wanted, finish = _columns(batch), finish_of(encoder)
     parts, count = [], 0
     for part in data_loader.parts(split):
         part = part.set_axis(range(count, count + len(part)))
         count += len(part)
-        same = [one in wanted for one in _as_bytes(to_tensors(part, data_loader.schema, encoder, split))]
-        parts.append(part[np.array(same)])
+        made = to_tensors(part, data_loader.schema, encoder, split)
+        found = _columns(finish(made) if finish else made)
+        # Sequences are padded to the longest of each batch.
+        widths = [min(one.shape[1], other.shape[1]) for one, other in zip(wanted, found, strict=True)]
+        keys = set(_as_bytes(wanted, widths))
+        parts.append(part[np.array([one in keys for one in _as_bytes(found, widths)])])
     return pd.concat(parts)
 
 
-def _as_bytes(batch: Any) -> list[bytes]:
-    """The values of features and label, for each row."""
-    x, y, *_ = (tensor.detach().cpu().numpy() for tensor in batch)
-    both = np.ascontiguousarray(np.column_stack([x.reshape(len(x), -1), y]), dtype=np.float32)
+def _columns(batch: Any) -> list[np.ndarray]:
+    """Features and label of a batch, each [rows, values]."""
+    inputs, y, *_ = batch
+    tensors = [*(inputs.values() if isinstance(inputs, dict) else [inputs]), y]
+    return [one.detach().cpu().numpy().reshape(len(one), -1).astype(np.float64) for one in tensors]
+
+
+def _as_bytes(columns: list[np.ndarray], widths: list[int]) -> list[bytes]:
+    both = np.hstack([one[:, :width] for one, width in zip(columns, widths, strict=True)])
     return [row.tobytes() for row in both]
 
 
