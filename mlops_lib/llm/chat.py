@@ -143,9 +143,9 @@ def _http(transport: "Metered") -> "tuple[httpx2.Client, httpx2.AsyncClient]":
 def _transport(provider: str, settings: LlmSettings) -> "Metered":
     import httpx2
 
+    from mlops_lib.llm.aiohttp_transport import AiohttpTransport
     from mlops_lib.llm.call import Provider
     from mlops_lib.llm.fake import FakeServer
-    from mlops_lib.llm.http import AiohttpTransport
     from mlops_lib.llm.transport import Metered
 
     def connect(is_async: bool) -> Any:

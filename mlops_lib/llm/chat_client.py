@@ -26,6 +26,8 @@ from mlops_lib.llm.vendor import Answer, Messages, Part, VendorError, VendorRefu
 #: Parameters of a model that are fields of the request, by their own names or inside one of EXTRA.
 FIELDS = OPTIONS["openai"] | {"logprobs", "store", "top_logprobs", "metadata"}
 EXTRA = ("extra_body", "model_kwargs")
+#: Parameters that are sent as numbers with a point, so that a call has the key on a cassette that it always had.
+FLOATS = ("frequency_penalty", "presence_penalty", "temperature", "top_p")
 #: Models for which LangChain's client changes the request, or sends it to OpenAI's other protocol.
 OTHERS = re.compile(r"o\d|gpt-5(?!.*chat)|gpt-6|.*(?:codex|-pro|deep-research)")
 #: Environment variable -> header of OpenAI's accounts.
@@ -61,7 +63,11 @@ class ChatClient:
         params: Mapping[str, Any],
         max_retries: int,
     ) -> None:
-        own = {name: value for name, value in params.items() if name not in EXTRA and value is not None}
+        own = {
+            name: float(value) if name in FLOATS else value
+            for name, value in params.items()
+            if name not in EXTRA and value is not None
+        }
         for name in EXTRA:
             own |= params.get(name) or {}
         self._fields = {"model": model, **_renamed(own)}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_lib.llm.vendor import Answer, Part, VendorError
+from mlops_lib.llm.vendor import NO_USAGE, Answer, Part, VendorError
 
 END = b"[DONE]"
 
@@ -19,9 +19,10 @@ def answer_in(content: Any) -> Answer:
     if not choices:
         raise VendorError(f"The vendor's answer has no 'choices': {_shown(content)}")
     message = choices[0].get("message") or {}
-    calls = [_call(call) for call in message.get("tool_calls") or ()]
+    calls = tuple(_call(call) for call in message.get("tool_calls") or ())
     finish = choices[0].get("finish_reason") or ""
-    return Answer(_text(message.get("content")), finish, calls, message.get("refusal") or "")
+    refusal = message.get("refusal") or ""
+    return Answer(_text(message.get("content")), finish, calls, refusal, _usage(content))
 
 
 class Parts:
@@ -31,6 +32,7 @@ class Parts:
         self._texts: list[str] = []
         self._calls: dict[Any, dict[str, Any]] = {}
         self._finish = self._refusal = ""
+        self._usage = NO_USAGE
         #: Whether the last event has come.
         self.ended = False
 
@@ -50,6 +52,8 @@ class Parts:
                 f"The vendor's stream has an event that is no JSON: {error}: {_shown(data)}"
             ) from None
         choices = _fields(chunk).get("choices")
+        if chunk.get("usage"):
+            self._usage = _usage(chunk)
         if not choices:  # an event with the usage alone, say
             return None
         choice = choices[0]
@@ -69,15 +73,14 @@ class Parts:
         """
         if not (self.ended or self._finish):
             raise VendorError("The vendor's stream ended before the answer did.")
-        return Answer(
-            "".join(self._texts), self._finish, [_call(call) for call in self._calls.values()], self._refusal
-        )
+        calls = tuple(map(_call, self._calls.values()))
+        return Answer("".join(self._texts), self._finish, calls, self._refusal, self._usage)
 
     def _part_of(self, part: Mapping[str, Any]) -> dict[str, Any]:
         """A part of a tool call, whose number is its place among the calls of the stream."""
         place = part.get("index")
-        if place is None:  # some servers send whole calls without a number
-            place = len(self._calls)
+        if place is None:  # some servers send no number; a part with an id begins a call
+            place = len(self._calls) if part.get("id") else next(reversed(self._calls), 0)
         function = part.get("function") or {}
         arguments = function.get("arguments") or ""
         call = self._calls.setdefault(place, {"number": len(self._calls), "function": {"arguments": ""}})
@@ -85,10 +88,7 @@ class Parts:
         if not part.get("id"):
             return {"index": call["number"], "function": {"arguments": arguments}}
         call["id"], call["function"]["name"] = part["id"], function.get("name")
-        return {
-            "index": call["number"],
-            **_call(part),
-        }
+        return {"index": call["number"], **_call(part)}
 
 
 def _fields(content: Any) -> Mapping[str, Any]:
@@ -97,6 +97,12 @@ def _fields(content: Any) -> Mapping[str, Any]:
     if error := content.get("error"):
         raise VendorError(f"The vendor sent an error: {error}")
     return content
+
+
+def _usage(content: Mapping[str, Any]) -> dict[str, int]:
+    found = content.get("usage") or {}
+    names = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
+    return {ours: int(found[theirs]) for ours, theirs in names.items() if found.get(theirs) is not None}
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

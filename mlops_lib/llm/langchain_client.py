@@ -59,4 +59,6 @@ class LangChainClient:
 
 def _answer(message: Any) -> Answer:
     refusal = str(message.additional_kwargs.get("refusal") or "")
-    return Answer(str(message.text), finish_of(message), tool_calls(message), refusal)
+    counted = message.usage_metadata or {}
+    usage = {name: int(counted[name]) for name in ("input_tokens", "output_tokens") if name in counted}
+    return Answer(str(message.text), finish_of(message), tool_calls(message), refusal, usage)

@@ -1,11 +1,13 @@
 """A vendor's chat model as the `llm` wrapper calls it: its answers, the parts of a stream, and its errors."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from mlops_lib.llm.completion import completion
 
 Messages = Sequence[Mapping[str, Any]]
+NO_USAGE: Mapping[str, int] = MappingProxyType({})
 
 
 class Answer(NamedTuple):
@@ -15,12 +17,14 @@ class Answer(NamedTuple):
         finish: Why it ends, in OpenAI's words; empty: it is not known.
         calls: Tool calls in OpenAI's form.
         refusal: The vendor's words for refusing.
+        usage: ``input_tokens`` and ``output_tokens``, as far as the vendor gives them.
     """
 
     text: str
     finish: str = ""
     calls: Sequence[dict[str, Any]] = ()
     refusal: str = ""
+    usage: Mapping[str, int] = NO_USAGE
 
     @property
     def completion(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from http import HTTPStatus
@@ -12,7 +13,8 @@ from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, for_provider
-from mlops_lib.llm.vendor import Answer
+from mlops_lib.llm.traces import Traces
+from mlops_lib.llm.vendor import NO_USAGE, Answer
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import chats, prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
@@ -37,6 +39,7 @@ class LLMClientWrapper(TextModelWrapper):
 
     name = "llm"
     has_epochs = False
+    _traces: Traces | None = None
 
     @classmethod
     def holds_code(cls, folder: Path, info: "Model") -> bool:
@@ -56,9 +59,13 @@ class LLMClientWrapper(TextModelWrapper):
         self._prompts = prompts.read(package / "prompts.yaml")
         if "user" not in self._prompts:
             raise TrainingError("prompts.yaml has no prompt 'user'.")
-        self._provider = chat.split(config["model"])[0]
+        self._name = config["model"]
+        self._provider = chat.split(self._name)[0]
         self._most_tokens = next((n for name in LIMITS if (n := config["params"].get(name))), None)
-        self._model = chat.vendor_model(config["model"], llm, config["params"])
+        self._model = chat.vendor_model(self._name, llm, config["params"])
+
+    def trace(self) -> None:
+        self._traces = Traces.of_run(self.run_id)
 
     def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
         """The row for a chat: all of it reaches the vendor, see `mlops_lib.wrappers.chats`."""
@@ -70,21 +77,39 @@ class LLMClientWrapper(TextModelWrapper):
         return row
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        with vendors_refusals(row):
+        with vendors_refusals(row), self._traced(row) as ended:
             answer = await self._model.answer(self._messages(row), _options(row))
+            ended.append(answer)
         return Generation(row, _output(row, answer))
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        with vendors_refusals(row):
+        with vendors_refusals(row), self._traced(row) as ended:
             async with aclosing(self._model.stream(self._messages(row), _options(row))) as parts:
                 async for part in parts:
                     if isinstance(part, Answer):
+                        ended.append(part)
                         yield StreamEvent("prediction", _output(row, part))
                         continue
                     if part.text:
                         yield StreamEvent("token", part.text)
                     if part.calls:
                         yield StreamEvent("tool_calls", part.calls)
+
+    @contextmanager
+    def _traced(self, row: Mapping[str, Any]) -> Iterator[list[Answer]]:
+        """Write a trace of the answer that the block appends, or of its failure."""
+        began_ns, found, reason = time.time_ns(), list[Answer](), "the caller has left"
+        try:
+            yield found
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if self._traces is not None:
+                inputs = {"model": self._name, "messages": self._messages(row), **_options(row)}
+                outputs = found[0].completion if found else None
+                usage = dict(found[0].usage if found else NO_USAGE)
+                self._traces.add(began_ns, inputs, outputs, usage, "" if found else reason)
 
     def _messages(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         system = fill(self._prompts["system"], row) if "system" in self._prompts else None
