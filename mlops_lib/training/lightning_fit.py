@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.training import trainer as trainers
@@ -56,7 +57,7 @@ def sized(config: Settings, rows: int) -> Settings:
 
 
 def batches(
-    data_loader: BaseDataLoader, config: Settings, encoder: Encoder, workers: int = 1
+    data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
     """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
     size, seed = -(-config.train.batch_size // workers), config.train.seed

@@ -105,7 +105,8 @@ class LangGraphWrapper(TextModelWrapper):
                 run = GraphStream(turn.graph, turn.payload, options, self._streams, self._context())
                 with invalid_answers():
                     async for event in run.events():
-                        yield event
+                        if event.kind != "token" or not self._output.is_structured:
+                            yield event
                 state = await self._threads.with_pause(turn, run.state)
         made = self._generation(row, state, turn.payload, endings)
         if made.contexts and self._streams.shown != "answer":

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
+from mlops_lib.llm import loop
 from tests.support.graph_fixtures import HEAD, Opened
 
 #: Form of a graph -> its code. Each answers "You said: hi".
@@ -439,3 +440,31 @@ def test_a_file_of_the_working_folder_is_refused(opened: Opened, read: str) -> N
         TrainingError, match=r"line 3, opens 'a.txt' from the working folder.*Path\(__file__\)"
     ):
         opened({"my_agent.py": code, "a.txt": "1"})
+
+
+@pytest.mark.parametrize(("output", "streams"), [("structured_response", False), ("messages", True)])
+def test_the_text_of_an_llm_is_no_part_of_a_structured_answer(
+    opened: Opened, output: str, streams: bool
+) -> None:
+    """An agent with `response_format` answers with the object, plain and streamed; its tokens would be another answer."""
+    code = """
+from langchain_core.messages import AIMessageChunk
+from langchain_core.language_models import FakeListChatModel
+from pydantic import BaseModel
+class Place(BaseModel):
+    city: str
+class State(MessagesState):
+    structured_response: Place
+model = FakeListChatModel(responses=["it is Seoul"])
+async def node(state):
+    return {"messages": [await model.ainvoke("hi")], "structured_response": Place(city="Seoul")}
+graph = one_node(State, node)
+"""
+    model = opened({"my_agent.py": HEAD + code}, output=output)
+
+    async def events() -> list[Any]:
+        return [event async for event in model.astream({"question": "hi"})]
+
+    found = loop.run(events())
+    assert bool([event for event in found if event.kind == "token"]) is streams
+    assert found[-1].data == model.predict("hi") == ("it is Seoul" if streams else {"city": "Seoul"})
