@@ -6,6 +6,8 @@ user's own needs no line: its name is its dotted path, ``package.module:Object``
 
 import importlib
 import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops_lib.errors import PluginError
@@ -19,12 +21,15 @@ class Plugin(NamedTuple):
         extra: Extra of the distribution that installs what it imports.
         task: Metrics and baselines: the task that they belong to.
         imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
+        files: ``package.module:function`` of a wrapper's files: settings -> the files that `model.implementation` names.
+            Empty: those beside its module.
     """
 
     path: str
     extra: str = ""
     task: str = ""
     imports: tuple[str, ...] = ()
+    files: str = ""
 
 
 _METRICS = "mlops_lib.evaluation.metrics"
@@ -52,12 +57,17 @@ TABLE: dict[str, dict[str, Plugin]] = {
             imports=("sklearn.ensemble", "mlflow.sklearn"),
         ),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
-        "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
+        "langgraph": Plugin(
+            "mlops_lib.wrappers.langgraph:LangGraphWrapper",
+            "llm",
+            files="mlops_lib.wrappers.graph_package:files_of_graph",
+        ),
         "llm": Plugin("mlops_lib.wrappers.llm:LLMClientWrapper", "llm"),
     },
     "prepare": {},
     "labels": {},
     "slice": {},
+    "callback": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")
@@ -99,6 +109,13 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "rouge_l": Plugin(f"{_METRICS}.text:RougeL", "llm", "text"),
         "json_fields": Plugin(f"{_METRICS}.structured:JsonFields", "", "text"),
         "json_schema": Plugin(f"{_METRICS}.structured:JsonSchema", "llm", "text"),
+        "tool_calls_exact_order": Plugin(f"{_METRICS}.tool_calls:ExactOrder", "", "text"),
+        "tool_calls_any_order": Plugin(f"{_METRICS}.tool_calls:AnyOrder", "", "text"),
+        "tool_calls_subset": Plugin(f"{_METRICS}.tool_calls:Subset", "", "text"),
+        "tool_calls_superset": Plugin(f"{_METRICS}.tool_calls:Superset", "", "text"),
+        "tool_calls_f1": Plugin(f"{_METRICS}.tool_calls:F1", "", "text"),
+        "steps": Plugin(f"{_METRICS}.effort:Steps", "", "text"),
+        "cost": Plugin(f"{_METRICS}.effort:Cost", "", "text"),
         "semantic_similarity": Plugin(f"{_METRICS}.text:SemanticSimilarity", "llm", "text"),
         "faithfulness": Plugin(f"{_METRICS}.ragas:Faithfulness", "ragas", "text"),
         "answer_relevancy": Plugin(f"{_METRICS}.ragas:AnswerRelevancy", "ragas", "text"),
@@ -134,6 +151,13 @@ def check(kind: str, name: str, task: str = "") -> None:
             f"Unknown {kind} {name!r}{of_task}. Available: {', '.join(sorted(available)) or 'none'}, "
             "or one of your own as 'package.module:Class'."
         )
+
+
+def files_of_model(wrapper: str) -> Callable[[Any], Iterable[Path]] | None:
+    """The function that gives the files of `model.implementation` from the settings; None: the wrapper has none."""
+    path = TABLE["wrapper"].get(wrapper, Plugin("")).files
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name) if path else None
 
 
 def load(kind: str, name: str) -> Any:

@@ -1,5 +1,6 @@
 """Infer the kind and role of each column from the rows of the train split."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ class Declared:
     Attributes:
         label, key, time, weight: Names of columns with these roles; "" for none.
         features: Columns to learn from; empty: all that carry information.
+        references: Columns of the reference beside the label.
         kinds: Kinds that config.yaml sets (``data.columns``); "drop" leaves a column out.
         task: ``evaluation.task``; for ``text`` every feature is text and none is left out.
     """
@@ -38,12 +40,18 @@ class Declared:
     features: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
+    references: tuple[str, ...] = ()
 
     @property
     def roles(self) -> dict[str, str]:
         """Column -> role, of the columns with a role of their own."""
         named = {self.time: "time", self.weight: "weight", self.key: "key", self.label: "label"}
-        return {name: role for name, role in named.items() if name}
+        return dict.fromkeys(self.references, "reference") | {n: role for n, role in named.items() if n}
+
+    @property
+    def fits(self) -> bool:
+        """Whether a model is fitted to the rows, so that train and validation must have some."""
+        return self.task != "text"
 
     def check(self, names: Iterable[str]) -> None:
         """Check that the names fit together, and the columns that there are.
@@ -57,6 +65,7 @@ class Declared:
                 f"The data has several columns named {twice!r}. Rename all but one in the source."
             )
         special = [name for name in (self.label, self.key, self.time, self.weight) if name]
+        special += self.references
         if unknown := [name for name in (*self.kinds, *self.features, *special) if name not in names]:
             raise DataError(
                 f"config.yaml names the columns {', '.join(map(repr, unknown))} in section data, and the data has no "
@@ -64,8 +73,8 @@ class Declared:
             )
         if twice := _twice(special):
             raise DataError(
-                f"config.yaml names {twice!r} as two of data.label, data.key, data.weight and the time of the split. "
-                "A column has one role."
+                f"config.yaml names {twice!r} as two of data.label, data.key, data.weight, data.reference_columns "
+                "and the time of the split. A column has one role."
             )
         if twice := _twice(self.features):
             raise DataError(f"data.features lists {twice!r} twice.")
@@ -107,8 +116,9 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
             A weight is missing, negative or infinite.
     """
-    facts = {split: _facts(file, count=split == "train") for split, file in splits.items()}
-    train = facts["train"]
+    basis = _basis(splits)
+    facts = {split: _facts(file, count=split == basis) for split, file in splits.items()}
+    train = facts[basis]
     if schema.weight:
         require_weights(schema.weight, {split: part[schema.weight] for split, part in facts.items()})
     found = {column.name: column for column in schema.columns}
@@ -120,7 +130,7 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
         _require_exact(found[column.name])
-    for split in (split for split in splits if split != "train"):
+    for split in (split for split in splits if split != basis):
         for name, one in facts[split].items():
             if found[name].role == "feature":
                 require_agreement(found[name], train[name], one, split, splits[split])
@@ -136,6 +146,13 @@ def _require_exact(column: Column) -> None:
             f"Column {column.name!r} is a {column.kind} of integers beyond 2**53 with missing values, which cannot be told "
             "apart once they are floats. Store the column as text, or leave it out with data.columns (drop)."
         )
+
+
+def _basis(splits: Mapping[Any, Path]) -> str:
+    """The split to infer from: train, or test where train has no rows, as in a golden set that is judged whole."""
+    import pyarrow.parquet as pq
+
+    return "train" if pq.read_metadata(splits["train"]).num_rows else "test"
 
 
 def _facts(file: Path, count: bool) -> dict[str, Facts]:
@@ -159,7 +176,8 @@ def _column(name: str, facts: Facts, declared: Declared) -> Column:
     role, given = declared.roles.get(name, "feature"), declared.kinds.get(name, "")
     kind, reason = kind_of(facts)
     if role != "feature":
-        reason = f"data.{role}; {reason}" if role != "time" else f"the time of the split; {reason}"
+        setting = {"time": "the time of the split", "reference": "data.reference_columns"}
+        reason = f"{setting.get(role, f'data.{role}')}; {reason}"
     if declared.task == "text" and role in ("feature", "label"):
         kind, reason = "text", "a column of the text task"
     elif given == "drop":
@@ -186,7 +204,8 @@ def _measured(column: Column, facts: Facts) -> Column:
         least=None if least is None else float(least),
         most=None if most is None else float(most),
         infinite=facts.infinite,
-        width=facts.widths[1] if facts.widths else 0,
+        width=0 if -1 in facts.shape or not facts.shape else math.prod(facts.shape),
+        shape=facts.shape,
         date_order=(column.date_order or facts.date_order) if column.kind == "datetime" else "",
     )
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array"]
-Role = Literal["feature", "label", "key", "time", "weight", "ignored", "unused"]
+Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array", "sequence"]
+Role = Literal["feature", "label", "reference", "key", "time", "weight", "ignored", "unused"]
 
 #: File with the schema of a dataset: beside its splits, and in the runs that read it.
 COLUMNS_FILE = "columns.json"
@@ -28,8 +28,8 @@ class Column:
     Attributes:
         name: As in the source.
         kind: What its values are.
-        role: What it is for. An ``ignored`` column is in the dataset and no feature; an ``unused`` one is in the source
-            alone.
+        role: What it is for. A ``reference`` column is for metrics and slices, beside the label; an ``ignored`` column is
+            in the dataset and no feature; an ``unused`` one is in the source alone.
         reason: Why it has this kind and role, for people.
         stored: Arrow type of the values in the dataset.
         nullable: Whether a row of the dataset, in any split, lacks a value.
@@ -37,6 +37,7 @@ class Column:
         least, most: Smallest and largest finite number in the train split; None without one.
         infinite: Whether the train split has infinite numbers, or numbers beyond float32.
         width: Numbers in each value of an array; else 0.
+        shape: Of each value of a list: its length, and those of the lists in it; -1 where they differ.
         date_order: Of day and month in dates such as 03/04/2012: day_first or month_first; "" for others.
     """
 
@@ -51,6 +52,7 @@ class Column:
     most: float | None = None
     infinite: bool = False
     width: int = 0
+    shape: tuple[int, ...] = ()
     date_order: str = ""
 
     @property
@@ -106,6 +108,11 @@ class Schema:
         return self._named("time")
 
     @property
+    def references(self) -> list[str]:
+        """Columns of the reference beside the label."""
+        return [column.name for column in self.columns if column.role == "reference"]
+
+    @property
     def weight(self) -> str:
         """Name of the column with the weight of a row; "" without one."""
         return self._named("weight")
@@ -117,9 +124,11 @@ class Schema:
 
     @property
     def used(self) -> list[str]:
-        """The columns of the written dataset, in order: key, time, weight, features and ignored ones, label."""
+        """The columns of the written dataset, in order: key, time, weight, others, label."""
         special = [name for name in (self.key, self.time, self.weight) if name]
-        others = [column.name for column in self.columns if column.role in ("feature", "ignored")]
+        others = [
+            column.name for column in self.columns if column.role in ("feature", "reference", "ignored")
+        ]
         return [*special, *others, *([self.label] if self.label else [])]
 
     def with_features(self, names: Iterable[str]) -> Schema:
@@ -172,7 +181,8 @@ class Schema:
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Schema:
         """The schema of `to_dict`."""
-        return cls(tuple(Column(**column) for column in found["columns"]), tuple(found["classes"]))
+        columns = (Column(**{**one, "shape": tuple(one.get("shape", ()))}) for one in found["columns"])
+        return cls(tuple(columns), tuple(found["classes"]))
 
     def _named(self, role: Role) -> str:
         return next((column.name for column in self.columns if column.role == role), "")

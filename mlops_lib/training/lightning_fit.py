@@ -1,20 +1,26 @@
 """Fit a network with Lightning in this process, which may be one worker of several."""
 
-import logging
+import contextlib
 import os
 import tempfile
-import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
+from mlops_lib.training import trainer as trainers
+from mlops_lib.training.trainer import quiet
 
 if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer
     from torch.utils.data import DataLoader
+
+    from mlops_lib.training.best_epoch import BestEpoch
 
 # OpenMP's threads spin while they wait. On a busy machine that costs a small network most of its time
 # (measured: 7 times on two cores). torch reads the variable when it is imported, so it is set before.
@@ -28,7 +34,7 @@ def begin(seed: int) -> None:
     """Seed every source of randomness, and silence notices that do not help the reader of a notebook."""
     import lightning.pytorch as pl
 
-    _quiet()
+    quiet()
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
@@ -51,7 +57,7 @@ def sized(config: Settings, rows: int) -> Settings:
 
 
 def batches(
-    data_loader: BaseDataLoader, config: Settings, encoder: Encoder, workers: int = 1
+    data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
     """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
     size, seed = -(-config.train.batch_size // workers), config.train.seed
@@ -65,6 +71,8 @@ def fit(
     validation: "DataLoader",
     config: Settings,
     run_id: str,
+    describe: Callable[[Any], str] = lambda batch: "",
+    checkpoints: Path | None = None,
     **more: Any,
 ) -> None:
     """Fit the module and load the weights of its best epoch (of several workers, in worker 0 only).
@@ -74,22 +82,59 @@ def fit(
         train, validation: Batches.
         config: The `train` section is read.
         run_id: MLflow run to log to.
+        describe: Returns a sentence about the rows of a training batch, for the error of a loss that is not finite.
+        checkpoints: Folder to continue an interrupted training from, the same in all workers; None: a temporary one.
         more: Arguments for Lightning's Trainer, about workers.
 
     Raises:
-        TrainingError: ``val_loss`` is not logged, or was never finite.
+        TrainingError: ``val_loss`` is not logged, or was never finite; or the training loss is not finite.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = _trainer(config, run_id, folder, more)
-        trainer.fit(module, train, validation)
+    import mlflow
+
+    from mlops_lib.training.best_epoch import BestEpoch
+    from mlops_lib.training.resume import Resume, continue_run
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = checkpoints or Path(scratch)
+        best = BestEpoch(str(folder))
+        resume = Resume(folder, run_id, best, train)
+        trainer = _trainer(config, run_id, scratch, describe, resume, best, more)
+        if found := resume.find():
+            more = {"ckpt_path": found, "weights_only": False}
+            if trainer.is_global_zero:
+                continue_run(mlflow.MlflowClient(), resume.found, run_id)
+        else:
+            more = {}
+        try:
+            with _compiled(module) if config.train.compile else contextlib.nullcontext():
+                trainer.fit(module, train, validation, **more)
+        except ValueError as error:
+            if "Expected more than 1 value per channel" in str(error):
+                raise TrainingError(
+                    f"Batch normalisation needs two rows or more in a batch ({error}). Take a larger "
+                    "train.batch_size, or more rows."
+                ) from error
+            raise
         if trainer.is_global_zero:
-            _restore_best(module, trainer)
+            _restore_best(module, best)
+    if str(config.train.trainer.get("precision", "")).endswith("-true"):
+        module.float()  # the logged model takes float32
 
 
-def _trainer(config: Settings, run_id: str, folder: str, more: dict[str, Any]) -> "Trainer":
-    import lightning.pytorch as pl
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+def _trainer(
+    config: Settings,
+    run_id: str,
+    scratch: str,
+    describe: Callable[[Any], str],
+    first: "Callback",
+    last: "Callback",
+    more: dict[str, Any],
+) -> "Trainer":
+    from lightning.pytorch.callbacks import EarlyStopping
     from lightning.pytorch.loggers import MLFlowLogger
+
+    from mlops_lib.training.losses import Losses
+    from mlops_lib.training.progress import Progress
 
     logger = MLFlowLogger(
         experiment_name=config.mlflow.experiment,
@@ -97,63 +142,49 @@ def _trainer(config: Settings, run_id: str, folder: str, more: dict[str, Any]) -
         run_id=run_id,
         log_model=True,
     )
-    best = ModelCheckpoint(folder, "checkpoint-{epoch}", monitor="val_loss", mode="min", save_top_k=1)
-    return pl.Trainer(
-        max_epochs=config.train.max_epochs,
-        accelerator=config.train.accelerator,
-        logger=logger,
-        callbacks=[EarlyStopping("val_loss", patience=config.train.patience), best, _lines()],
-        default_root_dir=folder,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"devices": 1, **more},  # train.processes decides the number, not the machine
-    )
+    callbacks = [
+        first,
+        Losses(describe),
+        Progress(),
+        EarlyStopping("val_loss", patience=config.train.patience, strict=False),
+        *trainers.own_callbacks(config),
+        last,
+    ]
+    return trainers.make(config, callbacks, logger=logger, default_root_dir=scratch, **more)
 
 
-def _lines() -> Any:
-    """Print one short line for each epoch."""
-    from lightning.pytorch.callbacks import LambdaCallback
+@contextlib.contextmanager
+def _compiled(module: "LightningModule") -> Iterator[None]:
+    """Compile the layers of a network within the block.
 
-    def report(trainer: "Trainer", module: "LightningModule") -> None:
-        if "val_loss" not in trainer.callback_metrics:
-            raise TrainingError(
-                f"{type(module).__name__} does not log 'val_loss', which early stopping and the choice of the best "
-                "epoch need. Call self.log('val_loss', ...) in validation_step."
-            )
-        if not trainer.is_global_zero:
-            return
-        values = "  ".join(f"{name} {float(value):.4f}" for name, value in trainer.callback_metrics.items())
-        print(f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  {values}", flush=True)
+    Not its steps: torch cannot compile what Lightning does in `self.log`.
 
-    return LambdaCallback(on_train_epoch_end=report)
-
-
-def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
+    Raises:
+        TrainingError: There is no C++ compiler.
+    """
     import torch
-    from lightning.pytorch.callbacks import ModelCheckpoint
+    from torch._inductor.exc import InvalidCxxCompiler
 
-    best = trainer.checkpoint_callback
-    assert isinstance(best, ModelCheckpoint)  # from _trainer
-    # Lightning keeps the first checkpoint with any loss, and records NaN as infinity.
-    if best.best_model_score is None or not torch.isfinite(best.best_model_score):
-        raise TrainingError(
-            "No checkpoint was kept: the validation loss was never finite. Lower the learning rate, or look for "
-            "NaN and infinite values in the data."
-        )
-    kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    layers = list(module.children())
+    for one in layers:  # grows: the layers in a list are called one by one
+        if isinstance(one, torch.nn.ModuleList | torch.nn.ModuleDict):
+            layers.extend(one.children())
+        one.compile()
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "inner_exception", error), InvalidCxxCompiler):
+            raise TrainingError(
+                "train.compile needs a C++ compiler. Install g++, or remove the setting."
+            ) from error
+        raise
+    finally:
+        for one in layers:
+            one._compiled_call_impl = None
+
+
+def _restore_best(module: "LightningModule", best: "BestEpoch") -> None:
+    import torch
+
+    kept = torch.load(best.require(), weights_only=True, map_location="cpu")
     module.load_state_dict(kept["state_dict"])
-
-
-def _quiet() -> None:
-    """Silence Lightning's notices about devices and worker counts."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*Your `IterableDataset` has `__len__` defined.*",
-        ".*isinstance\\(treespec, LeafSpec\\).*",
-    ):
-        warnings.filterwarnings("ignore", message)

@@ -5,6 +5,7 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlops_lib.columns.schema import Schema
@@ -22,6 +23,7 @@ from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.chats import text_of
+from mlops_lib.wrappers.example_questions import example_questions
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text_answers import answer_all
 from mlops_lib.wrappers.text_package import PACKAGE, log_package, text_signature
@@ -36,8 +38,8 @@ class TextModelWrapper(ModelWrapper):
     """A model that answers in text by calling an LLM. Nothing is fitted: training packages its files."""
 
     waits = True
-    #: Columns that a row may have beside the features.
-    extra_columns: tuple[str, ...] = ()
+    #: Columns that a row may have beside the features -> "text", or "any" for any JSON.
+    extra_columns: Mapping[str, str] = MappingProxyType({})
     #: Options of a chat, in OpenAI's form, that the model can use.
     chat_options: Collection[str] = ()
 
@@ -48,6 +50,13 @@ class TextModelWrapper(ModelWrapper):
     @abstractmethod
     def ready(self, package: Path, llm: LlmSettings) -> None:
         """Get ready to answer from the packaged files."""
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Check that rows with these columns reach the model; nothing is called.
+
+        Raises:
+            TrainingError: They do not.
+        """
 
     @abstractmethod
     async def generate(self, row: Mapping[str, Any]) -> Generation:
@@ -61,11 +70,13 @@ class TextModelWrapper(ModelWrapper):
             folder.mkdir()
             self.package(folder, config)
             self.ready(folder, config.llm)  # a package that does not load must not be logged
+            self.check_columns(list(data_loader.schema.features))
             versions = prompts.register(config.model.name, folder / "prompts.yaml")
             signature = text_signature(list(data_loader.schema.features), self.extra_columns)
             with mlflow.start_run(run_id=run_id):
                 mlflow.set_tags(model_digests(folder) | versions)
-                return log_package(folder, signature, self.metadata(config))
+                about = self.metadata(config) | example_questions(data_loader)
+                return log_package(folder, signature, about)
 
     def metadata(self, config: Settings, columns: Schema | None = None) -> dict[str, Any]:
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
