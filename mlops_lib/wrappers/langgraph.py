@@ -108,8 +108,10 @@ class LangGraphWrapper(TextModelWrapper):
                         if event.kind != "token" or not self._output.is_structured:
                             yield event
                 state = await self._threads.with_pause(turn, run.state)
-        output = self._generation(row, state, turn.payload, endings).output
-        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)
+        made = self._generation(row, state, turn.payload, endings)
+        if made.contexts and self._streams.shown != "answer":
+            yield StreamEvent("contexts", list(made.contexts))
+        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", made.output)
 
     def _options(self, turn: Turn, endings: "Endings") -> Any:
         configurable = self._config.get("configurable", {}) | turn.options.get("configurable", {})
