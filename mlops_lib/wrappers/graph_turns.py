@@ -118,17 +118,18 @@ def require_unfinished(state: "StateSnapshot", thread: str) -> None:
 
 
 async def given_up(graph: Any, options: Any, state: "StateSnapshot", payload: Any) -> Any:
-    """The input for a new question on a thread with an unfinished turn, whose tool calls will not be made."""
+    """The input for a new question. Tool calls that the thread ends with, and the input has no results of, are given up."""
     builder = getattr(graph, "builder", None)  # none: an entrypoint, whose state has no keys
-    if builder is None or not state.next or not isinstance(state.values, Mapping):
+    if builder is None or not isinstance(state.values, Mapping):
         return payload
     for key, value in state.values.items():
-        if not (results := _results(value)):
-            continue
-        if key in builder.schemas[builder.input_schema]:
-            own = payload.get(key, [])
-            payload = {**payload, key: [*results, *(own if isinstance(own, list) else [own])]}
-        else:
+        own = payload.get(key, [])
+        own = own if isinstance(own, list) else [own]
+        answered = {getattr(message, "tool_call_id", None) for message in own}
+        results = [each for each in _results(value) if each.tool_call_id not in answered]
+        if results and key in builder.schemas[builder.input_schema]:
+            payload = {**payload, key: [*results, *own]}
+        elif results and state.next:
             await graph.aupdate_state(options, {key: results}, as_node=state.next[0])
     return payload
 
