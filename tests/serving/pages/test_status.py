@@ -11,6 +11,7 @@ from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.example_questions import QUESTIONS_KEY, example_questions
 from mlops_lib.wrappers.llm import LLMClientWrapper
 from mlops_lib.wrappers.text_package import text_signature
+from tests.llm.test_graph import GRAPH
 from tests.serving.protocols.test_chats import graph
 from tests.support import logged
 from tests.support.logged_service import served
@@ -57,23 +58,27 @@ def test_models_of_mlflow_that_take_messages_have_a_chat(tmp_path, model, takes)
     folder = (
         logged.save(tmp_path / "model", model, example) if example else logged.save(tmp_path / "model", model)
     )
-    assert status_of(served(folder, tmp_path))["chat"] is takes
+    told = status_of(served(folder, tmp_path))
+    assert (told["chat"], told["history"]) == (takes, takes)
 
 
 def test_a_model_of_more_columns_than_a_question_has_a_form(tmp_path, monkeypatch):
-    """A prompt of one column and a graph have a chat; a prompt of two columns, and a model of numbers, have a form."""
+    """A prompt of one column and graphs have a chat, with earlier messages where the state has a place for them."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     one = llm(tmp_path / "one", ["question"], "{{question}}")
     two = llm(tmp_path / "two", ["question", "tone"], "{{question}} {{tone}}")
     (tmp_path / "graph").mkdir()
-    for model, takes in (
-        (one, True),
-        (two, False),
-        (graph(tmp_path / "graph", threads=True), True),
-        (Toy(), False),
+    (tmp_path / "bare").mkdir()
+    code = GRAPH.replace("messages: Annotated", "talk: Annotated").replace('"messages"', '"talk"')
+    for model, chat, history in (
+        (one, True, True),
+        (two, False, False),
+        (graph(tmp_path / "graph"), True, True),
+        (graph(tmp_path / "bare", code), True, False),
+        (Toy(), False, False),
     ):
         told = status_of(toy_service(tmp_path, model))
-        assert told["chat"] is takes, model
+        assert (told["chat"], told["history"]) == (chat, history), model
     assert told["inputs"] == [
         {"name": "x", "type": "number", "nullable": False, "wanted": "a number", "choices": []}
     ]
