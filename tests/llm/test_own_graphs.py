@@ -151,6 +151,7 @@ def test_a_graph_in_any_form_answers_the_question(opened: Opened, form: str) -> 
         ("graph = 5", {}, "graph of my_agent gives a int. It must be a graph"),
         ("agent = one_node(MessagesState, echo)", {}, "my_agent has no 'graph'. It has: one_node, echo, agent."),
         ("def graph(a, b): pass", {}, "takes 2 arguments"),
+        ("import sys\nsys.exit(3)", {}, "my_agent cannot be run: SystemExit: 3"),
         ("import nowhere_to_be_found", {}, "my_agent cannot be run: .* 'nowhere_to_be_found'"),
         ("def graph(:", {}, "SyntaxError"),
         (FORMS["a compiled graph"], {"inputs": {}}, "model.params has inputs; a graph takes: files, prompts"),
@@ -256,6 +257,17 @@ def test_other_states_are_mapped(opened: Opened) -> None:
     more = {"input": mapping, "output": "result.text", "contexts": "sources", "columns": ("question", "lang")}
     model = opened({"my_agent.py": HEAD + STATE}, **more)
     assert model.predict({"question": "hi", "lang": "ko"}) == "Tell: hi in ko"
+
+
+def test_the_question_stays_a_message_beside_a_mapping(opened: Opened) -> None:
+    """A mapping of other keys takes nothing from the messages, also in a prompt template with a placeholder."""
+    code = """
+from langchain_core.prompts import ChatPromptTemplate
+prompt = ChatPromptTemplate.from_messages([("system", "In {language}."), ("placeholder", "{messages}")])
+graph = prompt | (lambda value: AIMessage(" ".join(message.text for message in value.to_messages())))
+"""
+    model = opened({"my_agent.py": HEAD + code}, input={"language": "lang"}, columns=("question", "lang"))
+    assert model.predict({"question": "hi", "lang": "ko"}) == "In ko. hi"
 
 
 def test_several_outputs_are_an_object(opened: Opened) -> None:
