@@ -1,5 +1,6 @@
 """Graphs as people write them: `model.implementation` as a file or a module, in all forms, with code and data beside it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +413,27 @@ PROJECTS = {
         },
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("output", [None, "messages"])
+def test_an_agent_from_a_folder_answers_the_question(opened: Opened, output: str | None) -> None:
+    """`create_react_agent` from `build`, with its tool; the whole list of messages as output is its last one."""
+    code = """
+from langchain_core.tools import tool
+from langgraph.prebuilt import create_react_agent
+@tool
+def price(item: str) -> str:
+    "The price of an item."
+    return item + " costs 3"
+def build(package):
+    return create_react_agent(package.chat_model("fake:extract"), [price])
+"""
+    files = {
+        "graph/langgraph.py": code,
+        "graph/prompts.yaml": "{}",
+        "graph/config.json": json.dumps({"output": output}),
+    }
+    assert opened(files, "graph").predict("What is the price of item=tea?") == "tea costs 3"
 
 
 @pytest.mark.parametrize("layout", PROJECTS)
