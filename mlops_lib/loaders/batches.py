@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mlops_lib.columns.encode import BadValue, encode_frame
-from mlops_lib.columns.labels import to_numbers
+from mlops_lib.columns.labels import labels_of
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
@@ -150,12 +150,14 @@ def to_tensors(
 ) -> Batch:
     """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
 
+    Several labels are float32 [rows, labels].
+
     Raises:
         DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
     """
     tensors = [_encoded(frame, encoder, split)] if encoder else [_numbers(frame, schema)]
     classes = encoder.schema.classes if encoder else ()
-    tensors.append(to_numbers(frame[schema.label], classes, split))
+    tensors.append(labels_of(frame, schema.labels, classes, split))
     if schema.weight:
         tensors.append(frame[schema.weight].to_numpy(dtype=np.float64))
     return tuple(torch.from_numpy(one.astype(np.float32)) for one in tensors)

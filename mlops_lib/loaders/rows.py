@@ -29,7 +29,7 @@ class Rows:
         key: Column of entity keys: integers, or text as written.
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
-        label: Column to predict.
+        labels: Columns to predict.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Rows:
         key: str = "",
         csv: CsvSettings | None = None,
         missing: tuple[str, ...] = (),
-        label: str = "",
+        labels: tuple[str, ...] = (),
     ) -> None:
         self.files, self.key, self.missing = tuple(files), key, missing
         self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
-            file: reader(file, key, csv or CsvSettings(), missing, label) for file in dict.fromkeys(files)
+            file: reader(file, key, csv or CsvSettings(), missing, labels) for file in dict.fromkeys(files)
         }
 
     @cached_property

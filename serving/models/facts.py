@@ -34,6 +34,12 @@ class ModelFacts:
     classes: list[Any] = field(default_factory=list)
     digest: str = ""
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels of a model with several, in the order of its prediction's columns; empty for other models."""
+        found = self.columns.labels if self.columns else ()
+        return list(found) if len(found) > 1 else []
+
     @classmethod
     def read(cls, folder: Path, digest: str = "") -> Self:
         """The facts of the model in `folder`.

@@ -16,7 +16,7 @@ Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile
 
 
 def reader(
-    file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...], label: str = ""
+    file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...], labels: tuple[str, ...] = ()
 ) -> Reader:
     """The reader for a file.
 
@@ -25,7 +25,7 @@ def reader(
         key: Column of entity keys.
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
-        label: Column to predict.
+        labels: Columns to predict.
 
     Raises:
         DataError: The file is empty.
@@ -36,4 +36,4 @@ def reader(
         raise DataError(f"{file.shown} is empty: it has no bytes, so no header and no rows.")
     if file.format in ("csv", "tsv"):
         return DelimitedFile(file, csv, missing, key)
-    return JsonFile(file, key, label) if file.format in ("json", "jsonl") else ArrowFile(file, key)
+    return JsonFile(file, key, labels) if file.format in ("json", "jsonl") else ArrowFile(file, key)

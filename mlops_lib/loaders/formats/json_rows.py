@@ -24,8 +24,8 @@ class JsonFile:
     A label that is an object is JSON text, so that each keeps its own fields, and null is no missing field.
     """
 
-    def __init__(self, file: "DataFile", key: str, label: str = "") -> None:
-        self.file, self.key, self.label = file, key, label
+    def __init__(self, file: "DataFile", key: str, labels: tuple[str, ...] = ()) -> None:
+        self.file, self.key, self.labels = file, key, labels
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class JsonFile:
         """Values of one type; numbers and text meet as text, and integers beyond 64 bits are text."""
         import pyarrow as pa
 
-        if name == self.label and any(map(_has_object, values)):
+        if name in self.labels and any(map(_has_object, values)):
             values = [
                 json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
                 for value in values
