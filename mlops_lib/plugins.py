@@ -58,6 +58,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "prepare": {},
     "labels": {},
     "slice": {},
+    "callback": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")
@@ -115,6 +116,13 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "rouge_l": Plugin(f"{_METRICS}.text:RougeL", "llm", "text"),
         "json_fields": Plugin(f"{_METRICS}.structured:JsonFields", "", "text"),
         "json_schema": Plugin(f"{_METRICS}.structured:JsonSchema", "llm", "text"),
+        "tool_calls_exact_order": Plugin(f"{_METRICS}.tool_calls:ExactOrder", "", "text"),
+        "tool_calls_any_order": Plugin(f"{_METRICS}.tool_calls:AnyOrder", "", "text"),
+        "tool_calls_subset": Plugin(f"{_METRICS}.tool_calls:Subset", "", "text"),
+        "tool_calls_superset": Plugin(f"{_METRICS}.tool_calls:Superset", "", "text"),
+        "tool_calls_f1": Plugin(f"{_METRICS}.tool_calls:F1", "", "text"),
+        "steps": Plugin(f"{_METRICS}.effort:Steps", "", "text"),
+        "cost": Plugin(f"{_METRICS}.effort:Cost", "", "text"),
         "semantic_similarity": Plugin(f"{_METRICS}.text:SemanticSimilarity", "llm", "text"),
         "faithfulness": Plugin(f"{_METRICS}.ragas:Faithfulness", "ragas", "text"),
         "answer_relevancy": Plugin(f"{_METRICS}.ragas:AnswerRelevancy", "ragas", "text"),

@@ -3,14 +3,13 @@
 import contextlib
 import fcntl
 import os
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import config, tracking
+from mlops_lib import tracking
 from mlops_lib.config import CONFIG_ENV
 from mlops_lib.errors import MlopsError
 from mlops_lib.lineage.expected import Expected
@@ -76,7 +75,7 @@ class LocalRun:
                 values = found.outputs.model_dump()
                 done = events.Finished(step=step.name, outputs=values, cached=True, entry=found.entry)
                 events.write(self.folder, done)
-        command = f"mlops run{self._options()} --resume {self.run_id}"
+        command = self.settings.command("run", *self._options(), "--resume", self.run_id)
         try:
             client = tracking.connect(self.settings)
             with tracking.ended(client, self.run_id), environment(self._variables()):
@@ -159,14 +158,13 @@ class LocalRun:
             **image_variable(self.settings, self.runner),
         }
 
-    def _options(self) -> str:
+    def _options(self) -> list[str]:
         """The options of `mlops run` that a resumed run needs again; the arguments are on the run."""
         options = {
-            "--config": "" if self.config_file == config.find_config() else str(self.config_file),
             "--runner": "" if self.runner == "subprocess" else str(self.runner),
             "--experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME", ""),
         }
-        return "".join(f" {name} {shlex.quote(value)}" for name, value in options.items() if value)
+        return [word for name, value in options.items() if value for word in (name, value)]
 
 
 def _why(error: Exception, seen: list[Event], log: step_output.Log) -> str:

@@ -1,8 +1,11 @@
-"""The example's own metric: did retrieval find the passages that hold the answer?"""
+"""The example's own metric and slice: were the passages that hold the answer found, and the language of a question."""
 
 import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mlops_lib.evaluation.metrics import Case
 
@@ -15,6 +18,11 @@ def support_found(case: Case) -> float:
         return 1.0
     found = "\n".join(case.contexts)
     return sum(passage in found for passage in wanted) / len(wanted)
+
+
+def language(row: Mapping[str, Any]) -> str:
+    """The language of a row's question: Korean if it has a Korean letter, else English."""
+    return "Korean" if re.search("[가-힣]", row["question"]) else "English"
 
 
 @cache

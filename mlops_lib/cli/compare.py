@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlops_lib import config
-from mlops_lib.cli.display import ConfigOption, out, show
+from mlops_lib.cli.display import ConfigOption, out, progress, show
 from mlops_lib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -91,13 +91,8 @@ def compare(
 
     [dim]Examples:[/] mlops compare · mlops compare 3 4 5 · mlops compare 3 4 --format markdown · mlops compare --log
     """
-    from mlops_lib.comparison.markdown import markdown
-    from mlops_lib.comparison.page import page
-
     settings = config.load(config_file)
     if log or folder:
-        from mlops_lib.comparison.in_service import compare_in_service
-
         where = str(folder.absolute()) if folder else settings.serving.prediction_log
         if not where:
             raise ConfigError(
@@ -105,19 +100,27 @@ def compare(
             )
         if versions:
             raise ConfigError("--log compares the versions that are in the log: leave out the versions.")
-        report = compare_in_service(settings, settings.path(where), since.astimezone() if since else None)
-    else:
-        from mlops_lib.comparison.versions import compare_versions, log_page
+        with progress("Reading the prediction log"):
+            from mlops_lib.comparison.in_service import compare_in_service
 
+            report = compare_in_service(settings, settings.path(where), since.astimezone() if since else None)
+    else:
         if since:
             raise ConfigError("--since is for --log.")
-        report = compare_versions(settings, name or settings.model.name, versions or [])
-        log_page(report, page(report))
+        with progress("Comparing versions on the same rows"):
+            from mlops_lib.comparison.page import page
+            from mlops_lib.comparison.versions import compare_versions, log_page
+
+            report = compare_versions(settings, name or settings.model.name, versions or [])
+            log_page(report, page(report))
     if output and form == Format.TEXT:
         form = {".html": Format.HTML, ".json": Format.JSON}.get(output.suffix, Format.MARKDOWN)
     if form == Format.TEXT:
         _show(report)
     else:
+        from mlops_lib.comparison.markdown import markdown
+        from mlops_lib.comparison.page import page
+
         text = {
             Format.MARKDOWN: markdown, Format.HTML: page,
             Format.JSON: lambda report: report.model_dump_json(indent=2) + "\n",

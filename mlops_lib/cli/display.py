@@ -4,6 +4,8 @@ import io
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -31,6 +33,8 @@ err = Console(stderr=True)
 PIPE_WIDTH = 10_000
 #: Seconds between two lines about a running step where there is no terminal.
 LINE_EVERY_S = 60.0
+#: Seconds that a command without a terminal works before it says so.
+QUIET_S = 1.0
 
 ConfigOption = Annotated[
     Path | None,
@@ -46,6 +50,30 @@ def show(table: RenderableType) -> None:
     text = io.StringIO()
     Console(file=text, width=PIPE_WIDTH).print(table)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))
+
+
+@contextmanager
+def progress(text: str = "") -> Iterator[Callable[[str], None]]:
+    """Show what goes on: a line that changes on a terminal; elsewhere a line each, and `text` after a second.
+
+    Yields:
+        A function that shows the next text.
+    """
+    if err.is_terminal:
+        with err.status(escape(text)) as status:
+            yield lambda now: status.update(escape(now))
+        return
+
+    def say(now: str) -> None:
+        err.print(now, highlight=False, markup=False, soft_wrap=True)
+
+    late = threading.Timer(QUIET_S, say, (text,))
+    if text:
+        late.start()
+    try:
+        yield say
+    finally:
+        late.cancel()
 
 
 class PipelineDisplay:

@@ -1,7 +1,5 @@
 """``mlops models``, ``promote``, ``rollback`` and ``sign``: the registry from the command line."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlops_lib import config
-from mlops_lib.cli.display import ConfigOption, err, out, show, show_verdict
+from mlops_lib.cli.display import ConfigOption, err, out, progress, show, show_verdict
 from mlops_lib.errors import MlopsError, RegistryError
 
 if TYPE_CHECKING:
@@ -57,7 +55,7 @@ def promote(
             f"{name!r}. If {name!r} has a configuration of its own, name it with: -c FILE",
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
-    with _progress() as say:
+    with progress() as say:
         try:
             done = promotion.promote(settings, name, version, stage, reason.strip(), say)
         except promotion.RefusedError as refused:
@@ -141,40 +139,44 @@ def models(
 
     [dim]Example:[/] mlops models repurchase --history
     """
-    from mlops_lib.registry import Registry
-
+    settings = config.load(config_file)
     if (at or history) and not name:
+        given = ("--at", at) if at else ("--history",)
         raise MlopsError(
-            "--at and --history are about one model: name it, as in: mlops models repurchase --history"
+            f"--at and --history are about one model: name it, as in: {settings.command('models', settings.model.name, *given)}"
         )
     moment = _moment(at) if at else None
-    registry = Registry(config.load(config_file))
-    if name and registry.versions(name):
-        try:
-            registry.enter_found_moves(name)
-        except RegistryError as error:  # reading goes on
-            err.print(
-                f"Moves made outside the platform were not entered: {error}", highlight=False, markup=False
-            )
-        if moment or history:
-            _show_history(registry, name, moment)
-            return
+    with progress("Reading the registry"):
+        from mlops_lib.registry import Registry
+
+        registry = Registry(settings)
+        found = [v for model in ([name] if name else registry.names()) for v in registry.versions(model)]
+        if name and found:
+            try:
+                registry.enter_found_moves(name)
+            except RegistryError as error:  # reading goes on
+                err.print(
+                    f"Moves made outside the platform were not entered: {error}",
+                    highlight=False,
+                    markup=False,
+                )
+    if name and found and (moment or history):
+        _show_history(registry, name, moment)
+        return
     table = Table("model", "version", "stage", "aliases", "score", box=None, pad_edge=False)
     # Run ids are shown whole, to be copied.
     table.add_column("training run", no_wrap=True, min_width=32)
-    for model in [name] if name else registry.names():
-        for v in registry.versions(model):
-            style = STYLES.get(v.stage, "dim")
-            table.add_row(
-                v.name, str(v.version), v.stage, " ".join(v.aliases), _score(v), v.run_id, style=style
-            )
+    for v in found:
+        style = STYLES.get(v.stage, "dim")
+        table.add_row(v.name, str(v.version), v.stage, " ".join(v.aliases), _score(v), v.run_id, style=style)
     if table.row_count:
         show(table)
         return
     out.print(
         f"No model{f' {name!r}' if name else ''} in the registry at {registry.uri}. "
-        "`mlops run` trains one, and registers it when the gate passes."
-    )
+        f"Train one, which is registered when the gate passes, with: {escape(settings.command('run'))}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
     if name:
         raise typer.Exit(1)
 
@@ -201,16 +203,6 @@ def _show_moved(settings: "Settings", moved: "ModelVersion", forced: bool) -> No
     if follows and moved.name == settings.model.name and moved.stage in STYLES:
         stage_set = "" if moved.stage == serving.stage else f"MLFLOW_MODEL_STAGE={moved.stage} "
         out.print(f"Next: [bold]{stage_set}{escape(settings.command('serve'))}[/]", highlight=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows what goes on: a line that changes on a terminal, a line each elsewhere."""
-    if not err.is_terminal:
-        yield lambda text: err.print(text, highlight=False, markup=False, soft_wrap=True)
-        return
-    with err.status("") as status:
-        yield lambda text: status.update(escape(text))
 
 
 def _moment(text: str) -> datetime:

@@ -10,6 +10,7 @@ from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, err, out
 from mlops_lib.errors import ConfigError, ReproductionError
 from mlops_lib.redact import mask
+from mlops_lib.settings import Settings
 from mlops_lib.settings.served_model import served_model
 
 #: Exit status by outcome, for scripts. A version that cannot be made again is not reproduced either.
@@ -51,7 +52,7 @@ def reproduce(
     from mlops_lib.registry import Registry
 
     settings = config.load(config_file)
-    name, which = _parsed(version, settings.model.name)
+    name, which = _parsed(version, settings)
     found = Registry(settings).resolve(name, **which)
 
     def say(text: str) -> None:
@@ -78,13 +79,16 @@ def reproduce(
     raise typer.Exit(STATUS[comparison.outcome])
 
 
-def _parsed(given: list[str], name: str) -> tuple[str, dict[str, Any]]:
+def _parsed(given: list[str], settings: Settings) -> tuple[str, dict[str, Any]]:
     """Name of the model, and the arguments of `Registry.resolve`.
 
     Raises:
         ConfigError: The arguments name no version.
     """
-    forms = "Give a version: mlops reproduce 3, mlops reproduce NAME 3, or mlops reproduce models:/NAME/3."
+    name = settings.model.name
+    forms = "Give a version: " + ", or ".join(
+        settings.command("reproduce", *words) for words in (("3",), ("NAME", "3"), ("models:/NAME/3",))
+    )
     if len(given) == 1 and given[0].startswith("models:"):
         found = served_model(given[0])
         which = {key: found[f"serving.{key}"] for key in ("stage", "alias", "version")}

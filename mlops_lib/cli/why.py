@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from mlops_lib import config
-from mlops_lib.cli.display import ConfigOption, show
+from mlops_lib.cli.display import ConfigOption, progress, show
 
 if TYPE_CHECKING:
     from mlops_lib.lineage.why.link import Link
@@ -38,10 +38,12 @@ def why(
 
     [dim]Examples:[/] mlops why 4c1d9f2e... | mlops why models:/repurchase@production --data | mlops why repurchase 3 --json
     """
-    from mlops_lib.lineage.why.chain import why as chains_of
-    from mlops_lib.lineage.why.link import EXIT
+    settings = config.load(config_file)
+    with progress("Following the chain, hashing each link"):
+        from mlops_lib.lineage.why.chain import why as chains_of
+        from mlops_lib.lineage.why.link import EXIT
 
-    chains = chains_of(config.load(config_file), target, version, data)
+        chains = chains_of(settings, target, version, data)
     worst = max((chain.worst for chain in chains), key=lambda state: EXIT[state])
     if as_json:
         sys.stdout.write(json.dumps(_as_json(chains), indent=2, ensure_ascii=False, default=str) + "\n")

@@ -28,6 +28,7 @@ class Declared:
         label: Names of the columns to predict; one may stand alone. "" for none.
         key, time, weight: Names of columns with these roles; "" for none.
         features: Columns to learn from; empty: all that carry information.
+        references: Columns of the reference beside the label.
         kinds: Kinds that config.yaml sets (``data.columns``); "drop" leaves a column out.
         task: ``evaluation.task``; for ``text`` every feature is text and none is left out.
     """
@@ -39,6 +40,7 @@ class Declared:
     features: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
+    references: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -51,7 +53,13 @@ class Declared:
         named = {self.time: "time", self.weight: "weight", self.key: "key"} | dict.fromkeys(
             self.labels, "label"
         )
+        named = dict.fromkeys(self.references, "reference") | named
         return {name: role for name, role in named.items() if name}
+
+    @property
+    def fits(self) -> bool:
+        """Whether a model is fitted to the rows, so that train and validation must have some."""
+        return self.task != "text"
 
     def check(self, names: Iterable[str]) -> None:
         """Check that the names fit together, and the columns that there are.
@@ -65,6 +73,7 @@ class Declared:
                 f"The data has several columns named {twice!r}. Rename all but one in the source."
             )
         special = [name for name in (*self.labels, self.key, self.time, self.weight) if name]
+        special += self.references
         if unknown := [name for name in (*self.kinds, *self.features, *special) if name not in names]:
             raise DataError(
                 f"config.yaml names the columns {', '.join(map(repr, unknown))} in section data, and the data has no "
@@ -72,8 +81,8 @@ class Declared:
             )
         if twice := _twice(special):
             raise DataError(
-                f"config.yaml names {twice!r} as two of data.label, data.key, data.weight and the time of the split. "
-                "A column has one role."
+                f"config.yaml names {twice!r} as two of data.label, data.key, data.weight, data.reference_columns "
+                "and the time of the split. A column has one role."
             )
         if twice := _twice(self.features):
             raise DataError(f"data.features lists {twice!r} twice.")
@@ -121,8 +130,9 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
             A weight is missing, negative or infinite.
     """
-    facts = {split: _facts(file, count=split == "train") for split, file in splits.items()}
-    train = facts["train"]
+    basis = _basis(splits)
+    facts = {split: _facts(file, count=split == basis) for split, file in splits.items()}
+    train = facts[basis]
     if schema.weight:
         require_weights(schema.weight, {split: part[schema.weight] for split, part in facts.items()})
     found = {column.name: column for column in schema.columns}
@@ -134,7 +144,7 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
         _require_exact(found[column.name])
-    for split in (split for split in splits if split != "train"):
+    for split in (split for split in splits if split != basis):
         for name, one in facts[split].items():
             if found[name].role == "feature":
                 require_agreement(found[name], train[name], one, split, splits[split])
@@ -150,6 +160,13 @@ def _require_exact(column: Column) -> None:
             f"Column {column.name!r} is a {column.kind} of integers beyond 2**53 with missing values, which cannot be told "
             "apart once they are floats. Store the column as text, or leave it out with data.columns (drop)."
         )
+
+
+def _basis(splits: Mapping[Any, Path]) -> str:
+    """The split to infer from: train, or test where train has no rows, as in a golden set that is judged whole."""
+    import pyarrow.parquet as pq
+
+    return "train" if pq.read_metadata(splits["train"]).num_rows else "test"
 
 
 def _facts(file: Path, count: bool) -> dict[str, Facts]:
@@ -173,7 +190,8 @@ def _column(name: str, facts: Facts, declared: Declared) -> Column:
     role, given = declared.roles.get(name, "feature"), declared.kinds.get(name, "")
     kind, reason = kind_of(facts)
     if role != "feature":
-        reason = f"data.{role}; {reason}" if role != "time" else f"the time of the split; {reason}"
+        setting = {"time": "the time of the split", "reference": "data.reference_columns"}
+        reason = f"{setting.get(role, f'data.{role}')}; {reason}"
     if declared.task == "text" and role in ("feature", "label"):
         kind, reason = "text", "a column of the text task"
     elif given == "drop":

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array"]
-Role = Literal["feature", "label", "key", "time", "weight", "ignored", "unused"]
+Role = Literal["feature", "label", "reference", "key", "time", "weight", "ignored", "unused"]
 
 #: File with the schema of a dataset: beside its splits, and in the runs that read it.
 COLUMNS_FILE = "columns.json"
@@ -28,8 +28,8 @@ class Column:
     Attributes:
         name: As in the source.
         kind: What its values are.
-        role: What it is for. An ``ignored`` column is in the dataset and no feature; an ``unused`` one is in the source
-            alone.
+        role: What it is for. A ``reference`` column is for metrics and slices, beside the label; an ``ignored`` column is
+            in the dataset and no feature; an ``unused`` one is in the source alone.
         reason: Why it has this kind and role, for people.
         stored: Arrow type of the values in the dataset.
         nullable: Whether a row of the dataset, in any split, lacks a value.
@@ -117,6 +117,11 @@ class Schema:
         return self._named("time")
 
     @property
+    def references(self) -> list[str]:
+        """Columns of the reference beside the label."""
+        return [column.name for column in self.columns if column.role == "reference"]
+
+    @property
     def weight(self) -> str:
         """Name of the column with the weight of a row; "" without one."""
         return self._named("weight")
@@ -128,9 +133,11 @@ class Schema:
 
     @property
     def used(self) -> list[str]:
-        """The columns of the written dataset, in order: key, time, weight, features and ignored ones, label."""
+        """The columns of the written dataset, in order: key, time, weight, others, label."""
         special = [name for name in (self.key, self.time, self.weight) if name]
-        others = [column.name for column in self.columns if column.role in ("feature", "ignored")]
+        others = [
+            column.name for column in self.columns if column.role in ("feature", "reference", "ignored")
+        ]
         return [*special, *others, *self.labels]
 
     def with_features(self, names: Iterable[str]) -> Schema:

@@ -43,7 +43,7 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
     """
     # MLflow would show a progress bar for each small file.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    versions = _chosen(Registry(settings), name, numbers)
+    versions = _chosen(settings, name, numbers)
     found = [stored(version) for version in versions]
     notes = list[str]()
     if found[0].rows and all(one.ids == found[0].ids for one in found):
@@ -99,8 +99,9 @@ def stored(version: ModelVersion) -> Stored:
     return Stored(version, rows, verdict.fingerprint or fingerprint)
 
 
-def _chosen(registry: Registry, name: str, numbers: Sequence[int]) -> list[ModelVersion]:
+def _chosen(settings: Settings, name: str, numbers: Sequence[int]) -> list[ModelVersion]:
     """The versions to compare, the reference first."""
+    registry = Registry(settings)
     if len(set(numbers)) < len(numbers) or len(numbers) > MOST:
         raise RegistryError(f"Name two to {MOST} different versions, not {', '.join(map(str, numbers))}.")
     if len(numbers) > 1:
@@ -114,7 +115,10 @@ def _chosen(registry: Registry, name: str, numbers: Sequence[int]) -> list[Model
             staged = [one for one in others if one.stage == "Staging"]
             candidates = staged or [one for one in others if one.version > production.version]
             if not candidates:
-                older = f" For an older one, name both, as in: mlops compare {production.version} {others[0].version}"
+                named = () if name == settings.model.name else ("--name", name)
+                both = (production.version, others[0].version) if others else ()
+                command = settings.command("compare", *both, *named)
+                older = f" For an older one, name both, as in: {command}"
                 raise RegistryError(
                     f"Version {production.version} of {name}, at Production, is the newest, and no version is at Staging: "
                     f"there is nothing to compare it with.{older if others else ''}"
@@ -146,13 +150,13 @@ def _dataset(settings: Settings, found: Sequence[Stored]) -> "BaseDataLoader":
         ids = row_ids(dataset)
     except DataError as error:
         raise EvaluationError(
-            f"{problem}, and no data is prepared to ask them on: {error} `mlops run` prepares it."
+            f"{problem}, and no data is prepared to ask them on: {error} Prepare it with: {settings.command('run')}"
         ) from None
     known = [one.ids for one in found if one.rows]
     if known and ids not in known:
         raise EvaluationError(
             f"{problem}, and the prepared data is none of these: {dataset.fingerprint()[:12]}. Train or evaluate one of "
-            "them on the data of today (mlops run, mlops evaluate), and compare again."
+            f"them on the data of today ({settings.command('run')}, {settings.command('evaluate')}), and compare again."
         )
     return dataset
 

@@ -39,7 +39,7 @@ def write(
         Rows written of each split.
 
     Raises:
-        DataError: See `require`, `label.require` and `named_columns.require_slices`.
+        DataError: See `require`, `label.require` and `named_columns.require_slices`, `named_columns.require_metrics`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".unchecked-*"):  # of a writer that was killed
@@ -54,6 +54,7 @@ def write(
         written = loaders.prepared(settings, aside)
         _require_features(written.schema)
         named_columns.require_slices(settings, written.schema)
+        named_columns.require_metrics(settings, written.schema)
         label.require(settings, written.schema, aside)
         require(settings, written, run_id)
         for file in aside.iterdir():

@@ -3,6 +3,8 @@
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
+from mlops_lib.evaluation.metrics import answers
+from mlops_lib.evaluation.metrics.interface import chosen
 from mlops_lib.nearest import did_you_mean
 from mlops_lib.settings import Settings
 
@@ -38,6 +40,25 @@ def require_slices(settings: Settings, schema: Schema) -> None:
         if not plugins.is_path(name):
             raise DataError(f"evaluation.gate.slices names {name!r}, {_why(name, schema, settings)}")
         plugins.load("slice", name)
+
+
+def require_metrics(settings: Settings, schema: Schema) -> None:
+    """Check that the data has the columns of the reference that the metrics need.
+
+    Raises:
+        DataError: It lacks some of them; says what to do for each.
+        PluginError: There is no such metric.
+    """
+    if settings.evaluation.task != "text":
+        return
+    for metric in chosen(settings.evaluation.task, settings):
+        for name in answers.needed_columns(metric):
+            if name not in schema.references:
+                listed = ", ".join(schema.references) or "none"
+                raise DataError(
+                    f"The metric {metric} needs the column {name!r} of the reference. Add it to the golden data, and its "
+                    f"name to data.reference_columns, which has: {listed}."
+                )
 
 
 def _why(name: str, schema: Schema, settings: Settings) -> str:

@@ -4,7 +4,7 @@
 baselines are named in `mlops_lib.plugins` and imported on first use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
@@ -26,6 +26,7 @@ def evaluate(
     split: str,
     classes: Sequence[Any] = (),
     weights: Any = None,
+    references: Sequence[Mapping[str, Any]] = (),
     train: tuple[Any, ...] | None = None,
     test_x: Any = None,
     baseline_names: Sequence[str] = (),
@@ -42,6 +43,7 @@ def evaluate(
             that is none of them is an error, or counts as wrong (``evaluation.unknown_class``). Empty: the classes
             of `y_true`, sorted.
         weights: Weights of the N rows; None: all count the same.
+        references: The columns of ``data.reference_columns`` of the N rows; empty: there are none.
         train: Features and truth that the baselines learn from, and optionally their weights; needed with
             `baseline_names`.
         test_x: Features of the N rows, all at once or as an iterator over parts of them; needed with
@@ -58,7 +60,8 @@ def evaluate(
             f"The baselines {', '.join(baseline_names)} learn from training rows: give "
             "train=(features, truth) and test_x=features of the rows scored, or baseline_names=()."
         )
-    task = plugins.load("task", task_name)(settings, classes=classes, weights=weights)
+    more_rows = {"references": references} if references else {}  # a task of the user's own may not know them
+    task = plugins.load("task", task_name)(settings, classes=classes, weights=weights, **more_rows)
     metrics = task.score(y_true, y_pred)
     more = task.details(y_true, y_pred)
     notes = {name: f"no value: {score.reason}" for name, score in metrics.items() if score.reason}

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -252,7 +253,7 @@ def _run(
         options += ["--threshold", str(threshold)]
     # -P: a module in the current folder must not take the place of an installed one.
     command = [python, "-P", "-c", "from mlops_lib.cli.app import main; main()", "run", *options]
-    say(f"Runs: mlops run {' '.join(options)}")
+    say(f"Runs: {shlex.join(('mlops', 'run', *options))}")
     with subprocess.Popen(command, cwd=file.parent, env=variables, stdout=subprocess.DEVNULL) as process:
         try:
             code = process.wait()

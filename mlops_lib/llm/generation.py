@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_lib.llm.trajectory import Trajectory
 from mlops_lib.llm.usage import Usage
 
 
@@ -18,6 +19,7 @@ class Generation:
         error: Why there is no answer; "" if there is one.
         latency_s: Seconds from question to answer.
         usage: Tokens and money of the calls for it.
+        trajectory: What the model did for it; empty outside an evaluation.
     """
 
     input: Mapping[str, Any]
@@ -26,3 +28,4 @@ class Generation:
     error: str = ""
     latency_s: float = 0.0
     usage: Usage = field(default_factory=Usage)
+    trajectory: Trajectory = field(default_factory=Trajectory)

@@ -56,7 +56,9 @@ class BaseDataLoader(ABC):
         Raises:
             DataError: A declared column is not there.
         """
-        return infer(to_table(self.head("train", INFER_ROWS)), self.declared)
+        return infer(
+            to_table(filled({s: self.head(s, INFER_ROWS) for s in ("train", "test")})), self.declared
+        )
 
     @property
     def is_ready_made(self) -> bool:
@@ -199,11 +201,10 @@ class BaseDataLoader(ABC):
             tags = written.enter_context(files.replacing(folder / TAGS_FILE))
             columns = written.enter_context(files.replacing(folder / COLUMNS_FILE))
             rows = self._write(targets, limit)
-            # Nothing is fitted to text, so no model looks at its validation split.
-            of_text = self._inferred_with is not None and self._inferred_with.task == "text"
-            if empty := [s for s in SPLITS if not rows[s] and not (of_text and s == "validation")]:
+            needed = SPLITS if self._inferred_with is None or self._inferred_with.fits else ("test",)
+            if empty := [s for s in needed if not rows[s]]:
                 raise DataError(
-                    f"Split {', '.join(map(repr, empty))} has no rows. Give more data, or change "
+                    f"Split {', '.join(map(repr, empty))} has no rows. {_needs(needed)} Give more data, or change "
                     "data.validation_fraction and data.test_fraction."
                 )
             dropped = {DROPPED_TAG: str(self.dropped_rows)} if self.dropped_rows else {}
@@ -231,10 +232,23 @@ class BaseDataLoader(ABC):
                     writers[split] = opened.enter_context(pq.ParquetWriter(targets[split], table.schema))
                 writers[split].write_table(table)
                 rows[split] += len(table)
-            if writers and "validation" not in writers:  # an empty file, where it is allowed
-                kinds = next(iter(writers.values())).schema
-                opened.enter_context(pq.ParquetWriter(targets["validation"], kinds))
+            for split in SPLITS if writers else ():  # an empty file, where it is allowed
+                if split not in writers:
+                    kinds = next(iter(writers.values())).schema
+                    opened.enter_context(pq.ParquetWriter(targets[split], kinds))
         return rows
+
+
+def filled(frames: "Mapping[Any, pd.DataFrame]") -> "pd.DataFrame":
+    """The rows to infer columns from: those of the train split; of the test split, if train has none."""
+    return frames["train"] if len(frames["train"]) else frames["test"]
+
+
+def _needs(splits: Sequence[Split]) -> str:
+    """A sentence about the splits that must have rows."""
+    if "train" not in splits:
+        return "A text task needs rows to judge, and no others."
+    return "A model that is fitted needs rows to learn from, to choose by, and to be judged on."
 
 
 def to_table(frame: "pd.DataFrame") -> "pa.Table":

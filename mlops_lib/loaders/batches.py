@@ -27,7 +27,8 @@ class Batches(IterableDataset):
 
     Args:
         rows: Rows of the whole split.
-        batch_size: Rows in a batch; the last of each worker may be shorter.
+        batch_size: Rows in a batch; the last of each worker may be shorter. With `shuffle`, a last batch of one row
+            joins the one before: batch normalisation cannot learn from one row.
         shuffle: Use a new order in each epoch.
         seed: Decides the orders.
     """
@@ -42,7 +43,7 @@ class Batches(IterableDataset):
         if world > 1:
             return self.workers * self._most_batches(world * self.workers)
         shares = (self.share(worker, self.workers) for worker in range(self.workers))
-        return sum(math.ceil((stop - start) / self.batch_size) for start, stop in shares)
+        return sum(self._count(stop - start) for start, stop in shares)
 
     def __iter__(self) -> Iterator[Batch]:
         # Read now: the loader increments the epoch as soon as it has this iterator.
@@ -62,6 +63,19 @@ class Batches(IterableDataset):
         worker = get_worker_info()
         number, count = worker.id if worker else 0, self._workers_here()
         return self.share(rank * count + number, world * count)
+
+    def _joins(self, rows: int) -> bool:
+        """Whether the last of some rows joins the batch before it."""
+        return self.shuffle and rows > self.batch_size > 1 and rows % self.batch_size == 1
+
+    def _count(self, rows: int) -> int:
+        """Number of batches of some rows."""
+        return math.ceil(rows / self.batch_size) - self._joins(rows)
+
+    def _sizes(self, rows: int) -> list[int]:
+        """Rows in each batch of some rows."""
+        sizes = [min(self.batch_size, rows - at) for at in range(0, rows, self.batch_size)]
+        return [*sizes[:-2], self.batch_size + 1] if self._joins(rows) else sizes
 
     def _workers_here(self) -> int:
         worker = get_worker_info()
@@ -83,7 +97,7 @@ class Batches(IterableDataset):
                 f"{self.rows} rows in batches of one cannot be shared evenly by {shards} ranks and their workers, which "
                 "wait for each other in every step. Take batches of two or more."
             )
-        return math.ceil(math.ceil(self.rows / shards) / self.batch_size)
+        return self._count(math.ceil(self.rows / shards))
 
     @staticmethod
     def _in_step(batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
@@ -125,7 +139,8 @@ class TensorBatches(Batches):
         chosen: Any = slice(first, last)
         if self.shuffle:
             chosen = torch.randperm(self.rows, generator=self.generator(epoch))[first:last]
-        return zip(*(one[chosen].split(self.batch_size) for one in self.tensors), strict=True)
+        sizes = self._sizes(last - first)
+        return zip(*(one[chosen].split(sizes) for one in self.tensors), strict=True)
 
 
 class EpochLoader(DataLoader):

@@ -20,7 +20,7 @@ from mlops_lib.features import (
     FeatureService,
 )
 from mlops_lib.loaders import options
-from mlops_lib.loaders.base import BaseDataLoader, to_table
+from mlops_lib.loaders.base import BaseDataLoader, filled, to_table
 from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.reading import SplitFiles
 from mlops_lib.loaders.row_checks import named_columns, prepared, require_columns, require_values
@@ -83,7 +83,16 @@ class FeatureStoreDataLoader(BaseDataLoader):
         provider = features.from_settings(settings)
         task = settings.evaluation.task
         time = data.split.column if data.split.by == "time" else ""
-        declared = Declared(data.labels[0], data.key, time, data.weight, data.features, data.columns, task)
+        declared = Declared(
+            data.labels[0],
+            data.key,
+            time,
+            data.weight,
+            data.features,
+            data.columns,
+            task,
+            data.reference_columns,
+        )
         view = data.source.removeprefix(VIEW) if data.source.startswith(VIEW) else ""
         return cls(labels, provider, store.service, store.timestamp, data.features, declared, view)
 
@@ -107,7 +116,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
 
     @cached_property
     def schema(self) -> Schema:
-        return infer(to_table(self._frames["train"]), self.declared)
+        return infer(to_table(filled(self._frames)), self.declared)
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import options
-from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, to_table
+from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, filled, to_table
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.formats.types import as_frame
 from mlops_lib.loaders.options import ReadOptions
@@ -79,8 +79,8 @@ class LocalDataLoader(BaseDataLoader):
         if written.is_file():
             return Schema.from_json(written.read_text(encoding="utf-8"))
         if self.source.options.prepare:
-            return infer(to_table(self.source.frames["train"]), self.declared)
-        return infer(self.source.head("train", INFER_ROWS), self.declared)
+            return infer(to_table(filled(self.source.frames)), self.declared)
+        return infer(self.source.first(INFER_ROWS), self.declared)
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -122,6 +122,11 @@ class LocalDataLoader(BaseDataLoader):
             yield part
         if not position:
             raise DataError(f"Split {split!r} of {self.source.shown} has no rows.")
+
+    def head(self, split: Split, rows: int) -> "pd.DataFrame":
+        if self._is_held:
+            return super().head(split, rows)
+        return as_frame(self.source.head(split, rows, self.schema.used).slice(0, rows), self.source.rows.gaps)
 
     @property
     def is_ready_made(self) -> bool:

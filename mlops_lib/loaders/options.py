@@ -21,7 +21,7 @@ class ReadOptions:
     Attributes:
         label: Label column, or several.
         key: Column of entity keys; every row must have a value. Empty: no key.
-        features: Further columns that must be there.
+        features, reference_columns: Further columns that must be there.
         prepare: Function from the rows of the source to the rows to split.
         validation_fraction, test_fraction, seed, split: See `SplitPlan` (`split` is its `how`).
         missing_label: ``error``, or ``drop`` for rows without a label.
@@ -32,6 +32,7 @@ class ReadOptions:
     label: str | tuple[str, ...]
     key: str = ""
     features: tuple[str, ...] = ()
+    reference_columns: tuple[str, ...] = ()
     prepare: Prepare | None = None
     validation_fraction: float = 0.15
     test_fraction: float = 0.25
@@ -66,13 +67,16 @@ class ReadOptions:
             kinds[self.split.column] = "drop"
         if time and kinds.get(time) in ORDERS:
             del kinds[time]
-        return Declared(self.label, self.key, time, self.weight, self.features, kinds, self.task)
+        return Declared(
+            self.label, self.key, time, self.weight, self.features, kinds, self.task, self.reference_columns
+        )
 
     @property
     def named(self) -> dict[str, str]:
         """Columns that must be there -> the setting that names them."""
         split = {self.split.column: "data.split.column"} if self.split.column else {}
-        return named_columns(self.labels, self.key, self.features) | split
+        references = dict.fromkeys(self.reference_columns, "data.reference_columns")
+        return references | named_columns(self.labels, self.key, self.features) | split
 
 
 def from_settings(settings: Settings) -> dict[str, Any]:

@@ -60,8 +60,10 @@ class SplitFiles:
         """The files of each split if the source is already split; else empty."""
         if not self.source.is_folder or self.source.is_delta:
             return {}
-        found = by_split(self.source.root, self.files, self.shown)
-        if found and not found["validation"] and not self.options.split.validation_from_train:
+        one = self.options
+        needed: tuple[Split, ...] = ("train", "test") if one.declared.fits else ("test",)
+        found = by_split(self.source.root, self.files, self.shown, needed)
+        if found and not found["validation"] and one.declared.fits and not one.split.validation_from_train:
             raise DataError(
                 f"{self.shown} has train and test, and no validation split. Add one (such as validation.csv), or set "
                 "data.split: {validation_from_train: true} to take data.validation_fraction of train."
@@ -74,7 +76,7 @@ class SplitFiles:
         self.source.fetch()
         files = [file for found in self.by_split.values() for file in found] or self.files
         one = self.options
-        return Rows(files, one.key, one.csv, one.missing_values, one.labels)
+        return Rows(files, one.key, one.csv, one.missing_values, one.labels, one.reference_columns)
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:
@@ -106,16 +108,22 @@ class SplitFiles:
         for group in self._groups():
             yield from group.tables(columns or self.rows.schema.names, only)
 
-    def head(self, split: Split, rows: int) -> "pa.Table":
-        """The first rows of a split, with all columns; not many more than `rows`."""
+    def head(self, split: Split, rows: int, columns: Sequence[str] | None = None) -> "pa.Table":
+        """The first rows of a split, with these columns (None: all); not many more than `rows`."""
         import pyarrow as pa
 
-        found = [self.rows.schema.empty_table()]
-        for _, table in self.tables(only=split):
+        empty = self.rows.schema.empty_table()
+        found = [empty.select(columns) if columns else empty]
+        for _, table in self.tables(columns, split):
             found.append(table)
             if sum(map(len, found)) >= rows:
                 break
         return pa.concat_tables(found)
+
+    def first(self, rows: int) -> "pa.Table":
+        """The first rows of the train split; of the test split, if train has none."""
+        found = self.head("train", rows)
+        return found if len(found) else self.head("test", rows)
 
     def count(self, split: Split) -> int:
         """Number of rows of a split, without holding them."""
@@ -163,7 +171,8 @@ class SplitFiles:
         groups: list[tuple[SplitPlan | Split, list[DataFile]]] = [(one.plan, self.files)]
         if self.by_split:
             groups = [(split, files) for split, files in self.by_split.items() if files]
-            if not self.by_split["validation"]:
+            from_train = one.split.validation_from_train and self.by_split["train"]
+            if from_train and not self.by_split["validation"]:
                 groups[0] = (replace(one.plan, test_fraction=0.0), self.by_split["train"])
         for by, files in groups:
             parts = partial(self.rows.tables, files=files)
@@ -185,7 +194,7 @@ class SplitFiles:
             for split in SPLITS:
                 if split not in found:
                     found[split] = whole[split_of == split].reset_index(drop=True)
-        return {split: found[split] for split in SPLITS}
+        return {split: found.get(split, whole.iloc[:0]) for split in SPLITS}
 
     def _prepared(self, whole: "pd.DataFrame") -> "pd.DataFrame":
         """Rows after `prepare`.

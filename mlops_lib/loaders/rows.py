@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ class Rows:
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
         labels: Columns to predict.
+        references: Columns of the reference beside the label.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Rows:
         key: str = "",
         csv: CsvSettings | None = None,
         missing: tuple[str, ...] = (),
-        labels: tuple[str, ...] = (),
+        labels: Collection[str] = (),
+        references: Collection[str] = (),
     ) -> None:
         self.files, self.key, self.missing = tuple(files), key, missing
         self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
-            file: reader(file, key, csv or CsvSettings(), missing, labels) for file in dict.fromkeys(files)
+            file: reader(file, key, csv or CsvSettings(), missing, labels, references)
+            for file in dict.fromkeys(files)
         }
 
     @cached_property

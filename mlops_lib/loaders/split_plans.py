@@ -134,7 +134,7 @@ class _ByLabel(Splitter):
 def _counts(members: int, test_fraction: float, validation_fraction: float) -> tuple[int, int]:
     """Members of a class in test and validation: the rounded shares, and one at least if there are three."""
     test, validation = round(test_fraction * members), round(validation_fraction * members)
-    if members >= FEWEST:
+    if members >= FEWEST and test_fraction < 1:
         test, validation = max(test, int(test_fraction > 0)), max(validation, int(validation_fraction > 0))
         while test + validation >= members:
             test, validation = (test - 1, validation) if test >= validation else (test, validation - 1)

@@ -9,7 +9,7 @@ from mlops_lib.columns.infer import infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders import options
-from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, to_table
+from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, filled, to_table
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
 from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform
 from mlops_lib.loaders.options import ReadOptions
@@ -74,17 +74,22 @@ class SQLDataLoader(BaseDataLoader):
 
         if self.options.prepare:
             frame = self._prepared
+            split_of = split_frame(frame, self.options.plan, self.where)
             return infer(
-                to_table(frame[split_frame(frame, self.options.plan, self.where) == "train"]), self.declared
+                to_table(filled({s: frame[split_of == s] for s in ("train", "test")})), self.declared
             )
+        if not (found := self._first("train") or self._first("test")):
+            raise DataError("No row of the query falls into the split 'train' or 'test'.")
+        return infer(pa.concat_tables(found), self.declared)
+
+    def _first(self, split: Split) -> "list[pa.Table]":
+        """The first rows of a split, to infer columns from."""
         found: list[pa.Table] = []
-        for _, part in self._divided.tables([column.name for column in self.survey.columns], "train"):
+        for _, part in self._divided.tables([column.name for column in self.survey.columns], split):
             found.append(part)
             if sum(map(len, found)) >= INFER_ROWS:
                 break
-        if not found:
-            raise DataError("No row of the query falls into the split 'train'.")
-        return infer(pa.concat_tables(found), self.declared)
+        return found
 
     @property
     def origin(self) -> dict[str, Any]:

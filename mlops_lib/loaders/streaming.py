@@ -81,12 +81,14 @@ class ParquetBatches(Batches):
         if self.shuffle:
             order = torch.randperm(rows, generator=generator)
             joined = [one[order] for one in joined]
-        end = rows if last else rows // self.batch_size * self.batch_size
+        # Two rows or more stay, so that the last batch has never one row alone.
+        kept = 2 if self.shuffle and self.batch_size > 1 else 0
+        end = rows if last else max(rows - kept, 0) // self.batch_size * self.batch_size
         # Copies, so that a batch that is kept does not keep the whole window in memory.
-        batches = [
-            tuple(one[i : min(i + self.batch_size, end)].clone() for one in joined)
-            for i in range(0, end, self.batch_size)
-        ]
+        batches, at = [], 0
+        for size in self._sizes(end):
+            batches.append(tuple(one[at : at + size].clone() for one in joined))
+            at += size
         return batches, tuple(one[end:].clone() for one in joined)
 
     def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Batch]:

@@ -5,7 +5,6 @@ the version, in Sigstore's bundle format. The service checks it before it loads 
 """
 
 import hashlib
-import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,8 +69,14 @@ def sign(settings: Settings, version: ModelVersion) -> None:
     Versions(settings).describe(version, {SIGNATURE_TAG: signature})
 
 
-def check(version: ModelVersion, folder: Path, public_key: Path) -> None:
+def check(version: ModelVersion, folder: Path, public_key: Path, remedy: str = "") -> None:
     """Check that the files in `folder` are those of the version that the owner of a key signed. Runs no code of the model.
+
+    Args:
+        version: The version.
+        folder: Its files.
+        public_key: File of the key.
+        remedy: Command that signs the version, for the error.
 
     Raises:
         ModelError: The version is not signed, is signed with another key or for another version, or its files differ.
@@ -79,9 +84,7 @@ def check(version: ModelVersion, folder: Path, public_key: Path) -> None:
     name = f"{version.name} version {version.version}"
     refused = f"{name} is refused by serving.signed_by"
     if not (signature := version.tags.get(SIGNATURE_TAG)):
-        raise ModelError(
-            f"{refused}: it is not signed. Sign it with: mlops sign {shlex.quote(version.name)} {version.version}"
-        )
+        raise ModelError(f"{refused}: it is not signed." + (f" Sign it with: {remedy}" if remedy else ""))
     try:
         signed = _signed(signature, public_key)
     except MlopsError as error:

@@ -52,7 +52,7 @@ def begin(settings: Settings, dataset: BaseDataLoader, resume: str = "", parent:
     tags = {SPACE_TAG: json.dumps(same, sort_keys=True), FINGERPRINT_TAG: dataset.fingerprint()}
     client = tracking.connect(settings)
     if resume:
-        _check_same(client, resume, tags)
+        _check_same(settings, client, resume, tags)
         client.update_run(resume, status="RUNNING")
         return resume
     parent = parent or tracking.open_parent(settings)
@@ -117,7 +117,7 @@ def finish(settings: Settings, parent: str) -> Trial:
     return chosen
 
 
-def _check_same(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
+def _check_same(settings: Settings, client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
     """Check that a run is a search with these tags; else the scores of its trials do not compare."""
     from mlflow.exceptions import MlflowException
 
@@ -134,5 +134,5 @@ def _check_same(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> No
         if before.get(tag) != tags[tag]:
             raise MlopsError(
                 f"Search {run_id} cannot be resumed: {what} has changed, so its scores would not compare. "
-                "Start a new one with: mlops search"
+                f"Start a new one with: {settings.command('search')}"
             )

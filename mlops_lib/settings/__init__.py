@@ -4,7 +4,7 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from mlops_lib.errors import ConfigError
 from mlops_lib.settings.cluster import ClusterSettings
@@ -66,6 +66,17 @@ class Settings(Section):
     cluster: ClusterSettings = Field(ClusterSettings(), json_schema_extra=read_by())
     serving: ServingSettings = Field(ServingSettings(), json_schema_extra=read_by())
     secrets: Secrets = Field(Secrets(), json_schema_extra=read_by())
+
+    @model_validator(mode="after")
+    def _what_is_fitted_has_rows_to_learn_from(self) -> "Settings":
+        data = self.data
+        if data.validation_fraction + data.test_fraction == 1 and self.evaluation.task != "text":
+            raise ValueError(
+                f"data.test_fraction {data.test_fraction:g} + data.validation_fraction {data.validation_fraction:g} "
+                f"leave no rows to learn from. With evaluation.task: {self.evaluation.task} their sum must be below 1; "
+                "only a text task, where nothing is fitted, may judge all rows"
+            )
+        return self
 
     _configured_digest: str = PrivateAttr("")
     #: Words that a printed command needs to find this configuration again; empty where it is found without them.

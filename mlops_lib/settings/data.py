@@ -117,6 +117,11 @@ class DataSettings(Section):
     features: tuple[str, ...] = Field(
         (), description="columns to learn from; empty: all that carry information"
     )
+    reference_columns: tuple[str, ...] = Field(
+        (),
+        description="columns of the reference beside the label, for metrics and slices; they are no features, and a "
+        "service never asks for them",
+    )
     columns: dict[str, ColumnKind] = Field(
         {},
         description="column -> its kind, where the inferred one is wrong; day_first or month_first: dates such as "
@@ -126,7 +131,9 @@ class DataSettings(Section):
         0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")
     )
     test_fraction: Fraction = Field(
-        0.25, description="share of keys in the test split", json_schema_extra=read_by("get-data")
+        0.25,
+        description="share of keys in the test split; 1: all rows are judged (text task, where nothing is fitted)",
+        json_schema_extra=read_by("get-data"),
     )
     seed: int = Field(0, description="seed of the split by key", json_schema_extra=read_by("get-data"))
     split: SplitSettings = Field(SplitSettings(), json_schema_extra=read_by("get-data"))
@@ -164,10 +171,15 @@ class DataSettings(Section):
             raise ValueError("the loader feature_store takes one label")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_for_the_test_leaves_nothing_for_validation(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("test_fraction") == 1:
+            return {"validation_fraction": 0.0, **values}
+        return values
+
     @model_validator(mode="after")
-    def _train_split_is_not_empty(self) -> "DataSettings":
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ValueError(
-                "validation_fraction + test_fraction must be below 1, so that the train split has rows"
-            )
+    def _fractions_are_shares_of_the_rows(self) -> "DataSettings":
+        if self.validation_fraction + self.test_fraction > 1:
+            raise ValueError("validation_fraction + test_fraction must be 1 at most")
         return self

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from typing_extensions import is_typeddict
 
 from mlops_lib.nearest import did_you_mean
 from mlops_lib.redact import mask
@@ -39,6 +40,8 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
         elif problem["type"] == "model_type":
             wanted = f"a mapping of {', '.join(_known_keys(location))}"
             lines.append(f"'{key}' has value {problem['input']!r} in {origin}. It should be {wanted}.")
+        elif not location:  # of several sections together
+            lines.append(f"{problem['msg'].removeprefix('Value error, ')}. See {path}.")
         else:
             value, message = problem["input"], problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "dict_type":
@@ -83,6 +86,8 @@ def _known_keys(location: list[str]) -> list[str]:
     model: type[Section] | None = Settings
     for name in location:
         field = model.model_fields.get(name) if model else None
+        if field and is_typeddict(field.annotation):
+            return list(field.annotation.__annotations__)  # type: ignore[union-attr]
         # A dictionary of sections such as data.checks.columns: any name, then the section's keys.
         inner = [kind for kind in get_args(field.annotation) if isinstance(kind, type)] if field else []
         model = section_at(model, name) or next((k for k in inner if issubclass(k, Section)), model)

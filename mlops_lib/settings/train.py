@@ -2,7 +2,9 @@
 
 from pydantic import Field, model_validator
 
+from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Name, Section
+from mlops_lib.settings.trainer import Callback, Trainer, TrainerArguments
 
 
 class TrainSettings(Section):
@@ -26,6 +28,15 @@ class TrainSettings(Section):
     nodes: int = Field(
         1, ge=1, description="machines with `processes` each; above 1: a TrainJob on Kubernetes"
     )
+    trainer: Trainer = Field(
+        TrainerArguments(), description="arguments for Lightning's Trainer, such as gradient_clip_val"
+    )
+    callbacks: tuple[Callback, ...] = Field(
+        (),
+        description="Lightning callbacks: package.module:Class, or {class:, params:}",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
+    compile: bool = Field(False, description="compile the network's layers with torch.compile")
 
     @model_validator(mode="after")
     def _each_process_has_a_batch(self) -> "TrainSettings":

@@ -84,9 +84,9 @@ class GetDataParameters(Parameters):
 
 
 class GetDataOutputs(Outputs):
-    """How many rows each split has and the fingerprint of the prepared dataset."""
+    """How many rows each split has and the fingerprint of the prepared dataset; a golden set may be all test."""
 
-    train_rows: Positive
+    train_rows: int = Field(ge=0)
     validation_rows: int = Field(ge=0)
     test_rows: Positive
     fingerprint: Text

@@ -151,4 +151,4 @@ def describe_run(settings: Settings, run_id: str) -> str:
     if uri.startswith("http"):
         experiment_id = connect(settings).get_run(run_id).info.experiment_id
         return f"{without_password(uri).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-    return f"run {run_id} (see it with: mlops ui)"
+    return f"run {run_id} (see it with: {settings.command('ui')})"

@@ -27,7 +27,11 @@ LATENCY_ROWS = 30
 
 
 class Collector:
-    """Collects the rows of a split part by part, with a model's predictions."""
+    """Collects the rows of a split part by part, with a model's predictions.
+
+    Attributes:
+        references: The columns of ``data.reference_columns`` of the N rows; empty without such columns.
+    """
 
     def __init__(self, config: Settings, schema: Schema) -> None:
         self.config, self.schema = config, schema
@@ -36,6 +40,7 @@ class Collector:
         self._truth: list[Any] = []
         self._predicted: list[Any] = []
         self._weights: list[np.ndarray] = []
+        self.references: list[dict[str, Any]] = []
         self._ids: list[np.ndarray] = []
         self._entities: list[list[str]] = []
         self._values: dict[str, list[list[str]]] = {name: [] for name in self._slices}
@@ -45,6 +50,8 @@ class Collector:
         schema = self.schema
         self._truth.append(truth_of(rows, schema))
         self._predicted.append(predicted)
+        if schema.references:
+            self.references += rows[schema.references].to_dict("records")
         if schema.weight:
             self._weights.append(rows[schema.weight].to_numpy())
         self._ids.append(row_digests(rows))

@@ -48,6 +48,7 @@ def evaluate(
     """
     chosen = config.evaluation
     named_columns.require_slices(config, data_loader.schema)
+    named_columns.require_metrics(config, data_loader.schema)
     if chosen.replay:
         report = judge(data_loader, config, split)
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
@@ -133,6 +134,7 @@ def score(
         split=split,
         classes=classes,
         weights=rows.weights,
+        references=rows.references,
         train=train,
         test_x=(rows[features] for rows in data_loader.parts(split)),
         baseline_names=chosen.baselines,
@@ -165,7 +167,10 @@ def judged_rows(
     """
     rows = _asked(answers, data_loader, config, split, features)
     classes = classes or names_of_columns(data_loader.schema)
-    task = plugins.load("task", config.evaluation.task)(config, classes=classes, weights=rows.weights)
+    references = {"references": rows.references} if rows.references else {}
+    task = plugins.load("task", config.evaluation.task)(
+        config, classes=classes, weights=rows.weights, **references
+    )
     metrics = task.score(rows.truth, rows.predicted)
     for name in config.evaluation.margins:
         if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:

@@ -1,9 +1,9 @@
 """Fit a network with Lightning in this process, which may be one worker of several."""
 
-import logging
+import contextlib
 import os
 import tempfile
-import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
@@ -11,6 +11,8 @@ from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
+from mlops_lib.training import trainer as trainers
+from mlops_lib.training.trainer import quiet
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -28,7 +30,7 @@ def begin(seed: int) -> None:
     """Seed every source of randomness, and silence notices that do not help the reader of a notebook."""
     import lightning.pytorch as pl
 
-    _quiet()
+    quiet()
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
@@ -65,6 +67,7 @@ def fit(
     validation: "DataLoader",
     config: Settings,
     run_id: str,
+    describe: Callable[[Any], str] = lambda batch: "",
     **more: Any,
 ) -> None:
     """Fit the module and load the weights of its best epoch (of several workers, in worker 0 only).
@@ -74,22 +77,39 @@ def fit(
         train, validation: Batches.
         config: The `train` section is read.
         run_id: MLflow run to log to.
+        describe: Returns a sentence about the rows of a training batch, for the error of a loss that is not finite.
         more: Arguments for Lightning's Trainer, about workers.
 
     Raises:
-        TrainingError: ``val_loss`` is not logged, or was never finite.
+        TrainingError: ``val_loss`` is not logged, or was never finite; or the training loss is not finite.
     """
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _trainer(config, run_id, folder, more)
-        trainer.fit(module, train, validation)
+        trainer = _trainer(config, run_id, folder, describe, more)
+        try:
+            with _compiled(module) if config.train.compile else contextlib.nullcontext():
+                trainer.fit(module, train, validation)
+        except ValueError as error:
+            if "Expected more than 1 value per channel" in str(error):
+                raise TrainingError(
+                    f"Batch normalisation needs two rows or more in a batch ({error}). Take a larger "
+                    "train.batch_size, or more rows."
+                ) from error
+            raise
         if trainer.is_global_zero:
             _restore_best(module, trainer)
+    if str(config.train.trainer.get("precision", "")).endswith("-true"):
+        module.float()  # the logged model takes float32
 
 
-def _trainer(config: Settings, run_id: str, folder: str, more: dict[str, Any]) -> "Trainer":
-    import lightning.pytorch as pl
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+def _trainer(
+    config: Settings, run_id: str, folder: str, describe: Callable[[Any], str], more: dict[str, Any]
+) -> "Trainer":
+    from lightning.pytorch.callbacks import EarlyStopping
     from lightning.pytorch.loggers import MLFlowLogger
+
+    from mlops_lib.training.best_epoch import BestEpoch
+    from mlops_lib.training.losses import Losses
+    from mlops_lib.training.progress import Progress
 
     logger = MLFlowLogger(
         experiment_name=config.mlflow.experiment,
@@ -97,63 +117,51 @@ def _trainer(config: Settings, run_id: str, folder: str, more: dict[str, Any]) -
         run_id=run_id,
         log_model=True,
     )
-    best = ModelCheckpoint(folder, "checkpoint-{epoch}", monitor="val_loss", mode="min", save_top_k=1)
-    return pl.Trainer(
-        max_epochs=config.train.max_epochs,
-        accelerator=config.train.accelerator,
-        logger=logger,
-        callbacks=[EarlyStopping("val_loss", patience=config.train.patience), best, _lines()],
-        default_root_dir=folder,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"devices": 1, **more},  # train.processes decides the number, not the machine
-    )
+    callbacks = [
+        Losses(describe),
+        Progress(),
+        EarlyStopping("val_loss", patience=config.train.patience, strict=False),
+        *trainers.own_callbacks(config),
+        BestEpoch(folder),
+    ]
+    return trainers.make(config, callbacks, logger=logger, default_root_dir=folder, **more)
 
 
-def _lines() -> Any:
-    """Print one short line for each epoch."""
-    from lightning.pytorch.callbacks import LambdaCallback
+@contextlib.contextmanager
+def _compiled(module: "LightningModule") -> Iterator[None]:
+    """Compile the layers of a network within the block.
 
-    def report(trainer: "Trainer", module: "LightningModule") -> None:
-        if "val_loss" not in trainer.callback_metrics:
+    Not its steps: torch cannot compile what Lightning does in `self.log`.
+
+    Raises:
+        TrainingError: There is no C++ compiler.
+    """
+    import torch
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    layers = list(module.children())
+    for one in layers:  # grows: the layers in a list are called one by one
+        if isinstance(one, torch.nn.ModuleList | torch.nn.ModuleDict):
+            layers.extend(one.children())
+        one.compile()
+    try:
+        yield
+    except Exception as error:
+        if isinstance(getattr(error, "inner_exception", error), InvalidCxxCompiler):
             raise TrainingError(
-                f"{type(module).__name__} does not log 'val_loss', which early stopping and the choice of the best "
-                "epoch need. Call self.log('val_loss', ...) in validation_step."
-            )
-        if not trainer.is_global_zero:
-            return
-        values = "  ".join(f"{name} {float(value):.4f}" for name, value in trainer.callback_metrics.items())
-        print(f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  {values}", flush=True)
-
-    return LambdaCallback(on_train_epoch_end=report)
+                "train.compile needs a C++ compiler. Install g++, or remove the setting."
+            ) from error
+        raise
+    finally:
+        for one in layers:
+            one._compiled_call_impl = None
 
 
 def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
     import torch
-    from lightning.pytorch.callbacks import ModelCheckpoint
 
-    best = trainer.checkpoint_callback
-    assert isinstance(best, ModelCheckpoint)  # from _trainer
-    # Lightning keeps the first checkpoint with any loss, and records NaN as infinity.
-    if best.best_model_score is None or not torch.isfinite(best.best_model_score):
-        raise TrainingError(
-            "No checkpoint was kept: the validation loss was never finite. Lower the learning rate, or look for "
-            "NaN and infinite values in the data."
-        )
-    kept = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    from mlops_lib.training.best_epoch import BestEpoch
+
+    best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, BestEpoch))
+    kept = torch.load(best.require(), weights_only=True, map_location="cpu")
     module.load_state_dict(kept["state_dict"])
-
-
-def _quiet() -> None:
-    """Silence Lightning's notices about devices and worker counts."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (
-        ".*does not have many workers.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*Your `IterableDataset` has `__len__` defined.*",
-        ".*isinstance\\(treespec, LeafSpec\\).*",
-    ):
-        warnings.filterwarnings("ignore", message)

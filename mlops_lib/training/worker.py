@@ -76,6 +76,8 @@ def train(folder: Path) -> Path | None:
     from lightning.pytorch.plugins.environments import TorchElasticEnvironment
     from lightning.pytorch.strategies import DDPStrategy
 
+    from mlops_lib.training.losses import describe
+
     number, world, local_world = _from_launcher()
     plan = Plan.model_validate_json((folder / PLAN).read_text())
     settings = plan.resolved()
@@ -88,15 +90,15 @@ def train(folder: Path) -> Path | None:
     # A logged value is a mean over all workers. Else each would choose the best epoch by its own rows.
     module.log = partial(_log_mean, module.log)
     torch.manual_seed(settings.train.seed + number)  # workers that all drop the same units learn less
-    train, validation = lightning_fit.batches(
-        loaders.prepared(settings, plan.data or folder / DATA), settings, encoder, world
-    )
+    data_loader = loaders.prepared(settings, plan.data or folder / DATA)
+    train, validation = lightning_fit.batches(data_loader, settings, encoder, world)
     lightning_fit.fit(
         module,
         train,
         validation,
         settings,
         plan.run_id,
+        lambda batch: describe(batch, data_loader, encoder),
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,
         num_nodes=world // local_world,

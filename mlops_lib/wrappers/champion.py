@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 STAGE = "Production"
 LISTED = 10
-#: For two models that no data can compare.
-WAY_OUT = (
-    "A run with evaluation.gate.champion: false registers the new model without a comparison; then a person can move "
-    "it to Production with: mlops promote NAME VERSION --force --reason TEXT"
-)
 
 
 def find(config: Settings, name: str = "") -> ModelVersion | None:
@@ -58,13 +53,22 @@ def ask(
     try:
         model = load(version.uri, config.model.wrapper)
         if problem := _mismatch(model, data_loader.schema, config):
-            return replace(known, problem=f"{problem} {WAY_OUT}")
+            return replace(known, problem=f"{problem} {_way_out(config, version.name)}")
         rows, note = model.judged_rows(data_loader, config, split, challenger_run_id, ledger)
     except MlopsError as error:
         return replace(known, problem=mask(str(error)))
     except (Exception, SystemExit) as error:  # the model's own code may do anything
         return replace(known, problem=mask(f"it failed with {type(error).__name__}: {error}"))
     return replace(known, rows=rows, note=note)
+
+
+def _way_out(config: Settings, name: str) -> str:
+    """The remedy for two models that no data can compare."""
+    command = config.command("promote", name, "VERSION", "--force", "--reason", "TEXT")
+    return (
+        "A run with evaluation.gate.champion: false registers the new model without a comparison; then a person can "
+        f"move it to Production with: {command}"
+    )
 
 
 def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:

@@ -1,7 +1,9 @@
-"""The code of a graph: ``langgraph.py`` with a function ``build(package)``, imported under its own name."""
+"""The code of a packaged graph, imported: a graph of LangGraph, an entrypoint, or a Runnable of LangChain."""
 
 import hashlib
+import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import ModelError
+from mlops_lib.llm import loop
+from mlops_lib.wrappers.carried_code import carried_code
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langgraph.graph import StateGraph
+
+    from mlops_lib.wrappers.private_modules import PrivateModules
+
+#: In a package: the folder of the user's own modules, the key of config.json with ``module:name``, and the file of a
+#: graph that is a folder.
+CODE, ENTRY, FOLDER_FILE = "code", "implementation", "langgraph.py"
 
 
 @dataclass(frozen=True)
 class GraphPackage:
-    """The argument of ``build``.
+    """The argument of a function that builds a graph.
 
     Attributes:
         config: Content of config.json.
@@ -33,24 +42,72 @@ class GraphPackage:
     chat_model: "Callable[..., BaseChatModel]"
 
 
-def build_graph(package: GraphPackage) -> "StateGraph":
-    """The graph that the package's ``langgraph.py`` builds, not compiled yet.
+def build_graph(package: GraphPackage) -> Any:
+    """The object that the package's code defines or returns: a StateGraph, a compiled graph or a Runnable.
 
     Raises:
-        ModelError: The file cannot be run, has no ``build``, or ``build`` returns something else.
+        ModelError: The code cannot be run, has no such name, or defines something else.
     """
     with real_langgraph():
+        from langchain_core.runnables import Runnable
         from langgraph.graph import StateGraph
-    module = _import(package.folder / "langgraph.py")
-    if not callable(build := getattr(module, "build", None)):
-        raise ModelError("langgraph.py has no function build(package) that returns a StateGraph.")
-    graph = build(package)
-    if not isinstance(graph, StateGraph):
+    entry = package.config.get(ENTRY, "")
+    is_folder = (package.folder / FOLDER_FILE).is_file()
+    module_name, _, name = ("", "", "build") if is_folder else entry.partition(":")
+    shown = FOLDER_FILE if is_folder else entry.partition(":")[0]
+    try:
+        with carried_code(package.folder, alone=True) as own, real_langgraph():
+            if is_folder:
+                module = _import(package.folder / FOLDER_FILE, own)
+            else:
+                module = importlib.import_module(module_name)
+            if not hasattr(module, name):
+                raise ModelError(f"{shown} has no {name!r}.{_others(module, (StateGraph, Runnable))}")
+            found = getattr(module, name)
+            if callable(found) and not isinstance(found, (StateGraph, Runnable)):
+                found = _called(found, package)
+            if not isinstance(found, (StateGraph, Runnable)):
+                raise ModelError(
+                    f"{name} of {shown} gives a {type(found).__name__}. It must be a graph of LangGraph (compiled or not), an "
+                    "@entrypoint, a Runnable of LangChain, or a function that returns one; RunnableLambda(f) makes a Runnable "
+                    "of a function f."
+                )
+            return found.compile() if isinstance(found, StateGraph) else found
+    except ModelError:
+        raise
+    except Exception as error:  # a user's own file may raise anything
+        raise ModelError(f"{shown} cannot be run: {type(error).__name__}: {error}") from error
+
+
+def _called(function: Any, package: GraphPackage) -> Any:
+    """What a function returns: without an argument, with the package, or with LangGraph's config."""
+    arguments: list[Any] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.default is not parameter.empty or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            continue
+        is_config = "RunnableConfig" in str(parameter.annotation)
+        arguments.append({"configurable": package.config.get("configurable", {})} if is_config else package)
+    if len(arguments) > 1:
         raise ModelError(
-            f"build(package) returned a {type(graph).__name__}. Return the StateGraph itself, not "
-            "compiled: the platform adds the checkpointer."
+            f"{function.__name__} takes {len(arguments)} arguments. A function that builds a graph takes none, or the "
+            "GraphPackage."
         )
-    return graph
+    made = function(*arguments)
+    return loop.run(made) if inspect.iscoroutine(made) else made
+
+
+def _others(module: Any, kinds: tuple[type, ...]) -> str:
+    """The end of an error message: the graphs and functions that a module has."""
+    names = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (isinstance(value, kinds) or (inspect.isfunction(value) and value.__module__ == module.__name__))
+    ]
+    return f" It has: {', '.join(names)}." if names else " It has no graph and no function."
 
 
 @contextmanager
@@ -59,7 +116,7 @@ def real_langgraph() -> Iterator[None]:
 
     The package is a namespace package, so a file of its name anywhere on the path would hide it.
     """
-    hidden = [entry for entry in sys.path if (Path(entry or ".") / "langgraph.py").is_file()]
+    hidden = [entry for entry in sys.path if (Path(entry or ".") / FOLDER_FILE).is_file()]
     if getattr(sys.modules.get("langgraph"), "__file__", None):
         raise ModelError(
             f"{sys.modules['langgraph'].__file__} was imported as 'langgraph' and hides the package. Take its "
@@ -74,17 +131,18 @@ def real_langgraph() -> Iterator[None]:
         sys.path[:] = before
 
 
-def _import(file: Path) -> Any:
+def _import(file: Path, own: "PrivateModules | None") -> Any:
     name = f"mlops_graph_{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)
+    if own:
+        vars(module)["__builtins__"] = own.builtins
     # LangGraph resolves the annotations of a state in the module of this name.
     sys.modules[name] = module
     try:
-        with real_langgraph():
-            spec.loader.exec_module(module)
-    except Exception as error:  # a user's own file may raise anything
+        spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[name]
-        raise ModelError(f"langgraph.py cannot be run: {type(error).__name__}: {error}") from error
+        raise
     return module

@@ -1,31 +1,34 @@
 """LangGraph graphs: packaged, evaluated and served like any other model.
 
-A graph is a folder with ``langgraph.py``, ``prompts.yaml`` and ``config.json``. ``langgraph.py`` has a
-function ``build(package)`` that takes a `GraphPackage` and returns a StateGraph that is not compiled yet. The
-wrapper reads these keys of ``config.json``: ``output`` and ``contexts`` (state keys of answer and passages),
-``threads`` (whether conversations are kept) and ``answer_nodes`` (nodes whose tokens are the answer). Other
-keys are for the graph.
+``model.implementation`` is ``my_agent.py:graph``, ``package.module:graph``, or a folder with ``langgraph.py`` (which has
+``build(package)``), ``prompts.yaml`` and ``config.json``. ``model.params`` says how rows become the graph's input and its
+state an answer; in a folder, config.json may say so too.
 """
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.errors import InputError, ModelError, TrainingError
+from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm import chat
 from mlops_lib.llm.completion import completion, completion_of
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.options import OPTIONS
+from mlops_lib.llm.options import OPTIONS, usable
+from mlops_lib.llm.values import as_text, is_message, plain
 from mlops_lib.settings import LlmSettings, Settings
-from mlops_lib.wrappers import prompts
+from mlops_lib.wrappers import chats, graph_package, prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.graph_code import GraphPackage, build_graph
-from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream
-from mlops_lib.wrappers.graph_threads import HISTORY, RESUME, THREAD, Threads, Turn
+from mlops_lib.wrappers.graph_context import check_context
+from mlops_lib.wrappers.graph_input import GraphInput, no_place, question_in
+from mlops_lib.wrappers.graph_output import GraphOutput
+from mlops_lib.wrappers.graph_shape import opened
+from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
+from mlops_lib.wrappers.graph_threads import RESUME, THREAD, THREADS_FILE, Threads, Turn, keeps_threads
+from mlops_lib.wrappers.graph_turns import invalid_answers, shown
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
-from mlops_lib.wrappers.text_package import copy_into, read_json
+from mlops_lib.wrappers.text_package import read_json
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -34,108 +37,130 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphPackage", "LangGraphWrapper"]
 
-FILES = ("langgraph.py", "prompts.yaml", "config.json")
-
 
 class LangGraphWrapper(TextModelWrapper):
-    """The graph in the folder ``model.implementation``.
+    """The graph of ``model.implementation``.
 
-    ``model.params``, both optional: ``files`` are more files and folders to package, name -> path; ``config``
-    replaces keys of config.json.
+    ``model.params``, all optional: ``input``, ``output`` and ``contexts`` (see `GraphInput`, `GraphOutput`), ``threads``
+    (whether conversations are kept), ``stream`` and ``answer_nodes`` (see `StreamSettings`), ``context`` and ``configurable``
+    (the graph's runtime context and config), ``prompts`` (path of a prompts.yaml), ``files`` (more files and
+    folders to package, name -> path) and ``config`` (for the function that builds the graph).
     """
 
     name = "langgraph"
     has_epochs = False
 
     def package(self, folder: Path, config: Settings) -> None:
-        source = config.path(config.model.implementation)
-        params = dict(config.model.params)
-        files, changes = params.pop("files", {}), params.pop("config", {})
-        if params:
-            raise TrainingError(f"model.params has {', '.join(params)}; a graph takes: files, config.")
-        for name in FILES:
-            if not (source / name).is_file():
-                raise TrainingError(f"{source} has no {name}. A graph is a folder with {', '.join(FILES)}.")
-            copy_into(folder, name, source / name)
-        for name, path in files.items():
-            copy_into(folder, name, config.path(path))
-        merged = read_json(folder / "config.json") | changes
-        (folder / "config.json").write_text(json.dumps(merged, indent=2) + "\n", encoding="utf-8")
+        graph_package.collect(folder, config)
 
     def ready(self, package: Path, llm: LlmSettings) -> None:
         def chat_model(name: str, **params: Any) -> "BaseChatModel":
             return chat.chat_model(name, llm, **params)
 
         self._config = read_json(package / "config.json")
-        keeps_threads = bool(self._config.get("threads"))
-        self.extra_columns = (THREAD, RESUME) if keeps_threads else ()
+        self._streams = StreamSettings(self._config)
         texts = prompts.read(package / "prompts.yaml")
-        self._graph = build_graph(GraphPackage(self._config, texts, package, chat_model))
-        self.chat_options = OPTIONS["openai"].intersection(self._graph.channels)
-        self._threads = Threads(self._graph, keeps_threads, self.text_column)
+        found = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        self._graph, shape = opened(found)
+        self._input = GraphInput(shape, self._config.get("input"))
+        self._output = GraphOutput(shape, self._config.get("output"), self._config.get("contexts"))
+        allowed = keeps_threads(self._graph, self._config.get("threads"))
+        self.extra_columns = {THREAD: "text", RESUME: "any"} if allowed else {}
+        self.chat_options = OPTIONS["openai"].intersection(self._input.option_keys)
+        self._threads = Threads(self._graph, allowed, self.text_column, self._input)
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        self._input.check(columns)
+        self._output.check()
+        check_context(self._graph, self._config.get("context"))
 
     def attach(self, settings: Settings) -> None:
         """Store conversations in ``threads.db`` of the work folder, so that they outlive this process."""
         folder = settings.path(settings.pipeline.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        self._threads.store_in(folder / "threads.db")
+        self._threads.store_in(folder / THREADS_FILE)
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        turn, endings = self._turn(row)
-        async with turn.lock:
-            payload = await self._threads.payload(turn, _history(row))
-            state = await turn.graph.ainvoke(payload, turn.options)
-        return self._generation(row, state, endings)
+        endings = _endings()
+        async with self._threads.turn(row) as turn:
+            state: Any = {INTERRUPT: turn.asked}
+            if not turn.asked:
+                with invalid_answers():
+                    state = await turn.graph.ainvoke(
+                        turn.payload, self._options(turn, endings), **self._context()
+                    )
+                state = await self._threads.with_pause(turn, state)
+        return self._generation(row, state, turn.payload, endings)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        turn, endings = self._turn(row)
-        async with turn.lock:
-            payload = await self._threads.payload(turn, _history(row))
-            run = GraphStream(turn.graph, payload, turn.options, self._config.get("answer_nodes") or ())
-            async for event in run.events():
-                yield event
-        output = self._generation(row, run.state, endings).output
-        yield StreamEvent("interrupt" if INTERRUPT in run.state else "prediction", output)
+        endings = _endings()
+        async with self._threads.turn(row) as turn:
+            state: Any = {INTERRUPT: turn.asked}
+            if not turn.asked:
+                options = self._options(turn, endings)
+                run = GraphStream(turn.graph, turn.payload, options, self._streams, self._context())
+                with invalid_answers():
+                    async for event in run.events():
+                        yield event
+                state = await self._threads.with_pause(turn, run.state)
+        output = self._generation(row, state, turn.payload, endings).output
+        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)
 
-    def _turn(self, row: Mapping[str, Any]) -> "tuple[Turn, Endings]":
-        from mlops_lib.llm.endings import Endings
+    def _options(self, turn: Turn, endings: "Endings") -> Any:
+        configurable = self._config.get("configurable", {}) | turn.options.get("configurable", {})
+        options = {**turn.options, "callbacks": [endings]}
+        return options | ({"configurable": configurable} if configurable else {})
 
-        turn, endings = self._threads.turn(row), Endings()
-        return turn._replace(options={**turn.options, "callbacks": [endings]}), endings
+    def _context(self) -> dict[str, Any]:
+        found = self._config.get("context")
+        return {} if found is None else {"context": found}
 
     def keeps_state(self, row: Any) -> bool:
         return row.get(THREAD) is not None
 
     def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The row for a chat. A graph gets earlier messages and options under their names in its state."""
-        row = super().chat_row(messages[-1:], options)
+        """The row for a chat. A graph gets messages and options under their names in its state."""
+        found = usable(options, self.chat_options)
         history = [dict(message) for message in messages[:-1]]
-        if history and HISTORY not in self._graph.channels and not self.extra_columns:
-            raise InputError(f"The state of this graph has no {HISTORY!r}: send the last message alone.")
+        if self._input.takes_messages(self.text_column):
+            question, _ = chats.split(messages[chats.last_question(messages)])
+            asked = {"history": history, "last": dict(messages[-1])}
+            return {**found, self.text_column: question, CHAT: asked}
+        row = super().chat_row(messages[-1:], options)
+        if history and not self._input.takes_history and not self.extra_columns:
+            raise no_place()
         return row | {CHAT: {"history": history}}
 
-    def _generation(self, row: Mapping[str, Any], state: dict[str, Any], endings: "Endings") -> Generation:
+    def _generation(self, row: Mapping[str, Any], state: Any, payload: Any, endings: "Endings") -> Generation:
         """The answer in the graph's last state: the output, or the question of an interrupt."""
-        if interrupts := state.get(INTERRUPT):
-            asked = interrupts[0].value
+        if interrupts := _interrupts(state):
+            asked = shown(interrupts)
             if row.get(THREAD) is None:
                 raise InputError(
-                    f"The graph stopped to ask {asked!r}. Send a {THREAD!r} with the question, and then the "
+                    f"The graph stopped to ask {asked[0]['value']!r}. Send a {THREAD!r} with the question, and then the "
                     f"answer as {RESUME!r}."
                 )
-            return Generation(row, {"interrupt": asked, THREAD: row[THREAD]})
-        key = self._config.get("output", "answer")
-        if key not in state:
-            raise ModelError(f"The graph ended without {key!r} in its state. It has: {', '.join(state)}.")
-        output, contexts = state[key], state.get(self._config.get("contexts", "contexts")) or ()
+            answer = {"interrupt": asked[0]["value"], "interrupts": asked, THREAD: row[THREAD]}
+            return Generation(row, answer)
+        found = self._output.answer(state, question_in(payload))
+        try:
+            output = plain(found)
+        except TypeError as error:
+            raise ModelError(str(error)) from None
         if chat_of(row) is not None:
-            if hasattr(output, "tool_calls"):  # a message of LangChain
-                output = completion_of(output)
-            elif isinstance(output, str) and (finish := endings.of(output)):
-                output = completion(output, finish)
-        return Generation(row, output, tuple(map(str, contexts)))
+            if is_message(found) and found.type == "ai":
+                output = completion_of(found)
+            else:
+                text = as_text(output)
+                output = completion(text, endings.of(text))
+        return Generation(row, output, self._output.contexts(state))
 
 
-def _history(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages of a chat before the last one."""
-    return (chat_of(row) or {}).get("history", [])
+def _interrupts(state: Any) -> Any:
+    return state.get(INTERRUPT) if isinstance(state, Mapping) else None
+
+
+def _endings() -> "Endings":
+    from mlops_lib.llm.endings import Endings
+
+    return Endings()

@@ -17,6 +17,7 @@ from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training import launch, lightning_fit
+from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package
@@ -64,8 +65,10 @@ class PytorchLightningWrapper(ModelWrapper):
         import torch
 
         from mlops_lib.columns.fit import fit as fit_encoder
+        from mlops_lib.training.losses import describe
         from mlops_lib.wrappers.double import in_double
 
+        trainers.check(config)
         schema = training_schema(data_loader, config.evaluation.task)
         config = lightning_fit.sized(config, data_loader.count("train"))
         chosen = {name: getattr(config.train, name) for name in ("batch_size", "patience", "max_epochs")}
@@ -91,7 +94,9 @@ class PytorchLightningWrapper(ModelWrapper):
         if config.train.processes * config.train.nodes > 1:
             launch.fit(module, data_loader, config, run_id, facts, encoder)
         else:
-            lightning_fit.fit(module, train, validation, config, run_id)
+            lightning_fit.fit(
+                module, train, validation, config, run_id, lambda batch: describe(batch, data_loader, encoder)
+            )
         metadata = self.metadata(config, schema)
         final = in_double(module.cpu().eval(), torch.from_numpy(example))
         if encoder.is_plain:

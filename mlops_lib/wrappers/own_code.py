@@ -1,15 +1,15 @@
-"""What an estimator needs to be loaded elsewhere: modules of the user's own, and installed distributions."""
+"""What a model's code needs to be loaded elsewhere: modules of the user's own, and installed distributions."""
 
 import importlib.metadata
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.wrappers.source_imports import files_of, files_on_import, imports_in, place_of
+from mlops_lib.wrappers.source_imports import files_of, files_on_import, imports_in, place_of, place_on
 
 #: Most that a logged model carries of a user's own files.
 MIB = 1024 * 1024
@@ -23,16 +23,17 @@ class Needs:
     Args:
         modules: Dotted names; the part after a module may be the name of an object in it.
         root: The project's folder.
+        path: Folders in which imports look first.
 
     Attributes:
         own: Top-level module file or package folder of the user's own -> its files.
         others: Dotted names of the other modules.
     """
 
-    def __init__(self, modules: Iterable[str], root: Path) -> None:
+    def __init__(self, modules: Iterable[str], root: Path, path: Sequence[Path] = ()) -> None:
         self.own: dict[Path, set[Path]] = {}
         self.others: set[str] = set()
-        self._root = root.resolve()
+        self._root, self._path = root.resolve(), path
         todo, seen = list(modules), set()
         while todo:
             if (name := todo.pop()) not in seen:
@@ -42,13 +43,7 @@ class Needs:
     def require_size(self) -> None:
         """Raise TrainingError if the user's own modules are too large to travel with each model."""
         for place, files in self.own.items():
-            sizes = {file: file.stat().st_size for file in files}
-            if (size := sum(sizes.values())) > MAX_BYTES:
-                raise TrainingError(
-                    f"The model would carry {place}, which the estimator's code imports. It holds {size / MIB:.0f} MiB, "
-                    f"and the limit is {MAX_BYTES / MIB:.0f}. Move data out of the package; the largest file is "
-                    f"{max(sizes, key=lambda file: sizes[file])}."
-                )
+            require_size(files, f"{place}, which the model's code imports")
 
     def copy_into(self, folder: Path) -> list[str]:
         """Copy the user's own modules into a folder, and return MLflow's ``code_paths``."""
@@ -67,7 +62,7 @@ class Needs:
 
     def _add(self, name: str) -> Iterator[str]:
         """Note where a module comes from; give the imports of one of the user's own."""
-        place = own_place(name.partition(".")[0])
+        place = own_place(name.partition(".")[0], self._path)
         if place is None:
             self.others.add(name)
             return
@@ -79,13 +74,30 @@ class Needs:
             yield from (imported for imported, _ in imports_in(file, package))
 
 
-def own_place(top: str) -> Path | None:
+def require_size(files: Iterable[Path], name: str) -> None:
+    """Raise TrainingError if files are too large to travel with each model; `name` says what they are."""
+    sizes = {file: file.stat().st_size for file in files}
+    if (size := sum(sizes.values())) > MAX_BYTES:
+        raise TrainingError(
+            f"The model would carry {name}. It holds {size / MIB:.0f} MiB, and the limit is {MAX_BYTES / MIB:.0f}. Move "
+            f"data out of it; the largest file is {max(sizes, key=lambda file: sizes[file])}."
+        )
+
+
+def own_place(top: str, path: Sequence[Path] = ()) -> Path | None:
     """`place_of` a module of the user's own; None for one of Python, of this library, or that was installed.
 
     An editable installation is the user's own: no index has it.
+
+    Args:
+        top: Name of a top-level module.
+        path: Folders in which the import looks first.
     """
-    if top in sys.stdlib_module_names or top in ("__main__", LIBRARY):
+    # A graph's folder may have a langgraph.py, which nothing imports by this name.
+    if top in sys.stdlib_module_names or top in ("__main__", LIBRARY, "langgraph"):
         return None
+    if place := place_on(path, top):
+        return place
     place = place_of(top)
     if place is None or {"site-packages", "dist-packages"} & set(place.parts):
         return None

@@ -2,8 +2,9 @@
 
 import ast
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 
@@ -15,6 +16,23 @@ def place_of(top: str) -> Path | None:
     if spec and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     return Path(spec.origin) if spec and spec.origin and spec.has_location else None
+
+
+def place_on(path: Sequence[Path], top: str) -> Path | None:
+    """The file or folder of a top-level module in one of these folders.
+
+    As for Python, a folder without ``__init__.py`` gives way to a module of its name anywhere, and a folder without any
+    module is none.
+    """
+    spec = PathFinder.find_spec(top, [str(folder) for folder in path]) if path else None
+    if spec is None:
+        return None
+    if spec.has_location and spec.origin:
+        file = Path(spec.origin)
+        return file.parent if spec.submodule_search_locations else file
+    folder = Path(next(iter(spec.submodule_search_locations or ())))
+    elsewhere = place_of(top)
+    return folder if elsewhere in (None, folder) and next(folder.rglob("*.py"), None) else None
 
 
 def files_of(place: Path) -> Iterator[Path]:

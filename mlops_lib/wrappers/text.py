@@ -5,6 +5,7 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlops_lib.columns.schema import Schema
@@ -36,8 +37,8 @@ class TextModelWrapper(ModelWrapper):
     """A model that answers in text by calling an LLM. Nothing is fitted: training packages its files."""
 
     waits = True
-    #: Columns that a row may have beside the features.
-    extra_columns: tuple[str, ...] = ()
+    #: Columns that a row may have beside the features -> "text", or "any" for any JSON.
+    extra_columns: Mapping[str, str] = MappingProxyType({})
     #: Options of a chat, in OpenAI's form, that the model can use.
     chat_options: Collection[str] = ()
 
@@ -48,6 +49,13 @@ class TextModelWrapper(ModelWrapper):
     @abstractmethod
     def ready(self, package: Path, llm: LlmSettings) -> None:
         """Get ready to answer from the packaged files."""
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Check that rows with these columns reach the model; nothing is called.
+
+        Raises:
+            TrainingError: They do not.
+        """
 
     @abstractmethod
     async def generate(self, row: Mapping[str, Any]) -> Generation:
@@ -61,6 +69,7 @@ class TextModelWrapper(ModelWrapper):
             folder.mkdir()
             self.package(folder, config)
             self.ready(folder, config.llm)  # a package that does not load must not be logged
+            self.check_columns(list(data_loader.schema.features))
             versions = prompts.register(config.model.name, folder / "prompts.yaml")
             signature = text_signature(list(data_loader.schema.features), self.extra_columns)
             with mlflow.start_run(run_id=run_id):

@@ -9,6 +9,7 @@ from typing import Any
 from mlops_lib.llm.cassette import row_key
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.ledger import current, tally
+from mlops_lib.llm.trajectory import of_output
 from mlops_lib.llm.turns import one_row
 
 NOT_ASKED = "Not asked: the budget was spent."
@@ -39,11 +40,13 @@ async def answer_all(
 
 
 async def _measured(generate: Generate, row: dict[str, Any]) -> Generation:
+    from mlops_lib.llm.recorder import recording  # imports LangChain, which a service may do without
+
     ledger, key = current(), row_key(row)
     if ledger and not ledger.cassette.knows_row(key) and (ledger.stopped or ledger.cassette.strict):
         return Generation(row, error=NOT_ASKED)
     began = time.monotonic()
-    with tally() as usage, one_row():
+    with tally() as usage, one_row(), recording() as recorder:
         try:
             made = await generate(row)
         except Exception as error:  # a graph may raise anything, and one row must not end the evaluation
@@ -51,4 +54,6 @@ async def _measured(generate: Generate, row: dict[str, Any]) -> Generation:
     took_s = time.monotonic() - began
     if ledger:
         took_s = ledger.cassette.latency_of(key, took_s, 0 < usage.calls == usage.reused)
-    return replace(made, latency_s=round(took_s, 4), usage=usage)
+    found = recorder.trajectory
+    found = found if found.events else of_output(made.output)
+    return replace(made, latency_s=round(took_s, 4), usage=usage, trajectory=found)

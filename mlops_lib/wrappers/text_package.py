@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Name of the package among the artifacts of the MLflow model.
 PACKAGE = "package"
+#: In a package: more requirements, one on a line.
+REQUIREMENTS_FILE = "requirements.txt"
 #: Pinned in the logged model, as far as they are installed.
 REQUIREMENTS = ("mlflow", "langgraph", "langgraph-checkpoint-sqlite", "langchain-openai",
                 "langchain-anthropic", "openai", "anthropic")  # fmt: skip
@@ -33,21 +35,23 @@ def log_package(folder: Path, signature: "ModelSignature", metadata: dict[str, A
             python_model=str(Path(__file__).with_name("text_pyfunc.py")),
             artifacts={PACKAGE: str(folder)},
             signature=signature,
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(folder),
             metadata=metadata,
         )
     return info.model_uri
 
 
-def text_signature(features: Sequence[str], extra_columns: Sequence[str]) -> "ModelSignature":
-    """Text columns in, one text out; `extra_columns` are optional."""
+def text_signature(features: Sequence[str], extra_columns: Mapping[str, str]) -> "ModelSignature":
+    """Text columns in, one text out; `extra_columns` (name -> "text" or "any") are optional."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
 
     # A row that resumes a conversation has no question. So a graph with threads has no required column.
     required = not extra_columns
     columns: list[Any] = [ColSpec(DataType.string, name, required) for name in features]
-    columns += [ColSpec(DataType.string, name, required=False) for name in extra_columns]
+    kinds: dict[str, Any] = {"text": DataType.string, "any": AnyType()}
+    columns += [ColSpec(kinds[kind], name, required=False) for name, kind in extra_columns.items()]
     return ModelSignature(Schema(columns), Schema([ColSpec(DataType.string)]))
 
 
@@ -84,11 +88,12 @@ def copy_into(folder: Path, name: str, source: Path) -> None:
         raise TrainingError(f"model.params.files names {source}, which does not exist.")
 
 
-def _requirements() -> list[str]:
-    pinned = []
+def _requirements(folder: Path) -> list[str]:
+    more = folder / REQUIREMENTS_FILE
+    pinned = more.read_text(encoding="utf-8").split() if more.is_file() else []
     for name in REQUIREMENTS:
         try:
             pinned.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
             continue
-    return pinned
+    return sorted(set(pinned))

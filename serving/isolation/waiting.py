@@ -157,7 +157,7 @@ class Waiting(asyncio.BufferedProtocol):
                     async for event in events:
                         await window.acquire()
                         await self._writable.wait()
-                        self._send(Event(number, event.kind, builtins(event.data)))
+                        self._send(Event(number, event.kind, builtins(event.data), event.path))
                 return None, []
             case ChatRow(_, chat):
                 return builtins(model.wrapper.chat_row(*chat)), []

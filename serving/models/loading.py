@@ -51,7 +51,8 @@ async def _load(
 ) -> Loaded:
     name = f"{version.name} version {version.version}"
     if signed_by := settings.serving.signed_by:
-        await in_daemon_thread(lambda: signing.check(version, folder, settings.path(signed_by)), "load")
+        remedy, key = settings.command("sign", version.name, version.version), settings.path(signed_by)
+        await in_daemon_thread(lambda: signing.check(version, folder, key, remedy), "load")
     facts = await in_daemon_thread(lambda: ModelFacts.read(folder, digest), "load")
     if (registered := version.tags.get(MODEL_DIGEST_TAG, facts.digest)) != facts.digest:
         raise ModelError(

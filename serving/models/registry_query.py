@@ -66,7 +66,8 @@ class RegistryQuery:
         uri = tracking_uri(self.settings)
         if (file := sqlite_file(uri)) and not file.is_file():  # MLflow would make an empty one
             raise RegistryError(
-                f"The registry {file} does not exist. Is MLFLOW_TRACKING_URI right? `mlops run` makes the file of config.yaml."
+                f"The registry {file} does not exist. Is MLFLOW_TRACKING_URI right? "
+                f"The first run makes the file of config.yaml: {self.settings.command('run')}"
             )
         wanted, name = self.settings.serving, self.settings.model.name
         registry = Registry(self.settings)

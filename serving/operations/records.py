@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mlops_lib.monitoring.prediction_log import COLUMNS
 from mlops_lib.redact.keys import Masker
 from serving.inference.json_values import encode_json
 from serving.inference.rows import Context, Rows
@@ -93,9 +94,9 @@ class Feedback(NamedTuple):
 
 
 def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as Parquet, without secrets. Other processes see the whole file or none.
+    """Write rows of predictions or of feedback as Parquet, without secrets. Others see the whole file or none.
 
-    Columns have the same types in every file, so that a folder of files reads as one table.
+    Every file has all columns of both, so that a folder of files reads as one table; those of the other kind are null.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -104,11 +105,11 @@ def write_table(file: Path, rows: Sequence[dict[str, Any]]) -> None:
         "time": pa.timestamp("us", "UTC"), "version": pa.int64(), "row": pa.int64(), "latency_ms": pa.float64(),
         "finished": pa.bool_(),
     }  # fmt: skip
-    rows = _masked(rows)
-    schema = pa.schema([(column, kinds.get(column, pa.string())) for column in rows[0]])
+    columns = dict.fromkeys((*COLUMNS["predictions"], *COLUMNS["feedback"]))
+    schema = pa.schema([(column, kinds.get(column, pa.string())) for column in columns])
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".unfinished")
-    pq.write_table(pa.Table.from_pylist(rows, schema), unfinished)
+    unfinished = file.with_name(f"_{file.name}")  # readers of a folder skip such a name
+    pq.write_table(pa.Table.from_pylist(_masked(rows), schema), unfinished)
     unfinished.rename(file)
 
 

@@ -106,7 +106,7 @@ class ProcessModel:
             try:
                 taken = 0
                 while isinstance(message := await messages.get(), Event):
-                    yield StreamEvent(message.kind, message.data)
+                    yield StreamEvent(message.kind, message.data, message.path)
                     taken += 1
                     if taken % HALF_WINDOW == 0:
                         process.took(number, HALF_WINDOW)

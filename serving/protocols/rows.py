@@ -1,7 +1,8 @@
 """/predict and /invoke: rows in, predictions out, whole or as events; /features: the rows as the model gets them.
 
-Events are ``token`` ``{"text"}``, ``update`` (node -> what it changed), then one of ``prediction`` or ``interrupt``,
-which hold the same object as the plain answer, or ``error``, which holds a problem object.
+Events are ``token`` ``{"text", "path"}``, ``update`` ``{"path", "changes"}`` and ``custom`` ``{"path", "data"}``, where
+`path` names a graph's nodes from the outer one to the inner one, then one of ``prediction`` or ``interrupt``, which hold
+the same object as the plain answer, or ``error``, which holds a problem object.
 """
 
 import json
@@ -66,11 +67,13 @@ async def events(
     """The events of one row. Once the answer has begun, its status cannot say that it failed: an event does."""
     try:
         async with aclosing(events):
-            async for kind, data in events:
+            async for kind, data, path in events:
                 if kind == "token":
-                    yield event(kind, {"text": data})
+                    yield event(kind, {"text": data, "path": path})
                 elif kind == "update":
-                    yield event(kind, data)
+                    yield event(kind, {"path": path, "changes": data})
+                elif kind == "custom":
+                    yield event(kind, {"path": path, "data": data})
                 else:
                     answer = {"predictions": data, "model": model.card, "request_id": call.request_id}
                     yield event(kind, answer)

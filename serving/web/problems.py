@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mlops_lib.columns.encode import BadValue
-from mlops_lib.errors import InputError
+from mlops_lib.errors import InputError, ThreadError
 from mlops_lib.redact.output import shown
 from serving.web.failures import failures
 
@@ -22,6 +22,8 @@ MEDIA_TYPE = "application/problem+json"
 MAX_SHOWN = 100
 #: Content types of clients that declare none: ``curl -d`` sends the second.
 UNDECLARED = ("", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
+#: Code of a conversation's error -> status, where it is not 422.
+THREAD_STATUSES = {"unknown_thread": HTTPStatus.NOT_FOUND, "nothing_open": HTTPStatus.CONFLICT}
 
 
 class ClosedRequest(IntEnum):
@@ -126,6 +128,9 @@ def as_problem(error: Exception, request_id: str) -> Problem:
     """The problem for any exception. The text of an unexpected one goes to the log, not to the caller."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, ThreadError):
+        status = THREAD_STATUSES.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return Problem(status, error.code, str(error))
     if isinstance(error, InputError):
         return invalid_input(str(error))
     if isinstance(error, BadValue):

@@ -1,5 +1,6 @@
 """The command line: help with examples, clear errors, secrets masked."""
 
+import ast
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from mlops_lib.cli import app
 from mlops_lib.errors import ConfigError
 from mlops_lib.registry import Registry
 from mlops_lib.search import space
+from tests.support.projects import ROOT
 
 COMMANDS = (
     "run",
@@ -249,3 +251,18 @@ def test_a_port_in_use_is_said_before_a_model_is_loaded(mlops):
         port = taken.getsockname()[1]
         code, _, error = mlops("serve", "--port", str(port))
     assert code == 1 and f"port {port}" in error and "--port" in error
+
+
+def test_a_printed_command_names_the_config_file() -> None:
+    """Commands to copy come from Settings.command, which adds -c; only those before there are settings are literal."""
+    has_no_settings = {"config.py", "skew.py", "feast.py"}  # `mlops features` has no -c
+    literal = re.compile(r"(with|as in|by|version): `?mlops \w")
+    found = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for package in ("mlops_lib", "pipelines", "serving")
+        for file in (ROOT / package).rglob("*.py")
+        if file.name not in has_no_settings
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and literal.search(node.value)
+    ]
+    assert not found

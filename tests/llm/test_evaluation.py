@@ -11,6 +11,7 @@ import pytest
 
 from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.errors import (
+    ConfigError,
     DataError,
     EvaluationError,
     InputError,
@@ -24,6 +25,7 @@ from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.loaders.formats.data_file import data_file
 from mlops_lib.loaders.rows import Rows
 from mlops_lib.settings import Settings
+from mlops_lib.settings.gate import GateSettings
 from mlops_lib.training import llm_comparison
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import KEY, Vendor, files_with
@@ -358,3 +360,53 @@ def test_a_golden_set_needs_no_validation_split(llm_project: Project) -> None:
     assert [prepared.count(split) for split in ("train", "validation", "test")] == [1, 0, 19]
     with pytest.raises(DataError, match="Split 'validation' of .* has no rows"):
         list(prepared.parts("validation"))
+
+
+def test_all_rows_of_a_golden_set_may_be_judged(vendor: Vendor, llm_project: Project) -> None:
+    """`test_fraction: 1` judges each of twenty rows, with keys too, and a folder may have a test file alone."""
+    file = llm_project(data={"source": "all.jsonl", "test_fraction": 1.0})
+    rows = [
+        {
+            "id": f"q{i}",
+            "question": f"Q{i}",
+            "reference": f"Answer to: Q{i}",
+            "tags": ["a", "b"],
+            "level": i % 2,
+        }
+        for i in range(20)
+    ]
+    lines = "\n".join(map(json.dumps, rows))
+    (file.parent / "all.jsonl").write_text(lines)
+    only_test = file.parent / "only_test"
+    only_test.mkdir()
+    (only_test / "test.jsonl").write_text(lines)
+    for source in ("all.jsonl", str(only_test)):
+        settings = config.load(file, {"data.source": source, "data.reference_columns": ["tags", "level"]})
+        assert loaders.from_settings(settings).write(file.parent / "data") == {
+            "train": 0,
+            "validation": 0,
+            "test": 20,
+        }
+        data = loaders.prepared(settings, file.parent / "data")
+        assert [len(data.head(split, 3)) for split in ("train", "test")] == [0, 3]
+        assert list(data.schema.features) == ["question"] and data.schema.references == ["tags", "level"]
+        model = wrappers.from_settings(settings)
+        model.train(data, settings)
+        chosen = settings.evaluation.model_copy(update={"gate": GateSettings(slices={"level": "all"})})
+        report = model.evaluate(data, settings.model_copy(update={"evaluation": chosen}))
+        assert report.rows == 20 and report.metrics["exact_match"].value == 1.0
+        assert set(report.judged.slices["level"]) == {"0", "1"}
+        assert model.signature is not None and model.signature.inputs.input_names() == ["question"]
+
+
+def test_a_model_that_is_fitted_needs_rows_to_learn_from(llm_project: Project) -> None:
+    """The error names both fractions and the task, before any work."""
+    fitted = {"task": "classification", "metric": "roc_auc", "metrics": []}
+    file = llm_project(data={"test_fraction": 1.0}, evaluation=fitted)
+    with pytest.raises(
+        ConfigError, match=r"test_fraction 1 \+ data.validation_fraction 0 leave no rows to learn from"
+    ):
+        config.load(file)
+    file = llm_project(data={"test_fraction": 1.0, "validation_fraction": 0.1})
+    with pytest.raises(ConfigError, match="must be 1 at most"):
+        config.load(file)

@@ -44,6 +44,23 @@ def test_shuffling_is_new_each_epoch_and_the_same_for_a_seed(dataset):
     assert torch.equal(first[0].sort().values, torch.arange(100.0))
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("size", [2, 3, 9, 11, 33, 99, 100, 1_000])
+def test_no_training_batch_has_one_row(dataset, size, streaming):
+    """Batch normalisation fails on one row: a last row alone joins the batch before, and is in every epoch."""
+    loader = LocalDataLoader(dataset.path, label="y", streaming=streaming)
+    shuffled = loader.torch("train", size, shuffle=True)
+    made = [y for _, y in shuffled]
+    assert len(made) == len(shuffled) and min(map(len, made)) > 1 and max(map(len, made)) <= size + 1
+    assert torch.equal(torch.cat(made).sort().values, torch.arange(100.0))
+    assert [len(y) for _, y in loader.torch("train", 33)] == [
+        33,
+        33,
+        33,
+        1,
+    ]  # of validation: judged as they are
+
+
 def test_text_is_refused_with_what_to_do(tmp_path):
     """Without an encoder a network needs numbers; the message has the column, an example and the way out."""
     frame = pd.DataFrame({"colour": ["red"] * 9, "y": [0.0] * 9})

@@ -130,7 +130,8 @@ def test_a_split_without_rows_is_named_and_an_empty_file_beside_others_is_none(t
     for file in (tmp_path / "test").glob("[0-2].parquet"):
         file.unlink()
     with pytest.raises(DataError, match=r"Split 'test' of .* has no rows"):
-        next(pair(tmp_path)).head("test", 1)
+        list(next(pair(tmp_path)).parts("test"))
+    assert [len(loader.head("test", 1)) for loader in pair(tmp_path)] == [0, 0]
 
 
 def test_a_sample_is_evenly_spaced_and_no_larger_than_asked(tmp_path):

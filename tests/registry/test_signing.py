@@ -126,8 +126,10 @@ def test_a_signature_holds_for_one_version(signed, files):
 
 def test_an_unsigned_version_is_refused(signed, files):
     """The message has the command that signs it."""
-    with pytest.raises(ModelError, match="version 3 is refused .*not signed.*mlops sign code 3"):
-        signing.check(version(signed, 3), files, public(signed))
+    with pytest.raises(
+        ModelError, match="version 3 is refused .*not signed.*mlops sign code 3 -c other.yaml"
+    ):
+        signing.check(version(signed, 3), files, public(signed), "mlops sign code 3 -c other.yaml")
 
 
 def test_another_key_is_refused(signed, files, tmp_path):

@@ -131,13 +131,13 @@ def make_graph(folder: Path) -> Path:
     package = folder / "package"
     package.mkdir(parents=True)
     (package / "langgraph.py").write_text(GRAPH)
-    (package / "config.json").write_text("{}")
+    (package / "config.json").write_text('{"stream": "all"}')
     (package / "prompts.yaml").write_text("{}")
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=text_pyfunc.__file__,
         artifacts={text_package.PACKAGE: str(package)},
-        signature=text_package.text_signature(["question"], ()),
+        signature=text_package.text_signature(["question"], {}),
         pip_requirements=[],
         metadata={WRAPPER_KEY: "langgraph", "mlops_llm": {"tracing": False}},
     )

@@ -79,18 +79,37 @@ def test_imports_in_functions_find_the_models_modules(tmp_path):
     assert found.answer() == 3
 
 
-@pytest.mark.parametrize("late", ["first", "second"])
-def test_an_import_in_a_function_that_could_get_other_code_is_refused(tmp_path, late):
-    """The error names file, module and remedy; the first version stays as it was."""
-    early, inside = "import own_tail\n", "def answer():\n    import own_tail\n    return own_tail.VALUE\n"
-    heads = {"first": early, "second": early} | {late: inside}
-    first = loaded(model(tmp_path / "1", {"own_head": heads["first"], "own_tail": "VALUE = 1\n"}))
-    second = model(tmp_path / "2", {"own_head": heads["second"], "own_tail": "VALUE = 2\n"})
-    if late == "first":  # its tail differs, and so does its head
-        (second / "code" / "own_head.py").write_text(early + "# another\n")
-    with pytest.raises(ImportError, match=r"own_head\.py imports own_tail inside a function.*Restart"):
-        loaded(second)
-    assert sys.modules["own_head"] is first and sys.modules["own_tail"].VALUE == 1
+def test_an_import_in_a_function_finds_the_code_of_its_own_version(tmp_path):
+    """Of two versions in one process, each function imports the module of its version, at each call."""
+    inside = "def answer():\n    import own_tail\n    from own_package import part\n    return own_tail.VALUE, part.VALUE\n"
+    versions = [
+        loaded(
+            model(
+                tmp_path / str(number),
+                {
+                    "own_head": inside,
+                    "own_tail": f"VALUE = {number}\n",
+                    "own_package/part": f"VALUE = {number}\n",
+                },
+            )
+        )
+        for number in (1, 2, 3)
+    ]
+    assert [head.answer() for head in versions * 2] == [(1, 1), (2, 2), (3, 3)] * 2
+    assert sys.modules["own_head"] is versions[0] and sys.modules["own_tail"].VALUE == 1
+
+
+def test_a_package_imports_its_parts_late_and_relatively(tmp_path):
+    """A relative import in a function finds the version's own part, and a module in the middle of its import is not loaded twice."""
+    texts = {
+        "own_package/__init__": "from own_package.part import later\n",
+        "own_package/part": "import own_package\n\n\ndef later():\n    from .tail import VALUE\n    return VALUE, own_package\n",
+    }
+    first, second = (
+        loaded(model(tmp_path / name, texts | {"own_package/tail": f"VALUE = {name!r}\n"}), "own_package")
+        for name in ("1", "2")
+    )
+    assert first.later() == ("1", first) and second.later() == ("2", second)
 
 
 def test_no_compiled_files_are_left(tmp_path):

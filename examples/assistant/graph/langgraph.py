@@ -15,6 +15,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 
+from mlops_lib.llm.words import words
 from mlops_lib.wrappers.langgraph import GraphPackage
 from mlops_lib.wrappers.llm import fill
 
@@ -125,9 +126,3 @@ class Passages:
         asked = sorted(set(words(question)))
         found, _ = self.index.retrieve([asked], k=min(top, len(self.texts)), show_progress=False)
         return [self.texts[i] for i in found[0]]
-
-
-def words(text: str) -> list[str]:
-    """Words in lower case; plural and past endings are cut off."""
-    found = re.findall(r"[a-z0-9_]+", text.lower())
-    return [re.sub(r"(ing|ed|es|s)$", "", word) if len(word) > 4 else word for word in found]

@@ -21,7 +21,7 @@ class OwnMetric(TextMetric):
     """A user's function ``score(case) -> float``, plain or async.
 
     The function may have the attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0, or none if
-    lower is better).
+    lower is better), and ``columns``: the columns of the reference that it needs.
     """
 
     def __init__(self, function: Callable[[Case], Any], name: str) -> None:
@@ -55,6 +55,15 @@ def make(name: str, settings: "Settings | None") -> TextMetric:
     if not callable(found):
         raise EvaluationError(f"Metric {name!r} is a {type(found).__name__}, not a function of a case.")
     return OwnMetric(found, name)
+
+
+def needed_columns(name: str) -> tuple[str, ...]:
+    """The columns of the reference that a metric needs beside the label.
+
+    Raises:
+        PluginError: There is no such metric.
+    """
+    return tuple(getattr(plugins.load("metric", name), "columns", ()))
 
 
 async def score_rows(
@@ -101,7 +110,7 @@ def total(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence
     counts = {"scored": len(known), "errored": len(values) - len(known) - empty, "empty": empty}
     if not known:
         return Score(value=None, **counts)
-    if len(known) < len(values) and metric.worst is None:
+    if len(known) < len(values) and metric.worst_of(known) is None:
         raise EvaluationError(
             f"Metric {name} has no value for {len(values) - len(known)} rows, and lower is better. Set the "
             "attribute `worst` of the function to the score of such a row."

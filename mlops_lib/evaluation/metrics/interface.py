@@ -1,13 +1,14 @@
 """The two forms of a metric: one number over all rows (`Metric`), or one for each answer (`TextMetric`)."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib import plugins
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings
@@ -46,10 +47,31 @@ def metric(
 
 @dataclass(frozen=True)
 class Case:
-    """One answer to judge: the question, the answer and the reference answer."""
+    """One answer to judge: the question, the answer and the reference answer.
+
+    Attributes:
+        generation: The answer, with its costs and its trajectory.
+        columns: The columns of ``data.reference_columns``; those that hold JSON as values.
+    """
 
     generation: Generation
     reference: str
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """The row's features."""
+        return self.generation.input
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """What the model did: `events`, `path`, `messages`, `tool_calls` and `steps`."""
+        return self.generation.trajectory
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """Name and arguments of each tool call, in order."""
+        return self.trajectory.tool_calls
 
     @property
     def answer(self) -> str:
@@ -75,6 +97,7 @@ class TextMetric:
         lowest, highest: Bounds of the total. config.yaml may not ask for a threshold beyond them.
         worst: Score of a row without an answer; None: such a row has no score.
         note: Printed beside the number so that it can be compared: a signature, the judge's name.
+        columns: Columns of the reference that it needs beside the label.
     """
 
     higher_is_better = True
@@ -82,6 +105,7 @@ class TextMetric:
     highest: float = 1.0
     worst: float | None = 0.0
     note = ""
+    columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: "Settings | None" = None) -> None:
         self.settings = settings
@@ -96,7 +120,12 @@ class TextMetric:
 
     def total(self, cases: Sequence[Case], values: Sequence[float | None]) -> float:
         """The mean over all rows; a row without a value counts as the worst."""
-        return float(sum(self.worst if v is None else v for v in values) / len(values))  # type: ignore[misc]
+        worst = self.worst_of([v for v in values if v is not None])
+        return float(sum(worst if v is None else v for v in values) / len(values))  # type: ignore[misc]
+
+    def worst_of(self, values: Sequence[float]) -> float | None:
+        """Score of a row without an answer, when the others have these; None: such a row has no score."""
+        return self.worst
 
 
 def chosen(task: str, settings: "Settings | None", default: Sequence[str] = ()) -> list[str]:

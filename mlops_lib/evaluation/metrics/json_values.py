@@ -1,6 +1,7 @@
 """Answers and references that are JSON, compared as values."""
 
 import json
+import math
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,16 @@ def text_of(value: Any) -> str:
     value = value.tolist() if hasattr(value, "tolist") else value
     is_nested = isinstance(value, dict | list | tuple)
     return json.dumps(value, ensure_ascii=False, default=_plain) if is_nested else str(value)
+
+
+def value_of(value: Any) -> Any:
+    """The value of a column of the reference: JSON text as what it means, a missing value as None."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, str):
+        return value
+    return value if (found := parsed(value)) is NONE else found
 
 
 def _plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ class Task(ABC):
         settings: ``evaluation.metrics`` and ``evaluation.metric`` choose the metrics; None: the task's defaults.
         classes: Classification: all classes, in the order of the columns of a prediction. Empty: those of the truth.
         weights: Weights of the N rows to score; None: all count the same.
+        references: The columns of ``data.reference_columns`` of the N rows; empty: there are none.
 
     Attributes:
         name: Its name in the plugin table.
@@ -33,9 +34,15 @@ class Task(ABC):
     metrics: Mapping[str, bool]
 
     def __init__(
-        self, settings: "Settings | None" = None, *, classes: Sequence[Any] = (), weights: Any = None
+        self,
+        settings: "Settings | None" = None,
+        *,
+        classes: Sequence[Any] = (),
+        weights: Any = None,
+        references: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.settings, self.classes, self.weights = settings, classes, weights
+        self.references = references
 
     @abstractmethod
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation import trajectories
 from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
-from mlops_lib.evaluation.metrics.json_values import text_of
+from mlops_lib.evaluation.metrics.json_values import text_of, value_of
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks.interface import Task
 from mlops_lib.llm import loop
@@ -24,6 +25,7 @@ DEFAULT_METRICS = ("chrf", "rouge_l", "exact_match")
 #: Rows answered at once when config.yaml is not read.
 CONCURRENCY = 8
 WORST_ROWS = 10
+WORST_TRAJECTORIES = 3
 
 
 class Text(Task):
@@ -36,11 +38,9 @@ class Text(Task):
 
     name: ClassVar[str] = "text"
 
-    def __init__(
-        self, settings: "Settings | None" = None, *, classes: Sequence[Any] = (), weights: Any = None
-    ) -> None:
-        super().__init__(settings, classes=classes, weights=weights)
-        if weights is not None:
+    def __init__(self, settings: "Settings | None" = None, **rows: Any) -> None:
+        super().__init__(settings, **rows)
+        if self.weights is not None:
             raise EvaluationError("The text task counts all rows the same. Remove data.weight.")
         names = chosen(self.name, settings, DEFAULT_METRICS)
         self._metrics = {name: answers.make(name, settings) for name in names}
@@ -52,7 +52,7 @@ class Text(Task):
         Raises:
             EvaluationError: Truth and answers do not fit together; or the model or a metric failed on all rows.
         """
-        self._cases = _cases(y_true, y_pred)
+        self._cases = _cases(y_true, y_pred, self.references)
         concurrency = self.settings.evaluation.concurrency if self.settings else CONCURRENCY
         self._values: dict[str, list[float | None]] = {}
         self._problems: dict[str, list[str]] = {}
@@ -82,6 +82,7 @@ class Text(Task):
             "tables": {
                 "Scores, and the rows behind them": counts,
                 f"The {WORST_ROWS} worst rows": self._worst(per_row),
+                **self._trajectories(per_row),
             },
             "per_row": per_row,
         }
@@ -102,6 +103,7 @@ class Text(Task):
         import pandas as pd
 
         rows = []
+        shown = any(map(trajectories.is_worth_showing, self._cases))
         for i, case in enumerate(self._cases):
             made = case.generation
             problems = [f"{name}: {p[i]}" for name, p in self._problems.items() if p[i]]
@@ -111,6 +113,7 @@ class Text(Task):
                     "output": case.answer,
                     "reference": case.reference,
                     "contexts": list(made.contexts),
+                    **(_work(case) if shown else {}),
                     **{name: values[i] for name, values in self._values.items()},
                     "latency_s": made.latency_s,
                     "prompt_tokens": made.usage.prompt_tokens,
@@ -123,16 +126,51 @@ class Text(Task):
 
     def _worst(self, per_row: "pd.DataFrame") -> "pd.DataFrame":
         """Rows with errors first, then by the gate's metric."""
+        wanted = ["input", "output", "reference", self._metric_of_the_order, "error"]
+        return per_row.loc[self._worst_first(per_row), wanted].head(WORST_ROWS).reset_index(drop=True)
+
+    @property
+    def _metric_of_the_order(self) -> str:
         by = self.settings.evaluation.metric if self.settings else ""
-        by = by if by in self._metrics else next(iter(self._metrics))
-        up = self._metrics[by].higher_is_better
+        return by if by in self._metrics else next(iter(self._metrics))
+
+    def _worst_first(self, per_row: "pd.DataFrame") -> list[int]:
+        by = self._metric_of_the_order
         order = per_row.assign(failed=per_row["error"] == "").sort_values(
-            ["failed", by], ascending=[True, up], na_position="first", kind="stable"
+            ["failed", by],
+            ascending=[True, self._metrics[by].higher_is_better],
+            na_position="first",
+            kind="stable",
         )
-        return order[["input", "output", "reference", by, "error"]].head(WORST_ROWS).reset_index(drop=True)
+        return list(order.index)
+
+    def _is_right(self, row: int) -> bool:
+        """Whether a row has the best score in the metric of the order, and no error."""
+        metric = self._metrics[self._metric_of_the_order]
+        best = metric.highest if metric.higher_is_better else metric.lowest
+        return self._values[self._metric_of_the_order][row] == best
+
+    def _trajectories(self, per_row: "pd.DataFrame") -> "dict[str, pd.DataFrame]":
+        """Title -> what the model did, for the worst of the rows that are not right."""
+        found: dict[str, pd.DataFrame] = {}
+        for row in self._worst_first(per_row):
+            case, scores = self._cases[row], {name: values[row] for name, values in self._values.items()}
+            if (
+                len(found) < WORST_TRAJECTORIES
+                and not self._is_right(row)
+                and trajectories.is_worth_showing(case)
+            ):
+                found[trajectories.title(case, row, scores)] = trajectories.table(case)
+        return found
 
 
-def _cases(y_true: Any, y_pred: Any) -> list[Case]:
+def _work(case: Case) -> dict[str, Any]:
+    """Columns of a row with what the model did for it."""
+    work = case.trajectory
+    return {"path": work.path, "tool_calls": work.tool_calls, "messages": list(map(dict, work.messages))}
+
+
+def _cases(y_true: Any, y_pred: Any, references: Sequence[Mapping[str, Any]]) -> list[Case]:
     truth, made = list(y_true), list(y_pred)
     if len(truth) != len(made) or not truth:
         raise EvaluationError(
@@ -145,4 +183,7 @@ def _cases(y_true: Any, y_pred: Any) -> list[Case]:
             f"The reference of row {bad[0]} is {truth[bad[0]]!r}. The text task needs text."
         )
     made = [g if isinstance(g, Generation) else Generation({}, g) for g in made]
-    return [Case(generation, reference) for generation, reference in zip(made, truth, strict=True)]
+    columns = [
+        {name: value_of(value) for name, value in row.items()} for row in references or [{}] * len(truth)
+    ]
+    return [Case(*each) for each in zip(made, truth, columns, strict=True)]

@@ -65,14 +65,15 @@ def logged(settings: Settings, request_id: str) -> list[tuple[Link, Subject]]:
     if not settings.serving.prediction_log:
         raise DataError(
             f"Where {request_id!r} was answered is not known: serving.prediction_log names no folder. Set it to the "
-            "service's folder (MLOPS_CONFIG or --config), or ask about a version: mlops why NAME VERSION"
+            f"service's folder, or ask about a version: {settings.command('why', 'NAME', 'VERSION')}"
         )
     folder = settings.path(settings.serving.prediction_log)
     records = PredictionLog(folder).of_request("predictions", request_id)
     if not records:
         raise DataError(
             f"The prediction log at {folder} has no request {request_id!r}. The id of a request is in the header "
-            "X-Request-Id of its answer; a service writes it to the log up to 5 seconds later. For a version: mlops why NAME VERSION"
+            "X-Request-Id of its answer; a service writes it to the log up to 5 seconds later. "
+            f"For a version: {settings.command('why', 'NAME', 'VERSION')}"
         )
     seen = [record for record in records if record["role"] != "mirror"] or records
     return [(_link(settings, record, len(records) - len(seen)), _subject(record)) for record in seen]

@@ -1,5 +1,6 @@
 """Formats of tables: each reader gives the names, types and rows of one file."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import DataError
@@ -16,7 +17,12 @@ Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile
 
 
 def reader(
-    file: "DataFile", key: str, csv: "CsvSettings", missing: tuple[str, ...], labels: tuple[str, ...] = ()
+    file: "DataFile",
+    key: str,
+    csv: "CsvSettings",
+    missing: tuple[str, ...],
+    labels: Collection[str] = (),
+    references: Collection[str] = (),
 ) -> Reader:
     """The reader for a file.
 
@@ -26,6 +32,7 @@ def reader(
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
         labels: Columns to predict.
+        references: Columns of the reference beside the label.
 
     Raises:
         DataError: The file is empty.
@@ -36,4 +43,6 @@ def reader(
         raise DataError(f"{file.shown} is empty: it has no bytes, so no header and no rows.")
     if file.format in ("csv", "tsv"):
         return DelimitedFile(file, csv, missing, key)
-    return JsonFile(file, key, labels) if file.format in ("json", "jsonl") else ArrowFile(file, key)
+    return (
+        JsonFile(file, key, labels, references) if file.format in ("json", "jsonl") else ArrowFile(file, key)
+    )

@@ -1,7 +1,7 @@
 """Rows of a JSON or JSON Lines file, with the types of JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,14 @@ INT64 = range(-(2**63), 2**63)
 class JsonFile:
     """One file in memory: a list of objects, an object a line, or an object of columns (as pandas writes it).
 
-    A label that is an object is JSON text, so that each keeps its own fields, and null is no missing field.
+    A label or another reference that is an object is JSON text, so that each keeps its own fields, and null is no missing
+    field.
     """
 
-    def __init__(self, file: "DataFile", key: str, labels: tuple[str, ...] = ()) -> None:
-        self.file, self.key, self.labels = file, key, labels
+    def __init__(
+        self, file: "DataFile", key: str, labels: Collection[str] = (), references: Collection[str] = ()
+    ) -> None:
+        self.file, self.key, self.labels, self.references = file, key, labels, references
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +85,8 @@ class JsonFile:
         """Values of one type; numbers and text meet as text, and integers beyond 64 bits are text."""
         import pyarrow as pa
 
-        if name in self.labels and any(map(_has_object, values)):
+        is_label = name in self.labels and any(map(_has_object, values))
+        if is_label or (name in self.references and any(isinstance(value, dict | list) for value in values)):
             values = [
                 json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
                 for value in values
@@ -110,7 +114,8 @@ class JsonFile:
         row = next((i for i, v in enumerate(values) if v is not None and type(v) is not first), None)
         if row is None:
             return DataError(
-                f"{self.file.shown}: column {name!r} has no one type: {reason}. Write it with one."
+                f"{self.file.shown}: column {name!r} has no one type: {reason}. Write it with one, or name it in "
+                "data.reference_columns, where objects of any form are JSON text."
             )
         return DataError(
             f"{self.file.shown}, row {row} (counted from 0): column {name!r} has {values[row]!r}, and "

@@ -42,12 +42,14 @@ def split_named(word: str) -> Split | None:
     return _SPLIT_OF.get(word.strip().lower())
 
 
-def by_split(root: Path, files: Sequence[DataFile], shown: str = "") -> dict[Split, list[DataFile]]:
-    """The files of each split if the folder is split already, else nothing; validation may be missing.
+def by_split(
+    root: Path, files: Sequence[DataFile], shown: str = "", needed: Sequence[Split] = ("train", "test")
+) -> dict[Split, list[DataFile]]:
+    """The files of each split if the folder is split already, else nothing; splits that are not `needed` may be missing.
 
     Raises:
-        DataError: The folder looks split, but a file belongs to no split, a split is there twice, or train or test
-            is missing.
+        DataError: The folder looks split, but a file belongs to no split, a split is there twice, or a needed one is
+            missing.
     """
     shown = shown or str(root)
     places = [_place(file.path.relative_to(root).parts) for file in files]
@@ -81,7 +83,7 @@ def by_split(root: Path, files: Sequence[DataFile], shown: str = "") -> dict[Spl
         raise DataError(
             f"{shown} looks split already, but its files have different names: {', '.join(entries)}."
         )
-    if missing := [split for split in ("train", "test") if not splits[split]]:
+    if missing := [split for split in needed if not splits[split]]:
         raise DataError(
             f"{shown} looks split already ({', '.join(entries)}), and has no {' and no '.join(missing)} split. Add it "
             f"(such as {missing[0]}.csv or the folder {missing[0]}/), or set data.source to one file, which is then "

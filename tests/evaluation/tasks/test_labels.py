@@ -14,7 +14,7 @@ ROWS = 200
 FEATURES = pd.DataFrame({"나이": RNG.normal(45, 10, ROWS), "지역": RNG.choice(["서울", "부산"], ROWS)})
 TAGS = np.column_stack([FEATURES["나이"] > 50, FEATURES["지역"] == "서울"]).astype(float)
 NUMBERS = np.column_stack([FEATURES["나이"] * 2, 1e6 + 1e5 * (FEATURES["지역"] == "서울")])
-NAMES = ["커피", "차"]
+NAMES, SHIFT = ["커피", "차"], np.array([1.0, 0.0])
 
 
 def report(task, truth, predicted, baselines=()):
@@ -86,6 +86,6 @@ def test_rows_that_changed_name_the_labels():
     table, sentence = changed_rows(*sides, "mean_roc_auc", True)
     assert sentence == "1 of 200 rows changed: 1 fewer labels right, 0 more labels right."
     assert table.loc[0, "champion"].startswith("커피 0.") and table.loc[0, "row"] == 3
-    sides = [JudgedRows("multioutput", ids, ids, NUMBERS, one, NAMES) for one in (NUMBERS, NUMBERS + [1, 0])]
+    sides = [JudgedRows("multioutput", ids, ids, NUMBERS, one, NAMES) for one in (NUMBERS, NUMBERS + SHIFT)]
     table, sentence = changed_rows(*sides, "mean_r2", True)
     assert sentence == "200 of 200 rows changed: 0 further off, 200 closer." and table["difference"].min() > 0

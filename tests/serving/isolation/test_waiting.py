@@ -87,9 +87,9 @@ def test_a_stream_of_events(process):
     """The events of a row, the last one with the prediction, then the end."""
     process.start(messages.Stream, {"question": "1 + 1"})
     came = [process.receive() for _ in range(3)]
-    assert [(one.kind, one.data) for one in came[:2]] == [
-        ("update", {"work": {"answer": "2"}}),
-        ("prediction", "2"),
+    assert [(one.kind, one.data, one.path) for one in came[:2]] == [
+        ("update", {"answer": "2"}, ("work",)),
+        ("prediction", "2", ()),
     ]
     assert isinstance(came[2], messages.Answer)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from serving.operations import prediction_log
 from serving.operations.metrics import Metrics
 from serving.operations.prediction_log import MAX_PENDING, MAX_PENDING_BYTES, PredictionLog
 from serving.operations.records import Feedback, Record, write_table
+from tests.support.projects import ROOT
 
 
 def feedback(request_id: str, outcome: object = 1, body_bytes: int = 50) -> Feedback:
@@ -75,6 +77,27 @@ def test_a_record_names_the_models_run_and_digest(tmp_path):
     write_table(tmp_path / "predictions-20260102T000000-1-a.parquet", [row])
     (found,) = read.PredictionLog(tmp_path).of_request("predictions", "new")
     assert (found["version"], found["run_id"], found["model_digest"]) == (2, "run", "d" * 64)
+
+
+def test_a_folder_with_feedback_reads_as_one_table(tmp_path):
+    """The documentation's code: the champion's rows by a filter, joined with outcomes; also while a file is written."""
+    documented = (ROOT / "docs/operations.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?read_parquet.*?)```", documented, re.DOTALL)
+    version = ModelVersion("toy", 2, "Production", "run")
+    served = SimpleNamespace(version=version, facts=ModelFacts(False, digest="d" * 64))
+    log = PredictionLog(tmp_path / "predictions", Metrics())
+    for number, role in enumerate(("champion", "challenger", "champion")):
+        context, rows = Context(f"r{number}", 9, deadline=0.0), Rows(RequestSchema(None), [{"x": number}])
+        log.add(Record(context, role, served, rows, [2.0], 0.1, 1.0))
+        assert log.add_feedback(feedback(f"r{number}", None if number else {"churned": True}))
+    log.start()
+    log.stop()
+    (tmp_path / "predictions/_predictions-20260102T000000-1-b.parquet").write_bytes(b"half a fi")
+    found: dict = {}
+    exec(code.replace('"predictions"', repr(str(tmp_path / "predictions"))), found)  # noqa: S102 - the code of the documentation
+    joined = found["joined"].sort_values("request_id")
+    assert list(joined["request_id"]) == ["r0", "r2"] and set(joined["role"]) == {"champion"}
+    assert list(joined["outcome"]) == ['{"churned":true}', "null"] and list(joined["row"]) == [0, 0]
 
 
 def test_a_body_that_is_larger_than_the_room_is_kept_where_nothing_waits(tmp_path):

@@ -1,0 +1,131 @@
+"""A callback that checks the losses: a training loss that is not finite ends the training, with the rows behind it."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from mlops_lib.columns.encode import Encoder
+from mlops_lib.errors import MlopsError, TrainingError
+from mlops_lib.loaders.base import BaseDataLoader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Rows and columns that an error names.
+MAX_NAMED = 5
+#: Rows that tell the usual values of a column, and the distance from them that counts as extreme, in usual distances.
+SAMPLE_ROWS, EXTREME = 2_000, 1_000.0
+REMEDY = "Lower the learning rate, or clip gradients: train.trainer: {gradient_clip_val: 1.0}."
+REMEDY_DATA = "Correct them in the data or in data.prepare, if they are wrong."
+
+
+class Losses(Callback):
+    """Raises TrainingError before the backward pass of a loss that is not finite, and without ``val_loss``.
+
+    Args:
+        describe: Returns a sentence about the rows of a batch.
+    """
+
+    def __init__(self, describe: Callable[[Any], str]) -> None:
+        self._describe = describe
+        self._batch: Any = None
+        self._number = 0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._batch, self._number = batch, batch_idx
+
+    def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: torch.Tensor) -> None:
+        # With float16, the scaled loss may overflow; the scaler then skips the step and takes a smaller scale.
+        if trainer.scaler is None and not bool(torch.isfinite(loss).all()):
+            place = f"epoch {trainer.current_epoch + 1}, batch {self._number + 1} of {trainer.num_training_batches}"
+            raise TrainingError(
+                f"The training loss is {_value(loss)} in {place}. {self._describe(self._batch)} {REMEDY}"
+            )
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if "val_loss" not in trainer.callback_metrics and not trainer.sanity_checking:
+            raise TrainingError(
+                f"{type(module).__name__} does not log 'val_loss', which early stopping and the choice of the best "
+                "epoch need. Call self.log('val_loss', ...) in validation_step."
+            )
+
+
+def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder) -> str:
+    """The keys of a training batch's rows, and their columns with missing and with extreme values.
+
+    Args:
+        batch: ``(x, y)`` or ``(x, y, weights)``; of another form, nothing can be said.
+        data_loader, encoder: Made the batch.
+    """
+    try:
+        rows = _rows_of(batch, data_loader, encoder)
+    except (MlopsError, TypeError, ValueError, AttributeError, IndexError):  # a batch of the user's own form
+        rows = None
+    if rows is None or rows.empty:
+        return "The rows of the batch cannot be named."
+    schema = data_loader.schema
+    named = rows[schema.key] if schema.key else rows.index
+    keys = ", ".join(str(key) for key in list(named)[:MAX_NAMED])
+    more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
+    found = [f"Rows with its values: {schema.key or 'number'} {keys}{more}."]
+    usual = data_loader.sample("train", SAMPLE_ROWS)
+    columns = [name for name in (*schema.features, schema.label, schema.weight) if name]
+    if missing := [f"{name!r} ({int(n)} rows)" for name in columns if (n := rows[name].isna().sum())]:
+        found.append(f"Missing values: {', '.join(missing[:MAX_NAMED])}.")
+    worst = sorted((one for name in columns if (one := _worst(rows[name], usual[name]))), reverse=True)
+    extreme = [
+        f"{rows[name].iloc[at]:g} in {name!r} ({schema.key or 'row'} {named.iloc[at] if schema.key else named[at]})"
+        for distance, name, at in worst[:MAX_NAMED]
+    ]
+    found.append(f"Extreme values: {', '.join(extreme)}." if extreme else "No column has an extreme value.")
+    found += [REMEDY_DATA] if missing or extreme else []
+    return " ".join(found)
+
+
+def _rows_of(batch: Any, data_loader: BaseDataLoader, encoder: Encoder) -> "pd.DataFrame":
+    """The raw rows of a batch, found by their encoded values: batches carry no keys."""
+    import pandas as pd
+
+    from mlops_lib.loaders.batches import to_tensors
+
+    wanted = set(_as_bytes(batch))
+    parts, count = [], 0
+    for part in data_loader.parts("train"):
+        part = part.set_axis(range(count, count + len(part)))
+        count += len(part)
+        same = [one in wanted for one in _as_bytes(to_tensors(part, data_loader.schema, encoder, "train"))]
+        parts.append(part[np.array(same)])
+    return pd.concat(parts)
+
+
+def _as_bytes(batch: Any) -> list[bytes]:
+    """The values of features and label, for each row."""
+    x, y, *_ = (tensor.detach().cpu().numpy() for tensor in batch)
+    both = np.ascontiguousarray(np.column_stack([x.reshape(len(x), -1), y]), dtype=np.float32)
+    return [row.tobytes() for row in both]
+
+
+def _worst(values: "pd.Series", usual: "pd.Series") -> tuple[float, str, int] | None:
+    """Distance, column and position of the value that is furthest from the usual ones; None if it is not extreme."""
+    if values.dtype.kind not in "iuf" or not len(values):
+        return None
+    known = usual.dropna().to_numpy("float64")
+    known = known[np.isfinite(known)]
+    middle = float(np.median(known)) if len(known) else 0.0
+    with np.errstate(over="ignore"):
+        spread = float(np.quantile(np.abs(known - middle), 0.95)) if len(known) else 0.0
+        distance = np.abs(values.to_numpy("float64") - middle) / max(spread, abs(middle) * 1e-3, 1e-12)
+    distance[np.isnan(distance)] = 0.0
+    at = int(distance.argmax())
+    return (float(distance[at]), str(values.name), at) if distance[at] > EXTREME else None
+
+
+def _value(loss: torch.Tensor) -> str:
+    value = float(loss.detach().float().mean())
+    return "NaN" if math.isnan(value) else f"{value:g}"

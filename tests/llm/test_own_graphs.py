@@ -1,0 +1,502 @@
+"""Graphs as people write them: `model.implementation` as a file or a module, in all forms, with code and data beside it."""
+
+import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops_lib import config
+from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
+from mlops_lib.settings import LlmSettings
+from mlops_lib.wrappers.langgraph import LangGraphWrapper
+from tests.support.carrying import write_modules
+
+HEAD = """
+from typing import Annotated, TypedDict
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import interrupt
+
+
+def one_node(state, node, **schemas):
+    graph = StateGraph(state, **schemas)
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    return graph
+
+
+def echo(state):
+    return {"messages": [AIMessage("You said: " + state["messages"][-1].text)]}
+"""
+
+#: Form of a graph -> its code. Each answers "You said: hi".
+FORMS = {
+    "a compiled graph": "graph = one_node(MessagesState, echo).compile()",
+    "a graph that is not compiled": "graph = one_node(MessagesState, echo)",
+    "a function": "def graph():\n    return one_node(MessagesState, echo)",
+    "a function of the package": "def graph(package):\n    return one_node(MessagesState, echo)",
+    "a function of LangGraph's config": """
+from langchain_core.runnables import RunnableConfig
+async def graph(config: RunnableConfig):
+    assert config["configurable"] == {}
+    return one_node(MessagesState, echo).compile()
+""",
+    "an entrypoint of text": """
+from langgraph.func import entrypoint, task
+@task
+async def shout(text): return "You said: " + text
+@entrypoint()
+async def graph(question: str) -> str:
+    return await shout(question)
+""",
+    "an entrypoint of an object": """
+from langgraph.func import entrypoint
+class Asked(TypedDict):
+    question: str
+@entrypoint()
+def graph(asked: Asked):
+    return {"answer": "You said: " + asked["question"]}
+""",
+    "an entrypoint of messages": """
+from langchain_core.messages import AnyMessage
+from langgraph.func import entrypoint
+@entrypoint()
+def graph(messages: list[AnyMessage]):
+    return AIMessage("You said: " + messages[-1].text)
+""",
+    "an entrypoint of a pydantic model": """
+from langgraph.func import entrypoint
+from pydantic import BaseModel
+class Asked(BaseModel):
+    question: str
+@entrypoint()
+def graph(asked: Asked):
+    return "You said: " + asked.question
+""",
+    "a chain": """
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+prompt = ChatPromptTemplate.from_messages([("human", "{question}")])
+graph = prompt | RunnableLambda(lambda value: AIMessage("You said: " + value.to_messages()[0].text)) | StrOutputParser()
+""",
+    "a graph in a chain": """
+graph = one_node(MessagesState, echo).compile() | (lambda state: state["messages"][-1])
+""",
+    "an agent of agents": """
+inner = one_node(MessagesState, echo).compile()
+graph = StateGraph(MessagesState)
+graph.add_node("worker", inner)
+graph.add_edge(START, "worker")
+graph = graph.compile()
+""",
+    "nodes that are only asynchronous": """
+async def later(state): return echo(state)
+graph = one_node(MessagesState, later).compile()
+""",
+    "a pydantic state": """
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel
+class State(BaseModel):
+    messages: Annotated[list[AnyMessage], add_messages]
+graph = one_node(State, lambda state: echo({"messages": state.messages})).compile()
+""",
+    "a dataclass state": """
+from dataclasses import dataclass
+@dataclass
+class State:
+    question: str
+    answer: str = ""
+graph = one_node(State, lambda state: {"answer": "You said: " + state.question}).compile()
+""",
+    "input and output schemas": """
+class Asked(TypedDict):
+    question: str
+class Answered(TypedDict):
+    reply: str
+class State(Asked, Answered):
+    steps: int
+graph = one_node(State, lambda state: {"reply": "You said: " + state["question"]}, input_schema=Asked, output_schema=Answered)
+""",
+    "a list that is added to": """
+import operator
+class State(TypedDict):
+    messages: Annotated[list, operator.add]
+graph = one_node(State, echo).compile()
+""",
+    "a store and a checkpointer": """
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+def node(state, *, store):
+    store.put(("seen",), "last", {"text": state["messages"][-1].text})
+    return {"messages": [AIMessage("You said: " + store.get(("seen",), "last").value["text"])]}
+graph = one_node(MessagesState, node).compile(checkpointer=InMemorySaver(), store=InMemoryStore())
+""",
+    "blocks of content": """
+def node(state):
+    blocks = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "You said: "}, {"type": "text", "text": "hi"}]
+    return {"messages": [AIMessage(blocks)]}
+graph = one_node(MessagesState, node).compile()
+""",
+    "workers that report as a person": """
+def node(state):
+    return {"messages": [HumanMessage("You said: " + state["messages"][-1].text, name="worker")]}
+graph = one_node(MessagesState, node).compile()
+""",
+    "an agent of LangChain": """
+from langchain.agents import create_agent
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+class Echo(GenericFakeChatModel):
+    messages: object = None
+    def _generate(self, messages, stop=None, run_manager=None, **more):
+        from langchain_core.outputs import ChatGeneration, ChatResult
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("You said: " + messages[-1].text))])
+graph = create_agent(Echo(), [])
+""",
+}
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LangGraphWrapper]:
+    """Packages the graph of a project, opens the package, and checks the columns; nothing is logged."""
+
+    def make(
+        files: dict[str, str],
+        implementation: str = "my_agent.py:graph",
+        columns: tuple[str, ...] = ("question",),
+        **params: Any,
+    ) -> LangGraphWrapper:
+        project = tmp_path / "project"
+        write_modules(project, files)
+        content = {
+            "data": {"source": "golden", "label": "reference", "features": list(columns)},
+            "model": {"wrapper": "langgraph", "implementation": implementation, "params": params},
+            "evaluation": {"task": "text", "metric": "exact_match", "threshold": 0.5},
+        }
+        (project / "config.yaml").write_text(yaml.safe_dump(content))
+        folder = Path(tempfile.mkdtemp(prefix="package", dir=tmp_path))
+        model = LangGraphWrapper()
+        monkeypatch.chdir(tmp_path)
+        model.package(folder, config.load(project / "config.yaml"))
+        for file in sorted(project.rglob("*"), reverse=True):  # a service does not have the project
+            file.rmdir() if file.is_dir() else file.unlink()
+        importlib.invalidate_caches()
+        model.ready(folder, LlmSettings())
+        model.check_columns(columns)
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_graph_in_any_form_answers_the_question(opened: Callable[..., LangGraphWrapper], form: str) -> None:
+    """The row's question reaches the graph, and the answer is its last message, its answer or its value."""
+    model = opened({"my_agent.py": HEAD + FORMS[form]})
+    assert model.predict("hi") == "You said: hi"
+    assert model.predict([{"question": "hi"}] * 2) == ["You said: hi"] * 2
+
+
+@pytest.mark.parametrize(
+    ("code", "params", "says"),
+    [
+        ("graph = 5", {}, "graph of my_agent gives a int. It must be a graph"),
+        ("agent = one_node(MessagesState, echo)", {}, "my_agent has no 'graph'. It has: one_node, echo, agent."),
+        ("def graph(a, b): pass", {}, "takes 2 arguments"),
+        ("import nowhere_to_be_found", {}, "my_agent cannot be run: .* 'nowhere_to_be_found'"),
+        ("def graph(:", {}, "SyntaxError"),
+        (FORMS["a compiled graph"], {"inputs": {}}, "model.params has inputs; a graph takes: files, prompts"),
+        (
+            FORMS["a compiled graph"],
+            {"input": {"question": "{{question}}"}},
+            "model.params.input has question; the input of the graph has: messages",
+        ),
+        (
+            FORMS["a compiled graph"],
+            {"input": {"messages": "{{qestion}}"}},
+            "model.params.input names qestion; data.features has: question",
+        ),
+        (FORMS["a compiled graph"], {"output": "answer"}, "names 'answer'; the answer of the graph has: messages"),
+        (FORMS["a compiled graph"], {"contexts": "docs"}, "contexts names 'docs'; the answer of the graph has: messages"),
+        (FORMS["a compiled graph"], {"output": 3}, "must be a state key or a list"),
+        (FORMS["a compiled graph"], {"input": 3}, "must be a mapping of state keys"),
+        (FORMS["a compiled graph"], {"context": {"user": "a"}}, "has no context_schema"),
+        (
+            "class State(TypedDict):\n    query: str\n    reply: str\ngraph = one_node(State, echo)",
+            {},
+            r"question reaches no key of the graph's input, which has: query, reply. Set model.params.input: \{query: ",
+        ),
+        (
+            "class State(TypedDict):\n    question: str\n    reply: str\ngraph = one_node(State, echo)",
+            {},
+            "Set model.params.output to the key of the answer; the answer of the graph has: question, reply",
+        ),
+        (
+            "from langchain_core.runnables import RunnablePassthrough\ngraph = RunnablePassthrough() | (lambda x: x)",
+            {},
+            "does not declare its input. Set model.params.input: '{{question}}' for the text itself",
+        ),
+        (
+            FORMS["a dataclass state"].replace("question: str", "question: str\n    lang: str"),
+            {},
+            "fails without lang in its input, which no column fills",
+        ),
+        (
+            ("from dataclasses import dataclass\n@dataclass\nclass User:\n    name: str\n"
+            "graph = one_node(MessagesState, echo, context_schema=User)"),
+            {},
+            "model.params.context lacks name; the graph's context has: name",
+        ),
+    ],
+)  # fmt: skip
+def test_a_graph_that_cannot_work_is_refused_before_the_first_call(
+    opened: Callable[..., LangGraphWrapper], code: str, params: dict[str, Any], says: str
+) -> None:
+    """The error names the key, the keys there are, and the setting."""
+    with pytest.raises(MlopsError, match=says):
+        opened({"my_agent.py": HEAD + code}, **params)
+
+
+def test_a_column_that_reaches_no_key_is_an_error(opened: Callable[..., LangGraphWrapper]) -> None:
+    """A second column must not be lost in silence."""
+    with pytest.raises(TrainingError, match="lang reaches no key of the graph's input, which has: messages"):
+        opened({"my_agent.py": HEAD + FORMS["a compiled graph"]}, columns=("question", "lang"))
+
+
+@pytest.mark.parametrize(
+    ("implementation", "says"),
+    [
+        ("my_agent.py", "Write a file and a name in it"),
+        ("nowhere.py:graph", "nowhere.py, which does not exist"),
+        ("nowhere.agents:graph", "module 'nowhere.agents', which is not in"),
+        ("my-agent.py:graph", "Rename it to 'my_agent'"),
+        ("agents/json.py:graph", "hides the module 'json'"),
+        ("agents/langgraph.py:graph", "hides the module 'langgraph'"),
+        ("empty", "has no langgraph.py"),
+    ],
+)
+def test_an_implementation_that_is_not_there_is_named(
+    opened: Callable[..., LangGraphWrapper], implementation: str, says: str
+) -> None:
+    """The error has the path, and the forms or the remedy."""
+    files = {
+        "my_agent.py": HEAD,
+        "my-agent.py": HEAD,
+        "agents/json.py": "",
+        "agents/langgraph.py": "",
+        "empty/x.txt": "",
+    }
+    with pytest.raises(TrainingError, match=says):
+        opened(files, implementation)
+
+
+STATE = """
+class State(TypedDict):
+    query: str
+    language: str
+    facts: list
+    result: dict
+    sources: list
+graph = one_node(State, lambda state: {
+    "result": {"text": state["query"] + " in " + state["language"], "sure": True, "facts": state["facts"]},
+    "sources": ["page 1"],
+})
+"""
+
+
+def test_other_states_are_mapped(opened: Callable[..., LangGraphWrapper]) -> None:
+    """Texts are filled from columns, constants stay, and a dotted path finds the answer in the state."""
+    mapping = {"query": "Tell: {{question}}", "language": "lang", "facts": [1, {"q": "{{question}}"}]}
+    more = {"input": mapping, "output": "result.text", "contexts": "sources", "columns": ("question", "lang")}
+    model = opened({"my_agent.py": HEAD + STATE}, **more)
+    assert model.predict({"question": "hi", "lang": "ko"}) == "Tell: hi in ko"
+
+
+def test_several_outputs_are_an_object(opened: Callable[..., LangGraphWrapper]) -> None:
+    """A list of keys gives an object with their values."""
+    mapping = {"query": "question", "language": "lang", "facts": [None]}
+    more = {"input": mapping, "output": ["result", "sources"], "columns": ("question", "lang")}
+    answer = opened({"my_agent.py": HEAD + STATE}, **more).predict({"question": "hi", "lang": "ko"})
+    assert answer == {"result": {"text": "hi in ko", "sure": True, "facts": [None]}, "sources": ["page 1"]}
+
+
+def test_an_output_that_is_not_there_names_the_keys(opened: Callable[..., LangGraphWrapper]) -> None:
+    """A part of a value is known after the call alone."""
+    mapping = {"query": "question", "language": "lang", "facts": []}
+    more = {"input": mapping, "output": "result.txt", "columns": ("question", "lang")}
+    with pytest.raises(ModelError, match="without 'result.txt' in its state. It has: text, sure, facts"):
+        opened({"my_agent.py": HEAD + STATE}, **more).predict({"question": "hi", "lang": "ko"})
+
+
+def test_context_and_configurable_reach_the_graph(opened: Callable[..., LangGraphWrapper]) -> None:
+    """`model.params` has the constants of LangGraph's runtime context and config."""
+    code = """
+from dataclasses import dataclass
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+@dataclass
+class User:
+    name: str
+def node(state: MessagesState, config: RunnableConfig, runtime: Runtime[User]):
+    return {"messages": [AIMessage(config["configurable"]["tone"] + " " + runtime.context.name)]}
+graph = one_node(MessagesState, node, context_schema=User)
+"""
+    model = opened({"my_agent.py": HEAD + code}, context={"name": "Kim"}, configurable={"tone": "Hello"})
+    assert model.predict("hi") == "Hello Kim"
+
+
+def test_a_chat_becomes_messages_of_the_state(opened: Callable[..., LangGraphWrapper]) -> None:
+    """System messages, earlier turns and images reach the graph; the answer is a completion."""
+    code = "graph = one_node(MessagesState, lambda s: {'messages': [AIMessage(repr([(m.type, m.content) for m in s['messages']]))]})"
+    model = opened({"my_agent.py": HEAD + code})
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    parts = [{"type": "text", "text": "What is it?"}, image]
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": parts},
+    ]
+    row = model.chat_row(chat, {})
+    assert row["question"] == "What is it?"
+    found = model.predict(row)["choices"][0]["message"]["content"]
+    assert eval(found) == [("system", "Be brief."), ("human", "hi"), ("ai", "Hello"), ("human", parts)]
+
+
+PAUSE = "graph = one_node(MessagesState, echo).compile(interrupt_before=['node'])"
+
+
+def test_a_graph_that_stops_at_a_node_needs_a_thread(opened: Callable[..., LangGraphWrapper]) -> None:
+    """A pause is no answer: the caller is told of it, and goes on with `resume`."""
+    model = opened({"my_agent.py": HEAD + PAUSE})
+    with pytest.raises(InputError, match=r"stopped to ask \{'before': \['node'\]\}. Send a 'thread_id'"):
+        model.predict("hi")
+    asked = {"before": ["node"]}
+    assert model.predict({"question": "hi", "thread_id": "t"})["interrupt"] == asked
+    assert model.predict({"thread_id": "t", "resume": "yes"}) == "You said: hi"
+
+
+def test_a_checkpointer_of_its_own_keeps_conversations(opened: Callable[..., LangGraphWrapper]) -> None:
+    """The platform's checkpointer takes its place; the turns of a thread add up, and rows without one start anew."""
+    code = """
+from langgraph.checkpoint.memory import InMemorySaver
+count = lambda state: {"messages": [AIMessage(str(len(state["messages"])))]}
+graph = one_node(MessagesState, count).compile(checkpointer=InMemorySaver())
+"""
+    model = opened({"my_agent.py": HEAD + code})
+    row = {"question": "hi", "thread_id": "t"}
+    assert [model.predict(row), model.predict(row), model.predict("hi")] == ["1", "3", "1"]
+
+
+PROJECTS = {
+    "modules and packages beside the file": (
+        "my_agent.py:graph",
+        {
+            "my_agent.py": "from tools import search\nfrom parts.inner import WORD\n{head}\n"
+            "def node(state):\n    import late\n    from parts.late import END_\n"
+            "    return {{'messages': [AIMessage(search() + WORD + late.MORE + END_)]}}\n"
+            "graph = one_node(MessagesState, node)",
+            "tools.py": "def search():\n    from deeper import found\n    return found\n",
+            "deeper.py": "found = 'a'\n",
+            "late.py": "MORE = 'c'\n",
+            "parts/__init__.py": "",
+            "parts/inner.py": "from .more import WORD\n",
+            "parts/more.py": "from importlib.resources import files\nWORD = (files('parts') / 'word.txt').read_text()\n",
+            "parts/word.txt": "b",
+            "parts/late.py": "END_ = 'd'\n",
+        },
+    ),
+    "a src layout by file": (
+        "src/app/agent.py:graph",
+        {
+            "src/app/__init__.py": "",
+            "src/app/agent.py": "from app.tools import TEXT\nfrom .tools import TEXT as SAME\n{head}\n"
+            "graph = one_node(MessagesState, lambda state: {{'messages': [AIMessage(TEXT)]}})",
+            "src/app/tools.py": "TEXT = 'abcd'\n",
+        },
+    ),
+    "a src layout by module": (
+        "app.agent:graph",
+        {
+            "src/app/agent.py": "from app.tools import TEXT\n{head}\n"
+            "graph = one_node(MessagesState, lambda state: {{'messages': [AIMessage(TEXT)]}})",
+            "src/app/tools.py": "TEXT = 'abcd'\n",
+        },
+    ),
+    "prompts beside the file": (
+        "agents/my_agent.py:graph",
+        {
+            "agents/my_agent.py": "import os\nfrom pathlib import Path\n{head}\nFILE = 'b.yaml'\nHERE = Path(__file__).parent\n"
+            "def node(state):\n    texts = [(HERE / 'prompts' / 'a.md').read_text(), (HERE / FILE).read_text()]\n"
+            "    texts.append(Path(__file__).with_name('c.txt').read_text())\n"
+            "    texts.append(open(os.path.join(os.path.dirname(__file__), 'd.json')).read())\n"
+            "    return {{'messages': [AIMessage(''.join(texts))]}}\n"
+            "graph = one_node(MessagesState, node)\n"
+            "if __name__ == '__main__':\n    open('log.txt').read()\n",
+            "agents/prompts/a.md": "a",
+            "agents/b.yaml": "b",
+            "agents/c.txt": "c",
+            "agents/d.json": "d",
+            "agents/log.txt": "not read",
+            "agents/.env": "OPENAI_API_KEY=secret",
+        },
+    ),
+    "modules beside langgraph.py": (
+        "graph",
+        {
+            "graph/langgraph.py": "from tools import TEXT\n{head}\n"
+            "def node(state):\n    import late\n    return {{'messages': [AIMessage(TEXT + late.TEXT)]}}\n"
+            "def build(package):\n    return one_node(MessagesState, node).compile()\n",
+            "graph/tools.py": "from langgraph.types import interrupt\nTEXT = 'ab'\n",
+            "graph/late.py": "TEXT = 'cd'\n",
+            "graph/prompts.yaml": "{{}}",
+            "graph/config.json": "{{}}",
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", PROJECTS)
+def test_code_and_data_travel_along(
+    opened: Callable[..., LangGraphWrapper], tmp_path: Path, layout: str
+) -> None:
+    """A graph finds its modules and files when the project is gone, also those that functions import; no hidden file travels."""
+    implementation, files = PROJECTS[layout]
+    model = opened({name: text.format(head=HEAD) for name, text in files.items()}, implementation)
+    assert model.predict("hi") == "abcd"
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert not names & {".env", "log.txt", "config.yaml"}
+
+
+def test_two_versions_answer_with_their_own_code_and_data(opened: Callable[..., LangGraphWrapper]) -> None:
+    """Champion and challenger in one process do not mix modules that functions import, nor files beside them."""
+    code = f"""
+from pathlib import Path
+{HEAD}
+def node(state):
+    from late import WORD
+    return {{"messages": [AIMessage(WORD + Path(__file__).with_name("a.txt").read_text())]}}
+graph = one_node(MessagesState, node)
+"""
+    first, second = (
+        opened({"my_agent.py": code, "late.py": f"WORD = 'code {number}, '", "a.txt": f"data {number}"})
+        for number in (1, 2)
+    )
+    assert (first.predict("hi"), second.predict("hi")) == ("code 1, data 1", "code 2, data 2")
+    assert first.predict("hi") == "code 1, data 1"
+
+
+@pytest.mark.parametrize(
+    "read", ["open('a.txt').read()", "Path('a.txt').read_text()", "json.load(open('a.txt', 'r'))"]
+)
+def test_a_file_of_the_working_folder_is_refused(opened: Callable[..., LangGraphWrapper], read: str) -> None:
+    """It would be missing in the service; the error has the line and the remedy."""
+    code = f"import json\nfrom pathlib import Path\nTEXT = {read}\n" + HEAD + FORMS["a compiled graph"]
+    with pytest.raises(
+        TrainingError, match=r"line 3, opens 'a.txt' from the working folder.*Path\(__file__\)"
+    ):
+        opened({"my_agent.py": code, "a.txt": "1"})

@@ -1,0 +1,90 @@
+"""Networks and callbacks that use what Lightning's users use: schedulers, several optimizers, dropout, own metrics."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+
+class Scheduled(pl.LightningModule):
+    """Batch normalisation, dropout, a learning rate that ReduceLROnPlateau lowers, and a metric of its own."""
+
+    def __init__(self, n_features: int, learning_rate: float = 0.05) -> None:
+        super().__init__()
+        self.learning_rate = learning_rate
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(n_features), nn.Linear(n_features, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).squeeze(-1).sigmoid()
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        x, y = batch
+        return nn.functional.binary_cross_entropy(self(x), y)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        loss = self._loss(batch)
+        self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        x, y = batch
+        self.log("val_loss", self._loss(batch), batch_size=len(x))
+        self.log("val_hits", ((self(x) > 0.5) == y.bool()).float().mean(), batch_size=len(x))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=0.05)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+
+
+class TwoOptimizers(Scheduled):
+    """One optimizer for the first layers and one for the last, stepped by hand, and a scheduler that steps by batch."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        loss = self._loss(batch)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            optimizer.step()
+        self.lr_schedulers().step()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        first = torch.optim.SGD(self.layers[:-1].parameters(), lr=0.05, momentum=0.9)
+        last = torch.optim.Adam(self.layers[-1].parameters(), lr=0.05)
+        return [first, last], [torch.optim.lr_scheduler.ExponentialLR(first, 0.99)]
+
+
+class Witness(pl.Callback):
+    """Writes down learning rates, number of batches and gradient clipping of each epoch."""
+
+    def __init__(self, file: str = "witness.txt") -> None:
+        self.file, self.batches = file, 0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.batches += 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        with Path(self.file).open("a") as file:
+            file.write(f"{trainer.current_epoch} {rate:.6g} {self.batches} {trainer.gradient_clip_val}\n")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"batches": self.batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.batches = state["batches"]
+
+
+def no_callback() -> object:
+    """Makes an object that is no callback."""
+    return object()

@@ -1,0 +1,116 @@
+"""`train.trainer` and `train.callbacks`: checked when the file is read, passed to Lightning, and effective."""
+
+import inspect
+
+import lightning.pytorch as pl
+import mlflow
+import pytest
+
+from mlops_lib import wrappers
+from mlops_lib.errors import ConfigError, TrainingError
+from mlops_lib.settings.trainer import OWNED, TrainerArguments
+from tests.support.projects import written
+
+
+def test_every_argument_of_lightnings_trainer_is_passed_or_refused():
+    """A new release of Lightning with another argument must not go unnoticed."""
+    passed = set(TrainerArguments.__annotations__)
+    known = set(inspect.signature(pl.Trainer).parameters)
+    assert passed | set(OWNED) == known and not passed & set(OWNED)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "words"),
+    [
+        (
+            {"gradient_clip_vl": 1.0},
+            r"Unknown key 'train\.trainer\.gradient_clip_vl'.*mean 'gradient_clip_val'",
+        ),
+        ({"gradient_clip_val": "big"}, r"gradient_clip_val' has value 'big'.*valid number"),
+        ({"gradient_clip_val": 0}, "gradient_clip_val' has value 0.*greater than 0"),
+        ({"limit_train_batches": 1.5}, "limit_train_batches' has value 1.5.*number of batches .* or a share"),
+        ({"limit_val_batches": 0}, "limit_val_batches' has value 0.*number of batches"),
+        ({"precision": "half"}, "precision' has value 'half'.*'16-mixed'"),
+        ({"deterministic": "yes"}, "deterministic' has value 'yes'.*True, False or 'warn'"),
+        ({"max_time": "1h"}, r"max_time' has value '1h'.*00:12:00:00"),
+        ({"logger": True}, r"'logger' is set by the platform: use mlflow\.tracking_uri"),
+        ({"devices": 2}, r"'devices' is set by the platform: use train\.processes"),
+        ({"max_epochs": 3}, r"'max_epochs' is set by the platform: use train\.max_epochs"),
+        ([1], "train.trainer' has value .* mapping"),
+    ],
+)
+def test_a_wrong_argument_is_an_error_when_the_file_is_read(project, trainer, words):
+    """The error names key and value, and the accepted values or the setting to use instead."""
+    with pytest.raises(ConfigError, match=words):
+        project.configure(train={"trainer": trainer}).settings()
+
+
+@pytest.mark.parametrize("callback", ["Witness", {"class": "a:B", "parms": {}}, {"params": {}}, 3])
+def test_a_wrong_form_of_a_callback_is_an_error_when_the_file_is_read(project, callback):
+    """A callback is package.module:Class, or a mapping of class and params."""
+    with pytest.raises(ConfigError, match=r"train\.callbacks\.0' has value .*package\.module:Class"):
+        project.configure(train={"callbacks": [callback]}).settings()
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({"callbacks": ["toy_training:Missing"]}, "no 'Missing'"),
+        ({"callbacks": [{"class": "toy_training:Witness", "params": {"fil": "x"}}]}, "Cannot make.*'fil'"),
+        ({"callbacks": ["toy_training:no_callback"]}, "makes a object and no lightning"),
+        ({"trainer": {"accumulate_grad_batches": 2, "precision": "16-true"}, "accelerator": "nope"}, "nope"),
+    ],
+)
+def test_what_only_lightning_can_check_is_checked_before_the_data_is_read(stored, train, words):
+    """There is no prepared dataset, and still the error is about the callback or the accelerator."""
+    settings = stored.configure(train=train).settings()
+    with pytest.raises(Exception, match=words):
+        wrappers.from_settings(settings).fit(None, settings, "")
+
+
+def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
+    """Two batches an epoch, a clipped gradient, a rate that the plateau lowers; all metrics are on the run."""
+    witness = stored.root / "witness.txt"
+    stored.configure(
+        model={"implementation": "toy_training:Scheduled", "params": {}},
+        train={
+            "max_epochs": 4,
+            "trainer": {"limit_train_batches": 2, "gradient_clip_val": 0.5, "accumulate_grad_batches": 2},
+            "callbacks": [{"class": "toy_training:Witness", "params": {"file": str(witness)}}],
+        },
+    )
+    settings, dataset = written(stored)
+    result = wrappers.from_settings(settings).train(dataset, settings)
+    lines = [line.split() for line in witness.read_text().splitlines()]
+    assert [(epoch, batches, clip) for epoch, _, batches, clip in lines] == [
+        (str(n), str(2 * n + 2), "0.5") for n in range(4)
+    ]
+    client = mlflow.MlflowClient()
+    history = {
+        name: client.get_metric_history(result.run_id, name)
+        for name in ("train_loss", "val_loss", "val_hits", "epoch_seconds", "peak_memory_mb")
+    }
+    assert {len(points) for points in history.values()} == {4}
+    assert [point.step for point in history["val_loss"]] == [0, 1, 2, 3]  # one optimizer step an epoch
+    assert all(point.value > 50 for point in history["peak_memory_mb"])
+
+
+def test_several_optimizers_are_stepped_by_hand(stored, capsys):
+    """Manual optimisation trains, a line is printed for each epoch, and the model is logged."""
+    stored.configure(model={"implementation": "toy_training:TwoOptimizers", "params": {}})
+    settings, dataset = written(stored)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert "at most" in lines[0] and "left" not in lines[2]
+    losses = [m.value for m in mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")]
+    assert min(losses) < 0.68
+
+
+def test_a_training_without_validation_is_an_error(stored):
+    """`max_steps` ends it before the first validation: no weights could be chosen."""
+    stored.configure(train={"trainer": {"max_steps": 2}})
+    settings, dataset = written(stored)
+    with pytest.raises(TrainingError, match="before its first validation.*max_steps"):
+        wrappers.from_settings(settings).train(dataset, settings)

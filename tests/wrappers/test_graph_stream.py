@@ -1,0 +1,223 @@
+"""Events of a graph's run: tokens of graphs inside graphs, once each; updates and custom events where callers may see them."""
+
+import asyncio
+import operator
+from collections.abc import Callable
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.tools import tool
+from langgraph.config import get_stream_writer
+from langgraph.func import entrypoint, task
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import create_react_agent
+from langgraph.types import Command, interrupt
+
+from mlops_lib.errors import ModelError
+from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
+from mlops_lib.wrappers.interface import StreamEvent
+from tests.support.scripted_model import ScriptedModel, StreamedModel
+
+pytestmark = pytest.mark.filterwarnings("ignore:create_react_agent has been moved")
+ASKED = {"messages": [HumanMessage("hi")]}
+SYSTEM, ARGUMENT = "You are Ada. Never tell.", "a secret argument"
+
+
+@tool
+def search(query: str) -> str:
+    """Search."""
+    get_stream_writer()({"searching": True})
+    return f"found {StreamedModel(text='inner words').invoke(query).text}"
+
+
+def agent(text: str = "the answer") -> Any:
+    model = StreamedModel(text=text, tool="search", arguments={"query": ARGUMENT})
+    return create_react_agent(model, [search], prompt=SYSTEM, name="researcher")
+
+
+def chain(**nodes: Any) -> Any:
+    """A compiled graph of messages whose nodes run one after another."""
+    graph, before = StateGraph(MessagesState), START
+    for name, node in nodes.items():
+        graph.add_node(name, node)
+        graph.add_edge(before, name)
+        before = name
+    return graph.compile()
+
+
+def says(text: str, model: type[ScriptedModel] = StreamedModel) -> Callable[[Any], Any]:
+    return lambda state: {"messages": [model(text=text).invoke(state["messages"])]}
+
+
+def supervisor() -> Any:
+    def copies(state: Any) -> Any:
+        return {"messages": [AIMessage(StreamedModel(text="in short").invoke("x").text)]}
+
+    return chain(agent=agent(), summary=copies)
+
+
+def run(graph: Any, payload: Any = None, **config: Any) -> tuple[list[StreamEvent], Any]:
+    """The events, and the last state."""
+    stream = GraphStream(graph, payload or ASKED, {}, StreamSettings(config))
+
+    async def events() -> list[StreamEvent]:
+        return [event async for event in stream.events()]
+
+    return asyncio.run(events()), stream.state
+
+
+def tokens(graph: Any, **config: Any) -> list[tuple[str, str]]:
+    """Path and text of the tokens, those of one node together."""
+    found: list[tuple[str, str]] = []
+    for event in run(graph, **config)[0]:
+        path = "/".join(event.path)
+        if found and found[-1][0] == path:
+            found[-1] = (path, found[-1][1] + event.data)
+        elif event.kind == "token":
+            found.append((path, event.data))
+    return found
+
+
+async def _calls_child(state: Any) -> Any:
+    return {"messages": (await supervisor().ainvoke(state))["messages"]}
+
+
+def _calls_twice(state: Any) -> Any:
+    texts = [str(StreamedModel(text=text).invoke("x").text) for text in ("one", "two")]
+    return {"messages": [AIMessage("".join(texts))]}
+
+
+@pytest.mark.parametrize(
+    ("graph", "expected"),
+    [
+        (lambda: agent(), [("agent", "the answer ")]),
+        (supervisor, [("agent/agent", "the answer "), ("summary", "in short ")]),
+        (
+            lambda: chain(outer=chain(middle=supervisor())),
+            [("outer/middle/agent/agent", "the answer "), ("outer/middle/summary", "in short ")],
+        ),
+        (lambda: chain(calls=_calls_child), [("calls/agent/agent", "the answer "), ("calls/summary", "in short ")]),
+        (lambda: chain(twice=_calls_twice), [("twice", "one two ")]),
+        (lambda: chain(whole=says("not in chunks", ScriptedModel)), [("whole", "not in chunks")]),
+        (lambda: chain(made=lambda state: {"messages": [AIMessage("made here")]}), [("made", "made here")]),
+        (lambda: chain(jump=lambda state: Command(update={"messages": [AIMessage("j")]})), [("jump", "j")]),
+        (lambda: chain(silent=lambda state: {"messages": [SystemMessage(SYSTEM)]}), []),
+    ],
+    ids=["agent", "agent as a node", "three deep", "called in a node", "two calls", "whole", "made", "command", "system"],
+)  # fmt: skip
+def test_each_token_comes_once_with_its_path(
+    graph: Callable[[], Any], expected: list[tuple[str, str]]
+) -> None:
+    """The tokens of graphs inside graphs, however they are called; a message that a node makes of them is no second one."""
+    assert tokens(graph()) == expected
+
+
+def test_tasks_of_a_functional_graph_stream() -> None:
+    """Tokens of an entrypoint's tasks carry the task's name."""
+
+    @task
+    def draft(text: str) -> str:
+        return str(StreamedModel(text=text).invoke("x").text)
+
+    @entrypoint()
+    def flow(text: str) -> str:
+        return draft(text).result()
+
+    events, state = run(flow, "a b")
+    assert events == [StreamEvent("token", "a ", ("draft",)), StreamEvent("token", "b ", ("draft",))]
+    assert state == "a b "
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        (["summary"], ["summary"]),
+        (["agent"], ["agent/agent"]),
+        (["agent/agent"], ["agent/agent"]),
+        (["agent/tools"], ["agent/tools"]),
+        (["agent", "summary"], ["agent/agent", "summary"]),
+        (["agen", "summar"], []),
+    ],
+)
+def test_answer_nodes_are_names_or_paths(nodes: list[str], expected: list[str]) -> None:
+    """A node counts with all nodes inside it; text inside a tool only where the tool's node is named."""
+    assert [path for path, _ in tokens(supervisor(), answer_nodes=nodes)] == expected
+
+
+def test_the_default_shows_tokens_alone() -> None:
+    """No update, custom event, system message, tool call or tool result."""
+    events, _ = run(supervisor())
+    assert {event.kind for event in events} == {"token"}
+    assert SYSTEM not in str(events) and ARGUMENT not in str(events) and "inner" not in str(events)
+
+
+def test_updates_come_without_what_is_for_the_model_alone() -> None:
+    """Updates of each node and custom events; system messages, tool calls and tool results are left out."""
+
+    def hides(state: Any) -> Any:
+        return {
+            "messages": [SystemMessage(SYSTEM), ("system", SYSTEM), {"role": "developer", "content": SYSTEM}]
+        }
+
+    events, _ = run(chain(agent=agent(), hides=hides), stream="updates")
+    assert SYSTEM not in str(events) and ARGUMENT not in str(events) and "found" not in str(events)
+    assert [("/".join(e.path), e.data) for e in events if e.kind == "custom"] == [
+        ("agent", {"searching": True})
+    ]
+    updates = [("/".join(e.path), e.data) for e in events if e.kind == "update"]
+    assert [path for path, _ in updates] == ["agent/agent", "agent/tools", "agent/agent", "agent", "hides"]
+    last = updates[2][1]["messages"]
+    assert [(one["role"], one["content"]) for one in last] == [("assistant", "the answer ")]
+    assert updates[0][1] == updates[1][1] == updates[4][1] == {"messages": []}
+
+
+def test_all_shows_tool_calls_and_system_messages() -> None:
+    """Messages are in OpenAI's form, with the calls, their results and the system's."""
+    events, _ = run(
+        chain(agent=agent(), shows=lambda state: {"messages": [SystemMessage(SYSTEM)]}), stream="all"
+    )
+    messages = {e.path: e.data["messages"] for e in events if e.kind == "update"}
+    assert messages["agent", "tools"][0]["content"] == "found inner words "
+    assert messages["agent", "tools"][0]["tool_call_id"] == "c1"
+    assert messages["shows",][0].items() >= {"role": "system", "content": SYSTEM}.items()
+    calls = next(e for e in events if e.kind == "update").data["messages"][0]["tool_calls"]
+    assert calls[0]["function"] == {"name": "search", "arguments": f'{{"query": "{ARGUMENT}"}}'}
+
+
+def test_all_interrupts_of_a_run_are_in_the_state() -> None:
+    """Those of parallel nodes and of an inner graph, each once, without an update event."""
+
+    class State(TypedDict, total=False):
+        said: Annotated[list[Any], operator.add]
+
+    def asks(name: str) -> Callable[[Any], Any]:
+        return lambda state: {"said": [interrupt(name)]}
+
+    def parallel(*nodes: tuple[str, Any]) -> StateGraph[Any]:
+        graph = StateGraph(State)
+        for name, node in nodes:
+            graph.add_node(name, node)
+            graph.add_edge(START, name)
+        return graph
+
+    inner = parallel(("c", asks("c")), ("d", asks("d"))).compile()
+    outer = parallel(("a", asks("a")), ("b", asks("b")), ("inner", inner)).compile()
+    events, state = run(outer, {"said": []}, stream="all")
+    assert events == [] and sorted(each.value for each in state[INTERRUPT]) == ["a", "b", "c", "d"]
+    assert len({each.id for each in state[INTERRUPT]}) == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"stream": "everything"}, "'everything', and must be one of answer, updates, all"),
+        ({"stream": True}, "True, and must be one of"),
+        ({"answer_nodes": "summary"}, "'summary', and must be a list of node names"),
+        ({"answer_nodes": [1]}, "must be a list"),
+    ],
+)
+def test_settings_are_checked(config: dict[str, Any], says: str) -> None:
+    """A wrong value is named with the values there are."""
+    with pytest.raises(ModelError, match=says):
+        StreamSettings(config)
