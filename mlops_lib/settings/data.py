@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
-from mlops_lib.settings.section import Fraction, Name, Section
+from mlops_lib.settings.section import Fraction, Name, Names, Section
 
 ColumnKind = Literal[Kind, "drop", "day_first", "month_first"]
 
@@ -107,7 +107,7 @@ class DataSettings(Section):
         description="package.module:function, DataFrame to DataFrame; empty: none",
         json_schema_extra=read_by("get-data", code=("get-data",)),
     )
-    label: Name | Annotated[tuple[Name, ...], Field(strict=False, min_length=1)] = Field(
+    label: Names = Field(
         description="column to predict; a list: several columns, for the tasks multilabel and multioutput"
     )
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
