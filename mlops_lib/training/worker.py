@@ -35,18 +35,23 @@ MAX_ERROR_CHARS = 2000
 
 
 class Plan(BaseModel):
-    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows."""
+    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows.
+
+    ``checkpoints`` is the folder to continue an interrupted training from; empty: the workers share none.
+    """
 
     settings: str
     run_id: str
     data: str
+    checkpoints: str
     n_features: int
     n_classes: int
     codes: tuple[int, ...]
 
     def resolved(self) -> Settings:
         """The settings, with MLflow's address from the environment: a plan holds no password."""
-        settings = Settings.model_validate_json(self.settings)
+        # Not strict: a validator that runs before a section gives it lists, which strict tuples refuse.
+        settings = Settings.model_validate_json(self.settings, strict=False)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.mlflow.tracking_uri
         mlflow = settings.mlflow.model_copy(update={"tracking_uri": uri})
         return settings.model_copy(update={"mlflow": mlflow})
@@ -99,6 +104,7 @@ def train(folder: Path) -> Path | None:
         settings,
         plan.run_id,
         lambda batch: describe(batch, data_loader, encoder),
+        Path(plan.checkpoints) if plan.checkpoints else None,
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,
         num_nodes=world // local_world,

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.llm import chat
+from mlops_lib.llm import chat, own_clients
 from mlops_lib.llm.completion import completion, completion_of
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.ledger import note_unseen, tally
 from mlops_lib.llm.options import OPTIONS, usable
 from mlops_lib.llm.values import as_text, is_message, plain
 from mlops_lib.settings import LlmSettings, Settings
@@ -60,7 +61,9 @@ class LangGraphWrapper(TextModelWrapper):
         self._config = read_json(package / "config.json")
         self._streams = StreamSettings(self._config)
         texts = prompts.read(package / "prompts.yaml")
-        found = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        own_clients.meter(llm.prices)
+        with own_clients.stand_in_keys():
+            found = build_graph(GraphPackage(self._config, texts, package, chat_model))
         self._graph, shape = opened(found)
         self._input = GraphInput(shape, self._config.get("input"))
         self._output = GraphOutput(shape, self._config.get("output"), self._config.get("contexts"))
@@ -72,6 +75,7 @@ class LangGraphWrapper(TextModelWrapper):
     def check_columns(self, columns: Sequence[str]) -> None:
         self._input.check(columns)
         self._output.check()
+        self._streams.check(self._graph)
         check_context(self._graph, self._config.get("context"))
 
     def attach(self, settings: Settings) -> None:
@@ -85,10 +89,10 @@ class LangGraphWrapper(TextModelWrapper):
         async with self._threads.turn(row) as turn:
             state: Any = {INTERRUPT: turn.asked}
             if not turn.asked:
-                with invalid_answers():
-                    state = await turn.graph.ainvoke(
-                        turn.payload, self._options(turn, endings), **self._context()
-                    )
+                options = self._options(turn, endings)
+                with invalid_answers(), tally() as usage:
+                    state = await turn.graph.ainvoke(turn.payload, options, **self._context())
+                note_unseen(endings.models, endings.answers - usage.calls)
                 state = await self._threads.with_pause(turn, state)
         return self._generation(row, state, turn.payload, endings)
 
@@ -101,7 +105,8 @@ class LangGraphWrapper(TextModelWrapper):
                 run = GraphStream(turn.graph, turn.payload, options, self._streams, self._context())
                 with invalid_answers():
                     async for event in run.events():
-                        yield event
+                        if event.kind != "token" or not self._output.is_structured:
+                            yield event
                 state = await self._threads.with_pause(turn, run.state)
         output = self._generation(row, state, turn.payload, endings).output
         yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)

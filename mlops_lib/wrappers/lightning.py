@@ -16,7 +16,7 @@ from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
-from mlops_lib.training import launch, lightning_fit
+from mlops_lib.training import checkpoints, launch, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
@@ -91,17 +91,21 @@ class PytorchLightningWrapper(ModelWrapper):
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
-        if config.train.processes * config.train.nodes > 1:
-            launch.fit(module, data_loader, config, run_id, facts, encoder)
-        else:
-            lightning_fit.fit(
-                module, train, validation, config, run_id, lambda batch: describe(batch, data_loader, encoder)
-            )
-        metadata = self.metadata(config, schema)
-        final = in_double(module.cpu().eval(), torch.from_numpy(example))
-        if encoder.is_plain:
-            return _log(final, features, example, run_id, metadata)
-        return _log_encoded(final, encoder, features, example, run_id, metadata)
+        name = checkpoints.identity(config, data_loader, encoder, module)
+        with checkpoints.folder(config, name) as folder:
+            if config.train.processes * config.train.nodes > 1:
+                launch.fit(module, data_loader, config, run_id, facts, encoder, folder)
+            else:
+
+                def about(batch: Any) -> str:
+                    return describe(batch, data_loader, encoder)
+
+                lightning_fit.fit(module, train, validation, config, run_id, about, folder)
+            metadata = self.metadata(config, schema)
+            final = in_double(module.cpu().eval(), torch.from_numpy(example))
+            if encoder.is_plain:
+                return _log(final, features, example, run_id, metadata)
+            return _log_encoded(final, encoder, features, example, run_id, metadata)
 
     def open(self, folder: Path) -> None:
         import torch

@@ -23,6 +23,7 @@ from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.chats import text_of
+from mlops_lib.wrappers.example_questions import example_questions
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text_answers import answer_all
 from mlops_lib.wrappers.text_package import PACKAGE, log_package, text_signature
@@ -74,7 +75,8 @@ class TextModelWrapper(ModelWrapper):
             signature = text_signature(list(data_loader.schema.features), self.extra_columns)
             with mlflow.start_run(run_id=run_id):
                 mlflow.set_tags(model_digests(folder) | versions)
-                return log_package(folder, signature, self.metadata(config))
+                about = self.metadata(config) | example_questions(data_loader)
+                return log_package(folder, signature, about)
 
     def metadata(self, config: Settings, columns: Schema | None = None) -> dict[str, Any]:
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}

@@ -26,6 +26,17 @@ from serving.web.route import MODEL_ROWS, post
 from serving.web.sse import EVENT_STREAM, HEADERS, event
 
 TAG = "inference"
+#: Content of a good answer, for OpenAPI.
+ANSWER = {
+    "application/json": {"schema": {"$ref": "#/components/schemas/Answer"}},
+    EVENT_STREAM.decode(): {
+        "schema": {
+            "type": "string",
+            "description": "For a caller with Accept: text/event-stream. Events: token {text, path}; where the model shows them, "
+            "update {path, changes} and custom {path, data}; last prediction or interrupt (an Answer), or error (a Problem).",
+        }
+    },
+}
 
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
@@ -113,7 +124,7 @@ ROUTES = (
             encode=encode,
             events=events,
             summary="Predictions for rows",
-            answer={"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}},
+            answer=ANSWER,
         )
         for path in ("/predict", "/invoke")
     ),

@@ -13,7 +13,9 @@ from serving.web.route import delete
 
 
 async def delete_thread(request: Request, thread_id: str) -> Response:
-    """Delete a conversation of the caller: its turns, its open interrupts and its owner. The id is then free.
+    """Delete a conversation of the caller: its turns and its open interrupts. Its id stays the caller's.
+
+    Other workers remember owners for minutes: if the id were free, a former owner could read the next one's turns.
 
     404 for a thread that never was, 403 for another key's, 409 while a turn of it runs.
     """
@@ -26,7 +28,6 @@ async def delete_thread(request: Request, thread_id: str) -> Response:
     except stored_threads.InUse:
         detail = f"A turn of the thread {thread_id!r} is running. Wait for its answer, or cancel its request."
         raise Problem(HTTPStatus.CONFLICT, "thread_busy", detail, 1) from None
-    await asyncio.to_thread(service.threads.forget, [thread_id])
     if not found:
         raise Problem(HTTPStatus.NOT_FOUND, "unknown_thread", f"There is no thread {thread_id!r}.")
     return Response(status_code=HTTPStatus.NO_CONTENT)
