@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from mlops_lib import __version__, files
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def folder(config: Settings, name: str) -> Iterator[Path]:
         (place / f"{name}.lock").unlink(missing_ok=True)
 
 
-def identity(config: Settings, data_loader: BaseDataLoader, encoder: Encoder, module: "nn.Module") -> str:
+def identity(
+    config: Settings, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder, module: "nn.Module"
+) -> str:
     """A name for a training with these inputs: settings, rows, encoder, code, versions and initial weights.
 
     Args:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import COLUMNS_FILE, BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
@@ -41,7 +42,7 @@ def fit(
     config: Settings,
     run_id: str,
     facts: Mapping[str, Any],
-    encoder: Encoder,
+    encoder: Encoder | InputEncoder,
     checkpoints: Path,
 ) -> None:
     """Fit the module in ``train.processes`` workers on each node, and load the weights of its best epoch.

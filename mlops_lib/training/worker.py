@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from mlops_lib import loaders
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.training import lightning_fit
@@ -89,7 +90,10 @@ def train(folder: Path) -> Path | None:
     sys.path.append(str(settings.root))
     lightning_fit.begin(settings.train.seed)
     facts = plan.model_dump(include={"n_features", "n_classes", "codes"})
-    encoder = Encoder.from_dict(json.loads((folder / ENCODER).read_text(encoding="utf-8")))
+    found = json.loads((folder / ENCODER).read_text(encoding="utf-8"))
+    encoder = InputEncoder.from_dict(found) if "inputs" in found else Encoder.from_dict(found)
+    if isinstance(encoder, InputEncoder):
+        facts["inputs"] = encoder.inputs.by_name
     module = build(settings, "network", **facts)
     module.load_state_dict(torch.load(folder / START, weights_only=True, map_location="cpu"))
     # A logged value is a mean over all workers. Else each would choose the best epoch by its own rows.
@@ -103,7 +107,7 @@ def train(folder: Path) -> Path | None:
         validation,
         settings,
         plan.run_id,
-        lambda batch: describe(batch, data_loader, encoder),
+        lambda batch, split: describe(batch, split, data_loader, encoder),
         Path(plan.checkpoints) if plan.checkpoints else None,
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,

@@ -6,14 +6,18 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_lib.errors import ModelError
 from mlops_lib.llm import loop
 from mlops_lib.wrappers.carried_code import carried_code
+from mlops_lib.wrappers.private_modules import LOCK
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 #: In a package: the folder of the user's own modules, the key of config.json with ``module:name``, and the file of a
 #: graph that is a folder.
 CODE, ENTRY, FOLDER_FILE = "code", "implementation", "langgraph.py"
+#: The module of a ``langgraph.py`` is called this and a part of the file's digest.
+PREFIX = "mlops_graph_"
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,15 @@ class GraphPackage:
     chat_model: "Callable[..., BaseChatModel]"
 
 
-def build_graph(package: GraphPackage) -> Any:
-    """The object that the package's code defines or returns: a StateGraph, a compiled graph or a Runnable.
+class BuiltGraph(NamedTuple):
+    """A compiled graph or a Runnable, and a context in which its modules can be imported by name."""
+
+    graph: Any
+    importable: Callable[[], AbstractContextManager[None]]
+
+
+def build_graph(package: GraphPackage) -> BuiltGraph:
+    """The graph that the package's code defines or returns; a StateGraph is compiled.
 
     Raises:
         ModelError: The code cannot be run, has no such name, or defines something else.
@@ -72,7 +85,8 @@ def build_graph(package: GraphPackage) -> Any:
                     "@entrypoint, a Runnable of LangChain, or a function that returns one; RunnableLambda(f) makes a Runnable "
                     "of a function f."
                 )
-            return found.compile() if isinstance(found, StateGraph) else found
+            graph = found.compile() if isinstance(found, StateGraph) else found
+            return BuiltGraph(graph, partial(importable, module, own))
     except ModelError:
         raise
     except Exception as error:  # a user's own file may raise anything
@@ -131,8 +145,47 @@ def real_langgraph() -> Iterator[None]:
         sys.path[:] = before
 
 
+@contextmanager
+def importable(module: Any, own: "PrivateModules | None") -> Iterator[None]:
+    """Imports by name find a graph's modules in the block; a ``langgraph.py`` also by the name that another version has.
+
+    Args:
+        module: The module with the graph.
+        own: Its other modules, where they are its alone.
+    """
+    finder = _OtherVersions(module)
+    with LOCK, own.active() if own else nullcontext():
+        sys.meta_path.append(finder)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(finder)
+            for name in finder.found:
+                sys.modules.pop(name, None)
+
+
+class _OtherVersions(MetaPathFinder, Loader):
+    """Finds one module under all names that `_import` may give."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self.found: list[str] = []
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if not name.startswith(PREFIX):
+            return None
+        self.found.append(name)
+        return ModuleSpec(name, self)
+
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return self._module
+
+    def exec_module(self, module: Any) -> None:
+        """Nothing: the module has run."""
+
+
 def _import(file: Path, own: "PrivateModules | None") -> Any:
-    name = f"mlops_graph_{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    name = f"{PREFIX}{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)

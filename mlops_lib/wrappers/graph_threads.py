@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -45,11 +45,22 @@ class Turn(NamedTuple):
 
 
 class Threads:
-    """A graph with the state of its conversations, in memory or in a SQLite file."""
+    """A graph with the state of its conversations, in memory or in a SQLite file.
 
-    def __init__(self, graph: "Pregel", allowed: bool, text_column: str, graph_input: "GraphInput") -> None:
+    Args:
+        importable: In this context, the classes of the graph's code can be imported: a state may hold their objects.
+    """
+
+    def __init__(
+        self,
+        graph: "Pregel",
+        allowed: bool,
+        text_column: str,
+        graph_input: "GraphInput",
+        importable: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._graph, self._allowed, self._text_column = graph, allowed, text_column
-        self._input = graph_input
+        self._input, self._importable = graph_input, importable
         self._file: Path | None = None
         self._locks = ThreadLocks(None)
         self._stateless = graph.copy({"checkpointer": None})
@@ -128,7 +139,9 @@ class Threads:
 
     def _graph_of(self, loop: asyncio.AbstractEventLoop) -> "Pregel":
         if loop not in self._graphs:
-            self._graphs[loop] = self._graph.copy({"checkpointer": _checkpointer(self._file)})
+            self._graphs[loop] = self._graph.copy(
+                {"checkpointer": _checkpointer(self._file, self._importable)}
+            )
         return self._graphs[loop]
 
 
@@ -156,23 +169,31 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))  # an empty cell of a table
 
 
-def _checkpointer(file: Path | None) -> Any:
-    if file is None:
-        from langgraph.checkpoint.memory import InMemorySaver
-
-        return InMemorySaver()
-    import aiosqlite
+def _checkpointer(file: Path | None, importable: Callable[[], AbstractContextManager[None]]) -> Any:
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    class Masked(JsonPlusSerializer):
-        """Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error."""
+    class Serializer(JsonPlusSerializer):
+        """Finds the graph's own classes.
+
+        Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error.
+        """
 
         def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
             kind, content = super().dumps_typed(obj)
             return kind, Masker().known(content, keep_length=True)
 
+        def loads_typed(self, data: tuple[str, bytes]) -> Any:
+            with importable():
+                return super().loads_typed(data)
+
+    if file is None:
+        from langgraph.checkpoint.memory import InMemorySaver
+
+        return InMemorySaver(serde=Serializer())
+    import aiosqlite
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
     connection = aiosqlite.connect(file)
     # The connection's thread must not keep a finished process alive.
     connection._thread.daemon = True
-    return AsyncSqliteSaver(connection, serde=Masked())
+    return AsyncSqliteSaver(connection, serde=Serializer())

@@ -52,7 +52,8 @@ def answers(resume: Any, asked: Sequence["Interrupt"], state: "StateSnapshot", t
         asked: The open interrupts.
 
     Raises:
-        ThreadError: No interrupt is open, several are open and the value names none, or an id is not open.
+        ThreadError: No interrupt is open, several are open and the value names none, an id is not open, or the value cannot
+            be kept.
     """
     from langgraph.types import Command
 
@@ -80,7 +81,17 @@ def answers(resume: Any, asked: Sequence["Interrupt"], state: "StateSnapshot", t
             f"The thread {thread!r} has {len(ids)} open interrupts: answer them by id, {{'resume': {{id: answer}}}}. "
             f"{_open(ids)}",
         )
+    _require_storable(resume)
     return Command(resume=found) if state.interrupts else None
+
+
+def _require_storable(resume: Any) -> None:
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+    try:
+        JsonPlusSerializer().dumps_typed(resume)
+    except Exception as error:  # numbers of more than 64 bits, lists that are hundreds deep
+        raise ThreadError("invalid_resume", f"LangGraph cannot keep the answer: {error}.") from None
 
 
 def require_begun(state: "StateSnapshot", thread: str) -> None:

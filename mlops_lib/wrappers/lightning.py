@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib import plugins
 from mlops_lib.columns.encode import Encoder, encode_frame
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Split
+from mlops_lib.network_inputs import resolve
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
 from mlops_lib.training import checkpoints, launch, lightning_fit
 from mlops_lib.training import trainer as trainers
@@ -22,6 +26,7 @@ from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package
 from mlops_lib.wrappers.frozen import freeze
+from mlops_lib.wrappers.inputs import prepared
 from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
@@ -48,6 +53,8 @@ class PytorchLightningWrapper(ModelWrapper):
 
     name = "lightning"
     takes_matrix = True
+    #: Encodes the inputs of a network that takes several, or one by name; None: it takes the matrix.
+    inputs: InputEncoder | None = None
 
     @classmethod
     def holds_code(cls, folder: Path, info: "Model") -> bool:
@@ -66,6 +73,7 @@ class PytorchLightningWrapper(ModelWrapper):
 
         from mlops_lib.columns.fit import fit as fit_encoder
         from mlops_lib.training.losses import describe
+        from mlops_lib.wrappers import network_log
         from mlops_lib.wrappers.double import in_double
 
         trainers.check(config)
@@ -76,18 +84,26 @@ class PytorchLightningWrapper(ModelWrapper):
         for name, value in chosen.items():
             mlflow.MlflowClient().log_param(run_id, f"fit.{name}", value)
         lightning_fit.begin(config.train.seed)
-        encoder = fit_encoder(schema, data_loader.parts("train"))
+        network = plugins.load("network", config.model.implementation)
+        plan = resolve.plan(network, config.model.inputs, schema)
+        matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
+        encoder = plan.encoder(matrix) if plan else matrix
+        if isinstance(encoder, InputEncoder):
+            _show(encoder, schema)
         train, validation = lightning_fit.batches(data_loader, config, encoder)
-        features = data_loader.head("train", EXAMPLE_ROWS)[list(schema.features)]
-        example = encode_frame(encoder, features).astype(np.float32)
-        codes = tuple(output.codes for output in encoder.outputs)
+        features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
+        codes = tuple(output.codes for output in matrix.outputs)
         n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
-        facts = {
-            "n_features": example.shape[1], "n_classes": n_classes, "n_labels": len(schema.labels), "codes": codes,
-        }  # fmt: skip
-        module = build(config, "network", **facts)
+        n_labels = len(schema.labels)
+        facts = {"n_features": len(codes), "n_classes": n_classes, "n_labels": n_labels, "codes": codes}
         # A module that cannot be logged must fail before the training, not after it.
-        _export(module, example)
+        if isinstance(encoder, InputEncoder):
+            module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
+            network_log.require_loggable(module, encoder, features)
+        else:
+            module = build(config, "network", **facts)
+            example = encode_frame(encoder, features).astype(np.float32)
+            _export(module, example)
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
@@ -97,11 +113,14 @@ class PytorchLightningWrapper(ModelWrapper):
                 launch.fit(module, data_loader, config, run_id, facts, encoder, folder)
             else:
 
-                def about(batch: Any) -> str:
-                    return describe(batch, data_loader, encoder)
+                def about(batch: Any, split: Split) -> str:
+                    return describe(batch, split, data_loader, encoder)
 
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder)
-            metadata = self.metadata(config, schema)
+            metadata = self.metadata(config, encoder.schema)
+            if isinstance(encoder, InputEncoder):
+                sample = data_loader.head("train", network_log.SAMPLE_ROWS)
+                return network_log.log(module.cpu().eval(), encoder, features, sample, run_id, metadata)
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
             if encoder.is_plain:
                 return _log(final, features, example, run_id, metadata)
@@ -110,7 +129,13 @@ class PytorchLightningWrapper(ModelWrapper):
     def open(self, folder: Path) -> None:
         import torch
 
-        self.encoder = table_package.read_encoder(folder)
+        self.inputs, self.encoder = table_package.read_inputs(folder), table_package.read_encoder(folder)
+        if self.inputs:
+            from mlops_lib.wrappers import network_log
+
+            self.takes_matrix = False
+            self._module = network_log.open_network(folder / table_package.FOLDER, self.inputs)
+            return
         if self.encoder:
             module = torch.export.load(str(folder / table_package.FOLDER / table_package.NETWORK)).module()
             # Valid for every output: the code of an unknown category, or the number one.
@@ -125,12 +150,23 @@ class PytorchLightningWrapper(ModelWrapper):
     def predict(self, input_data: Any) -> np.ndarray:
         import torch
 
+        if self.inputs:
+            from mlops_lib.wrappers.network_call import answers
+
+            return answers(self._module, self.inputs, prepared(self.inputs, input_data), PREDICT_ROWS)
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
             if len(x) <= PREDICT_ROWS:
                 return self._module(x).numpy()
             return torch.cat([self._module(part) for part in x.split(PREDICT_ROWS)]).numpy()
+
+
+def _show(encoder: InputEncoder, schema: Schema) -> None:
+    """Print the inputs, and the features that are none."""
+    print("inputs  " + "  ".join(map(str, encoder.inputs.specs)), flush=True)
+    if unused := [name for name in schema.features if name not in encoder.schema.features]:
+        print(f"not used by the network: {', '.join(unused)}", flush=True)
 
 
 def _log(

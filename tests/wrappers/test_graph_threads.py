@@ -3,6 +3,7 @@
 import asyncio
 import json
 import multiprocessing
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from mlops_lib.errors import InputError, ModelError, ThreadError
 from mlops_lib.settings import LlmSettings
+from mlops_lib.wrappers.graph_code import PREFIX
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from mlops_lib.wrappers.thread_locks import ThreadLocks
 
@@ -73,10 +75,14 @@ Make = Callable[..., LangGraphWrapper]
 def make(tmp_path: Path) -> Make:
     """Makes the wrapper of a graph's code. With `kept`, conversations are in a file that all of a test's wrappers share."""
 
-    def made(code: str, kept: bool = True, **config: Any) -> LangGraphWrapper:
+    def made(code: str, kept: bool = True, entry: str = "", **config: Any) -> LangGraphWrapper:
         folder = tmp_path / "package"
-        folder.mkdir(exist_ok=True)
-        (folder / "langgraph.py").write_text(code)
+        (folder / "code").mkdir(parents=True, exist_ok=True)
+        if entry:
+            (folder / "code" / f"{entry.partition(':')[0]}.py").write_text(code)
+            config["implementation"] = entry
+        else:
+            (folder / "langgraph.py").write_text(code)
         (folder / "prompts.yaml").write_text("{}")
         (folder / "config.json").write_text(json.dumps({"threads": True, "output": "said"} | config))
         model = LangGraphWrapper()
@@ -192,6 +198,17 @@ def test_an_answer_that_does_not_fit_its_schema_is_refused(make: Make) -> None:
     assert model.predict({"thread_id": "t", "resume": {"number": 3}}) == [3]
 
 
+def test_an_answer_that_cannot_be_kept_is_refused(make: Make) -> None:
+    """A number of more than 64 bits, and lists that are hundreds deep: the interrupt stays open."""
+    model, deep = make(ONE), []
+    for _ in range(400):
+        deep = [deep]
+    model.predict({"question": "go", "thread_id": "t"})
+    for value in (2**64, deep):
+        assert refused(model, thread_id="t", resume={"a": value})[0] == "invalid_resume"
+    assert model.predict({"thread_id": "t", "resume": 2**63}) == [2**63]
+
+
 FAILS = (
     HEAD
     + """
@@ -303,6 +320,51 @@ def test_a_thread_goes_on_in_a_new_version_of_the_graph(make: Make) -> None:
     model = make(new.replace('interrupt("Which?")', 'state["question"]'))
     assert refused(model, thread_id="t", resume="x")[0] == "nothing_open"
     assert model.predict({"question": "next", "thread_id": "t"})[-1] == "next"
+
+
+CLASSES = (
+    HEAD
+    + """
+from dataclasses import dataclass
+from enum import Enum
+from pydantic import BaseModel
+
+class Colour(Enum):
+    RED = "red"
+
+@dataclass
+class Point:
+    x: int
+
+class Order(BaseModel):
+    item: str
+
+def keeps(state):
+    kinds = [type(value).__name__ for value in state.get("said", [])]
+    return {"said": [Colour.RED, Point(1), Order(item="x")], "answer": kinds}
+
+def build(package=None):
+    return graph(keeps=keeps)
+
+built = build()
+"""
+)
+
+
+@pytest.mark.parametrize("entry", ["", "my_own_graph:built"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_objects_of_the_graphs_own_classes_stay_objects(
+    make: Make, entry: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the next turn, and in the next version of the file, whose module has another name."""
+    row, kinds = {"question": "go", "thread_id": "t"}, ["Colour", "Point", "Order"]
+    model = make(CLASSES, kept, entry, output="answer")
+    assert model.predict(row) == [] and model.predict(row) == kinds
+    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+        monkeypatch.delitem(sys.modules, name)
+    if kept:
+        assert make(f"{CLASSES}# version 2\n", kept, entry, output="answer").predict(row) == kinds * 2
+    assert not any(name.startswith("my_own_graph") for name in sys.modules)
 
 
 TOOLS = (

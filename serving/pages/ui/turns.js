@@ -14,6 +14,16 @@ export function ask(status, thread, turn, signal) {
   return keepsThreads(status) ? ofRow(status, thread, turn, signal) : ofChat(status, turn, signal);
 }
 
+/** Delete what the service keeps of a conversation. */
+export async function forget(status, thread) {
+  if (!keepsThreads(status)) return;
+  try {
+    await send(`threads?thread_id=${encodeURIComponent(thread)}`, undefined, {method: "DELETE"});
+  } catch (error) {
+    if (error.code !== "unknown_thread") throw error;
+  }
+}
+
 async function* ofRow(status, thread, turn, signal) {
   const column = status.inputs.find(each => !["thread_id", "resume"].includes(each.name)).name;
   const row = {thread_id: thread, ...("resume" in turn ? {resume: turn.resume} : {[column]: turn.text})};
@@ -66,7 +76,6 @@ function addPart(calls, {index, id, function: called = {}}) {
 function* ofUpdate({path, changes}) {
   if (!changes) return;
   yield {kind: "step", name: path.join(" / ")};
-  if (Array.isArray(changes.contexts) && changes.contexts.length) yield {kind: "sources", texts: changes.contexts.map(String)};
   for (const message of [changes.messages].flat()) {
     for (const call of message?.tool_calls || []) {
       yield {kind: "toolCall", id: call.id, name: call.function.name, arguments: call.function.arguments};
