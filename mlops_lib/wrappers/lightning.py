@@ -16,7 +16,7 @@ from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs import resolve
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
@@ -110,8 +110,8 @@ class PytorchLightningWrapper(ModelWrapper):
                 launch.fit(module, data_loader, config, run_id, facts, encoder, folder)
             else:
 
-                def about(batch: Any) -> str:
-                    return describe(batch, data_loader, encoder)
+                def about(batch: Any, split: Split) -> str:
+                    return describe(batch, split, data_loader, encoder)
 
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder)
             metadata = self.metadata(config, encoder.schema)
