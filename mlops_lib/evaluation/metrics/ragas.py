@@ -27,6 +27,7 @@ class _Ragas(TextMetric):
     metric: ClassVar[str]
     arguments: ClassVar[dict[str, str]]
     needs_embeddings: ClassVar[bool] = False
+    asks: ClassVar[tuple[str, ...]] = ("judge",)
 
     def __init__(self, settings: "Settings | None" = None) -> None:
         name = settings.evaluation.judge if settings else ""
