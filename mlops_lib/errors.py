@@ -53,5 +53,18 @@ class InputError(ModelError):
     """The rows do not fit the model's signature; the message names row and field."""
 
 
+class ThreadError(InputError):
+    """A conversation cannot go on as a row asks.
+
+    Args:
+        code: Stable name for programs: ``unknown_thread``, ``nothing_open``, ``unknown_interrupt``, ``several_interrupts`` or
+            ``invalid_resume``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ReproductionError(MlopsError):
     """A version cannot be made again: its lineage, its code, its data or its environment is missing or changed."""

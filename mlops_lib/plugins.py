@@ -6,6 +6,8 @@ user's own needs no line: its name is its dotted path, ``package.module:Object``
 
 import importlib
 import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlops_lib.errors import PluginError
@@ -19,12 +21,15 @@ class Plugin(NamedTuple):
         extra: Extra of the distribution that installs what it imports.
         task: Metrics and baselines: the task that they belong to.
         imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
+        files: ``package.module:function`` of a wrapper's files: settings -> the files that `model.implementation` names.
+            Empty: those beside its module.
     """
 
     path: str
     extra: str = ""
     task: str = ""
     imports: tuple[str, ...] = ()
+    files: str = ""
 
 
 _METRICS = "mlops_lib.evaluation.metrics"
@@ -52,7 +57,11 @@ TABLE: dict[str, dict[str, Plugin]] = {
             imports=("sklearn.ensemble", "mlflow.sklearn"),
         ),
         "pyfunc": Plugin("mlops_lib.wrappers.pyfunc:PyfuncWrapper"),
-        "langgraph": Plugin("mlops_lib.wrappers.langgraph:LangGraphWrapper", "llm"),
+        "langgraph": Plugin(
+            "mlops_lib.wrappers.langgraph:LangGraphWrapper",
+            "llm",
+            files="mlops_lib.wrappers.graph_package:files_of_graph",
+        ),
         "llm": Plugin("mlops_lib.wrappers.llm:LLMClientWrapper", "llm"),
     },
     "prepare": {},
@@ -146,6 +155,13 @@ def check(kind: str, name: str, task: str = "") -> None:
             f"Unknown {kind} {name!r}{of_task}. Available: {', '.join(sorted(available)) or 'none'}, "
             "or one of your own as 'package.module:Class'."
         )
+
+
+def files_of_model(wrapper: str) -> Callable[[Any], Iterable[Path]] | None:
+    """The function that gives the files of `model.implementation` from the settings; None: the wrapper has none."""
+    path = TABLE["wrapper"].get(wrapper, Plugin("")).files
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name) if path else None
 
 
 def load(kind: str, name: str) -> Any:

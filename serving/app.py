@@ -82,7 +82,11 @@ def _for_browsers(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         return app
     exposed = ["X-Request-ID", "Retry-After", statuses.HEADER]
     return CORSMiddleware(
-        app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=exposed
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=exposed,
     )
 
 

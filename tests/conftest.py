@@ -18,6 +18,7 @@ __all__ = ["BIN", "ROOT", "PipelineRun", "Project", "Trained"]
 
 pytest_plugins = [
     "tests.support.feature_fixtures",
+    "tests.support.graph_fixtures",
     "tests.support.llm_fixtures",
     "tests.support.project_fixtures",
     "tests.support.server_fixtures",

@@ -53,6 +53,9 @@ def test_a_wheel_is_enough_for_init_run_promote_and_serve(mlops, tmp_path):
     rows.assign(x=rows["x"] + 500.5 * rows["y"]).to_csv(tmp_path / "rows.csv", index=False)
     run(str(mlops), "init", "churn", "--source", "rows.csv", "--label", "y", "--key", "who", cwd=tmp_path)
     project = tmp_path / "churn"
+    for name in ("agent", "prompt", "rag"):
+        run(str(mlops), "init", name, "--template", name, cwd=tmp_path)
+    assert (tmp_path / "rag/docs/leave.ko.md").is_file() and (tmp_path / "agent/agent.py").is_file()
     assert "churn version 1 at Staging" in run(str(mlops), "run", cwd=project)
     run(str(mlops), "promote", "churn", "1", cwd=project)
     serve = [str(mlops), "serve"]

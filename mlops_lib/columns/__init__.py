@@ -13,6 +13,7 @@ PORTABLE = (
     "dates",
     "part",
     "number",
+    "lists",
     "category",
     "datetimes",
     "ngrams",

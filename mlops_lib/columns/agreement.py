@@ -50,7 +50,7 @@ def _is_suspect(column: Column, train: Facts, found: Facts) -> bool:
     if column.kind == "datetime":
         return column.stored in TEXT_TYPES or column.stored.startswith("timestamp")
     if column.kind == "array":
-        return found.widths != train.widths or found.infinite
+        return found.spans != train.spans or found.infinite
     if column.kind not in PLAIN:
         return False
     is_own_type = {"integer": "int" in column.stored, "boolean": column.stored == "bool"}.get(

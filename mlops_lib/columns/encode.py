@@ -9,8 +9,9 @@ import numpy as np
 
 from .category import Category
 from .datetimes import Datetime
+from .lists import Array
 from .ngrams import Text
-from .number import Array, Number
+from .number import Number
 from .part import BadValue, Output, Part
 from .schema import Schema
 
@@ -45,7 +46,11 @@ class Encoder:
         self.schema, self.learned = schema, {name: dict(found) for name, found in learned.items()}
         self.is_plain = schema.is_plain
         if unknown := [one.name for one in schema.features.values() if one.kind not in PARTS]:
-            raise ValueError(f"Column {unknown[0]!r} is an image, which has no encoding as numbers.")
+            kind = schema.features[unknown[0]].kind
+            raise ValueError(
+                f"Column {unknown[0]!r} is {'an' if kind[0] in 'aei' else 'a'} {kind}, which has no encoding as columns of "
+                "numbers. Leave it out with data.columns (drop), or name it in model.inputs of a network."
+            )
         self.parts = {
             one.name: PARTS[one.kind](one, self.learned.get(one.name, {})) for one in schema.features.values()
         }

@@ -33,7 +33,7 @@ class Facts:
         counted: Rows with a value up to the last one in `values`.
         infinite: Whether a number, or one in a list, is infinite or beyond the range of float32.
         least, most: Smallest and largest finite value of numbers and times; None without one. Of durations, seconds.
-        widths: Lengths of the shortest and the longest list.
+        spans: Lengths of the shortest and the longest list, then those of the lists in them, and so on.
         dates, times, numbers: Whether each text is a date, a time of day, or a number.
         orders: Orders of day and month with which each text is a date; both if none is like 03/04/2012.
         either: Whether a text is like 03/04/2012.
@@ -44,10 +44,7 @@ class Facts:
 
         self.type = _plain_type(kind)
         self.is_text = pa.types.is_string(self.type) or pa.types.is_large_string(self.type)
-        self.is_list = any(
-            test(self.type)
-            for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-        )
+        self.is_list = is_list(self.type)
         self._is_float = pa.types.is_floating(self.type)
         self.rows = self.known = self.counted = 0
         countable = count and not pa.types.is_nested(self.type)
@@ -55,10 +52,15 @@ class Facts:
         self.complete, self.infinite = True, False
         self.least: Any = None
         self.most: Any = None
-        self.widths: tuple[int, int] | None = None
+        self.spans: list[tuple[int, int]] = []
         self.dates = self.times = self.numbers = self.is_text
         self.orders, self.either = set(ORDERS) if self.is_text else set(), False
         self._texts = self._letters = self._words = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of lists and of the lists in them; -1 where they differ, or where a list is empty."""
+        return tuple(most if least == most > 0 else -1 for least, most in self.spans)
 
     @property
     def distinct(self) -> int:
@@ -95,7 +97,6 @@ class Facts:
 
     def add(self, part: "pa.Array") -> None:
         """Add the values of some rows."""
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         part = _plain(part, self.type)
@@ -107,15 +108,28 @@ class Facts:
         if not len(part):
             return
         if self.is_list:
-            span = pc.min_max(pc.list_value_length(part)).as_py()
-            least, most = self.widths or (span["min"], span["max"])
-            self.widths = min(least, span["min"]), max(most, span["max"])
-            if pa.types.is_floating(self.type.value_type):
-                sizes = pc.abs(pc.list_flatten(part).cast("float64"))
-                self.infinite |= bool(pc.any(pc.greater(sizes, LARGEST)).as_py())
+            self._measure(part)
         self._range(part)
         if self.values is not None and (self.complete or self.is_text):
             self._count(part)
+
+    def _measure(self, part: "pa.Array") -> None:
+        """The lengths of lists, of the lists in them and so on, and the size of the numbers."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        depth = 0
+        while is_list(part.type):
+            span = pc.min_max(pc.list_value_length(part)).as_py()
+            if span["min"] is None:  # all outer lists are empty
+                return
+            least, most = (0 if part.null_count else span["min"]), span["max"]
+            if depth < len(self.spans):
+                least, most = min(least, self.spans[depth][0]), max(most, self.spans[depth][1])
+            self.spans[depth : depth + 1] = [(least, most)]
+            part, depth = pc.list_flatten(part), depth + 1
+        if pa.types.is_floating(part.type):
+            self.infinite |= bool(pc.any(pc.greater(pc.abs(part.cast("float64")), LARGEST)).as_py())
 
     def _range(self, part: "pa.Array") -> None:
         import pyarrow as pa
@@ -180,6 +194,13 @@ class Facts:
             self.orders &= orders_of(others)
             self.either |= any(map(is_either, others))
         return bool(self.orders) and are_dates(texts.filter(in_iso).to_pylist())
+
+
+def is_list(kind: "pa.DataType") -> bool:
+    """Whether a type is one of lists."""
+    import pyarrow as pa
+
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _all(texts: "pa.Array", pattern: str) -> bool:

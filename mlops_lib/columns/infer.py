@@ -1,5 +1,6 @@
 """Infer the kind and role of each column from the rows of the train split."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,7 +204,8 @@ def _measured(column: Column, facts: Facts) -> Column:
         least=None if least is None else float(least),
         most=None if most is None else float(most),
         infinite=facts.infinite,
-        width=facts.widths[1] if facts.widths else 0,
+        width=0 if -1 in facts.shape or not facts.shape else math.prod(facts.shape),
+        shape=facts.shape,
         date_order=(column.date_order or facts.date_order) if column.kind == "datetime" else "",
     )
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_lib.columns.date_forms import ORDERS
+from mlops_lib.columns.facts import is_list
 from mlops_lib.columns.schema import Kind
 from mlops_lib.errors import DataError
 
@@ -49,8 +50,9 @@ def useless(facts: "Facts", kind: Kind) -> str:
     """Why a column carries no information that a model can use; "" if it may carry some."""
     if facts.rows and not facts.known:
         return "no value in any row: left out"
-    if kind == "array" and facts.widths and (facts.widths[0] != facts.widths[1] or not facts.widths[0]):
-        return f"{_lists(facts)}: left out, since a model needs lists of one length"
+    if kind == "array" and -1 in facts.shape:
+        more = ", or the kind sequence in data.columns" if _is_sequence(facts) else ""
+        return f"{_lists(facts)}: left out, since a model needs lists of one length{more}"
     if kind == "array" and facts.infinite:
         return f"{_lists(facts)}, some infinite or beyond float32: left out"
     if kind != "array" and _has_no_kind(facts.type):
@@ -92,9 +94,8 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
         "integer": is_bool or is_whole,
         "boolean": is_bool or (is_bit and is_whole),
         "datetime": inferred == "datetime" and not _is_beyond_calendar(facts),
-        "array": inferred == "array"
-        and not facts.infinite
-        and (not facts.widths or facts.widths[0] == facts.widths[1] > 0),
+        "array": inferred == "array" and not facts.infinite and -1 not in facts.shape,
+        "sequence": inferred == "array" and not facts.infinite and _is_sequence(facts),
         "image": facts.is_text or _is_binary(kind),
         "category": True,
         "text": True,
@@ -183,6 +184,8 @@ def _holds_numbers(kind: Any) -> bool:
     import pyarrow as pa
 
     inner = kind.value_type
+    while is_list(inner):
+        inner = inner.value_type
     return pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_boolean(inner)
 
 
@@ -192,8 +195,13 @@ def _are_whole(facts: "Facts") -> bool:
 
 
 def _lists(facts: "Facts") -> str:
-    least, most = facts.widths or (0, 0)
-    return f"lists of {most} numbers" if least == most else f"lists of {least} to {most} numbers"
+    spans = [str(most) if least == most else f"{least} to {most}" for least, most in facts.spans or [(0, 0)]]
+    return " of ".join(f"lists of {span}" for span in spans) + " numbers"
+
+
+def _is_sequence(facts: "Facts") -> bool:
+    """Whether only the outer lists differ in length."""
+    return -1 not in facts.shape[1:]
 
 
 def _range(facts: "Facts") -> str:

@@ -1,4 +1,4 @@
-"""Numbers, integers, booleans and durations, and lists of numbers, as they are."""
+"""Numbers, integers, booleans and durations, as they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .part import BadValue, Output, Part
+from .part import BadValue, Part
 from .schema import LARGEST, TEXT_TYPES, Column
 from .text import is_missing
 
@@ -104,39 +104,3 @@ class Number(Part):
         if not self.column.infinite:
             raise BadValue(row, self.name, value, f"{self.wanted} within the range of float32")
         return self._most if number > 0 else self._least
-
-
-class Array(Part):
-    """The numbers of a list of fixed length; a missing number in it is NaN."""
-
-    def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
-        super().__init__(column, learned)
-        self._width = column.width
-        self.wanted = f"a list of {self._width} numbers"
-        self.outputs = tuple(Output(f"{self.name}: {i}", self.name) for i in range(self._width))
-
-    def one(self, row: int, value: Any) -> tuple[float, ...]:
-        if not isinstance(value, list | tuple | np.ndarray):
-            return self.missing(row, value) if is_missing(value) else self.bad(row, value)
-        if len(value) != self._width:
-            self.bad(row, value)
-        try:
-            found = np.asarray(value)
-        except ValueError:  # lists of several lengths
-            self.bad(row, value)
-        if found.dtype.kind not in "biuf":
-            found = np.array([self._number(row, value, number) for number in value])
-        found = found.astype(np.float64)
-        if found.shape != (self._width,) or (np.abs(found) > LARGEST).any():
-            self.bad(row, value)
-        return tuple(found.tolist())
-
-    def _number(self, row: int, value: Any, number: Any) -> float:
-        if is_missing(number):
-            return math.nan
-        if isinstance(number, str | bytes):
-            self.bad(row, value)
-        try:
-            return float(number)
-        except (TypeError, ValueError, OverflowError):
-            self.bad(row, value)

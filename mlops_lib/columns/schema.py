@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array"]
+Kind = Literal["number", "integer", "boolean", "category", "datetime", "text", "image", "array", "sequence"]
 Role = Literal["feature", "label", "reference", "key", "time", "weight", "ignored", "unused"]
 
 #: File with the schema of a dataset: beside its splits, and in the runs that read it.
@@ -37,6 +37,7 @@ class Column:
         least, most: Smallest and largest finite number in the train split; None without one.
         infinite: Whether the train split has infinite numbers, or numbers beyond float32.
         width: Numbers in each value of an array; else 0.
+        shape: Of each value of a list: its length, and those of the lists in it; -1 where they differ.
         date_order: Of day and month in dates such as 03/04/2012: day_first or month_first; "" for others.
     """
 
@@ -51,6 +52,7 @@ class Column:
     most: float | None = None
     infinite: bool = False
     width: int = 0
+    shape: tuple[int, ...] = ()
     date_order: str = ""
 
     @property
@@ -179,7 +181,8 @@ class Schema:
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Schema:
         """The schema of `to_dict`."""
-        return cls(tuple(Column(**column) for column in found["columns"]), tuple(found["classes"]))
+        columns = (Column(**{**one, "shape": tuple(one.get("shape", ()))}) for one in found["columns"])
+        return cls(tuple(columns), tuple(found["classes"]))
 
     def _named(self, role: Role) -> str:
         return next((column.name for column in self.columns if column.role == role), "")

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from mlops_lib.llm.cassette import Entry, key_of
+from mlops_lib.llm.event_usage import EventUsage
 from mlops_lib.llm.ledger import Ledger, count, current
 from mlops_lib.llm.turns import current as turns_of_row
 from mlops_lib.llm.usage import Prices, of_answer
@@ -98,6 +99,8 @@ class Call:
                 raise self.failed(
                     httpx2.RemoteProtocolError("the answer is not whole JSON", request=self.request)
                 ) from None
+        elif response.is_success:
+            self._book_events(body, kind, live=True)
         kept = self._keep(response.status_code, text, kind)
         if kept and kept.succeeded and kept.body != text:
             return self._replayed(kept, book=False)
@@ -111,6 +114,13 @@ class Call:
     def book(self, answer: Any, live: bool) -> None:
         """Count the tokens and the money of an answer; `live` if it was not replayed."""
         count(of_answer(answer, self.model, self.prices), self.ledger, live)
+
+    def _book_events(self, body: bytes, kind: str, live: bool) -> None:
+        """Count a streamed answer that an evaluation records as a whole."""
+        if "event-stream" in kind:
+            usage = EventUsage(self.body_bytes)
+            usage.read(body)
+            self.book({"usage": usage.counted()}, live)
 
     def _keep(self, status: int, body: str, kind: str = "application/json") -> Entry | None:
         """Record an answer; the entry that counts, or None outside an evaluation."""
@@ -126,6 +136,8 @@ class Call:
             return self._refused(entry.body)
         if book and entry.succeeded and "json" in entry.content_type:
             self.book(json.loads(entry.body), live=False)
+        elif book and entry.succeeded:
+            self._book_events(entry.body.encode(), entry.content_type, live=False)
         headers = {**NO_RETRY, "content-type": entry.content_type}
         return httpx2.Response(
             entry.status, headers=headers, content=entry.body.encode(), request=self.request

@@ -6,7 +6,8 @@ none.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from mlops_lib.settings import EvaluationSettings
 
 _ledger: ContextVar["Ledger | None"] = ContextVar("ledger", default=None)
+#: Open ledgers, the innermost last.
+_opened: list["Ledger"] = []
 _tally: ContextVar[Usage | None] = ContextVar("tally", default=None)
 
 
 @dataclass
 class Ledger:
-    """Limits (0: none), usage `spent` on live calls, and usage `reused` from the cassette.
+    """Limits (0: none), usage `spent` on live calls, usage `reused` from the cassette, and calls that were not seen, by
+    the name of their model.
 
     What the ledger `before` spent counts in the limits too.
     """
@@ -37,6 +41,7 @@ class Ledger:
     spent: Usage = field(default_factory=Usage)
     reused: Usage = field(default_factory=Usage)
     before: "Ledger | None" = None
+    unseen: Counter[str] = field(default_factory=Counter)
     _started: int = 0
     _next_start: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,9 +64,11 @@ class Ledger:
     def open(self) -> Iterator["Ledger"]:
         """Use this ledger for all calls in the block."""
         token = _ledger.set(self)
+        _opened.append(self)
         try:
             yield self
         finally:
+            _opened.remove(self)
             _ledger.reset(token)
 
     @property
@@ -96,6 +103,19 @@ def current() -> Ledger | None:
 
 
 @contextmanager
+def in_force() -> Iterator[None]:
+    """Make the innermost open ledger the one in force, for a thread that a model's code began without its context."""
+    if _ledger.get() is not None or not _opened:
+        yield
+        return
+    token = _ledger.set(_opened[-1])
+    try:
+        yield
+    finally:
+        _ledger.reset(token)
+
+
+@contextmanager
 def tally() -> Iterator[Usage]:
     """Add up the usage of all calls in the block, with those from the cassette. A tally around it gets them too."""
     usage, outer = Usage(), _tally.get()
@@ -115,3 +135,14 @@ def count(usage: Usage, ledger: Ledger | None, live: bool) -> None:
         row.add(usage)
     if ledger is not None:
         (ledger.spent if live else ledger.reused).add(usage)
+
+
+def note_unseen(models: Mapping[str, int], calls: int) -> None:
+    """Note calls of LangChain's models that made no request through the platform's transport.
+
+    Args:
+        models: The models of the row, of which some made them: name -> calls.
+        calls: How many were not seen; 0 or less: none.
+    """
+    if (ledger := current()) is not None and calls > 0:
+        ledger.unseen[", ".join(sorted(models))] += calls

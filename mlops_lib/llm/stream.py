@@ -1,33 +1,22 @@
 """A streamed answer: passed on piece by piece, its tokens counted at the end."""
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
 
 from mlops_lib.llm.call import Call
-
-#: An unfinished line that is longer is no event with usage.
-MAX_LINE = 2**20
-#: Bytes of a request for a token, roughly, where the vendor did not come to tell the tokens.
-BYTES_PER_TOKEN = 4
+from mlops_lib.llm.event_usage import EventUsage
 
 
 class EventStream(httpx2.AsyncByteStream, httpx2.SyncByteStream):
-    """The body of a streamed answer. Its last events hold the usage.
-
-    A stream that ends before has cost money all the same. Then each event counts as a token, and so do each four bytes of
-    the request: without that, a caller who always hangs up early would spend without a limit.
-    """
+    """The body of a streamed answer, whose tokens are counted when it is closed, also early."""
 
     def __init__(self, response: httpx2.Response, call: Call) -> None:
         self.inner: Any = response.stream
         self.call = call
-        self.usage: dict[str, Any] = {}
-        self._events, self._rest = 0, b""
-        #: Whether the last event has come; an error has no events.
-        self._whole = not response.is_success
+        #: An error has no events.
+        self._usage = EventUsage(call.body_bytes) if response.is_success else None
 
     @classmethod
     def over(cls, response: httpx2.Response, call: Call) -> httpx2.Response:
@@ -51,39 +40,16 @@ class EventStream(httpx2.AsyncByteStream, httpx2.SyncByteStream):
             yield part
 
     async def aclose(self) -> None:
-        self.call.book({"usage": self._counted()}, live=True)
+        self._book()
         await self.inner.aclose()
 
     def close(self) -> None:
-        self.call.book({"usage": self._counted()}, live=True)
+        self._book()
         self.inner.close()
 
     def _read(self, part: bytes) -> None:
-        *lines, rest = (self._rest + part).split(b"\n")
-        self._rest = rest if len(rest) < MAX_LINE else b""
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            self._events += 1
-            if line.startswith(b"data: [DONE]") or b'"message_stop"' in line:
-                self._whole = True
-            elif b'"usage"' in line:
-                self._read_usage(line)
+        if self._usage:
+            self._usage.read(part)
 
-    def _read_usage(self, line: bytes) -> None:
-        try:
-            event = json.loads(line[5:])
-        except ValueError:
-            return
-        found = event.get("usage") or (event.get("message") or {}).get("usage") or {}
-        self.usage |= {name: value for name, value in found.items() if value}
-
-    def _counted(self) -> dict[str, Any]:
-        if self._whole:
-            return self.usage
-        told = self.usage
-        prompt = (
-            told.get("prompt_tokens") or told.get("input_tokens") or self.call.body_bytes // BYTES_PER_TOKEN
-        )
-        completion = told.get("completion_tokens") or told.get("output_tokens") or 0
-        return {"prompt_tokens": prompt, "completion_tokens": max(completion, self._events)}
+    def _book(self) -> None:
+        self.call.book({"usage": self._usage.counted() if self._usage else {}}, live=True)

@@ -18,18 +18,22 @@ from mlops_lib.llm.call import Call, Provider
 from mlops_lib.llm.stream import EventStream
 from mlops_lib.llm.usage import Prices
 
+#: Among the extensions of a request: it comes from a transport of this module.
+METERED = "mlops.metered"
+
 
 @dataclass
 class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
-    """Sends the requests of one provider. Any thread and any event loop may use it."""
+    """Sends the requests of one provider. Any thread and any event loop may use it; a call has no time-out if it is None."""
 
     provider: Provider
-    timeout_s: float
+    timeout_s: float | None
     prices: Prices
     _async: WeakKeyDictionary[Any, Any] = field(default_factory=WeakKeyDictionary)
     _sync: Any = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.extensions[METERED] = True
         call = Call(self.provider, self.prices, request, await request.aread())
         if (answer := call.before()) is not None:
             return answer
@@ -39,6 +43,7 @@ class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         inner = self._async.setdefault(loop, None) or self.provider.connect(True)
         self._async[loop] = inner
         if call.streams:
+            request.headers["accept-encoding"] = "identity"  # the events are read as they pass
             return EventStream.over(await inner.handle_async_request(request), call)
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -54,11 +59,14 @@ class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         return call.after(response, body)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.extensions[METERED] = True
         call = Call(self.provider, self.prices, request, request.read())
         if (answer := call.before()) is not None:
             return answer
         time.sleep(call.wait_s)
         self._sync = self._sync or self.provider.connect(False)
+        if call.streams:
+            request.headers["accept-encoding"] = "identity"
         try:
             response = self._sync.handle_request(request)
             if call.streams:

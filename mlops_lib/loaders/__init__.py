@@ -16,6 +16,7 @@ from mlops_lib.settings import Settings
 MLFLOW_TYPES: dict[str, Any] = {
     "number": "double", "integer": "long", "boolean": "boolean", "category": "string", "datetime": "datetime",
     "text": "string", "image": "binary", "array": {"type": "array", "items": {"type": "double"}},
+    "sequence": {"type": "array", "items": {"type": "double"}},
 }  # fmt: skip
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlops_lib.columns.encode import Encoder
     from mlops_lib.loaders.batches import Batches
+    from mlops_lib.network_inputs.encode import InputEncoder
 
 __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "Split"]
 
@@ -141,11 +142,12 @@ class BaseDataLoader(ABC):
         shuffle: bool = False,
         seed: int = 0,
         num_workers: int = 0,
-        encoder: "Encoder | None" = None,
+        encoder: "Encoder | InputEncoder | None" = None,
     ) -> "DataLoader":
         """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set; all are float32.
 
-        x: the encoder's outputs [rows, outputs], or without an encoder the features. y: the label as a number; with an
+        x: the encoder's outputs [rows, outputs], or without an encoder the features; with an `InputEncoder` a dict of
+        its inputs, or the tensor of the only one. y: the label as a number; with an
         encoder whose schema has classes, the class's position among them.
 
         Args:
@@ -165,13 +167,18 @@ class BaseDataLoader(ABC):
         return EpochLoader(self.batches(split, batch_size, shuffle, seed, encoder), num_workers)
 
     def batches(
-        self, split: Split, batch_size: int, shuffle: bool, seed: int, encoder: "Encoder | None"
+        self,
+        split: Split,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        encoder: "Encoder | InputEncoder | None",
     ) -> "Batches":
         """The batches of `torch`."""
-        from mlops_lib.loaders.batches import TensorBatches, to_tensors
+        from mlops_lib.loaders.batches import TensorBatches, finish_of, to_tensors
 
         tensors = to_tensors(self.load(split), self.schema, encoder, split)
-        return TensorBatches(tensors, batch_size, shuffle, seed)
+        return TensorBatches(tensors, batch_size, shuffle, seed, finish_of(encoder))
 
     def tables(self, limit: int = 0) -> Iterator[tuple[Split, "pa.Table"]]:
         """Tables for `write`, in order. Only the first `limit` rows of each split are used (0: all)."""

@@ -1,7 +1,8 @@
 """Torch batches over a table: whole batches are sliced at once, never row by row."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from mlops_lib.columns.encode import BadValue, encode_frame
 from mlops_lib.columns.labels import to_numbers
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.ragged import Column, Ragged
+from mlops_lib.network_inputs.encode import InputEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +21,10 @@ if TYPE_CHECKING:
     from mlops_lib.columns.encode import Encoder
     from mlops_lib.columns.schema import Schema
 
-#: Features, label and, where rows have weights, weights.
-Batch = tuple[torch.Tensor, ...]
+#: Columns of some rows: features, label and, where rows have weights, weights.
+Columns = tuple[Column, ...]
+#: Features, label and perhaps weights; features are a dict where a network has several inputs.
+Batch = tuple[Any, ...]
 
 
 class Batches(IterableDataset):
@@ -31,11 +36,19 @@ class Batches(IterableDataset):
             joins the one before: batch normalisation cannot learn from one row.
         shuffle: Use a new order in each epoch.
         seed: Decides the orders.
+        finish: Makes the batch of its columns; None: they are the batch.
     """
 
-    def __init__(self, rows: int, batch_size: int, shuffle: bool, seed: int) -> None:
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        finish: Callable[[Columns], Batch] | None = None,
+    ) -> None:
         self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
-        self.workers, self.epoch = 1, 0
+        self.workers, self.epoch, self.finish = 1, 0, finish
 
     def __len__(self) -> int:
         """Batches of this rank in one epoch."""
@@ -49,9 +62,9 @@ class Batches(IterableDataset):
         # Read now: the loader increments the epoch as soon as it has this iterator.
         batches = self._batches(self.epoch)
         _, world = _rank()
-        return (
-            self._in_step(batches, self._most_batches(world * self._workers_here())) if world > 1 else batches
-        )
+        if world > 1:
+            batches = self._in_step(batches, self._most_batches(world * self._workers_here()))
+        return map(self.finish, batches) if self.finish else batches
 
     def share(self, shard: int, shards: int) -> tuple[int, int]:
         """First row of `shard` out of `shards`, and the row after its last; shares differ by at most one row."""
@@ -100,12 +113,12 @@ class Batches(IterableDataset):
         return self._count(math.ceil(self.rows / shards))
 
     @staticmethod
-    def _in_step(batches: Iterator[Batch], wanted: int) -> Iterator[Batch]:
+    def _in_step(batches: Iterator[Columns], wanted: int) -> Iterator[Columns]:
         """Exactly `wanted` batches, since ranks wait for each other in every step.
 
         A share with one row less may be one batch short; its last batch is full then, and is halved.
         """
-        held: Batch | None = None
+        held: Columns | None = None
         for count, batch in enumerate(batches):
             if held is not None:
                 yield held
@@ -121,18 +134,25 @@ class Batches(IterableDataset):
         """Random generator of an epoch, the same in every worker and on every rank."""
         return torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Columns]:
         raise NotImplementedError
 
 
 class TensorBatches(Batches):
     """Batches of tensors in memory with one item a row: ``x`` [rows, features], ``y`` [rows], and perhaps weights."""
 
-    def __init__(self, tensors: Sequence[torch.Tensor], batch_size: int, shuffle: bool, seed: int) -> None:
-        super().__init__(len(tensors[0]), batch_size, shuffle, seed)
+    def __init__(
+        self,
+        tensors: Sequence[Column],
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        finish: Callable[[Columns], Batch] | None = None,
+    ) -> None:
+        super().__init__(len(tensors[0]), batch_size, shuffle, seed, finish)
         self.tensors = tuple(tensors)
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Columns]:
         first, last = self.my_share()
         if first == last:
             return iter(())
@@ -161,24 +181,43 @@ class EpochLoader(DataLoader):
 
 
 def to_tensors(
-    frame: "pd.DataFrame", schema: "Schema", encoder: "Encoder | None" = None, split: str = ""
-) -> Batch:
+    frame: "pd.DataFrame", schema: "Schema", encoder: "Encoder | InputEncoder | None" = None, split: str = ""
+) -> Columns:
     """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
+
+    Of an `InputEncoder`, a column for each input that it prepares.
 
     Raises:
         DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
     """
-    tensors = [_encoded(frame, encoder, split)] if encoder else [_numbers(frame, schema)]
+    features = _encoded(frame, encoder, split) if encoder else [_numbers(frame, schema)]
     classes = encoder.schema.classes if encoder else ()
-    tensors.append(to_numbers(frame[schema.label], classes, split))
+    others = [to_numbers(frame[schema.label], classes, split)]
     if schema.weight:
-        tensors.append(frame[schema.weight].to_numpy(dtype=np.float64))
-    return tuple(torch.from_numpy(one.astype(np.float32)) for one in tensors)
+        others.append(frame[schema.weight].to_numpy(dtype=np.float64))
+    tensors = [torch.from_numpy(one.astype(np.float32)) for one in others]
+    return (*(Ragged(one) if one.dtype == object else torch.from_numpy(one) for one in features), *tensors)
 
 
-def _encoded(frame: "pd.DataFrame", encoder: "Encoder", split: str) -> np.ndarray:
+def finish_of(encoder: "Encoder | InputEncoder | None") -> Callable[[Columns], Batch] | None:
+    """Makes batches of the columns of `to_tensors`; None where they are the batch."""
+    if not isinstance(encoder, InputEncoder):
+        return None
+    return partial(_finished, encoder)
+
+
+def _finished(encoder: InputEncoder, columns: Columns) -> Batch:
+    count = len(encoder.prepared_specs)
+    prepared = [one.items if isinstance(one, Ragged) else one.numpy() for one in columns[:count]]
+    found = {name: torch.from_numpy(one) for name, one in encoder.padded(prepared).items()}
+    return (next(iter(found.values())) if encoder.inputs.is_one else found, *columns[count:])
+
+
+def _encoded(frame: "pd.DataFrame", encoder: "Encoder | InputEncoder", split: str) -> list[np.ndarray]:
     try:
-        return encode_frame(encoder, frame)
+        if isinstance(encoder, InputEncoder):
+            return encoder.prepared_frame(frame)
+        return [encode_frame(encoder, frame).astype(np.float32)]
     except BadValue as error:
         raise DataError(f"{error} It is in the {split} split.") from None
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mlops_lib.columns.encode import Encoder
     from mlops_lib.loaders.batches import Batches
+    from mlops_lib.network_inputs.encode import InputEncoder
 
 #: Files that `origin` names.
 MAX_NAMED = 100
@@ -159,7 +160,12 @@ class LocalDataLoader(BaseDataLoader):
                 break
 
     def batches(
-        self, split: Split, batch_size: int, shuffle: bool, seed: int, encoder: "Encoder | None"
+        self,
+        split: Split,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        encoder: "Encoder | InputEncoder | None",
     ) -> "Batches":
         files = self.source.whole(split) if self.streaming and not self.source.options.prepare else []
         if not files or any(file.format != "parquet" or file.partition for file in files):

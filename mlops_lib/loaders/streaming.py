@@ -8,14 +8,16 @@ import numpy as np
 import torch
 
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.batches import Batch, Batches, to_tensors
+from mlops_lib.loaders.batches import Batches, Columns, finish_of, to_tensors
 from mlops_lib.loaders.formats.types import as_frame
+from mlops_lib.loaders.ragged import joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_lib.columns.encode import Encoder
     from mlops_lib.columns.schema import Schema
+    from mlops_lib.network_inputs.encode import InputEncoder
 
 #: Rows decoded at once, and least rows of the window that is shuffled (16 batches if that is more).
 READ_ROWS, WINDOW_ROWS = 16_384, 65_536
@@ -41,7 +43,7 @@ class ParquetBatches(Batches):
         batch_size: int,
         shuffle: bool,
         seed: int,
-        encoder: "Encoder | None" = None,
+        encoder: "Encoder | InputEncoder | None" = None,
     ) -> None:
         import pyarrow.parquet as pq
 
@@ -52,15 +54,16 @@ class ParquetBatches(Batches):
             footer = pq.read_metadata(file)
             for number in range(footer.num_row_groups):
                 self.groups.append((str(file), number, footer.row_group(number).num_rows))
-        super().__init__(sum(rows for *_, rows in self.groups), batch_size, shuffle, seed)
+        rows = sum(rows for *_, rows in self.groups)
+        super().__init__(rows, batch_size, shuffle, seed, finish_of(encoder))
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Columns]:
         generator = self.generator(epoch)
         order = (
             torch.randperm(len(self.groups), generator=generator) if self.shuffle else range(len(self.groups))
         )
         window = max(WINDOW_ROWS, 16 * self.batch_size) if self.shuffle else self.batch_size
-        held: list[Batch] = []
+        held: list[Columns] = []
         count = 0
         for chunk in self._chunks([self.groups[i] for i in order]):
             held.append(chunk)
@@ -73,31 +76,32 @@ class ParquetBatches(Batches):
             yield from self._cut(held, generator, last=True)[0]
 
     def _cut(
-        self, held: Sequence[Batch], generator: torch.Generator, last: bool
-    ) -> tuple[list[Batch], Batch]:
+        self, held: Sequence[Columns], generator: torch.Generator, last: bool
+    ) -> tuple[list[Columns], Columns]:
         """Whole batches of the rows held, shuffled if asked for, and the remaining rows."""
-        joined = [torch.cat(parts) for parts in zip(*held, strict=True)]
-        rows = len(joined[0])
+        columns = [joined(parts) for parts in zip(*held, strict=True)]
+        rows = len(columns[0])
         if self.shuffle:
             order = torch.randperm(rows, generator=generator)
-            joined = [one[order] for one in joined]
+            columns = [one[order] for one in columns]
         # Two rows or more stay, so that the last batch has never one row alone.
         kept = 2 if self.shuffle and self.batch_size > 1 else 0
         end = rows if last else max(rows - kept, 0) // self.batch_size * self.batch_size
         # Copies, so that a batch that is kept does not keep the whole window in memory.
         batches, at = [], 0
         for size in self._sizes(end):
-            batches.append(tuple(one[at : at + size].clone() for one in joined))
+            batches.append(tuple(one[at : at + size].clone() for one in columns))
             at += size
-        return batches, tuple(one[end:].clone() for one in joined)
+        return batches, tuple(one[end:].clone() for one in columns)
 
-    def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Batch]:
+    def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Columns]:
         """This process's share of the rows of `groups`, in order, in chunks of READ_ROWS."""
         import pyarrow.parquet as pq
 
         first, last = self.my_share()
         weight = [self.schema.weight] if self.schema.weight else []
-        columns = [*self.schema.features, *weight, self.schema.label]
+        features = (self.encoder or self).schema.features
+        columns = [*features, *weight, self.schema.label]
         position = 0
         for file, number, rows in groups:
             begin, end = max(first - position, 0), min(last - position, rows)
@@ -114,7 +118,7 @@ class ParquetBatches(Batches):
                     if len(part):
                         yield self._tensors(part, file)
 
-    def _tensors(self, part: "pa.RecordBatch", file: str) -> Batch:
+    def _tensors(self, part: "pa.RecordBatch", file: str) -> Columns:
         if self.encoder:
             import pyarrow as pa
 

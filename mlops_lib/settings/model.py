@@ -1,12 +1,25 @@
 """Settings of section `model`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mlops_lib.settings.names import ModelName
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Name, Section
+
+
+class InputSettings(Section):
+    """One input of a network: the columns that it is made of, and its form."""
+
+    column: str = Field("", description="the column that it is made of")
+    columns: list[str] = Field([], description="several columns, as one matrix")
+    form: Literal["", "number", "codes", "parts", "matrix", "array", "sequence"] = Field(
+        "", description="empty: by the kind of the column"
+    )
+    dtype: Literal["", "float32", "int64"] = Field("", description="type of the numbers; empty: by the form")
+    shape: list[int] = Field([], description="shape of an array in each row, for example [1, 8, 8]")
+    length: int = Field(0, ge=0, description="most items of a sequence; 0: as many as there are")
 
 
 class ModelSettings(Section):
@@ -30,5 +43,10 @@ class ModelSettings(Section):
     params: dict[str, Any] = Field(
         {},
         description="keyword arguments of the implementation",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
+    inputs: dict[str, str | list[str] | InputSettings] = Field(
+        {},
+        description="networks with several inputs: input -> column, columns, or {column, form, dtype, shape, length}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )

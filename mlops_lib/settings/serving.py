@@ -64,6 +64,7 @@ class ServingSettings(Section):
         5.0, gt=0, description="seconds that an idle connection stays open; longer than a load balancer's own"
     )
     port: int = Field(8080, ge=0, le=65535, description="port that `mlops serve` binds; 0 takes a free one")
+    page: bool = Field(True, description="whether / is a page for people")
     workers: int = Field(1, ge=1, description="processes that `mlops serve` starts")
     retry_s: float = Field(5.0, gt=0, description="seconds between attempts while no model is at the stage")
     poll_s: float = Field(10.0, gt=0, description="seconds between polls of the registry")

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlops_lib import __version__, config, files, loaders, tracking
+from mlops_lib import __version__, config, files, loaders, plugins, tracking
+from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import Parameters, setting_of
@@ -57,7 +58,9 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
         if step.reads(name):
             parts[name] = str(value)
         if step.runs_code_of(name):
-            digests = [_digest_of_named(settings, text) for text in _texts(value)]
+            digests = [_digest_of_named(settings, text) for text in _texts(value) if ".py:" not in text]
+            if name == "model.implementation":
+                digests.append(_digest_of_model(settings))
             if any(digests):
                 parts[f"the code of {name}"] = " ".join(digests)
     if "run_id" in given:
@@ -102,6 +105,17 @@ def _digest_of_named(settings: Settings, text: str) -> str:
     except (OSError, ValueError, RuntimeError):  # a text that cannot be a path, such as a prompt
         return ""
     return files.sha256(path) if path.is_file() else digest_of_code(path, CODE_AND_TEXT, work)
+
+
+def _digest_of_model(settings: Settings) -> str:
+    """The digest of the files that a model's wrapper finds for ``model.implementation``; "" if it finds none."""
+    if (files_of := plugins.files_of_model(settings.model.wrapper)) is None:
+        return ""
+    try:
+        found = sorted(files_of(settings))
+    except MlopsError:  # the step then reports it
+        return ""
+    return key_of({str(path): files.sha256(path) for path in found}) if found else ""
 
 
 def digest_of_library() -> str:

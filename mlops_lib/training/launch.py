@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import COLUMNS_FILE, BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
@@ -41,7 +42,8 @@ def fit(
     config: Settings,
     run_id: str,
     facts: Mapping[str, Any],
-    encoder: Encoder,
+    encoder: Encoder | InputEncoder,
+    checkpoints: Path,
 ) -> None:
     """Fit the module in ``train.processes`` workers on each node, and load the weights of its best epoch.
 
@@ -52,6 +54,7 @@ def fit(
         run_id: MLflow run that worker 0 logs to.
         facts: ``n_features``, ``n_classes`` and ``codes``.
         encoder: Turns raw rows into numbers.
+        checkpoints: Folder to continue an interrupted training from.
 
     Raises:
         TrainingError: A worker failed or was killed. All others are stopped then.
@@ -72,7 +75,8 @@ def fit(
             update={"mlflow": config.mlflow.model_copy(update={"tracking_uri": uri})}
         ).model_dump_json(exclude={"secrets"})
         data = _data_folder(data_loader, config, folder / worker.DATA)
-        plan = worker.Plan(settings=shown, run_id=run_id, data=data, **facts)
+        kept = str(checkpoints) if _is_reached(checkpoints, config) else ""
+        plan = worker.Plan(settings=shown, run_id=run_id, data=data, checkpoints=kept, **facts)
         (folder / worker.PLAN).write_text(plan.model_dump_json(), encoding="utf-8")
         (folder / worker.ENCODER).write_text(json.dumps(encoder.to_dict()), encoding="utf-8")
         torch.save(module.state_dict(), folder / worker.START)
@@ -91,12 +95,16 @@ def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) ->
     own = None
     if isinstance(data_loader, LocalDataLoader) and not data_loader.source.options.prepare:
         own = data_loader.path
-    volume = config.cluster.volume_path if config.cluster.volume_claim else ""
-    reached = config.train.nodes == 1 or (volume and own and own.is_relative_to(volume))
-    if reached and own and (own / COLUMNS_FILE).is_file():
+    if own and _is_reached(own, config) and (own / COLUMNS_FILE).is_file():
         return str(own)
     data_loader.write(folder)
     return ""
+
+
+def _is_reached(folder: Path, config: Settings) -> bool:
+    """Whether all workers can use a folder of this machine."""
+    volume = config.cluster.volume_path if config.cluster.volume_claim else ""
+    return config.train.nodes == 1 or bool(volume and folder.is_relative_to(volume))
 
 
 def _run_here(config: Settings, folder: Path) -> None:

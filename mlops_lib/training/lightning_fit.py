@@ -4,19 +4,23 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.trainer import quiet
 
 if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer
     from torch.utils.data import DataLoader
+
+    from mlops_lib.training.best_epoch import BestEpoch
 
 # OpenMP's threads spin while they wait. On a busy machine that costs a small network most of its time
 # (measured: 7 times on two cores). torch reads the variable when it is imported, so it is set before.
@@ -53,7 +57,7 @@ def sized(config: Settings, rows: int) -> Settings:
 
 
 def batches(
-    data_loader: BaseDataLoader, config: Settings, encoder: Encoder, workers: int = 1
+    data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
     """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
     size, seed = -(-config.train.batch_size // workers), config.train.seed
@@ -68,6 +72,7 @@ def fit(
     config: Settings,
     run_id: str,
     describe: Callable[[Any], str] = lambda batch: "",
+    checkpoints: Path | None = None,
     **more: Any,
 ) -> None:
     """Fit the module and load the weights of its best epoch (of several workers, in worker 0 only).
@@ -78,16 +83,31 @@ def fit(
         config: The `train` section is read.
         run_id: MLflow run to log to.
         describe: Returns a sentence about the rows of a training batch, for the error of a loss that is not finite.
+        checkpoints: Folder to continue an interrupted training from, the same in all workers; None: a temporary one.
         more: Arguments for Lightning's Trainer, about workers.
 
     Raises:
         TrainingError: ``val_loss`` is not logged, or was never finite; or the training loss is not finite.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = _trainer(config, run_id, folder, describe, more)
+    import mlflow
+
+    from mlops_lib.training.best_epoch import BestEpoch
+    from mlops_lib.training.resume import Resume, continue_run
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = checkpoints or Path(scratch)
+        best = BestEpoch(str(folder))
+        resume = Resume(folder, run_id, best, train)
+        trainer = _trainer(config, run_id, scratch, describe, resume, best, more)
+        if found := resume.find():
+            more = {"ckpt_path": found, "weights_only": False}
+            if trainer.is_global_zero:
+                continue_run(mlflow.MlflowClient(), resume.found, run_id)
+        else:
+            more = {}
         try:
             with _compiled(module) if config.train.compile else contextlib.nullcontext():
-                trainer.fit(module, train, validation)
+                trainer.fit(module, train, validation, **more)
         except ValueError as error:
             if "Expected more than 1 value per channel" in str(error):
                 raise TrainingError(
@@ -96,18 +116,23 @@ def fit(
                 ) from error
             raise
         if trainer.is_global_zero:
-            _restore_best(module, trainer)
+            _restore_best(module, best)
     if str(config.train.trainer.get("precision", "")).endswith("-true"):
         module.float()  # the logged model takes float32
 
 
 def _trainer(
-    config: Settings, run_id: str, folder: str, describe: Callable[[Any], str], more: dict[str, Any]
+    config: Settings,
+    run_id: str,
+    scratch: str,
+    describe: Callable[[Any], str],
+    first: "Callback",
+    last: "Callback",
+    more: dict[str, Any],
 ) -> "Trainer":
     from lightning.pytorch.callbacks import EarlyStopping
     from lightning.pytorch.loggers import MLFlowLogger
 
-    from mlops_lib.training.best_epoch import BestEpoch
     from mlops_lib.training.losses import Losses
     from mlops_lib.training.progress import Progress
 
@@ -118,13 +143,14 @@ def _trainer(
         log_model=True,
     )
     callbacks = [
+        first,
         Losses(describe),
         Progress(),
         EarlyStopping("val_loss", patience=config.train.patience, strict=False),
         *trainers.own_callbacks(config),
-        BestEpoch(folder),
+        last,
     ]
-    return trainers.make(config, callbacks, logger=logger, default_root_dir=folder, **more)
+    return trainers.make(config, callbacks, logger=logger, default_root_dir=scratch, **more)
 
 
 @contextlib.contextmanager
@@ -157,11 +183,8 @@ def _compiled(module: "LightningModule") -> Iterator[None]:
             one._compiled_call_impl = None
 
 
-def _restore_best(module: "LightningModule", trainer: "Trainer") -> None:
+def _restore_best(module: "LightningModule", best: "BestEpoch") -> None:
     import torch
 
-    from mlops_lib.training.best_epoch import BestEpoch
-
-    best = next(one for one in trainer.checkpoint_callbacks if isinstance(one, BestEpoch))
     kept = torch.load(best.require(), weights_only=True, map_location="cpu")
     module.load_state_dict(kept["state_dict"])

@@ -184,6 +184,11 @@ class Session:
 
     def _notes(self) -> dict[str, str]:
         notes = {"calls": calls(self.ledger)}
+        if unseen := self.ledger.unseen:
+            notes["calls not counted"] = (
+                f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use the "
+                "HTTP client of OpenAI's and Anthropic's packages. A replay makes them again."
+            )
         if stopped := self.ledger.stopped:
             notes["partial"] = f"This evaluation is partial. {stopped}"
         return notes
@@ -197,6 +202,7 @@ class Session:
             "tokens": spent.tokens,
             "cost, US dollars": spent.cost_usd,
             "calls answered from the record": reused.calls,
+            "calls not counted": self.ledger.unseen.total(),
             "partial": self.ledger.stopped or "no",
         }
         return {"What it took": pd.DataFrame([row])}

@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.network_inputs.encode import InputEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ class Losses(Callback):
             )
 
 
-def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder) -> str:
+def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder) -> str:
     """The keys of a training batch's rows, and their columns with missing and with extreme values.
 
     Args:
@@ -88,7 +89,7 @@ def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder) -> str:
     return " ".join(found)
 
 
-def _rows_of(batch: Any, data_loader: BaseDataLoader, encoder: Encoder) -> "pd.DataFrame":
+def _rows_of(batch: Any, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder) -> "pd.DataFrame":
     """The raw rows of a batch, found by their encoded values: batches carry no keys."""
     import pandas as pd
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from mlops_lib import loaders
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.training import lightning_fit
@@ -35,18 +36,23 @@ MAX_ERROR_CHARS = 2000
 
 
 class Plan(BaseModel):
-    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows."""
+    """The input of a worker. The initial weights lie beside it and, if ``data`` is empty, the rows.
+
+    ``checkpoints`` is the folder to continue an interrupted training from; empty: the workers share none.
+    """
 
     settings: str
     run_id: str
     data: str
+    checkpoints: str
     n_features: int
     n_classes: int
     codes: tuple[int, ...]
 
     def resolved(self) -> Settings:
         """The settings, with MLflow's address from the environment: a plan holds no password."""
-        settings = Settings.model_validate_json(self.settings)
+        # Not strict: a validator that runs before a section gives it lists, which strict tuples refuse.
+        settings = Settings.model_validate_json(self.settings, strict=False)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.mlflow.tracking_uri
         mlflow = settings.mlflow.model_copy(update={"tracking_uri": uri})
         return settings.model_copy(update={"mlflow": mlflow})
@@ -84,7 +90,10 @@ def train(folder: Path) -> Path | None:
     sys.path.append(str(settings.root))
     lightning_fit.begin(settings.train.seed)
     facts = plan.model_dump(include={"n_features", "n_classes", "codes"})
-    encoder = Encoder.from_dict(json.loads((folder / ENCODER).read_text(encoding="utf-8")))
+    found = json.loads((folder / ENCODER).read_text(encoding="utf-8"))
+    encoder = InputEncoder.from_dict(found) if "inputs" in found else Encoder.from_dict(found)
+    if isinstance(encoder, InputEncoder):
+        facts["inputs"] = encoder.inputs.by_name
     module = build(settings, "network", **facts)
     module.load_state_dict(torch.load(folder / START, weights_only=True, map_location="cpu"))
     # A logged value is a mean over all workers. Else each would choose the best epoch by its own rows.
@@ -99,6 +108,7 @@ def train(folder: Path) -> Path | None:
         settings,
         plan.run_id,
         lambda batch: describe(batch, data_loader, encoder),
+        Path(plan.checkpoints) if plan.checkpoints else None,
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,
         num_nodes=world // local_world,

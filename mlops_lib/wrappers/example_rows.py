@@ -35,8 +35,8 @@ def _value(value: Any, column: Column) -> Any:
         return None
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64):
         value = value.item()
-    if column.kind == "array":
-        return [None if is_missing(one) else _number(one, column) for one in value]
+    if column.kind in ("array", "sequence"):
+        return _numbers(value, column)
     if isinstance(value, date | np.datetime64):
         return text_of(np.datetime64(microseconds(value), "us"))
     if isinstance(value, time):
@@ -51,12 +51,19 @@ def _value(value: Any, column: Column) -> Any:
     return value if isinstance(value, str) else _number(value, column)
 
 
+def _numbers(values: Any, column: Column) -> Any:
+    """Numbers in nested lists."""
+    if isinstance(values, list | tuple | np.ndarray):
+        return [_numbers(one, column) for one in values]
+    return None if is_missing(values) else _number(values, column)
+
+
 def _number(value: Any, column: Column) -> Any:
     """A number or boolean; an infinite number as the finite one that has the same encoding."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool):
-        return value if column.kind in ("boolean", "array") else int(value)
+        return value if column.kind in ("boolean", "array", "sequence") else int(value)
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, float) and math.isinf(value):

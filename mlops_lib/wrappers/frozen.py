@@ -20,28 +20,28 @@ log = logging.getLogger(__name__)
 CHECKED_ROWS = (1, 2, 5, 17)
 
 
-def freeze(module: "torch.nn.Module", example: "torch.Tensor") -> Any:
+def freeze(module: "torch.nn.Module", *example: "torch.Tensor") -> Any:
     """`module` as one native call, or `module` itself if the two do not agree.
 
     Args:
-        module: Result of `torch.export.load(...).module()`, with a forward of one tensor.
-        example: float32 [rows, features], at least one row.
+        module: Result of `torch.export.load(...).module()`, with a forward of tensors.
+        example: The tensors [rows, ...], at least one row.
     """
     import torch
 
     if not _plain(module):
         return module
-    batches = [example[torch.arange(rows) % len(example)] for rows in CHECKED_ROWS]
+    batches = [tuple(one[torch.arange(rows) % len(one)] for one in example) for rows in CHECKED_ROWS]
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # that TorchScript is deprecated
-            wanted = [module(batch) for batch in batches]
+            wanted = [module(*batch) for batch in batches]
             # The hooks check shapes in Python, which cannot be traced. The server's schema does so too.
             module._forward_pre_hooks.clear()
-            frozen = torch.jit.freeze(torch.jit.trace(module, (batches[-1],), check_trace=False).eval())
+            frozen = torch.jit.freeze(torch.jit.trace(module, batches[-1], check_trace=False).eval())
             # Twice, because the second call may be optimised.
             for batch, answer in [*zip(batches, wanted, strict=True)] * 2:
-                torch.testing.assert_close(frozen(batch), answer, equal_nan=True)
+                torch.testing.assert_close(frozen(*batch), answer, equal_nan=True)
     except Exception as error:  # a model's operators may raise anything
         log.info("the model is not frozen and stays a torch.export graph: %s", error)
         return module

@@ -5,7 +5,7 @@ from typing import Any
 
 from mlops_lib.errors import ModelError, TrainingError
 from mlops_lib.llm.values import is_message, plain
-from mlops_lib.wrappers.graph_shape import MESSAGES, Shape
+from mlops_lib.wrappers.graph_shape import MESSAGES, Shape, is_structured
 
 #: The key of an answer, where ``model.params.output`` names none.
 ANSWER = "answer"
@@ -39,9 +39,9 @@ class GraphOutput:
         Raises:
             TrainingError: It does not; names the keys there are.
         """
-        keys = self._shape.outputs
-        if keys is None:
+        if self._shape.outputs is None:
             return
+        keys = tuple(self._shape.outputs)
         has = f"the answer of the graph has: {', '.join(keys)}."
         output = self._output if self._output is not None else self._default(keys)
         if output is None:
@@ -51,6 +51,13 @@ class GraphOutput:
                 raise TrainingError(f"model.params.output names {path!r}; {has}")
         if self._contexts is not None and self._contexts.partition(".")[0] not in keys:
             raise TrainingError(f"model.params.contexts names {self._contexts!r}; {has}")
+
+    @property
+    def is_structured(self) -> bool:
+        """Whether the answer is no text, so that the text of an LLM is no part of it."""
+        return isinstance(self._output, list) or (
+            isinstance(self._output, str) and is_structured((self._shape.outputs or {}).get(self._output))
+        )
 
     def answer(self, state: Any, question: Any = None) -> Any:
         """The answer in a graph's last state; a message of LangChain where the answer is one.

@@ -36,7 +36,6 @@ def collect(folder: Path, config: Settings) -> None:
         if prompts := params.get("prompts"):
             (folder / "prompts.yaml").unlink()
             copy_into(folder, "prompts.yaml", config.path(prompts))
-        modules = [source.module]
     else:
         (root,) = source.path
         for name in FILES:
@@ -44,24 +43,44 @@ def collect(folder: Path, config: Settings) -> None:
                 raise TrainingError(f"{root} has no {name}. A graph is a folder with {', '.join(FILES)}.")
             copy_into(folder, name, root / name)
         settings = read_json(folder / "config.json")
-        modules = [name for name, _ in imports_in(root / FOLDER_FILE, "")]
-    _copy_code(folder, modules, source, config)
+    _copy_code(folder, source, config)
     for name, path in params.get("files", {}).items():
         copy_into(folder, name, config.path(path))
     settings |= {name: params[name] for name in MAPPINGS if name in params}
     _write(folder / "config.json", settings | params.get("config", {}))
 
 
-def _copy_code(folder: Path, modules: list[str], source: Source, config: Settings) -> None:
-    """Copy the user's own modules with the data beside them, and note the distributions that they import."""
+def files_of_graph(config: Settings) -> list[Path]:
+    """The user's own modules of the graph of ``model.implementation``, and the data beside them.
+
+    Raises:
+        TrainingError: They are not there.
+    """
+    source = source_of(config)
+    needs, data = _needs(_modules(source), source, config)
+    return sorted({file for files in needs.own.values() for file in files} | set(data))
+
+
+def _modules(source: Source) -> list[str]:
+    """The modules that a graph begins with."""
     if source.module:
         require_module(source)
+        return [source.module]
+    return [name for name, _ in imports_in(source.path[0] / FOLDER_FILE, "")]
+
+
+def _needs(modules: list[str], source: Source, config: Settings) -> tuple[Needs, dict[Path, Path]]:
     needs = Needs(modules, config.root, source.path)
+    return needs, data_of(needs.own, config.root)
+
+
+def _copy_code(folder: Path, source: Source, config: Settings) -> None:
+    """Copy the user's own modules with the data beside them, and note the distributions that they import."""
+    needs, data = _needs(_modules(source), source, config)
     needs.require_size()
+    require_size(data, "the data files beside its modules")
     code = folder / CODE
     needs.copy_into(code)
-    data = data_of(needs.own, config.root)
-    require_size(data, "the data files beside its modules")
     for file, root in data.items():
         copy_into(code, file.relative_to(root).as_posix(), file)
     own = f"{LIBRARY.replace('_', '-')}=="

@@ -18,7 +18,7 @@ class Shape(NamedTuple):
         kind: ``keys``: an object with these keys; ``text``: a text; ``messages``: a list of messages; ``unknown``: not
             declared.
         inputs: Key -> whether the graph fails without it.
-        outputs: Keys of the answer; None: not declared.
+        outputs: Key of the answer -> its type; None: not declared.
         has_messages: The key ``messages`` of the input holds messages.
         make: Turns the keys into the graph's own type.
         is_state: The graph's answer is its state, of which the answer to a question is a part.
@@ -26,7 +26,7 @@ class Shape(NamedTuple):
 
     kind: Literal["keys", "text", "messages", "unknown"]
     inputs: Mapping[str, bool] = {}
-    outputs: tuple[str, ...] | None = None
+    outputs: Mapping[str, Any] | None = None
     has_messages: bool = False
     make: Any = dict
     is_state: bool = False
@@ -61,7 +61,7 @@ def _of_state_graph(graph: Any) -> Shape:
     return Shape(
         "keys",
         {name: required.get(name, False) for name in channels},
-        tuple(builder.schemas[builder.output_schema]),
+        {name: _type_of(channel) for name, channel in builder.schemas[builder.output_schema].items()},
         MESSAGES in channels and _holds_messages(channels[MESSAGES]),
         is_state=True,
     )
@@ -136,8 +136,16 @@ def _annotations(kind: Any) -> dict[str, Any]:
 
 def _holds_messages(channel: Any) -> bool:
     """Whether a channel holds messages: by its reducer, or by its type, which may be no more than a list."""
-    kind = channel.UpdateType
-    if get_origin(kind) is Annotated:
-        kind = get_args(kind)[0]
+    kind = _type_of(channel)
     reducer = getattr(getattr(channel, "operator", None), "__qualname__", "")
     return "add_messages" in reducer or "Message" in str(kind) or kind in (list, list[Any])
+
+
+def _type_of(channel: Any) -> Any:
+    kind = getattr(channel, "UpdateType", Any)
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def is_structured(kind: Any) -> bool:
+    """Whether a type holds fields or numbers, and never a text."""
+    return kind in (bool, int, float, dict) or get_origin(kind) is dict or _has_fields(kind)

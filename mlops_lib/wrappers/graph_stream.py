@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mlops_lib.errors import ModelError
+from mlops_lib.errors import ModelError, TrainingError
 from mlops_lib.wrappers.graph_updates import visible
 from mlops_lib.wrappers.interface import StreamEvent
 
@@ -42,6 +42,23 @@ class StreamSettings:
                 f"'answer_nodes' of the graph's config is {nodes!r}, and must be a list of node names."
             )
         self.answer_nodes: Collection[str] = nodes
+
+    def check(self, graph: "Pregel") -> None:
+        """Check that the graph has the answer nodes, as far as they can be known before it runs.
+
+        Raises:
+            TrainingError: It lacks one; names the nodes there are.
+        """
+        if not hasattr(graph, "builder"):  # an entrypoint, whose tasks have names when they run
+            return
+        inner = [name for _, each in graph.get_subgraphs(recurse=True) for name in each.nodes]
+        known = sorted({name for name in (*graph.nodes, *inner) if not name.startswith("__")})
+        for node in self.answer_nodes:
+            if node.strip("/").partition("/")[0] not in known and node not in known:
+                raise TrainingError(
+                    f"model.params.answer_nodes has {node!r}; the graph has the nodes: {', '.join(known)}. A node of a graph "
+                    "that is made in a node has the path outer/inner."
+                )
 
     def is_answer(self, path: tuple[str, ...]) -> bool:
         """Whether text that a model writes in a node is a part of the answer."""
@@ -104,7 +121,7 @@ class GraphStream:
                         yield StreamEvent("token", text, (*path, data[1]["langgraph_node"]))
                 elif mode == "custom":
                     if shown != "answer":
-                        yield StreamEvent("custom", data, path)
+                        yield StreamEvent("custom", visible(data, everything=True), path)
                 elif INTERRUPT in data:
                     if not inside:  # those of inner graphs come again in the outer one
                         interrupts |= {each.id: each for each in data[INTERRUPT]}

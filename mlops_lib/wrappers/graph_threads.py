@@ -1,35 +1,47 @@
 """Conversations (threads) of a graph: the columns that name them, their storage, one turn at a time."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
-from mlops_lib.errors import InputError
+from mlops_lib.errors import InputError, ModelError
 from mlops_lib.redact.keys import Masker
-from mlops_lib.wrappers.chats import CHAT
+from mlops_lib.wrappers import graph_turns
+from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.graph_stream import INTERRUPT
+from mlops_lib.wrappers.thread_locks import ThreadLocks
 
 if TYPE_CHECKING:
     from langgraph.pregel import Pregel
+    from langgraph.types import StateSnapshot
 
     from mlops_lib.wrappers.graph_input import GraphInput
 
 #: Columns of a row beside the features, in a graph that keeps conversations.
 THREAD, RESUME = "thread_id", "resume"
 MAX_THREAD_ID_CHARS = 128
+#: In the work folder: the conversations.
+THREADS_FILE = "threads.db"
 
 
 class Turn(NamedTuple):
-    """One call of a graph: the graph to call, its input and options, and the lock of the conversation."""
+    """One call of a graph.
+
+    Attributes:
+        payload: The graph's input; None: it goes on with the turn that stopped.
+        options: LangChain's RunnableConfig.
+        asked: Open interrupts to show again, instead of a call.
+    """
 
     graph: "Pregel"
     payload: Any
-    options: Any
-    lock: AbstractAsyncContextManager[Any]
+    options: dict[str, Any]
+    asked: Sequence[Any] = ()
 
 
 class Threads:
@@ -39,76 +51,80 @@ class Threads:
         self._graph, self._allowed, self._text_column = graph, allowed, text_column
         self._input = graph_input
         self._file: Path | None = None
+        self._locks = ThreadLocks(None)
         self._stateless = graph.copy({"checkpointer": None})
         # A checkpointer's connection belongs to one event loop, so each loop has a graph of its own.
         self._graphs: WeakKeyDictionary[Any, Pregel] = WeakKeyDictionary()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def store_in(self, file: Path) -> None:
         """Keep conversations in a SQLite file from now on."""
-        self._file = file
+        self._file, self._locks = file, ThreadLocks.beside(file)
         self._graphs.clear()
 
-    def turn(self, row: Mapping[str, Any]) -> Turn:
-        """The call of the graph for a row.
+    @asynccontextmanager
+    async def turn(self, row: Mapping[str, Any]) -> AsyncIterator[Turn]:
+        """The call of the graph for a row. The thread is locked in the block: two turns at once would overwrite each other.
 
         Raises:
-            InputError: The row has no question, or its thread_id or resume cannot be used.
+            InputError: The row has no question, its thread_id or resume cannot be used, or the graph has no place for the
+                earlier messages of a chat.
+            ThreadError: The thread cannot go on as the row asks.
         """
-        from langgraph.types import Command
-
-        values = {name: value for name, value in row.items() if value is not None and name != CHAT}
-        resume, thread_id = values.pop(RESUME, None), values.pop(THREAD, None)
-        if (resume, thread_id) != (None, None) and not self._allowed:
+        values = {name: value for name, value in row.items() if name != CHAT and not _is_missing(value)}
+        thread, resume = values.pop(THREAD, None), values.pop(RESUME, None)
+        asks = bool(values.get(self._text_column))
+        # null can be an answer. Beside a question it is an empty cell of a table.
+        resumes = resume is not None or (not asks and RESUME in row and row[RESUME] is None)
+        if not self._allowed and (thread is not None or resume is not None):
             raise InputError("This graph keeps no conversations: set model.params.threads: true.")
-        if resume is not None and thread_id is None:
+        if resume is not None and thread is None:
             raise InputError(f"A row with {RESUME!r} needs the {THREAD!r} of its conversation.")
-        if resume is None and not values.get(self._text_column):
+        if not asks and thread is None:
             raise InputError(f"The row has no {self._text_column!r}.")
-        if thread_id is None:
-            return self._alone(values)
-        if not isinstance(thread_id, str) or not 0 < len(thread_id) <= MAX_THREAD_ID_CHARS:
+        if thread is None:
+            yield self._alone(self._question(row, values))
+            return
+        if not isinstance(thread, str) or not 0 < len(thread) <= MAX_THREAD_ID_CHARS:
             raise InputError(f"{THREAD!r} must be text of 1 to {MAX_THREAD_ID_CHARS} characters.")
-        # Two requests at once would overwrite each other's turn of the same conversation.
-        loop = asyncio.get_running_loop()
-        lock = self._locks.setdefault(f"{id(loop)}:{thread_id}", asyncio.Lock())
-        payload: Any = values if resume is None else Command(resume=resume)
-        return Turn(self._graph_of(loop), payload, {"configurable": {"thread_id": thread_id}}, lock)
-
-    async def payload(self, turn: Turn, chat: Mapping[str, Any]) -> Any:
-        """The graph's input for a turn. A conversation that has begun has the earlier messages of a chat already.
-
-        Args:
-            chat: ``history`` and ``last`` message of a chat; empty for a row.
-
-        Raises:
-            InputError: The graph has no place for earlier messages.
-        """
-        if not isinstance(turn.payload, dict):
-            return turn.payload
-        history = chat.get("history", [])
-        if history and "thread_id" in turn.options.get("configurable", {}):
-            history = [] if (await turn.graph.aget_state(turn.options)).values else history
-        return self._input.payload(turn.payload, self._text_column, history, chat.get("last"))
+        async with self._locks.hold(thread):
+            graph = self._graph_of(asyncio.get_running_loop())
+            turn = Turn(graph, None, {"configurable": {"thread_id": thread}})
+            state = await _state(turn, thread)
+            asked = graph_turns.open_interrupts(state, pauses(graph))
+            if resumes:
+                turn = turn._replace(payload=graph_turns.answers(resume, asked, state, thread))
+            elif asks:
+                payload = self._question(row, values, begun=state.created_at is not None)
+                turn = turn._replace(
+                    payload=await graph_turns.given_up(turn.graph, turn.options, state, payload)
+                )
+            else:
+                graph_turns.require_unfinished(state, thread)
+                turn = turn._replace(asked=asked)
+            yield turn
 
     async def with_pause(self, turn: Turn, state: Any) -> Any:
         """The state; with an interrupt, if the graph stopped at a node of its ``interrupt_before`` or ``_after``."""
         if not pauses(self._graph) or not isinstance(state, Mapping) or state.get(INTERRUPT):
             return state
-        from langgraph.types import Interrupt
+        found = graph_turns.open_interrupts(await turn.graph.aget_state(turn.options), pauses=True)  # type: ignore[arg-type]
+        return {**state, INTERRUPT: found} if found else state
 
-        waiting = (await turn.graph.aget_state(turn.options)).next
-        return {**state, INTERRUPT: [Interrupt({"before": list(waiting)})]} if waiting else state
+    def _question(self, row: Mapping[str, Any], values: dict[str, Any], begun: bool = False) -> Any:
+        """The graph's input for a question. A conversation that has begun has the earlier messages of a chat already."""
+        chat = chat_of(row) or {}
+        history = [] if begun else chat.get("history", [])
+        return self._input.payload(values, self._text_column, history, chat.get("last"))
 
-    def _alone(self, values: dict[str, Any]) -> Turn:
+    def _alone(self, payload: Any) -> Turn:
         """The turn of a row without a conversation."""
         if not pauses(self._graph):
-            return Turn(self._stateless, values, {}, nullcontext())
+            return Turn(self._stateless, payload, {})
         from langgraph.checkpoint.memory import InMemorySaver
 
         # Without a checkpointer nobody could tell a pause from the end.
         graph = self._graph.copy({"checkpointer": InMemorySaver()})
-        return Turn(graph, values, {"configurable": {"thread_id": uuid4().hex}}, nullcontext())
+        return Turn(graph, payload, {"configurable": {"thread_id": uuid4().hex}})
 
     def _graph_of(self, loop: asyncio.AbstractEventLoop) -> "Pregel":
         if loop not in self._graphs:
@@ -124,6 +140,20 @@ def pauses(graph: "Pregel") -> bool:
 def keeps_threads(graph: "Pregel", wanted: bool | None) -> bool:
     """Whether a graph keeps conversations: as `wanted`; None: if it has a checkpointer of its own, or stops at nodes."""
     return bool(graph.checkpointer) or pauses(graph) if wanted is None else bool(wanted)
+
+
+async def _state(turn: Turn, thread: str) -> "StateSnapshot":
+    try:
+        return await turn.graph.aget_state(turn.options)  # type: ignore[arg-type]
+    except Exception as error:  # the state of another version of the graph, say
+        raise ModelError(
+            f"The thread {thread!r} cannot be read by this version of the graph: {type(error).__name__}: {error}. Begin "
+            "another one, or delete it."
+        ) from error
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))  # an empty cell of a table
 
 
 def _checkpointer(file: Path | None) -> Any:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import InputError
+from mlops_lib.network_inputs.encode import InputEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +49,38 @@ def encoded(encoder: Encoder, input_data: "pd.DataFrame | Sequence[dict[str, Any
     try:
         return encoder.encode([[row[name] for name in features] for row in input_data])
     except (KeyError, TypeError):
+        raise _lacking(input_data, features) from None
+
+
+class RefusedValue(InputError, BadValue):
+    """A value that a column cannot have, for callers of a model; a server reads row, column and value from it."""
+
+    @classmethod
+    def of(cls, error: BadValue) -> "RefusedValue":
+        """The same error."""
+        return cls(error.row, error.column, error.value, error.wanted)
+
+
+def prepared(
+    encoder: InputEncoder, input_data: "pd.DataFrame | Sequence[dict[str, Any]]"
+) -> list[np.ndarray]:
+    """`InputEncoder.prepared` of rows.
+
+    Raises:
+        InputError: A row lacks a feature, or has a value that its column cannot have.
+    """
+    features = list(encoder.schema.features)
+    try:
+        if hasattr(input_data, "columns"):
+            _require_columns(input_data, features)
+            return encoder.prepared_frame(input_data)
+        columns = {name: [row[name] for row in input_data] for name in features}
+        return encoder.prepared(columns, len(input_data))
+    except BadValue as error:
+        raise RefusedValue.of(error) from None
+    except (KeyError, TypeError):
+        if hasattr(input_data, "columns"):
+            raise
         raise _lacking(input_data, features) from None
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.llm import chat
+from mlops_lib.llm import chat, own_clients
 from mlops_lib.llm.completion import completion, completion_of
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.ledger import note_unseen, tally
 from mlops_lib.llm.options import OPTIONS, usable
 from mlops_lib.llm.values import as_text, is_message, plain
 from mlops_lib.settings import LlmSettings, Settings
@@ -24,7 +25,8 @@ from mlops_lib.wrappers.graph_input import GraphInput, no_place, question_in
 from mlops_lib.wrappers.graph_output import GraphOutput
 from mlops_lib.wrappers.graph_shape import opened
 from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
-from mlops_lib.wrappers.graph_threads import RESUME, THREAD, Threads, Turn, keeps_threads
+from mlops_lib.wrappers.graph_threads import RESUME, THREAD, THREADS_FILE, Threads, Turn, keeps_threads
+from mlops_lib.wrappers.graph_turns import invalid_answers, shown
 from mlops_lib.wrappers.interface import StreamEvent
 from mlops_lib.wrappers.text import TextModelWrapper
 from mlops_lib.wrappers.text_package import read_json
@@ -59,54 +61,62 @@ class LangGraphWrapper(TextModelWrapper):
         self._config = read_json(package / "config.json")
         self._streams = StreamSettings(self._config)
         texts = prompts.read(package / "prompts.yaml")
-        found = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        own_clients.meter(llm.prices)
+        with own_clients.stand_in_keys():
+            found = build_graph(GraphPackage(self._config, texts, package, chat_model))
         self._graph, shape = opened(found)
         self._input = GraphInput(shape, self._config.get("input"))
         self._output = GraphOutput(shape, self._config.get("output"), self._config.get("contexts"))
         allowed = keeps_threads(self._graph, self._config.get("threads"))
-        self.extra_columns = (THREAD, RESUME) if allowed else ()
+        self.extra_columns = {THREAD: "text", RESUME: "any"} if allowed else {}
         self.chat_options = OPTIONS["openai"].intersection(self._input.option_keys)
         self._threads = Threads(self._graph, allowed, self.text_column, self._input)
 
     def check_columns(self, columns: Sequence[str]) -> None:
         self._input.check(columns)
         self._output.check()
+        self._streams.check(self._graph)
         check_context(self._graph, self._config.get("context"))
 
     def attach(self, settings: Settings) -> None:
         """Store conversations in ``threads.db`` of the work folder, so that they outlive this process."""
         folder = settings.path(settings.pipeline.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        self._threads.store_in(folder / "threads.db")
+        self._threads.store_in(folder / THREADS_FILE)
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        turn, endings = self._turn(row)
-        async with turn.lock:
-            payload = await self._threads.payload(turn, chat_of(row) or {})
-            state = await turn.graph.ainvoke(payload, turn.options, **self._context())
-            state = await self._threads.with_pause(turn, state)
-        return self._generation(row, state, payload, endings)
+        endings = _endings()
+        async with self._threads.turn(row) as turn:
+            state: Any = {INTERRUPT: turn.asked}
+            if not turn.asked:
+                options = self._options(turn, endings)
+                with invalid_answers(), tally() as usage:
+                    state = await turn.graph.ainvoke(turn.payload, options, **self._context())
+                note_unseen(endings.models, endings.answers - usage.calls)
+                state = await self._threads.with_pause(turn, state)
+        return self._generation(row, state, turn.payload, endings)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        turn, endings = self._turn(row)
-        async with turn.lock:
-            payload = await self._threads.payload(turn, chat_of(row) or {})
-            run = GraphStream(turn.graph, payload, turn.options, self._streams, self._context())
-            async for event in run.events():
-                yield event
-            state = await self._threads.with_pause(turn, run.state)
-        output = self._generation(row, state, payload, endings).output
-        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)
+        endings = _endings()
+        async with self._threads.turn(row) as turn:
+            state: Any = {INTERRUPT: turn.asked}
+            if not turn.asked:
+                options = self._options(turn, endings)
+                run = GraphStream(turn.graph, turn.payload, options, self._streams, self._context())
+                with invalid_answers():
+                    async for event in run.events():
+                        if event.kind != "token" or not self._output.is_structured:
+                            yield event
+                state = await self._threads.with_pause(turn, run.state)
+        made = self._generation(row, state, turn.payload, endings)
+        if made.contexts and self._streams.shown != "answer":
+            yield StreamEvent("contexts", list(made.contexts))
+        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", made.output)
 
-    def _turn(self, row: Mapping[str, Any]) -> "tuple[Turn, Endings]":
-        from mlops_lib.llm.endings import Endings
-
-        turn, endings = self._threads.turn(row), Endings()
+    def _options(self, turn: Turn, endings: "Endings") -> Any:
         configurable = self._config.get("configurable", {}) | turn.options.get("configurable", {})
         options = {**turn.options, "callbacks": [endings]}
-        return turn._replace(
-            options=options | ({"configurable": configurable} if configurable else {})
-        ), endings
+        return options | ({"configurable": configurable} if configurable else {})
 
     def _context(self) -> dict[str, Any]:
         found = self._config.get("context")
@@ -131,13 +141,14 @@ class LangGraphWrapper(TextModelWrapper):
     def _generation(self, row: Mapping[str, Any], state: Any, payload: Any, endings: "Endings") -> Generation:
         """The answer in the graph's last state: the output, or the question of an interrupt."""
         if interrupts := _interrupts(state):
-            asked = plain(interrupts[0].value)
+            asked = shown(interrupts)
             if row.get(THREAD) is None:
                 raise InputError(
-                    f"The graph stopped to ask {asked!r}. Send a {THREAD!r} with the question, and then the "
+                    f"The graph stopped to ask {asked[0]['value']!r}. Send a {THREAD!r} with the question, and then the "
                     f"answer as {RESUME!r}."
                 )
-            return Generation(row, {"interrupt": asked, THREAD: row[THREAD]})
+            answer = {"interrupt": asked[0]["value"], "interrupts": asked, THREAD: row[THREAD]}
+            return Generation(row, answer)
         found = self._output.answer(state, question_in(payload))
         try:
             output = plain(found)
@@ -154,3 +165,9 @@ class LangGraphWrapper(TextModelWrapper):
 
 def _interrupts(state: Any) -> Any:
     return state.get(INTERRUPT) if isinstance(state, Mapping) else None
+
+
+def _endings() -> "Endings":
+    from mlops_lib.llm.endings import Endings
+
+    return Endings()

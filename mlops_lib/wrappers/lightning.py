@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib import plugins
 from mlops_lib.columns.encode import Encoder, encode_frame
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.network_inputs import resolve
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
-from mlops_lib.training import launch, lightning_fit
+from mlops_lib.training import checkpoints, launch, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package
 from mlops_lib.wrappers.frozen import freeze
+from mlops_lib.wrappers.inputs import prepared
 from mlops_lib.wrappers.interface import ModelWrapper
 
 if TYPE_CHECKING:
@@ -47,6 +52,8 @@ class PytorchLightningWrapper(ModelWrapper):
 
     name = "lightning"
     takes_matrix = True
+    #: Encodes the inputs of a network that takes several, or one by name; None: it takes the matrix.
+    inputs: InputEncoder | None = None
 
     @classmethod
     def holds_code(cls, folder: Path, info: "Model") -> bool:
@@ -65,6 +72,7 @@ class PytorchLightningWrapper(ModelWrapper):
 
         from mlops_lib.columns.fit import fit as fit_encoder
         from mlops_lib.training.losses import describe
+        from mlops_lib.wrappers import network_log
         from mlops_lib.wrappers.double import in_double
 
         trainers.check(config)
@@ -75,34 +83,56 @@ class PytorchLightningWrapper(ModelWrapper):
         for name, value in chosen.items():
             mlflow.MlflowClient().log_param(run_id, f"fit.{name}", value)
         lightning_fit.begin(config.train.seed)
-        encoder = fit_encoder(schema, data_loader.parts("train"))
+        network = plugins.load("network", config.model.implementation)
+        plan = resolve.plan(network, config.model.inputs, schema)
+        matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
+        encoder = plan.encoder(matrix) if plan else matrix
+        if isinstance(encoder, InputEncoder):
+            _show(encoder, schema)
         train, validation = lightning_fit.batches(data_loader, config, encoder)
-        features = data_loader.head("train", EXAMPLE_ROWS)[list(schema.features)]
-        example = encode_frame(encoder, features).astype(np.float32)
-        codes = tuple(output.codes for output in encoder.outputs)
-        facts = {"n_features": example.shape[1], "n_classes": len(schema.classes), "codes": codes}
-        module = build(config, "network", **facts)
+        features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
+        codes = tuple(output.codes for output in matrix.outputs)
+        facts = {"n_features": len(codes), "n_classes": len(schema.classes), "codes": codes}
         # A module that cannot be logged must fail before the training, not after it.
-        _export(module, example)
+        if isinstance(encoder, InputEncoder):
+            module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
+            network_log.require_loggable(module, encoder, features)
+        else:
+            module = build(config, "network", **facts)
+            example = encode_frame(encoder, features).astype(np.float32)
+            _export(module, example)
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
-        if config.train.processes * config.train.nodes > 1:
-            launch.fit(module, data_loader, config, run_id, facts, encoder)
-        else:
-            lightning_fit.fit(
-                module, train, validation, config, run_id, lambda batch: describe(batch, data_loader, encoder)
-            )
-        metadata = self.metadata(config, schema)
-        final = in_double(module.cpu().eval(), torch.from_numpy(example))
-        if encoder.is_plain:
-            return _log(final, features, example, run_id, metadata)
-        return _log_encoded(final, encoder, features, example, run_id, metadata)
+        name = checkpoints.identity(config, data_loader, encoder, module)
+        with checkpoints.folder(config, name) as folder:
+            if config.train.processes * config.train.nodes > 1:
+                launch.fit(module, data_loader, config, run_id, facts, encoder, folder)
+            else:
+
+                def about(batch: Any) -> str:
+                    return describe(batch, data_loader, encoder)
+
+                lightning_fit.fit(module, train, validation, config, run_id, about, folder)
+            metadata = self.metadata(config, encoder.schema)
+            if isinstance(encoder, InputEncoder):
+                sample = data_loader.head("train", network_log.SAMPLE_ROWS)
+                return network_log.log(module.cpu().eval(), encoder, features, sample, run_id, metadata)
+            final = in_double(module.cpu().eval(), torch.from_numpy(example))
+            if encoder.is_plain:
+                return _log(final, features, example, run_id, metadata)
+            return _log_encoded(final, encoder, features, example, run_id, metadata)
 
     def open(self, folder: Path) -> None:
         import torch
 
-        self.encoder = table_package.read_encoder(folder)
+        self.inputs, self.encoder = table_package.read_inputs(folder), table_package.read_encoder(folder)
+        if self.inputs:
+            from mlops_lib.wrappers import network_log
+
+            self.takes_matrix = False
+            self._module = network_log.open_network(folder / table_package.FOLDER, self.inputs)
+            return
         if self.encoder:
             module = torch.export.load(str(folder / table_package.FOLDER / table_package.NETWORK)).module()
             # Valid for every output: the code of an unknown category, or the number one.
@@ -117,12 +147,23 @@ class PytorchLightningWrapper(ModelWrapper):
     def predict(self, input_data: Any) -> np.ndarray:
         import torch
 
+        if self.inputs:
+            from mlops_lib.wrappers.network_call import answers
+
+            return answers(self._module, self.inputs, prepared(self.inputs, input_data), PREDICT_ROWS)
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
             if len(x) <= PREDICT_ROWS:
                 return self._module(x).numpy()
             return torch.cat([self._module(part) for part in x.split(PREDICT_ROWS)]).numpy()
+
+
+def _show(encoder: InputEncoder, schema: Schema) -> None:
+    """Print the inputs, and the features that are none."""
+    print("inputs  " + "  ".join(map(str, encoder.inputs.specs)), flush=True)
+    if unused := [name for name in schema.features if name not in encoder.schema.features]:
+        print(f"not used by the network: {', '.join(unused)}", flush=True)
 
 
 def _log(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib import columns, estimators
+from mlops_lib import columns, estimators, network_inputs
 from mlops_lib.columns.encode import Encoder
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.wrappers.example_rows import example_rows
 from mlops_lib.wrappers.load import MODEL_PATH
 
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Folder of the files in a logged model, and its files.
-FOLDER, ENCODER, ARRAYS, NETWORK = "data/table", "encoder.json", "model.npz", "network.pt2"
+FOLDER, ENCODER, INPUTS, ARRAYS = "data/table", "encoder.json", "inputs.json", "model.npz"
+NETWORK = "network.pt2"
 
 
 def log(
     folder: Path,
-    encoder: Encoder,
+    encoder: Encoder | InputEncoder,
     example: "pd.DataFrame",
     outputs: np.ndarray,
     metadata: dict[str, Any],
@@ -40,7 +42,7 @@ def log(
 
     Args:
         folder: Called ``table``; holds ``model.npz`` or ``network.pt2``.
-        encoder: Turns raw rows into the model's matrix.
+        encoder: Turns raw rows into the model's matrix, or into its inputs by name.
         example: Raw rows; logged as the model's input example.
         outputs: Their predictions.
         metadata: Metadata of the model.
@@ -51,7 +53,8 @@ def log(
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
-    (folder / ENCODER).write_text(json.dumps(encoder.to_dict(), ensure_ascii=False), encoding="utf-8")
+    name = INPUTS if isinstance(encoder, InputEncoder) else ENCODER
+    (folder / name).write_text(json.dumps(encoder.to_dict(), ensure_ascii=False), encoding="utf-8")
     # MLflow's types refuse what pandas makes of a CSV: 3.0 for an integer, a date as text. The encoder knows better.
     inputs = Schema([ColSpec(AnyType(), name, required=False) for name in encoder.schema.features])
     answers = infer_signature(model_output=outputs).outputs
@@ -95,9 +98,15 @@ def read_encoder(folder: Path) -> Encoder | None:
     return Encoder.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
+def read_inputs(folder: Path) -> InputEncoder | None:
+    """The encoder of a logged network with inputs by name; None for any other model."""
+    file = folder / FOLDER / INPUTS
+    return InputEncoder.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+
 def has_encoder(folder: Path) -> bool:
     """Whether a logged model is of this form."""
-    return (folder / FOLDER / ENCODER).is_file()
+    return any((folder / FOLDER / name).is_file() for name in (ENCODER, INPUTS))
 
 
 def numpy_version() -> str:
@@ -107,10 +116,12 @@ def numpy_version() -> str:
 
 def _package(folder: Path) -> Path:
     """A package with the code for pyfunc; its name has a digest, so that two versions of it can be imported."""
-    source, target = Path(columns.__file__).parent, folder / "package"
-    (target / "columns").mkdir(parents=True)
-    for module in columns.PORTABLE:
-        shutil.copyfile(source / f"{module}.py", target / "columns" / f"{module}.py")
+    target = folder / "package"
+    for package in (columns, network_inputs):
+        source = Path(str(package.__file__)).parent
+        (target / source.name).mkdir(parents=True)
+        for module in package.PORTABLE:
+            shutil.copyfile(source / f"{module}.py", target / source.name / f"{module}.py")
     shutil.copyfile(Path(estimators.__file__).with_name("table_model.py"), target / "table_model.py")
     shutil.copyfile(Path(__file__).with_name("table_pyfunc.py"), target / "__init__.py")
     digest = hashlib.sha256()

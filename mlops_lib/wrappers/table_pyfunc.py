@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
+#: Rows that go through a network at once.
+BATCH_ROWS = 1_024
+
 
 def _load_pyfunc(path: str) -> Any:
     """What ``mlflow.pyfunc.load_model`` calls with the folder of the model's data."""
     folder = Path(path)
+    if (folder / "inputs.json").is_file():
+        return _with_inputs(folder)
     encode = import_module(f"{__name__}.columns.encode")
     encoder = encode.Encoder.from_dict(json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
     if (folder / "network.pt2").is_file():
@@ -34,6 +39,27 @@ def _network(file: Path) -> Any:
             return module(torch.from_numpy(matrix.astype(np.float32))).numpy()
 
     return predict
+
+
+def _with_inputs(folder: Path) -> Any:
+    import torch
+
+    encode = import_module(f"{__name__}.network_inputs.encode")
+    encoder = encode.InputEncoder.from_dict(json.loads((folder / "inputs.json").read_text(encoding="utf-8")))
+    module = torch.export.load(str(folder / "network.pt2")).module()
+
+    def predict(prepared: list[np.ndarray]) -> np.ndarray:
+        made: np.ndarray | None = None
+        for chosen in encoder.parts(prepared, BATCH_ROWS):
+            batch = encoder.padded([one[chosen] for one in prepared])
+            with torch.inference_mode():
+                answers = module(*map(torch.from_numpy, batch.values())).numpy()
+            if made is None:
+                made = np.empty((len(prepared[0]), *answers.shape[1:]), dtype=answers.dtype)
+            made[chosen] = answers
+        return np.empty(0) if made is None else made
+
+    return Model(encoder.prepared_frame, predict)
 
 
 class Model:

@@ -5,6 +5,7 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlops_lib.columns.schema import Schema
@@ -22,6 +23,7 @@ from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers import prompts
 from mlops_lib.wrappers.chats import text_of
+from mlops_lib.wrappers.example_questions import example_questions
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text_answers import answer_all
 from mlops_lib.wrappers.text_package import PACKAGE, log_package, text_signature
@@ -36,8 +38,8 @@ class TextModelWrapper(ModelWrapper):
     """A model that answers in text by calling an LLM. Nothing is fitted: training packages its files."""
 
     waits = True
-    #: Columns that a row may have beside the features.
-    extra_columns: tuple[str, ...] = ()
+    #: Columns that a row may have beside the features -> "text", or "any" for any JSON.
+    extra_columns: Mapping[str, str] = MappingProxyType({})
     #: Options of a chat, in OpenAI's form, that the model can use.
     chat_options: Collection[str] = ()
 
@@ -73,7 +75,8 @@ class TextModelWrapper(ModelWrapper):
             signature = text_signature(list(data_loader.schema.features), self.extra_columns)
             with mlflow.start_run(run_id=run_id):
                 mlflow.set_tags(model_digests(folder) | versions)
-                return log_package(folder, signature, self.metadata(config))
+                about = self.metadata(config) | example_questions(data_loader)
+                return log_package(folder, signature, about)
 
     def metadata(self, config: Settings, columns: Schema | None = None) -> dict[str, Any]:
         return super().metadata(config, columns) | {LLM_KEY: config.llm.model_dump(mode="json")}
@@ -81,8 +84,12 @@ class TextModelWrapper(ModelWrapper):
     def open(self, folder: Path) -> None:
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
-            trace_to_experiment_of(self.run_id)
+            self.trace()
         self.ready(folder / "artifacts" / PACKAGE, llm)
+
+    def trace(self) -> None:
+        """Write a trace of each answer to the experiment of the model's run."""
+        trace_to_experiment_of(self.run_id)
 
     def predict(self, input_data: Any) -> Any:
         """Answers in the order of the rows; one answer for a single row or question.

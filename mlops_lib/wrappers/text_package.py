@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,15 +41,17 @@ def log_package(folder: Path, signature: "ModelSignature", metadata: dict[str, A
     return info.model_uri
 
 
-def text_signature(features: Sequence[str], extra_columns: Sequence[str]) -> "ModelSignature":
-    """Text columns in, one text out; `extra_columns` are optional."""
+def text_signature(features: Sequence[str], extra_columns: Mapping[str, str]) -> "ModelSignature":
+    """Text columns in, one text out; `extra_columns` (name -> "text" or "any") are optional."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import AnyType
 
     # A row that resumes a conversation has no question. So a graph with threads has no required column.
     required = not extra_columns
     columns: list[Any] = [ColSpec(DataType.string, name, required) for name in features]
-    columns += [ColSpec(DataType.string, name, required=False) for name in extra_columns]
+    kinds: dict[str, Any] = {"text": DataType.string, "any": AnyType()}
+    columns += [ColSpec(kinds[kind], name, required=False) for name, kind in extra_columns.items()]
     return ModelSignature(Schema(columns), Schema([ColSpec(DataType.string)]))
 
 

@@ -57,7 +57,7 @@ class Field(NamedTuple):
         datatype: Of its tensors in the Open Inference Protocol.
         cast: Makes the value that the model's own DataFrame has; None: the JSON value is that. Raises ValueError.
         reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
-        width: Number of values in a list; 0: any.
+        sizes: Shape of a list and the lists in it; -1: any length.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Field(NamedTuple):
     datatype: str = "BYTES"
     cast: Callable[[Any], Any] | None = None
     reads: str = ""
-    width: int = 0
+    sizes: tuple[int, ...] = ()
     optional: bool = False
     from_signature: bool = False
     objects: bool = False
@@ -77,7 +77,7 @@ class Field(NamedTuple):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a value in the Open Inference Protocol."""
-        return (self.width or -1,) if self.kind == "array" else ()
+        return (self.sizes or (-1,)) if self.kind == "array" else ()
 
     def read(self, text: str) -> Any:
         """A cell of a CSV, as the loader reads it; None if it is missing, the text itself if it does not fit."""
@@ -171,9 +171,8 @@ def of_tensor(spec: Any) -> Field:
     dtype = np.dtype(spec.type).name
     wanted = f"{dtype} values of shape {shape_text(shape)}, in lists" if shape else f"a value of {dtype}"
     datatype = NUMPY.get(dtype, "BYTES")
-    width = shape[0] if len(shape) == 1 and shape[0] > 0 else 0
     item = tensor_item(spec)
-    return Field(name, "array" if shape else "any", item, item, wanted, False, datatype, width=width)
+    return Field(name, "array" if shape else "any", item, item, wanted, False, datatype, sizes=tuple(shape))
 
 
 def shape_text(shape: Iterable[int]) -> str:

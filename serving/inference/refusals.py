@@ -44,7 +44,12 @@ def refusal(
         return invalid_input(f"Row {number}: {said}.{takes}")
     if named := NAMED.fullmatch(said):
         if named["what"].startswith("missing"):
-            return invalid_input(f"Row {number} has no {_missing(row, fields, optional)}.{takes}{hint}")
+            missing = _missing(row, fields, optional)
+            at_fault: list[dict[str, int | str]] = [
+                {"row": number, "column": field.name, "detail": f"must be {field.wanted}"}
+                for field in missing
+            ]
+            return invalid_input(f"Row {number} has no {_named(missing)}.{takes}{hint}", at_fault)
         return invalid_input(f"Row {number}: {_unknown(named['name'], [*fields, *others])}{takes}")
     at = [name for name in fields if place == f".{name}" or place.startswith(f".{name}[")]
     if not at:
@@ -88,13 +93,17 @@ def _given(value: Any) -> str:
     return f"of shape {shape}" if shape else shown_value(value)
 
 
-def _missing(row: Mapping[str, Any], fields: Mapping[str, Field], optional: Collection[str]) -> str:
-    """All columns that a row lacks, with the values that they take."""
-    missing = [
+def _missing(row: Mapping[str, Any], fields: Mapping[str, Field], optional: Collection[str]) -> list[Field]:
+    """All columns that a row lacks."""
+    return [
         field
         for field in fields.values()
         if field.name not in row and not (field.nullable or field.optional or field.name in optional)
     ]
+
+
+def _named(missing: Sequence[Field]) -> str:
+    """Columns with the values that they take."""
     if len(missing) == 1:
         return f"column {missing[0].name!r}, which must be {missing[0].wanted}"
     return f"columns {listed(f'{field.name!r} ({field.wanted})' for field in missing)}"

@@ -18,6 +18,7 @@ from serving.inference.fields import (
     of_signature,
     of_tensor,
     plain,
+    shape_text,
     whole,
 )
 
@@ -61,7 +62,7 @@ def _field(column: Column, in_signature: Any) -> Field:
     stored = _stored(column.stored) if column.stored else KINDS.get(mlflow_type, "")
     if column.kind in ("category", "text"):
         return _text(column, stored)
-    if column.kind == "array":
+    if column.kind in ("array", "sequence"):
         return _array(column)
     if column.kind == "image":
         return plain(column.name, "text", column.nullable)._replace(kind="image")
@@ -109,11 +110,18 @@ def _text(column: Column, stored: str) -> Field:
 
 
 def _array(column: Column) -> Field:
-    items: Any = list[Any]
-    if column.width:
-        items = Annotated[items, Meta(min_length=column.width, max_length=column.width)]
-    wanted = f"a list of {column.width} numbers" if column.width else "a list"
-    return Field(column.name, "array", items, items, wanted, column.nullable, "FP64", width=column.width)
+    """Lists of numbers. Older models have the width of a column, and no shape."""
+    shape = column.shape or ((column.width,) if column.width else (-1,))
+    if column.kind == "sequence":
+        shape = (-1, *shape[1:])
+    items: Any = Any
+    for size in reversed(shape):
+        items = list[items] if size < 0 else Annotated[list[items], Meta(min_length=size, max_length=size)]
+    if len(shape) > 1:
+        wanted = f"numbers of shape {shape_text(shape)}, in lists"
+    else:
+        wanted = f"a list of {shape[0]} numbers" if shape[0] > 0 else "a list of numbers"
+    return Field(column.name, "array", items, items, wanted, column.nullable, "FP64", sizes=shape)
 
 
 def _as_bool(value: bool | str) -> bool:

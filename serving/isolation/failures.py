@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from mlops_lib.columns.encode import BadValue
-from mlops_lib.errors import InputError, MlopsError, ModelError
+from mlops_lib.errors import InputError, MlopsError, ModelError, ThreadError
 from mlops_lib.llm.usage import Usage
 from mlops_lib.redact.output import shown
 from serving.blocking_calls import Interrupted
@@ -45,7 +45,8 @@ def failed(call: int, error: BaseException, usage: Usage | None = None) -> Faile
             usage=usage,
         )  # fmt: skip
     if isinstance(error, InputError):
-        return Failed(call, "input", text, usage=usage)
+        code = error.code if isinstance(error, ThreadError) else ""
+        return Failed(call, "input", text, code=code, usage=usage)
     if isinstance(error, Problem):
         status, after_s = error.status.value, error.retry_after_s
         return Failed(
@@ -63,7 +64,7 @@ def exception(sent: Failed) -> Exception:
     if sent.kind == "bad_value":
         return BadValue(sent.row, sent.column, sent.value, sent.wanted)
     if sent.kind == "input":
-        return InputError(sent.message)
+        return ThreadError(sent.code, sent.message) if sent.code else InputError(sent.message)
     if sent.kind == "problem" and sent.status in STATUSES:
         return Problem(HTTPStatus(sent.status), sent.code, sent.message, sent.retry_after_s)
     error = ModelError(sent.message) if sent.kind == "model" else ModelCodeError(sent.message)

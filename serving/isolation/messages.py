@@ -129,7 +129,7 @@ class Failed(Message, frozen=True):
 
     Attributes:
         message: For the caller; for kind ``error`` the exception's type alone.
-        status, code, retry_after_s: Of a Problem.
+        status, code, retry_after_s: Of a Problem; `code` also of a ThreadError.
         row, column, value, wanted: Of a BadValue. The row is counted from the first one of the call or job.
         traceback: For the log; secrets are masked.
         usage: Tokens that the call had cost; None for a model that does not wait.
@@ -191,7 +191,7 @@ class Event(Message, frozen=True):
     """One event of a stream: the fields of a `StreamEvent`."""
 
     id: int
-    kind: Literal["token", "update", "custom", "interrupt", "tool_calls", "prediction"]
+    kind: Literal["token", "update", "custom", "contexts", "interrupt", "tool_calls", "prediction"]
     data: Any
     path: tuple[str, ...] = ()
 

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
 from mlops_lib.registry import model_digest
+from mlops_lib.wrappers.example_questions import QUESTIONS_KEY
 from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY
 from mlops_lib.wrappers.load import wrapper_name
+from mlops_lib.wrappers.table_package import read_encoder
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
+
+#: Most values of a category that the page offers.
+MAX_CHOICES = 50
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class ModelFacts:
         columns: Columns of the training data; None for a model that was logged elsewhere.
         classes: A classifier's classes in the order of its probabilities; empty for other models.
         digest: SHA-256 of the model's files; "" for a model without files.
+        questions: Example questions for a model that takes messages.
+        choices: Column -> its known values, for categories with few.
     """
 
     holds_code: bool
@@ -33,6 +40,8 @@ class ModelFacts:
     columns: Schema | None = None
     classes: list[Any] = field(default_factory=list)
     digest: str = ""
+    questions: list[str] = field(default_factory=list)
+    choices: dict[str, list[Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path, digest: str = "") -> Self:
@@ -59,4 +68,13 @@ class ModelFacts:
             columns=Schema.from_dict(columns) if columns else None,
             classes=list(metadata.get(CLASSES_KEY, [])),
             digest=digest or model_digest(folder),
+            questions=list(metadata.get(QUESTIONS_KEY, [])),
+            choices=_choices(folder),
         )
+
+
+def _choices(folder: Path) -> dict[str, list[Any]]:
+    encoder = read_encoder(folder)
+    learned = encoder.learned if encoder else {}
+    known = {name: list(about.get("values", ())) for name, about in learned.items()}
+    return {name: values for name, values in known.items() if 0 < len(values) <= MAX_CHOICES}

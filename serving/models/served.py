@@ -21,6 +21,10 @@ from serving.inference.schema import RequestSchema
 from serving.models.facts import ModelFacts
 from serving.models.model import Model
 from serving.operations.metrics import Metrics
+from serving.web.problems import Problem
+
+#: A chat that every model that takes chats can take.
+QUESTION = [{"role": "user", "content": "?"}]
 
 
 @dataclass
@@ -46,6 +50,7 @@ class ServedModel:
         self.waits = self.model.waits
         #: As of `Model`; the answers may show that it is more than the example showed.
         self.whole_requests = self.model.whole_requests
+        self._takes_chats: bool | None = None
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, self.model.example
         self.role, self.in_use = role, 0
@@ -114,6 +119,21 @@ class ServedModel:
     def max_rows(self) -> int:
         """Most rows that may wait, and so most of one request."""
         return self.batcher.queue_rows
+
+    async def takes_chats(self) -> bool:
+        """Whether a question alone, in a chat, is enough for an answer. The model is asked once."""
+        if self._takes_chats is None:
+            try:
+                row = await self.model.chat_row(QUESTION, {})
+            except Problem:  # its process fails now
+                return False
+            except Exception:  # a model's code may raise anything
+                row = None
+            fields = self.schema.model_fields.values()
+            self._takes_chats = row is not None and all(
+                field.nullable or field.optional or field.name in row for field in fields
+            )
+        return self._takes_chats
 
     async def keeps_state(self, rows: Rows) -> bool:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""

@@ -41,6 +41,9 @@ async def status(request: Request) -> dict[str, Any]:
     models = service.models
     served = models.served.get("champion")
     lineage = dict(served.version.tags) if served else {}
+    facts = served.facts if served else None
+    choices = facts.choices if facts else {}
+    looked_up = served.enricher.features if served and served.enricher else ()
     return {
         **models.status(),
         "draining": service.draining,
@@ -49,12 +52,23 @@ async def status(request: Request) -> dict[str, Any]:
         "tags": lineage,
         "links": _links(service),
         "inputs": [
-            {"name": field.name, "type": field.kind, "nullable": field.nullable}
+            {
+                "name": field.name,
+                "type": field.kind,
+                "nullable": field.nullable or field.optional or field.name in looked_up,
+                "wanted": field.wanted,
+                "choices": choices.get(field.name, []),
+            }
             for field in served.schema.model_fields.values()
         ]
         if served
         else [],
-        "classes": served.facts.classes if served else [],
+        "classes": facts.classes if facts else [],
+        "label": facts.columns.label if facts and facts.columns else "",
+        "chat": await served.takes_chats() if served else False,
+        "questions": facts.questions if facts else [],
+        "feedback": service.log is not None,
+        "caller": request.state.call.caller,
         "example": served.example if served else None,
     }
 

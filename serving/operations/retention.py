@@ -8,6 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
+from mlops_lib.wrappers.graph_threads import THREADS_FILE
+from serving.callers import stored_threads
 from serving.service import Service
 
 log = logging.getLogger("serving")
@@ -54,15 +56,14 @@ def delete_threads(file: Path, before_s: float) -> list[str]:
         found = tables.execute(
             "SELECT thread_id, MAX(checkpoint_id) FROM checkpoints GROUP BY thread_id"
         ).fetchall()
-        old = [(thread,) for thread, checkpoint in found if _written_s(checkpoint) < before_s]
-        for table in ("writes", "checkpoints"):
-            tables.executemany(f"DELETE FROM {table} WHERE thread_id = ?", old)
-    return [thread for (thread,) in old]
+        old = [thread for thread, checkpoint in found if _written_s(checkpoint) < before_s]
+        stored_threads.delete(tables, old)
+    return old
 
 
 def _threads(service: Service, before_s: float) -> int:
     settings = service.settings
-    old = delete_threads(settings.path(settings.pipeline.work_dir) / "threads.db", before_s)
+    old = delete_threads(settings.path(settings.pipeline.work_dir) / THREADS_FILE, before_s)
     service.threads.forget(old)
     return len(old)
 

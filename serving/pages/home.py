@@ -1,33 +1,53 @@
-"""/: a page with the served model, its latest figures and a form."""
+"""/: the page for people: a chat for models that take messages, a form for the others.
 
-import base64
+The page is static files. Its data come from /status and the routes of the API, behind the key where there is one.
+"""
+
 import hashlib
-import re
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 
+from serving.web.problems import Problem
 from serving.web.route import get
 
-PAGE = Path(__file__).with_name("home.html").read_text(encoding="utf-8")
-
-
-def _hashes(tag: str) -> str:
-    """Content-Security-Policy sources of the page's own scripts or styles; nothing else may run."""
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>", PAGE, re.DOTALL)
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
-    return " ".join(f"'sha256-{digest}'" for digest in digests)
-
-
+MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript"}
+FILES = {file.name: file.read_bytes() for file in sorted(Path(__file__).with_name("ui").iterdir())}
+#: Part of the files' addresses: it changes with them, so that browsers may keep them for ever.
+DIGEST = hashlib.sha256(
+    b"\0".join(part for item in FILES.items() for part in (item[0].encode(), item[1]))
+).hexdigest()[:16]
+PAGE = FILES.pop("index.html").replace(b"{digest}", DIGEST.encode())
+#: Nothing from elsewhere, no inline code, and no text that the browser would parse as HTML.
 POLICY = (
-    f"default-src 'none'; connect-src 'self'; script-src {_hashes('script')}; style-src {_hashes('style')}; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+SECURE = {"Content-Security-Policy": POLICY}
 
 
-async def page() -> Response:
-    """The page; its data come from /status, behind the key where there is one."""
-    return Response(PAGE, media_type="text/html", headers={"Content-Security-Policy": POLICY})
+async def page(request: Request) -> Response:
+    """The page. Browsers ask for it each time, and it names the files of its version."""
+    _require_page(request)
+    return Response(PAGE, media_type="text/html", headers={**SECURE, "Cache-Control": "no-cache"})
 
 
-ROUTES = (get("/", page, "pages", access="open", shown=False),)
+async def file(request: Request, digest: str, name: str) -> Response:
+    """A file of the page. While replicas differ, one may be asked for another's version: it sends its own."""
+    _require_page(request)
+    if name not in FILES:
+        raise Problem(HTTPStatus.NOT_FOUND, "not_found", f"The page has no file {name!r}.")
+    kept = "public, max-age=31536000, immutable" if digest == DIGEST else "no-store"
+    media_type = MEDIA_TYPES[Path(name).suffix]
+    return Response(FILES[name], media_type=media_type, headers={**SECURE, "Cache-Control": kept})
+
+
+def _require_page(request: Request) -> None:
+    if not request.app.state.service.settings.serving.page:
+        raise Problem(HTTPStatus.NOT_FOUND, "not_found", "This service has no page: serving.page is false.")
+
+
+OPEN: dict[str, Any] = {"tag": "pages", "access": "open", "shown": False}
+ROUTES = (get("/", page, **OPEN), get("/ui/{digest}/{name}", file, **OPEN))

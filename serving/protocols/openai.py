@@ -1,7 +1,8 @@
 """OpenAI's protocol over the served model: /v1/chat/completions and /v1/models.
 
 https://platform.openai.com/docs/api-reference/chat. `model` is the name in the registry; ``thread_id`` (in
-the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt.
+the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt: `messages` may
+then be empty. An answer that is an interrupt has it in the field ``interrupt`` too, and as JSON in its content.
 """
 
 import time
@@ -13,16 +14,19 @@ from uuid import uuid4
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from msgspec import UNSET
 from starlette.responses import Response
 
 from mlops_lib.llm.usage import Usage
+from mlops_lib.wrappers.chats import CHAT
+from mlops_lib.wrappers.graph_threads import RESUME, THREAD
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.inference.rows import Rows
 from serving.models.served import ServedModel
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.protocols.openai_answers import Choice, choice_of
+from serving.protocols.openai_answers import Choice, choice_of, is_interrupt
 from serving.protocols.openai_request import ChatRequest, parse
 from serving.web.call import JSON, Call, Reply
 from serving.web.problems import Problem, as_problem, invalid_input
@@ -60,12 +64,16 @@ async def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """A chat as one row, always the champion's, see docs/decisions/0305."""
     sent, options = parse(body)
     _require_served(sent.model or model.version.name, model)
-    row = await model.model.chat_row(sent.messages, options)
-    for name in ("thread_id", "resume"):
-        if (value := getattr(sent, name)) is not None:
-            if model.schema.columns and name not in model.schema.columns:
-                raise invalid_input(f"This model keeps no conversations: leave out {name!r}.")
-            row[name] = value
+    thread: dict[str, Any] = {} if sent.thread_id is None else {THREAD: sent.thread_id}
+    if sent.resume is not UNSET and (sent.resume is not None or not sent.messages):
+        thread[RESUME] = sent.resume
+    for name in thread:
+        if model.schema.columns and name not in model.schema.columns:
+            raise invalid_input(f"This model keeps no conversations: leave out {name!r}.")
+    # A thread that goes on with its turn has no new message.
+    alone = bool(thread) and not sent.messages
+    row = {CHAT: {}} if alone else await model.model.chat_row(sent.messages, options)
+    row |= thread
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": model.version.name}
     chat = Chat(head, bool((sent.stream_options or {}).get("include_usage")))
     return Decoded(Rows(model.schema, [row]), bool(sent.stream), champion_only=True, own=chat)
@@ -85,6 +93,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
         return Reply("".join(parts).encode(), HEADERS)
     choice = {"index": 0, "message": found.message, "finish_reason": found.finish_reason, "logprobs": None}
     answer = {**chat.head, "object": "chat.completion", "choices": [choice], "usage": usage}
+    if is_interrupt(answered.predictions[0]):
+        answer["interrupt"] = answered.predictions[0]
     return Reply(encode_json(answer))
 
 
@@ -105,7 +115,7 @@ async def events(
                     sent.add("tool_calls")
                     yield _chunk(chat, {"tool_calls": data})
                 elif kind == "interrupt":
-                    yield _chunk(chat, choice_of(data).delta)
+                    yield _chunk(chat, choice_of(data).delta, interrupt=data)
                 elif kind == "prediction":
                     found = choice_of(data)
                     rest = {name: part for name, part in found.delta.items() if name not in sent}
@@ -174,8 +184,8 @@ def _first(chat: Chat) -> str:
     return _chunk(chat, {"role": "assistant", "content": ""})
 
 
-def _chunk(chat: Chat, delta: Mapping[str, Any], finish: str | None = None) -> str:
-    return _data(chat, choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
+def _chunk(chat: Chat, delta: Mapping[str, Any], finish: str | None = None, **fields: Any) -> str:
+    return _data(chat, choices=[{"index": 0, "delta": delta, "finish_reason": finish}], **fields)
 
 
 def _last(chat: Chat, finish: str, used: dict[str, Any]) -> str:

@@ -49,6 +49,11 @@ def choice_of(prediction: Any) -> Choice:
     return Choice(_text_message(prediction), "stop")
 
 
+def is_interrupt(prediction: Any) -> bool:
+    """Whether a graph has stopped to ask its caller."""
+    return isinstance(prediction, Mapping) and prediction.keys() == {"interrupt", "interrupts", "thread_id"}
+
+
 def _text_message(prediction: Any) -> dict[str, Any]:
     is_text = isinstance(prediction, str)
     text = prediction if is_text else json.dumps(prediction, ensure_ascii=False, default=plain)

@@ -7,7 +7,7 @@ it by name.
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from serving.web import bodies
 from serving.web.problems import invalid_input
@@ -39,7 +39,7 @@ class Options(msgspec.Struct, kw_only=True):
 
 
 class ChatRequest(Options, kw_only=True):
-    """A chat. ``thread_id`` and ``resume`` are the platform's own fields."""
+    """A chat. ``thread_id`` and ``resume`` (any JSON, also null) are the platform's own fields."""
 
     messages: list[dict[str, Any]]
     model: str | None = None
@@ -47,7 +47,7 @@ class ChatRequest(Options, kw_only=True):
     stream_options: dict[str, Any] | None = None
     n: int | None = None
     thread_id: str | None = None
-    resume: str | None = None
+    resume: Any = UNSET
 
 
 #: Fields that are no options.

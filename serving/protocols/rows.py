@@ -1,7 +1,7 @@
 """/predict and /invoke: rows in, predictions out, whole or as events; /features: the rows as the model gets them.
 
 Events are ``token`` ``{"text", "path"}``, ``update`` ``{"path", "changes"}`` and ``custom`` ``{"path", "data"}``, where
-`path` names a graph's nodes from the outer one to the inner one, then one of ``prediction`` or ``interrupt``, which hold
+`path` names a graph's nodes from the outer one to the inner one, ``contexts`` ``{"contexts"}``, then one of ``prediction`` or ``interrupt``, which hold
 the same object as the plain answer, or ``error``, which holds a problem object.
 """
 
@@ -26,6 +26,17 @@ from serving.web.route import MODEL_ROWS, post
 from serving.web.sse import EVENT_STREAM, HEADERS, event
 
 TAG = "inference"
+#: Content of a good answer, for OpenAPI.
+ANSWER = {
+    "application/json": {"schema": {"$ref": "#/components/schemas/Answer"}},
+    EVENT_STREAM.decode(): {
+        "schema": {
+            "type": "string",
+            "description": "For a caller with Accept: text/event-stream. Events: token {text, path}; where the model shows them, "
+            "update {path, changes}, custom {path, data} and contexts {contexts}; last prediction or interrupt (an Answer), or error (a Problem).",
+        }
+    },
+}
 
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
@@ -75,6 +86,8 @@ async def events(
                     yield event(kind, {"path": path, "changes": data})
                 elif kind == "custom":
                     yield event(kind, {"path": path, "data": data})
+                elif kind == "contexts":
+                    yield event(kind, {"contexts": data})
                 else:
                     answer = {"predictions": data, "model": model.card, "request_id": call.request_id}
                     yield event(kind, answer)
@@ -114,7 +127,7 @@ ROUTES = (
             encode=encode,
             events=events,
             summary="Predictions for rows",
-            answer={"application/json": {"schema": {"$ref": "#/components/schemas/Answer"}}},
+            answer=ANSWER,
         )
         for path in ("/predict", "/invoke")
     ),

@@ -21,12 +21,6 @@ from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
 
 #: A caller's request id is repeated if it looks like this: safe in a log line and in a header.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
-SECURITY = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-]
 JSON = (b"content-type", b"application/json")
 BINARY = (b"content-type", b"application/octet-stream")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
@@ -34,6 +28,13 @@ CLOSE = (b"connection", b"close")
 NEVER = float("inf")
 NO_VALUES: Mapping[str, str] = MappingProxyType({})
 Headers = list[tuple[bytes, bytes]]
+#: Headers of every answer that does not set them itself.
+SECURITY = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
 
 
 def _ids() -> Callable[[], str]:
@@ -179,7 +180,9 @@ class Call:
         """Send a message of an application behind the gateway, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status, self.deadline = message["status"], NEVER
-            message["headers"] = self._headers(message["headers"])
+            own = {name for name, _ in message["headers"]}  # a page's file may be kept, for example
+            security = [header for header in SECURITY if header[0] not in own]
+            message["headers"] = self._headers(message["headers"], security)
         elif not message.get("more_body"):
             self.finished = True
         await self._send(message)
@@ -191,8 +194,8 @@ class Call:
         self.read = not message.get("more_body")
         return message
 
-    def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> Headers:
-        headers = [*own, *SECURITY, (b"x-request-id", self.request_id.encode())]
+    def _headers(self, own: Iterable[tuple[bytes, bytes]], security: Headers = SECURITY) -> Headers:
+        headers = [*own, *security, (b"x-request-id", self.request_id.encode())]
         if self._service.draining:
             headers.append(CLOSE)
         return headers

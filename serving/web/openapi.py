@@ -26,6 +26,18 @@ PROBLEM = {
         "code": {"type": "string", "description": "stable name, for programs"},
         "detail": {"type": "string", "description": "what happened, with which value, and what to do"},
         "request_id": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "the values at fault, where they are known",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "row": {"type": "integer", "description": "counted from 0"},
+                    "column": {"type": "string"},
+                    "detail": {"type": "string", "description": "the value wanted"},
+                },
+            },
+        },
     },
 }
 CARD = {

@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from http import HTTPStatus
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mlops_lib.columns.encode import BadValue
-from mlops_lib.errors import InputError
+from mlops_lib.errors import InputError, ThreadError
 from mlops_lib.redact.output import shown
 from serving.web.failures import failures
 
@@ -22,6 +22,8 @@ MEDIA_TYPE = "application/problem+json"
 MAX_SHOWN = 100
 #: Content types of clients that declare none: ``curl -d`` sends the second.
 UNDECLARED = ("", "application/x-www-form-urlencoded", "application/octet-stream", "text/plain")
+#: Code of a conversation's error -> status, where it is not 422.
+THREAD_STATUSES = {"unknown_thread": HTTPStatus.NOT_FOUND, "nothing_open": HTTPStatus.CONFLICT}
 
 
 class ClosedRequest(IntEnum):
@@ -44,6 +46,7 @@ class Problem(Exception):
         detail: What happened, with which value, and what to do.
         retry_after_s: When to try again, where that helps.
         headers: Further headers of the answer.
+        columns: The values at fault, where they are known: ``row``, ``column`` and the value wanted as ``detail``.
     """
 
     def __init__(
@@ -53,11 +56,12 @@ class Problem(Exception):
         detail: str,
         retry_after_s: int = 0,
         headers: Mapping[str, str] = MappingProxyType({}),
+        columns: Sequence[Mapping[str, int | str]] = (),
     ) -> None:
         super().__init__(detail)
         # Every error that reaches a caller is one of these, whatever the protocol's form of it.
         self.status, self.code, self.detail, self.retry_after_s = status, code, shown(detail), retry_after_s
-        self._headers = headers
+        self._headers, self._columns = headers, columns
 
     def body(self, request_id: str) -> bytes:
         """The problem object, encoded."""
@@ -69,6 +73,7 @@ class Problem(Exception):
                 "code": self.code,
                 "detail": self.detail,
                 "request_id": request_id,
+                **({"errors": self._columns} if self._columns else {}),
             }
         )
 
@@ -105,9 +110,9 @@ def other_than_json(header: bytes) -> str:
     return "" if "json" in given or given in UNDECLARED else given
 
 
-def invalid_input(detail: str) -> Problem:
-    """The answer to a well-formed request that the model or the protocol does not take."""
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail)
+def invalid_input(detail: str, columns: Sequence[Mapping[str, int | str]] = ()) -> Problem:
+    """The answer to a well-formed request that the model or the protocol does not take; `columns` as of `Problem`."""
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail, columns=columns)
 
 
 def too_large(limit: int) -> Problem:
@@ -126,12 +131,16 @@ def as_problem(error: Exception, request_id: str) -> Problem:
     """The problem for any exception. The text of an unexpected one goes to the log, not to the caller."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, ThreadError):
+        status = THREAD_STATUSES.get(error.code, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return Problem(status, error.code, str(error))
     if isinstance(error, InputError):
         return invalid_input(str(error))
     if isinstance(error, BadValue):
         value = shown_value(error.value)
         return invalid_input(
-            f"Row {error.row}: column {error.column!r} is {value}, and must be {error.wanted}."
+            f"Row {error.row}: column {error.column!r} is {value}, and must be {error.wanted}.",
+            [{"row": error.row, "column": error.column, "detail": f"must be {error.wanted}"}],
         )
     if isinstance(error, ClientDisconnect):
         return disconnected("the body's end")

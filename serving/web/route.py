@@ -55,6 +55,11 @@ def get(path: str, handler: Callable[..., Awaitable[Any]], tag: str, **options: 
     return HandlerRoute(method="GET", path=path, handler=handler, tag=tag, **options)
 
 
+def delete(path: str, handler: Callable[..., Awaitable[Any]], tag: str, **options: Any) -> HandlerRoute:
+    """A route for DELETE that FastAPI answers."""
+    return HandlerRoute(method="DELETE", path=path, handler=handler, tag=tag, **options)
+
+
 def post(path: str, handler: Callable[..., Awaitable[Any]], tag: str, **options: Any) -> HandlerRoute:
     """A route for POST that FastAPI answers."""
     return HandlerRoute(method="POST", path=path, handler=handler, tag=tag, **options)

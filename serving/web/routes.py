@@ -10,12 +10,12 @@ from types import ModuleType
 
 from serving.operations import admin, feedback, health
 from serving.pages import docs, home
-from serving.protocols import mlflow, open_inference, openai, rows
+from serving.protocols import mlflow, open_inference, openai, rows, threads
 from serving.web.call import NO_VALUES
 from serving.web.route import Route
 
 #: Modules with `ROUTES`, each a tuple of `Route`.
-PROTOCOLS: list[ModuleType] = [rows, mlflow, openai, open_inference]
+PROTOCOLS: list[ModuleType] = [rows, threads, mlflow, openai, open_inference]
 OTHERS: list[ModuleType] = [feedback, admin, health, home, docs]
 
 

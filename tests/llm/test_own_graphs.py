@@ -1,37 +1,13 @@
 """Graphs as people write them: `model.implementation` as a file or a module, in all forms, with code and data beside it."""
 
-import importlib
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from mlops_lib import config
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
-from mlops_lib.settings import LlmSettings
-from mlops_lib.wrappers.langgraph import LangGraphWrapper
-from tests.support.carrying import write_modules
-
-HEAD = """
-from typing import Annotated, TypedDict
-from langchain_core.messages import AIMessage, HumanMessage
-from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import interrupt
-
-
-def one_node(state, node, **schemas):
-    graph = StateGraph(state, **schemas)
-    graph.add_node("node", node)
-    graph.add_edge(START, "node")
-    return graph
-
-
-def echo(state):
-    return {"messages": [AIMessage("You said: " + state["messages"][-1].text)]}
-"""
+from mlops_lib.llm import loop
+from tests.support.graph_fixtures import HEAD, Opened
 
 #: Form of a graph -> its code. Each answers "You said: hi".
 FORMS = {
@@ -161,40 +137,8 @@ graph = create_agent(Echo(), [])
 }
 
 
-@pytest.fixture
-def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LangGraphWrapper]:
-    """Packages the graph of a project, opens the package, and checks the columns; nothing is logged."""
-
-    def make(
-        files: dict[str, str],
-        implementation: str = "my_agent.py:graph",
-        columns: tuple[str, ...] = ("question",),
-        **params: Any,
-    ) -> LangGraphWrapper:
-        project = tmp_path / "project"
-        write_modules(project, files)
-        content = {
-            "data": {"source": "golden", "label": "reference", "features": list(columns)},
-            "model": {"wrapper": "langgraph", "implementation": implementation, "params": params},
-            "evaluation": {"task": "text", "metric": "exact_match", "threshold": 0.5},
-        }
-        (project / "config.yaml").write_text(yaml.safe_dump(content))
-        folder = Path(tempfile.mkdtemp(prefix="package", dir=tmp_path))
-        model = LangGraphWrapper()
-        monkeypatch.chdir(tmp_path)
-        model.package(folder, config.load(project / "config.yaml"))
-        for file in sorted(project.rglob("*"), reverse=True):  # a service does not have the project
-            file.rmdir() if file.is_dir() else file.unlink()
-        importlib.invalidate_caches()
-        model.ready(folder, LlmSettings())
-        model.check_columns(columns)
-        return model
-
-    return make
-
-
 @pytest.mark.parametrize("form", FORMS)
-def test_a_graph_in_any_form_answers_the_question(opened: Callable[..., LangGraphWrapper], form: str) -> None:
+def test_a_graph_in_any_form_answers_the_question(opened: Opened, form: str) -> None:
     """The row's question reaches the graph, and the answer is its last message, its answer or its value."""
     model = opened({"my_agent.py": HEAD + FORMS[form]})
     assert model.predict("hi") == "You said: hi"
@@ -254,14 +198,14 @@ def test_a_graph_in_any_form_answers_the_question(opened: Callable[..., LangGrap
     ],
 )  # fmt: skip
 def test_a_graph_that_cannot_work_is_refused_before_the_first_call(
-    opened: Callable[..., LangGraphWrapper], code: str, params: dict[str, Any], says: str
+    opened: Opened, code: str, params: dict[str, Any], says: str
 ) -> None:
     """The error names the key, the keys there are, and the setting."""
     with pytest.raises(MlopsError, match=says):
         opened({"my_agent.py": HEAD + code}, **params)
 
 
-def test_a_column_that_reaches_no_key_is_an_error(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_a_column_that_reaches_no_key_is_an_error(opened: Opened) -> None:
     """A second column must not be lost in silence."""
     with pytest.raises(TrainingError, match="lang reaches no key of the graph's input, which has: messages"):
         opened({"my_agent.py": HEAD + FORMS["a compiled graph"]}, columns=("question", "lang"))
@@ -279,9 +223,7 @@ def test_a_column_that_reaches_no_key_is_an_error(opened: Callable[..., LangGrap
         ("empty", "has no langgraph.py"),
     ],
 )
-def test_an_implementation_that_is_not_there_is_named(
-    opened: Callable[..., LangGraphWrapper], implementation: str, says: str
-) -> None:
+def test_an_implementation_that_is_not_there_is_named(opened: Opened, implementation: str, says: str) -> None:
     """The error has the path, and the forms or the remedy."""
     files = {
         "my_agent.py": HEAD,
@@ -308,7 +250,7 @@ graph = one_node(State, lambda state: {
 """
 
 
-def test_other_states_are_mapped(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_other_states_are_mapped(opened: Opened) -> None:
     """Texts are filled from columns, constants stay, and a dotted path finds the answer in the state."""
     mapping = {"query": "Tell: {{question}}", "language": "lang", "facts": [1, {"q": "{{question}}"}]}
     more = {"input": mapping, "output": "result.text", "contexts": "sources", "columns": ("question", "lang")}
@@ -316,7 +258,7 @@ def test_other_states_are_mapped(opened: Callable[..., LangGraphWrapper]) -> Non
     assert model.predict({"question": "hi", "lang": "ko"}) == "Tell: hi in ko"
 
 
-def test_several_outputs_are_an_object(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_several_outputs_are_an_object(opened: Opened) -> None:
     """A list of keys gives an object with their values."""
     mapping = {"query": "question", "language": "lang", "facts": [None]}
     more = {"input": mapping, "output": ["result", "sources"], "columns": ("question", "lang")}
@@ -324,7 +266,7 @@ def test_several_outputs_are_an_object(opened: Callable[..., LangGraphWrapper]) 
     assert answer == {"result": {"text": "hi in ko", "sure": True, "facts": [None]}, "sources": ["page 1"]}
 
 
-def test_an_output_that_is_not_there_names_the_keys(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_an_output_that_is_not_there_names_the_keys(opened: Opened) -> None:
     """A part of a value is known after the call alone."""
     mapping = {"query": "question", "language": "lang", "facts": []}
     more = {"input": mapping, "output": "result.txt", "columns": ("question", "lang")}
@@ -332,7 +274,7 @@ def test_an_output_that_is_not_there_names_the_keys(opened: Callable[..., LangGr
         opened({"my_agent.py": HEAD + STATE}, **more).predict({"question": "hi", "lang": "ko"})
 
 
-def test_context_and_configurable_reach_the_graph(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_context_and_configurable_reach_the_graph(opened: Opened) -> None:
     """`model.params` has the constants of LangGraph's runtime context and config."""
     code = """
 from dataclasses import dataclass
@@ -349,7 +291,7 @@ graph = one_node(MessagesState, node, context_schema=User)
     assert model.predict("hi") == "Hello Kim"
 
 
-def test_a_chat_becomes_messages_of_the_state(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_a_chat_becomes_messages_of_the_state(opened: Opened) -> None:
     """System messages, earlier turns and images reach the graph; the answer is a completion."""
     code = "graph = one_node(MessagesState, lambda s: {'messages': [AIMessage(repr([(m.type, m.content) for m in s['messages']]))]})"
     model = opened({"my_agent.py": HEAD + code})
@@ -370,17 +312,17 @@ def test_a_chat_becomes_messages_of_the_state(opened: Callable[..., LangGraphWra
 PAUSE = "graph = one_node(MessagesState, echo).compile(interrupt_before=['node'])"
 
 
-def test_a_graph_that_stops_at_a_node_needs_a_thread(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_a_graph_that_stops_at_a_node_needs_a_thread(opened: Opened) -> None:
     """A pause is no answer: the caller is told of it, and goes on with `resume`."""
     model = opened({"my_agent.py": HEAD + PAUSE})
     with pytest.raises(InputError, match=r"stopped to ask \{'before': \['node'\]\}. Send a 'thread_id'"):
         model.predict("hi")
-    asked = {"interrupt": {"before": ["node"]}, "thread_id": "t"}
-    assert model.predict({"question": "hi", "thread_id": "t"}) == asked
+    asked = {"before": ["node"]}
+    assert model.predict({"question": "hi", "thread_id": "t"})["interrupt"] == asked
     assert model.predict({"thread_id": "t", "resume": "yes"}) == "You said: hi"
 
 
-def test_a_checkpointer_of_its_own_keeps_conversations(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_a_checkpointer_of_its_own_keeps_conversations(opened: Opened) -> None:
     """The platform's checkpointer takes its place; the turns of a thread add up, and rows without one start anew."""
     code = """
 from langgraph.checkpoint.memory import InMemorySaver
@@ -461,9 +403,7 @@ PROJECTS = {
 
 
 @pytest.mark.parametrize("layout", PROJECTS)
-def test_code_and_data_travel_along(
-    opened: Callable[..., LangGraphWrapper], tmp_path: Path, layout: str
-) -> None:
+def test_code_and_data_travel_along(opened: Opened, tmp_path: Path, layout: str) -> None:
     """A graph finds its modules and files when the project is gone, also those that functions import; no hidden file travels."""
     implementation, files = PROJECTS[layout]
     model = opened({name: text.format(head=HEAD) for name, text in files.items()}, implementation)
@@ -472,7 +412,7 @@ def test_code_and_data_travel_along(
     assert not names & {".env", "log.txt", "config.yaml"}
 
 
-def test_two_versions_answer_with_their_own_code_and_data(opened: Callable[..., LangGraphWrapper]) -> None:
+def test_two_versions_answer_with_their_own_code_and_data(opened: Opened) -> None:
     """Champion and challenger in one process do not mix modules that functions import, nor files beside them."""
     code = f"""
 from pathlib import Path
@@ -493,10 +433,38 @@ graph = one_node(MessagesState, node)
 @pytest.mark.parametrize(
     "read", ["open('a.txt').read()", "Path('a.txt').read_text()", "json.load(open('a.txt', 'r'))"]
 )
-def test_a_file_of_the_working_folder_is_refused(opened: Callable[..., LangGraphWrapper], read: str) -> None:
+def test_a_file_of_the_working_folder_is_refused(opened: Opened, read: str) -> None:
     """It would be missing in the service; the error has the line and the remedy."""
     code = f"import json\nfrom pathlib import Path\nTEXT = {read}\n" + HEAD + FORMS["a compiled graph"]
     with pytest.raises(
         TrainingError, match=r"line 3, opens 'a.txt' from the working folder.*Path\(__file__\)"
     ):
         opened({"my_agent.py": code, "a.txt": "1"})
+
+
+@pytest.mark.parametrize(("output", "streams"), [("structured_response", False), ("messages", True)])
+def test_the_text_of_an_llm_is_no_part_of_a_structured_answer(
+    opened: Opened, output: str, streams: bool
+) -> None:
+    """An agent with `response_format` answers with the object, plain and streamed; its tokens would be another answer."""
+    code = """
+from langchain_core.messages import AIMessageChunk
+from langchain_core.language_models import FakeListChatModel
+from pydantic import BaseModel
+class Place(BaseModel):
+    city: str
+class State(MessagesState):
+    structured_response: Place
+model = FakeListChatModel(responses=["it is Seoul"])
+async def node(state):
+    return {"messages": [await model.ainvoke("hi")], "structured_response": Place(city="Seoul")}
+graph = one_node(State, node)
+"""
+    model = opened({"my_agent.py": HEAD + code}, output=output)
+
+    async def events() -> list[Any]:
+        return [event async for event in model.astream({"question": "hi"})]
+
+    found = loop.run(events())
+    assert bool([event for event in found if event.kind == "token"]) is streams
+    assert found[-1].data == model.predict("hi") == ("it is Seoul" if streams else {"city": "Seoul"})

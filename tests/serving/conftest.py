@@ -29,14 +29,27 @@ def shop_service(shop, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Debian's Chromium, installed when it is not here."""
-    if not (found := shutil.which("chromium")):
+    """Debian's Chromium and a font with Korean, installed when they are not here."""
+    has_korean = shutil.which("fc-list") and subprocess.check_output(["fc-list", ":lang=ko", "family"])
+    if not (found := shutil.which("chromium")) or not has_korean:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-y", "-qq", "chromium", "fontconfig", "fonts-nanum"]
         subprocess.run(["apt-get", "update", "-qq"], check=True)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=True, env=environment)
+        subprocess.run(install, check=True, env=environment)
         found = shutil.which("chromium")
     assert found, "no chromium here, and Debian's package did not bring it"
     return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """Chromium; of the module, because its event loop would be in the way of asyncio.run."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        found = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

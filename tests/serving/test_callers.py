@@ -78,6 +78,7 @@ def test_a_thread_is_its_keys(place: Place, url: str, vendor: Vendor) -> None:
                 assert refused.status_code == 403 and "foreign_thread" in refused.text, refused.text
         body = {"inputs": {"thread_id": "t", "resume": "yes"}}
         assert other.post("/invoke", json=body).status_code == 403
+        assert other.delete("/threads", params={"thread_id": "t"}).status_code == 403
         assert invoke(owner, question="again", thread_id="t").json()["predictions"].endswith("(turn 2)")
 
 

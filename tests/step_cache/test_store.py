@@ -595,3 +595,29 @@ def test_secrets_are_in_no_entry(steps, monkeypatch):
     kept = [file.read_text() for file in work.rglob("*.json")]
     assert any("//***@host/mlflow" in text for text in kept)
     assert not [text for text in kept if "sk-very-secret" in text]
+
+
+def test_the_code_and_data_of_a_graph_are_part_of_the_key(steps):
+    """The module of a file form, a module that a function imports, and a prompt beside them; other files are not."""
+    root = steps.project.root
+    (root / "agents").mkdir()
+    texts = {
+        "my_agent.py": "def graph():\n    import agent_tools\n",
+        "agent_tools.py": "",
+        "prompt.md": "",
+        "other.md": "",
+    }
+    texts["my_agent.py"] += "    from pathlib import Path\n    return Path(__file__).with_name('prompt.md')\n"
+    for name, text in texts.items():
+        (root / "agents" / name).write_text(text)
+    steps.project.configure(
+        model={"wrapper": "langgraph", "implementation": "agents/my_agent.py:graph", "params": {}}
+    )
+    steps.keep_all()
+    for name in ("my_agent.py", "agent_tools.py", "prompt.md"):
+        with (root / "agents" / name).open("a") as file:
+            file.write("#\n")
+        assert steps.reasons()["02_train"] == "because the code of model.implementation changed"
+        steps.keep_all()
+    (root / "agents" / "other.md").write_text("changed")
+    assert steps.reasons() == {}

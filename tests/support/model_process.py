@@ -137,7 +137,7 @@ def make_graph(folder: Path) -> Path:
         folder / "model",
         python_model=text_pyfunc.__file__,
         artifacts={text_package.PACKAGE: str(package)},
-        signature=text_package.text_signature(["question"], ()),
+        signature=text_package.text_signature(["question"], {}),
         pip_requirements=[],
         metadata={WRAPPER_KEY: "langgraph", "mlops_llm": {"tracing": False}},
     )

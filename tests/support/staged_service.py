@@ -49,15 +49,19 @@ class Stage:
     async def ask(self, row: dict[str, Any], limit_s: float = 60.0) -> Any:
         """The prediction for a row, or the problem's code."""
         try:
-            champion = self.models.current()
-            rows = champion.schema.parse(json.dumps(row).encode())
-            context = Context("asked", 1, time.monotonic() + limit_s)
-            async with asyncio.timeout(limit_s):
-                return (await self.service.predictor.infer(champion, rows, context)).predictions[0]
+            return (await self.ask_all(row, limit_s))[0]
         except Problem as problem:
             return problem.code
         except TimeoutError:
             return "timed_out"
+
+    async def ask_all(self, body: Any, limit_s: float = 60.0) -> Any:
+        """The predictions for the rows of a body."""
+        champion = self.models.current()
+        rows = champion.schema.parse(json.dumps(body).encode())
+        context = Context("asked", 1, time.monotonic() + limit_s)
+        async with asyncio.timeout(limit_s):
+            return (await self.service.predictor.infer(champion, rows, context)).predictions
 
     async def do(self, expression: str, limit_s: float = 60.0) -> Any:
         """The value of an expression in the process of an obedient champion."""

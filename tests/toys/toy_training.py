@@ -1,5 +1,7 @@
 """Networks and callbacks that use what Lightning's users use: schedulers, several optimizers, dropout, own metrics."""
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,17 @@ class TwoOptimizers(Scheduled):
         first = torch.optim.SGD(self.layers[:-1].parameters(), lr=0.05, momentum=0.9)
         last = torch.optim.Adam(self.layers[-1].parameters(), lr=0.05)
         return [first, last], [torch.optim.lr_scheduler.ExponentialLR(first, 0.99)]
+
+
+class Interrupted(Scheduled):
+    """In the fourth epoch, TOY_INTERRUPT makes it raise, or make this file and wait to be killed."""
+
+    def on_train_epoch_start(self) -> None:
+        if self.current_epoch == 3 and (way := os.environ.get("TOY_INTERRUPT")):
+            if way == "raise":
+                raise RuntimeError("interrupted")
+            Path(way).touch()
+            time.sleep(600)
 
 
 class Witness(pl.Callback):

@@ -1,12 +1,16 @@
 """Events of a graph's run: tokens of graphs inside graphs, once each; updates and custom events where callers may see them."""
 
 import asyncio
+import json
 import operator
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Any, TypedDict
 
+import numpy as np
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
@@ -14,9 +18,10 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import create_react_agent
 from langgraph.types import Command, interrupt
 
-from mlops_lib.errors import ModelError
+from mlops_lib.errors import ModelError, TrainingError
 from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
 from mlops_lib.wrappers.interface import StreamEvent
+from serving.inference.json_values import builtins, encode_json
 from tests.support.scripted_model import ScriptedModel, StreamedModel
 
 pytestmark = pytest.mark.filterwarnings("ignore:create_react_agent has been moved")
@@ -221,3 +226,46 @@ def test_settings_are_checked(config: dict[str, Any], says: str) -> None:
     """A wrong value is named with the values there are."""
     with pytest.raises(ModelError, match=says):
         StreamSettings(config)
+
+
+def test_custom_events_of_any_kind_become_json() -> None:
+    """Bytes, arrays, dates, sets, NaN, messages and objects without a form in JSON: no value ends the stream."""
+    values = [b"x", np.float32(1.5), np.arange(2), date(2026, 1, 2), {7}, {1: 2}, float("nan"), None, False, "",
+              AIMessage("m"), ValueError("e"), {"a": (1, [None])}]  # fmt: skip
+
+    def writes(state: Any) -> Any:
+        for value in values:
+            get_stream_writer()(value)
+
+    events, _ = run(chain(writes=writes), stream="all")
+    found = [json.loads(encode_json(builtins(event.data))) for event in events if event.kind == "custom"]
+    assert found == [
+        "eA==", 1.5, [0, 1], "2026-01-02", [7], {"1": 2}, None, None, False, "", {"role": "assistant", "content": "m"},
+        "e", {"a": [1, [None]]},
+    ]  # fmt: skip
+
+
+def test_reasoning_is_no_token() -> None:
+    """Of a message in parts, the texts alone are sent, whatever their language."""
+
+    class Thinks(ScriptedModel):
+        def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any) -> Any:
+            for part in ({"type": "reasoning", "reasoning": SYSTEM}, {"type": "text", "text": "안녕 😀"}):
+                yield ChatGenerationChunk(message=AIMessageChunk([{**part, "index": 0}]))
+
+    events, _ = run(chain(thinks=says("", Thinks)), stream="updates")
+    assert [event.data for event in events if event.kind == "token"] == ["안녕 😀"] and SYSTEM not in str(
+        events
+    )
+
+
+@pytest.mark.parametrize("node", ["summary", "agent/agent", "tools", "calls/anything"])
+def test_answer_nodes_are_nodes_of_the_graph(node: str) -> None:
+    """A name of the graph or of a graph inside it, or a path that begins with one."""
+    StreamSettings({"answer_nodes": [node]}).check(chain(agent=supervisor(), calls=_calls_child))
+
+
+def test_an_answer_node_that_the_graph_lacks_is_an_error() -> None:
+    """Named with the nodes that there are."""
+    with pytest.raises(TrainingError, match="'sumary'; the graph has the nodes: agent, summary, tools"):
+        StreamSettings({"answer_nodes": ["summary", "sumary"]}).check(supervisor())

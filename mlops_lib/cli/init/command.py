@@ -1,7 +1,6 @@
 """The command ``mlops init``."""
 
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +10,10 @@ from rich.markup import escape
 
 from mlops_lib import loaders
 from mlops_lib.cli.display import err, out
-from mlops_lib.cli.init import hints, project, proposals
+from mlops_lib.cli.init import from_template, hints, project, proposals
 from mlops_lib.cli.init.choices import Choices, project_name
 from mlops_lib.cli.init.decisions import decide
-from mlops_lib.cli.init.display import show_choices, show_columns
+from mlops_lib.cli.init.display import first_command, show_choices, show_columns, show_winning
 from mlops_lib.cli.init.given import Given, parse_settings, with_settings
 from mlops_lib.cli.init.proposals import Proposal
 from mlops_lib.cli.init.questions import Questions
@@ -31,6 +30,9 @@ def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make, or an existing one without config.yaml.")],
     source: Annotated[
         str, typer.Option(help="File, folder or address of the rows: data.csv, s3://..., postgresql://...")
+    ] = "",
+    template: Annotated[
+        str, typer.Option(help="LLM project that runs without a key, instead of rows: prompt, rag or agent.")
     ] = "",
     label: Annotated[str, typer.Option(help="Column to predict.")] = "",
     key: Annotated[
@@ -53,9 +55,9 @@ def init(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take all proposals without a question.")] = False,
 ) -> None:
-    """Look at a table and begin a project: a config.yaml that runs as it is, and copies of the notebooks.
+    """Begin a project from a table or a template: a config.yaml that runs as it is, and copies of the notebooks.
 
-    Shows the columns with their kinds and proposes label, key, task and metric. In a terminal it
+    From a table: shows the columns with their kinds and proposes label, key, task and metric. In a terminal it
     asks; elsewhere the options decide, and the rest is as proposed. All is checked before a file
     is written.
 
@@ -63,7 +65,20 @@ def init(
     [dim]Example:[/] mlops init churn --source churn.csv --label Churn --key customerID
     [dim]Example:[/] mlops init pay --source s3://bucket/pay/ --label amount --task regression --yes
     [dim]Example:[/] mlops init shop --source postgresql+psycopg://me@db/shop --table orders --label returned
+
+    From a template: [bold]prompt[/] answers with a prompt, [bold]rag[/] from your Markdown files with sources, [bold]agent[/]
+    with tools (LangGraph). Each has a golden set in two languages and a model that needs no key.
+
+    [dim]Example:[/] mlops init answers --template rag
     """
+    if template:
+        of_rows = {"source": source, "label": label, "key": key is not None, "task": task, "metric": metric,
+                   "time": time is not None, "missing-label": missing_label, "table": table, "query": query,
+                   "set": settings}  # fmt: skip
+        if unfit := [f"--{option}" for option, value in of_rows.items() if value]:
+            raise ConfigError(f"--template has a golden set of its own: leave out {', '.join(unfit)}.")
+        from_template.begin(folder, template)
+        return
     asked = Questions(asks=not yes and sys.stdin.isatty() and out.is_terminal)
     project.check_folder(folder)
     given, others = with_settings(
@@ -77,13 +92,10 @@ def init(
     with project.without_work_files_after_an_error(folder):
         threshold = _ask_and_check(choices, given, asked, folder)
         winning = project.write(folder, choices.text(threshold))
-    if winning:
-        err.print(
-            f"[yellow]{', '.join(winning)} in the environment wins over config.yaml.[/]", highlight=False
-        )
-    enter = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    show_winning(winning)
     made = escape(f"{folder / 'config.yaml'} and {folder / 'notebooks'}")
-    out.print(f"\n{made} are made. Next: [bold]{escape(enter)}mlops run[/]", soft_wrap=True, highlight=False)
+    run = escape(first_command(folder))
+    out.print(f"\n{made} are made. Next: [bold]{run}[/]", soft_wrap=True, highlight=False)
 
 
 def _ask_and_check(choices: Choices, given: Given, asked: Questions, folder: Path) -> Threshold:

@@ -1,13 +1,15 @@
 """Show the columns of a table and what was chosen."""
 
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from mlops_lib.cli.display import out, show
+from mlops_lib.cli.display import err, out, show
 from mlops_lib.cli.init.table import Table
 
 #: Columns of a wide table that a terminal shows: the first ones and those with a role.
@@ -67,6 +69,19 @@ def show_choices(record: Mapping[str, tuple[str, str]]) -> None:
     for what, (value, reason) in record.items():
         grid.add_row(what, f"[bold]{escape(value) or 'none'}[/]", f"[dim]{escape(reason)}[/]")
     show(grid)
+
+
+def show_winning(variables: Sequence[str]) -> None:
+    """Warn of environment variables that win over the new config.yaml."""
+    if variables:
+        err.print(
+            f"[yellow]{', '.join(variables)} in the environment wins over config.yaml.[/]", highlight=False
+        )
+
+
+def first_command(folder: Path) -> str:
+    """The command that runs a new project in `folder`."""
+    return "mlops run" if folder == Path() else f"cd {shlex.quote(str(folder))} && mlops run"
 
 
 def _examples(table: Table, name: str) -> str:

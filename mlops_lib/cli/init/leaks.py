@@ -33,7 +33,7 @@ def find(table: Table, label: str, task: str, others: tuple[str, ...] = ()) -> d
             name == label
             or name in others
             or column.distinct + column.nullable < 2
-            or column.kind in ("array", "image")
+            or column.kind in ("array", "sequence", "image")
         ):
             continue
         if task == "regression" and column.kind in ("integer", "number") and _same_order(rows, name, label):

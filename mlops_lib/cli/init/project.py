@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,8 +17,12 @@ from mlops_lib.settings.pipeline import PipelineSettings
 NOTEBOOKS = Path(mlops_lib.__file__).parent / "template"
 
 
-def check_folder(folder: Path) -> None:
-    """Raise a ConfigError unless a project can be written to `folder` without changing a file."""
+def check_folder(folder: Path, others: Collection[str] = ()) -> None:
+    """Raise a ConfigError unless a project can be written to `folder` without changing a file.
+
+    Args:
+        others: Paths of further files of the project, from `folder`.
+    """
     if folder.is_file():
         raise ConfigError(
             f"{folder} is a file, and the first argument is the folder of the new project. For example: "
@@ -36,13 +40,21 @@ def check_folder(folder: Path) -> None:
             f"{notebooks} has notebooks of your own with the names of the platform's: {', '.join(other)}. They were "
             "left as they are. Choose another folder, or rename them."
         )
+    if taken := [name for name in others if (folder / name).exists()]:
+        raise ConfigError(
+            f"{folder} has files of yours where the template has its own: {', '.join(taken)}. They were left as they "
+            "are. Choose an empty folder, or rename them."
+        )
     above = next(path for path in (notebooks, folder, *folder.resolve().parents) if path.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise ConfigError(f"{above} cannot be written to, so {folder} cannot be made. Choose another folder.")
 
 
-def write(folder: Path, text: str) -> list[str]:
+def write(folder: Path, text: str, others: Mapping[str, bytes] | None = None) -> list[str]:
     """Write config.yaml with `text`, and the notebooks that are not there; after an error nothing is left.
+
+    Args:
+        others: Further files, by their path from `folder`.
 
     Returns:
         Environment variables that win over a setting in `text`.
@@ -51,10 +63,11 @@ def write(folder: Path, text: str) -> list[str]:
         ConfigError: A file has come into being meanwhile, or cannot be written.
     """
     files = {folder / "notebooks" / name: content for name, content in _templates().items()}
+    files |= {folder / name: content for name, content in (others or {}).items()}
     files[folder / "config.yaml"] = text.encode()
     with _undone(folder) as made:
         for file, content in files.items():
-            if file.name != "config.yaml" and file.exists():  # the same, as `check_folder` found
+            if file.parent == folder / "notebooks" and file.exists():  # the same, as `check_folder` found
                 continue
             _make_folder(file.parent, made)
             with file.open("xb") as stream:

@@ -41,7 +41,7 @@ def llm(
     (folder / "prompts.yaml").write_text(prompts)
     (folder / "config.json").write_text(json.dumps({"model": model, "params": params}))
     made = LLMClientWrapper()
-    made.info = Model(signature=text_signature(["question"], ()))
+    made.info = Model(signature=text_signature(["question"], {}))
     made.ready(folder, LlmSettings(max_retries=0))
     return made
 

@@ -60,17 +60,24 @@ def served_config(tmp_path_factory: pytest.TempPathFactory, vendor_process: Vend
     return chatty(tmp_path_factory.mktemp("served"))
 
 
-def chatty(folder: Path, tracing: bool = False, **serving: Any) -> Path:
+def chatty(
+    folder: Path, tracing: bool = False, graph: str = GRAPH, params: Any = None, **serving: Any
+) -> Path:
     """A folder whose registry has the model `chatty`, version 1, at Production; returns its config file."""
     (folder / "graph").mkdir()
-    (folder / "graph/langgraph.py").write_text(GRAPH)
+    (folder / "graph/langgraph.py").write_text(graph)
     (folder / "graph/prompts.yaml").write_text("prefix: ''\n")
     packaged = {"model": "openai:gpt-test", "threads": True, "history": True}
     (folder / "graph/config.json").write_text(json.dumps(packaged))
     (folder / "golden.jsonl").write_text('{"question": "hi", "reference": "x"}\n' * 20)
     content = {
         "data": {"source": "golden.jsonl", "label": "reference", "features": ["question"]},
-        "model": {"name": "chatty", "wrapper": "langgraph", "implementation": "graph"},
+        "model": {
+            "name": "chatty",
+            "wrapper": "langgraph",
+            "implementation": "graph",
+            "params": params or {},
+        },
         "evaluation": {"task": "text", "metric": "chrf", "threshold": 0},
         "llm": {"timeout_s": 120.0, "tracing": tracing, "max_retries": 1},
         "serving": serving,
@@ -231,7 +238,7 @@ def test_a_conversation_survives_a_restart(served_config: Path, vendor: Vendor) 
 def test_interrupt_and_resume(url: str, vendor: Vendor) -> None:
     """A graph's question comes back over HTTP, plain or as an event, and the graph goes on with the answer."""
     asked = events(url, {"question": "May I?", "thread_id": "i"})[-1]
-    assert asked[0] == "interrupt" and asked[1]["predictions"] == {"interrupt": "Allowed?", "thread_id": "i"}
+    assert asked[0] == "interrupt" and asked[1]["predictions"]["interrupt"] == "Allowed?"
     resumed = httpx.post(f"{url}/invoke", json={"inputs": {"thread_id": "i", "resume": "yes"}}, timeout=120)
     assert resumed.json()["predictions"] == "May I? yes"
 

@@ -1,0 +1,105 @@
+"""Clients of LLM vendors that a model's own code makes: their calls go through the platform's transport too.
+
+The vendors' SDKs send with httpx2, so its transports are changed, once a process. A client that was made before is
+changed as well. Requests of other kinds, and those that the platform has metered already, pass as they are.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import httpx2
+
+from mlops_lib.llm.call import Provider
+from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
+from mlops_lib.llm.ledger import in_force
+from mlops_lib.llm.transport import METERED, Metered
+from mlops_lib.llm.usage import Prices
+
+#: Ends of the paths of calls that cost money.
+OPENAI_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses")
+ANTHROPIC_PATH = "/v1/messages"
+#: Servers that answer no request without a key.
+VENDORS = ("api.openai.com", "api.anthropic.com")
+_prices: Prices = {}
+
+
+def meter(prices: Prices) -> None:
+    """From now on, count, limit and record the LLM calls of every client in this process.
+
+    Args:
+        prices: For calls from now on: ``provider:model`` -> US dollars for a million tokens in and out.
+    """
+    global _prices
+    _prices = prices
+    if not hasattr(httpx2.HTTPTransport.handle_request, "__wrapped__"):
+        httpx2.HTTPTransport.handle_request = _sync(httpx2.HTTPTransport.handle_request)  # type: ignore[method-assign]
+        httpx2.AsyncHTTPTransport.handle_async_request = _async(  # type: ignore[method-assign]
+            httpx2.AsyncHTTPTransport.handle_async_request
+        )
+
+
+@contextmanager
+def stand_in_keys() -> Iterator[None]:
+    """Let clients be made without a key in the block; a call without a key is refused before it is sent."""
+    missing = [name for name in KEY_VARIABLES.values() if not os.environ.get(name)]
+    os.environ.update(dict.fromkeys(missing, NO_KEY))
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
+def _sync(send: Any) -> Any:
+    @wraps(send)
+    def handle_request(self: Any, request: httpx2.Request) -> httpx2.Response:
+        if not (name := _provider_of(request)):
+            return send(self, request)
+        with in_force():
+            return _metered(name, request, _Sender(self, send)).handle_request(request)
+
+    return handle_request
+
+
+def _async(send: Any) -> Any:
+    @wraps(send)
+    async def handle_async_request(self: Any, request: httpx2.Request) -> httpx2.Response:
+        if not (name := _provider_of(request)):
+            return await send(self, request)
+        with in_force():
+            return await _metered(name, request, _Sender(self, send)).handle_async_request(request)
+
+    return handle_async_request
+
+
+class _Sender:
+    """The transport of a client, as it was before."""
+
+    def __init__(self, transport: Any, send: Any) -> None:
+        self._transport, self._send = transport, send
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        return self._send(self._transport, request)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await self._send(self._transport, request)
+
+
+def _provider_of(request: httpx2.Request) -> str:
+    """The provider whose protocol a request has; "" for a request that is no LLM call, or is metered already."""
+    if request.method != "POST" or request.extensions.get(METERED):
+        return ""
+    path = request.url.path
+    if path.endswith(ANTHROPIC_PATH):
+        return "anthropic"
+    return "openai" if path.endswith(OPENAI_PATHS) else ""
+
+
+def _metered(name: str, request: httpx2.Request, sender: _Sender) -> Metered:
+    key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+    has_key = key not in ("", NO_KEY) or request.url.host not in VENDORS
+    provider = Provider(name, KEY_VARIABLES[name], has_key, lambda _: sender)
+    return Metered(provider, None, _prices)  # the client has a time-out of its own

@@ -1,0 +1,39 @@
+"""The file in which LangGraph keeps conversations, as the service deletes from it."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from mlops_lib.wrappers.thread_locks import ThreadLocks
+
+#: Seconds to wait for another process's transaction.
+BUSY_S = 10.0
+
+
+class InUse(Exception):
+    """A turn of the thread is running."""
+
+
+def delete(tables: sqlite3.Connection, threads: Iterable[str]) -> int:
+    """Delete conversations; how many of their checkpoints there were."""
+    threads, count = list(threads), 0
+    for table in ("writes", "checkpoints"):
+        found = tables.executemany(f"DELETE FROM {table} WHERE thread_id = ?", [(one,) for one in threads])
+        count = found.rowcount
+    return count
+
+
+def delete_one(file: Path, thread: str) -> bool:
+    """Delete a conversation, unless a turn of it runs; whether there was one.
+
+    Raises:
+        InUse: A turn runs.
+    """
+    if not file.exists():
+        return False
+    with ThreadLocks.beside(file).hold_now(thread) as held:
+        if not held:
+            raise InUse
+        with closing(sqlite3.connect(file, timeout=BUSY_S)) as tables, tables:
+            return bool(delete(tables, [thread]))

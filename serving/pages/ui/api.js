@@ -1,0 +1,54 @@
+// Requests to the service, with the key, and its errors.
+
+import { knows } from "./words.js";
+
+const KEY = "api-key";
+
+/** The key lives as long as the tab. */
+export const key = {
+  get: () => sessionStorage.getItem(KEY) || "",
+  set: value => sessionStorage.setItem(KEY, value),
+};
+
+/** An error of the service, or none of its answers. `errors` are the columns at fault. */
+export class Failure extends Error {
+  constructor({code = "other", detail = "", request_id = "", errors = []}, status = 0, retryAfter = "") {
+    super(detail);
+    Object.assign(this, {code, detail, errors, status, retryAfter, requestId: request_id});
+  }
+
+  /** The key of the words for what happened; the service's own words, `detail`, come after them. */
+  get key() {
+    return knows(`error_${this.code}`) ? `error_${this.code}` : "error_other";
+  }
+}
+
+/** A Failure, whatever was thrown. */
+export const asFailure = error => error instanceof Failure ? error : new Failure({code: "unreachable", detail: String(error.message)});
+
+/** A good answer. Throws a Failure, or the AbortError of `signal`. */
+export async function send(path, body, {signal, accept, method} = {}) {
+  const headers = {};
+  if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
+  if (accept) headers.Accept = accept;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const sent = {headers, signal, method: method || (body === undefined ? "GET" : "POST")};
+  const answer = await fetch(path, body === undefined ? sent : {...sent, body: JSON.stringify(body)});
+  if (answer.ok) return answer;
+  const id = answer.headers.get("X-Request-ID") || "";
+  const text = await answer.text();
+  throw failureOf(text, answer.status, id, answer.headers.get("Retry-After") || "");
+}
+
+/** The Failure of an error's body: a problem object, OpenAI's form, or a proxy's page. */
+export function failureOf(text, status = 0, id = "", retryAfter = "") {
+  let problem;
+  try {
+    problem = JSON.parse(text);
+  } catch {
+    problem = {detail: `HTTP ${status}`};
+  }
+  const {error} = problem;
+  if (error) problem = {code: error.code, detail: error.message};
+  return new Failure({...problem, request_id: problem.request_id || id}, status, retryAfter);
+}

@@ -1,0 +1,166 @@
+"""Clients of vendors that a graph makes itself: counted, limited, recorded and replayed, whoever made them and where."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mlops_lib.errors import ModelError
+from mlops_lib.llm import loop
+from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.ledger import Ledger, tally
+from mlops_lib.wrappers.langgraph import LangGraphWrapper
+from tests.support.graph_fixtures import HEAD, Opened
+from tests.support.llm_fixtures import KEY, Vendor
+
+ASK = "[{'role': 'user', 'content': state['messages'][-1].text}]"
+#: Client -> the code of a node that asks it.
+CLIENTS = {
+    "ChatOpenAI, made at import": f"""
+from langchain_openai import ChatOpenAI
+model = ChatOpenAI(model="gpt-test")
+async def node(state): return {{"messages": [await model.ainvoke({ASK})]}}
+""",
+    "ChatOpenAI, called synchronously": f"""
+from langchain_openai import ChatOpenAI
+model = ChatOpenAI(model="gpt-test")
+def node(state): return {{"messages": [model.invoke({ASK})]}}
+""",
+    "init_chat_model, made in the node": f"""
+from langchain.chat_models import init_chat_model
+def node(state): return {{"messages": [init_chat_model("openai:gpt-test").invoke({ASK})]}}
+""",
+    "ChatAnthropic": f"""
+from langchain_anthropic import ChatAnthropic
+model = ChatAnthropic(model="claude-test")
+async def node(state): return {{"messages": [await model.ainvoke({ASK})]}}
+""",
+    "the OpenAI SDK": f"""
+import openai
+client = openai.OpenAI()
+def node(state):
+    answer = client.chat.completions.create(model="gpt-test", messages={ASK})
+    return {{"messages": [AIMessage(answer.choices[0].message.content)]}}
+""",
+    "the OpenAI SDK, streamed": f"""
+import openai
+client = openai.AsyncOpenAI()
+async def node(state):
+    stream = await client.chat.completions.create(model="gpt-test", messages={ASK}, stream=True)
+    parts = [each.choices[0].delta.content or "" async for each in stream if each.choices]
+    return {{"messages": [AIMessage("".join(parts))]}}
+""",
+    "the Anthropic SDK": f"""
+import anthropic
+client = anthropic.Anthropic()
+def node(state):
+    answer = client.messages.create(model="claude-test", max_tokens=100, messages={ASK})
+    return {{"messages": [AIMessage(answer.content[0].text)]}}
+""",
+    "a thread of its own": f"""
+import openai
+from concurrent.futures import ThreadPoolExecutor
+client, pool = openai.OpenAI(), ThreadPoolExecutor(1)
+def node(state):
+    call = pool.submit(client.chat.completions.create, model="gpt-test", messages={ASK})
+    return {{"messages": [AIMessage(call.result().choices[0].message.content)]}}
+""",
+}
+
+
+@pytest.fixture
+def graph(opened: Opened) -> Callable[..., LangGraphWrapper]:
+    """A graph of one node, which asks a client."""
+
+    def make(client: str, **more: Any) -> LangGraphWrapper:
+        code = HEAD + CLIENTS[client] + "graph = one_node(MessagesState, node)"
+        return opened({"my_agent.py": code}, **more)
+
+    return make
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_calls_are_counted_recorded_and_replayed(
+    vendor: Vendor, graph: Callable[..., LangGraphWrapper], client: str
+) -> None:
+    """A replay asks nobody, and no key is in the record."""
+    model = graph(client)
+    with Ledger().open() as ledger:
+        answer = model.predict("hi")
+    assert answer.startswith(("Answer to: hi", "Claude answers: hi"))
+    assert (ledger.spent.calls, vendor.stats["calls"], ledger.unseen) == (1, 1, {})
+    assert ledger.spent.tokens > 0
+    text = ledger.cassette.text()
+    assert KEY not in text
+    with Ledger(cassette=Cassette.parse(text, strict=True)).open() as replay:
+        assert model.predict("hi") == answer
+    assert (replay.reused.calls, replay.cassette.misses, vendor.stats["calls"]) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("client", ["ChatOpenAI, made at import", "the Anthropic SDK", "a thread of its own"])
+def test_a_budget_holds(vendor: Vendor, graph: Callable[..., LangGraphWrapper], client: str) -> None:
+    """The call after the last one of the budget is refused with the limit's name, and not sent."""
+    model = graph(client)
+    with Ledger(max_calls=1).open():
+        model.predict("one")
+        with pytest.raises(ModelError, match="max_calls 1 is spent"):
+            model.predict("two")
+    assert vendor.stats["calls"] == 1
+
+
+def test_money_is_counted_by_the_prices(vendor: Vendor, graph: Callable[..., LangGraphWrapper]) -> None:
+    """The price of ``openai:model`` counts; with a limit of money, a model without a price is refused."""
+    model = graph("the OpenAI SDK", prices={"openai:gpt-test": [1.0, 1.0]})
+    with Ledger(max_cost_usd=1).open() as ledger:
+        model.predict("one")
+    assert ledger.spent.cost_usd == pytest.approx(ledger.spent.tokens / 1e6)
+    model = graph("the OpenAI SDK")
+    with (
+        Ledger(max_cost_usd=1).open(),
+        pytest.raises(ModelError, match="llm.prices has no 'openai:gpt-test'"),
+    ):
+        model.predict("one")
+
+
+@pytest.mark.parametrize("client", ["ChatOpenAI, made at import", "ChatAnthropic", "the OpenAI SDK"])
+def test_a_record_answers_without_a_key(
+    vendor: Vendor, graph: Callable[..., LangGraphWrapper], monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    """Clients that insist on a key are made without one; a call that is not on the record is refused, not sent."""
+    with Ledger().open() as ledger:
+        answer = graph(client).predict("hi")
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name)
+    model = graph(client)
+    with Ledger(cassette=Cassette.parse(ledger.cassette.text(), strict=True)).open():
+        assert model.predict("hi") == answer
+    with pytest.raises(ModelError, match="No key for .*-test. Set .*_API_KEY in the environment"):
+        model.predict("another")
+
+
+def test_outside_an_evaluation_a_stream_stays_a_stream(
+    vendor: Vendor, graph: Callable[..., LangGraphWrapper]
+) -> None:
+    """Tokens of a client of its own reach the caller in pieces, and the call is counted at its end."""
+    model = graph("ChatOpenAI, made at import")
+
+    async def events() -> list[str]:
+        with tally() as usage:
+            found = [event.data async for event in model.astream({"question": "hi"}) if event.kind == "token"]
+        assert usage.calls == 1
+        return found
+
+    assert len(loop.run(events())) > 1
+
+
+def test_models_that_use_no_request_are_named(opened: Opened) -> None:
+    """A model in the process is noted by its class, since no call of it was seen."""
+    code = """
+from langchain_core.language_models import FakeListChatModel
+model = FakeListChatModel(responses=["You said: hi"])
+def node(state): return {"messages": [model.invoke("hi")]}
+graph = one_node(MessagesState, node)
+"""
+    with Ledger().open() as ledger:
+        assert opened({"my_agent.py": HEAD + code}).predict(["hi", "hi"]) == ["You said: hi"] * 2
+    assert ledger.unseen == {"FakeListChatModel": 2}

@@ -1,0 +1,158 @@
+"""Networks of many architectures: trained, logged, loaded in a fresh process and served, with the same answers."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from mlops_lib import config, loaders, wrappers
+from mlops_lib.wrappers.example_rows import example_rows
+from tests.support.projects import ROOT
+from tests.support.staged_service import staged
+
+pytestmark = pytest.mark.slow
+
+LAST_SIX = {"clicks": {"column": "clicks", "length": 6}}
+#: Network -> its ``model`` section.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "Mlp": {"inputs": {"x": ["user", "film", "price", "age", "joined", "vector", "review"]}},
+    "Embeddings": {},
+    "WideAndDeep": {"inputs": {"numbers": ["age", "price", "joined"]}},
+    "ConvNet": {},
+    "ResNet": {"inputs": {"image": {"column": "pixels", "shape": [1, 6, 6]}}},
+    "Lstm": {"inputs": LAST_SIX},
+    "Gru": {"inputs": LAST_SIX},
+    "SmallTransformer": {},
+    "TwoTower": {},
+    "Autoencoder": {},
+    "Quantiles": {"inputs": {"numbers": ["age", "price"]}},
+}
+
+
+def films(rows: int) -> pa.Table:
+    """Rows with columns of every kind, gaps, empty lists and lists of many lengths."""
+    draw = np.random.default_rng(0)
+    words = ["good", "bad", "film", "plot", "star", "dull"]
+    return pa.table(
+        {
+            "user": [f"u{row % 7}" for row in range(rows)],
+            "film": [None if row % 19 == 0 else f"f{row % 5}" for row in range(rows)],
+            "price": [None if row % 13 == 0 else float(draw.normal()) for row in range(rows)],
+            "age": draw.integers(18, 80, rows),
+            "joined": [datetime(2024, 1, 1) + timedelta(days=int(day)) for day in draw.integers(0, 500, rows)],
+            "vector": pa.array(list(draw.normal(size=(rows, 4))), pa.list_(pa.float64())),
+            "pixels": pa.array(draw.normal(size=(rows, 6, 6)).tolist(), pa.list_(pa.list_(pa.float64()))),
+            "clicks": pa.array(
+                [None if row % 17 == 0 else draw.integers(0, 9, draw.integers(0, 12)).tolist() for row in range(rows)],
+                pa.list_(pa.int64()),
+            ),
+            "review": [" ".join(draw.choice(words, size=draw.integers(1, 9))) for _ in range(rows)],
+            "liked": draw.integers(0, 2, rows),
+        }
+    )  # fmt: skip
+
+
+class Trained(NamedTuple):
+    """A logged network, its folder, rows for it as JSON, and its predictions for them."""
+
+    uri: str
+    folder: Path
+    rows: list[dict[str, Any]]
+    expected: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> dict[str, Trained]:
+    """Every network, trained for an epoch on the same dataset."""
+    root = tmp_path_factory.mktemp("architectures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tests/toys"))
+        pq.write_table(films(90), root / "films.parquet")
+        found = {}
+        for name, model in NETWORKS.items():
+            content = {
+                "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "films"},
+                "data": {"source": "films.parquet", "label": "liked", "columns": {"clicks": "sequence"}},
+                "model": {"wrapper": "lightning", "implementation": f"architectures:{name}", **model},
+                "train": {"max_epochs": 1, "batch_size": 16},
+                "evaluation": {"threshold": 0.0, "baselines": []},
+            }
+            (root / "config.yaml").write_text(yaml.safe_dump(content))
+            settings = config.load(root / "config.yaml")
+            folder = loaders.prepared_folder(settings)
+            if not folder.exists():
+                loaders.from_settings(settings).write(folder)
+            dataset = loaders.prepared(settings)
+            wrapper = wrappers.from_settings(settings)
+            result = wrapper.train(dataset, settings)
+            test = dataset.load("test")
+            rows = json.loads(json.dumps(example_rows(test, wrapper.columns)))
+            found[name] = Trained(result.model_uri, wrapper.folder, rows, wrapper.predict(test))
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rows_have_the_same_answer_in_every_form(trained, name):
+    """As JSON, alone, in other batches and in the reverse order: bit for bit; the model's files hold no code."""
+    one = trained[name]
+    model = wrappers.load(str(one.folder))
+    assert len(one.expected) == len(one.rows) > 10 and len(np.unique(one.expected)) > 5
+    for size in (1, 4, len(one.rows)):
+        parts = [model.predict(one.rows[at : at + size]) for at in range(0, len(one.rows), size)]
+        assert np.array_equal(np.concatenate(parts), one.expected), size
+    assert np.array_equal(model.predict(one.rows[::-1]), one.expected[::-1])
+    assert not type(model).holds_code(model.folder, model.info)
+
+
+def test_a_fresh_process_gives_the_same_answers(trained):
+    """With the library and with MLflow alone, where neither the network's module nor the library can be imported."""
+    code = """
+import json, sys
+sys.modules["architectures"] = sys.modules["lightning"] = None
+import mlflow
+import pandas as pd
+models = json.load(sys.stdin)
+found = {}
+for alone in (False, True):
+    if alone:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "mlops_lib"]:
+            sys.modules[name] = None
+    for name, (folder, rows) in models.items():
+        if alone:
+            answer = mlflow.pyfunc.load_model(folder).predict(pd.DataFrame(rows))
+        else:
+            from mlops_lib import wrappers
+            answer = wrappers.load(folder).predict(rows)
+        found.setdefault(name, []).append(answer.tolist())
+print(json.dumps(found))
+"""
+    given = json.dumps({name: [str(one.folder), one.rows] for name, one in trained.items()})
+    ended = subprocess.run(
+        [sys.executable, "-c", code], input=given, capture_output=True, text=True, check=True
+    )
+    found = json.loads(ended.stdout.splitlines()[-1])
+    for name, one in trained.items():
+        for answer in found[name]:
+            assert answer == one.expected.tolist(), name
+
+
+def test_the_service_gives_the_same_answers(trained, tmp_path):
+    """Rows as JSON, alone and together."""
+
+    async def ask() -> None:
+        async with staged(tmp_path) as stage:
+            for number, (name, one) in enumerate(trained.items(), start=1):
+                await stage.serve(number, one.folder)
+                assert [await stage.ask(row) for row in one.rows[:3]] == one.expected[:3].tolist(), name
+                assert await stage.ask_all({"inputs": one.rows}) == one.expected.tolist(), name
+
+    asyncio.run(ask())

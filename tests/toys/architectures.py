@@ -1,0 +1,203 @@
+"""Networks of many architectures, as their authors write them: forward takes columns by name."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Toy(pl.LightningModule):
+    """Training on the mean of a loss; a subclass defines `forward`."""
+
+    def training_step(self, batch: tuple[Any, ...], _: int) -> Tensor:
+        return self.loss(batch)
+
+    def validation_step(self, batch: tuple[Any, ...], _: int) -> None:
+        self.log("val_loss", self.loss(batch), batch_size=len(batch[1]))
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        inputs, y, *_ = batch
+        return functional.binary_cross_entropy(self.answer(inputs), y)
+
+    def answer(self, inputs: Any) -> Tensor:
+        return self(**inputs) if isinstance(inputs, dict) else self(inputs)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=0.01)
+
+
+class Mlp(Toy):
+    """The matrix of all features that have a place in it."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_features, 8), nn.ReLU(), nn.Linear(8, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.nan_to_num(0.0).clamp(-5, 5)).squeeze(-1).sigmoid()
+
+
+class Embeddings(Toy):
+    """Two categories as embeddings, and a number."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.user = nn.Embedding(inputs["user"].codes, 4)
+        self.film = nn.Embedding(inputs["film"].codes, 4)
+        self.head = nn.Linear(9, 1)
+
+    def forward(self, user: Tensor, film: Tensor, price: Tensor) -> Tensor:
+        parts = [self.user(user), self.film(film), price.nan_to_num(0.0).unsqueeze(-1) / 10]
+        return self.head(torch.cat(parts, 1)).squeeze(-1).sigmoid()
+
+
+class WideAndDeep(Toy):
+    """A linear model on codes beside a perceptron on a matrix; inputs by keyword alone."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.wide = nn.Embedding(inputs["film"].codes, 1)
+        self.deep = nn.Sequential(nn.Linear(inputs["numbers"].shape[0], 8), nn.ReLU(), nn.Linear(8, 1))
+
+    def forward(self, *, film: Tensor, numbers: Tensor) -> Tensor:
+        scores = self.wide(film) + self.deep(numbers.nan_to_num(0.0).clamp(-5, 5))
+        return scores.squeeze(-1).sigmoid()
+
+
+class ConvNet(Toy):
+    """Images in an array column, with batch normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 1)
+        )  # fmt: skip
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.layers(pixels.unsqueeze(1)).squeeze(-1).sigmoid()
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
+        self.two = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(x + self.two(self.one(x)))
+
+
+class ResNet(Toy):
+    """Residual blocks on images whose shape config.yaml gives: [1, 6, 6]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.blocks = nn.Conv2d(1, 4, 3, padding=1), nn.Sequential(Block(4), Block(4))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.blocks(self.stem(image)).mean((2, 3))).squeeze(-1).sigmoid()
+
+
+class Lstm(Toy):
+    """The last output of an LSTM on sequences of a fixed length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.LSTM(1, 8, batch_first=True), nn.Linear(8, 1)
+
+    def forward(self, clicks: Tensor, clicks_lengths: Tensor) -> Tensor:
+        outputs, _ = self.layer(clicks.unsqueeze(-1))
+        last = (clicks_lengths - 1).clamp(min=0)
+        return self.head(outputs[torch.arange(len(last)), last]).squeeze(-1).sigmoid()
+
+
+class Gru(Lstm):
+    """The same with a GRU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(1, 8, batch_first=True)
+
+
+class PackedGru(Toy):
+    """Packed sequences, which TorchScript can hold and torch.export cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.GRU(1, 8, batch_first=True), nn.Linear(8, 1)
+
+    def forward(self, clicks: Tensor, clicks_lengths: Tensor) -> Tensor:
+        lengths = clicks_lengths.clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(
+            clicks.unsqueeze(-1), lengths, batch_first=True, enforce_sorted=False
+        )
+        _, hidden = self.layer(packed)
+        return self.head(hidden[-1]).squeeze(-1).sigmoid()
+
+
+class SmallTransformer(Toy):
+    """Attention over sequences of any length, with a mask, and a number beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(1, 8)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.head = nn.Linear(9, 1)
+
+    def forward(self, clicks: Tensor, clicks_mask: Tensor, price: Tensor) -> Tensor:
+        known = clicks_mask | (torch.arange(clicks.shape[1]) == 0)
+        hidden = self.encoder(self.embed(clicks.unsqueeze(-1)), src_key_padding_mask=~known)
+        weights = known.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weights).sum(1) / weights.sum(1)
+        return self.head(torch.cat([mean, price.nan_to_num(0.0).unsqueeze(-1)], 1)).squeeze(-1).sigmoid()
+
+
+class TwoTower(Toy):
+    """The product of two embeddings; forward takes the whole batch."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.user, self.item = (nn.Embedding(inputs[name].codes, 8) for name in ("user", "film"))
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        return (self.user(batch["user"]) * self.item(batch["film"])).sum(-1).sigmoid()
+
+    def answer(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self(inputs)
+
+
+class Autoencoder(Toy):
+    """Its prediction is the vector that it was given."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        width = inputs["vector"].shape[0]
+        self.layers = nn.Sequential(nn.Linear(width, 2), nn.Tanh(), nn.Linear(2, width))
+
+    def forward(self, vector: Tensor) -> Tensor:
+        return self.layers(vector)
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        return functional.mse_loss(self(batch[0]), batch[0])
+
+
+class Quantiles(Toy):
+    """Three quantiles of the label for each row."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs["numbers"].shape[0], 8), nn.ReLU(), nn.Linear(8, 3))
+        self.register_buffer("levels", torch.tensor([0.1, 0.5, 0.9]))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return self.layers(numbers.nan_to_num(0.0).clamp(-5, 5))
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        errors = batch[1].unsqueeze(-1) - self(batch[0])
+        return torch.maximum(self.levels * errors, (self.levels - 1) * errors).mean()
