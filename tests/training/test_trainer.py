@@ -9,6 +9,7 @@ import pytest
 from mlops_lib import wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.settings.trainer import OWNED, TrainerArguments
+from mlops_lib.training.worker import Plan
 from tests.support.projects import written
 
 
@@ -114,3 +115,28 @@ def test_a_training_without_validation_is_an_error(stored):
     settings, dataset = written(stored)
     with pytest.raises(TrainingError, match="before its first validation.*max_steps"):
         wrappers.from_settings(settings).train(dataset, settings)
+
+
+def test_a_plan_for_workers_has_the_settings_as_they_are(project):
+    """Also lists, shares of batches and callbacks: workers read the settings from JSON."""
+    train = {"trainer": {"limit_train_batches": 1.0, "deterministic": "warn"}, "callbacks": ["a:B"]}
+    settings = project.configure(train=train).settings()
+    text = settings.model_dump_json(exclude={"secrets"})
+    plan = Plan(settings=text, run_id="", data="", checkpoints="", n_features=1, n_classes=0, codes=())
+    assert plan.resolved().model_dump() == settings.model_dump()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_trained_and_logged(stored):
+    """Its layers are compiled for the training; losses are those without, and the logged graph is a plain one."""
+    losses = []
+    for compiled in (False, True):
+        stored.configure(
+            model={"implementation": "toy_training:Scheduled", "params": {}}, train={"compile": compiled}
+        )
+        settings, dataset = written(stored)
+        result = wrappers.from_settings(settings).train(dataset, settings)
+        points = mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")
+        losses.append([point.value for point in points])
+    assert losses[1] == pytest.approx(losses[0], abs=0.1)
+    assert wrappers.load(result.model_uri).predict(dataset.load("test").head(3)).shape == (3,)

@@ -6,7 +6,7 @@ import { Conversations, listOf, newId } from "./conversations.js";
 import { announce, el, say } from "./dom.js";
 import { answerView, failureView, questionView } from "./message.js";
 import { resumeOf, textOf } from "./questions.js";
-import { ask, forget } from "./turns.js";
+import { ask, forget, keepsThreads } from "./turns.js";
 import { language, t } from "./words.js";
 
 /** Show the chat in a place; `status` names the model. */
@@ -198,7 +198,8 @@ function welcome(status, begin) {
   const fitting = language() === "ko" ? [...korean, ...others] : [...others, ...korean];
   const title = el("h2");
   say(title, "chatWith", {name: status.champion.name});
-  return el("div", {class: "welcome"}, title, fitting.length > 0 && [
+  const forgets = !status.history && !keepsThreads(status) && el("p", {class: "soft", say: "eachAlone"});
+  return el("div", {class: "welcome"}, title, forgets, fitting.length > 0 && [
     el("p", {id: "examples", class: "soft", say: "examples"}),
     el("ul", {"aria-labelledby": "examples"}, fitting.slice(0, 4).map(text =>
       el("li", {}, el("button", {class: "example", type: "button", onclick: () => begin(text)}, text)))),

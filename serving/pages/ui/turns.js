@@ -7,7 +7,7 @@ import { Failure, failureOf, send } from "./api.js";
 import { events } from "./sse.js";
 
 /** A graph that keeps conversations is asked with a row and its thread; it knows the earlier turns. */
-const keepsThreads = status => status.inputs.some(column => column.name === "thread_id");
+export const keepsThreads = status => status.inputs.some(column => column.name === "thread_id");
 
 /** Ask. `turn` has `text` or `resume`, and `earlier` messages; `thread` is the conversation's id. */
 export function ask(status, thread, turn, signal) {
@@ -45,7 +45,8 @@ async function* ofRow(status, thread, turn, signal) {
 }
 
 async function* ofChat(status, turn, signal) {
-  const messages = [...turn.earlier, {role: "user", content: turn.text}];
+  // A model without a place for earlier messages is asked each question by itself.
+  const messages = [...status.history ? turn.earlier : [], {role: "user", content: turn.text}];
   const body = {model: status.champion.name, messages, stream: true};
   const answer = await send("v1/chat/completions", body, {signal});
   yield {kind: "request", id: answer.headers.get("X-Request-ID")};
@@ -58,6 +59,7 @@ async function* ofChat(status, turn, signal) {
     }
     const found = JSON.parse(data);
     if (found.error) throw failureOf(data, 0, answer.headers.get("X-Request-ID"));
+    if (found.contexts) yield {kind: "sources", texts: found.contexts};
     const delta = found.choices[0]?.delta || {};
     if (delta.content) yield {kind: "token", text: delta.content};
     for (const part of delta.tool_calls || []) addPart(calls, part);

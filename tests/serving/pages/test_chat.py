@@ -234,7 +234,7 @@ def test_conversations_belong_to_the_name_of_a_key(browser, served):
 
 
 def test_a_model_without_threads_gets_the_whole_chat(page):
-    """Over /v1/chat/completions: earlier questions and answers go with each question."""
+    """Over /v1/chat/completions: earlier questions and answers go with each question; passages come too."""
 
     def without_threads(route):
         answer = route.fetch()
@@ -252,6 +252,7 @@ def test_a_model_without_threads_gets_the_whole_chat(page):
         ("user", "say one"), ("assistant", "one"), ("user", "say two"),
     ]  # fmt: skip
     assert "model failed" in ask(page, "fail").get_by_role("alert").inner_text().lower()
+    assert ask(page, "What is the gate?").locator(".sources summary").inner_text() == "Sources (2)"
 
 
 def test_enter_sends_but_not_while_a_syllable_is_composed(page):
