@@ -1,4 +1,4 @@
-"""A client of OpenAI's chat completions with nothing between JSON and HTTP; see docs/decisions/0207.
+"""A client of OpenAI's chat completions with nothing between JSON and HTTP; see docs/decisions/0208.
 
 The transport below counts, limits and records its calls as those of the vendors' SDKs.
 """

@@ -15,6 +15,8 @@ from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.retries import may_retry, wait_s
 from mlops_lib.llm.vendor import Answer, VendorError
 from mlops_lib.settings import LlmSettings
+from mlops_lib.wrappers.llm import LLMClientWrapper
+from mlops_lib.wrappers.text_answers import answer_all
 from tests.support.waiting import until
 
 HI = [{"role": "user", "content": "hi"}]
@@ -254,3 +256,18 @@ def test_the_wait_is_the_vendors_or_doubles(headers, least, most):
     """The third try waits two seconds, less up to a quarter."""
     assert least <= wait_s(2, headers) <= most
     assert wait_s(1000, {}) <= 8
+
+
+def test_tool_calls_of_a_prompt_are_in_its_trajectory(vendor, tmp_path):
+    """Of a model whose parameters have tools: its answer has no text."""
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    (tmp_path / "prompts.yaml").write_text("user: '{{question}}'")
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model": "openai:gpt-test", "params": {"tools": [tool]}})
+    )
+    vendor.control(calls=[call])
+    model = LLMClientWrapper()
+    model.ready(tmp_path, LlmSettings())
+    (made,) = asyncio.run(answer_all(model.generate, [{"question": "hi"}], 1))
+    assert made.output == "" and made.trajectory.tool_calls == [{"name": "add", "args": {"a": 1}}]
