@@ -16,7 +16,7 @@ class EvaluationSettings(Section):
 
     task: Name = Field(
         "classification",
-        description="classification, regression, text",
+        description="classification, regression, text; of several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
     )
     metric: Name = Field(
@@ -108,7 +108,7 @@ class EvaluationSettings(Section):
             raise ValueError(
                 f"thresholds.{metric}: evaluation.threshold is the threshold of evaluation.metric"
             )
-        if gate.max_cost_usd and task in ("classification", "regression"):
+        if gate.max_cost_usd and task in ("classification", "regression", "multilabel", "multioutput"):
             raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
         return gate
 

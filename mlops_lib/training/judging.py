@@ -14,7 +14,7 @@ from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
 from mlops_lib.training import evidence
 from mlops_lib.training.evidence import Evidence
-from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency
+from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,16 +117,16 @@ def score(
     """
     chosen = config.evaluation
     schema = data_loader.schema
-    label, features = schema.label, list(schema.features)
+    features = list(schema.features)
     rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
         sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // len(features), 1))
         weighed = sample[schema.weight].to_numpy() if schema.weight else None
-        train = sample[features], sample[label].to_numpy(), weighed
+        train = sample[features], truth_of(sample, schema), weighed
         if (count := data_loader.count("train")) > len(sample):
             note = {"baselines": f"learned from {len(sample)} of {count} training rows, evenly spaced"}
-    classes = classes or schema.classes
+    classes = classes or names_of_columns(schema)
     report = evaluation.evaluate(
         chosen.task,
         rows.truth,
@@ -166,7 +166,7 @@ def judged_rows(
         EvaluationError: The predictions cannot be scored.
     """
     rows = _asked(answers, data_loader, config, split, features)
-    classes = classes or data_loader.schema.classes
+    classes = classes or names_of_columns(data_loader.schema)
     references = {"references": rows.references} if rows.references else {}
     task = plugins.load("task", config.evaluation.task)(
         config, classes=classes, weights=rows.weights, **references

@@ -6,18 +6,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_lib.errors import ModelError
 from mlops_lib.llm import loop
 from mlops_lib.wrappers.carried_code import carried_code
-from mlops_lib.wrappers.private_modules import LOCK
+from mlops_lib.wrappers.graph_modules import PREFIX, importable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 #: In a package: the folder of the user's own modules, the key of config.json with ``module:name``, and the file of a
 #: graph that is a folder.
 CODE, ENTRY, FOLDER_FILE = "code", "implementation", "langgraph.py"
-#: The module of a ``langgraph.py`` is called this and a part of the file's digest.
-PREFIX = "mlops_graph_"
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def build_graph(package: GraphPackage) -> BuiltGraph:
             return BuiltGraph(graph, partial(importable, module, own))
     except ModelError:
         raise
-    except Exception as error:  # a user's own file may raise anything
+    except (Exception, SystemExit) as error:  # a user's own file may raise anything
         raise ModelError(f"{shown} cannot be run: {type(error).__name__}: {error}") from error
 
 
@@ -143,45 +139,6 @@ def real_langgraph() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
-
-
-@contextmanager
-def importable(module: Any, own: "PrivateModules | None") -> Iterator[None]:
-    """Imports by name find a graph's modules in the block; a ``langgraph.py`` also by the name that another version has.
-
-    Args:
-        module: The module with the graph.
-        own: Its other modules, where they are its alone.
-    """
-    finder = _OtherVersions(module)
-    with LOCK, own.active() if own else nullcontext():
-        sys.meta_path.append(finder)
-        try:
-            yield
-        finally:
-            sys.meta_path.remove(finder)
-            for name in finder.found:
-                sys.modules.pop(name, None)
-
-
-class _OtherVersions(MetaPathFinder, Loader):
-    """Finds one module under all names that `_import` may give."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-        self.found: list[str] = []
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if not name.startswith(PREFIX):
-            return None
-        self.found.append(name)
-        return ModuleSpec(name, self)
-
-    def create_module(self, spec: ModuleSpec) -> Any:
-        return self._module
-
-    def exec_module(self, module: Any) -> None:
-        """Nothing: the module has run."""
 
 
 def _import(file: Path, own: "PrivateModules | None") -> Any:

@@ -10,9 +10,10 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.redact.keys import Masker
 from mlops_lib.wrappers import graph_turns
 from mlops_lib.wrappers.chats import CHAT, chat_of
+from mlops_lib.wrappers.graph_calls import given_up
+from mlops_lib.wrappers.graph_checkpoints import checkpointer
 from mlops_lib.wrappers.graph_stream import INTERRUPT
 from mlops_lib.wrappers.thread_locks import ThreadLocks
 
@@ -106,9 +107,7 @@ class Threads:
                 turn = turn._replace(payload=graph_turns.answers(resume, asked, state, thread))
             elif asks:
                 payload = self._question(row, values, begun=state.created_at is not None)
-                turn = turn._replace(
-                    payload=await graph_turns.given_up(turn.graph, turn.options, state, payload)
-                )
+                turn = turn._replace(payload=await given_up(turn.graph, turn.options, state, payload))
             else:
                 graph_turns.require_unfinished(state, thread)
                 turn = turn._replace(asked=asked)
@@ -140,7 +139,7 @@ class Threads:
     def _graph_of(self, loop: asyncio.AbstractEventLoop) -> "Pregel":
         if loop not in self._graphs:
             self._graphs[loop] = self._graph.copy(
-                {"checkpointer": _checkpointer(self._file, self._importable)}
+                {"checkpointer": checkpointer(self._file, self._importable)}
             )
         return self._graphs[loop]
 
@@ -167,33 +166,3 @@ async def _state(turn: Turn, thread: str) -> "StateSnapshot":
 
 def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))  # an empty cell of a table
-
-
-def _checkpointer(file: Path | None, importable: Callable[[], AbstractContextManager[None]]) -> Any:
-    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-
-    class Serializer(JsonPlusSerializer):
-        """Finds the graph's own classes.
-
-        Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error.
-        """
-
-        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-            kind, content = super().dumps_typed(obj)
-            return kind, Masker().known(content, keep_length=True)
-
-        def loads_typed(self, data: tuple[str, bytes]) -> Any:
-            with importable():
-                return super().loads_typed(data)
-
-    if file is None:
-        from langgraph.checkpoint.memory import InMemorySaver
-
-        return InMemorySaver(serde=Serializer())
-    import aiosqlite
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    connection = aiosqlite.connect(file)
-    # The connection's thread must not keep a finished process alive.
-    connection._thread.daemon = True
-    return AsyncSqliteSaver(connection, serde=Serializer())

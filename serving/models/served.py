@@ -60,9 +60,10 @@ class ServedModel:
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0
         self._on_batch = metrics.on_batch(self.version.version, role)
-        #: A classifier's classes in the order of its probabilities, encoded once; None for other models.
-        classes = loaded.facts.classes
-        self.classes_json = msgspec.Raw(encode_json(classes)) if classes else None
+        #: Field of an answer -> its value, encoded once: a classifier's ``classes`` in the order of its probabilities, or
+        #: several ``labels`` in the order of the columns; empty for other models.
+        names = {"classes": loaded.facts.classes, "labels": loaded.facts.labels}
+        self.names_json = {field: msgspec.Raw(encode_json(one)) for field, one in names.items() if one}
         self.batcher = Batcher(
             self.model.executor,
             batch_rows=limits.batch_rows,

@@ -12,7 +12,7 @@ import pytest
 
 from mlops_lib.errors import InputError, ModelError, ThreadError
 from mlops_lib.settings import LlmSettings
-from mlops_lib.wrappers.graph_code import PREFIX
+from mlops_lib.wrappers.graph_modules import PREFIX
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from mlops_lib.wrappers.thread_locks import ThreadLocks
 
@@ -407,6 +407,43 @@ def test_a_question_gives_up_open_tool_calls(make: Make, input_schema: str) -> N
     assert [kind for kind, _ in seen] == ["human", "ai", "tool", "human"]
     assert "Cancelled" in seen[2][1] and seen[1][1] == ["c1"] and seen[3][1] == "no, stop"
     assert model.predict({"question": "again", "thread_id": "t"})[-1] == ["human", "again"]
+
+
+def test_a_new_version_without_the_tool_gives_up_its_call(make: Make) -> None:
+    """The node that would have made the call is gone, so that no turn is open; the call gets a result all the same."""
+    make(TOOLS + "\nINPUT = State\n", output="answer").predict({"question": "delete it", "thread_id": "t"})
+    new = (TOOLS + "\nINPUT = State\n").replace(
+        ', ("tools", ToolNode([delete]))', ', ("other", ToolNode([delete]))').replace('"tools", False', '"other", False').replace(
+        'add_edge("tools"', 'add_edge("other"')  # fmt: skip
+    seen = make(new, output="answer").predict({"question": "no", "thread_id": "t"})
+    assert [kind for kind, _ in seen] == ["human", "ai", "tool", "human"] and "Cancelled" in seen[2][1]
+
+
+CALLS = (
+    HEAD
+    + """
+from langgraph.graph import MessagesState
+
+def model(state):
+    if state["messages"][-1].type == "human":
+        return {"messages": [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": i} for i in ("c1", "c2")])]}
+    return {"messages": [AIMessage(" ".join(f"{m.type}:{m.text}" for m in state["messages"]))]}
+
+def build(package):
+    return graph(state=MessagesState, model=model)
+"""
+)
+
+
+def test_a_caller_answers_the_tool_calls_of_an_answer(make: Make) -> None:
+    """In a chat: its results reach the graph, and only a call that it left out is given up."""
+    model = make(CALLS, output="messages")
+    hi = [{"role": "user", "content": "hi"}]
+    model.predict({**model.chat_row(hi, {}), "thread_id": "t"})
+    result = {"role": "tool", "tool_call_id": "c2", "content": "two"}
+    answer = model.predict({**model.chat_row([*hi, result], {}), "thread_id": "t"})
+    text = answer["choices"][0]["message"]["content"]
+    assert text.startswith("human:hi ai: tool:Cancelled") and text.endswith("tool:two")
 
 
 @pytest.mark.parametrize(

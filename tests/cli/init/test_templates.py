@@ -61,7 +61,7 @@ def test_a_template_answers_its_questions_in_both_languages(init, tmp_path, blan
     report = model.evaluate(data, settings)
     assert report.verdict.passed, report.verdict
     shown = {one.slice: one.value for one in report.verdict.criteria if one.name == "slice_threshold"}
-    assert set(shown) == {"slices:language=en", "slices:language=ko"} and min(shown.values()) > 0.6
+    assert set(shown) == {"language=en", "language=ko"} and min(shown.values()) > 0.6
     assert report.metrics["rouge_l"].value < 1, "references are written by people"
     question, answer = QUESTIONS[name]
     assert model.predict(question).endswith(answer)
@@ -125,7 +125,7 @@ def test_the_folder_of_templates_holds_nothing_else() -> None:
         assert len({row["id"] for row in rows}) == 12
         found = {file.name for file in (FOLDER / name).iterdir()} - {"__pycache__"}
         code = {"prompt": set(), "rag": {"rag.py", "docs"}, "agent": {"agent.py"}}[name]
-        assert found == {"config.yaml", "prompts.yaml", "golden.jsonl", "slices.py", "README.md"} | code
+        assert found == {"config.yaml", "prompts.yaml", "golden.jsonl", "README.md"} | code
 
 
 @pytest.mark.slow
