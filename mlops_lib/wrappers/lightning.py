@@ -20,11 +20,11 @@ from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs import resolve
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
-from mlops_lib.training import checkpoints, launch, lightning_fit
+from mlops_lib.training import checkpoints, launch, learning_rate, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
-from mlops_lib.wrappers import MODEL_PATH, table_package
+from mlops_lib.wrappers import MODEL_PATH, table_package, warm_start
 from mlops_lib.wrappers.frozen import freeze
 from mlops_lib.wrappers.inputs import prepared
 from mlops_lib.wrappers.interface import ModelWrapper
@@ -107,6 +107,10 @@ class PytorchLightningWrapper(ModelWrapper):
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
+        if config.train.warm_start:
+            warm_start.load(module, encoder, config, run_id)
+        if config.train.find_lr:
+            config = learning_rate.find(module, train, config, run_id)
         name = checkpoints.identity(config, data_loader, encoder, module)
         with checkpoints.folder(config, name) as folder:
             if config.train.processes * config.train.nodes > 1:
