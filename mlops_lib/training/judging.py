@@ -83,9 +83,11 @@ def decide(
         digest=digest,
         fingerprint=fingerprint,
     )
-    if (partial := report.notes.get("partial")) and not verdict.passed:
-        return verdict.model_copy(update={"reasons": (partial, *verdict.reasons)})
-    return verdict
+    if not (partial := report.notes.get("partial")):
+        return verdict
+    if verdict.passed:
+        return verdict.model_copy(update={"note": f"{partial} {verdict.note}".strip()})
+    return verdict.model_copy(update={"reasons": (partial, *verdict.reasons)})
 
 
 def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None) -> EvaluationReport:
