@@ -117,4 +117,5 @@ def _trusted() -> Any:
 
 @lru_cache(maxsize=256)
 def _url(text: str) -> yarl.URL:
-    return yarl.URL(text, encoded=True)
+    """The address without user and password, which are in the headers."""
+    return yarl.URL(text, encoded=True).with_user(None)

@@ -1,9 +1,10 @@
-"""A client of OpenAI's chat completions with nothing between JSON and HTTP; see docs/decisions/0207.
+"""A client of OpenAI's chat completions with nothing between JSON and HTTP; see docs/decisions/0208.
 
 The transport below counts, limits and records its calls as those of the vendors' SDKs.
 """
 
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -74,7 +75,7 @@ class ChatClient:
         self._metered, self._max_retries = metered, max_retries
         self._url = httpx2.URL(f"{base_url.rstrip('/')}/chat/completions")
         self._headers = {
-            "content-type": "application/json", "accept": "application/json", "authorization": f"Bearer {key}",
+            "content-type": "application/json", "accept": "application/json", "authorization": _authorization(self._url, key),
             "user-agent": "mlops-lib", "host": self._url.netloc.decode("ascii"),
             **{header: os.environ[name] for name, header in ACCOUNT_HEADERS.items() if os.environ.get(name)},
         }  # fmt: skip
@@ -152,6 +153,13 @@ class ChatClient:
                 after = wait_s(attempt, response.headers)
             await asyncio.sleep(after)
         raise AssertionError
+
+
+def _authorization(url: httpx2.URL, key: str) -> str:
+    """User and password of the address, if it has them, as httpx2 does; else the key."""
+    if not url.userinfo:
+        return f"Bearer {key}"
+    return f"Basic {base64.b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
 
 
 def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:

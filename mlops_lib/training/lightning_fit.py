@@ -28,6 +28,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
+#: Folder of the run's artifacts with the profile of the training.
+PROFILER = "profiler"
 
 
 def begin(seed: int) -> None:
@@ -118,6 +120,8 @@ def fit(
             raise
         if trainer.is_global_zero:
             _restore_best(module, best)
+            if config.train.profiler:
+                mlflow.MlflowClient().log_artifacts(run_id, str(Path(scratch, PROFILER)), PROFILER)
     if str(config.train.trainer.get("precision", "")).endswith("-true"):
         module.float()  # the logged model takes float32
 
@@ -132,6 +136,7 @@ def _trainer(
 ) -> "Trainer":
     from lightning.pytorch.callbacks import EarlyStopping
     from lightning.pytorch.loggers import MLFlowLogger
+    from lightning.pytorch.profilers import PyTorchProfiler, SimpleProfiler
 
     from mlops_lib.training.progress import Progress
 
@@ -148,6 +153,9 @@ def _trainer(
         *trainers.own_callbacks(config),
         best,
     ]
+    if config.train.profiler:
+        kind = SimpleProfiler if config.train.profiler == "simple" else PyTorchProfiler
+        more = {**more, "profiler": kind(str(Path(scratch, PROFILER)), "profile")}
     return trainers.make(config, callbacks, logger=logger, default_root_dir=scratch, **more)
 
 

@@ -118,7 +118,7 @@ def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Enc
     more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
     found = [f"Rows with its values: {schema.key or 'number'} {keys}{more}."]
     usual = data_loader.sample("train", SAMPLE_ROWS)
-    columns = [name for name in (*schema.features, schema.label, schema.weight) if name in rows.columns]
+    columns = [name for name in (*schema.features, *schema.labels, schema.weight) if name in rows.columns]
     if missing := [f"{name!r} ({int(n)} rows)" for name in columns if (n := rows[name].isna().sum())]:
         found.append(f"Missing values: {', '.join(missing[:MAX_NAMED])}.")
     worst = sorted((one for name in columns if (one := _worst(rows[name], usual[name]))), reverse=True)

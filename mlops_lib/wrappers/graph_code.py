@@ -85,7 +85,7 @@ def build_graph(package: GraphPackage) -> BuiltGraph:
             return BuiltGraph(graph, partial(importable, module, own))
     except ModelError:
         raise
-    except Exception as error:  # a user's own file may raise anything
+    except (Exception, SystemExit) as error:  # a user's own file may raise anything
         raise ModelError(f"{shown} cannot be run: {type(error).__name__}: {error}") from error
 
 

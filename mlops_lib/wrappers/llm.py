@@ -14,6 +14,7 @@ from mlops_lib.llm import chat
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, for_provider
 from mlops_lib.llm.traces import Traces
+from mlops_lib.llm.trajectory import Trajectory, of_output
 from mlops_lib.llm.vendor import NO_USAGE, Answer
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import chats, prompts
@@ -80,7 +81,9 @@ class LLMClientWrapper(TextModelWrapper):
         with vendors_refusals(row), self._traced(row) as ended:
             answer = await self._model.answer(self._messages(row), _options(row))
             ended.append(answer)
-        return Generation(row, _output(row, answer))
+        # LangChain would tell the recorder of tool calls, which are in no text.
+        trajectory = of_output(answer.completion) if answer.calls else Trajectory()
+        return Generation(row, _output(row, answer), trajectory=trajectory)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
         with vendors_refusals(row), self._traced(row) as ended:

@@ -23,6 +23,8 @@ from serving.models.model import Model
 from serving.operations.metrics import Metrics
 from serving.web.problems import Problem
 
+#: Seconds that a model may take to make a row of a chat, which is no answer yet.
+CHAT_ROW_S = 2.0
 #: A chat that every model that takes chats can take, and one with earlier messages.
 QUESTION = [{"role": "user", "content": "?"}]
 CONVERSATION = [*QUESTION, {"role": "assistant", "content": "!"}, *QUESTION]
@@ -58,9 +60,10 @@ class ServedModel:
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0
         self._on_batch = metrics.on_batch(self.version.version, role)
-        #: A classifier's classes in the order of its probabilities, encoded once; None for other models.
-        classes = loaded.facts.classes
-        self.classes_json = msgspec.Raw(encode_json(classes)) if classes else None
+        #: Field of an answer -> its value, encoded once: a classifier's ``classes`` in the order of its probabilities, or
+        #: several ``labels`` in the order of the columns; empty for other models.
+        names = {"classes": loaded.facts.classes, "labels": loaded.facts.labels}
+        self.names_json = {field: msgspec.Raw(encode_json(one)) for field, one in names.items() if one}
         self.batcher = Batcher(
             self.model.executor,
             batch_rows=limits.batch_rows,
@@ -123,11 +126,14 @@ class ServedModel:
 
     async def takes_chat(self, messages: Sequence[dict[str, Any]]) -> bool:
         """Whether a chat alone, such as `QUESTION` or `CONVERSATION`, is enough for an answer. The model is asked once."""
+        if not self.waits:
+            return False
         if (known := self._takes_chats.get(len(messages))) is not None:
             return known
         try:
-            row = await self.model.chat_row(messages, {})
-        except Problem:  # its process fails now
+            async with asyncio.timeout(CHAT_ROW_S):
+                row = await self.model.chat_row(messages, {})
+        except (Problem, TimeoutError):  # its process fails now, or is being started
             return False
         except Exception:  # a model's code may raise anything
             row = None

@@ -60,8 +60,7 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     whole = not (decoded.rows.single or decoded.stream)
     predictions = answered.predictions
     answer: dict[str, Any] = {"predictions": predictions if whole else predictions[0]}
-    if answered.served.classes_json:
-        answer["classes"] = answered.served.classes_json
+    answer |= answered.served.names_json
     answer["model"] = answered.served.card_json
     answer["request_id"] = call.request_id
     headers = HEADERS if decoded.stream else [JSON]

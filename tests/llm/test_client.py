@@ -15,6 +15,9 @@ from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.retries import may_retry, wait_s
 from mlops_lib.llm.vendor import Answer, VendorError
 from mlops_lib.settings import LlmSettings
+from mlops_lib.wrappers.llm import LLMClientWrapper
+from mlops_lib.wrappers.text_answers import answer_all
+from tests.support.waiting import until
 
 HI = [{"role": "user", "content": "hi"}]
 TEXTS = ["안녕", " 하세요 ", "\n\n", '"quoted"', "\r\n", "\x85\u2028", "🙂", "data: [DONE]"]
@@ -165,6 +168,33 @@ def test_tool_calls_keep_the_vendors_own_arguments(monkeypatch):
     assert answer.finish == "tool_calls"
 
 
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_caller_who_leaves_ends_the_vendors_work(vendor, streams):
+    """After the first part of a stream, or before a whole answer: the connection is closed."""
+
+    async def leave() -> None:
+        model = vendor_model("openai:gpt-test", LlmSettings(), {})
+        if streams:
+            async with aclosing(model.stream(HI, {})) as parts:
+                await anext(parts)
+        else:
+            task = asyncio.create_task(model.answer(HI, {}))
+            await asyncio.to_thread(until, lambda: vendor.stats["calls"] == 1, "the vendor is asked")
+            task.cancel()
+            await asyncio.wait([task])
+        await asyncio.to_thread(until, lambda: vendor.stats["cancelled_at"], "the vendor has seen it")
+
+    vendor.control(chunks=200, chunk_s=0.05, delay_s=0.0 if streams else 600.0)
+    asyncio.run(leave())
+
+
+def test_an_address_may_have_user_and_password(vendor, monkeypatch):
+    """They are sent in place of the key, as by the vendors' SDKs, and the address has them no more."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{vendor.url.replace('//', '//ada:l0velace@')}/v1")
+    asyncio.run(vendor_model("openai:gpt-test", LlmSettings(max_retries=0), {}).answer(HI, {}))
+    assert vendor.stats["keys"] == ["Basic YWRhOmwwdmVsYWNl"]
+
+
 def test_a_connection_is_used_again(vendor):
     """After an answer and after a stream."""
 
@@ -226,3 +256,18 @@ def test_the_wait_is_the_vendors_or_doubles(headers, least, most):
     """The third try waits two seconds, less up to a quarter."""
     assert least <= wait_s(2, headers) <= most
     assert wait_s(1000, {}) <= 8
+
+
+def test_tool_calls_of_a_prompt_are_in_its_trajectory(vendor, tmp_path):
+    """Of a model whose parameters have tools: its answer has no text."""
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    (tmp_path / "prompts.yaml").write_text("user: '{{question}}'")
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model": "openai:gpt-test", "params": {"tools": [tool]}})
+    )
+    vendor.control(calls=[call])
+    model = LLMClientWrapper()
+    model.ready(tmp_path, LlmSettings())
+    (made,) = asyncio.run(answer_all(model.generate, [{"question": "hi"}], 1))
+    assert made.output == "" and made.trajectory.tool_calls == [{"name": "add", "args": {"a": 1}}]
