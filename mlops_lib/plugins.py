@@ -138,6 +138,10 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "context_precision": Plugin(f"{_METRICS}.ragas:ContextPrecision", "ragas", "text"),
         "context_recall": Plugin(f"{_METRICS}.ragas:ContextRecall", "ragas", "text"),
         "factual_correctness": Plugin(f"{_METRICS}.ragas:FactualCorrectness", "ragas", "text"),
+        "answer_correctness": Plugin(f"{_METRICS}.ragas:AnswerCorrectness", "ragas", "text"),
+        "tool_call_accuracy": Plugin(f"{_METRICS}.ragas:ToolCallAccuracy", "ragas", "text"),
+        "topic_adherence": Plugin(f"{_METRICS}.ragas:TopicAdherence", "ragas", "text"),
+        "agent_goal_accuracy": Plugin(f"{_METRICS}.ragas:AgentGoalAccuracy", "ragas", "text"),
     },
     "baseline": {
         "majority": Plugin(f"{_BASELINES}:majority", "sklearn", "classification"),

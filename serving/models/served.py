@@ -23,6 +23,8 @@ from serving.models.model import Model
 from serving.operations.metrics import Metrics
 from serving.web.problems import Problem
 
+#: Seconds that a model may take to make a row of a chat, which is no answer yet.
+CHAT_ROW_S = 2.0
 #: A chat that every model that takes chats can take, and one with earlier messages.
 QUESTION = [{"role": "user", "content": "?"}]
 CONVERSATION = [*QUESTION, {"role": "assistant", "content": "!"}, *QUESTION]
@@ -124,11 +126,14 @@ class ServedModel:
 
     async def takes_chat(self, messages: Sequence[dict[str, Any]]) -> bool:
         """Whether a chat alone, such as `QUESTION` or `CONVERSATION`, is enough for an answer. The model is asked once."""
+        if not self.waits:
+            return False
         if (known := self._takes_chats.get(len(messages))) is not None:
             return known
         try:
-            row = await self.model.chat_row(messages, {})
-        except Problem:  # its process fails now
+            async with asyncio.timeout(CHAT_ROW_S):
+                row = await self.model.chat_row(messages, {})
+        except (Problem, TimeoutError):  # its process fails now, or is being started
             return False
         except Exception:  # a model's code may raise anything
             row = None

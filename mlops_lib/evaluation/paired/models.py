@@ -197,6 +197,8 @@ def _loop(name: str, metric: Callable[[np.ndarray], float | None]) -> Statistic:
 
 def _text_metric(name: str, settings: "Settings | None") -> Any:
     """The metric; its class alone where that is enough, since a judge's metric needs the judge to be set up."""
+    if settings and name in settings.evaluation.rubrics:
+        return make_text_metric(name, settings)
     found = plugins.load("metric", name)
     of_platform = name in plugins.TABLE["metric"] and isinstance(found, type)
     if of_platform and found.total is TextMetric.total:
