@@ -157,7 +157,7 @@ def _transport(provider: str, settings: LlmSettings) -> "Metered":
 
     variable = KEY_VARIABLES.get(provider, "")
     own_server = provider == "openai" and bool(os.environ.get("OPENAI_BASE_URL"))
-    has_key = provider == "fake" or own_server or bool(os.environ.get(variable))
+    has_key = provider == "fake" or own_server or os.environ.get(variable, "") not in ("", NO_KEY)
     return Metered(Provider(provider, variable, has_key, connect), settings.timeout_s, settings.prices)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 log = logging.getLogger("mlops_lib")
 
 
-def main(experiment_id: str, lines: Iterable[bytes]) -> None:
+def main(lines: Iterable[bytes]) -> None:
     """Write the trace of each line. One that MLflow does not take is logged, and the next is tried."""
     os.nice(10)  # answers come first
     # MLflow would download prices from GitHub for each trace.
@@ -20,18 +20,18 @@ def main(experiment_id: str, lines: Iterable[bytes]) -> None:
 
     for line in lines:
         try:
-            write(mlflow, experiment_id, json.loads(line))
+            write(mlflow, json.loads(line))
         except Exception as error:  # the store may be away
             log.warning("a trace was not written: %s: %s", type(error).__name__, error)
 
 
-def write(mlflow: Any, experiment_id: str, trace: dict[str, Any]) -> None:
+def write(mlflow: Any, trace: dict[str, Any]) -> None:
     """Write one trace; see `mlops_lib.llm.traces`."""
     span = mlflow.start_span_no_context(
         "llm",
         "CHAT_MODEL",
         inputs=trace["inputs"],
-        experiment_id=experiment_id,
+        experiment_id=trace["experiment_id"],
         start_time_ns=trace["began_ns"],
     )
     if usage := trace["usage"]:
@@ -45,4 +45,4 @@ def write(mlflow: Any, experiment_id: str, trace: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin.buffer)
+    main(sys.stdin.buffer)

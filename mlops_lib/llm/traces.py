@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 from typing import Any, Self
 
 from mlops_lib.redact.keys import Masker
@@ -26,41 +27,32 @@ REPORT_S = 60.0
 #: Least seconds between two starts of the writer.
 RESTART_S = 10.0
 #: Longest wait for the last traces when the process ends.
-STOP_S = 30.0
+STOP_S = 10.0
 
 
 class Traces:
-    """Queues traces for the experiment of a run, and hands them to the writer's process.
+    """Traces in one experiment of MLflow.
 
     Args:
-        experiment_id: Of MLflow.
-        tracking_uri: Of MLflow.
+        writer: Of this process; all models share it.
     """
 
-    def __init__(self, experiment_id: str, tracking_uri: str) -> None:
-        self._command = [sys.executable, "-m", "mlops_lib.llm.trace_writer", experiment_id]
-        path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
-        self._environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "PYTHONPATH": path}
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(MAX_WAITING)
-        self._thread: threading.Thread | None = None
-        self._writer: subprocess.Popen[bytes] | None = None
-        self._dropped, self._reported_s, self._started_s = 0, 0.0, 0.0
+    def __init__(self, experiment_id: str, writer: "Writer") -> None:
+        self._experiment_id, self.writer = experiment_id, writer
 
     @classmethod
     def of_run(cls, run_id: str) -> Self | None:
-        """Traces for the experiment of a run; "": for the current one; None: the run cannot be read."""
+        """Traces in the experiment of a run; "": in the current one; None: the run cannot be read."""
         import mlflow
         from mlflow.exceptions import MlflowException
         from mlflow.tracking.fluent import _get_experiment_id
 
         try:
-            found = (
-                mlflow.MlflowClient().get_run(run_id).info.experiment_id if run_id else _get_experiment_id()
-            )
+            found = mlflow.get_run(run_id).info.experiment_id if run_id else _get_experiment_id()
         except MlflowException as error:  # a model answers without its traces, when the server is away say
             log.warning("there will be no traces: run %s cannot be read: %s", run_id, error.message)
             return None
-        return cls(str(found), mlflow.get_tracking_uri())
+        return cls(str(found), _writer(mlflow.get_tracking_uri(), os.getpid()))
 
     def add(
         self, began_ns: int, inputs: dict[str, Any], outputs: Any, usage: dict[str, int], error: str = ""
@@ -72,18 +64,38 @@ class Traces:
             usage: MLflow's ``input_tokens`` and ``output_tokens``.
             error: Why there is no answer.
         """
-        trace = {
-            "began_ns": began_ns, "ended_ns": time.time_ns(), "inputs": inputs, "outputs": outputs, "usage": usage,
-            "error": error,
-        }  # fmt: skip
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="traces", daemon=True)
-            self._thread.start()
-            atexit.register(self.close)
+        self.writer.add(
+            {
+                "experiment_id": self._experiment_id, "began_ns": began_ns, "ended_ns": time.time_ns(),
+                "inputs": inputs, "outputs": outputs, "usage": usage, "error": error,
+            }
+        )  # fmt: skip
+
+
+class Writer:
+    """A queue of traces, and the process that writes them, which is started with the first."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._command = [sys.executable, "-m", "mlops_lib.llm.trace_writer"]
+        path = os.pathsep.join(filter(None, [*sys.path, os.environ.get("PYTHONPATH", "")]))
+        self._environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "PYTHONPATH": path}
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(MAX_WAITING)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._writer: subprocess.Popen[bytes] | None = None
+        self._dropped, self._reported_s, self._started_s = 0, 0.0, 0.0
+
+    def add(self, trace: dict[str, Any]) -> None:
+        """Queue a trace, or drop it where the queue is full."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write, name="traces", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
         try:
             self._waiting.put_nowait(trace)
         except queue.Full:
-            self._drop(1)
+            self._drop()
 
     def close(self) -> None:
         """Write the traces that wait, for at most `STOP_S` seconds."""
@@ -108,7 +120,7 @@ class Traces:
                 self._writer.stdin.write(line)
                 self._writer.stdin.flush()
             except OSError:
-                self._drop(1)
+                self._drop()
         if self._writer is not None and self._writer.stdin:
             self._writer.stdin.close()
             self._writer.wait()
@@ -123,8 +135,14 @@ class Traces:
             self._command, env=self._environment, stdin=subprocess.PIPE, start_new_session=True
         )
 
-    def _drop(self, count: int) -> None:
-        self._dropped += count
+    def _drop(self) -> None:
+        self._dropped += 1
         if time.monotonic() > self._reported_s + REPORT_S:
             log.warning("%d traces were dropped: MLflow takes them more slowly than they come", self._dropped)
             self._dropped, self._reported_s = 0, time.monotonic()
+
+
+@cache
+def _writer(tracking_uri: str, process_id: int) -> Writer:
+    """The writer of a process; one that was forked has its own."""
+    return Writer(tracking_uri)

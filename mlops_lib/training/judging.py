@@ -12,7 +12,7 @@ from mlops_lib.evaluation.report import EvaluationReport, Verdict
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
-from mlops_lib.training import evidence
+from mlops_lib.training import epochs, evidence
 from mlops_lib.training.evidence import Evidence
 from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
 
@@ -61,6 +61,7 @@ def evaluate(
     found = evidence.log(run_id, evidence.folder(split), verdict, report.judged, champion)
     evidence.tag(run_id, found)
     loaders.log_inputs(config, data_loader, run_id, split)
+    report = report.model_copy(update={"tables": {**report.tables, **epochs.tables(run_id)}})
     return _shown(report, found, champion)
 
 

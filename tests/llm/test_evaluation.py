@@ -342,7 +342,7 @@ def test_a_reference_may_be_an_object(vendor: Vendor, llm_project: Project) -> N
     assert [json.loads(text) for text in report.per_row["reference"]] == objects[:3]
     assert list(report.per_row["json_fields"]) == [0.0, 0.0, 0.0] and report.verdict.passed
     (file.parent / "mixed.jsonl").write_text("\n".join(lines))
-    (table,) = Rows([data_file(file.parent / "mixed.jsonl")], labels=("reference",)).tables()
+    (table,) = Rows([data_file(file.parent / "mixed.jsonl")], labels=["reference"]).tables()
     assert table["reference"].to_pylist() == [json.dumps(one, ensure_ascii=False) for one in objects[:3]] + [
         "text"
     ]

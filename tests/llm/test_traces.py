@@ -23,7 +23,7 @@ def test_each_answer_leaves_a_trace(vendor, llm_project):
     vendor.control(faults=[{"kind": "401", "times": -1}])
     with pytest.raises(ModelError, match="Incorrect API key"):
         model.predict("two")
-    model._traces.close()
+    model._traces.writer.close()
     client, experiment = mlflow.MlflowClient(), mlflow.get_run(made.run_id).info.experiment_id
     written = lambda: client.search_traces(locations=[experiment], order_by=["timestamp_ms ASC"])
     until(lambda: len(written()) == 2, "both traces are written")
@@ -41,11 +41,11 @@ def test_each_answer_leaves_a_trace(vendor, llm_project):
 def test_a_full_queue_drops_traces_and_says_so(monkeypatch, caplog):
     """An answer never waits for MLflow."""
     monkeypatch.setattr(traces, "MAX_WAITING", 2)
-    found = traces.Traces("0", "sqlite://")
+    found = traces.Writer("sqlite://")
     found._command = [sys.executable, "-c", "import time; time.sleep(600)"]  # a writer that reads nothing
     with caplog.at_level(logging.WARNING, "mlops_lib"):
         for _ in range(20):
-            found.add(0, {"text": "x" * 100_000}, None, {})
+            found.add({"text": "x" * 100_000})
     until(lambda: found._writer is not None, "the writer is started")
     found._command = [sys.executable, "-c", ""]
     found._writer.kill()

@@ -9,6 +9,7 @@ import pytest
 from mlops_lib import wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.settings.trainer import OWNED, TrainerArguments
+from mlops_lib.training.epochs import TITLE
 from mlops_lib.training.worker import Plan
 from tests.support.projects import written
 
@@ -81,7 +82,8 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
         },
     )
     settings, dataset = written(stored)
-    result = wrappers.from_settings(settings).train(dataset, settings)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
     lines = [line.split() for line in witness.read_text().splitlines()]
     assert [(epoch, batches, clip) for epoch, _, batches, clip in lines] == [
         (str(n), str(2 * n + 2), "0.5") for n in range(4)
@@ -94,6 +96,11 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
     assert {len(points) for points in history.values()} == {4}
     assert [point.step for point in history["val_loss"]] == [0, 1, 2, 3]  # one optimizer step an epoch
     assert all(point.value > 50 for point in history["peak_memory_mb"])
+    table = model.evaluate(dataset, settings).tables[TITLE].set_index("metric")
+    assert set(table.index) == set(history)
+    best = min(history["val_loss"], key=lambda point: point.value)
+    assert table.loc["val_loss", "kept epoch"] == best.value
+    assert table.loc["val_hits", "last epoch"] == history["val_hits"][-1].value
 
 
 def test_several_optimizers_are_stepped_by_hand(stored, capsys):
