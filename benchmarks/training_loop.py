@@ -2,7 +2,7 @@
 
 The same network learns from the same batches for the same epochs, by turns in one process, with the platform's callbacks,
 metrics and checkpoints and with a bare Trainer that has the logger, early stopping and the best checkpoint that a
-user of Lightning has. Both log to an MLflow file store of their own kind. Prints the processor seconds of each, and
+user of Lightning has. Both log to one MLflow store. Prints the processor seconds of each, and
 the median of the ratios of neighbouring pairs.
 """
 
