@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops_lib.network_inputs.spec import BESIDE, InputSpec
+from mlops_lib.network_inputs.spec import InputSpec
 from serving.inference.fields import Field
 from serving.web.problems import invalid_input
 
@@ -13,7 +13,7 @@ from serving.web.problems import invalid_input
 def column_of(name: str, inputs: Mapping[str, InputSpec], fields: Mapping[str, Field]) -> str:
     """The column that a tensor holds; the tensor's own name where it is no input, or one of several columns."""
     spec = inputs.get(name)
-    if name in fields or spec is None or spec.form in BESIDE or len(spec.columns) > 1:
+    if name in fields or spec is None or spec.of or len(spec.columns) > 1:
         return name
     return spec.columns[0]
 
@@ -34,7 +34,7 @@ def columns_of(
     found: dict[str, list[Any]] = {}
     for name, values in tensors.items():
         spec = inputs.get(name)
-        if name not in fields and spec and spec.form in BESIDE:
+        if _padded_column(name, inputs, fields):
             continue
         if name not in fields and spec and len(spec.columns) > 1:
             made = _split(name, values, spec.columns)
@@ -45,16 +45,20 @@ def columns_of(
             raise invalid_input(f"Column {twice!r} is there twice, as itself and as an input of the network.")
         found |= made
     for name, values in tensors.items():
-        spec = inputs.get(name)
-        if name not in fields and spec and spec.form in BESIDE:
-            column = spec.columns[0]
+        if column := _padded_column(name, inputs, fields):
             if column not in found or len(found[column]) != len(values):
-                raise invalid_input(
-                    f"Input {name!r} belongs to {spec.of!r}, which is not there, or has other rows."
-                )
+                raise invalid_input(f"Input {name!r} belongs to column {column!r}, which is not there.")
             sizes = [_size(name, one) for one in values]
             found[column] = [_cut(name, one, size) for one, size in zip(found[column], sizes, strict=True)]
     return found
+
+
+def _padded_column(name: str, inputs: Mapping[str, InputSpec], fields: Mapping[str, Field]) -> str:
+    """The column of a sequence whose lengths or mask a tensor holds, whether or not the network takes them; else ""."""
+    stem, _, kind = name.rpartition("_")
+    spec = inputs.get(stem)
+    is_beside = name not in fields and kind in ("lengths", "mask") and spec and spec.form == "sequence"
+    return spec.columns[0] if spec and is_beside else ""
 
 
 def _split(name: str, values: list[Any], columns: Sequence[str]) -> dict[str, list[Any]]:

@@ -141,9 +141,9 @@ for alone in (False, True):
             answer = mlflow.pyfunc.load_model(folder).predict(pd.DataFrame(rows))
         else:
             from mlops_lib import wrappers
-            sys.modules.setdefault("lightning", None)  # only a pickle needs it
-            if name == "Branching":
-                sys.modules.pop("lightning")
+            sys.modules.setdefault("lightning", None)  # the module of the networks needs it
+            if name in ("TextClassifier", "Collated", "Branching") and not sys.modules["lightning"]:
+                del sys.modules["lightning"]
             answer = wrappers.load(folder).predict(rows)
         found.setdefault(name, []).append(answer.tolist())
 print(json.dumps(found))

@@ -51,7 +51,7 @@ def test_inputs_become_columns():
         ({"user": ["a"], "user_id": ["a"]}, "'user_id' is there twice"),
         ({"numbers": [[3]]}, r"has the columns age, price: send \[rows, 2\]"),
         ({"image": [[1, 2, 3]]}, r"'image': a row is numbers of shape \[2, 2\]"),
-        ({"seen_lengths": [1]}, "belongs to 'seen', which is not there"),
+        ({"seen_lengths": [1]}, "belongs to column 'clicks', which is not there"),
         ({"seen": [[1]], "seen_lengths": [2]}, "names the length 2, which is more"),
         ({"seen": [[1]], "seen_lengths": [None]}, "takes lengths from 0"),
         ({"seen": [[0, 1]], "seen_mask": [[False, True]]}, "padding is at the end"),
