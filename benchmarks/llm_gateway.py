@@ -14,6 +14,7 @@ gives request ids; `traced` writes a trace of each answer to MLflow too. `--lite
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import statistics
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -237,13 +239,19 @@ def processor_s(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
+def median(values: Iterable[float]) -> float:
+    """The median of the numbers there are; a server that gave no answer in a round has none."""
+    found = [value for value in values if not math.isnan(value)]
+    return statistics.median(found) if found else float("nan")
+
+
 def report(way: str, seen: dict, concurrencies: list[int]) -> None:
     """Print the table of one way to ask, and ratios."""
     rows = {(name, c): figures for (each, name, c), figures in seen.items() if each == way}
     if not rows:
         return
     middle = {
-        key: Figures(*(statistics.median(column) for column in zip(*figures, strict=True)))
+        key: Figures(*(median(column) for column in zip(*figures, strict=True)))
         for key, figures in rows.items()
     }
     names = list(dict.fromkeys(name for name, _ in rows))
@@ -260,13 +268,9 @@ def report(way: str, seen: dict, concurrencies: list[int]) -> None:
         cells = []
         for c in concurrencies:
             both = list(zip(rows[ours, c], rows[other, c], strict=True))
-            rate = statistics.median(a.rate / b.rate for a, b in both)
-            cpu = (
-                statistics.median(a.cpu_ms / b.cpu_ms for a, b in both if b.cpu_ms)
-                if other != "upstream"
-                else 0
-            )
-            later = statistics.median(a.first_ms - b.first_ms for a, b in both)
+            rate = median(a.rate / b.rate for a, b in both if b.rate)
+            cpu = median(a.cpu_ms / b.cpu_ms for a, b in both if b.cpu_ms)
+            later = median(a.first_ms - b.first_ms for a, b in both)
             cells.append(f"{rate:6.2f} req/s {cpu:5.2f} cpu {later:+6.1f} ms first")
         print(f"{ours} / {other}: " + " | ".join(cells))
 

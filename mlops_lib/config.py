@@ -197,7 +197,11 @@ def _check_plugins(settings: Settings, origins: dict[str, str], path: Path) -> N
         ("features", "data.feature_store.provider", data.feature_store.provider, ""),
         ("wrapper", "model.wrapper", settings.model.wrapper, ""),
         ("task", "evaluation.task", judged.task, ""),
-        *(("metric", "evaluation.metrics", name, judged.task) for name in judged.metrics),
+        *(
+            ("metric", "evaluation.metrics", name, judged.task)
+            for name in judged.metrics
+            if name not in judged.rubrics
+        ),
         *(("baseline", "evaluation.baselines", name, judged.task) for name in judged.baselines),
     ]
     for kind, key, name, task in named:

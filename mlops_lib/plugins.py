@@ -83,6 +83,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
             imports=("sklearn.linear_model",),
         ),
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
+        "multilabel": Plugin("mlops_lib.evaluation.tasks.multilabel:MultiLabel", "sklearn"),
+        "multioutput": Plugin("mlops_lib.evaluation.tasks.multioutput:MultiOutput", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
     "metric": {  # in the order of reports
@@ -103,6 +105,20 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "median_absolute_error": Plugin(
             f"{_METRICS}.regression:median_absolute_error", "sklearn", "regression"
         ),
+        **{
+            name: Plugin(f"{_METRICS}.multilabel:{name}", "sklearn", "multilabel")
+            for name in (
+                "mean_roc_auc",
+                "mean_average_precision",
+                "micro_f1",
+                "macro_f1",
+                "subset_accuracy",
+                "hamming_loss",
+                "mean_log_loss",
+            )
+        },
+        "mean_r2": Plugin(f"{_METRICS}.multioutput:mean_r2", "sklearn", "multioutput"),
+        "scaled_rmse": Plugin(f"{_METRICS}.multioutput:scaled_rmse", "sklearn", "multioutput"),
         "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
         "exact_match": Plugin(f"{_METRICS}.text:ExactMatch", "", "text"),
@@ -122,12 +138,20 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "context_precision": Plugin(f"{_METRICS}.ragas:ContextPrecision", "ragas", "text"),
         "context_recall": Plugin(f"{_METRICS}.ragas:ContextRecall", "ragas", "text"),
         "factual_correctness": Plugin(f"{_METRICS}.ragas:FactualCorrectness", "ragas", "text"),
+        "answer_correctness": Plugin(f"{_METRICS}.ragas:AnswerCorrectness", "ragas", "text"),
+        "tool_call_accuracy": Plugin(f"{_METRICS}.ragas:ToolCallAccuracy", "ragas", "text"),
+        "topic_adherence": Plugin(f"{_METRICS}.ragas:TopicAdherence", "ragas", "text"),
+        "agent_goal_accuracy": Plugin(f"{_METRICS}.ragas:AgentGoalAccuracy", "ragas", "text"),
     },
     "baseline": {
         "majority": Plugin(f"{_BASELINES}:majority", "sklearn", "classification"),
         "logistic": Plugin(f"{_BASELINES}:logistic", "sklearn", "classification"),
         "mean": Plugin(f"{_BASELINES}:mean", "sklearn", "regression"),
         "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression"),
+        "shares": Plugin(f"{_BASELINES}:shares", "sklearn", "multilabel"),
+        "logistic_each": Plugin(f"{_BASELINES}:logistic_each", "sklearn", "multilabel"),
+        "means": Plugin(f"{_BASELINES}:means", "sklearn", "multioutput"),
+        "ridge_each": Plugin(f"{_BASELINES}:ridge_each", "sklearn", "multioutput"),
     },
 }
 

@@ -205,7 +205,7 @@ def show_result(settings: Settings, result: Any) -> bool:
         table.add_row("score", f"{settings.evaluation.metric} {score}")
         table.add_row("gate", f"[{colour}]{escape(gate)}[/]")
         if evaluated.reason:
-            table.add_row("reason", escape(evaluated.reason))
+            table.add_row("note" if evaluated.passed else "reason", escape(evaluated.reason))
     model = (
         f"{registered.model_name} version {registered.version} at {registered.stage}" if registered else ""
     )

@@ -26,14 +26,15 @@ class Declared:
     """What config.yaml says about the columns.
 
     Attributes:
-        label, key, time, weight: Names of columns with these roles; "" for none.
+        label: Names of the columns to predict; one may stand alone. "" for none.
+        key, time, weight: Names of columns with these roles; "" for none.
         features: Columns to learn from; empty: all that carry information.
         references: Columns of the reference beside the label.
         kinds: Kinds that config.yaml sets (``data.columns``); "drop" leaves a column out.
         task: ``evaluation.task``; for ``text`` every feature is text and none is left out.
     """
 
-    label: str
+    label: str | tuple[str, ...]
     key: str = ""
     time: str = ""
     weight: str = ""
@@ -43,10 +44,18 @@ class Declared:
     references: tuple[str, ...] = ()
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return names_of(self.label)
+
+    @property
     def roles(self) -> dict[str, str]:
         """Column -> role, of the columns with a role of their own."""
-        named = {self.time: "time", self.weight: "weight", self.key: "key", self.label: "label"}
-        return dict.fromkeys(self.references, "reference") | {n: role for n, role in named.items() if n}
+        named = {self.time: "time", self.weight: "weight", self.key: "key"} | dict.fromkeys(
+            self.labels, "label"
+        )
+        named = dict.fromkeys(self.references, "reference") | named
+        return {name: role for name, role in named.items() if name}
 
     @property
     def fits(self) -> bool:
@@ -64,7 +73,7 @@ class Declared:
             raise DataError(
                 f"The data has several columns named {twice!r}. Rename all but one in the source."
             )
-        special = [name for name in (self.label, self.key, self.time, self.weight) if name]
+        special = [name for name in (*self.labels, self.key, self.time, self.weight) if name]
         special += self.references
         if unknown := [name for name in (*self.kinds, *self.features, *special) if name not in names]:
             raise DataError(
@@ -88,6 +97,12 @@ class Declared:
             raise DataError(
                 f"data.features lists {dropped[0]!r}, and data.columns drops it. Take out one of them."
             )
+
+
+def names_of(label: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The names in a setting that is one name or several; none of an empty one."""
+    names = (label,) if isinstance(label, str) else label
+    return tuple(name for name in names if name)
 
 
 def infer(rows: "pa.Table", declared: Declared) -> Schema:
@@ -213,10 +228,12 @@ def _measured(column: Column, facts: Facts) -> Column:
 def _classes(
     columns: Iterable[Column], facts: Mapping[str, Facts], declared: Declared | None
 ) -> tuple[Any, ...]:
-    label = next((column for column in columns if column.role == "label"), None)
-    if not label or label.name not in facts or (declared and declared.task in ("regression", "text")):
+    labels = [column for column in columns if column.role == "label"]
+    if len(labels) != 1 or labels[0].name not in facts:
         return ()
-    return classes_of(facts[label.name], label.kind)
+    if declared and declared.task in ("regression", "text"):
+        return ()
+    return classes_of(facts[labels[0].name], labels[0].kind)
 
 
 def _twice(names: Iterable[str]) -> str:

@@ -93,8 +93,19 @@ class Schema:
         return {name: column.kind for name, column in self.features.items()}
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels, in the order of the columns."""
+        return tuple(column.name for column in self.columns if column.role == "label")
+
+    @property
     def label(self) -> str:
-        """Name of the label; "" without one."""
+        """Name of the one label; "" without one.
+
+        Raises:
+            ValueError: There are several.
+        """
+        if len(self.labels) > 1:
+            raise ValueError(f"The data has {len(self.labels)} labels ({', '.join(self.labels)}), not one.")
         return self._named("label")
 
     @property
@@ -129,7 +140,7 @@ class Schema:
         others = [
             column.name for column in self.columns if column.role in ("feature", "reference", "ignored")
         ]
-        return [*special, *others, *([self.label] if self.label else [])]
+        return [*special, *others, *self.labels]
 
     def with_features(self, names: Iterable[str]) -> Schema:
         """The same columns with these features alone, in this order; other features are unused."""

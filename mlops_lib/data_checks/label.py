@@ -1,10 +1,13 @@
 """Check that the label suits ``evaluation.task``, before a model is trained on it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops_lib import plugins
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
+from mlops_lib.loaders.splits import SPLITS
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 #: Numbers with more distinct values than this are classes only if most of them have rows to learn from.
 MAX_NUMBERED_CLASSES, MIN_ROWS, MAX_RARE_SHARE = 20, 5, 0.1
 SHOWN = 5
+#: Tasks with several labels, and what each label holds.
+SEVERAL = {"multilabel": "0 and 1, or true and false", "multioutput": "numbers"}
 REGRESSION = (
     "To predict a number, set evaluation.task: regression with a metric and a threshold for it, such as metric: r2 "
     "and threshold: 0.1."
@@ -28,11 +33,17 @@ def require(settings: Settings, schema: Schema, folder: Path) -> None:
         folder: Has the Parquet file of each split.
 
     Raises:
-        DataError: The label is no class label, or no number, or validation or test has a class that train lacks.
+        DataError: The label is no class label, or no number, or validation or test has a class that train lacks;
+            there are several labels, and the task has one.
     """
-    label = next((column for column in schema.columns if column.role == "label"), None)
-    if label is None:
+    labels = [column for column in schema.columns if column.role == "label"]
+    task = settings.evaluation.task
+    if len(labels) > 1 or task in SEVERAL:
+        _require_several(task, labels, folder)
         return
+    if not labels:
+        return
+    label = labels[0]
     if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
         raise DataError(
             f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and a regression predicts "
@@ -43,6 +54,44 @@ def require(settings: Settings, schema: Schema, folder: Path) -> None:
         _require_classes(schema, label, folder)
         if settings.evaluation.unknown_class == "error":
             _require_known_classes(schema, label, folder)
+
+
+def _require_several(task: str, labels: Sequence[Column], folder: Path) -> None:
+    """Check several labels: yes/no of each for multilabel, numbers for multioutput."""
+    named = ", ".join(repr(label.name) for label in labels)
+    if task in SEVERAL and len(labels) < 2:
+        raise DataError(
+            f"evaluation.task {task} predicts several labels, and data.label names {named or 'none'}. List the label "
+            "columns in data.label, or set the task classification or regression."
+        )
+    if task not in SEVERAL and task in plugins.TABLE["task"]:
+        raise DataError(
+            f"data.label names {len(labels)} columns ({named}), and evaluation.task {task} predicts one. Set "
+            "evaluation.task: multilabel for yes/no labels (with metric: mean_roc_auc), or multioutput for numbers "
+            "(with metric: mean_r2)."
+        )
+    for label in labels:
+        if label.kind not in ("number", "integer", "boolean"):
+            remedy = (
+                "write yes and no as true and false" if task == "multilabel" else "name columns of numbers"
+            )
+            raise DataError(
+                f"Label {label.name!r} holds {label.kind} values{_such_as(folder, label)}; {task} takes "
+                f"{SEVERAL.get(task, 'numbers')}. In the source or in data.prepare, {remedy}."
+            )
+        if task == "multilabel" and label.kind != "boolean":
+            for split in SPLITS:
+                values = _counts(folder, split, label.name).field("values").to_pylist()
+                if odd := [value for value in values if value not in (0, 1)]:
+                    raise DataError(
+                        f"Label {label.name!r} has the value {odd[0]!r} in the {split} split; multilabel takes "
+                        f"{SEVERAL[task]}. For numbers set evaluation.task: multioutput."
+                    )
+        if label.distinct < 2:
+            raise DataError(
+                f"Label {label.name!r} has one value in all rows of the train split, so there is nothing to learn. Give "
+                "other rows, or take it out of data.label."
+            )
 
 
 def _require_classes(schema: Schema, label: Column, folder: Path) -> None:

@@ -43,7 +43,7 @@ def require_slices(settings: Settings, schema: Schema) -> None:
 
 
 def require_metrics(settings: Settings, schema: Schema) -> None:
-    """Check that the data has the columns of the reference that the metrics need.
+    """Check that the data has the columns that the metrics need beside the label.
 
     Raises:
         DataError: It lacks some of them; says what to do for each.
@@ -52,8 +52,8 @@ def require_metrics(settings: Settings, schema: Schema) -> None:
     if settings.evaluation.task != "text":
         return
     for metric in chosen(settings.evaluation.task, settings):
-        for name in answers.needed_columns(metric):
-            if name not in schema.references:
+        for name in answers.needed_columns(metric, settings):
+            if name not in schema.references and name not in schema.features:
                 listed = ", ".join(schema.references) or "none"
                 raise DataError(
                     f"The metric {metric} needs the column {name!r} of the reference. Add it to the golden data, and its "

@@ -89,6 +89,37 @@ def ridge(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
     return _fit_linear(Ridge(), train_x, inputs.numbers(train_y, TRUTH), weights, "predict")
 
 
+def shares(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
+    """Multilabel: the share of training rows that have each label, for every row."""
+    return means(train_x, train_y, weights)
+
+
+def logistic_each(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
+    """Multilabel: a logistic regression for each label."""
+    return _each(
+        logistic, train_x, inputs.numbers(train_y, TRUTH, ndim=(2,)).astype(int), weights, classes=(0, 1)
+    )
+
+
+def means(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
+    """Several numbers: the means of the training rows, for every row."""
+    values = np.average(inputs.numbers(train_y, TRUTH, ndim=(2,)), axis=0, weights=weights)
+    return lambda x: np.tile(values, (len(x), 1))
+
+
+def ridge_each(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
+    """Several numbers: a ridge regression for each label."""
+    return _each(ridge, train_x, inputs.numbers(train_y, TRUTH, ndim=(2,)), weights)
+
+
+def _each(
+    fit: Callable[..., Predict], train_x: Any, train_y: np.ndarray, weights: Any, **more: Any
+) -> Predict:
+    """A baseline of one label, fitted on each column."""
+    fitted = [fit(train_x, train_y[:, place], weights=weights, **more) for place in range(train_y.shape[1])]
+    return lambda x: np.column_stack([predict(x) for predict in fitted])
+
+
 def signed_log1p(values: np.ndarray) -> np.ndarray:
     """Return sign(x) * log(1 + |x|): tames the long tails of counts and amounts, and keeps their order."""
     return np.sign(values) * np.log1p(np.abs(values))

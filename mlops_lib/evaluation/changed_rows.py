@@ -21,15 +21,21 @@ def changed_rows(
 ) -> "tuple[pd.DataFrame, str]":
     """The rows that changed sides, and a sentence that counts all of them.
 
-    Classification: rows whose class became right or wrong. Regression: rows with another error. Text: rows with another
-    score in `metric`, or with another answer if the metric has no score of single rows.
+    Classification: rows whose class became right or wrong. Regression: rows with another error. Several labels: rows with
+    more or fewer right labels, or with another mean error in ranges of the labels. Text: rows with another score in
+    `metric`, or with another answer if the metric has no score of single rows.
 
     Args:
         challenger, champion: Predictions for the same rows in the same order.
         metric: Text: the metric of the gate.
         higher_is_better: Of the metric.
     """
-    kinds = {"classification": _sides, "regression": _errors}
+    kinds = {
+        "classification": _sides,
+        "regression": _errors,
+        "multilabel": _right_labels,
+        "multioutput": _errors,
+    }
     kind = kinds.get(challenger.task)
     change, worse, better = (
         kind(challenger, champion) if kind else _scores(challenger, champion, metric, higher_is_better)
@@ -62,7 +68,7 @@ def _table(
     columns: dict[str, Any] = {"row": rows}
     if has_key:
         columns["key"] = [challenger.entities[row] for row in rows]
-    columns["truth"] = [_plain(challenger.truth[row]) for row in rows]
+    columns["truth"] = [_shown(challenger, challenger.truth[row]) for row in rows]
     columns["champion"] = [_said(champion, row) for row in rows]
     columns["challenger"] = [_said(challenger, row) for row in rows]
     if challenger.task != "classification":
@@ -77,6 +83,8 @@ def _said(rows: JudgedRows, row: int) -> Any:
     if rows.errors and rows.errors[row]:
         return f"error: {rows.errors[row]}"
     predicted = rows.predicted[row]
+    if len(rows.classes) and rows.task != "classification":  # several labels
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(rows.classes, predicted, strict=True))
     if rows.task != "classification":
         return _plain(predicted)
     of_classes = np.atleast_1d(np.asarray(predicted, dtype=float))
@@ -84,6 +92,23 @@ def _said(rows: JudgedRows, row: int) -> Any:
     best = int(of_classes.argmax())
     name = rows.classes[best] if len(rows.classes) else best
     return f"{name} ({of_classes[best]:.3f})"
+
+
+def _shown(rows: JudgedRows, truth: Any) -> Any:
+    if rows.task == "multilabel":
+        return ", ".join(str(name) for name, has in zip(rows.classes, truth, strict=True) if has) or "none"
+    if rows.task == "multioutput":
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(rows.classes, truth, strict=True))
+    return _plain(truth)
+
+
+def _right_labels(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, str, str]:
+    truth = np.asarray(challenger.truth) > 0.5
+    ours, theirs = (
+        (truth == (np.asarray(rows.predicted, dtype=float) > 0.5)).sum(axis=1)
+        for rows in (challenger, champion)
+    )
+    return (ours - theirs).astype(float), "fewer labels right", "more labels right"
 
 
 def _sides(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, str, str]:
@@ -111,6 +136,10 @@ def _hits(rows: JudgedRows) -> np.ndarray:
 def _errors(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, str, str]:
     truth = np.asarray(challenger.truth, dtype=float)
     ours, theirs = (_residuals(rows, truth) for rows in (challenger, champion))
+    if truth.ndim == 2:
+        spread = np.ptp(truth, axis=0)
+        scale = np.where(spread > 0, spread, 1.0)
+        ours, theirs = ((values / scale).mean(axis=1) for values in (ours, theirs))
     worst = np.nanmax(np.concatenate([ours, theirs, [0.0]]))
     ours, theirs = (np.where(np.isnan(values), worst, values) for values in (ours, theirs))
     change = theirs - ours
@@ -118,7 +147,8 @@ def _errors(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, s
 
 
 def _residuals(rows: JudgedRows, truth: np.ndarray) -> np.ndarray:
-    predicted = np.array([np.nan if one is None else one for one in rows.predicted], dtype=float)
+    gap = np.full(truth.shape[1:], np.nan)
+    predicted = np.array([gap if one is None else one for one in rows.predicted], dtype=float)
     return np.abs(predicted - truth)
 
 

@@ -62,7 +62,7 @@ def compare(
     gaps[np.isnan(old) & np.isnan(new)] = 0.0
     if not gaps.size or (gaps == 0).all():
         return Comparison("identical", f"all {count} are identical", shown, 0.0)
-    largest = float(np.nan_to_num(gaps, nan=math.inf).max() / _range(before))
+    largest = float(np.nan_to_num(gaps / _range(before), nan=math.inf).max())
     rows = int(np.any(gaps.reshape(count, -1) != 0, axis=1).sum())
     sentence = f"{rows} of {count} differ, by {largest:.3g} at most (tolerance {tolerance:g})"
     return Comparison("within tolerance" if largest <= tolerance else "different", sentence, shown, largest)
@@ -95,10 +95,10 @@ def _numbers(predicted: Any) -> "np.ndarray | None":
         return None
 
 
-def _range(rows: JudgedRows) -> float:
-    """Distance of the largest from the smallest truth; 1 for classes."""
-    truth = _numbers(rows.truth) if rows.task == "regression" else None
+def _range(rows: JudgedRows) -> np.ndarray:
+    """Distance of the largest from the smallest truth, of each label; 1 for classes."""
+    truth = _numbers(rows.truth) if rows.task in ("regression", "multioutput") else None
     if truth is None or not truth.size:
-        return 1.0
-    spread = float(np.nanmax(truth) - np.nanmin(truth))
-    return spread if spread > 0 else 1.0
+        return np.ones(())
+    spread = np.nanmax(truth, axis=0) - np.nanmin(truth, axis=0)
+    return np.where(spread > 0, spread, 1.0)

@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import ModelError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from mlops_lib.llm.transport import Metered
+    from mlops_lib.llm.vendor import VendorModel
 
 PROVIDERS = ("anthropic", "fake", "openai")
 #: Provider -> environment variable of its key.
@@ -77,6 +79,29 @@ def chat_model(name: str, settings: LlmSettings | None = None, **params: Any) ->
     )
 
 
+def vendor_model(name: str, settings: LlmSettings, params: Mapping[str, Any]) -> "VendorModel":
+    """A chat model without LangChain on its path, where the vendor speaks OpenAI's chat completions.
+
+    Raises:
+        ModelError: As `chat_model`.
+    """
+    from mlops_lib.llm import chat_client
+    from mlops_lib.llm.langchain_client import LangChainClient
+
+    provider, model = split(name)
+    if not chat_client.suits(provider, model, params):
+        return LangChainClient(provider, chat_model(name, settings, **params))
+    account = _openai_account(provider)
+    return chat_client.ChatClient(
+        _transport(provider, settings),
+        account["base_url"],
+        account["api_key"],
+        model,
+        params,
+        settings.max_retries,
+    )
+
+
 def openai_client(name: str, settings: LlmSettings | None = None) -> "AsyncOpenAI":
     """The OpenAI SDK's client for embeddings and judges, on the same transport.
 
@@ -118,6 +143,7 @@ def _http(transport: "Metered") -> "tuple[httpx2.Client, httpx2.AsyncClient]":
 def _transport(provider: str, settings: LlmSettings) -> "Metered":
     import httpx2
 
+    from mlops_lib.llm.aiohttp_transport import AiohttpTransport
     from mlops_lib.llm.call import Provider
     from mlops_lib.llm.fake import FakeServer
     from mlops_lib.llm.transport import Metered
@@ -125,12 +151,13 @@ def _transport(provider: str, settings: LlmSettings) -> "Metered":
     def connect(is_async: bool) -> Any:
         if provider == "fake":
             return FakeServer()
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
-        return (httpx2.AsyncHTTPTransport if is_async else httpx2.HTTPTransport)(limits=limits)
+        if is_async:
+            return AiohttpTransport()
+        return httpx2.HTTPTransport(limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100))
 
     variable = KEY_VARIABLES.get(provider, "")
     own_server = provider == "openai" and bool(os.environ.get("OPENAI_BASE_URL"))
-    has_key = provider == "fake" or own_server or bool(os.environ.get(variable))
+    has_key = provider == "fake" or own_server or os.environ.get(variable, "") not in ("", NO_KEY)
     return Metered(Provider(provider, variable, has_key, connect), settings.timeout_s, settings.prices)
 
 

@@ -40,10 +40,10 @@ def completion(
     return {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
 
 
-def completion_of(message: "AIMessage", text: str = "", finish: str = "") -> dict[str, Any]:
-    """`completion` of a model's message; of a stream with its text and finish reason."""
+def completion_of(message: "AIMessage") -> dict[str, Any]:
+    """`completion` of a model's message."""
     refusal = str(message.additional_kwargs.get("refusal") or "")
-    return completion(text or str(message.text), finish or finish_of(message), tool_calls(message), refusal)
+    return completion(str(message.text), finish_of(message), tool_calls(message), refusal)
 
 
 def finish_of(message: "AIMessage") -> str:

@@ -32,8 +32,9 @@ STOP = frozenset(
     words("""
     a an the of to in on is are was be it its and or for with what which how do does can i my you
     your that this by from as at when where who why if not there one has have will should me tell
-    무엇인가요 무엇입니까 어디에 어디서 어떻게 언제 얼마인가요 누가 어느 몇 하나요 되나요 합니까 됩니까 있나요 인가요
-    합니다 됩니다 입니다 있습니다 습니다 니다 나요 까요 에서 으로 하는 되는 에는 에게 하면 되면
+    무엇인가요 무엇입니까 어디에 어디서 어떻게 언제 얼마인가요 누가 어느 몇 얼마예요 얼마에요 뭐예요 뭐에요 누구인가요 누구예요
+    하나요 되나요 합니까 됩니까 있나요 인가요
+    합니다 됩니다 입니다 있습니다 습니다 니다 나요 까요 에서 으로 하는 되는 에는 에게 하면 되면 어요 아요 예요 에요 해요 돼요
     """)
 )
 

@@ -19,7 +19,7 @@ class Generation:
         error: Why there is no answer; "" if there is one.
         latency_s: Seconds from question to answer.
         usage: Tokens and money of the calls for it.
-        trajectory: What the model did for it; empty outside an evaluation.
+        trajectory: What the model did for it, as far as it was recorded; a service records nothing but tool calls.
     """
 
     input: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """Clients of LLM vendors that a model's own code makes: their calls go through the platform's transport too.
 
-The vendors' SDKs send with httpx2, so its transports are changed, once a process. A client that was made before is
-changed as well. Requests of other kinds, and those that the platform has metered already, pass as they are.
+The vendors' SDKs send with httpx2, and some clients with httpx, so their transports are changed, once a process. A client
+that was made before is changed as well. Requests of other kinds, and those that the platform has metered already, pass as they are.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from mlops_lib.llm import legacy_httpx
 from mlops_lib.llm.call import Provider
 from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
 from mlops_lib.llm.ledger import in_force
@@ -39,6 +40,7 @@ def meter(prices: Prices) -> None:
         httpx2.AsyncHTTPTransport.handle_async_request = _async(  # type: ignore[method-assign]
             httpx2.AsyncHTTPTransport.handle_async_request
         )
+        legacy_httpx.change(_meter_for)
 
 
 @contextmanager
@@ -56,10 +58,8 @@ def stand_in_keys() -> Iterator[None]:
 def _sync(send: Any) -> Any:
     @wraps(send)
     def handle_request(self: Any, request: httpx2.Request) -> httpx2.Response:
-        if not (name := _provider_of(request)):
-            return send(self, request)
-        with in_force():
-            return _metered(name, request, _Sender(self, send)).handle_request(request)
+        metered = _meter_for(request, _Sender(self, send))
+        return metered.handle_request(request) if metered else send(self, request)
 
     return handle_request
 
@@ -67,10 +67,8 @@ def _sync(send: Any) -> Any:
 def _async(send: Any) -> Any:
     @wraps(send)
     async def handle_async_request(self: Any, request: httpx2.Request) -> httpx2.Response:
-        if not (name := _provider_of(request)):
-            return await send(self, request)
-        with in_force():
-            return await _metered(name, request, _Sender(self, send)).handle_async_request(request)
+        metered = _meter_for(request, _Sender(self, send))
+        return await (metered.handle_async_request(request) if metered else send(self, request))
 
     return handle_async_request
 
@@ -88,7 +86,27 @@ class _Sender:
         return await self._send(self._transport, request)
 
 
-def _provider_of(request: httpx2.Request) -> str:
+def _meter_for(request: Any, sender: Any) -> "_InForce | None":
+    name = _provider_of(request)
+    return _InForce(_metered(name, request, sender)) if name else None
+
+
+class _InForce:
+    """A transport that finds the ledger in force."""
+
+    def __init__(self, inner: Metered) -> None:
+        self._inner = inner
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        with in_force():
+            return self._inner.handle_request(request)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        with in_force():
+            return await self._inner.handle_async_request(request)
+
+
+def _provider_of(request: Any) -> str:
     """The provider whose protocol a request has; "" for a request that is no LLM call, or is metered already."""
     if request.method != "POST" or request.extensions.get(METERED):
         return ""
@@ -98,7 +116,7 @@ def _provider_of(request: httpx2.Request) -> str:
     return "openai" if path.endswith(OPENAI_PATHS) else ""
 
 
-def _metered(name: str, request: httpx2.Request, sender: _Sender) -> Metered:
+def _metered(name: str, request: Any, sender: Any) -> Metered:
     key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
     has_key = key not in ("", NO_KEY) or request.url.host not in VENDORS
     provider = Provider(name, KEY_VARIABLES[name], has_key, lambda _: sender)

@@ -1,7 +1,7 @@
 """Tokens of calls, as the provider counts them, and their costs by the prices of config.yaml."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 Prices = Mapping[str, Sequence[float]]
@@ -30,8 +30,12 @@ class Usage:
 
     def add(self, other: "Usage") -> None:
         """Count `other` in."""
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
+        self.calls += other.calls
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.cost_usd += other.cost_usd
+        self.reused += other.reused
+        self.unpriced += other.unpriced
 
 
 def of_answer(answer: Any, model: str, prices: Prices) -> Usage:

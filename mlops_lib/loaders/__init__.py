@@ -57,7 +57,7 @@ def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *spli
     # This may be the first use of MLflow in the notebook's process.
     tracking.connect(settings)
     digest, schema = dataset.fingerprint(), dataset.schema
-    shown = {"features": len(schema.features), "label": schema.label, "kinds": schema.kinds}
+    shown = {"features": len(schema.features), "label": ", ".join(schema.labels), "kinds": schema.kinds}
     profile = json.dumps({**shown, "classes": schema.classes}, ensure_ascii=False)
     columns = json.dumps({"mlflow_colspec": _mlflow_columns(schema)}, ensure_ascii=False)
     for split in splits:

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mlops_lib.columns.encode import BadValue, encode_frame
-from mlops_lib.columns.labels import to_numbers
+from mlops_lib.columns.labels import labels_of
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.ragged import Column, Ragged
 from mlops_lib.network_inputs.encode import InputEncoder
@@ -185,14 +185,14 @@ def to_tensors(
 ) -> Columns:
     """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
 
-    Of an `InputEncoder`, a column for each input that it prepares.
+    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows, labels].
 
     Raises:
         DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
     """
     features = _encoded(frame, encoder, split) if encoder else [_numbers(frame, schema)]
     classes = encoder.schema.classes if encoder else ()
-    others = [to_numbers(frame[schema.label], classes, split)]
+    others = [labels_of(frame, schema.labels, classes, split)]
     if schema.weight:
         others.append(frame[schema.weight].to_numpy(dtype=np.float64))
     tensors = [torch.from_numpy(one.astype(np.float32)) for one in others]

@@ -29,14 +29,14 @@ class Divided:
     Attributes:
         parts: Gives all rows of some columns, in order.
         by: The plan, or the name of the one split.
-        label, key: Columns; `key` may be empty.
-        missing_label: ``error``, or ``drop`` for rows without a label.
+        labels, key: Columns; `key` may be empty.
+        missing_label: ``error``, or ``drop`` for rows that lack a label.
         where: Name of the source in errors.
     """
 
     parts: Parts
     by: SplitPlan | Split
-    label: str
+    labels: tuple[str, ...]
     key: str
     missing_label: str
     where: str
@@ -57,7 +57,7 @@ class Divided:
         if not plan and only not in (None, self.by):
             return
         splitter = plan.splitter(self.parts, self.where) if plan else None
-        own = [self.label, *([self.key] if self.key else []), *(plan.columns() if plan else [])]
+        own = [*self.labels, *([self.key] if self.key else []), *(plan.columns() if plan else [])]
         position = 0
         for table in self.parts(list(dict.fromkeys([*wanted, *own]))):
             keep = self._with_label(table)
@@ -71,16 +71,20 @@ class Divided:
                     yield split, chosen_columns if whole else chosen_columns.filter(pa.array(chosen))  # type: ignore[misc]
 
     def dropped(self) -> int:
-        """Rows without a label."""
-        return sum(count_missing(table[self.label])[0] for table in self.parts([self.label]))
+        """Rows that lack a label."""
+        return sum(int((~self._labelled(table)).sum()) for table in self.parts(list(self.labels)))
 
     def _with_label(self, table: "pa.Table") -> np.ndarray:
-        keep = ~is_missing(table[self.label])
+        keep = self._labelled(table)
         if self.missing_label != "drop" and not keep.all():
-            raise self._missing(self.label)
+            raise self._missing(next(name for name in self.labels if is_missing(table[name]).any()))
         if self.key and is_missing(table[self.key]).any():
             raise self._missing(self.key)
         return keep
+
+    def _labelled(self, table: "pa.Table") -> np.ndarray:
+        """Which rows (bool [rows]) have every label."""
+        return ~np.any([is_missing(table[name]) for name in self.labels], axis=0)
 
     def _missing(self, name: str) -> DataError:
         count, position = 0, 0
@@ -90,23 +94,23 @@ class Divided:
             count += number
             first += [position + row for row in rows]
             position += len(table)
-        return missing_values(name, count, first[:10], self.where, is_label=name == self.label)
+        return missing_values(name, count, first[:10], self.where, is_label=name in self.labels)
 
 
 def with_label(
-    frame: "pd.DataFrame", label: str, key: str, missing_label: str, where: str
+    frame: "pd.DataFrame", labels: Sequence[str], key: str, missing_label: str, where: str
 ) -> "tuple[pd.DataFrame, int]":
-    """The rows of a DataFrame that have a label, and how many have none.
+    """The rows of a DataFrame that have every label, and how many do not.
 
     Raises:
         DataError: A row has no key, or no label though it must; names rows.
     """
     dropped = 0
     if missing_label == "drop":
-        known = frame[label].notna()
+        known = frame[list(labels)].notna().all(axis=1)
         dropped = int((~known).sum())
         frame = frame[known].reset_index(drop=True) if dropped else frame
-    require_values(frame, named_columns(label, key), where, label)
+    require_values(frame, named_columns(labels, key), where, labels)
     return frame, dropped
 
 

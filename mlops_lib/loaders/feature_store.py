@@ -69,7 +69,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
     ) -> None:
         self.provider, self.timestamp, self.features, self.view = provider, timestamp, features, view
         self._service_name, self._labels = service, labels
-        self.declared = declared or Declared(labels.options.label, labels.options.key, features=features)
+        self.declared = declared or Declared(labels.options.labels[0], labels.options.key, features=features)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -84,7 +84,14 @@ class FeatureStoreDataLoader(BaseDataLoader):
         task = settings.evaluation.task
         time = data.split.column if data.split.by == "time" else ""
         declared = Declared(
-            data.label, data.key, time, data.weight, data.features, data.columns, task, data.reference_columns
+            data.labels[0],
+            data.key,
+            time,
+            data.weight,
+            data.features,
+            data.columns,
+            task,
+            data.reference_columns,
         )
         view = data.source.removeprefix(VIEW) if data.source.startswith(VIEW) else ""
         return cls(labels, provider, store.service, store.timestamp, data.features, declared, view)
@@ -156,7 +163,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
     def _frames(self) -> dict[Split, "pd.DataFrame"]:
         one = self.declared
         own = [name for name in (one.key, one.time, one.weight) if name]
-        chosen = list(dict.fromkeys([*own, *self._learned(), *self._dropped(), one.label]))
+        chosen = list(dict.fromkeys([*own, *self._learned(), *self._dropped(), *one.labels]))
         return {split: frame[chosen] for split, frame in self.labels.frames.items()}
 
     def _learned(self) -> tuple[str, ...]:
@@ -165,7 +172,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
         Raises:
             DataError: One has values of several parts and no declared kind.
         """
-        service, label = self.service, self.declared.label
+        service, label = self.service, self.declared.labels[0]
         chosen = self.features or tuple(
             n for n in service.dtypes if n not in (label, *self._dropped(), *service.labels)
         )
@@ -182,7 +189,7 @@ class FeatureStoreDataLoader(BaseDataLoader):
     @cached_property
     def _read(self) -> FeatureService:
         """The part of the service that is joined."""
-        return self.service.only([*self._learned(), self.declared.label])
+        return self.service.only([*self._learned(), self.declared.labels[0]])
 
     def _dropped(self) -> list[str]:
         return [
@@ -199,24 +206,26 @@ class FeatureStoreDataLoader(BaseDataLoader):
             rows = prepared(prepare, rows)
         self._require(rows)
         found = self.provider.historical(self._read, rows, self.timestamp)
-        own = [name for name in rows if name not in found or name in (self.declared.label, self.declared.key)]
+        own = [
+            name for name in rows if name not in found or name in (self.declared.labels[0], self.declared.key)
+        ]
         joined = pd.concat([rows[own], found[[name for name in found if name not in own]]], axis=1)
         return joined.assign(**dict.fromkeys(self._dropped()))  # named in the schema, and not read
 
     def _require(self, rows: "pd.DataFrame") -> None:
         """Raise DataError unless the rows have every column and value that the join needs."""
         one, service, store = self.declared, self.service, "data.feature_store"
-        learned = self._learned()
-        stored = one.label in service.dtypes and one.label not in service.labels
-        ambiguous = not self.features and stored and one.label in rows
-        if clash := [n for n in (one.label, one.key) if n in learned or (n == one.label and ambiguous)]:
+        learned, own_label = self._learned(), one.labels[0]
+        stored = own_label in service.dtypes and own_label not in service.labels
+        ambiguous = not self.features and stored and own_label in rows
+        if clash := [n for n in (own_label, one.key) if n in learned or (n == own_label and ambiguous)]:
             raise DataError(
                 f"Column {', '.join(map(repr, clash))} is the label or key, and a feature too. Rename the label "
                 "(data.feature_store.labels can), or list the features to learn from in data.features."
             )
-        label = "" if one.label in service.dtypes and one.label not in rows else one.label
+        label = "" if own_label in service.dtypes and own_label not in rows else own_label
         keys = dict.fromkeys(service.entity_keys, f"entity key of {service.name!r}; {store}.labels")
-        named = {name: why for name, why in named_columns(label, one.key).items() if name}
+        named = {name: why for name, why in named_columns([label], one.key).items() if name}
         wanted = named | keys | {self.timestamp: f"{store}.timestamp"}
         own = dict.fromkeys(
             (name for name in learned if name not in service.dtypes), f"no feature of {service.name!r} either"
@@ -229,5 +238,5 @@ class FeatureStoreDataLoader(BaseDataLoader):
         where = "The table of labelled rows"
         require_columns(rows.columns, wanted | request | own, where)
         if self._labels.options.missing_label == "drop":
-            wanted.pop(one.label, None)
-        require_values(rows, wanted, where, one.label)
+            wanted.pop(own_label, None)
+        require_values(rows, wanted, where, one.labels)

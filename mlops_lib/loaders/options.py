@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_lib import plugins
 from mlops_lib.columns.date_forms import ORDERS
-from mlops_lib.columns.infer import Declared
+from mlops_lib.columns.infer import Declared, names_of
 from mlops_lib.loaders.row_checks import Prepare, named_columns
 from mlops_lib.loaders.split_plans import SplitPlan
 from mlops_lib.settings import Settings
@@ -19,7 +19,7 @@ class ReadOptions:
     """Options of a loader.
 
     Attributes:
-        label: Label column.
+        label: Label column, or several.
         key: Column of entity keys; every row must have a value. Empty: no key.
         features, reference_columns: Further columns that must be there.
         prepare: Function from the rows of the source to the rows to split.
@@ -29,7 +29,7 @@ class ReadOptions:
         kinds, task, weight: See `Declared`.
     """
 
-    label: str
+    label: str | tuple[str, ...]
     key: str = ""
     features: tuple[str, ...] = ()
     reference_columns: tuple[str, ...] = ()
@@ -45,13 +45,18 @@ class ReadOptions:
     task: str = ""
     weight: str = ""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns."""
+        return names_of(self.label)
+
     @cached_property
     def plan(self) -> SplitPlan:
         """What decides the split of a row."""
         fractions = self.validation_fraction, self.test_fraction
         kind = self.kinds.get(self.split.column, "")
         order = kind if kind in ORDERS else ""
-        return SplitPlan(self.label, self.key, *fractions, self.seed, self.split, order)
+        return SplitPlan(self.labels[0], self.key, *fractions, self.seed, self.split, order)
 
     @cached_property
     def declared(self) -> Declared:
@@ -71,7 +76,7 @@ class ReadOptions:
         """Columns that must be there -> the setting that names them."""
         split = {self.split.column: "data.split.column"} if self.split.column else {}
         references = dict.fromkeys(self.reference_columns, "data.reference_columns")
-        return references | named_columns(self.label, self.key, self.features) | split
+        return references | named_columns(self.labels, self.key, self.features) | split
 
 
 def from_settings(settings: Settings) -> dict[str, Any]:

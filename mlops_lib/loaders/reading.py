@@ -76,7 +76,7 @@ class SplitFiles:
         self.source.fetch()
         files = [file for found in self.by_split.values() for file in found] or self.files
         one = self.options
-        return Rows(files, one.key, one.csv, one.missing_values, one.label, one.reference_columns)
+        return Rows(files, one.key, one.csv, one.missing_values, one.labels, one.reference_columns)
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:
@@ -129,7 +129,7 @@ class SplitFiles:
         """Number of rows of a split, without holding them."""
         if files := self.whole(split):
             return self.rows.count(files)
-        return sum(len(table) for _, table in self.tables([self.options.label], split))
+        return sum(len(table) for _, table in self.tables(list(self.options.labels), split))
 
     def whole(self, split: Split) -> list[DataFile]:
         """The files that hold a split, all of it and nothing else; empty when no files do."""
@@ -176,7 +176,7 @@ class SplitFiles:
                 groups[0] = (replace(one.plan, test_fraction=0.0), self.by_split["train"])
         for by, files in groups:
             parts = partial(self.rows.tables, files=files)
-            yield Divided(parts, by, one.label, one.key, one.missing_label, self.shown)
+            yield Divided(parts, by, one.labels, one.key, one.missing_label, self.shown)
 
     def _prepared_frames(self) -> dict[Split, "pd.DataFrame"]:
         import pyarrow as pa
@@ -208,6 +208,6 @@ class SplitFiles:
         assert one.prepare
         whole = prepared(one.prepare, whole)
         self.require(whole.columns)
-        whole, dropped = with_label(whole, one.label, one.key, one.missing_label, self.shown)
+        whole, dropped = with_label(whole, one.labels, one.key, one.missing_label, self.shown)
         self._dropped_by_prepare += dropped
         return whole

@@ -38,11 +38,13 @@ def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: s
         raise DataError(f"{where} has no column {named}. Columns it has: {', '.join(map(str, columns))}.")
 
 
-def require_values(frame: "pd.DataFrame", columns: Iterable[str], where: str, label: str = "") -> None:
+def require_values(
+    frame: "pd.DataFrame", columns: Iterable[str], where: str, labels: Iterable[str] = ()
+) -> None:
     """Raise a DataError that names the rows (by their index) in which one of `columns` has no value."""
     for column in columns:
         if (empty := frame[column].isna()).any():
-            raise missing_values(column, int(empty.sum()), frame.index[empty][:10], where, column == label)
+            raise missing_values(column, int(empty.sum()), frame.index[empty][:10], where, column in labels)
 
 
 def is_missing(column: "pa.ChunkedArray") -> "np.ndarray":
@@ -74,8 +76,7 @@ def missing_values(
     )
 
 
-def named_columns(label: str, key: str, features: Iterable[str] = ()) -> dict[str, str]:
+def named_columns(labels: Iterable[str], key: str, features: Iterable[str] = ()) -> dict[str, str]:
     """Columns that config.yaml names -> the setting that names them."""
-    return {label: "data.label", **({key: "data.key"} if key else {})} | dict.fromkeys(
-        (name for name in features if name not in (label, key)), "data.features"
-    )
+    named = dict.fromkeys(labels, "data.label") | ({key: "data.key"} if key else {})
+    return named | dict.fromkeys((name for name in features if name not in named), "data.features")

@@ -29,7 +29,7 @@ class Rows:
         key: Column of entity keys: integers, or text as written.
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
-        label: Column to predict.
+        labels: Columns to predict.
         references: Columns of the reference beside the label.
     """
 
@@ -39,13 +39,13 @@ class Rows:
         key: str = "",
         csv: CsvSettings | None = None,
         missing: tuple[str, ...] = (),
-        label: str = "",
+        labels: Collection[str] = (),
         references: Collection[str] = (),
     ) -> None:
         self.files, self.key, self.missing = tuple(files), key, missing
         self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
-            file: reader(file, key, csv or CsvSettings(), missing, label, references)
+            file: reader(file, key, csv or CsvSettings(), missing, labels, references)
             for file in dict.fromkeys(files)
         }
 

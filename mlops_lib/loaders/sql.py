@@ -139,7 +139,7 @@ class SQLDataLoader(BaseDataLoader):
         if not one.prepare:
             self._require([column.name for column in survey.columns])
             for column in survey.columns:
-                is_label = column.name == one.label
+                is_label = column.name in one.labels
                 if column.nulls and (column.name == one.key or (is_label and one.missing_label != "drop")):
                     raise missing_values(column.name, column.nulls, column.null_rows, self.where, is_label)
         return survey
@@ -167,7 +167,7 @@ class SQLDataLoader(BaseDataLoader):
     def _divided(self) -> Divided:
         _ = self.survey  # raises for what `Query` does not check
         one = self.options
-        return Divided(self.chunks, one.plan, one.label, one.key, one.missing_label, self.where)
+        return Divided(self.chunks, one.plan, one.labels, one.key, one.missing_label, self.where)
 
     @property
     def _gaps(self) -> list[str]:
@@ -181,7 +181,7 @@ class SQLDataLoader(BaseDataLoader):
         assert one.prepare
         frame = prepared(one.prepare, as_frame(pa.concat_tables(self.chunks()), self._gaps))
         self._require(frame.columns)
-        frame, self._dropped = with_label(frame, one.label, one.key, one.missing_label, "The prepared rows")
+        frame, self._dropped = with_label(frame, one.labels, one.key, one.missing_label, "The prepared rows")
         return frame
 
     def _require(self, names: Iterable[object]) -> None:

@@ -101,7 +101,7 @@ class ParquetBatches(Batches):
         first, last = self.my_share()
         weight = [self.schema.weight] if self.schema.weight else []
         features = (self.encoder or self).schema.features
-        columns = [*features, *weight, self.schema.label]
+        columns = [*features, *weight, *self.schema.labels]
         position = 0
         for file, number, rows in groups:
             begin, end = max(first - position, 0), min(last - position, rows)
@@ -128,12 +128,16 @@ class ParquetBatches(Batches):
         x = np.empty((len(part), len(names)), dtype=np.float32)
         for i, name in enumerate(names):
             x[:, i] = _floats(part.column(part.schema.get_field_index(name)), name, file)
-        label = part.column(part.schema.get_field_index(self.schema.label))
-        if label.null_count:
-            raise DataError(f"{file}: {label.null_count} rows have no {self.schema.label!r}.")
-        named = [self.schema.label, *([self.schema.weight] if self.schema.weight else [])]
-        others = [_floats(part.column(part.schema.get_field_index(one)), one, file).copy() for one in named]
-        return tuple(torch.from_numpy(one) for one in [x, *others])
+        labels = []
+        for name in self.schema.labels:
+            label = part.column(part.schema.get_field_index(name))
+            if label.null_count:
+                raise DataError(f"{file}: {label.null_count} rows have no {name!r}.")
+            labels.append(_floats(label, name, file))
+        arrays = [x, labels[0].copy() if len(labels) == 1 else np.stack(labels, axis=1)]
+        if name := self.schema.weight:
+            arrays.append(_floats(part.column(part.schema.get_field_index(name)), name, file).copy())
+        return tuple(torch.from_numpy(one) for one in arrays)
 
 
 def _floats(column: "pa.Array", name: str, file: str) -> np.ndarray:

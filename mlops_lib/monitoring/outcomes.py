@@ -146,7 +146,14 @@ def _reader(task: str, classes: Sequence[Any]) -> Callable[[Any], str]:
     def text(value: Any) -> str:
         return "" if isinstance(value, str) and value.strip() else "no text, so no reference answer"
 
-    return {"classification": of_class, "regression": number, "text": text}.get(task, lambda value: "")
+    def numbers(value: Any) -> str:
+        fits = isinstance(value, list) and all(isinstance(one, bool) or not number(one) for one in value)
+        return "" if fits else "no list with a number for each label"
+
+    readers = {
+        "classification": of_class, "regression": number, "text": text, "multilabel": numbers, "multioutput": numbers,
+    }  # fmt: skip
+    return readers.get(task, lambda value: "")
 
 
 def _requests_with_feedback(log: PredictionLog) -> np.ndarray:

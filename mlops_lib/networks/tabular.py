@@ -20,7 +20,7 @@ class TabularNetwork(pl.LightningModule):
 
     Args:
         n_features: Columns of the input.
-        n_classes: Classes of the label; 0 for regression.
+        n_classes: Classes of the label; 0 for regression, 2 for several yes/no labels.
         codes: Codes of each column, 0 for a number; empty: all are numbers.
         hidden: Width of each hidden layer.
         dropout: Share of hidden activations dropped while training, 0 to 1.
@@ -29,6 +29,7 @@ class TabularNetwork(pl.LightningModule):
         embedding: Width of a category's embedding.
         learning_rate: Step size of AdamW (Loshchilov and Hutter 2019).
         weight_decay: Weight decay of AdamW.
+        n_labels: Labels; several have 0 or 2 classes.
     """
 
     mean: Tensor
@@ -53,14 +54,15 @@ class TabularNetwork(pl.LightningModule):
         embedding: int = 8,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
+        n_labels: int = 1,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.n_classes, self.pieces, self.members = n_classes, pieces, members
+        self.n_classes, self.n_labels, self.pieces, self.members = n_classes, n_labels, pieces, members
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         codes = tuple(codes) or (0,) * n_features
         counts = [count for count in codes if count]
-        numbers, scores = n_features - len(counts), n_classes if n_classes > 2 else 1
+        numbers, scores = n_features - len(counts), n_classes if n_classes > 2 else n_labels
         self.has_numbers, self.has_codes, self.scores = bool(numbers), bool(counts), scores
         # Only buffers with values, since torch.export cannot save an empty one.
         if counts:
@@ -75,8 +77,9 @@ class TabularNetwork(pl.LightningModule):
             if pieces:
                 self.register_buffer("low", torch.zeros(numbers, pieces))
                 self.register_buffer("width", torch.ones(numbers, pieces))
-        self.register_buffer("label_mean", torch.zeros(()))
-        self.register_buffer("label_scale", torch.ones(()))
+        labels = (n_labels,) if n_labels > 1 else ()
+        self.register_buffer("label_mean", torch.zeros(labels))
+        self.register_buffer("label_scale", torch.ones(labels))
         wide = numbers * (2 + pieces if pieces else 1)
         self.has_linear = bool(pieces and numbers)
         if counts:
@@ -129,14 +132,14 @@ class TabularNetwork(pl.LightningModule):
 
         Returns:
             P(positive) [rows] for two classes, probabilities [rows, classes] for more, values [rows]
-            for regression.
+            for regression; of several labels [rows, labels].
         """
         outputs = self._outputs(x)
         if self.n_classes > 2:
             return outputs.softmax(-1).mean(1)
-        if self.n_classes:
-            return outputs.sigmoid().mean(1).squeeze(-1)
-        return outputs.mean(1).squeeze(-1) * self.label_scale + self.label_mean
+        mean = (outputs.sigmoid() if self.n_classes else outputs).mean(1)
+        mean = mean.squeeze(-1) if self.n_labels == 1 else mean
+        return mean if self.n_classes else mean * self.label_scale + self.label_mean
 
     def _outputs(self, x: Tensor) -> Tensor:
         """Scores [rows, members, scores]."""
@@ -166,7 +169,9 @@ class TabularNetwork(pl.LightningModule):
         """Mean loss of the members, or with `together` the loss of their mean."""
         x, y, *weights = batch
         outputs = self._outputs(x)
-        if self.n_classes:
+        if self.n_labels > 1:
+            each = self._loss_of_labels(outputs, y.unsqueeze(1), together)
+        elif self.n_classes:
             logs = outputs.log_softmax(-1) if self.n_classes > 2 else _both(outputs)
             if together:
                 logs = logs.logsumexp(1, keepdim=True)
@@ -180,6 +185,20 @@ class TabularNetwork(pl.LightningModule):
         if not weights:
             return each.mean()
         return (each * weights[0]).sum() / weights[0].sum().clamp(min=1e-12)
+
+    def _loss_of_labels(self, outputs: Tensor, y: Tensor, together: bool) -> Tensor:
+        """Loss of each row [rows], the mean over members and labels; y is [rows, 1, labels]."""
+        if self.n_classes and together:
+            mean = outputs.sigmoid().mean(1, keepdim=True)
+            losses = functional.binary_cross_entropy(mean, y, reduction="none")
+        elif self.n_classes:
+            losses = functional.binary_cross_entropy_with_logits(
+                outputs, y.expand_as(outputs), reduction="none"
+            )
+        else:
+            outputs = outputs.mean(1, keepdim=True) if together else outputs
+            losses = (outputs - (y - self.label_mean) / self.label_scale).square()
+        return losses.mean((1, 2))
 
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
         loss = self._loss(batch)

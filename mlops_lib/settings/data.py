@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mlops_lib.columns.schema import Kind
 from mlops_lib.settings.readers import read_by
-from mlops_lib.settings.section import Fraction, Name, Section
+from mlops_lib.settings.section import Fraction, Name, Names, Section
 
 ColumnKind = Literal[Kind, "drop", "day_first", "month_first"]
 
@@ -107,7 +107,9 @@ class DataSettings(Section):
         description="package.module:function, DataFrame to DataFrame; empty: none",
         json_schema_extra=read_by("get-data", code=("get-data",)),
     )
-    label: Name = Field(description="column to predict")
+    label: Names = Field(
+        description="column to predict; a list: several columns, for the tasks multilabel and multioutput"
+    )
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
     weight: str = Field(
         "", description="column with the weight of a row in the fit and in the metrics; it is no feature"
@@ -153,6 +155,21 @@ class DataSettings(Section):
     )
     sql: SqlSettings = Field(SqlSettings(), json_schema_extra=read_by("get-data"))
     checks: CheckSettings = Field(CheckSettings(), json_schema_extra=read_by("get-data"))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
+    @model_validator(mode="after")
+    def _labels_fit_the_source(self) -> "DataSettings":
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"label: {list(self.labels)} names a column twice")
+        if len(self.labels) > 1 and self.split.by == "label":
+            raise ValueError("split: {by: label} needs one label; split by key, time or column")
+        if len(self.labels) > 1 and self.loader == "feature_store":
+            raise ValueError("the loader feature_store takes one label")
+        return self
 
     @model_validator(mode="before")
     @classmethod

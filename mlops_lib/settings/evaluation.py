@@ -1,5 +1,7 @@
 """Settings of section `evaluation`."""
 
+import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, FiniteFloat, ValidationInfo, field_validator
@@ -8,6 +10,7 @@ from mlops_lib import plugins
 from mlops_lib.errors import PluginError
 from mlops_lib.settings.gate import GateSettings
 from mlops_lib.settings.readers import read_by
+from mlops_lib.settings.rubric import RubricSettings
 from mlops_lib.settings.section import Fraction, Name, Section
 
 
@@ -16,8 +19,14 @@ class EvaluationSettings(Section):
 
     task: Name = Field(
         "classification",
-        description="classification, regression, text",
+        description="classification, regression, text; of several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
+    )
+    # Before the metrics, whose names are checked with those of the rubrics.
+    rubrics: dict[str, RubricSettings] = Field(
+        {},
+        description="text: name of a metric -> the rubric by which an LLM judges",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
     )
     metric: Name = Field(
         "roc_auc",
@@ -54,12 +63,17 @@ class EvaluationSettings(Section):
         description="text: language of references and answers as a code (en, ko, ja); auto: from each reference",
     )
     json_schema: str = Field("", description="text: file with the JSON schema of the metric json_schema")
-    judge: str = Field("", description="text: LLM that judges for ragas metrics, as provider:model")
+    judge: str = Field(
+        "", description="text: LLM that judges for ragas metrics and rubrics, as provider:model"
+    )
     judge_max_tokens: int = Field(
-        0, ge=0, description="text: most tokens of a reply of the judge; 0: 1024, which ragas sets"
+        0, ge=0, description="text: most tokens of a reply of the judge; 0: 1024 for ragas, which sets it"
     )
     judge_temperature: float | None = Field(
-        None, ge=0, le=2, description="text: temperature of the judge; null: 0.01, which ragas sets"
+        None,
+        ge=0,
+        le=2,
+        description="text: temperature of the judge; null: the vendor's, and 0.01 for ragas, which sets it",
     )
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
@@ -79,49 +93,70 @@ class EvaluationSettings(Section):
         """Metric that is compared with the champion -> its margin; None: the usual one."""
         return {self.metric: None} | self.gate.margins
 
+    @field_validator("rubrics")
+    @classmethod
+    def _have_names_of_their_own(
+        cls, rubrics: dict[str, RubricSettings], info: ValidationInfo
+    ) -> dict[str, RubricSettings]:
+        if rubrics and info.data.get("task", "text") != "text":
+            raise ValueError("rubrics judge text; evaluation.task is another")
+        for name in rubrics:
+            if name in plugins.TABLE["metric"] or not re.fullmatch(r"[A-Za-z]\w*", name):
+                raise ValueError(
+                    f"{name}: give the rubric a name of letters, digits and _ that no metric of the platform has"
+                )
+        return rubrics
+
     # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")
     @classmethod
     def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
-        _check_metric(metric, info.data.get("task", ""))
+        _check_metric(metric, info.data.get("task", ""), info.data.get("rubrics", {}))
         return metric
 
     @field_validator("threshold")
     @classmethod
     def _can_be_reached(cls, threshold: float, info: ValidationInfo) -> float:
-        _check_reachable(info.data.get("metric", ""), threshold)
+        _check_reachable(info.data.get("metric", ""), threshold, info.data.get("rubrics", {}))
         return threshold
 
     @field_validator("gate")
     @classmethod
     def _names_metrics_of_the_task(cls, gate: GateSettings, info: ValidationInfo) -> GateSettings:
-        task, metric = info.data.get("task", ""), info.data.get("metric", "")
+        task, metric, rubrics = (info.data.get(name, "") for name in ("task", "metric", "rubrics"))
         for key in ("thresholds", "slice_thresholds", "margins"):
             for name, limit in getattr(gate, key).items():
                 try:
-                    _check_metric(name, task)
+                    _check_metric(name, task, rubrics or {})
                     if key != "margins":
-                        _check_reachable(name, limit)
+                        _check_reachable(name, limit, rubrics or {})
                 except ValueError as error:
                     raise ValueError(f"{key}.{name}: {error}") from None
         if metric in gate.thresholds:
             raise ValueError(
                 f"thresholds.{metric}: evaluation.threshold is the threshold of evaluation.metric"
             )
-        if gate.max_cost_usd and task in ("classification", "regression"):
+        if gate.max_cost_usd and task in ("classification", "regression", "multilabel", "multioutput"):
             raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
         return gate
 
 
-def _check_metric(name: str, task: str) -> None:
-    """Raise ValueError if a task of the platform has no such metric and it is no path."""
-    known = plugins.names("metric", task) if task in plugins.TABLE["task"] else []
+def _check_metric(name: str, task: str, rubrics: Mapping[str, RubricSettings]) -> None:
+    """Raise ValueError if a task of the platform has no such metric and it is no path and no rubric."""
+    known = [*plugins.names("metric", task), *rubrics] if task in plugins.TABLE["task"] else []
     if known and name not in known and not plugins.is_path(name):
         raise ValueError(f"{task} has the metrics {', '.join(known)}, or your own as package.module:function")
 
 
-def _check_reachable(name: str, threshold: float) -> None:
-    """Raise ValueError if no model can reach the threshold of a metric of the platform."""
+def _check_reachable(name: str, threshold: float, rubrics: Mapping[str, RubricSettings]) -> None:
+    """Raise ValueError if no model can reach the threshold of a metric of the platform, or of a rubric."""
+    if rubric := rubrics.get(name):
+        least, most = min(rubric.scale), max(rubric.scale)
+        if (rubric.higher_is_better and threshold > most) or (
+            not rubric.higher_is_better and threshold < least
+        ):
+            raise ValueError(f"no model reaches it, since the scale of {name} is {least} to {most}")
+        return
     if name not in plugins.TABLE["metric"]:  # a metric of the user's own is imported when it is used
         return
     try:

@@ -12,7 +12,7 @@ from typing_extensions import is_typeddict
 from mlops_lib.nearest import did_you_mean
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
-from mlops_lib.settings.section import Section
+from mlops_lib.settings.section import FORMS, Section
 
 NUMBER = re.compile(r"\s*[-+]?[\d_]*\.?\d+([eE][-+]?\d+)?\s*")
 
@@ -27,7 +27,7 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
     """
     lines = []
     for problem in error.errors(include_url=False):
-        location = [str(part) for part in problem["loc"]]
+        location = [str(part) for part in problem["loc"] if part not in FORMS]
         key = ".".join(location)
         prefixes = (".".join(location[:length]) for length in range(len(location), 0, -1))
         origin = next((origins[prefix] for prefix in prefixes if prefix in origins), str(path))

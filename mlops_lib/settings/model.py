@@ -40,7 +40,7 @@ class ModelSettings(Section):
     )
     implementation: Name = Field(
         "tabular",
-        description="network or estimator: a name or package.module:Class",
+        description="network, estimator, LLM or graph: a name, package.module:Class or my_agent.py:graph",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
     params: dict[str, Any] = Field(

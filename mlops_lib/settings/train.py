@@ -1,9 +1,13 @@
 """Settings of section `train`."""
 
-from pydantic import Field, model_validator
+from typing import Literal
 
+from pydantic import Field, field_validator, model_validator
+
+from mlops_lib.errors import ConfigError
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Name, Section
+from mlops_lib.settings.served_model import FORMS, served_model
 from mlops_lib.settings.trainer import Callback, Trainer, TrainerArguments
 
 
@@ -36,7 +40,27 @@ class TrainSettings(Section):
         description="Lightning callbacks: package.module:Class, or {class:, params:}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
+    profiler: Literal["", "simple", "pytorch"] = Field(
+        "", description="log a profile of the training: simple (seconds by action) or pytorch (operators)"
+    )
+    find_lr: bool = Field(False, description="find the network's learning rate before the training")
+    warm_start: str = Field(
+        "",
+        description="weights to start from: models:/name@alias, models:/name/3, or a file of torch.save",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
+    warm_start_strict: bool = Field(True, description="every parameter must be in warm_start, with its shape")
     compile: bool = Field(False, description="compile the network's layers with torch.compile")
+
+    @field_validator("warm_start")
+    @classmethod
+    def _is_a_version_or_a_file(cls, value: str) -> str:
+        if value.startswith(("models:", "runs:")):
+            try:
+                served_model(value)
+            except ConfigError:
+                raise ValueError(f"It should be {FORMS}, or a file of torch.save") from None
+        return value
 
     @model_validator(mode="after")
     def _each_process_has_a_batch(self) -> "TrainSettings":

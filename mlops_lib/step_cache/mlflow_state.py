@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from mlops_lib.registry import CHAMPION_TAG, GATE_TAG, IN_USE, Registry, champion_tag
 from mlops_lib.settings import Settings
+from mlops_lib.settings.served_model import served_model
 from mlops_lib.step_cache.entry import Entry, Stale
-from mlops_lib.tracking import sqlite_file, tracking_uri
+from mlops_lib.tracking import WARM_START_TAG, sqlite_file, tracking_uri
 
 
 class RunState(NamedTuple):
@@ -34,6 +35,14 @@ def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry)
     run_id = entry.outputs["run_id"]
     if not run_state(settings, run_id).finished:
         raise Stale(f"run {run_id} is gone")
+    if settings.train.warm_start.startswith("models:"):  # an alias or a stage may have moved since
+        named = served_model(settings.train.warm_start)
+        registry = Registry(settings)
+        version = registry.resolve(
+            named["model.name"], named["serving.stage"], named["serving.alias"], named["serving.version"]
+        )
+        if registry.run(run_id).data.tags.get(WARM_START_TAG) != version.uri:
+            raise Stale(f"{settings.train.warm_start} is version {version.version} now")
     return entry.outputs
 
 

@@ -130,7 +130,10 @@ class EvaluateParameters(Parameters):
 
 
 class EvaluateOutputs(Outputs):
-    """The score (None: the metric has no value), the threshold, the gate's verdict, and why it refused."""
+    """The score (None: the metric has no value), the threshold, the gate's verdict, and why it refused.
+
+    Of a model that passed, `reason` is what a reader must know, such as a spent budget.
+    """
 
     score: FiniteFloat | None
     threshold: FiniteFloat

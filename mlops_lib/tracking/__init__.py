@@ -21,6 +21,7 @@ from mlops_lib.tracking.runs import (
     PARENT_TAG,
     RUN_ID_ENV,
     STEP_TAG,
+    WARM_START_TAG,
     arguments_of,
     child_run,
     end,
@@ -41,7 +42,7 @@ from mlops_lib.tracking.store import (
 )
 
 __all__ = [
-    "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV",
+    "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV", "WARM_START_TAG",
     "arguments_of", "artifact_location", "check_artifacts", "child_run", "choice", "connect", "describe_run", "end",
     "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_choice", "log_dataset", "log_figure",
     "log_outputs", "log_params", "log_text", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",

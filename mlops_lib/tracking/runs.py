@@ -24,6 +24,8 @@ ARGUMENTS_TAG = "mlops.arguments"
 RUN_ID_ENV = "MLFLOW_RUN_ID"
 PARENT_TAG = "mlflow.parentRunId"
 STEP_TAG = "mlops.step"
+#: On a training run: address of the version, or the file, whose weights it started from.
+WARM_START_TAG = "mlops.warm_start"
 #: On the run of each step: model.name, because one experiment may hold runs of several models.
 MODEL_TAG = "mlops.model"
 

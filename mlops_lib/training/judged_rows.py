@@ -48,7 +48,7 @@ class Collector:
     def add(self, rows: "pd.DataFrame", predicted: Any) -> None:
         """Add rows of the data as read, and the predictions for them."""
         schema = self.schema
-        self._truth.append(rows[schema.label].to_numpy())
+        self._truth.append(truth_of(rows, schema))
         self._predicted.append(predicted)
         if schema.references:
             self.references += rows[schema.references].to_dict("records")
@@ -116,6 +116,18 @@ class Collector:
                 else {"predicted": self.predicted, "latency_s": tuple(latency_s)}
             ),
         )
+
+
+def truth_of(rows: "pd.DataFrame", schema: Schema) -> np.ndarray:
+    """The label of each row, [rows]; several labels are float64 [rows, labels]."""
+    if len(schema.labels) > 1:
+        return rows[list(schema.labels)].to_numpy(dtype=np.float64, na_value=np.nan)
+    return rows[schema.label].to_numpy()
+
+
+def names_of_columns(schema: Schema) -> Sequence[Any]:
+    """Names of the columns of a prediction: a classifier's classes, or several labels; empty for one number."""
+    return schema.classes or (schema.labels if len(schema.labels) > 1 else ())
 
 
 def _slice_of(name: str, schema: Schema) -> "Callable[[pd.DataFrame], list[str]]":

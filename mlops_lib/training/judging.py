@@ -12,9 +12,9 @@ from mlops_lib.evaluation.report import EvaluationReport, Verdict
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
-from mlops_lib.training import evidence
+from mlops_lib.training import epochs, evidence
 from mlops_lib.training.evidence import Evidence
-from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency
+from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,7 @@ def evaluate(
     found = evidence.log(run_id, evidence.folder(split), verdict, report.judged, champion)
     evidence.tag(run_id, found)
     loaders.log_inputs(config, data_loader, run_id, split)
+    report = report.model_copy(update={"tables": {**report.tables, **epochs.tables(run_id)}})
     return _shown(report, found, champion)
 
 
@@ -82,9 +83,11 @@ def decide(
         digest=digest,
         fingerprint=fingerprint,
     )
-    if (partial := report.notes.get("partial")) and not verdict.passed:
-        return verdict.model_copy(update={"reasons": (partial, *verdict.reasons)})
-    return verdict
+    if not (partial := report.notes.get("partial")):
+        return verdict
+    if verdict.passed:
+        return verdict.model_copy(update={"note": f"{partial} {verdict.note}".strip()})
+    return verdict.model_copy(update={"reasons": (partial, *verdict.reasons)})
 
 
 def _shown(report: EvaluationReport, found: Evidence, champion: Champion | None) -> EvaluationReport:
@@ -117,16 +120,16 @@ def score(
     """
     chosen = config.evaluation
     schema = data_loader.schema
-    label, features = schema.label, list(schema.features)
+    features = list(schema.features)
     rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
         sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // len(features), 1))
         weighed = sample[schema.weight].to_numpy() if schema.weight else None
-        train = sample[features], sample[label].to_numpy(), weighed
+        train = sample[features], truth_of(sample, schema), weighed
         if (count := data_loader.count("train")) > len(sample):
             note = {"baselines": f"learned from {len(sample)} of {count} training rows, evenly spaced"}
-    classes = classes or schema.classes
+    classes = classes or names_of_columns(schema)
     report = evaluation.evaluate(
         chosen.task,
         rows.truth,
@@ -166,7 +169,7 @@ def judged_rows(
         EvaluationError: The predictions cannot be scored.
     """
     rows = _asked(answers, data_loader, config, split, features)
-    classes = classes or data_loader.schema.classes
+    classes = classes or names_of_columns(data_loader.schema)
     references = {"references": rows.references} if rows.references else {}
     task = plugins.load("task", config.evaluation.task)(
         config, classes=classes, weights=rows.weights, **references

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import TrainingError
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
@@ -28,6 +28,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
+#: Folder of the run's artifacts with the profile of the training.
+PROFILER = "profiler"
 
 
 def begin(seed: int) -> None:
@@ -71,7 +73,7 @@ def fit(
     validation: "DataLoader",
     config: Settings,
     run_id: str,
-    describe: Callable[[Any], str] = lambda batch: "",
+    describe: Callable[[Any, Split], str] = lambda batch, split: "",
     checkpoints: Path | None = None,
     **more: Any,
 ) -> None:
@@ -82,7 +84,7 @@ def fit(
         train, validation: Batches.
         config: The `train` section is read.
         run_id: MLflow run to log to.
-        describe: Returns a sentence about the rows of a training batch, for the error of a loss that is not finite.
+        describe: Returns a sentence about the rows of a batch, for the error of a loss that is not finite.
         checkpoints: Folder to continue an interrupted training from, the same in all workers; None: a temporary one.
         more: Arguments for Lightning's Trainer, about workers.
 
@@ -92,13 +94,15 @@ def fit(
     import mlflow
 
     from mlops_lib.training.best_epoch import BestEpoch
+    from mlops_lib.training.losses import Losses
     from mlops_lib.training.resume import Resume, continue_run
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = checkpoints or Path(scratch)
         best = BestEpoch(str(folder))
         resume = Resume(folder, run_id, best, train)
-        trainer = _trainer(config, run_id, scratch, describe, resume, best, more)
+        losses = Losses(describe)
+        trainer = _trainer(config, run_id, scratch, [resume, losses], best, more)
         if found := resume.find():
             more = {"ckpt_path": found, "weights_only": False}
             if trainer.is_global_zero:
@@ -108,15 +112,16 @@ def fit(
         try:
             with _compiled(module) if config.train.compile else contextlib.nullcontext():
                 trainer.fit(module, train, validation, **more)
-        except ValueError as error:
-            if "Expected more than 1 value per channel" in str(error):
-                raise TrainingError(
-                    f"Batch normalisation needs two rows or more in a batch ({error}). Take a larger "
-                    "train.batch_size, or more rows."
-                ) from error
+        except (
+            ValueError,
+            RuntimeError,
+        ) as error:  # of the module's own code, which gets the data as they are
+            losses.explain(error)
             raise
         if trainer.is_global_zero:
             _restore_best(module, best)
+            if config.train.profiler:
+                mlflow.MlflowClient().log_artifacts(run_id, str(Path(scratch, PROFILER)), PROFILER)
     if str(config.train.trainer.get("precision", "")).endswith("-true"):
         module.float()  # the logged model takes float32
 
@@ -125,15 +130,14 @@ def _trainer(
     config: Settings,
     run_id: str,
     scratch: str,
-    describe: Callable[[Any], str],
-    first: "Callback",
-    last: "Callback",
+    first: "list[Callback]",
+    best: "BestEpoch",
     more: dict[str, Any],
 ) -> "Trainer":
     from lightning.pytorch.callbacks import EarlyStopping
     from lightning.pytorch.loggers import MLFlowLogger
+    from lightning.pytorch.profilers import PyTorchProfiler, SimpleProfiler
 
-    from mlops_lib.training.losses import Losses
     from mlops_lib.training.progress import Progress
 
     logger = MLFlowLogger(
@@ -143,13 +147,15 @@ def _trainer(
         log_model=True,
     )
     callbacks = [
-        first,
-        Losses(describe),
+        *first,
         Progress(),
         EarlyStopping("val_loss", patience=config.train.patience, strict=False),
         *trainers.own_callbacks(config),
-        last,
+        best,
     ]
+    if config.train.profiler:
+        kind = SimpleProfiler if config.train.profiler == "simple" else PyTorchProfiler
+        more = {**more, "profiler": kind(str(Path(scratch, PROFILER)), "profile")}
     return trainers.make(config, callbacks, logger=logger, default_root_dir=scratch, **more)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
@@ -36,8 +36,15 @@ def current_digests(config: Settings, run_id: str, data_loader: BaseDataLoader) 
     of_model = recorded_digests(run_id) if run_id else dict.fromkeys(PARTS, "")
     chosen = config.evaluation
     # What has its default is left out, so that the digests of runs from before the setting stay.
-    defaults = {"judge_max_tokens": 0, "judge_temperature": None, "language": "auto", "json_schema": ""}
-    more = {name: value for name, default in defaults.items() if (value := getattr(chosen, name)) != default}
+    defaults: dict[str, Any] = {
+        "judge_max_tokens": 0,
+        "judge_temperature": None,
+        "language": "auto",
+        "json_schema": "",
+        "rubrics": {},
+    }
+    asked = chosen.model_dump(mode="json")
+    more = {name: asked[name] for name, default in defaults.items() if asked[name] != default}
     judge = json.dumps([chosen.metrics, chosen.judge, chosen.embeddings, *([more] if more else [])])
     return of_model | {
         "dataset": data_loader.fingerprint(),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlops_lib import tracking
 from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.metrics import answers
+from mlops_lib.evaluation.metrics.interface import chosen as metrics_of
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.lineage.expected import Expected
 from mlops_lib.llm.cassette import Cassette
@@ -35,8 +37,10 @@ def session(config: Settings, run_id: str, split: Split, data_loader: BaseDataLo
     The answers of an evaluation that fails are recorded too, so that the next one need not pay for them.
 
     Raises:
-        EvaluationError: The run to replay has no cassette; or the block failed, and why.
+        EvaluationError: The run to replay has no cassette; an LLM has no price, and the money is limited; or the block
+            failed, and why.
     """
+    _require_prices(config)
     ledger = Ledger.of(config.evaluation, _cassette(config, run_id, split))
     opened = Session(config, run_id, split, ledger, data_loader)
     try:
@@ -47,6 +51,7 @@ def session(config: Settings, run_id: str, split: Split, data_loader: BaseDataLo
             opened.require_calls()
         if ledger.spent.calls and run_id and not config.evaluation.replay:
             tracking.log_text(run_id, ledger.cassette.text(all_known=True), _cassette_path(split))
+            opened.log_costs()
         if isinstance(error, EvaluationError) and ledger.stopped:
             raise EvaluationError(f"{error}. {ledger.stopped}") from error
         raise
@@ -80,10 +85,25 @@ def comparison(
 def calls(ledger: Ledger) -> str:
     """The calls of a ledger in words."""
     spent, reused = ledger.spent, ledger.reused
+    unpriced = f", and {spent.unpriced} calls without a price in llm.prices" if spent.unpriced else ""
     return (
-        f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}), "
+        f"{spent.calls} LLM calls made ({spent.tokens} tokens, ${spent.cost_usd:.4f}{unpriced}), "
         f"{reused.calls} answered from the record"
     )
+
+
+def _require_prices(config: Settings) -> None:
+    """Raise EvaluationError, before a call is paid, if the money is limited and a judge has no price."""
+    chosen = config.evaluation
+    if not chosen.max_cost_usd or chosen.replay:
+        return
+    for metric in metrics_of(chosen.task, config):
+        for model in answers.models(metric, config):
+            if model and model not in config.llm.prices:
+                raise EvaluationError(
+                    f"evaluation.max_cost_usd is set, and {metric} asks {model!r}, for which llm.prices has no price. Add it, "
+                    f"for example {{{model!r}: [0.15, 0.60]}}."
+                )
 
 
 @dataclass
@@ -141,7 +161,16 @@ class Session:
         tags |= {CASSETTE_TAG: "yes", PARTIAL_TAG: self.ledger.stopped or "no"}
         for tag, text in tags.items():
             client.set_tag(self.run_id, tag, text)
-        # What the evaluation cost at first stays; an evaluation that reuses its calls would say that it cost nothing.
+        self.log_costs()
+
+    def log_costs(self) -> None:
+        """Log calls, tokens and money to the model's run.
+
+        Those of the first evaluation stay, also if it failed: one that reuses its calls would say that it cost nothing.
+        """
+        import mlflow
+
+        client = mlflow.MlflowClient()
         known = client.get_run(self.run_id).data.metrics
         group = f"{self.split}.llm"
         group += ".again" if f"{group}.calls" in known else ""

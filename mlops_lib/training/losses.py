@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs.encode import InputEncoder
 
 if TYPE_CHECKING:
@@ -21,51 +21,93 @@ MAX_NAMED = 5
 #: Rows that tell the usual values of a column, and the distance from them that counts as extreme, in usual distances.
 SAMPLE_ROWS, EXTREME = 2_000, 1_000.0
 REMEDY = "Lower the learning rate, or clip gradients: train.trainer: {gradient_clip_val: 1.0}."
-REMEDY_DATA = "Correct them in the data or in data.prepare, if they are wrong."
+REMEDY_DATA = "Correct them in the data or in data.prepare; a network must replace missing numbers, which are NaN, itself."
 
 
 class Losses(Callback):
     """Raises TrainingError before the backward pass of a loss that is not finite, and without ``val_loss``.
 
     Args:
-        describe: Returns a sentence about the rows of a batch.
+        describe: Returns a sentence about the rows of a batch; called with the batch and its split.
     """
 
-    def __init__(self, describe: Callable[[Any], str]) -> None:
+    def __init__(self, describe: Callable[[Any, Split], str]) -> None:
         self._describe = describe
         self._batch: Any = None
-        self._number = 0
+        self._split: Split = "train"
+        self._epoch = self._number = 0
+        self._batches: float = 0
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._batch, self._number = batch, batch_idx
+        self._batch, self._split, self._number = batch, "train", batch_idx
+        self._epoch, self._batches = trainer.current_epoch, trainer.num_training_batches
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._batch, self._split, self._number = batch, "validation", batch_idx
+        self._epoch, self._batches = trainer.current_epoch, trainer.num_val_batches[dataloader_idx]
 
     def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: torch.Tensor) -> None:
         # With float16, the scaled loss may overflow; the scaler then skips the step and takes a smaller scale.
         if trainer.scaler is None and not bool(torch.isfinite(loss).all()):
-            place = f"epoch {trainer.current_epoch + 1}, batch {self._number + 1} of {trainer.num_training_batches}"
-            raise TrainingError(
-                f"The training loss is {_value(loss)} in {place}. {self._describe(self._batch)} {REMEDY}"
-            )
+            raise TrainingError(f"The training loss is {_value(loss)} {self._about()}")
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if "val_loss" not in trainer.callback_metrics and not trainer.sanity_checking:
+        if trainer.sanity_checking:
+            return
+        if "val_loss" not in trainer.callback_metrics:
             raise TrainingError(
                 f"{type(module).__name__} does not log 'val_loss', which early stopping and the choice of the best "
                 "epoch need. Call self.log('val_loss', ...) in validation_step."
             )
+        loss = trainer.callback_metrics["val_loss"]
+        # A network that diverged has finite rows: early stopping ends it, and the best epoch before is kept.
+        if not bool(torch.isfinite(loss)):
+            for number, batch in enumerate(trainer.val_dataloaders or []):
+                if _has_gaps(batch):
+                    self._batch, self._number = batch, number
+                    raise TrainingError(f"val_loss is {_value(loss)} {self._about()}")
+
+    def explain(self, error: Exception) -> None:
+        """Raise TrainingError if a step raised `error` for one row, or for values that are not finite."""
+        if "Expected more than 1 value per channel" in str(error):
+            raise TrainingError(
+                f"Batch normalisation needs two rows or more in a batch: {error}. Take a larger train.batch_size, or "
+                "more rows."
+            ) from error
+        if not isinstance(error, MlopsError) and _has_gaps(self._batch):
+            raise TrainingError(
+                f"The network raised {type(error).__name__}: {error} {self._about()}"
+            ) from error
+
+    def _about(self) -> str:
+        place = f"in epoch {self._epoch + 1}, {self._split} batch {self._number + 1} of {self._batches}."
+        return f"{place} {self._describe(self._batch, self._split)} {REMEDY}"
 
 
-def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder) -> str:
-    """The keys of a training batch's rows, and their columns with missing and with extreme values.
+def _has_gaps(batch: Any) -> bool:
+    """Whether the features of a batch hold NaN or infinity: values that are missing, mostly."""
+    inputs = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    tensors = inputs.values() if isinstance(inputs, dict) else [inputs]
+    return any(
+        isinstance(one, torch.Tensor) and one.is_floating_point() and not bool(torch.isfinite(one).all())
+        for one in tensors
+    )
+
+
+def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder) -> str:
+    """The keys of a batch's rows, and their columns with missing and with extreme values.
 
     Args:
         batch: ``(x, y)`` or ``(x, y, weights)``; of another form, nothing can be said.
+        split: The split of the rows.
         data_loader, encoder: Made the batch.
     """
     try:
-        rows = _rows_of(batch, data_loader, encoder)
+        rows = _rows_of(batch, split, data_loader, encoder)
     except (MlopsError, TypeError, ValueError, AttributeError, IndexError):  # a batch of the user's own form
         rows = None
     if rows is None or rows.empty:
@@ -76,7 +118,7 @@ def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder | InputEn
     more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
     found = [f"Rows with its values: {schema.key or 'number'} {keys}{more}."]
     usual = data_loader.sample("train", SAMPLE_ROWS)
-    columns = [name for name in (*schema.features, schema.label, schema.weight) if name]
+    columns = [name for name in (*schema.features, *schema.labels, schema.weight) if name in rows.columns]
     if missing := [f"{name!r} ({int(n)} rows)" for name in columns if (n := rows[name].isna().sum())]:
         found.append(f"Missing values: {', '.join(missing[:MAX_NAMED])}.")
     worst = sorted((one for name in columns if (one := _worst(rows[name], usual[name]))), reverse=True)
@@ -89,26 +131,37 @@ def describe(batch: Any, data_loader: BaseDataLoader, encoder: Encoder | InputEn
     return " ".join(found)
 
 
-def _rows_of(batch: Any, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder) -> "pd.DataFrame":
+def _rows_of(
+    batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder
+) -> "pd.DataFrame":
     """The raw rows of a batch, found by their encoded values: batches carry no keys."""
     import pandas as pd
 
-    from mlops_lib.loaders.batches import to_tensors
+    from mlops_lib.loaders.batches import finish_of, to_tensors
 
-    wanted = set(_as_bytes(batch))
+    wanted, finish = _columns(batch), finish_of(encoder)
     parts, count = [], 0
-    for part in data_loader.parts("train"):
+    for part in data_loader.parts(split):
         part = part.set_axis(range(count, count + len(part)))
         count += len(part)
-        same = [one in wanted for one in _as_bytes(to_tensors(part, data_loader.schema, encoder, "train"))]
-        parts.append(part[np.array(same)])
+        made = to_tensors(part, data_loader.schema, encoder, split)
+        found = _columns(finish(made) if finish else made)
+        # Sequences are padded to the longest of each batch.
+        widths = [min(one.shape[1], other.shape[1]) for one, other in zip(wanted, found, strict=True)]
+        keys = set(_as_bytes(wanted, widths))
+        parts.append(part[np.array([one in keys for one in _as_bytes(found, widths)])])
     return pd.concat(parts)
 
 
-def _as_bytes(batch: Any) -> list[bytes]:
-    """The values of features and label, for each row."""
-    x, y, *_ = (tensor.detach().cpu().numpy() for tensor in batch)
-    both = np.ascontiguousarray(np.column_stack([x.reshape(len(x), -1), y]), dtype=np.float32)
+def _columns(batch: Any) -> list[np.ndarray]:
+    """Features and label of a batch, each [rows, values]."""
+    inputs, y, *_ = batch
+    tensors = [*(inputs.values() if isinstance(inputs, dict) else [inputs]), y]
+    return [one.detach().cpu().numpy().reshape(len(one), -1).astype(np.float64) for one in tensors]
+
+
+def _as_bytes(columns: list[np.ndarray], widths: list[int]) -> list[bytes]:
+    both = np.hstack([one[:, :width] for one, width in zip(columns, widths, strict=True)])
     return [row.tobytes() for row in both]
 
 

@@ -107,7 +107,7 @@ def train(folder: Path) -> Path | None:
         validation,
         settings,
         plan.run_id,
-        lambda batch: describe(batch, data_loader, encoder),
+        lambda batch, split: describe(batch, split, data_loader, encoder),
         Path(plan.checkpoints) if plan.checkpoints else None,
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,

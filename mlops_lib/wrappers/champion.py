@@ -74,8 +74,8 @@ def _way_out(config: Settings, name: str) -> str:
 def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:
     """Why a model cannot be asked on these rows, from the facts that it carries; "" if none speaks against it."""
     task, columns = config.evaluation.task, model.columns
-    if columns and columns.label and columns.label != schema.label:
-        return f"it predicts {columns.label!r}, and the new model {schema.label!r}."
+    if columns and columns.labels and columns.labels != schema.labels:
+        return f"it predicts {_listed(columns.labels)}, and the new model {_listed(schema.labels)}."
     if lacking := [name for name in model.features_of(schema) if name not in schema.used]:
         if config.data.features and not set(lacking) & set(config.data.features):
             return f"it takes columns that data.features leaves out: {_listed(lacking)}."

@@ -12,7 +12,6 @@ from mlops_lib.errors import InputError
 
 #: Column with a chat. No caller can set it by a row: its value is an object, and columns of text models are texts.
 CHAT = "chat"
-SYSTEM = ("system", "developer")
 
 
 def chat_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -81,21 +80,3 @@ def with_prompts(
         else:
             found.append(dict(message))
     return found
-
-
-def checked(messages: Sequence[Mapping[str, Any]], provider: str) -> None:
-    """Check that a provider can take a caller's messages behind a system prompt.
-
-    Raises:
-        InputError: A message has an unknown role or form, or a place where the provider takes none of its role.
-    """
-    from langchain_core.messages import convert_to_messages
-
-    for number, message in enumerate(messages):
-        try:
-            convert_to_messages([dict(message)])
-        except Exception as error:  # of several kinds, by the form that is wrong
-            raise InputError(f"Message {number} cannot be read: {type(error).__name__}: {error}") from None
-        before = messages[number - 1].get("role") if number else "system"
-        if provider == "anthropic" and message.get("role") in SYSTEM and before not in SYSTEM:
-            raise InputError(f"Message {number}: this model takes system messages at the start alone.")

@@ -3,6 +3,8 @@
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
@@ -18,11 +20,34 @@ def require_probabilities(estimator: Any, config: Settings) -> None:
     Raises:
         TrainingError: It has no ``predict_proba``.
     """
-    if config.evaluation.task == "classification" and not hasattr(estimator, "predict_proba"):
+    if config.evaluation.task in ("classification", "multilabel") and not hasattr(estimator, "predict_proba"):
         raise TrainingError(
             f"{config.model.implementation} gives no probabilities (it has no predict_proba), which a classification is "
             "scored by. Return sklearn.calibration.CalibratedClassifierCV(estimator) from a function of your own, set "
             "probability=True where the estimator has it, or take model.implementation: auto."
+        )
+
+
+def target(rows: "pd.DataFrame", schema: Schema) -> Any:
+    """What an estimator learns: the label, or [rows, labels] of several."""
+    if len(schema.labels) == 1:
+        return rows[schema.label]
+    labels = rows[list(schema.labels)].to_numpy(dtype=np.float64)
+    return labels.astype(int) if np.isin(labels, (0, 1)).all() else labels
+
+
+def require_columns(predictions: Any, schema: Schema, config: Settings) -> None:
+    """Refuse an estimator that does not predict a column for each of several labels.
+
+    Raises:
+        TrainingError: It gives another form, such as a list with the probabilities of both classes of each label.
+    """
+    labels = len(schema.labels)
+    if labels > 1 and np.shape(predictions)[1:] != (labels,):
+        raise TrainingError(
+            f"{config.model.implementation} does not predict one column for each of the {labels} labels. Take one that "
+            "does, such as sklearn.neural_network:MLPClassifier, or return sklearn.multiclass.OneVsRestClassifier(estimator) "
+            "from a function of your own."
         )
 
 
@@ -41,12 +66,12 @@ def arguments(
     stops_early = getattr(estimator, "early_stopping", False)
     if "X_val" in accepted and stops_early is True:  # scikit-learn's histogram gradient boosting
         held = data_loader.load("validation")
-        found |= {"X_val": held[list(schema.features)], "y_val": held[schema.label]}
+        found |= {"X_val": held[list(schema.features)], "y_val": target(held, schema)}
         if schema.weight:
             found["sample_weight_val"] = held[schema.weight].to_numpy()
     elif "eval_set" in accepted:  # XGBoost, LightGBM, CatBoost
         held = data_loader.load("validation")
-        found["eval_set"] = [(held[list(schema.features)], held[schema.label])]
+        found["eval_set"] = [(held[list(schema.features)], target(held, schema))]
         if "verbose" in accepted:
             found["verbose"] = False
     return found

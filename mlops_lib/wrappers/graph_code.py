@@ -6,14 +6,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops_lib.errors import ModelError
 from mlops_lib.llm import loop
 from mlops_lib.wrappers.carried_code import carried_code
+from mlops_lib.wrappers.graph_modules import PREFIX, importable
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -42,8 +44,15 @@ class GraphPackage:
     chat_model: "Callable[..., BaseChatModel]"
 
 
-def build_graph(package: GraphPackage) -> Any:
-    """The object that the package's code defines or returns: a StateGraph, a compiled graph or a Runnable.
+class BuiltGraph(NamedTuple):
+    """A compiled graph or a Runnable, and a context in which its modules can be imported by name."""
+
+    graph: Any
+    importable: Callable[[], AbstractContextManager[None]]
+
+
+def build_graph(package: GraphPackage) -> BuiltGraph:
+    """The graph that the package's code defines or returns; a StateGraph is compiled.
 
     Raises:
         ModelError: The code cannot be run, has no such name, or defines something else.
@@ -72,10 +81,11 @@ def build_graph(package: GraphPackage) -> Any:
                     "@entrypoint, a Runnable of LangChain, or a function that returns one; RunnableLambda(f) makes a Runnable "
                     "of a function f."
                 )
-            return found.compile() if isinstance(found, StateGraph) else found
+            graph = found.compile() if isinstance(found, StateGraph) else found
+            return BuiltGraph(graph, partial(importable, module, own))
     except ModelError:
         raise
-    except Exception as error:  # a user's own file may raise anything
+    except (Exception, SystemExit) as error:  # a user's own file may raise anything
         raise ModelError(f"{shown} cannot be run: {type(error).__name__}: {error}") from error
 
 
@@ -132,7 +142,7 @@ def real_langgraph() -> Iterator[None]:
 
 
 def _import(file: Path, own: "PrivateModules | None") -> Any:
-    name = f"mlops_graph_{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+    name = f"{PREFIX}{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # a .py file always has both
     module = importlib.util.module_from_spec(spec)

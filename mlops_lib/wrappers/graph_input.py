@@ -37,7 +37,10 @@ class GraphInput:
 
     def takes_messages(self, text_column: str) -> bool:
         """Whether the question itself becomes a message."""
-        return self._mapping is None and self.takes_history and text_column not in self._shape.inputs
+        if isinstance(self._mapping, str) or not self.takes_history or text_column in self._shape.inputs:
+            return False
+        mapped = self._mapping or {}
+        return MESSAGES not in mapped and text_column not in self._columns(mapped)
 
     @property
     def takes_history(self) -> bool:
@@ -66,9 +69,10 @@ class GraphInput:
                 f"model.params.input has {', '.join(unknown)}; the input of the graph has: {self._keys()}."
             )
         if lost := [name for name in columns if name not in used]:
+            free = next((key for key in shape.inputs if key not in filled), "key")
             raise TrainingError(
                 f"The column {', '.join(lost)} reaches no key of the graph's input, which has: {self._keys()}. Set "
-                f"model.params.input: {{{self._first()}: '{{{{{lost[0]}}}}}'}}, or take the column out of data.features."
+                f"model.params.input: {{{free}: '{{{{{lost[0]}}}}}'}}, or take the column out of data.features."
             )
         if empty := [name for name, needed in shape.inputs.items() if needed and name not in filled]:
             raise TrainingError(
@@ -95,13 +99,8 @@ class GraphInput:
             if history:
                 raise no_place()
             return row[text_column] if self._mapping is None else self._value(self._mapping, row)
-        if self._mapping is not None:
-            values = {name: value for name, value in row.items() if name in shape.inputs}
-            values |= {key: self._value(text, row) for key, text in self._mapping.items()}
-        elif shape.kind == "messages":
-            values = {}
-        else:
-            values = {name: value for name, value in row.items() if name in shape.inputs}
+        values = {name: value for name, value in row.items() if name in shape.inputs}
+        values |= {key: self._value(text, row) for key, text in (self._mapping or {}).items()}
         if self.takes_messages(text_column):
             found = messages([*history, last or row[text_column]])
             found[-1].id = uuid4().hex  # the answer comes after it
@@ -117,17 +116,16 @@ class GraphInput:
 
     def _use(self, columns: Sequence[str]) -> tuple[set[str], set[str]]:
         """The columns that reach the graph, and the keys that get a value."""
-        shape, mapping = self._shape, self._mapping
+        mapping = self._mapping or {}
         if isinstance(mapping, str):
             return self._columns(mapping), set()
-        used = set(columns) & set(shape.inputs)
-        if mapping is not None:
-            return used | self._columns(mapping), used | set(mapping)
-        if shape.kind in ("text", "messages"):
+        by_name = set(columns) & set(self._shape.inputs)
+        used, filled = by_name | self._columns(mapping), by_name | set(mapping)
+        if self._shape.kind == "text" and not mapping:
             return {columns[0]}, set()
         if self.takes_messages(columns[0]):
-            return used | {columns[0]}, used | {MESSAGES}
-        return used, used
+            return used | {columns[0]}, filled | {MESSAGES}
+        return used, filled
 
     def _columns(self, text: Any) -> set[str]:
         if isinstance(text, Mapping):
@@ -151,9 +149,6 @@ class GraphInput:
 
     def _keys(self) -> str:
         return ", ".join(self._shape.inputs) or f"none (it is {self._shape.kind})"
-
-    def _first(self) -> str:
-        return next(iter(self._shape.inputs), "key")
 
 
 def _with_fields(mapping: Any) -> Any:

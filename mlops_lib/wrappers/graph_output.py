@@ -96,8 +96,9 @@ class GraphOutput:
 
     def _last(self, value: Any, question: Any) -> Any:
         """The message that answers, where the value is a list of messages."""
-        if not (isinstance(value, list) and value and all(map(is_message, value))):
+        if not (isinstance(value, list) and value and is_message(value[-1])):
             return value
+        value = list(filter(is_message, value))  # LangGraph also takes messages in OpenAI's form
         ids = [message.id for message in value]
         after = value[ids.index(question.id) + 1 :] if question is not None and question.id in ids else value
         answers = [message for message in after if message.type not in NO_ANSWERS]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from mlops_lib.errors import TrainingError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.own_code import LIBRARY
-from mlops_lib.wrappers.source_imports import place_on
+from mlops_lib.wrappers.source_imports import place_of, place_on
 
 FORMS = (
     "Write a file and a name in it (my_agent.py:graph), a module and a name (package.module:graph), or a folder with "
@@ -79,8 +79,6 @@ def _folders(root: Path, config: Settings) -> list[Path]:
 
 def require_module(source: Source) -> None:
     """Raise TrainingError unless the module of a source can be found. Imports nothing."""
-    from mlops_lib.wrappers.source_imports import place_of
-
     top = source.module.partition(".")[0]
     if place_on(source.path, top) is None and place_of(top) is None:
         places = ", ".join(map(str, source.path))

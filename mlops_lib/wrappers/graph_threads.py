@@ -2,17 +2,18 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.redact.keys import Masker
 from mlops_lib.wrappers import graph_turns
 from mlops_lib.wrappers.chats import CHAT, chat_of
+from mlops_lib.wrappers.graph_calls import given_up
+from mlops_lib.wrappers.graph_checkpoints import checkpointer
 from mlops_lib.wrappers.graph_stream import INTERRUPT
 from mlops_lib.wrappers.thread_locks import ThreadLocks
 
@@ -45,11 +46,22 @@ class Turn(NamedTuple):
 
 
 class Threads:
-    """A graph with the state of its conversations, in memory or in a SQLite file."""
+    """A graph with the state of its conversations, in memory or in a SQLite file.
 
-    def __init__(self, graph: "Pregel", allowed: bool, text_column: str, graph_input: "GraphInput") -> None:
+    Args:
+        importable: In this context, the classes of the graph's code can be imported: a state may hold their objects.
+    """
+
+    def __init__(
+        self,
+        graph: "Pregel",
+        allowed: bool,
+        text_column: str,
+        graph_input: "GraphInput",
+        importable: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._graph, self._allowed, self._text_column = graph, allowed, text_column
-        self._input = graph_input
+        self._input, self._importable = graph_input, importable
         self._file: Path | None = None
         self._locks = ThreadLocks(None)
         self._stateless = graph.copy({"checkpointer": None})
@@ -95,9 +107,7 @@ class Threads:
                 turn = turn._replace(payload=graph_turns.answers(resume, asked, state, thread))
             elif asks:
                 payload = self._question(row, values, begun=state.created_at is not None)
-                turn = turn._replace(
-                    payload=await graph_turns.given_up(turn.graph, turn.options, state, payload)
-                )
+                turn = turn._replace(payload=await given_up(turn.graph, turn.options, state, payload))
             else:
                 graph_turns.require_unfinished(state, thread)
                 turn = turn._replace(asked=asked)
@@ -128,7 +138,9 @@ class Threads:
 
     def _graph_of(self, loop: asyncio.AbstractEventLoop) -> "Pregel":
         if loop not in self._graphs:
-            self._graphs[loop] = self._graph.copy({"checkpointer": _checkpointer(self._file)})
+            self._graphs[loop] = self._graph.copy(
+                {"checkpointer": checkpointer(self._file, self._importable)}
+            )
         return self._graphs[loop]
 
 
@@ -154,25 +166,3 @@ async def _state(turn: Turn, thread: str) -> "StateSnapshot":
 
 def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))  # an empty cell of a table
-
-
-def _checkpointer(file: Path | None) -> Any:
-    if file is None:
-        from langgraph.checkpoint.memory import InMemorySaver
-
-        return InMemorySaver()
-    import aiosqlite
-    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-
-    class Masked(JsonPlusSerializer):
-        """Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error."""
-
-        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-            kind, content = super().dumps_typed(obj)
-            return kind, Masker().known(content, keep_length=True)
-
-    connection = aiosqlite.connect(file)
-    # The connection's thread must not keep a finished process alive.
-    connection._thread.daemon = True
-    return AsyncSqliteSaver(connection, serde=Masked())

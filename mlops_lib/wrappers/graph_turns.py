@@ -1,7 +1,7 @@
 """What a row asks of its conversation: a new question, answers to open interrupts, or the rest of a turn that broke off."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 #: The form of LangGraph's ids of interrupts.
 ID = re.compile("[0-9a-f]{32}")
-#: The result of a tool call whose turn was given up for a new question. Vendors refuse a call without a result.
-CANCELLED = "Cancelled: the next message came before this call was made."
 
 
 def shown(interrupts: Sequence["Interrupt"]) -> list[dict[str, Any]]:
@@ -52,7 +50,8 @@ def answers(resume: Any, asked: Sequence["Interrupt"], state: "StateSnapshot", t
         asked: The open interrupts.
 
     Raises:
-        ThreadError: No interrupt is open, several are open and the value names none, or an id is not open.
+        ThreadError: No interrupt is open, several are open and the value names none, an id is not open, or the value cannot
+            be kept.
     """
     from langgraph.types import Command
 
@@ -80,7 +79,17 @@ def answers(resume: Any, asked: Sequence["Interrupt"], state: "StateSnapshot", t
             f"The thread {thread!r} has {len(ids)} open interrupts: answer them by id, {{'resume': {{id: answer}}}}. "
             f"{_open(ids)}",
         )
+    _require_storable(resume)
     return Command(resume=found) if state.interrupts else None
+
+
+def _require_storable(resume: Any) -> None:
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+    try:
+        JsonPlusSerializer().dumps_typed(resume)
+    except Exception as error:  # numbers of more than 64 bits, lists that are hundreds deep
+        raise ThreadError("invalid_resume", f"LangGraph cannot keep the answer: {error}.") from None
 
 
 def require_begun(state: "StateSnapshot", thread: str) -> None:
@@ -106,22 +115,6 @@ def require_unfinished(state: "StateSnapshot", thread: str) -> None:
         )
 
 
-async def given_up(graph: Any, options: Any, state: "StateSnapshot", payload: Any) -> Any:
-    """The input for a new question on a thread with an unfinished turn, whose tool calls will not be made."""
-    builder = getattr(graph, "builder", None)  # none: an entrypoint, whose state has no keys
-    if builder is None or not state.next or not isinstance(state.values, Mapping):
-        return payload
-    for key, value in state.values.items():
-        if not (results := _results(value)):
-            continue
-        if key in builder.schemas[builder.input_schema]:
-            own = payload.get(key, [])
-            payload = {**payload, key: [*results, *(own if isinstance(own, list) else [own])]}
-        else:
-            await graph.aupdate_state(options, {key: results}, as_node=state.next[0])
-    return payload
-
-
 @contextmanager
 def invalid_answers() -> Iterator[None]:
     """A graph may give a schema for the answer to its interrupt. An answer that does not fit is the caller's error.
@@ -138,20 +131,6 @@ def invalid_answers() -> Iterator[None]:
             raise
         message = f"The answer does not fit the schema of its interrupt, which stays open: {error}"
         raise ThreadError("invalid_resume", message) from error
-
-
-def _results(value: Any) -> list[Any]:
-    from langchain_core.messages import AIMessage, ToolMessage
-
-    done = set()
-    for message in reversed(value if isinstance(value, list) else []):
-        if isinstance(message, AIMessage):
-            calls = [call for call in message.tool_calls if call["id"] not in done]
-            return [ToolMessage(CANCELLED, tool_call_id=call["id"], name=call["name"]) for call in calls]
-        if not isinstance(message, ToolMessage):
-            break
-        done.add(message.tool_call_id)
-    return []
 
 
 def _open(ids: Sequence[str]) -> str:

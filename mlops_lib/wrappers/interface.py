@@ -50,15 +50,15 @@ class StreamEvent(NamedTuple):
     """One event of a model that works on a row.
 
     ``token``: a piece of the answer's text; ``update``: the changes that a node made; ``custom``: what a node wrote to
-    LangGraph's stream writer; ``interrupt``: questions that the caller must answer first; ``tool_calls``: parts of tool
-    calls in OpenAI's form, in answer to a chat; ``prediction``: the answer.
+    LangGraph's stream writer; ``contexts``: the passages of the answer; ``interrupt``: questions that the caller must answer
+    first; ``tool_calls``: parts of tool calls in OpenAI's form, in answer to a chat; ``prediction``: the answer.
 
     Attributes:
         path: Names of a graph's nodes, from the outer graph to the node that the event is from; for ``custom``, to the
             graph that it is from.
     """
 
-    kind: Literal["token", "update", "custom", "interrupt", "tool_calls", "prediction"]
+    kind: Literal["token", "update", "custom", "contexts", "interrupt", "tool_calls", "prediction"]
     data: Any
     path: tuple[str, ...] = ()
 

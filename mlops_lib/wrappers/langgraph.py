@@ -63,14 +63,14 @@ class LangGraphWrapper(TextModelWrapper):
         texts = prompts.read(package / "prompts.yaml")
         own_clients.meter(llm.prices)
         with own_clients.stand_in_keys():
-            found = build_graph(GraphPackage(self._config, texts, package, chat_model))
-        self._graph, shape = opened(found)
+            built = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        self._graph, shape = opened(built.graph)
         self._input = GraphInput(shape, self._config.get("input"))
         self._output = GraphOutput(shape, self._config.get("output"), self._config.get("contexts"))
         allowed = keeps_threads(self._graph, self._config.get("threads"))
         self.extra_columns = {THREAD: "text", RESUME: "any"} if allowed else {}
         self.chat_options = OPTIONS["openai"].intersection(self._input.option_keys)
-        self._threads = Threads(self._graph, allowed, self.text_column, self._input)
+        self._threads = Threads(self._graph, allowed, self.text_column, self._input, built.importable)
 
     def check_columns(self, columns: Sequence[str]) -> None:
         self._input.check(columns)
@@ -108,8 +108,10 @@ class LangGraphWrapper(TextModelWrapper):
                         if event.kind != "token" or not self._output.is_structured:
                             yield event
                 state = await self._threads.with_pause(turn, run.state)
-        output = self._generation(row, state, turn.payload, endings).output
-        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", output)
+        made = self._generation(row, state, turn.payload, endings)
+        if made.contexts and self._streams.shown != "answer":
+            yield StreamEvent("contexts", list(made.contexts))
+        yield StreamEvent("interrupt" if _interrupts(state) else "prediction", made.output)
 
     def _options(self, turn: Turn, endings: "Endings") -> Any:
         configurable = self._config.get("configurable", {}) | turn.options.get("configurable", {})

@@ -17,15 +17,15 @@ from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
-from mlops_lib.loaders.base import BaseDataLoader
+from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs import resolve
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
-from mlops_lib.training import checkpoints, launch, lightning_fit
+from mlops_lib.training import checkpoints, launch, learning_rate, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
-from mlops_lib.wrappers import MODEL_PATH, table_package
+from mlops_lib.wrappers import MODEL_PATH, table_package, warm_start
 from mlops_lib.wrappers.carried_code import carried_code
 from mlops_lib.wrappers.frozen import freeze
 from mlops_lib.wrappers.inputs import prepared
@@ -47,8 +47,9 @@ class PytorchLightningWrapper(ModelWrapper):
 
     The module logs ``val_loss`` in its validation step. Its ``forward`` takes the encoder's outputs, float32
     [rows, outputs] (for a table of numbers: the features as they are), and returns predictions. Its constructor gets
-    ``n_features`` (outputs), ``n_classes`` (0 for regression) and ``codes`` (number of codes of each output, 0 for a
-    number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where ``data.weight`` is set.
+    ``n_features`` (outputs), ``n_classes`` (0 for regression, 2 for yes/no labels), ``n_labels`` and ``codes`` (number of
+    codes of each output, 0 for a number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where
+    ``data.weight`` is set; y is float32 [rows], of several labels [rows, labels].
     ``fit_preprocessing(batches)``, if the module has it, is called with the training batches before the fit.
     """
 
@@ -97,7 +98,9 @@ class PytorchLightningWrapper(ModelWrapper):
         train, validation = lightning_fit.batches(data_loader, config, encoder)
         features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
         codes = tuple(output.codes for output in matrix.outputs)
-        facts = {"n_features": len(codes), "n_classes": len(schema.classes), "codes": codes}
+        n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
+        n_labels = len(schema.labels)
+        facts = {"n_features": len(codes), "n_classes": n_classes, "n_labels": n_labels, "codes": codes}
         # A module that cannot be logged must fail before the training, not after it.
         if isinstance(encoder, InputEncoder):
             module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
@@ -109,14 +112,18 @@ class PytorchLightningWrapper(ModelWrapper):
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
+        if config.train.warm_start:
+            warm_start.load(module, encoder, config, run_id)
+        if config.train.find_lr:
+            config = learning_rate.find(module, train, config, run_id)
         name = checkpoints.identity(config, data_loader, encoder, module)
         with checkpoints.folder(config, name) as folder:
             if config.train.processes * config.train.nodes > 1:
                 launch.fit(module, data_loader, config, run_id, facts, encoder, folder)
             else:
 
-                def about(batch: Any) -> str:
-                    return describe(batch, data_loader, encoder)
+                def about(batch: Any, split: Split) -> str:
+                    return describe(batch, split, data_loader, encoder)
 
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder)
             metadata = self.metadata(config, encoder.schema)

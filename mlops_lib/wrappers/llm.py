@@ -2,17 +2,20 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
-from mlops_lib.llm.completion import ToolCallDeltas, completion_of, finish_of
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.options import LIMITS, as_arguments, for_provider
+from mlops_lib.llm.options import LIMITS, for_provider
+from mlops_lib.llm.traces import Traces
+from mlops_lib.llm.trajectory import Trajectory, of_output
+from mlops_lib.llm.vendor import NO_USAGE, Answer
 from mlops_lib.settings import LlmSettings, Settings
 from mlops_lib.wrappers import chats, prompts
 from mlops_lib.wrappers.chats import CHAT, chat_of
@@ -37,6 +40,7 @@ class LLMClientWrapper(TextModelWrapper):
 
     name = "llm"
     has_epochs = False
+    _traces: Traces | None = None
 
     @classmethod
     def holds_code(cls, folder: Path, info: "Model") -> bool:
@@ -56,41 +60,59 @@ class LLMClientWrapper(TextModelWrapper):
         self._prompts = prompts.read(package / "prompts.yaml")
         if "user" not in self._prompts:
             raise TrainingError("prompts.yaml has no prompt 'user'.")
-        self._provider = chat.split(config["model"])[0]
+        self._name = config["model"]
+        self._provider = chat.split(self._name)[0]
         self._most_tokens = next((n for name in LIMITS if (n := config["params"].get(name))), None)
-        self._model = chat.chat_model(config["model"], llm, **config["params"])
+        self._model = chat.vendor_model(self._name, llm, config["params"])
+
+    def trace(self) -> None:
+        self._traces = Traces.of_run(self.run_id)
 
     def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
         """The row for a chat: all of it reaches the vendor, see `mlops_lib.wrappers.chats`."""
         found = for_provider(self._provider, options, self._most_tokens)
         question, _ = chats.split(messages[chats.last_question(messages)])
-        chats.checked(messages, self._provider)
+        self._model.check(messages)
         row = {self.text_column: question, CHAT: {"messages": list(messages), "options": found}}
         self._messages(row)  # the prompt may need a column that a chat lacks
         return row
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
-        with vendors_refusals(row):
-            message = await self._model.ainvoke(self._messages(row), **self._options(row))
-        return Generation(row, completion_of(message) if chat_of(row) else str(message.text))
+        with vendors_refusals(row), self._traced(row) as ended:
+            answer = await self._model.answer(self._messages(row), _options(row))
+            ended.append(answer)
+        # LangChain would tell the recorder of tool calls, which are in no text.
+        trajectory = of_output(answer.completion) if answer.calls else Trajectory()
+        return Generation(row, _output(row, answer), trajectory=trajectory)
 
     async def astream(self, row: Mapping[str, Any]) -> AsyncIterator[StreamEvent]:
-        text, finish, deltas = "", "", ToolCallDeltas()
-        whole: Any = None
-        with vendors_refusals(row):
-            async for chunk in self._model.astream(self._messages(row), **self._options(row)):
-                finish = finish_of(chunk) or finish
-                if part := str(chunk.text):
-                    text += part
-                    yield StreamEvent("token", part)
-                if parts := deltas.of(chunk):
-                    yield StreamEvent("tool_calls", parts)
-                if parts or chunk.additional_kwargs or whole is None:
-                    whole = chunk if whole is None else whole + chunk
-        if whole is None or chat_of(row) is None:
-            yield StreamEvent("prediction", text)
-        else:
-            yield StreamEvent("prediction", completion_of(whole, text, finish))
+        with vendors_refusals(row), self._traced(row) as ended:
+            async with aclosing(self._model.stream(self._messages(row), _options(row))) as parts:
+                async for part in parts:
+                    if isinstance(part, Answer):
+                        ended.append(part)
+                        yield StreamEvent("prediction", _output(row, part))
+                        continue
+                    if part.text:
+                        yield StreamEvent("token", part.text)
+                    if part.calls:
+                        yield StreamEvent("tool_calls", part.calls)
+
+    @contextmanager
+    def _traced(self, row: Mapping[str, Any]) -> Iterator[list[Answer]]:
+        """Write a trace of the answer that the block appends, or of its failure."""
+        began_ns, found, reason = time.time_ns(), list[Answer](), "the caller has left"
+        try:
+            yield found
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if self._traces is not None:
+                inputs = {"model": self._name, "messages": self._messages(row), **_options(row)}
+                outputs = found[0].completion if found else None
+                usage = dict(found[0].usage if found else NO_USAGE)
+                self._traces.add(began_ns, inputs, outputs, usage, "" if found else reason)
 
     def _messages(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         system = fill(self._prompts["system"], row) if "system" in self._prompts else None
@@ -99,9 +121,15 @@ class LLMClientWrapper(TextModelWrapper):
         messages = found["messages"] if found else [{"role": "user", "content": question}]
         return chats.with_prompts(messages, system, question)
 
-    def _options(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        found = chat_of(row)
-        return as_arguments(self._provider, self._model, found["options"]) if found else {}
+
+def _options(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = chat_of(row)
+    return found["options"] if found else {}
+
+
+def _output(row: Mapping[str, Any], answer: Answer) -> Any:
+    """The prediction: a completion for a chat, else the text."""
+    return answer.completion if chat_of(row) else answer.text
 
 
 @contextmanager

@@ -110,4 +110,4 @@ def path_with(code: Path) -> Iterator[None]:
 
 def modules_of(names: Iterable[str]) -> dict[str, ModuleType]:
     """The loaded modules with these names, and those inside them."""
-    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
+    return {name: module for name, module in sys.modules.copy().items() if name.partition(".")[0] in names}

@@ -34,7 +34,7 @@ class SklearnWrapper(ModelWrapper):
     own that returns an estimator (for example a Pipeline with preprocessing).
 
     Predictions are P(second class) [rows] for two classes, probabilities [rows, classes] for more, and values
-    [rows] for a regressor. `classes` has their order.
+    [rows] for a regressor. `classes` has their order. Of several labels they are [rows, labels]: P(1) or values.
     """
 
     name = "sklearn"
@@ -50,6 +50,12 @@ class SklearnWrapper(ModelWrapper):
         estimator = build(config, "estimator", random_state=config.train.seed)
         schema = training_schema(data_loader, config.evaluation.task)
         if hasattr(estimator, "fit_encoded"):
+            if len(schema.labels) > 1:
+                raise TrainingError(
+                    f"model.implementation auto learns one label, and data.label names {len(schema.labels)}. Take the wrapper "
+                    "lightning, or an estimator for several labels, such as sklearn.neural_network:MLPClassifier or "
+                    "sklearn.linear_model:Ridge."
+                )
             return self._fit_auto(estimator, data_loader, schema, config, run_id)
         return self._fit_estimator(estimator, data_loader, schema, config, run_id)
 
@@ -73,6 +79,8 @@ class SklearnWrapper(ModelWrapper):
         if not hasattr(self._estimator, "predict_proba"):
             return self._estimator.predict(rows)
         probabilities = self._estimator.predict_proba(rows)
+        if self.columns and len(self.columns.labels) > 1:
+            return probabilities
         return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
     def _fit_auto(
@@ -135,12 +143,13 @@ class SklearnWrapper(ModelWrapper):
         features = rows[list(schema.features)]
         more = estimator_fit.arguments(estimator, data_loader, schema, rows)
         try:
-            estimator.fit(features, rows[schema.label], **more)
+            estimator.fit(features, estimator_fit.target(rows, schema), **more)
         except (ValueError, TypeError) as error:
             raise TrainingError(
                 f"{config.model.implementation} cannot be fitted: {error}{_suspects(features)}"
             ) from error
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
+        estimator_fit.require_columns(getattr(estimator, verb)(features.head()), schema, config)
         facts = skops_facts(estimator, config.model.implementation)
         needs = Needs({"mlflow", "skops", *facts.modules}, config.root)
         with (

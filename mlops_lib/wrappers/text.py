@@ -84,8 +84,12 @@ class TextModelWrapper(ModelWrapper):
     def open(self, folder: Path) -> None:
         llm = LlmSettings.model_validate((self.info.metadata or {}).get(LLM_KEY, {}))  # type: ignore[union-attr]
         if llm.tracing:
-            trace_to_experiment_of(self.run_id)
+            self.trace()
         self.ready(folder / "artifacts" / PACKAGE, llm)
+
+    def trace(self) -> None:
+        """Write a trace of each answer to the experiment of the model's run."""
+        trace_to_experiment_of(self.run_id)
 
     def predict(self, input_data: Any) -> Any:
         """Answers in the order of the rows; one answer for a single row or question.

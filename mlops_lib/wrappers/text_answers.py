@@ -54,6 +54,7 @@ async def _measured(generate: Generate, row: dict[str, Any]) -> Generation:
     took_s = time.monotonic() - began
     if ledger:
         took_s = ledger.cassette.latency_of(key, took_s, 0 < usage.calls == usage.reused)
-    found = recorder.trajectory
-    found = found if found.events else of_output(made.output)
+    found = next(
+        (one for one in (recorder.trajectory, made.trajectory) if one.events), of_output(made.output)
+    )
     return replace(made, latency_s=round(took_s, 4), usage=usage, trajectory=found)

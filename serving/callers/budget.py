@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +84,7 @@ class Budget:
                 "the price to config.yaml and log the model again."
             )
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "llm_price_unknown", detail)
-        await asyncio.to_thread(self._reserve, caller, rows, now)
+        await self._store.apply(partial(self._reserve, caller, rows, now))
         failed = True
         try:
             with tally() as usage:
@@ -94,9 +95,12 @@ class Budget:
                 self._unpriced.add(version)
             # A row that failed may have made a call that no answer counts.
             calls = max(usage.calls, rows) if failed else usage.calls
-            counted = asyncio.to_thread(self._add, period, caller, usage, calls - rows)
-            # Also where the caller has left: the money is spent.
-            await asyncio.shield(asyncio.ensure_future(counted))
+            spent = (period, caller, calls - rows, usage.tokens, usage.cost_usd)
+            try:
+                # Also where the caller has left: the money is spent.
+                await asyncio.shield(self._store.apply(partial(_add, spent)))
+            except Exception:
+                log.exception("the spending of a request was not counted: %s", usage)
 
     def spent(self, caller: str | None = None) -> Spent:
         """Spending of a caller in the present period; None: of all."""
@@ -108,13 +112,12 @@ class Budget:
         """Close the file."""
         self._store.close()
 
-    def _reserve(self, caller: str, rows: int, now: datetime) -> None:
+    def _reserve(self, caller: str, rows: int, now: datetime, tables: sqlite3.Connection) -> None:
         period = _name(now, self.settings.period)
-        with self._store.transaction() as tables:
-            total, own = _spent(tables, period, None), _spent(tables, period, caller)
-            self._require(own, rows, "key_", now)
-            self._require(total, rows, "", now)
-            tables.execute(_ADD, (period, caller, rows, 0, 0.0))
+        total, own = _spent(tables, period, None), _spent(tables, period, caller)
+        self._require(own, rows, "key_", now)
+        self._require(total, rows, "", now)
+        tables.execute(_ADD, (period, caller, rows, 0, 0.0))
 
     def _require(self, spent: Spent, rows: int, prefix: str, now: datetime) -> None:
         for name, used, wanted in (
@@ -131,12 +134,9 @@ class Budget:
                 after_s = _left_s(now, self.settings.period)
                 raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "budget_exceeded", detail, after_s)
 
-    def _add(self, period: str, caller: str, usage: Usage, calls: int) -> None:
-        try:
-            with self._store.transaction() as tables:
-                tables.execute(_ADD, (period, caller, calls, usage.tokens, usage.cost_usd))
-        except Exception:
-            log.exception("the spending of a request was not counted: %s", usage)
+
+def _add(spent: tuple[str, str, int, int, float], tables: sqlite3.Connection) -> None:
+    tables.execute(_ADD, spent)
 
 
 def _spent(tables: sqlite3.Connection, period: str, caller: str | None) -> Spent:

@@ -191,7 +191,7 @@ class Event(Message, frozen=True):
     """One event of a stream: the fields of a `StreamEvent`."""
 
     id: int
-    kind: Literal["token", "update", "custom", "interrupt", "tool_calls", "prediction"]
+    kind: Literal["token", "update", "custom", "contexts", "interrupt", "tool_calls", "prediction"]
     data: Any
     path: tuple[str, ...] = ()
 

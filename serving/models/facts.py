@@ -46,6 +46,12 @@ class ModelFacts:
     choices: dict[str, list[Any]] = field(default_factory=dict)
     inputs: dict[str, InputSpec] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels of a model with several, in the order of its prediction's columns; empty for other models."""
+        found = self.columns.labels if self.columns else ()
+        return list(found) if len(found) > 1 else []
+
     @classmethod
     def read(cls, folder: Path, digest: str = "") -> Self:
         """The facts of the model in `folder`.

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,11 @@ from serving.models.model import Model
 from serving.operations.metrics import Metrics
 from serving.web.problems import Problem
 
-#: A chat that every model that takes chats can take.
+#: Seconds that a model may take to make a row of a chat, which is no answer yet.
+CHAT_ROW_S = 2.0
+#: A chat that every model that takes chats can take, and one with earlier messages.
 QUESTION = [{"role": "user", "content": "?"}]
+CONVERSATION = [*QUESTION, {"role": "assistant", "content": "!"}, *QUESTION]
 
 
 @dataclass
@@ -50,16 +53,17 @@ class ServedModel:
         self.waits = self.model.waits
         #: As of `Model`; the answers may show that it is more than the example showed.
         self.whole_requests = self.model.whole_requests
-        self._takes_chats: bool | None = None
+        self._takes_chats: dict[int, bool] = {}
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, self.model.example
         self.role, self.in_use = role, 0
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0
         self._on_batch = metrics.on_batch(self.version.version, role)
-        #: A classifier's classes in the order of its probabilities, encoded once; None for other models.
-        classes = loaded.facts.classes
-        self.classes_json = msgspec.Raw(encode_json(classes)) if classes else None
+        #: Field of an answer -> its value, encoded once: a classifier's ``classes`` in the order of its probabilities, or
+        #: several ``labels`` in the order of the columns; empty for other models.
+        names = {"classes": loaded.facts.classes, "labels": loaded.facts.labels}
+        self.names_json = {field: msgspec.Raw(encode_json(one)) for field, one in names.items() if one}
         self.batcher = Batcher(
             self.model.executor,
             batch_rows=limits.batch_rows,
@@ -120,20 +124,25 @@ class ServedModel:
         """Most rows that may wait, and so most of one request."""
         return self.batcher.queue_rows
 
-    async def takes_chats(self) -> bool:
-        """Whether a question alone, in a chat, is enough for an answer. The model is asked once."""
-        if self._takes_chats is None:
-            try:
-                row = await self.model.chat_row(QUESTION, {})
-            except Problem:  # its process fails now
-                return False
-            except Exception:  # a model's code may raise anything
-                row = None
-            fields = self.schema.model_fields.values()
-            self._takes_chats = row is not None and all(
-                field.nullable or field.optional or field.name in row for field in fields
-            )
-        return self._takes_chats
+    async def takes_chat(self, messages: Sequence[dict[str, Any]]) -> bool:
+        """Whether a chat alone, such as `QUESTION` or `CONVERSATION`, is enough for an answer. The model is asked once."""
+        if not self.waits:
+            return False
+        if (known := self._takes_chats.get(len(messages))) is not None:
+            return known
+        try:
+            async with asyncio.timeout(CHAT_ROW_S):
+                row = await self.model.chat_row(messages, {})
+        except (Problem, TimeoutError):  # its process fails now, or is being started
+            return False
+        except Exception:  # a model's code may raise anything
+            row = None
+        fields = self.schema.model_fields.values()
+        takes = row is not None and all(
+            field.nullable or field.optional or field.name in row for field in fields
+        )
+        self._takes_chats[len(messages)] = takes
+        return takes
 
     async def keeps_state(self, rows: Rows) -> bool:
         """Whether answering these rows changes later answers: a turn of a conversation, say."""

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from fastapi import Request
 
+from serving.models.served import CONVERSATION, QUESTION
 from serving.service import Service
 from serving.web.problems import Problem
 from serving.web.route import get, post
@@ -64,8 +65,9 @@ async def status(request: Request) -> dict[str, Any]:
         if served
         else [],
         "classes": facts.classes if facts else [],
-        "label": facts.columns.label if facts and facts.columns else "",
-        "chat": await served.takes_chats() if served else False,
+        "label": ", ".join(facts.columns.labels) if facts and facts.columns else "",
+        "chat": await served.takes_chat(QUESTION) if served else False,
+        "history": await served.takes_chat(CONVERSATION) if served else False,
         "questions": facts.questions if facts else [],
         "feedback": service.log is not None,
         "caller": request.state.call.caller,

@@ -120,8 +120,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
         "id": decoded.own.request_id,
         "outputs": [output],
     }
-    if answered.served.classes_json:
-        answer["parameters"] = {"classes": answered.served.classes_json}
+    if answered.served.names_json:
+        answer["parameters"] = dict(answered.served.names_json)
     if not decoded.own.binary:
         data = values.ravel().tolist()
         if any(isinstance(each, bytes) for each in data):

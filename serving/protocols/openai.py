@@ -114,6 +114,8 @@ async def events(
                 elif kind == "tool_calls":
                     sent.add("tool_calls")
                     yield _chunk(chat, {"tool_calls": data})
+                elif kind == "contexts":
+                    yield _chunk(chat, {}, contexts=data)
                 elif kind == "interrupt":
                     yield _chunk(chat, choice_of(data).delta, interrupt=data)
                 elif kind == "prediction":

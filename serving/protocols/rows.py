@@ -1,7 +1,7 @@
 """/predict and /invoke: rows in, predictions out, whole or as events; /features: the rows as the model gets them.
 
 Events are ``token`` ``{"text", "path"}``, ``update`` ``{"path", "changes"}`` and ``custom`` ``{"path", "data"}``, where
-`path` names a graph's nodes from the outer one to the inner one, then one of ``prediction`` or ``interrupt``, which hold
+`path` names a graph's nodes from the outer one to the inner one, ``contexts`` ``{"contexts"}``, then one of ``prediction`` or ``interrupt``, which hold
 the same object as the plain answer, or ``error``, which holds a problem object.
 """
 
@@ -33,7 +33,7 @@ ANSWER = {
         "schema": {
             "type": "string",
             "description": "For a caller with Accept: text/event-stream. Events: token {text, path}; where the model shows them, "
-            "update {path, changes} and custom {path, data}; last prediction or interrupt (an Answer), or error (a Problem).",
+            "update {path, changes}, custom {path, data} and contexts {contexts}; last prediction or interrupt (an Answer), or error (a Problem).",
         }
     },
 }
@@ -60,8 +60,7 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
     whole = not (decoded.rows.single or decoded.stream)
     predictions = answered.predictions
     answer: dict[str, Any] = {"predictions": predictions if whole else predictions[0]}
-    if answered.served.classes_json:
-        answer["classes"] = answered.served.classes_json
+    answer |= answered.served.names_json
     answer["model"] = answered.served.card_json
     answer["request_id"] = call.request_id
     headers = HEADERS if decoded.stream else [JSON]
@@ -86,6 +85,8 @@ async def events(
                     yield event(kind, {"path": path, "changes": data})
                 elif kind == "custom":
                     yield event(kind, {"path": path, "data": data})
+                elif kind == "contexts":
+                    yield event(kind, {"contexts": data})
                 else:
                     answer = {"predictions": data, "model": model.card, "request_id": call.request_id}
                     yield event(kind, answer)

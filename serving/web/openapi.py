@@ -59,6 +59,10 @@ ANSWER = {
             "description": "of a classifier, in the order of its probabilities; for two classes a prediction is the "
             "probability of the last one",
         },
+        "labels": {
+            "type": "array",
+            "description": "of a model with several labels, in the order of the numbers of a prediction",
+        },
         "model": CARD,
         "request_id": {"type": "string"},
         "features": {"type": "object", "description": "where looked-up features came from"},
@@ -144,6 +148,8 @@ def _about(served: ServedModel) -> str:
         shown = ", ".join(f"`{name}`" for name in served.facts.classes[:MAX_CLASSES])
         more = len(served.facts.classes) - MAX_CLASSES
         lines.append(f"Classes: {shown}{f' and {more} more' if more > 0 else ''}.")
+    if served.facts.labels:
+        lines.append(f"Labels: {', '.join(f'`{name}`' for name in served.facts.labels[:MAX_CLASSES])}.")
     if served.waits:
         lines.append("It calls other services for each answer, and can stream.")
     return "\n\n".join(lines)

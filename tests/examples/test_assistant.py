@@ -104,17 +104,31 @@ def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
 
 @pytest.mark.slow
 def test_the_four_notebooks_take_it_to_staging_without_a_key(assistant: Path) -> None:
-    """get-data, train, evaluate and register run as for any model, and the version is at Staging."""
-    from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
+    """get-data, train, evaluate and register run as for any model; 03_evaluate has the figures of the documentation."""
+    from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs, TrainOutputs
+    from mlops_lib.training import evidence
     from pipelines.local import run_local
 
     loaded = config.load_with_origins(assistant)
-    result = run_local(loaded.settings, loaded.file, {"limit": 10})
+    result = run_local(loaded.settings, loaded.file, {})
     assert result.of(EvaluateOutputs).passed
     assert result.of(RegisterOutputs).stage == "Staging"
     kept = mlflow.artifacts.download_artifacts(
         run_id=result.parent_run_id, artifact_path="notebooks/03_evaluate.ipynb"
     )
     record = Path(kept).read_text()
-    for title in ("Scores, and the rows behind them", "The 10 worst rows", "tok:13a"):
-        assert title in record
+    for shown in ("Scores, and the rows behind them", "The 10 worst rows", "tok:13a+ko-mecab", "language=ko"):
+        assert shown in record
+    run_id = result.of(TrainOutputs).run_id
+    tags = evidence.run_tags(run_id)
+    verdict = evidence.read(run_id, tags[evidence.EVIDENCE_TAG], tags[evidence.SHA256_TAG]).verdict
+    found = {
+        (one.slice, one.metric.rpartition(":")[2]): one.value
+        for one in verdict.criteria if one.name in ("slice_threshold", "threshold")
+    }  # fmt: skip
+    documented = (ROOT / "docs/example.md").read_text()
+    for name, rows in (("English", "language=en"), ("Korean", "language=ko")):
+        (line,) = re.findall(rf"^\| {name} \| (.*) \|$", documented, re.MULTILINE)
+        for metric, figure in zip(("rouge_l", "chrf", "support_found"), line.split(" | "), strict=True):
+            assert found[rows, metric] == pytest.approx(float(figure), rel=0.005)
+    assert f"| all | {found['', 'rouge_l']:.3f} |" in documented

@@ -306,12 +306,14 @@ def test_a_wrong_key_ends_the_evaluation_with_the_reason(vendor: Vendor, llm_pro
 def test_an_evaluation_that_fails_keeps_its_calls(vendor: Vendor, llm_project: Project) -> None:
     """After a slip in a metric the answers need not be paid for again; a judge without a price is named."""
     settings, model = trained(llm_project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
-    with pytest.raises(
-        EvaluationError, match="3 of 3 rows failed: .*no 'openai:unpriced'.*in semantic_similarity"
-    ):
-        judged(
-            settings, model, metrics=("semantic_similarity",), embeddings="openai:unpriced", max_cost_usd=1.0
-        )
+    unpriced = {"metrics": ("semantic_similarity",), "embeddings": "openai:unpriced", "max_cost_usd": 1.0}
+    with pytest.raises(EvaluationError, match="semantic_similarity asks 'openai:unpriced'.*no price"):
+        judged(settings, model, **unpriced)
+    assert vendor.stats["calls"] == 0
+    vendor.control(faults=[{"kind": "401", "times": -1, "share": 0.0}])  # of embeddings alone
+    with pytest.raises(EvaluationError, match="3 of 3 rows failed: .*401.*in semantic_similarity"):
+        judged(settings, model, metrics=("semantic_similarity",), embeddings="openai:e")
+    assert vendor.stats["calls"] == 6
     vendor.control()
     assert judged(settings, model).metrics["exact_match"].value == 1.0
     assert vendor.stats["calls"] == 0
@@ -340,7 +342,7 @@ def test_a_reference_may_be_an_object(vendor: Vendor, llm_project: Project) -> N
     assert [json.loads(text) for text in report.per_row["reference"]] == objects[:3]
     assert list(report.per_row["json_fields"]) == [0.0, 0.0, 0.0] and report.verdict.passed
     (file.parent / "mixed.jsonl").write_text("\n".join(lines))
-    (table,) = Rows([data_file(file.parent / "mixed.jsonl")], label="reference").tables()
+    (table,) = Rows([data_file(file.parent / "mixed.jsonl")], labels=["reference"]).tables()
     assert table["reference"].to_pylist() == [json.dumps(one, ensure_ascii=False) for one in objects[:3]] + [
         "text"
     ]

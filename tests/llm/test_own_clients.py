@@ -57,6 +57,20 @@ def node(state):
     answer = client.messages.create(model="claude-test", max_tokens=100, messages={ASK})
     return {{"messages": [AIMessage(answer.content[0].text)]}}
 """,
+    "ChatOpenAI on httpx": f"""
+import httpx
+from langchain_openai import ChatOpenAI
+model = ChatOpenAI(model="gpt-test", http_client=httpx.Client(), http_async_client=httpx.AsyncClient())
+async def node(state):
+    return {{"messages": [await model.ainvoke({ASK})]}}
+""",
+    "the OpenAI SDK on httpx": f"""
+import httpx, openai
+client = openai.OpenAI(http_client=httpx.Client())
+def node(state):
+    answer = client.chat.completions.create(model="gpt-test", messages={ASK})
+    return {{"messages": [AIMessage(answer.choices[0].message.content)]}}
+""",
     "a thread of its own": f"""
 import openai
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +111,10 @@ def test_calls_are_counted_recorded_and_replayed(
     assert (replay.reused.calls, replay.cassette.misses, vendor.stats["calls"]) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("client", ["ChatOpenAI, made at import", "the Anthropic SDK", "a thread of its own"])
+@pytest.mark.parametrize(
+    "client",
+    ["ChatOpenAI, made at import", "the Anthropic SDK", "a thread of its own", "the OpenAI SDK on httpx"],
+)
 def test_a_budget_holds(vendor: Vendor, graph: Callable[..., LangGraphWrapper], client: str) -> None:
     """The call after the last one of the budget is refused with the limit's name, and not sent."""
     model = graph(client)
@@ -138,11 +155,12 @@ def test_a_record_answers_without_a_key(
         model.predict("another")
 
 
+@pytest.mark.parametrize("client", ["ChatOpenAI, made at import", "ChatOpenAI on httpx"])
 def test_outside_an_evaluation_a_stream_stays_a_stream(
-    vendor: Vendor, graph: Callable[..., LangGraphWrapper]
+    vendor: Vendor, graph: Callable[..., LangGraphWrapper], client: str
 ) -> None:
     """Tokens of a client of its own reach the caller in pieces, and the call is counted at its end."""
-    model = graph("ChatOpenAI, made at import")
+    model = graph(client)
 
     async def events() -> list[str]:
         with tally() as usage:

@@ -1,5 +1,6 @@
 """Graphs as people write them: `model.implementation` as a file or a module, in all forms, with code and data beside it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,7 @@ def test_a_graph_in_any_form_answers_the_question(opened: Opened, form: str) -> 
         ("graph = 5", {}, "graph of my_agent gives a int. It must be a graph"),
         ("agent = one_node(MessagesState, echo)", {}, "my_agent has no 'graph'. It has: one_node, echo, agent."),
         ("def graph(a, b): pass", {}, "takes 2 arguments"),
+        ("import sys\nsys.exit(3)", {}, "my_agent cannot be run: SystemExit: 3"),
         ("import nowhere_to_be_found", {}, "my_agent cannot be run: .* 'nowhere_to_be_found'"),
         ("def graph(:", {}, "SyntaxError"),
         (FORMS["a compiled graph"], {"inputs": {}}, "model.params has inputs; a graph takes: files, prompts"),
@@ -256,6 +258,17 @@ def test_other_states_are_mapped(opened: Opened) -> None:
     more = {"input": mapping, "output": "result.text", "contexts": "sources", "columns": ("question", "lang")}
     model = opened({"my_agent.py": HEAD + STATE}, **more)
     assert model.predict({"question": "hi", "lang": "ko"}) == "Tell: hi in ko"
+
+
+def test_the_question_stays_a_message_beside_a_mapping(opened: Opened) -> None:
+    """A mapping of other keys takes nothing from the messages, also in a prompt template with a placeholder."""
+    code = """
+from langchain_core.prompts import ChatPromptTemplate
+prompt = ChatPromptTemplate.from_messages([("system", "In {language}."), ("placeholder", "{messages}")])
+graph = prompt | (lambda value: AIMessage(" ".join(message.text for message in value.to_messages())))
+"""
+    model = opened({"my_agent.py": HEAD + code}, input={"language": "lang"}, columns=("question", "lang"))
+    assert model.predict({"question": "hi", "lang": "ko"}) == "In ko. hi"
 
 
 def test_several_outputs_are_an_object(opened: Opened) -> None:
@@ -400,6 +413,27 @@ PROJECTS = {
         },
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("output", [None, "messages"])
+def test_an_agent_from_a_folder_answers_the_question(opened: Opened, output: str | None) -> None:
+    """`create_react_agent` from `build`, with its tool; the whole list of messages as output is its last one."""
+    code = """
+from langchain_core.tools import tool
+from langgraph.prebuilt import create_react_agent
+@tool
+def price(item: str) -> str:
+    "The price of an item."
+    return item + " costs 3"
+def build(package):
+    return create_react_agent(package.chat_model("fake:extract"), [price])
+"""
+    files = {
+        "graph/langgraph.py": code,
+        "graph/prompts.yaml": "{}",
+        "graph/config.json": json.dumps({"output": output}),
+    }
+    assert opened(files, "graph").predict("What is the price of item=tea?") == "tea costs 3"
 
 
 @pytest.mark.parametrize("layout", PROJECTS)

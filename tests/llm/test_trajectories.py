@@ -10,6 +10,7 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.data_checks import declared
 from mlops_lib.errors import DataError, EvaluationError
 from mlops_lib.evaluation.tasks.text import Text
+from tests.support.llm_fixtures import Vendor
 
 GRAPH = '''
 from langchain_core.messages import HumanMessage
@@ -137,3 +138,21 @@ def test_a_column_that_a_metric_needs_is_asked_for_before_work(
     model.train(data, settings)
     with pytest.raises(EvaluationError, match="2 of 2 rows failed: the row has no expected_tools"):
         model.evaluate(data, settings)
+
+
+def test_ragas_judges_the_messages(vendor: Vendor, agent: Callable[..., Path], tmp_path: Path) -> None:
+    """Tool calls are compared by ragas without a judge; topics and goal need one, and a column of topics."""
+    rows = [{**row, "reference_topics": ["sums"], "expected_tools": [{"name": "add", "args": {"a": i + 1, "b": 2}}]} for i, row in enumerate(ROWS[:2])]  # fmt: skip
+    asked = ["tool_call_accuracy", "topic_adherence", "agent_goal_accuracy", "answer_correctness"]
+    file = agent(metrics=asked, metric="tool_call_accuracy", judge="openai:judge", embeddings="openai:e")
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = config.load(file, {"data.reference_columns": ["expected_tools", "reference_topics"]})
+    data = loaders.from_settings(settings)
+    model = wrappers.from_settings(settings)
+    model.train(data, settings)
+    report = model.evaluate(data, settings)
+    assert list(report.per_row["tool_call_accuracy"]) == [1.0, 1.0]
+    assert all(report.metrics[name].scored == 2 for name in asked), report.per_row["error"].tolist()
+    assert "judge" not in report.notes["tool_call_accuracy"] and "judge" in report.notes["topic_adherence"]
+    texts = [str(body["messages"]) for body in vendor.stats["bodies"] if "messages" in body]
+    assert any("add a=1 b=2" in text and "The tool says: 3" in text for text in texts)

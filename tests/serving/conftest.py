@@ -1,4 +1,4 @@
-"""The registry with two versions of a small network, made once."""
+"""The registry with two versions of a small model, made once."""
 
 import os
 import shutil

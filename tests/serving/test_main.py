@@ -144,10 +144,10 @@ def test_a_model_whose_files_are_gone_is_told_and_tried_again(trained_copy, tmp_
 
 OWN_MODULES = {
     "features.py": """
-from mlops_lib.wrappers.lightning import PytorchLightningWrapper
+from mlops_lib.wrappers.sklearn import SklearnWrapper
 from models import NAME
 
-class Own(PytorchLightningWrapper):
+class Own(SklearnWrapper):
     name = NAME
 """,
     "models.py": "NAME = 'features:Own'\n",
@@ -167,7 +167,7 @@ def test_a_users_modules_may_have_the_names_of_the_services_folders(shop, tmp_pa
         monkeypatch.delitem(sys.modules, name.removesuffix(".py"))
     promote(settings, "shop", version.version)
     file = settings.root / "config.yaml"
-    file.write_text(file.read_text().replace("wrapper: lightning", "wrapper: features:Own"))
+    file.write_text(file.read_text().replace("wrapper: sklearn", "wrapper: features:Own"))
     with running(settings, "--workers", workers) as service:
         status, answer = service.post("/predict", shop_module.ROW)
         assert (status, answer["model"]["version"]) == (200, version.version)

@@ -54,9 +54,9 @@ class Weights(ModelWrapper):
     matrix_dtype = np.float64
     columns: Any = None
 
-    def __init__(self) -> None:
+    def __init__(self, label: str | tuple[str, ...] = LABEL) -> None:
         train = customers()
-        schema = infer(pa.Table.from_pandas(train), Declared(label=LABEL, key=KEY))
+        schema = infer(pa.Table.from_pandas(train), Declared(label=label, key=KEY))
         self.columns, self.encoder = schema, fit(schema, [train])
 
     @property

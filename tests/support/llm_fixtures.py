@@ -34,6 +34,7 @@ class Vendor:
             "verdict": 1,
             "finish": "",
             "calls": [],
+            "verdicts": [],
         }
         body = json.dumps(defaults | behaviour).encode()
         urllib.request.urlopen(urllib.request.Request(f"{self.url}/_control", body)).close()

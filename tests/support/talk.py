@@ -18,9 +18,10 @@ QUESTIONS = (
     "게이트는 무엇인가요?",
     "버전을 어떻게 되돌리나요?",
 )
-#: "say X" is answered with X; "tool", "ask", "wait", "fail" do as they say; others are answered from two passages.
+#: "say X" is answered with X; "tool", "ask", "both", "wait", "fail" do as they say; others are answered from two passages.
 GRAPH = '''
 import asyncio
+import operator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -62,6 +63,7 @@ class State(TypedDict, total=False):
     messages: Annotated[list[Any], add_messages]
     contexts: list[str]
     answer: str
+    replies: Annotated[list[Any], operator.add]
 
 
 @tool
@@ -77,7 +79,7 @@ async def said(text):
 
 def build(package):
     def retrieve(state):
-        knows = not state["question"].startswith(("say ", "tool", "ask", "wait", "fail"))
+        knows = not state["question"].startswith(("say ", "tool", "ask", "both", "wait", "fail"))
         return {"contexts": PASSAGES if knows else [], "messages": [HumanMessage(state["question"])]}
 
     async def answer(state):
@@ -109,8 +111,12 @@ def build(package):
     graph.add_node("retrieve", retrieve)
     graph.add_node("answer", answer)
     graph.add_node("tools", ToolNode([add]))
+    graph.add_node("left", lambda state: {"replies": [("left", interrupt("Left?"))]})
+    graph.add_node("right", lambda state: {"replies": [("right", interrupt("Right?"))]})
+    graph.add_node("both", lambda state: {"answer": str(dict(state["replies"]))})
     graph.add_edge(START, "retrieve")
-    graph.add_edge("retrieve", "answer")
+    graph.add_conditional_edges("retrieve", lambda state: ["left", "right"] if state["question"] == "both" else "answer")
+    graph.add_edge(["left", "right"], "both")
     calls = lambda state: bool(getattr(state["messages"][-1], "tool_calls", None))
     graph.add_conditional_edges("answer", calls, {True: "tools", False: END})
     graph.add_edge("tools", "answer")

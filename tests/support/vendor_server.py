@@ -2,7 +2,8 @@
 
 Run as ``python -m tests.support.vendor_server``: prints its port. ``POST /_control`` sets behaviour, ``GET /_stats``
 says what happened; ``bodies`` are the requests. ``finish`` is the finish reason of each answer, and ``calls`` are tool
-calls that the answer has instead of a text where the request has tools. A fault hits a share of the questions, chosen by their hash, on their first `times` tries
+calls that the answer has instead of a text where the request has tools. ``verdicts`` are the replies, in turn, to
+requests with a JSON schema as response format; without them ``verdict`` is each integer in the simplest one. A fault hits a share of the questions, chosen by their hash, on their first `times` tries
 (-1: on all). Kinds: ``429`` (with Retry-After), ``500``, ``400``, ``401`` (repeats the key), ``quota``, ``slow``,
 ``truncated``, ``drop``, ``drop_stream``, ``malformed_tool``.
 """
@@ -16,14 +17,24 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-state: dict[str, Any] = {"delay_s": 0.0, "chunks": 4, "chunk_s": 0.0, "faults": [], "finish": "", "calls": []}
+state: dict[str, Any] = {
+    "delay_s": 0.0,
+    "chunks": 4,
+    "chunk_s": 0.0,
+    "faults": [],
+    "finish": "",
+    "calls": [],
+    "verdicts": [],
+}
 stats: dict[str, Any] = {}
 tries: Counter[str] = Counter()
 lock = threading.Lock()
 
 
 def reset() -> None:
-    stats.update(calls=0, now=0, most=0, cancelled_at=0.0, chunks_sent=0, starts=[], keys=[], bodies=[])
+    stats.update(
+        calls=0, verdicts=-1, now=0, most=0, cancelled_at=0.0, chunks_sent=0, starts=[], keys=[], bodies=[]
+    )
     tries.clear()
 
 
@@ -105,6 +116,8 @@ class Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": None, "tool_calls": [call]}
         elif state["calls"]:
             message = {"role": "assistant", "content": None, "tool_calls": state["calls"]}
+        elif state["verdicts"] and body.get("response_format"):
+            message["content"] = self.verdict()
         elif schema := wanted_schema(body):
             message = structured(body, schema)
         finish = state["finish"] or ("tool_calls" if message.get("tool_calls") else "stop")
@@ -116,6 +129,11 @@ class Handler(BaseHTTPRequestHandler):
             "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
         }  # fmt: skip
         self.reply(200, content, truncated=kind == "truncated")
+
+    def verdict(self) -> str:
+        with lock:
+            stats["verdicts"] += 1
+        return str(state["verdicts"][stats["verdicts"] % len(state["verdicts"])])
 
     def think(self, seconds: float) -> None:
         """Wait, unless the caller hangs up."""
@@ -169,7 +187,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def anthropic(self, question: str, body: dict[str, Any]) -> None:
-        made: list[dict[str, Any]] = [{"type": "text", "text": f"Claude answers: {question}"}]
+        text = f"Claude answers: {question}"
+        if schema := (body.get("output_format") or body.get("output_config", {}).get("format", {})).get(
+            "schema"
+        ):
+            text = json.dumps(filled(schema, {}))
+        made: list[dict[str, Any]] = [{"type": "text", "text": text}]
         for call in state["calls"] if body.get("tools") else ():
             function = call["function"]
             arguments = json.loads(function["arguments"])
@@ -208,6 +231,8 @@ def wanted_schema(body: dict[str, Any]) -> dict[str, Any] | None:
     """The JSON schema that a judge must answer in: of its tool, its response format, or its prompt."""
     if body.get("tool_choice") and body.get("tools"):
         return body["tools"][0]["function"]["parameters"]
+    if (body.get("response_format") or {}).get("type") == "json_schema":
+        return body["response_format"]["json_schema"]["schema"]
     for message in body["messages"]:
         text = text_of(message)
         if '"properties"' in text and "schema" in text.lower():
@@ -229,6 +254,8 @@ def filled(schema: dict[str, Any], defs: dict[str, Any]) -> Any:
     """The simplest value that fits: numbers are 1 (a judge says yes), arrays have one item."""
     if "$ref" in schema:
         return filled(defs[schema["$ref"].rsplit("/", 1)[-1]], defs)
+    if allowed := schema.get("enum"):
+        return state["verdict"] if state.get("verdict") in allowed else allowed[0]
     kind = schema.get("type", "string")
     if kind == "object":
         properties = schema.get("properties", {}).items()

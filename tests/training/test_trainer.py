@@ -9,6 +9,8 @@ import pytest
 from mlops_lib import wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.settings.trainer import OWNED, TrainerArguments
+from mlops_lib.training.epochs import TITLE
+from mlops_lib.training.worker import Plan
 from tests.support.projects import written
 
 
@@ -80,7 +82,8 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
         },
     )
     settings, dataset = written(stored)
-    result = wrappers.from_settings(settings).train(dataset, settings)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
     lines = [line.split() for line in witness.read_text().splitlines()]
     assert [(epoch, batches, clip) for epoch, _, batches, clip in lines] == [
         (str(n), str(2 * n + 2), "0.5") for n in range(4)
@@ -93,6 +96,11 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
     assert {len(points) for points in history.values()} == {4}
     assert [point.step for point in history["val_loss"]] == [0, 1, 2, 3]  # one optimizer step an epoch
     assert all(point.value > 50 for point in history["peak_memory_mb"])
+    table = model.evaluate(dataset, settings).tables[TITLE].set_index("metric")
+    assert set(table.index) == set(history)
+    best = min(history["val_loss"], key=lambda point: point.value)
+    assert table.loc["val_loss", "kept epoch"] == best.value
+    assert table.loc["val_hits", "last epoch"] == history["val_hits"][-1].value
 
 
 def test_several_optimizers_are_stepped_by_hand(stored, capsys):
@@ -114,3 +122,28 @@ def test_a_training_without_validation_is_an_error(stored):
     settings, dataset = written(stored)
     with pytest.raises(TrainingError, match="before its first validation.*max_steps"):
         wrappers.from_settings(settings).train(dataset, settings)
+
+
+def test_a_plan_for_workers_has_the_settings_as_they_are(project):
+    """Also lists, shares of batches and callbacks: workers read the settings from JSON."""
+    train = {"trainer": {"limit_train_batches": 1.0, "deterministic": "warn"}, "callbacks": ["a:B"]}
+    settings = project.configure(train=train).settings()
+    text = settings.model_dump_json(exclude={"secrets"})
+    plan = Plan(settings=text, run_id="", data="", checkpoints="", n_features=1, n_classes=0, codes=())
+    assert plan.resolved().model_dump() == settings.model_dump()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_is_trained_and_logged(stored):
+    """Its layers are compiled for the training; losses are those without, and the logged graph is a plain one."""
+    losses = []
+    for compiled in (False, True):
+        stored.configure(
+            model={"implementation": "toy_training:Scheduled", "params": {}}, train={"compile": compiled}
+        )
+        settings, dataset = written(stored)
+        result = wrappers.from_settings(settings).train(dataset, settings)
+        points = mlflow.MlflowClient().get_metric_history(result.run_id, "val_loss")
+        losses.append([point.value for point in points])
+    assert losses[1] == pytest.approx(losses[0], abs=0.1)
+    assert wrappers.load(result.model_uri).predict(dataset.load("test").head(3)).shape == (3,)

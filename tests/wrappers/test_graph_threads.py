@@ -3,6 +3,7 @@
 import asyncio
 import json
 import multiprocessing
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from mlops_lib.errors import InputError, ModelError, ThreadError
 from mlops_lib.settings import LlmSettings
+from mlops_lib.wrappers.graph_modules import PREFIX
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from mlops_lib.wrappers.thread_locks import ThreadLocks
 
@@ -73,10 +75,14 @@ Make = Callable[..., LangGraphWrapper]
 def make(tmp_path: Path) -> Make:
     """Makes the wrapper of a graph's code. With `kept`, conversations are in a file that all of a test's wrappers share."""
 
-    def made(code: str, kept: bool = True, **config: Any) -> LangGraphWrapper:
+    def made(code: str, kept: bool = True, entry: str = "", **config: Any) -> LangGraphWrapper:
         folder = tmp_path / "package"
-        folder.mkdir(exist_ok=True)
-        (folder / "langgraph.py").write_text(code)
+        (folder / "code").mkdir(parents=True, exist_ok=True)
+        if entry:
+            (folder / "code" / f"{entry.partition(':')[0]}.py").write_text(code)
+            config["implementation"] = entry
+        else:
+            (folder / "langgraph.py").write_text(code)
         (folder / "prompts.yaml").write_text("{}")
         (folder / "config.json").write_text(json.dumps({"threads": True, "output": "said"} | config))
         model = LangGraphWrapper()
@@ -192,6 +198,17 @@ def test_an_answer_that_does_not_fit_its_schema_is_refused(make: Make) -> None:
     assert model.predict({"thread_id": "t", "resume": {"number": 3}}) == [3]
 
 
+def test_an_answer_that_cannot_be_kept_is_refused(make: Make) -> None:
+    """A number of more than 64 bits, and lists that are hundreds deep: the interrupt stays open."""
+    model, deep = make(ONE), []
+    for _ in range(400):
+        deep = [deep]
+    model.predict({"question": "go", "thread_id": "t"})
+    for value in (2**64, deep):
+        assert refused(model, thread_id="t", resume={"a": value})[0] == "invalid_resume"
+    assert model.predict({"thread_id": "t", "resume": 2**63}) == [2**63]
+
+
 FAILS = (
     HEAD
     + """
@@ -305,6 +322,51 @@ def test_a_thread_goes_on_in_a_new_version_of_the_graph(make: Make) -> None:
     assert model.predict({"question": "next", "thread_id": "t"})[-1] == "next"
 
 
+CLASSES = (
+    HEAD
+    + """
+from dataclasses import dataclass
+from enum import Enum
+from pydantic import BaseModel
+
+class Colour(Enum):
+    RED = "red"
+
+@dataclass
+class Point:
+    x: int
+
+class Order(BaseModel):
+    item: str
+
+def keeps(state):
+    kinds = [type(value).__name__ for value in state.get("said", [])]
+    return {"said": [Colour.RED, Point(1), Order(item="x")], "answer": kinds}
+
+def build(package=None):
+    return graph(keeps=keeps)
+
+built = build()
+"""
+)
+
+
+@pytest.mark.parametrize("entry", ["", "my_own_graph:built"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_objects_of_the_graphs_own_classes_stay_objects(
+    make: Make, entry: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the next turn, and in the next version of the file, whose module has another name."""
+    row, kinds = {"question": "go", "thread_id": "t"}, ["Colour", "Point", "Order"]
+    model = make(CLASSES, kept, entry, output="answer")
+    assert model.predict(row) == [] and model.predict(row) == kinds
+    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+        monkeypatch.delitem(sys.modules, name)
+    if kept:
+        assert make(f"{CLASSES}# version 2\n", kept, entry, output="answer").predict(row) == kinds * 2
+    assert not any(name.startswith("my_own_graph") for name in sys.modules)
+
+
 TOOLS = (
     HEAD
     + '''
@@ -345,6 +407,43 @@ def test_a_question_gives_up_open_tool_calls(make: Make, input_schema: str) -> N
     assert [kind for kind, _ in seen] == ["human", "ai", "tool", "human"]
     assert "Cancelled" in seen[2][1] and seen[1][1] == ["c1"] and seen[3][1] == "no, stop"
     assert model.predict({"question": "again", "thread_id": "t"})[-1] == ["human", "again"]
+
+
+def test_a_new_version_without_the_tool_gives_up_its_call(make: Make) -> None:
+    """The node that would have made the call is gone, so that no turn is open; the call gets a result all the same."""
+    make(TOOLS + "\nINPUT = State\n", output="answer").predict({"question": "delete it", "thread_id": "t"})
+    new = (TOOLS + "\nINPUT = State\n").replace(
+        ', ("tools", ToolNode([delete]))', ', ("other", ToolNode([delete]))').replace('"tools", False', '"other", False').replace(
+        'add_edge("tools"', 'add_edge("other"')  # fmt: skip
+    seen = make(new, output="answer").predict({"question": "no", "thread_id": "t"})
+    assert [kind for kind, _ in seen] == ["human", "ai", "tool", "human"] and "Cancelled" in seen[2][1]
+
+
+CALLS = (
+    HEAD
+    + """
+from langgraph.graph import MessagesState
+
+def model(state):
+    if state["messages"][-1].type == "human":
+        return {"messages": [AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": i} for i in ("c1", "c2")])]}
+    return {"messages": [AIMessage(" ".join(f"{m.type}:{m.text}" for m in state["messages"]))]}
+
+def build(package):
+    return graph(state=MessagesState, model=model)
+"""
+)
+
+
+def test_a_caller_answers_the_tool_calls_of_an_answer(make: Make) -> None:
+    """In a chat: its results reach the graph, and only a call that it left out is given up."""
+    model = make(CALLS, output="messages")
+    hi = [{"role": "user", "content": "hi"}]
+    model.predict({**model.chat_row(hi, {}), "thread_id": "t"})
+    result = {"role": "tool", "tool_call_id": "c2", "content": "two"}
+    answer = model.predict({**model.chat_row([*hi, result], {}), "thread_id": "t"})
+    text = answer["choices"][0]["message"]["content"]
+    assert text.startswith("human:hi ai: tool:Cancelled") and text.endswith("tool:two")
 
 
 @pytest.mark.parametrize(

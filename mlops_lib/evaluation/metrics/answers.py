@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError, MlopsError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
+from mlops_lib.evaluation.metrics.rubric import RubricMetric
 from mlops_lib.evaluation.report import Score
 from mlops_lib.llm.turns import one_row
 
@@ -37,12 +38,14 @@ class OwnMetric(TextMetric):
 
 
 def make(name: str, settings: "Settings | None") -> TextMetric:
-    """The metric of a name, or of a dotted path ``package.module:function``.
+    """The metric of a name, of a rubric, or of a dotted path ``package.module:function``.
 
     Raises:
         PluginError: The name is unknown, or a package that it imports is not installed.
         EvaluationError: The metric cannot be set up with these settings.
     """
+    if settings and name in settings.evaluation.rubrics:
+        return RubricMetric(settings, name)
     found = plugins.load("metric", name)
     try:
         if inspect.isclass(found) and issubclass(found, TextMetric):
@@ -57,13 +60,23 @@ def make(name: str, settings: "Settings | None") -> TextMetric:
     return OwnMetric(found, name)
 
 
-def needed_columns(name: str) -> tuple[str, ...]:
-    """The columns of the reference that a metric needs beside the label.
+def needed_columns(name: str, settings: "Settings") -> tuple[str, ...]:
+    """The columns that a metric needs beside the label.
 
     Raises:
         PluginError: There is no such metric.
     """
+    if rubric := settings.evaluation.rubrics.get(name):
+        return RubricMetric.needed(rubric)
     return tuple(getattr(plugins.load("metric", name), "columns", ()))
+
+
+def models(name: str, settings: "Settings") -> tuple[str, ...]:
+    """The LLMs that a metric calls, as ``provider:model``."""
+    chosen = settings.evaluation
+    if rubric := chosen.rubrics.get(name):
+        return (rubric.judge or chosen.judge,)
+    return tuple(getattr(chosen, setting) for setting in getattr(plugins.load("metric", name), "asks", ()))
 
 
 async def score_rows(

@@ -11,6 +11,8 @@ from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.trajectory import Trajectory
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlops_lib.settings import Settings
 
 
@@ -98,6 +100,7 @@ class TextMetric:
         worst: Score of a row without an answer; None: such a row has no score.
         note: Printed beside the number so that it can be compared: a signature, the judge's name.
         columns: Columns of the reference that it needs beside the label.
+        asks: Settings of section ``evaluation`` that name LLMs which it calls.
     """
 
     higher_is_better = True
@@ -106,6 +109,7 @@ class TextMetric:
     worst: float | None = 0.0
     note = ""
     columns: ClassVar[tuple[str, ...]] = ()
+    asks: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: "Settings | None" = None) -> None:
         self.settings = settings
@@ -113,6 +117,14 @@ class TextMetric:
     async def row(self, case: Case) -> float:
         """The score of one answer."""
         raise NotImplementedError
+
+    def facts(self, cases: Sequence[Case]) -> dict[str, list[Any]]:
+        """Further columns of the table of rows, such as a judge's reasons; called after the rows are scored."""
+        return {}
+
+    def tables(self, cases: Sequence[Case], values: Sequence[float | None]) -> "dict[str, pd.DataFrame]":
+        """Title -> table for the report; called after the rows are scored."""
+        return {}
 
     def warning(self, cases: Sequence[Case]) -> str:
         """Why the metric says little about these rows; "" if nothing speaks against it."""

@@ -164,6 +164,7 @@ class _Words:
 class SemanticSimilarity(TextMetric):
     """Cosine of the embeddings of answer and reference, -1 to 1, by the model ``evaluation.embeddings``."""
 
+    asks = ("embeddings",)
     lowest = -1.0
 
     def __init__(self, settings: "Settings | None" = None) -> None:

@@ -56,11 +56,11 @@ def f1(cases: ClassificationCases) -> Statistic:
 
 
 def roc_auc(cases: ClassificationCases) -> Statistic:
-    return _one_vs_rest(cases, _roc_auc)
+    return _one_vs_rest(cases, binary_roc_auc)
 
 
 def average_precision(cases: ClassificationCases) -> Statistic:
-    return _one_vs_rest(cases, _average_precision)
+    return _one_vs_rest(cases, binary_average_precision)
 
 
 def _one_vs_rest(cases: ClassificationCases, binary) -> Statistic:  # type: ignore[no-untyped-def]
@@ -83,7 +83,7 @@ def _of_two_or_more(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.where((rows > 0).sum(axis=1) > 1, values, np.nan)
 
 
-def _roc_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Statistic:
+def binary_roc_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Statistic:
     """Share of the pairs of a positive and a negative row that are in order; a tie counts as half."""
     order = np.argsort(scores, kind="stable")
     above, below = order[positive[order]], order[~positive[order]]
@@ -103,7 +103,7 @@ def _roc_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> S
     return values
 
 
-def _average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Statistic:
+def binary_average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Statistic:
     """Mean of the precision at the score of each positive row; rows of one score are taken together."""
     order = np.argsort(-scores, kind="stable")
     hit = positive[order]

@@ -9,13 +9,15 @@ from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.label_cases import LabelCases
 from mlops_lib.evaluation.metrics import classification as metrics_of_classes
+from mlops_lib.evaluation.metrics import multilabel, multioutput
 from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
 from mlops_lib.evaluation.metrics.answers import make as make_text_metric
 from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.metrics.text import SacrebleuMetric
-from mlops_lib.evaluation.paired import classification, regression, text
+from mlops_lib.evaluation.paired import classification, labels, regression, text
 from mlops_lib.evaluation.paired.rows import complete
 from mlops_lib.evaluation.paired.sums import Statistic
 from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
@@ -37,6 +39,15 @@ VECTORISED: Mapping[Metric, Callable[[Any], Statistic | None]] = {
     metrics_of_numbers.rmse: regression.rmse,
     metrics_of_numbers.mae: regression.mae,
     metrics_of_numbers.median_absolute_error: regression.median_absolute_error,
+    multilabel.mean_roc_auc: labels.mean_roc_auc,
+    multilabel.mean_average_precision: labels.mean_average_precision,
+    multilabel.micro_f1: labels.micro_f1,
+    multilabel.macro_f1: labels.macro_f1,
+    multilabel.subset_accuracy: labels.subset_accuracy,
+    multilabel.hamming_loss: labels.hamming_loss,
+    multilabel.mean_log_loss: labels.mean_log_loss,
+    multioutput.mean_r2: labels.mean_r2,
+    multioutput.scaled_rmse: labels.scaled_rmse,
 }
 
 
@@ -94,7 +105,7 @@ class Model:
         """The metric on resamples of the rows at these positions, int [M]: counts [b, M] -> values [b]."""
         if self._rows.task == "text":
             return self._of_text(name, rows)
-        if not isinstance(self.cases, ClassificationCases | RegressionCases):
+        if not isinstance(self.cases, ClassificationCases | RegressionCases | LabelCases):
             return _loop(name, lambda places: self._scored(name, rows[places]))
         metric, cases = self.metric(name), self.cases.take(rows)
         build = VECTORISED.get(metric)
@@ -116,6 +127,8 @@ class Model:
             return np.any(self.cases.probabilities != other.cases.probabilities, axis=1)
         if isinstance(self.cases, RegressionCases):
             return self.cases.predicted != other.cases.predicted
+        if isinstance(self.cases, LabelCases):
+            return np.any(self.cases.predicted != other.cases.predicted, axis=1)
         ours, theirs = self._predicted, other._predicted
         if self._rows.task == "text":
             if isinstance(self.metric(name), SacrebleuMetric):
@@ -184,6 +197,8 @@ def _loop(name: str, metric: Callable[[np.ndarray], float | None]) -> Statistic:
 
 def _text_metric(name: str, settings: "Settings | None") -> Any:
     """The metric; its class alone where that is enough, since a judge's metric needs the judge to be set up."""
+    if settings and name in settings.evaluation.rubrics:
+        return make_text_metric(name, settings)
     found = plugins.load("metric", name)
     of_platform = name in plugins.TABLE["metric"] and isinstance(found, type)
     if of_platform and found.total is TextMetric.total:

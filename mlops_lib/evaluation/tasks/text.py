@@ -81,6 +81,11 @@ class Text(Task):
             "notes": notes,
             "tables": {
                 "Scores, and the rows behind them": counts,
+                **{
+                    title: table
+                    for name, metric in self._metrics.items()
+                    for title, table in metric.tables(self._cases, self._values[name]).items()
+                },
                 f"The {WORST_ROWS} worst rows": self._worst(per_row),
                 **self._trajectories(per_row),
             },
@@ -103,6 +108,7 @@ class Text(Task):
         import pandas as pd
 
         rows = []
+        facts = {k: v for metric in self._metrics.values() for k, v in metric.facts(self._cases).items()}
         shown = any(map(trajectories.is_worth_showing, self._cases))
         for i, case in enumerate(self._cases):
             made = case.generation
@@ -115,6 +121,7 @@ class Text(Task):
                     "contexts": list(made.contexts),
                     **(_work(case) if shown else {}),
                     **{name: values[i] for name, values in self._values.items()},
+                    **{name: values[i] for name, values in facts.items()},
                     "latency_s": made.latency_s,
                     "prompt_tokens": made.usage.prompt_tokens,
                     "completion_tokens": made.usage.completion_tokens,

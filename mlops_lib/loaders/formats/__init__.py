@@ -21,7 +21,7 @@ def reader(
     key: str,
     csv: "CsvSettings",
     missing: tuple[str, ...],
-    label: str = "",
+    labels: Collection[str] = (),
     references: Collection[str] = (),
 ) -> Reader:
     """The reader for a file.
@@ -31,7 +31,7 @@ def reader(
         key: Column of entity keys.
         csv: Parts of the dialect of CSV files that are not to be recognised.
         missing: Texts that are no value.
-        label: Column to predict.
+        labels: Columns to predict.
         references: Columns of the reference beside the label.
 
     Raises:
@@ -44,5 +44,5 @@ def reader(
     if file.format in ("csv", "tsv"):
         return DelimitedFile(file, csv, missing, key)
     return (
-        JsonFile(file, key, label, references) if file.format in ("json", "jsonl") else ArrowFile(file, key)
+        JsonFile(file, key, labels, references) if file.format in ("json", "jsonl") else ArrowFile(file, key)
     )

@@ -25,8 +25,10 @@ class JsonFile:
     field.
     """
 
-    def __init__(self, file: "DataFile", key: str, label: str = "", references: Collection[str] = ()) -> None:
-        self.file, self.key, self.label, self.references = file, key, label, references
+    def __init__(
+        self, file: "DataFile", key: str, labels: Collection[str] = (), references: Collection[str] = ()
+    ) -> None:
+        self.file, self.key, self.labels, self.references = file, key, labels, references
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class JsonFile:
         """Values of one type; numbers and text meet as text, and integers beyond 64 bits are text."""
         import pyarrow as pa
 
-        is_label = name == self.label and any(map(_has_object, values))
+        is_label = name in self.labels and any(map(_has_object, values))
         if is_label or (name in self.references and any(isinstance(value, dict | list) for value in values)):
             values = [
                 json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value

@@ -22,6 +22,7 @@ export function answerOf(said, status) {
 /** The answer in one line. */
 export function summaryOf(said, status) {
   const label = status.label || t("prediction"), classes = probabilitiesOf(said, status), value = said.predictions;
+  if (said.labels && Array.isArray(value)) return said.labels.map((name, at) => `${name} ${number(value[at])}`).join(", ");
   if (classes) return `${t("mostLikely", {label, value: String(classes[0][0])})}, ${t("withProbability", {share: share(classes[0][1])})}`;
   return t("isValue", {label, value: typeof value === "number" ? number(value) : typeof value === "string" ? value : JSON.stringify(value)});
 }

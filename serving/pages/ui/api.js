@@ -27,12 +27,12 @@ export class Failure extends Error {
 export const asFailure = error => error instanceof Failure ? error : new Failure({code: "unreachable", detail: String(error.message)});
 
 /** A good answer. Throws a Failure, or the AbortError of `signal`. */
-export async function send(path, body, {signal, accept} = {}) {
+export async function send(path, body, {signal, accept, method} = {}) {
   const headers = {};
   if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
   if (accept) headers.Accept = accept;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const sent = {headers, signal, method: body === undefined ? "GET" : "POST"};
+  const sent = {headers, signal, method: method || (body === undefined ? "GET" : "POST")};
   const answer = await fetch(path, body === undefined ? sent : {...sent, body: JSON.stringify(body)});
   if (answer.ok) return answer;
   const id = answer.headers.get("X-Request-ID") || "";

@@ -4,9 +4,9 @@ import { asFailure } from "./api.js";
 import { composer } from "./composer.js";
 import { Conversations, listOf, newId } from "./conversations.js";
 import { announce, el, say } from "./dom.js";
-import { answerView, questionView } from "./message.js";
-import { resumeOf } from "./questions.js";
-import { ask } from "./turns.js";
+import { answerView, failureView, questionView } from "./message.js";
+import { resumeOf, textOf } from "./questions.js";
+import { ask, forget, keepsThreads } from "./turns.js";
 import { language, t } from "./words.js";
 
 /** Show the chat in a place; `status` names the model. */
@@ -28,7 +28,15 @@ export function chatView(place, status) {
     side.replaceChildren(...listOf(conversations, now.id, {
       begin: () => open(fresh()),
       open: conversation => open(conversation),
-      remove(conversation) {
+      async remove(conversation) {
+        if (!confirm(t("confirmDelete", {title: conversation.title}))) return;
+        if (conversation.id === now.id) running?.abort();
+        try {
+          await forget(status, conversation.id);
+        } catch (error) {
+          side.prepend(failureView(recordOf(asFailure(error))));
+          return;
+        }
         conversations.remove(conversation.id);
         if (conversation.id === now.id) open(fresh());
         else list();
@@ -132,7 +140,7 @@ export function chatView(place, status) {
       else message.state = "failed", message.failure = recordOf(asFailure(error));
     }
     reader(message.text, true);
-    announce(message.state === "done" ? t("answered") : message.state === "stopped" ? t("stopped") : "");
+    announce(endOf(message));
     update();
     if (running === mine) running = null, field.busy(false);
     conversations.save(conversation);
@@ -160,6 +168,12 @@ function take(message, event) {
   else if (event.kind === "answer" && event.text !== null) message.text = event.text;
 }
 
+/** The end of an answer, for screen readers. An error is an alert already. */
+function endOf({state, questions}) {
+  if (state !== "done") return state === "stopped" ? t("stopped") : "";
+  return questions.length ? `${t("interrupted")}: ${questions.map(textOf).join(" ")}` : t("answered");
+}
+
 /** What a message keeps of a Failure. */
 function recordOf(failure) {
   return {key: failure.key, detail: failure.detail, requestId: failure.requestId, retryAfter: failure.retryAfter};
@@ -184,7 +198,8 @@ function welcome(status, begin) {
   const fitting = language() === "ko" ? [...korean, ...others] : [...others, ...korean];
   const title = el("h2");
   say(title, "chatWith", {name: status.champion.name});
-  return el("div", {class: "welcome"}, title, fitting.length > 0 && [
+  const forgets = !status.history && !keepsThreads(status) && el("p", {class: "soft", say: "eachAlone"});
+  return el("div", {class: "welcome"}, title, forgets, fitting.length > 0 && [
     el("p", {id: "examples", class: "soft", say: "examples"}),
     el("ul", {"aria-labelledby": "examples"}, fitting.slice(0, 4).map(text =>
       el("li", {}, el("button", {class: "example", type: "button", onclick: () => begin(text)}, text)))),

@@ -5,10 +5,11 @@ import { el } from "./dom.js";
 const MAX_LABEL = 500, MAX_ADDRESS = 2_000, MAX_OPEN = 20;
 const SAFE = ["http:", "https:", "mailto:"];
 const BARE = /https?:\/\/[^\s<>"`]+/y;
+const CITED = /\[([^[\]\n]{1,80})\](?!\()/y;
 const ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&#39;": "'", "&nbsp;": "\u00a0"};
 const TAGS = {1: ["em"], 2: ["strong"], 3: ["strong", "em"]};
 
-/** Nodes and texts of a line. `cite(number)` makes the link of a source; null: there is no such source. */
+/** Nodes and texts of a line. `cite(label)` makes the link of a source, named by number or label; null: there is none. */
 export function inline(text, cite) {
   const out = [], open = [], missing = new Set();
   let plain = "", at = 0;
@@ -77,12 +78,11 @@ function codeAt(text, at, missing) {
   return [null, ticks];
 }
 
-/** `[label](address)`, or `[3]` for a source. */
+/** `[label](address)`, or `[label]` for a source. */
 function linkAt(text, at, cite) {
-  const number = /\[(\d{1,3})\](?!\()/y;
-  number.lastIndex = at;
-  const cited = number.exec(text);
-  const source = cited && cite(Number(cited[1]));
+  CITED.lastIndex = at;
+  const cited = CITED.exec(text);
+  const source = cited && cite(cited[1]);
   if (source) return {node: source, length: cited[0].length};
   const middle = text.slice(at, at + MAX_LABEL).indexOf("](");
   if (middle < 0 || text.lastIndexOf("[", at + middle) !== at) return null;

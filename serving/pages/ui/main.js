@@ -7,7 +7,7 @@ import { el, say, sayAgain } from "./dom.js";
 import { formView } from "./form.js";
 import { choose, language, LANGUAGES, t } from "./words.js";
 
-const REFRESH_MS = 3_000;
+const REFRESH_MS = 5_000;
 
 const name = el("h1", {id: "name", say: "title"});
 const state = el("span", {id: "state", class: "badge", role: "status", say: "asking"});

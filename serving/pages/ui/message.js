@@ -17,7 +17,10 @@ export function answerView(message, handlers) {
   const text = el("div", {class: "markdown"}), wait = el("p", {class: "wait"}, el("span", {say: "answering"}));
   const tools = el("div"), sources = el("div"), questions = el("div"), problem = el("div"), actions = el("div");
   const article = el("article", {class: "answer", sayLabel: "answer"}, tools, text, wait, problem, questions, sources, actions);
-  const cite = number => number >= 1 && number <= message.sources.length ? citation(number, sources) : null;
+  const cite = label => {
+    const number = numberOf(label, message.sources);
+    return number ? citation(label, number, sources) : null;
+  };
   let drawn = {};
 
   /** Draw a part again if its part of the record has changed. */
@@ -46,7 +49,13 @@ export function answerView(message, handlers) {
   return {element: article, update};
 }
 
-function citation(number, sources) {
+/** The number of the source that a citation names: by number, or by the label that its text begins with; 0: none. */
+function numberOf(label, texts) {
+  if (/^\d+$/.test(label)) return Number(label) <= texts.length ? Number(label) : 0;
+  return texts.findIndex(text => [label, `[${label}]`].some(start => text.startsWith(start))) + 1;
+}
+
+function citation(label, number, sources) {
   const open = () => {
     const details = sources.querySelector("details");
     details.open = true;
@@ -54,7 +63,7 @@ function citation(number, sources) {
     passage.tabIndex = -1;
     passage.focus();
   };
-  const made = el("button", {class: "cite", type: "button", onclick: open}, String(number));
+  const made = el("button", {class: "cite", type: "button", onclick: open}, label);
   sayAttribute(made, "aria-label", "source", {number});
   return made;
 }
@@ -64,7 +73,9 @@ function sourcesView(texts) {
   say(summary, "sources", {count: texts.length});
   const passages = texts.map(text => {
     const [head, ...rest] = text.split("\n");
-    return el("li", {}, rest.length > 0 && el("b", {}, head), el("p", {class: "passage"}, rest.length ? rest.join("\n").trim() : head));
+    const passage = el("div", {class: "passage markdown"});
+    show(rest.length ? rest.join("\n") : head, passage);
+    return el("li", {}, rest.length > 0 && el("b", {}, head), passage);
   });
   return el("details", {class: "sources"}, summary, el("ol", {}, passages));
 }

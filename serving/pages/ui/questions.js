@@ -29,7 +29,7 @@ export function resumeOf(questions) {
 }
 
 /** What a question says: a text, or an object's own `question` and the rest of it. */
-function textOf(value) {
+function partsOf(value) {
   if (typeof value === "string") return [value, null];
   const named = value && typeof value === "object" ? ["question", "message", "prompt", "text"].find(name => typeof value[name] === "string") : null;
   if (!named) return [pretty(value), null];
@@ -37,10 +37,13 @@ function textOf(value) {
   return [text, Object.keys(rest).length ? rest : null];
 }
 
+/** The text of a question. */
+export const textOf = question => partsOf(question.value)[0];
+
 let count = 0;
 
 function fieldOf(question) {
-  const [text, rest] = textOf(question.value);
+  const [text, rest] = partsOf(question.value);
   const id = `reply-${count += 1}`;
   const input = el("textarea", {id, rows: 2, sayPlaceholder: "yourReply", required: true, "aria-describedby": `${id}-wrong`});
   const json = el("input", {type: "checkbox"}), wrong = el("p", {id: `${id}-wrong`, class: "wrong", role: "alert"});
@@ -65,5 +68,5 @@ function fieldOf(question) {
 }
 
 function answeredView({value, reply}) {
-  return el("dl", {class: "answered"}, el("dt", {}, textOf(value)[0]), el("dd", {}, reply === undefined ? "–" : pretty(reply)));
+  return el("dl", {class: "answered"}, el("dt", {}, partsOf(value)[0]), el("dd", {}, reply === undefined ? "–" : pretty(reply)));
 }

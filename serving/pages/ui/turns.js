@@ -7,11 +7,21 @@ import { Failure, failureOf, send } from "./api.js";
 import { events } from "./sse.js";
 
 /** A graph that keeps conversations is asked with a row and its thread; it knows the earlier turns. */
-const keepsThreads = status => status.inputs.some(column => column.name === "thread_id");
+export const keepsThreads = status => status.inputs.some(column => column.name === "thread_id");
 
 /** Ask. `turn` has `text` or `resume`, and `earlier` messages; `thread` is the conversation's id. */
 export function ask(status, thread, turn, signal) {
   return keepsThreads(status) ? ofRow(status, thread, turn, signal) : ofChat(status, turn, signal);
+}
+
+/** Delete what the service keeps of a conversation. */
+export async function forget(status, thread) {
+  if (!keepsThreads(status)) return;
+  try {
+    await send(`threads?thread_id=${encodeURIComponent(thread)}`, undefined, {method: "DELETE"});
+  } catch (error) {
+    if (error.code !== "unknown_thread") throw error;
+  }
 }
 
 async function* ofRow(status, thread, turn, signal) {
@@ -35,7 +45,8 @@ async function* ofRow(status, thread, turn, signal) {
 }
 
 async function* ofChat(status, turn, signal) {
-  const messages = [...turn.earlier, {role: "user", content: turn.text}];
+  // A model without a place for earlier messages is asked each question by itself.
+  const messages = [...status.history ? turn.earlier : [], {role: "user", content: turn.text}];
   const body = {model: status.champion.name, messages, stream: true};
   const answer = await send("v1/chat/completions", body, {signal});
   yield {kind: "request", id: answer.headers.get("X-Request-ID")};
@@ -48,6 +59,7 @@ async function* ofChat(status, turn, signal) {
     }
     const found = JSON.parse(data);
     if (found.error) throw failureOf(data, 0, answer.headers.get("X-Request-ID"));
+    if (found.contexts) yield {kind: "sources", texts: found.contexts};
     const delta = found.choices[0]?.delta || {};
     if (delta.content) yield {kind: "token", text: delta.content};
     for (const part of delta.tool_calls || []) addPart(calls, part);
@@ -66,7 +78,6 @@ function addPart(calls, {index, id, function: called = {}}) {
 function* ofUpdate({path, changes}) {
   if (!changes) return;
   yield {kind: "step", name: path.join(" / ")};
-  if (Array.isArray(changes.contexts) && changes.contexts.length) yield {kind: "sources", texts: changes.contexts.map(String)};
   for (const message of [changes.messages].flat()) {
     for (const call of message?.tool_calls || []) {
       yield {kind: "toolCall", id: call.id, name: call.function.name, arguments: call.function.arguments};

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.cli import app
 from mlops_lib.cli.init.from_template import FOLDER, PLACEHOLDER, names
+from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import Vendor
@@ -61,7 +62,7 @@ def test_a_template_answers_its_questions_in_both_languages(init, tmp_path, blan
     report = model.evaluate(data, settings)
     assert report.verdict.passed, report.verdict
     shown = {one.slice: one.value for one in report.verdict.criteria if one.name == "slice_threshold"}
-    assert set(shown) == {"slices:language=en", "slices:language=ko"} and min(shown.values()) > 0.6
+    assert set(shown) == {"language=en", "language=ko"} and min(shown.values()) > 0.6
     assert report.metrics["rouge_l"].value < 1, "references are written by people"
     question, answer = QUESTIONS[name]
     assert model.predict(question).endswith(answer)
@@ -82,6 +83,44 @@ def test_a_real_model_needs_a_key_and_one_line(init, tmp_path, blank_store, vend
     model, _ = model_of(file.parent, blank_store)
     assert model.predict("배송비는?").startswith("Answer to: ")
     assert vendor.stats["calls"] == 1
+
+
+@pytest.mark.parametrize("name", ["prompt", "rag"])
+def test_a_real_model_without_a_key_names_the_variable(init, tmp_path, blank_store, monkeypatch, name):
+    """Nothing is sent, also from a graph."""
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    init("--template", name)
+    file = tmp_path / "mine/config.yaml"
+    file.write_text(
+        file.read_text(encoding="utf-8").replace(": fake:extract", ": openai:gpt-4o-mini"), encoding="utf-8"
+    )
+    model, _ = model_of(file.parent, blank_store)
+    with pytest.raises(ModelError, match="No key for openai:gpt-4o-mini. Set OPENAI_API_KEY"):
+        model.predict("배송비는?")
+
+
+def test_the_rag_template_reads_documents_of_every_form(init, tmp_path, blank_store):
+    """A file without a heading, text before the first heading, a Korean name; no Markdown at all is an error."""
+    init("--template", "rag")
+    folder = tmp_path / "mine"
+    for file in (folder / "docs").iterdir():
+        file.unlink()
+    with pytest.raises(MlopsError, match="has no Markdown file with text"):
+        model_of(folder, blank_store)
+    (folder / "docs/시설.md").write_text(
+        "열람실은 오전 7시부터 엽니다. 스터디룸은 4명부터 씁니다.\n", encoding="utf-8"
+    )
+    (folder / "docs/대출.md").write_text(
+        "책은 7권까지 빌립니다.\n\n### 연체\n연체료는 500원입니다.\n", encoding="utf-8"
+    )
+    model, _ = model_of(folder, blank_store)
+    for question, answer in (
+        ("스터디룸은 몇 명부터 쓸 수 있나요?", "스터디룸은 4명부터 씁니다. [시설.md]"),
+        ("책은 몇 권까지 빌리나요?", "책은 7권까지 빌립니다. [대출.md]"),
+        ("연체료가 얼마예요?", "연체료는 500원입니다. [대출.md]"),
+    ):
+        assert model.predict(question) == answer
 
 
 def test_a_template_with_options_of_a_table_is_refused(init, tmp_path):
@@ -125,7 +164,7 @@ def test_the_folder_of_templates_holds_nothing_else() -> None:
         assert len({row["id"] for row in rows}) == 12
         found = {file.name for file in (FOLDER / name).iterdir()} - {"__pycache__"}
         code = {"prompt": set(), "rag": {"rag.py", "docs"}, "agent": {"agent.py"}}[name]
-        assert found == {"config.yaml", "prompts.yaml", "golden.jsonl", "slices.py", "README.md"} | code
+        assert found == {"config.yaml", "prompts.yaml", "golden.jsonl", "README.md"} | code
 
 
 @pytest.mark.slow

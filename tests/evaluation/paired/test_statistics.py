@@ -89,6 +89,42 @@ def test_regression_equals_scikit_learn(metric, offset, weighed):
     assert np.isnan(expected).any()
 
 
+@pytest.mark.parametrize("weighed", ["no weights", "weights"])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("metric", plugins.names("metric", "multilabel"))
+def test_labels_equal_scikit_learn(metric, ties, weighed):
+    """Also where all or none of the resampled rows have a label, and with a label that no row has at all."""
+    rng = np.random.default_rng(9)
+    rows = 60
+    truth = (rng.random((rows, 4)) < [0.5, 0.1, 0.9, 0.0]).astype(float)
+    scores = np.clip(truth * 0.3 + rng.random((rows, 4)) * 0.7, 0, 1)
+    scores = np.round(scores * 4) / 4 if ties else scores
+    weights = weights_of(weighed, rng, rows)
+    model = Model(given := judged("multilabel", truth, scores, [*"abcd"], weights), given)
+    resampled = counts(rng, rows)
+    found = model.statistic(metric, np.arange(rows))(resampled)
+    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    assert np.isnan(expected).any() and np.isfinite(expected).sum() > 35
+
+
+@pytest.mark.parametrize("weighed", ["no weights", "weights"])
+@pytest.mark.parametrize("metric", plugins.names("metric", "multioutput"))
+def test_several_numbers_equal_scikit_learn(metric, weighed):
+    """Labels of very different units, one of them far from zero."""
+    rng = np.random.default_rng(10)
+    rows = 60
+    truth = rng.normal(0, 1, (rows, 3)).round(1) * [1, 1000, 5] + [0, 0, 1e4]
+    predicted = truth + rng.normal(0, 0.5, (rows, 3)) * [1, 1000, 5]
+    weights = weights_of(weighed, rng, rows)
+    model = Model(given := judged("multioutput", truth, predicted, [*"abc"], weights), given)
+    resampled = counts(rng, rows)
+    found = model.statistic(metric, np.arange(rows))(resampled)
+    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert np.isnan(expected).any()
+
+
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "one", "dog", "ran", "under", "that", "old", "tree"]
 
 

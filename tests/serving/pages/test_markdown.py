@@ -157,7 +157,7 @@ def test_sources_are_cited_by_number(page):
           const {show} = await import("/markdown.js"), place = document.querySelector("#place");
           place.replaceChildren();
           place.blocks = undefined;
-          show("a [1], b [3] `[1]`", place, number => number === 1 ? document.createElement("hr") : null);
+          show("a [1], b [3] `[1]`", place, label => label === "1" ? document.createElement("hr") : null);
           return place.innerHTML;
         }"""
     )

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import pytest
 
+from mlops_lib import wrappers
 from mlops_lib.files import digest_of_folder
 from mlops_lib.registry import Registry
 from serving.models.facts import ModelFacts
@@ -48,14 +48,16 @@ def test_loading_and_answering_change_no_file(tmp_path, obedient):
     assert digest_of_folder(folder) == before
 
 
-def test_a_model_holds_code_unless_its_files_show_that_it_does_not(tmp_path, obedient, graph, shop):
-    """Code and graphs do; a network that the platform exported does not, and does once a pickle lies in its archive."""
+def test_a_model_holds_code_unless_its_files_show_that_it_does_not(tmp_path, obedient, graph, shop, trained):
+    """Code and graphs do; `auto` does not; a network that the platform exported neither, until it has a pickle."""
     import shutil
     import zipfile
 
     assert ModelFacts.read(obedient).holds_code and ModelFacts.read(graph).holds_code
-    address = Registry(shop)._client.get_model_version_download_uri("shop", "1")
-    network = Path(address.removeprefix("file://"))
+    Registry(shop)  # MLflow looks there
+    assert not ModelFacts.read(wrappers.download("models:/shop/1")).holds_code
+    Registry(trained.project.settings())
+    network = wrappers.download(f"models:/repurchase/{trained.version}")
     assert not ModelFacts.read(network).holds_code
     tampered = shutil.copytree(network, tmp_path / "tampered")
     with zipfile.ZipFile(tampered / "data" / "model.pt2", "a") as archive:

@@ -119,6 +119,38 @@ def test_answers_name_the_classes(tmp_path):
     asyncio.run(main())
 
 
+class TwoLabels(Weights):
+    """Weights with a probability for each of two labels."""
+
+    def predict(self, input_data):
+        found = super().predict(input_data)
+        return np.stack([found, 1 - found], axis=1)
+
+
+def test_answers_name_several_labels(tmp_path):
+    """In the order of a prediction's numbers, on every route that has a place for them, and in /status."""
+
+    async def main():
+        model = TwoLabels((LABEL, "월 요금"))
+        labels, wanted = list(model.columns.labels), model.predict(FRAME.head(1)).tolist()
+        assert set(labels) == {LABEL, "월 요금"} and not model.classes
+        async with toy_service(tmp_path, model) as app:
+            for route, where in (("/predict", []), ("/invoke", []), ("/v2", ["parameters"])):
+                path, body, headers = raw_requests.request(route, ROWS[:1], model.columns.kinds, "toy")
+                answer = await Caller(app, path, body, **headers)()
+                assert answer.status == 200, answer.body
+                found = answer.json
+                for name in where:
+                    found = found[name]
+                assert found["labels"] == labels and "classes" not in found
+            one = await Caller(app, "/predict", json.dumps(ROWS[0]).encode())()
+            assert one.json["predictions"] == wanted[0]
+            status = (await Caller(app, "/status", b"", method="GET")()).json
+            assert status["label"] == ", ".join(labels)
+
+    asyncio.run(main())
+
+
 def test_the_settings_decide_about_names_that_the_source_does_not_have(tmp_path):
     """Refused with the nearest name; ignored where serving.extra_columns says so. Key and label are always ignored."""
     slip = {**ROWS[0], "계약 ": "매월"}

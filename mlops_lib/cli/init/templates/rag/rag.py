@@ -52,8 +52,8 @@ class Sections:
     def __init__(self, folder: Path) -> None:
         self.texts: list[str] = []
         for file in sorted(folder.rglob("*.md")):
-            for section in re.split(r"^#+ ", file.read_text(encoding="utf-8"), flags=re.MULTILINE):
-                heading, _, body = section.partition("\n")
+            parts = re.split(r"^#+ +(.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            for heading, body in zip(["", *parts[1::2]], parts[::2], strict=True):
                 if body.strip():
                     self.texts.append(f"[{file.name}] {heading}\n{body.strip()}")
         if not self.texts:
