@@ -6,7 +6,7 @@ import json
 import math
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,9 @@ from .dates import microseconds
 from .schema import LARGEST, Column, Schema
 from .text import is_missing, text_of
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def example_rows(frame: pd.DataFrame, schema: Schema) -> list[dict[str, Any]]:
-    """The features of each row, in the forms of JSON. The encoder makes the same numbers of them as of the frame.
+def example_rows(frame: Any, schema: Schema) -> list[dict[str, Any]]:
+    """The features of each row of a DataFrame, in the forms of JSON. The encoder makes the same numbers of them as of the frame.
 
     A missing value is None, a date or time is text in ISO form and in UTC, and a duration is a number of seconds.
     """
