@@ -33,9 +33,9 @@ def table(case: Case) -> "pd.DataFrame":
     if case.generation.error:
         lines.append(("error", case.generation.error))
     lines += [
-        (f"expected: {name}", _text(value)) for name, value in case.columns.items() if value is not None
+        (f"reference: {name}", _text(value)) for name, value in case.columns.items() if value is not None
     ]
-    lines.append(("expected: answer", case.reference))
+    lines.append(("reference", case.reference))
     return pd.DataFrame([(who, _short(what)) for who, what in lines], columns=["who", "what"])
 
 

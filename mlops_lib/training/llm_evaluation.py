@@ -201,6 +201,7 @@ class Session:
             "calls made": spent.calls,
             "tokens": spent.tokens,
             "cost, US dollars": spent.cost_usd,
+            "calls without a price": spent.unpriced,
             "calls answered from the record": reused.calls,
             "calls not counted": self.ledger.unseen.total(),
             "partial": self.ledger.stopped or "no",

@@ -55,19 +55,22 @@ def init(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take all proposals without a question.")] = False,
 ) -> None:
-    """Begin a project from a table or a template: a config.yaml that runs as it is, and copies of the notebooks.
+    """Begin a project that runs as it is, from a table or from a template.
 
-    From a table: shows the columns with their kinds and proposes label, key, task and metric. In a terminal it
-    asks; elsewhere the options decide, and the rest is as proposed. All is checked before a file
-    is written.
+    It has a config.yaml and copies of the notebooks.
+
+    From a table: shows the columns with their kinds and proposes label, key,
+    task and metric. In a terminal it asks; elsewhere the options decide, and the
+    rest is as proposed. All is checked before a file is written.
 
     [dim]Example:[/] mlops init churn --source churn.csv
     [dim]Example:[/] mlops init churn --source churn.csv --label Churn --key customerID
     [dim]Example:[/] mlops init pay --source s3://bucket/pay/ --label amount --task regression --yes
     [dim]Example:[/] mlops init shop --source postgresql+psycopg://me@db/shop --table orders --label returned
 
-    From a template: [bold]prompt[/] answers with a prompt, [bold]rag[/] from your Markdown files with sources, [bold]agent[/]
-    with tools (LangGraph). Each has a golden set in two languages and a model that needs no key.
+    From a template, an LLM project with a golden set in two languages and a
+    model that needs no key: [bold]prompt[/] answers with a prompt, [bold]rag[/] from your Markdown
+    files with sources, [bold]agent[/] with tools (LangGraph).
 
     [dim]Example:[/] mlops init answers --template rag
     """

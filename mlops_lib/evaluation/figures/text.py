@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 COLUMNS_WIDE = 3
 BINS = 20
+#: Metrics from 0 to 100.
+PERCENT = ("bleu", "chrf")
 
 
 def distributions(values: Mapping[str, Sequence[float | None]]) -> "Figure":
@@ -32,12 +34,17 @@ def distributions(values: Mapping[str, Sequence[float | None]]) -> "Figure":
             axes.set(xlabel="score", ylabel="rows")
             if not len(known):
                 continue
-            # Nearly every metric ends at 1 or 100; the axis shows the whole range.
-            top = 1.0 if known.max() <= 1 else max(100.0, float(known.max()))
-            edges = np.linspace(min(0.0, float(known.min())), top, BINS + 1)
-            axes.hist(known, edges, color=MODEL, alpha=0.85)
+            axes.hist(known, _edges(name, known), color=MODEL, alpha=0.85)
         for axes in boxes[len(values) :]:
             axes.axis("off")
         figure.suptitle("How do the scores spread over the rows?", x=0.01, ha="left", fontsize=10)
         figure.finish()
     return figure
+
+
+def _edges(name: str, known: np.ndarray) -> np.ndarray:
+    """Edges of the bins. Metrics of the platform end at 1 or 100, and the axis shows the whole range."""
+    low, top = min(0.0, float(known.min())), float(known.max())
+    if name in PERCENT:
+        return np.linspace(low, 100.0, BINS + 1)
+    return np.linspace(low, 1.0 if top <= 1 else np.ceil(top), BINS + 1)

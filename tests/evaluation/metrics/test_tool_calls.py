@@ -108,5 +108,5 @@ def test_references_reach_the_metrics():
     assert list(report.per_row["tool_calls"]) == [[{"name": "search", "args": SEARCH[1]}]] * 2
     (title,) = [title for title in report.tables if title.startswith("Row 1: Q (")]
     table = report.tables[title]
-    assert table["who"].tolist() == ["user", "LLM", "expected: answer"]
+    assert table["who"].tolist() == ["user", "LLM", "reference"]
     assert table["what"].tolist() == ["Q", 'calls search(query="서울", limit=3)', "b"]
