@@ -159,6 +159,11 @@ def _trainer(
     return trainers.make(config, callbacks, logger=logger, default_root_dir=scratch, **more)
 
 
+def _inlined(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call` from code outside torch: `Module.compile` has no effect on torch's own layers, whose code it skips."""
+    return lambda *inputs, **named: call(*inputs, **named)
+
+
 @contextlib.contextmanager
 def _compiled(module: "LightningModule") -> Iterator[None]:
     """Compile the layers of a network within the block.
@@ -175,7 +180,7 @@ def _compiled(module: "LightningModule") -> Iterator[None]:
     for one in layers:  # grows: the layers in a list are called one by one
         if isinstance(one, torch.nn.ModuleList | torch.nn.ModuleDict):
             layers.extend(one.children())
-        one.compile()
+        one._compiled_call_impl = torch.compile(_inlined(one._call_impl))
     try:
         yield
     except Exception as error:

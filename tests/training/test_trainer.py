@@ -5,10 +5,13 @@ import inspect
 import lightning.pytorch as pl
 import mlflow
 import pytest
+import torch
+from torch._dynamo.utils import counters
 
 from mlops_lib import wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.settings.trainer import OWNED, TrainerArguments
+from mlops_lib.training import lightning_fit
 from mlops_lib.training.epochs import TITLE
 from mlops_lib.training.worker import Plan
 from tests.support.projects import written
@@ -147,3 +150,16 @@ def test_a_compiled_network_is_trained_and_logged(stored):
         losses.append([point.value for point in points])
     assert losses[1] == pytest.approx(losses[0], abs=0.1)
     assert wrappers.load(result.model_uri).predict(dataset.load("test").head(3)).shape == (3,)
+
+
+@pytest.mark.slow
+def test_the_layers_of_a_network_are_compiled_within_a_training():
+    """Also torch's own layers, which `Module.compile` leaves as they are; afterwards they are plain again."""
+    module = torch.nn.ModuleDict({"layers": torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.ReLU())})
+    x = torch.randn(8, 4)
+    expected = module["layers"](x)
+    counters.clear()
+    with lightning_fit._compiled(module):
+        assert torch.allclose(module["layers"](x), expected, atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert module["layers"]._compiled_call_impl is None
