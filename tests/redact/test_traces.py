@@ -87,6 +87,6 @@ def test_a_span_without_a_name_is_masked_too(store: Path, monkeypatch: pytest.Mo
     from mlflow.tracing.utils import processor
 
     warned: list[str] = []
-    monkeypatch.setattr(processor._logger, "warning", lambda text, *_: warned.append(text))
+    monkeypatch.setattr(processor._logger, "warning", lambda text, **_: warned.append(text))
     mlflow.start_span_no_context(name=None, inputs={"asked": KEY}).end()  # type: ignore[arg-type]
     assert not warned and KEY.encode() not in written(store)
