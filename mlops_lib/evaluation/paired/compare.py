@@ -128,7 +128,7 @@ class _Contest:
             return self._comparison(
                 margin, difference=difference, undefined=undefined, outcome="undecided",
                 rows_needed=outcome.capped(len(self.rows) * rarer),
-                reason=f"{self.metric} has no value on {share:.0%} of the resamples: a class has too few rows",
+                reason=f"{self.metric} has no value on {share:.0%} of the resamples: a slice or a class has too few rows",
             )  # fmt: skip
         low, high = outcome.interval(drawn, self._entities(), confidence)
         decided, needed, reason = self._decide(difference, low, high, margin, confidence)
