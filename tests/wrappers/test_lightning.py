@@ -155,7 +155,7 @@ def test_a_loss_that_is_not_finite_is_an_error(stored):
     """Lightning would keep a checkpoint of a network that is NaN throughout; no model is logged."""
     stored.configure(model={"params": {"learning_rate": 1e30}})
     settings, dataset = written(stored)
-    with pytest.raises(TrainingError, match=r"loss is NaN in epoch 1, batch 2 of .*learning rate"):
+    with pytest.raises(TrainingError, match=r"loss is NaN in epoch 1, train batch 2 of .*learning rate"):
         wrappers.from_settings(settings).train(dataset, settings)
     client = mlflow.MlflowClient()
     (run,) = client.search_runs([client.get_experiment_by_name("repurchase").experiment_id])
