@@ -18,4 +18,5 @@ PORTABLE = (
     "datetimes",
     "ngrams",
     "encode",
+    "json_rows",
 )

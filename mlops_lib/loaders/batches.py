@@ -207,7 +207,7 @@ def finish_of(encoder: "Encoder | InputEncoder | None") -> Callable[[Columns], B
 
 
 def _finished(encoder: InputEncoder, columns: Columns) -> Batch:
-    count = len(encoder.prepared_specs)
+    count = encoder.prepared_arrays
     prepared = [one.items if isinstance(one, Ragged) else one.numpy() for one in columns[:count]]
     found = {name: torch.from_numpy(one) for name, one in encoder.padded(prepared).items()}
     return (next(iter(found.values())) if encoder.inputs.is_one else found, *columns[count:])

@@ -1,8 +1,8 @@
 """The inputs of a network: tensors by name, made of the columns of a table.
 
-`resolve` reads a network's forward and config.yaml in training. The modules of `PORTABLE` need NumPy and the portable
-modules of `mlops_lib.columns` alone: a logged model carries copies of both.
+`resolve` reads a network's forward and config.yaml in training. The modules of `PORTABLE` need NumPy, the portable modules
+of `mlops_lib.columns` and (`call`) torch alone: a logged model carries copies of both.
 """
 
 #: Modules that a logged model carries, beside `mlops_lib.columns`.
-PORTABLE = ("__init__", "spec", "encode")
+PORTABLE = ("__init__", "spec", "tokens", "collate", "encode", "call")

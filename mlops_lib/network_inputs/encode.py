@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ from ..columns.encode import Encoder, values_of
 from ..columns.lists import SequenceOfNumbers
 from ..columns.part import BadValue, Part
 from ..columns.schema import Schema
-from .spec import BESIDE, Inputs, InputSpec
+from .collate import Collated
+from .spec import BESIDE, RAGGED, Inputs, InputSpec
+from .tokens import Tokens
 
 
 class InputEncoder:
@@ -22,19 +26,34 @@ class InputEncoder:
 
     Args:
         inputs: The tensors.
-        encoder: Of the columns that are no sequences.
+        encoder: Of the columns that are no sequences and no texts for a tokenizer.
         schema: Its features are all columns of the inputs, in order.
+        folder: Of the files of tokenizers.
     """
 
-    def __init__(self, inputs: Inputs, encoder: Encoder, schema: Schema) -> None:
-        self.inputs, self.encoder, self.schema = inputs, encoder, schema
+    def __init__(self, inputs: Inputs, encoder: Encoder, schema: Schema, folder: Path = Path()) -> None:
+        self.inputs, self.encoder, self.schema, self.folder = inputs, encoder, schema, folder
         #: The inputs that are made of columns, not beside another one.
         self.prepared_specs = tuple(spec for spec in inputs.specs if spec.form not in BESIDE)
-        self._sequences = {
-            name: SequenceOfNumbers(column, {})
-            for name, column in schema.features.items()
-            if column.kind == "sequence"
-        }
+        self._collated = Collated(inputs.collate, schema) if inputs.collate else None
+        #: Number of arrays that `prepared` gives.
+        self.prepared_arrays = 1 if inputs.collate else len(self.prepared_specs)
+        self._items: dict[str, Callable[[int, Any], np.ndarray]] = {}
+        for spec in inputs.specs:
+            column = schema.features[spec.columns[0]]
+            if spec.form == "sequence":
+                self._items[spec.name] = SequenceOfNumbers(column, {}).items
+            elif spec.form == "tokens":
+                self._items[spec.name] = Tokens(column, spec.tokenizer, spec.length, folder).items
+
+    @property
+    def has_free_sizes(self) -> bool:
+        """Whether the shape of a batch depends on its rows."""
+        return any(spec.is_free for spec in self.inputs.specs)
+
+    def with_inputs(self, **changed: Any) -> InputEncoder:
+        """The same encoder with other facts about its inputs."""
+        return InputEncoder(replace(self.inputs, **changed), self.encoder, self.schema, self.folder)
 
     def prepared_frame(self, frame: Any) -> list[np.ndarray]:
         """`prepared` of a DataFrame of pandas."""
@@ -43,9 +62,13 @@ class InputEncoder:
     def prepared(self, columns: Mapping[str, Sequence[Any] | np.ndarray], rows: int) -> list[np.ndarray]:
         """An array for each of `prepared_specs`, with an item for each row; of a sequence an array of objects.
 
+        For a collate function, one array of the rows.
+
         Raises:
             BadValue: A value does not fit its column.
         """
+        if self._collated:
+            return [self._collated.rows(columns, rows)]
         return [self._prepared(spec, columns, rows) for spec in self.prepared_specs]
 
     def padded(self, prepared: Sequence[np.ndarray], extra: int = 0) -> dict[str, np.ndarray]:
@@ -55,15 +78,17 @@ class InputEncoder:
             prepared: Of the rows of a batch.
             extra: Places more than the longest sequence has, as a longer one beside it would add.
         """
+        if self._collated:
+            return self._collated.tensors(prepared[0], self.inputs)
         found = {spec.name: one for spec, one in zip(self.prepared_specs, prepared, strict=True)}
-        items = {spec.columns: found[spec.name] for spec in self.prepared_specs if spec.form == "sequence"}
+        items = {spec.name: found[spec.name] for spec in self.prepared_specs if spec.form in RAGGED}
         for spec in self.inputs.specs:
-            if spec.form == "sequence":
-                found[spec.name] = _padded(items[spec.columns], spec, extra)
+            if spec.form in RAGGED:
+                found[spec.name] = _padded(items[spec.name], spec, extra)
             elif spec.form == "lengths":
-                found[spec.name] = _lengths(items[spec.columns])
+                found[spec.name] = _lengths(items[spec.of])
             elif spec.form == "mask":
-                lengths = _lengths(items[spec.columns])
+                lengths = _lengths(items[spec.of])
                 longest = spec.shape[0] or int(lengths.max(initial=1)) + extra
                 found[spec.name] = np.arange(longest) < lengths[:, None]
         return {spec.name: found[spec.name] for spec in self.inputs.specs}
@@ -72,14 +97,8 @@ class InputEncoder:
         """Row numbers of batches of at most `most` rows; with ``by_length``, of rows with sequences of one length."""
         rows = len(prepared[0])
         groups = [np.arange(rows)]
-        sequences = [
-            _lengths(one)
-            for spec, one in zip(self.prepared_specs, prepared, strict=True)
-            if spec.form == "sequence" and spec.is_free
-        ]
-        if self.inputs.by_length and sequences and rows:
-            shapes = np.stack(sequences, axis=1).clip(min=1)
-            _, group = np.unique(shapes, axis=0, return_inverse=True)
+        if self.inputs.by_length and rows:
+            _, group = np.unique(self._sizes(prepared), axis=0, return_inverse=True)
             groups = [np.flatnonzero(group.ravel() == number) for number in range(group.max() + 1)]
         for chosen in groups:
             for at in range(0, len(chosen), most):
@@ -88,51 +107,58 @@ class InputEncoder:
     def to_dict(self) -> dict[str, Any]:
         """Inputs, encoder and schema, as values that JSON has."""
         return {
-            **self.inputs.to_dict(),
+            "inputs": self.inputs.to_dict(),
             "encoder": self.encoder.to_dict(),
             "schema": self.schema.to_dict(),
         }
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> InputEncoder:
+    def from_dict(cls, found: Mapping[str, Any], folder: Path = Path()) -> InputEncoder:
         """The encoder of `to_dict`."""
-        schema = Schema.from_dict(found["schema"])
-        return cls(Inputs.from_dict(found), Encoder.from_dict(found["encoder"]), schema)
+        inputs, encoder = Inputs.from_dict(found["inputs"]), Encoder.from_dict(found["encoder"])
+        return cls(inputs, encoder, Schema.from_dict(found["schema"]), folder)
+
+    def _sizes(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """The free sizes of each row alone [rows, sizes]."""
+        if self._collated:
+            return self._collated.sizes(prepared[0], self.inputs)
+        ragged = [
+            _lengths(one).clip(min=1)
+            for spec, one in zip(self.prepared_specs, prepared, strict=True)
+            if spec.form in RAGGED and spec.is_free
+        ]
+        return np.stack(ragged, axis=1)
 
     def _prepared(self, spec: InputSpec, columns: Mapping[str, Any], rows: int) -> np.ndarray:
-        if spec.form == "sequence":
-            return self._items(self._sequences[spec.columns[0]], columns[spec.columns[0]], rows, spec)
+        if spec.form in RAGGED:
+            return self._ragged(spec, columns[spec.columns[0]], rows)
         parts: list[Part] = [self.encoder.parts[name] for name in spec.columns]
         matrix = np.empty((rows, sum(len(part.outputs) for part in parts)))
         at = 0
         for part in parts:
             part.many(columns[part.name], matrix[:, at : at + len(part.outputs)])
             at += len(part.outputs)
-        return _typed(matrix, spec, parts[0], columns).reshape(rows, *(size or 0 for size in spec.shape))
+        if spec.dtype == "int64" and spec.form != "codes":
+            for row, one in enumerate(matrix):
+                _require_whole(one, parts[0].name, row, columns[parts[0].name][row])
+        return matrix.astype(spec.dtype).reshape(rows, *(size or 0 for size in spec.shape))
 
-    def _items(self, part: SequenceOfNumbers, values: Any, rows: int, spec: InputSpec) -> np.ndarray:
+    def _ragged(self, spec: InputSpec, values: Any, rows: int) -> np.ndarray:
         found = np.empty(rows, dtype=object)
         for row, value in enumerate(values):
-            items = part.items(row, value)
-            if spec.length and len(items) > spec.length:
+            items = self._items[spec.name](row, value)
+            if spec.form == "sequence" and spec.length:
                 items = items[-spec.length :]
-            found[row] = items if spec.dtype != "int64" else _whole(items, part, row, value)
-            found[row] = found[row].astype(spec.dtype)
+            if spec.dtype == "int64":
+                _require_whole(items, spec.columns[0], row, value)
+            found[row] = items.astype(spec.dtype)
         return found
 
 
-def _typed(matrix: np.ndarray, spec: InputSpec, part: Part, columns: Mapping[str, Any]) -> np.ndarray:
-    if spec.dtype == "int64" and spec.form != "codes":
-        for row, one in enumerate(matrix):
-            _whole(one, part, row, columns[part.name][row])
-    return matrix.astype(spec.dtype)
-
-
-def _whole(items: np.ndarray, part: Part, row: int, value: Any) -> np.ndarray:
-    """Numbers that are whole; a gap is none."""
+def _require_whole(items: np.ndarray, column: str, row: int, value: Any) -> None:
+    """Check that numbers are whole; a gap is none."""
     if not (np.isfinite(items) & (items % 1 == 0)).all():
-        raise BadValue(row, part.name, value, f"{part.wanted}, all whole and none missing")
-    return items
+        raise BadValue(row, column, value, "whole numbers, none of them missing")
 
 
 def _lengths(items: np.ndarray) -> np.ndarray:

@@ -6,21 +6,30 @@ import math
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.encode import Encoder, values_of
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import TrainingError
+from mlops_lib.network_inputs.collate import Collated
 from mlops_lib.network_inputs.encode import InputEncoder
-from mlops_lib.network_inputs.spec import Form, Inputs, InputSpec, Style
-from mlops_lib.settings.model import InputSettings
+from mlops_lib.network_inputs.spec import RAGGED, Form, Format, Inputs, InputSpec, Style
+from mlops_lib.network_inputs.tokens import Tokens
+from mlops_lib.settings.model import InputSettings, ModelSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Kind of a column -> form of an input of that column alone.
 FORMS: dict[str, Form] = {
     "number": "number", "integer": "number", "boolean": "number", "category": "codes", "datetime": "parts",
     "text": "matrix", "array": "array", "sequence": "sequence",
 }  # fmt: skip
+#: Rows that show what a collate function makes, and whether answers depend on padding.
+SAMPLE_ROWS = 64
+EMPTY = inspect.Parameter.empty
 KEYWORD, POSITIONAL = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_ONLY
 #: Annotations of a dict, as text.
 DICT = re.compile(r"(\w+\.)*(dict|mapping)\b", re.IGNORECASE)
@@ -36,53 +45,92 @@ class Plan:
         style: How the network takes them.
         schema: Its features are all columns of the inputs.
         beside: Lengths and masks -> the sequence that they belong to.
+        parameters: Of forward, for a collate function.
+        collate: ``model.collate``.
+        format: ``model.format``.
     """
 
     wanted: Mapping[str, InputSettings]
     style: Style
     schema: Schema
-    beside: Mapping[str, str]
+    beside: Mapping[str, str] = field(default_factory=dict)
+    parameters: Sequence[inspect.Parameter] = ()
+    collate: str = ""
+    format: Format = "export"
 
     @property
     def encoded_schema(self) -> Schema:
-        """The schema for an `Encoder`: without sequences."""
-        return self.schema.with_features(
-            name for name, column in self.schema.features.items() if column.kind != "sequence"
-        )
+        """The schema for an `Encoder`: the columns that are numbers or become numbers."""
+        used = {name for one in self.wanted.values() if one.form not in RAGGED for name in one.columns}
+        return self.schema.with_features(name for name in self.schema.features if name in used)
 
-    def encoder(self, encoder: Encoder) -> InputEncoder:
+    def encoder(self, encoder: Encoder, sample: "pd.DataFrame", root: Path) -> InputEncoder:
         """The encoder of the inputs.
 
         Args:
             encoder: Of `encoded_schema`, fitted.
+            sample: Rows that show what a collate function makes.
+            root: The project's folder, for the file of a tokenizer.
+
+        Raises:
+            TrainingError: Shapes do not fit, or the function gives no tensors, or others than forward takes.
         """
         specs: list[InputSpec] = []
         for name, wanted in self.wanted.items():
-            specs.append(_spec(name, wanted, self.schema, encoder))
+            specs.append(_spec(name, wanted, self.schema, encoder, root))
             specs += [_beside(one, specs[-1]) for one, of in self.beside.items() if of == name]
-        return InputEncoder(Inputs(tuple(specs), self.style), encoder, self.schema)
+        if self.collate:
+            specs += self._collated(sample)
+        inputs = Inputs(tuple(specs), self.style, collate=self.collate, format=self.format)
+        return InputEncoder(inputs, encoder, self.schema, root)
+
+    def _collated(self, sample: "pd.DataFrame") -> Sequence[InputSpec]:
+        try:
+            collated = Collated(self.collate, self.schema)
+            columns = {name: values_of(sample[name]) for name in self.schema.features}
+            specs = collated.specs(collated.rows(columns, len(sample)))
+        except Exception as error:  # a user's code may raise anything
+            raise TrainingError(
+                f"model.collate {self.collate!r} fails: {type(error).__name__}: {error}"
+            ) from error
+        names = [spec.name for spec in specs]
+        if self.style != "names" or len(names) == 1:
+            return specs
+        takes_all = any(one.kind is ANY_KEYWORD for one in self.parameters)
+        known = {one.name for one in self.parameters}
+        required = {
+            one.name for one in self.parameters if one.default is EMPTY and one.kind is not ANY_KEYWORD
+        }
+        if required - set(names) or (set(names) - known and not takes_all):
+            raise TrainingError(
+                f"model.collate {self.collate!r} gives {', '.join(names)}, and forward takes {', '.join(sorted(known))}."
+            )
+        return specs
 
 
-def plan(
-    network: Any, given: Mapping[str, str | Sequence[str] | InputSettings], schema: Schema
-) -> Plan | None:
+def plan(network: Any, model: ModelSettings, schema: Schema) -> Plan | None:
     """The inputs of a network; None for one that takes the matrix of all features.
 
     Args:
         network: The class, or a function that is annotated with the class that it returns.
-        given: ``model.inputs`` of config.yaml.
+        model: ``inputs``, ``collate`` and ``format`` are read.
         schema: Of the dataset.
 
     Raises:
         TrainingError: Forward and columns do not fit together; shows the ``model.inputs`` to write.
     """
+    given = model.inputs
     settings = {name: _settings(one) for name, one in given.items()}
+    if given and model.collate:
+        raise TrainingError(
+            "config.yaml has model.inputs and model.collate, which makes all inputs. Take one out."
+        )
     forward = _forward(network)
     if forward is None:
-        if not given:
+        if not given and not model.collate and model.format == "export":
             return None
         raise TrainingError(
-            f"model.inputs is set, and {_name(network)} does not say which network it makes. Annotate the function with "
+            f"model.inputs, collate or format is set, and {_name(network)} does not say which network it makes. Annotate the function with "
             "the class that it returns: def make(...) -> MyNetwork."
         )
     if forward.__qualname__ in ("LightningModule.forward", "_forward_unimplemented"):
@@ -91,10 +139,19 @@ def plan(
         )
     parameters = _parameters(forward)
     style = _style(parameters)
+    if model.collate:
+        only = style == "names" and len(parameters) == 1 and parameters[0].kind not in (ANY_KEYWORD, KEYWORD)
+        return Plan(
+            {}, "positions" if only else style, schema,
+            parameters=parameters, collate=model.collate, format=model.format,
+        )  # fmt: skip
     if not settings:
         if _takes_the_matrix(parameters, style, schema):
             _require_encodable(network, schema)
-            return None
+            if model.format == "export":
+                return None
+            matrix = InputSettings(columns=list(schema.features), form="matrix", dtype="float32")
+            return Plan({parameters[0].name: matrix}, "positions", schema, format=model.format)
         if style == "positions":
             raise TrainingError(
                 f"{_name(network)}.forward takes its inputs without names, so their order must be set in config.yaml:\n"
@@ -105,7 +162,7 @@ def plan(
     if style == "names":
         open_ended = any(one.kind is ANY_KEYWORD for one in parameters)
         named = [one for one in parameters if one.kind is not ANY_KEYWORD]
-        required = [one.name for one in named if one.default is inspect.Parameter.empty]
+        required = [one.name for one in named if one.default is EMPTY]
         known = [one.name for one in named]
         if extra := [name for name in settings if name not in known and not open_ended]:
             raise TrainingError(
@@ -124,7 +181,7 @@ def plan(
         raise _unknown(network, [one.name for one in parameters], wanted, schema)
     columns = dict.fromkeys(column for one in wanted.values() for column in one.columns)
     ordered = [name for name in schema.features if name in columns]
-    return Plan(wanted, style, schema.with_features(ordered), beside)
+    return Plan(wanted, style, schema.with_features(ordered), beside, format=model.format)
 
 
 def _forward(network: Any) -> Callable[..., Any] | None:
@@ -155,11 +212,11 @@ def _style(parameters: Sequence[inspect.Parameter]) -> Style:
 
 def _takes_the_matrix(parameters: Sequence[inspect.Parameter], style: Style, schema: Schema) -> bool:
     """Whether forward has one parameter that names no column; ``x`` names one only if that is an array or sequence."""
-    required = [one for one in parameters if one.default is inspect.Parameter.empty]
+    required = [one for one in parameters if one.default is EMPTY]
     if style == "batch" or len(required) != 1 or required[0].kind in (ANY_KEYWORD, ANY_POSITIONAL, KEYWORD):
         return False
     column = schema.features.get(required[0].name)
-    optional = [one.name for one in parameters if one.default is not inspect.Parameter.empty]
+    optional = [one.name for one in parameters if one.default is not EMPTY]
     if any(name in schema.features for name in optional):
         return column is None and required[0].name == "x"
     return column is None or (column.name == "x" and column.kind not in ("array", "sequence"))
@@ -196,6 +253,12 @@ def _complete(name: str, given: InputSettings | None, schema: Schema) -> InputSe
             )
     kinds = [schema.features[column].kind for column in columns]
     form: Form = "matrix" if len(columns) > 1 else FORMS.get(kinds[0], "matrix")
+    if given.tokenizer:
+        if len(columns) > 1 or kinds[0] not in ("text", "category"):
+            raise TrainingError(
+                f"model.inputs.{name} has a tokenizer, and {columns[0]!r} is a {kinds[0]}: name one text."
+            )
+        form = "tokens"
     if "image" in kinds:
         raise TrainingError(
             f"Column {columns[kinds.index('image')]!r} is an image; no network takes one yet."
@@ -206,10 +269,10 @@ def _complete(name: str, given: InputSettings | None, schema: Schema) -> InputSe
         )
     if given.form and given.form != form:
         form = _other_form(name, given.form, schema.features[columns[0]], len(columns))
-    if (given.shape and form != "array") or (given.length and form != "sequence"):
+    if (given.shape and form != "array") or (given.length and form not in RAGGED):
         option = "shape" if given.shape else "length"
         raise TrainingError(f"model.inputs.{name} has {option}, and its form is {form}. Take {option} out.")
-    dtype = given.dtype or ("int64" if form == "codes" else "float32")
+    dtype = given.dtype or ("int64" if form in ("codes", "tokens") else "float32")
     return given.model_copy(update={"columns": columns, "column": "", "form": form, "dtype": dtype})
 
 
@@ -231,11 +294,13 @@ def _other_form(name: str, form: Form, column: Column, columns: int) -> Form:
     )
 
 
-def _spec(name: str, wanted: InputSettings, schema: Schema, encoder: Encoder) -> InputSpec:
+def _spec(name: str, wanted: InputSettings, schema: Schema, encoder: Encoder, root: Path) -> InputSpec:
     columns, form = tuple(wanted.columns), typing.cast(Form, wanted.form)
     if form == "sequence":
         shape: tuple[int | None, ...] = (wanted.length or None, *schema.features[columns[0]].shape[1:])
         return InputSpec(name, columns, form, wanted.dtype, shape, length=wanted.length)
+    if form == "tokens":
+        return _tokens(name, wanted, schema.features[columns[0]], root)
     outputs = [output for column in columns for output in encoder.parts[column].outputs]
     if form == "array":
         column = schema.features[columns[0]]
@@ -251,10 +316,28 @@ def _spec(name: str, wanted: InputSettings, schema: Schema, encoder: Encoder) ->
     return InputSpec(name, columns, form, wanted.dtype, (len(outputs),))
 
 
+def _tokens(name: str, wanted: InputSettings, column: Column, root: Path) -> InputSpec:
+    try:
+        codes = Tokens(column, wanted.tokenizer, wanted.length, root).codes
+    except ImportError as error:
+        raise TrainingError(
+            f"The tokenizer {wanted.tokenizer!r} of model.inputs.{name} cannot be imported: {error}. A file needs: pip install "
+            "tokenizers."
+        ) from error
+    except Exception as error:  # a user's code may raise anything
+        raise TrainingError(
+            f"The tokenizer {wanted.tokenizer!r} of model.inputs.{name} cannot be made: {type(error).__name__}: {error}."
+        ) from error
+    return InputSpec(
+        name, (column.name,), "tokens", wanted.dtype, (wanted.length or None,), codes, wanted.length,
+        tokenizer=wanted.tokenizer,
+    )  # fmt: skip
+
+
 def _beside(name: str, sequence: InputSpec) -> InputSpec:
     if name.endswith("_mask"):
-        return replace(sequence, name=name, form="mask", dtype="bool", shape=sequence.shape[:1])
-    return replace(sequence, name=name, form="lengths", dtype="int64", shape=())
+        return InputSpec(name, sequence.columns, "mask", "bool", sequence.shape[:1], of=sequence.name)
+    return InputSpec(name, sequence.columns, "lengths", "int64", of=sequence.name)
 
 
 def _beside_of(
@@ -266,7 +349,7 @@ def _beside_of(
     return {
         beside: name
         for name, one in wanted.items()
-        if one.form == "sequence"
+        if one.form in RAGGED
         for beside in (f"{name}_lengths", f"{name}_mask")
         if (takes_all or beside in asked) and beside not in wanted
     }

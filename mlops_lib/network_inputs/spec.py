@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 #: The form of an input: the kind of its columns decides, unless config.yaml does.
-Form = Literal["number", "codes", "parts", "matrix", "array", "sequence", "lengths", "mask"]
-#: Forms whose tensors are made beside a sequence.
-BESIDE = ("lengths", "mask")
+Form = Literal[
+    "number", "codes", "parts", "matrix", "array", "sequence", "tokens", "lengths", "mask", "collated"
+]
+#: Forms of as many items as a row has, and those of the tensors beside one.
+RAGGED, BESIDE = ("sequence", "tokens"), ("lengths", "mask")
 #: How a network takes its inputs: as arguments by name, in order, or all in one dict.
 Style = Literal["names", "positions", "batch"]
+#: How a network is logged: a graph of torch.export, TorchScript, or a pickle with the code that it needs.
+Format = Literal["export", "script", "pickle"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,12 @@ class InputSpec:
         name: Of the parameter, or the key in the dict.
         columns: The columns that it is made of.
         form: How it is made of them.
-        dtype: float32, int64 or bool.
+        dtype: float32, int64 or bool; of a collate function, what it gives.
         shape: Without the rows; None for a size that differs between batches.
-        codes: Number of codes of a category; else 0.
-        length: Most items of a sequence; 0: any number.
+        codes: Number of codes of a category, or of ids of a tokenizer that tells; else 0.
+        length: Most items of a sequence or of a text; 0: any number.
+        of: The input whose lengths or mask it is.
+        tokenizer: ``package.module:name``, or the name of a file.
     """
 
     name: str
@@ -35,6 +41,8 @@ class InputSpec:
     shape: tuple[int | None, ...] = ()
     codes: int = 0
     length: int = 0
+    of: str = ""
+    tokenizer: str = ""
 
     @property
     def is_free(self) -> bool:
@@ -60,11 +68,17 @@ class Inputs:
         style: How the network takes them.
         by_length: Whether predictions are made of rows with sequences of one length at a time, because the network's
             answer for a row depends on its padding.
+        collate: ``package.module:function`` that makes the tensors of rows; "": the columns do.
+        format: How the network is logged.
+        double: Whether a pickled network has float64 weights.
     """
 
     specs: tuple[InputSpec, ...]
     style: Style = "names"
     by_length: bool = False
+    collate: str = ""
+    format: Format = "export"
+    double: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -81,16 +95,22 @@ class Inputs:
         """Whether a batch has one tensor, and no dict."""
         return len(self.specs) == 1 and self.style != "batch"
 
+    @property
+    def modules(self) -> set[str]:
+        """The modules whose code makes the tensors."""
+        named = [self.collate, *(spec.tokenizer for spec in self.specs)]
+        return {name.partition(":")[0] for name in named if ":" in name}
+
+    @property
+    def holds_code(self) -> bool:
+        """Whether the model has code beside a graph."""
+        return bool(self.modules) or self.format != "export"
+
     def to_dict(self) -> dict[str, Any]:
         """The inputs as values that JSON has."""
-        return {
-            "inputs": [asdict(spec) for spec in self.specs],
-            "style": self.style,
-            "by_length": self.by_length,
-        }
+        return {**asdict(self), "specs": [asdict(spec) for spec in self.specs]}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Inputs:
         """The inputs of `to_dict`."""
-        specs = tuple(map(InputSpec.from_dict, found["inputs"]))
-        return cls(specs, found["style"], found["by_length"])
+        return cls(**{**found, "specs": tuple(map(InputSpec.from_dict, found["specs"]))})

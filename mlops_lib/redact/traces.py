@@ -33,7 +33,8 @@ def mask_span(span: Any) -> None:
         from opentelemetry.trace import Status
 
         inner._status = Status(inner.status.status_code, status)
-    inner._name = masker(inner.name) if attributes else inner.name
+    if attributes and inner.name:  # LangChain names no span of a model without a name
+        inner._name = masker(inner.name)
 
 
 def _masked_event(masker: Masker, event: Any) -> Any:

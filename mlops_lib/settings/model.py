@@ -14,12 +14,15 @@ class InputSettings(Section):
 
     column: str = Field("", description="the column that it is made of")
     columns: list[str] = Field([], description="several columns, as one matrix")
-    form: Literal["", "number", "codes", "parts", "matrix", "array", "sequence"] = Field(
+    form: Literal["", "number", "codes", "parts", "matrix", "array", "sequence", "tokens"] = Field(
         "", description="empty: by the kind of the column"
     )
     dtype: Literal["", "float32", "int64"] = Field("", description="type of the numbers; empty: by the form")
     shape: list[int] = Field([], description="shape of an array in each row, for example [1, 8, 8]")
-    length: int = Field(0, ge=0, description="most items of a sequence; 0: as many as there are")
+    length: int = Field(
+        0, ge=0, description="items of each sequence (the last) or text (the first); 0: as many as there are"
+    )
+    tokenizer: str = Field("", description="of a text: package.module:name, or a file tokenizer.json")
 
 
 class ModelSettings(Section):
@@ -43,6 +46,16 @@ class ModelSettings(Section):
     params: dict[str, Any] = Field(
         {},
         description="keyword arguments of the implementation",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
+    format: Literal["export", "script", "pickle"] = Field(
+        "export",
+        description="how a network is logged: torch.export, TorchScript, or a pickle with its code",
+        json_schema_extra=read_by("train-model"),
+    )
+    collate: str = Field(
+        "",
+        description="package.module:function, rows as dicts to a dict of tensors, for a network",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
     inputs: dict[str, str | list[str] | InputSettings] = Field(

@@ -91,7 +91,7 @@ def train(folder: Path) -> Path | None:
     lightning_fit.begin(settings.train.seed)
     facts = plan.model_dump(include={"n_features", "n_classes", "codes"})
     found = json.loads((folder / ENCODER).read_text(encoding="utf-8"))
-    encoder = InputEncoder.from_dict(found) if "inputs" in found else Encoder.from_dict(found)
+    encoder = InputEncoder.from_dict(found, settings.root) if "inputs" in found else Encoder.from_dict(found)
     if isinstance(encoder, InputEncoder):
         facts["inputs"] = encoder.inputs.by_name
     module = build(settings, "network", **facts)

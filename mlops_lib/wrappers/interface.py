@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CLASSES_KEY = "mlops_classes"
 #: In a model's metadata: the columns of its training data, as of `Schema.to_dict`.
 COLUMNS_KEY = "mlops_columns"
+#: In the metadata of a network with inputs by name: these, as of `dataclasses.asdict`.
+INPUTS_KEY = "mlops_inputs"
 
 
 @dataclass(frozen=True)

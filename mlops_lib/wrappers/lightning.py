@@ -6,6 +6,7 @@ It loads without pickle, without Lightning, and without the module's class.
 
 import tempfile
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package, warm_start
+from mlops_lib.wrappers.carried_code import carried_code
 from mlops_lib.wrappers.frozen import freeze
 from mlops_lib.wrappers.inputs import prepared
-from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.interface import INPUTS_KEY, ModelWrapper
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +62,8 @@ class PytorchLightningWrapper(ModelWrapper):
     def holds_code(cls, folder: Path, info: "Model") -> bool:
         """False for an exported graph without a pickle in its archive."""
         if table_package.has_encoder(folder):
-            return not _is_pickle_free(folder / table_package.FOLDER / table_package.NETWORK)
+            network = folder / table_package.FOLDER / table_package.NETWORK
+            return table_package.inputs_hold_code(folder) or not _is_pickle_free(network)
         flavour = info.flavors.get("pytorch", {})
         files = folder / str(flavour.get("model_data"))
         if flavour.get("code") or (files / "model.pth").exists():
@@ -85,9 +88,11 @@ class PytorchLightningWrapper(ModelWrapper):
             mlflow.MlflowClient().log_param(run_id, f"fit.{name}", value)
         lightning_fit.begin(config.train.seed)
         network = plugins.load("network", config.model.implementation)
-        plan = resolve.plan(network, config.model.inputs, schema)
+        plan = resolve.plan(network, config.model, schema)
         matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
-        encoder = plan.encoder(matrix) if plan else matrix
+        encoder: Encoder | InputEncoder = matrix
+        if plan:
+            encoder = plan.encoder(matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
         if isinstance(encoder, InputEncoder):
             _show(encoder, schema)
         train, validation = lightning_fit.batches(data_loader, config, encoder)
@@ -99,7 +104,7 @@ class PytorchLightningWrapper(ModelWrapper):
         # A module that cannot be logged must fail before the training, not after it.
         if isinstance(encoder, InputEncoder):
             module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
-            network_log.require_loggable(module, encoder, features)
+            network_log.require_loggable(module, encoder, features, config.root)
         else:
             module = build(config, "network", **facts)
             example = encode_frame(encoder, features).astype(np.float32)
@@ -123,8 +128,12 @@ class PytorchLightningWrapper(ModelWrapper):
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder)
             metadata = self.metadata(config, encoder.schema)
             if isinstance(encoder, InputEncoder):
-                sample = data_loader.head("train", network_log.SAMPLE_ROWS)
-                return network_log.log(module.cpu().eval(), encoder, features, sample, run_id, metadata)
+                if not encoder.inputs.collate:
+                    metadata[INPUTS_KEY] = encoder.inputs.to_dict()["specs"]
+                sample = data_loader.head("train", resolve.SAMPLE_ROWS)
+                return network_log.log(
+                    module.cpu().eval(), encoder, features, sample, run_id, metadata, config.root
+                )
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
             if encoder.is_plain:
                 return _log(final, features, example, run_id, metadata)
@@ -133,13 +142,15 @@ class PytorchLightningWrapper(ModelWrapper):
     def open(self, folder: Path) -> None:
         import torch
 
-        self.inputs, self.encoder = table_package.read_inputs(folder), table_package.read_encoder(folder)
-        if self.inputs:
-            from mlops_lib.wrappers import network_log
+        with carried_code(folder) if table_package.inputs_hold_code(folder) else nullcontext():
+            self.inputs = table_package.read_inputs(folder)
+            if self.inputs:
+                from mlops_lib.wrappers import network_log
 
-            self.takes_matrix = False
-            self._module = network_log.open_network(folder / table_package.FOLDER, self.inputs)
-            return
+                self.takes_matrix = False
+                self._module = network_log.open_network(folder / table_package.FOLDER, self.inputs)
+                return
+        self.encoder = table_package.read_encoder(folder)
         if self.encoder:
             module = torch.export.load(str(folder / table_package.FOLDER / table_package.NETWORK)).module()
             # Valid for every output: the code of an unknown category, or the number one.
@@ -155,9 +166,9 @@ class PytorchLightningWrapper(ModelWrapper):
         import torch
 
         if self.inputs:
-            from mlops_lib.wrappers.network_call import answers
+            from mlops_lib.network_inputs.call import answers
 
-            return answers(self._module, self.inputs, prepared(self.inputs, input_data), PREDICT_ROWS)
+            return answers(self._module, self.inputs, prepared(self.inputs, input_data))
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
@@ -239,10 +250,21 @@ def _torch_version() -> str:
 def _traced(module: "torch.nn.Module", example: np.ndarray) -> Any:
     import torch
 
+    rows = [{0: torch.export.Dim.AUTO}]
+    x = torch.from_numpy(example)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = [{0: torch.export.Dim.AUTO}]
-        return torch.export.export(module.eval(), (torch.from_numpy(example),), dynamic_shapes=rows)
+        program = torch.export.export(module.eval(), (x,), dynamic_shapes=rows)
+        try:
+            with torch.inference_mode():
+                program.module()(x[:2])
+        except (
+            AssertionError
+        ):  # len(x) was taken for the number of these rows; the other way is slower, and knows it
+            program = torch.export.export(module.eval(), (x,), dynamic_shapes=rows, strict=True)
+            with torch.inference_mode():
+                program.module()(x[:2])
+    return program
 
 
 def _export(module: "torch.nn.Module", example: np.ndarray) -> None:

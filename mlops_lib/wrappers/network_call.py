@@ -1,9 +1,8 @@
-"""A network behind one function of tensors in a fixed order, and the checks of it before and after training."""
+"""Checks of a network with inputs by name, before and after training, and its conversion to a graph."""
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mlops_lib.errors import TrainingError
+from mlops_lib.network_inputs.call import NetworkCall, answers, tensors_of
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.double import MAX_PARAMETERS
@@ -19,35 +19,6 @@ from mlops_lib.wrappers.double import MAX_PARAMETERS
 CHECKED: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3, 3), (17, None))
 #: Difference of two answers that comes from rounding.
 RTOL, ATOL = 1e-4, 1e-5
-
-
-class NetworkCall(nn.Module):
-    """Calls a network with its inputs in the order of `Inputs.specs`.
-
-    Args:
-        network: Takes them by name, in order or as one dict.
-        inputs: Their names, and how it takes them.
-        double: Its weights are float64: numbers are computed so, and the answer is float32.
-    """
-
-    def __init__(self, network: nn.Module, inputs: Inputs, double: bool = False) -> None:
-        super().__init__()
-        self.network, self.names, self.style, self.double_precision = (
-            network,
-            inputs.names,
-            inputs.style,
-            double,
-        )
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        if self.double_precision:
-            tensors = tuple(one.double() if one.is_floating_point() else one for one in tensors)
-        if self.style == "positions":
-            answer = self.network(*tensors)
-        else:
-            named = dict(zip(self.names, tensors, strict=True))
-            answer = self.network(named) if self.style == "batch" else self.network(**named)
-        return answer.float() if self.double_precision else answer
 
 
 def call_in_double(network: nn.Module, encoder: InputEncoder, example: Sequence[np.ndarray]) -> NetworkCall:
@@ -68,27 +39,6 @@ def call_in_double(network: nn.Module, encoder: InputEncoder, example: Sequence[
     return double if same else plain
 
 
-def tensors_of(encoder: InputEncoder, prepared: Sequence[np.ndarray], extra: int = 0) -> tuple[Tensor, ...]:
-    """The tensors of rows, in order."""
-    return tuple(map(torch.from_numpy, encoder.padded(prepared, extra).values()))
-
-
-def answers(
-    call: Callable[..., Tensor], encoder: InputEncoder, prepared: Sequence[np.ndarray], most: int
-) -> np.ndarray:
-    """Predictions of all rows, at most `most` at once."""
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    with torch.inference_mode():
-        for chosen in encoder.parts(prepared, most):
-            found.append((chosen, call(*tensors_of(encoder, [one[chosen] for one in prepared])).numpy()))
-    if len(found) == 1:
-        return found[0][1]
-    made = np.empty((len(prepared[0]), *found[0][1].shape[1:]), dtype=found[0][1].dtype)
-    for chosen, part in found:
-        made[chosen] = part
-    return made
-
-
 def require_answer(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndarray]) -> None:
     """Check that the network takes its inputs and gives one tensor with a row for each row.
 
@@ -102,7 +52,8 @@ def require_answer(call: NetworkCall, encoder: InputEncoder, example: Sequence[n
             answer: Any = call(*tensors_of(encoder, example))
     except Exception as error:  # a user's code may raise anything
         raise TrainingError(
-            f"{name}.forward fails on the first {rows} rows: {type(error).__name__}: {error}\n{described(encoder.inputs)}"
+            f"{name}.forward fails on the first {rows} rows: {type(error).__name__}: {error}\n{described(encoder.inputs)} "
+            "Where it takes another type or shape, set dtype or shape in model.inputs."
         ) from error
     found = f"a {type(answer).__name__}"
     if isinstance(answer, Mapping):
@@ -124,8 +75,9 @@ def exported(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
         TrainingError: The network cannot be exported, or only for one size.
     """
     given = list(_of_unlike_sizes(encoder, example))
+    auto = torch.export.Dim.AUTO
     sizes = tuple(
-        {0: torch.export.Dim.AUTO, **({1: torch.export.Dim.AUTO} if spec.is_free else {})}
+        {0: auto, **{at: auto for at, size in enumerate(spec.shape, start=1) if size is None}}
         for spec in encoder.inputs.specs
     )
     first: TrainingError | None = None
@@ -154,18 +106,42 @@ def _exported(
     except Exception as error:  # torch.export raises whatever the traced code raises
         raise TrainingError(
             f"{name}.forward cannot be traced by torch.export, so the trained model could not be logged: {error}\n"
-            f"Make forward free of Python branches on tensor values.\n{described(encoder.inputs)}"
+            "Make forward free of Python branches on tensor values, or set model.format: script or pickle.\n"
+            f"{described(encoder.inputs)}"
         ) from error
     _require_any_size(name, call, program.module(), encoder, example)
     return program
 
 
+def scripted(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndarray]) -> Any:
+    """The TorchScript of the network, traced with an example, for batches and sequences of any size.
+
+    Raises:
+        TrainingError: The network cannot be traced, or only for one size.
+    """
+    # Without it, a LightningModule raises, since it has no trainer.
+    from lightning.pytorch.core.module import _jit_is_scripting
+
+    name = type(call.network).__name__
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(), _jit_is_scripting():
+            warnings.simplefilter("ignore")
+            given = tuple(_of_unlike_sizes(encoder, example))
+            script = torch.jit.trace(call.eval(), given, check_trace=False)
+    except Exception as error:  # the code of a user's network may raise anything
+        raise TrainingError(
+            f"{name}.forward cannot be traced as TorchScript, so the trained model could not be logged: {error}\n"
+            f"Set model.format: pickle.\n{described(encoder.inputs)}"
+        ) from error
+    _require_any_size(name, call, script, encoder, example)
+    return script
+
+
 def depends_on_padding(call: NetworkCall, encoder: InputEncoder, prepared: Sequence[np.ndarray]) -> bool:
     """Whether a row's answer changes when a longer sequence is beside it."""
-    if not any(spec.is_free for spec in encoder.inputs.specs):
+    if not encoder.has_free_sizes:
         return False
-    by_length = InputEncoder(replace(encoder.inputs, by_length=True), encoder.encoder, encoder.schema)
-    alone = answers(call, by_length, prepared, len(prepared[0]))
+    alone = answers(call, encoder.with_inputs(by_length=True), prepared)
     with torch.inference_mode():
         beside = call(*tensors_of(encoder, prepared, extra=3)).numpy()
     return not np.allclose(alone, beside, rtol=RTOL, atol=ATOL, equal_nan=True)
@@ -179,15 +155,16 @@ def described(inputs: Inputs) -> str:
 def _of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> Iterator[Tensor]:
     """Tensors whose free sizes differ from each other and from the rows: torch.export takes equal sizes for one."""
     taken = {1, len(example[0])}
-    longest: dict[tuple[str, ...], int] = {}
+    longest: dict[str, int] = {}
     for spec, one in zip(encoder.inputs.specs, tensors_of(encoder, example), strict=True):
-        if not spec.is_free:
+        if not spec.is_free or spec.form == "collated":
             yield one
             continue
-        if spec.columns not in longest:
-            longest[spec.columns] = next(size for size in range(one.shape[1], 10**9) if size not in taken)
-            taken.add(longest[spec.columns])
-        more = one.new_zeros((one.shape[0], longest[spec.columns] - one.shape[1], *one.shape[2:]))
+        name = spec.of or spec.name
+        if name not in longest:
+            longest[name] = next(size for size in range(one.shape[1], 10**9) if size not in taken)
+            taken.add(longest[name])
+        more = one.new_zeros((one.shape[0], longest[name] - one.shape[1], *one.shape[2:]))
         yield torch.cat([one, more], 1)
 
 
@@ -204,10 +181,10 @@ def _require_any_size(
             shapes = ", ".join(str(list(one.shape)) for one in given)
             free = next((spec.name for spec in encoder.inputs.specs if spec.is_free), "")
             remedy = "Use no size of the example in forward, as in x.view(5, -1), and x.shape[0] instead of len(x)."
-            if free:
+            if free and not encoder.inputs.collate:
                 remedy = (
-                    "A recurrent layer is exported for one length only. Set the most items that count in config.yaml, such "
-                    f"as model.inputs: {{{free}: {{column: {_column_of(encoder, free)}, length: 50}}}}."
+                    "Some layers, such as recurrent ones, are exported for one length only. Set the most items that count in "
+                    f"config.yaml, such as model.inputs: {{{free}: {{column: {_column_of(encoder, free)}, length: 50}}}}; or set model.format: script."
                 )
             raise TrainingError(
                 f"{name}.forward, as exported by torch.export, does not give the network's answer for inputs of shape "
@@ -216,12 +193,12 @@ def _require_any_size(
 
 
 def _cut(prepared: np.ndarray, most: int | None) -> np.ndarray:
-    """Sequences with at most so many items; anything else as it is."""
+    """Sequences with at most so many items; anything else, such as rows for a collate function, as it is."""
     if prepared.dtype != object:
         return prepared
     made = np.empty(len(prepared), dtype=object)
     for row, items in enumerate(prepared):
-        made[row] = items[:most]
+        made[row] = items[:most] if isinstance(items, np.ndarray) else items
     return made
 
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from mlops_lib import columns, estimators, network_inputs
 from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.json_rows import example_rows
 from mlops_lib.network_inputs.encode import InputEncoder
-from mlops_lib.wrappers.example_rows import example_rows
+from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.load import MODEL_PATH
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def log(
     outputs: np.ndarray,
     metadata: dict[str, Any],
     requirements: Sequence[str],
+    code: Sequence[str] = (),
 ) -> str:
     """Log the model in `folder` to MLflow's current run, with the encoder and the code for pyfunc; return its URI.
 
@@ -47,6 +49,7 @@ def log(
         outputs: Their predictions.
         metadata: Metadata of the model.
         requirements: Packages that prediction needs, beside MLflow.
+        code: Files and folders of the user's own code that it needs.
     """
     import mlflow
     from mlflow.models import Model, ModelSignature, infer_signature
@@ -69,7 +72,7 @@ def log(
             validate_serving_input=False,
             loader_module=package.name,
             data_path=str(folder),
-            code_paths=[str(package)],
+            code_paths=[str(package), *code],
             signature=ModelSignature(inputs, answers),
             input_example=example_rows(example, encoder.schema),
             pip_requirements=[f"mlflow=={mlflow.__version__}", *requirements],
@@ -93,15 +96,26 @@ class _Unasked:
 
 
 def read_encoder(folder: Path) -> Encoder | None:
-    """The encoder of a logged model; None for a model without one."""
+    """The encoder of a logged model, also of the columns of inputs by name; None for a model without one."""
     file = folder / FOLDER / ENCODER
+    inputs = file.with_name(INPUTS)
+    if inputs.is_file():
+        return Encoder.from_dict(json.loads(inputs.read_text(encoding="utf-8"))["encoder"])
     return Encoder.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def read_inputs(folder: Path) -> InputEncoder | None:
     """The encoder of a logged network with inputs by name; None for any other model."""
     file = folder / FOLDER / INPUTS
-    return InputEncoder.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    if not file.is_file():
+        return None
+    return InputEncoder.from_dict(json.loads(file.read_text(encoding="utf-8")), file.parent)
+
+
+def inputs_hold_code(folder: Path) -> bool:
+    """Whether a logged network with inputs by name needs code; nothing of it is imported."""
+    file = folder / FOLDER / INPUTS
+    return file.is_file() and Inputs.from_dict(json.loads(file.read_text("utf-8"))["inputs"]).holds_code
 
 
 def has_encoder(folder: Path) -> bool:

@@ -11,9 +11,6 @@ from typing import Any
 
 import numpy as np
 
-#: Rows that go through a network at once.
-BATCH_ROWS = 1_024
-
 
 def _load_pyfunc(path: str) -> Any:
     """What ``mlflow.pyfunc.load_model`` calls with the folder of the model's data."""
@@ -42,24 +39,10 @@ def _network(file: Path) -> Any:
 
 
 def _with_inputs(folder: Path) -> Any:
-    import torch
-
-    encode = import_module(f"{__name__}.network_inputs.encode")
-    encoder = encode.InputEncoder.from_dict(json.loads((folder / "inputs.json").read_text(encoding="utf-8")))
-    module = torch.export.load(str(folder / "network.pt2")).module()
-
-    def predict(prepared: list[np.ndarray]) -> np.ndarray:
-        made: np.ndarray | None = None
-        for chosen in encoder.parts(prepared, BATCH_ROWS):
-            batch = encoder.padded([one[chosen] for one in prepared])
-            with torch.inference_mode():
-                answers = module(*map(torch.from_numpy, batch.values())).numpy()
-            if made is None:
-                made = np.empty((len(prepared[0]), *answers.shape[1:]), dtype=answers.dtype)
-            made[chosen] = answers
-        return np.empty(0) if made is None else made
-
-    return Model(encoder.prepared_frame, predict)
+    encode, call = (import_module(f"{__name__}.network_inputs.{name}") for name in ("encode", "call"))
+    found = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
+    encoder = encode.InputEncoder.from_dict(found, folder)
+    return Model(encoder.prepared_frame, partial(call.answers, call.load(folder, encoder.inputs), encoder))
 
 
 class Model:

@@ -111,9 +111,9 @@ def _of_file(file: Path) -> "dict[str, Tensor]":
 
 def _other_codes(folder: Path, encoder: Encoder | InputEncoder) -> list[str]:
     """The columns whose values have other codes, or another place, than in the logged model."""
-    before = table_package.read_inputs(folder) or table_package.read_encoder(folder)
-    old, new = (one.encoder if isinstance(one, InputEncoder) else one for one in (before, encoder))
-    if old is None or new is None:  # numbers as they are
+    old = table_package.read_encoder(folder)
+    new = encoder.encoder if isinstance(encoder, InputEncoder) else encoder
+    if old is None:  # numbers as they are
         return []
     if list(old.schema.features) != list(new.schema.features):
         return [f"it has the features {', '.join(old.schema.features)}"]

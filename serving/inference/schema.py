@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlops_lib.columns.schema import Schema
+from mlops_lib.network_inputs.spec import InputSpec
 from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.fields import Field, casts_of
 from serving.inference.odd_names import OddNames
@@ -41,6 +42,7 @@ class RequestSchema:
         keys: Entity key -> its pandas dtype, "" for any. A row may carry them beside the columns.
         source: Columns of the training data; None for a model that was logged elsewhere.
         strict: Whether a row with a column that the source does not have is refused.
+        network_inputs: Of a network that takes several, by name.
         beside: Further column -> its pandas dtype. A row may carry them too: on-demand features are computed from them.
 
     Attributes:
@@ -60,8 +62,11 @@ class RequestSchema:
         source: Schema | None = None,
         strict: bool = True,
         beside: Mapping[str, str] = MappingProxyType({}),
+        network_inputs: Mapping[str, InputSpec] = MappingProxyType({}),
     ) -> None:
         named = fields_of(signature, source)
+        #: Of a network: a tensor may have the name of its input instead of a column's.
+        self.network_inputs = network_inputs
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
         self.casts = casts_of(named)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
+from mlops_lib.network_inputs.spec import InputSpec
 from mlops_lib.registry import model_digest
 from mlops_lib.wrappers.example_questions import QUESTIONS_KEY
-from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY
+from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY, INPUTS_KEY
 from mlops_lib.wrappers.load import wrapper_name
 from mlops_lib.wrappers.table_package import read_encoder
 
@@ -32,6 +33,7 @@ class ModelFacts:
         digest: SHA-256 of the model's files; "" for a model without files.
         questions: Example questions for a model that takes messages.
         choices: Column -> its known values, for categories with few.
+        inputs: Of a network that takes several, by name.
     """
 
     holds_code: bool
@@ -42,6 +44,7 @@ class ModelFacts:
     digest: str = ""
     questions: list[str] = field(default_factory=list)
     choices: dict[str, list[Any]] = field(default_factory=dict)
+    inputs: dict[str, InputSpec] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -74,6 +77,7 @@ class ModelFacts:
             columns=Schema.from_dict(columns) if columns else None,
             classes=list(metadata.get(CLASSES_KEY, [])),
             digest=digest or model_digest(folder),
+            inputs={one["name"]: InputSpec.from_dict(one) for one in metadata.get(INPUTS_KEY, [])},
             questions=list(metadata.get(QUESTIONS_KEY, [])),
             choices=_choices(folder),
         )

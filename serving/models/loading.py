@@ -78,8 +78,16 @@ def request_schema(facts: ModelFacts, enricher: Enricher | None, settings: Setti
     if enricher:
         service = enricher.service
         return RequestSchema(
-            facts.signature, enricher.features, service.key_dtypes, source, strict, service.request_dtypes
+            facts.signature,
+            enricher.features,
+            service.key_dtypes,
+            source,
+            strict,
+            service.request_dtypes,
+            facts.inputs,
         )
     # Without a feature store the key still decides which requests are the canary's.
     key = settings.data.key or (source.key if source else "")
-    return RequestSchema(facts.signature, (), {key: ""} if key else {}, source, strict)
+    return RequestSchema(
+        facts.signature, (), {key: ""} if key else {}, source, strict, network_inputs=facts.inputs
+    )

@@ -11,6 +11,7 @@ import numpy as np
 
 from serving.inference.batching import require_room
 from serving.inference.schema import RequestSchema
+from serving.protocols.input_tensors import column_of, columns_of
 from serving.web.problems import invalid_input
 
 DTYPES: dict[str, type[np.generic]] = {
@@ -57,7 +58,8 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
         if tensor.name in columns:
             raise invalid_input(f"Input {tensor.name!r} is there twice.")
         require_room(tensor.shape[0] if tensor.shape else 0, 0, max_rows)
-        field = schema.model_fields.get(tensor.name)
+        own_name = column_of(tensor.name, schema.network_inputs, schema.model_fields)
+        field = schema.model_fields.get(own_name)
         kind = field.kind if field else ""
         if kind != "binary" and (plain := _plain(tensor)):
             columns[tensor.name] = plain
@@ -73,6 +75,8 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
         return next(iter(columns.values()))
     if len({len(values) for values in columns.values()}) > 1:
         raise invalid_input("The inputs have different numbers of rows.")
+    if schema.network_inputs:
+        columns = columns_of(columns, schema.network_inputs, schema.model_fields)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -104,7 +104,7 @@ for streaming, size, workers in ((True, 64, 1), (False, 64, 1), (True, 167, 0), 
     steps = [torch.zeros(1, dtype=torch.long) for _ in range(2)]
     dist.all_gather(steps, torch.tensor([len(made)]))
     assert steps[0] == steps[1] == len(batches), (size, steps, len(batches))
-    assert 1 <= min(made) and max(made) <= size, made
+    assert 1 <= min(made) and max(made) <= size + 1, made  # a last row alone joins the batch before
 dist.destroy_process_group()
 print("shared")
 """

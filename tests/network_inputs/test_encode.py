@@ -1,5 +1,7 @@
 """The tensors of a network's inputs, from frames and from rows of JSON."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,7 @@ from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.errors import InputError
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.resolve import plan
-from mlops_lib.settings.model import InputSettings
+from mlops_lib.settings.model import InputSettings, ModelSettings
 from mlops_lib.wrappers.inputs import prepared
 
 TABLE = pa.table(
@@ -28,9 +30,10 @@ SCHEMA = infer(TABLE, Declared("y", kinds={"clicks": "sequence", "points": "sequ
 def encoder_of(*names: str, **given: InputSettings) -> InputEncoder:
     """The encoder of a network that takes a dict of these columns."""
     network = type("Net", (), {"forward": lambda self, batch: 0})
-    made = plan(network, {**dict.fromkeys(names, InputSettings()), **given}, SCHEMA)
+    inputs = {**dict.fromkeys(names, InputSettings()), **given}
+    made = plan(network, ModelSettings(inputs=inputs), SCHEMA)
     assert made
-    return made.encoder(fit(made.encoded_schema, [TABLE.to_pandas()]))
+    return made.encoder(fit(made.encoded_schema, [TABLE.to_pandas()]), TABLE.to_pandas(), Path())
 
 
 def test_frames_and_rows_give_the_same_tensors():
@@ -64,7 +67,7 @@ def test_rows_of_one_length_are_batched_together():
     rows = [{"clicks": [1.0] * length} for length in (2, 0, 3, 2, 1, 2)]
     ready = prepared(encoder, rows)
     assert [part.tolist() for part in encoder.parts(ready, 4)] == [[0, 1, 2, 3], [4, 5]]
-    by_length = InputEncoder.from_dict({**encoder.to_dict(), "by_length": True})
+    by_length = encoder.with_inputs(by_length=True)
     assert [part.tolist() for part in by_length.parts(ready, 2)] == [[1, 4], [0, 3], [5], [2]]
 
 
@@ -79,7 +82,7 @@ def test_rows_of_one_length_are_batched_together():
         ("clicks", [1, [2]], "must be a list of numbers of any length"),
         ("clicks", "1,2", "must be a list of numbers of any length"),
         ("clicks", [1e300], "must be a list of numbers of any length"),
-        ("clicks", [1.5], "all whole and none missing"),
+        ("clicks", [1.5], "must be whole numbers, none of them missing"),
         ("points", [[1, 2], [3]], r"a list of lists of numbers of shape \[2\]"),
         ("points", [1, 2], r"a list of lists of numbers of shape \[2\]"),
     ],

@@ -1,6 +1,7 @@
 """The inputs of a network, from its forward, config.yaml and the columns."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.errors import TrainingError
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.resolve import plan
-from mlops_lib.settings.model import InputSettings
+from mlops_lib.settings.model import InputSettings, ModelSettings
 
 TABLE = pa.table(
     {
@@ -30,10 +31,10 @@ SCHEMA = infer(TABLE, Declared("y", kinds={"clicks": "sequence", "age": "integer
 def inputs_of(forward: Any, **given: Any) -> list[str] | None:
     """The inputs of a network with this forward; None for the matrix."""
     network = type("Net", (), {"forward": forward})
-    made = plan(network, given, SCHEMA)
+    made = plan(network, ModelSettings(inputs=given), SCHEMA)
     if made is None:
         return None
-    encoder = made.encoder(fit(made.encoded_schema, [TABLE.to_pandas()]))
+    encoder = made.encoder(fit(made.encoded_schema, [TABLE.to_pandas()]), TABLE.to_pandas(), Path())
     assert InputEncoder.from_dict(encoder.to_dict()).inputs == encoder.inputs
     return [f"{spec} {encoder.inputs.style}" for spec in encoder.inputs.specs]
 
@@ -115,7 +116,7 @@ def test_a_forward_of_one_other_name_takes_the_matrix():
     """``forward(x)`` stays what it was, with or without options."""
     schema = SCHEMA.with_features(["user", "price", "pixels"])
     for forward in (lambda self, x: 0, lambda self, features: 0, lambda self, x, temperature=1: 0):
-        assert plan(type("Net", (), {"forward": forward}), {}, schema) is None
+        assert plan(type("Net", (), {"forward": forward}), ModelSettings(), schema) is None
 
 
 @pytest.mark.parametrize(
@@ -149,9 +150,10 @@ def test_a_network_without_forward_or_of_a_factory():
     def annotated() -> Net: ...
     def other(): ...
 
-    made = plan(annotated, {}, SCHEMA)
-    assert made and list(made.wanted) == ["user"] and plan(other, {}, SCHEMA) is None
+    none = ModelSettings()
+    made = plan(annotated, none, SCHEMA)
+    assert made and list(made.wanted) == ["user"] and plan(other, none, SCHEMA) is None
     with pytest.raises(TrainingError, match="Annotate the function"):
-        plan(other, {"user": "user"}, SCHEMA)
+        plan(other, ModelSettings(inputs={"user": "user"}), SCHEMA)
     with pytest.raises(TrainingError, match="has no forward"):
-        plan(type("Empty", (pl.LightningModule,), {}), {}, SCHEMA)
+        plan(type("Empty", (pl.LightningModule,), {}), none, SCHEMA)

@@ -79,3 +79,14 @@ def test_a_span_that_cannot_be_masked_is_empty(store: Path, monkeypatch: pytest.
     monkeypatch.setattr("mlops_lib.redact.traces.Masker", lambda: 1 / 0)
     mlflow.trace(lambda question: question, name="three")(f"Is {KEY} right?")
     assert KEY.encode() not in written(store)
+
+
+def test_a_span_without_a_name_is_masked_too(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LangChain gives no name to the span of a model that has none; MLflow swallows the error of a processor."""
+    import mlflow
+    from mlflow.tracing.utils import processor
+
+    warned: list[str] = []
+    monkeypatch.setattr(processor._logger, "warning", lambda text, **_: warned.append(text))
+    mlflow.start_span_no_context(name=None, inputs={"asked": KEY}).end()  # type: ignore[arg-type]
+    assert not warned and KEY.encode() not in written(store)

@@ -1,6 +1,7 @@
 """Networks of many architectures, as their authors write them: forward takes columns by name."""
 
 from typing import Any
+from zlib import crc32
 
 import lightning.pytorch as pl
 import torch
@@ -201,3 +202,68 @@ class Quantiles(Toy):
     def loss(self, batch: tuple[Any, ...]) -> Tensor:
         errors = batch[1].unsqueeze(-1) - self(batch[0])
         return torch.maximum(self.levels * errors, (self.levels - 1) * errors).mean()
+
+
+def words(text: str) -> list[int]:
+    """A tokenizer: a number from 1 to 50 for each word."""
+    return [crc32(word.encode()) % 50 + 1 for word in text.split()]
+
+
+class TextClassifier(Toy):
+    """The mean of word embeddings, weighted by a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(51, 8), nn.Linear(8, 1)
+
+    def forward(self, review: Tensor, review_mask: Tensor) -> Tensor:
+        weights = review_mask.unsqueeze(-1).to(self.embed.weight.dtype)
+        mean = (self.embed(review) * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return self.head(mean).squeeze(-1).sigmoid()
+
+
+class PaddedMean(Toy):
+    """The mean over padding too: a longer sequence in a batch changes the answers for the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(1, 1)
+
+    def forward(self, clicks: Tensor) -> Tensor:
+        return self.head(clicks.mean(1, keepdim=True)).squeeze(-1).sigmoid()
+
+
+def visits(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    """A collate function: user numbers and squares of clicks, padded."""
+    clicks = [torch.tensor(row["clicks"] or [0.0], dtype=torch.float32) ** 2 for row in rows]
+    return {
+        "user": torch.tensor([int(row["user"][1:]) for row in rows]),
+        "squares": nn.utils.rnn.pad_sequence(clicks, batch_first=True),
+    }
+
+
+class Collated(Toy):
+    """What `visits` makes."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        assert list(inputs) == ["user", "squares"]
+        self.user, self.head = nn.Embedding(7, 4), nn.Linear(5, 1)
+
+    def forward(self, user: Tensor, squares: Tensor) -> Tensor:
+        total = squares.sum(1, keepdim=True) / 100
+        return self.head(torch.cat([self.user(user), total], 1)).squeeze(-1).sigmoid()
+
+
+class Branching(Toy):
+    """Branches on a value, which no graph holds: it is pickled."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(n_features, 1), nn.Linear(n_features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = []
+        for row in x.nan_to_num(0.0).clamp(-5, 5):
+            found.append(self.one(row) if row[0] > 0 else self.two(row))
+        return torch.cat(found).sigmoid()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlops_lib.columns.encode import encode_frame
 from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
-from mlops_lib.wrappers.example_rows import example_rows
+from mlops_lib.columns.json_rows import example_rows
 from serving.inference.json_values import encode_json
 from serving.inference.matrix import MatrixModel
 from serving.inference.schema import RequestSchema

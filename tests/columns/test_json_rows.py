@@ -11,7 +11,7 @@ import pytest
 from mlops_lib.columns.encode import encode_frame
 from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
-from mlops_lib.wrappers.example_rows import example_rows
+from mlops_lib.columns.json_rows import example_rows
 from serving.inference.schema import RequestSchema
 
 DAY = datetime(2021, 3, 4)

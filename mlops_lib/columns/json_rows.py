@@ -1,34 +1,34 @@
 """Rows of a table as the JSON that a caller of the service would send."""
 
+from __future__ import annotations
+
 import json
 import math
 from datetime import date, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mlops_lib.columns.dates import microseconds
-from mlops_lib.columns.schema import LARGEST, Column, Schema
-from mlops_lib.columns.text import is_missing, text_of
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .dates import microseconds
+from .schema import LARGEST, Column, Schema
+from .text import is_missing, text_of
 
 
-def example_rows(frame: "pd.DataFrame", schema: Schema) -> list[dict[str, Any]]:
-    """The features of each row, in the forms of JSON. The encoder makes the same numbers of them as of the frame.
+def example_rows(frame: Any, schema: Schema) -> list[dict[str, Any]]:
+    """The features of each row of a DataFrame, in the forms of JSON. The encoder makes the same numbers of them as of the frame.
 
     A missing value is None, a date or time is text in ISO form and in UTC, and a duration is a number of seconds.
     """
     columns = {
-        name: [_value(value, column) for value in frame[name].tolist()]
+        name: [json_value(value, column) for value in frame[name].tolist()]
         for name, column in schema.features.items()
     }
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _value(value: Any, column: Column) -> Any:
+def json_value(value: Any, column: Column) -> Any:
+    """A value in the form of JSON; see `example_rows`."""
     if isinstance(value, timedelta | np.timedelta64):
         value = None if is_missing(value) else float(np.timedelta64(value) / np.timedelta64(1, "s"))
     if is_missing(value):

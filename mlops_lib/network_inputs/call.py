@@ -1,0 +1,74 @@
+"""A network behind one function of tensors in a fixed order, and a logged one opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .encode import InputEncoder
+from .spec import Inputs
+
+#: File of a network in each format.
+FILES = {"export": "network.pt2", "script": "network.ts", "pickle": "network.pt"}
+#: Rows that go through a network at once.
+BATCH_ROWS = 1_024
+
+
+class NetworkCall(nn.Module):
+    """Calls a network with its inputs in the order of `Inputs.specs`.
+
+    Args:
+        network: Takes them by name, in order or as one dict.
+        inputs: Their names, and how it takes them.
+        double: Its weights are float64: numbers are computed so, and the answer is float32.
+    """
+
+    def __init__(self, network: nn.Module, inputs: Inputs, double: bool = False) -> None:
+        super().__init__()
+        self.network, self.names, self.style, self.in_double = network, inputs.names, inputs.style, double
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """The predictions [rows, ...]."""
+        if self.in_double:
+            tensors = tuple(one.double() if one.is_floating_point() else one for one in tensors)
+        if self.style == "positions":
+            answer = self.network(*tensors)
+        else:
+            named = dict(zip(self.names, tensors))  # noqa: B905 - torch.export does not know zip's strict
+            answer = self.network(named) if self.style == "batch" else self.network(**named)
+        return answer.float() if self.in_double else answer
+
+
+def load(folder: Path, inputs: Inputs) -> Callable[..., Tensor]:
+    """The logged network in a folder, as a function of its tensors in order."""
+    file = str(folder / FILES[inputs.format])
+    if inputs.format == "export":
+        return torch.export.load(file).module()
+    if inputs.format == "script":
+        return torch.jit.load(file, map_location="cpu").eval()
+    network: Any = torch.load(file, weights_only=False, map_location="cpu")
+    return NetworkCall(network.eval(), inputs, inputs.double)
+
+
+def tensors_of(encoder: InputEncoder, prepared: Sequence[np.ndarray], extra: int = 0) -> tuple[Tensor, ...]:
+    """The tensors of rows, in order."""
+    return tuple(map(torch.from_numpy, encoder.padded(prepared, extra).values()))
+
+
+def answers(
+    call: Callable[..., Tensor], encoder: InputEncoder, prepared: Sequence[np.ndarray], most: int = BATCH_ROWS
+) -> np.ndarray:
+    """Predictions of all rows, at most `most` at once."""
+    made: np.ndarray | None = None
+    with torch.inference_mode():
+        for chosen in encoder.parts(prepared, most):
+            part = call(*tensors_of(encoder, [one[chosen] for one in prepared])).numpy()
+            if made is None:
+                made = np.empty((len(prepared[0]), *part.shape[1:]), dtype=part.dtype)
+            made[chosen] = part
+    return np.empty(0, dtype=np.float32) if made is None else made

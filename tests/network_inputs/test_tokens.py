@@ -1,0 +1,60 @@
+"""Ids of texts by tokenizers of many forms."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.schema import Column
+from mlops_lib.network_inputs.tokens import Tokens
+
+
+class Letters:
+    """A tokenizer with the methods of Hugging Face's."""
+
+    vocab_size = 256
+
+    def encode(self, text):
+        return SimpleNamespace(ids=list(text.encode()))
+
+
+@pytest.fixture(autouse=True)
+def module(monkeypatch):
+    """A user's module with tokenizers."""
+    made = ModuleType("own_tokenizers")
+    made.lengths = lambda text: [len(word) for word in text.split()]
+    made.Letters, made.letters = Letters, Letters()
+    made.mapped = lambda text: {"input_ids": [1, 2], "attention_mask": [1, 1]}
+    made.wrong = lambda text: text.split()
+    monkeypatch.setitem(sys.modules, "own_tokenizers", made)
+
+
+def tokens(name, length=0, **column):
+    return Tokens(Column("t", "text", stored="string", **column), f"own_tokenizers:{name}", length, Path())
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [("lengths", [1, 3]), ("Letters", [97, 32, 98, 98, 98]), ("letters", [97, 32, 98, 98, 98]), ("mapped", [1, 2])],
+)  # fmt: skip
+def test_functions_classes_and_objects_give_ids(name, ids):
+    """Also as an object with ids, or a dict with input_ids."""
+    assert tokens(name).items(0, "a bbb").tolist() == ids
+    assert tokens(name, length=1).items(0, "a bbb").tolist() == ids[:1]
+    assert tokens(name).codes == (256 if "etters" in name else 0)
+
+
+def test_missing_texts_have_no_id_and_others_are_refused():
+    """A missing text where the dataset has none, and what is no text."""
+    assert tokens("lengths", nullable=True).items(0, None).tolist() == []
+    assert tokens("lengths", nullable=True).items(0, "").tolist() == []
+    with pytest.raises(
+        BadValue, match="Row 3: 't' is None, and must be text: no row of the dataset lacks one"
+    ):
+        tokens("lengths").items(3, None)
+    with pytest.raises(BadValue, match=r"Row 0: 't' is \['a'\]"):
+        tokens("lengths").items(0, ["a"])
+    with pytest.raises(ValueError, match="own_tokenizers:wrong gives .* no list of ids"):
+        tokens("wrong").items(0, "a bbb")
