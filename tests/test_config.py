@@ -8,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from mlops_lib import config
 from mlops_lib.errors import ConfigError
+from mlops_lib.settings.data import DataSettings
 
 SETTING = {
     "MLFLOW_TRACKING_URI": "http://mlflow.example.com:5000",
@@ -463,3 +464,14 @@ def test_a_kind_that_there_is_not_is_one_line(tmp_path):
     ) as refused:
         config.load(tmp_path / "config.yaml")
     assert "literal" not in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_section_data_is_read_back_from_json():
+    """As `mlops why` and the workers of a training read it: strictly, with lists as lists; defaults that depend too."""
+    for given in (
+        {"test_fraction": 1.0},
+        {"label": ["y", "z"], "features": ["a"], "reference_columns": ["b"]},
+    ):
+        data = DataSettings.model_validate_json(json.dumps({"source": "a.csv", "label": "y", **given}))
+        assert DataSettings.model_validate_json(data.model_dump_json()) == data
+        assert data.validation_fraction == (0.0 if "test_fraction" in given else 0.15)

@@ -127,12 +127,15 @@ class DataSettings(Section):
         description="column -> its kind, where the inferred one is wrong; day_first or month_first: dates such as "
         "03/04/2012; drop: leave it out",
     )
-    validation_fraction: Fraction = Field(
-        0.15, description="share of keys in the validation split", json_schema_extra=read_by("get-data")
-    )
     test_fraction: Fraction = Field(
         0.25,
         description="share of keys in the test split; 1: all rows are judged (text task, where nothing is fitted)",
+        json_schema_extra=read_by("get-data"),
+    )
+    validation_fraction: Fraction = Field(
+        # Not a validator before the model: strict JSON settings would lose their tuples in it.
+        default_factory=lambda known: 0.0 if known.get("test_fraction") == 1 else 0.15,
+        description="share of keys in the validation split; 0.15, or 0 where all rows are for the test",
         json_schema_extra=read_by("get-data"),
     )
     seed: int = Field(0, description="seed of the split by key", json_schema_extra=read_by("get-data"))
@@ -170,13 +173,6 @@ class DataSettings(Section):
         if len(self.labels) > 1 and self.loader == "feature_store":
             raise ValueError("the loader feature_store takes one label")
         return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _all_for_the_test_leaves_nothing_for_validation(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("test_fraction") == 1:
-            return {"validation_fraction": 0.0, **values}
-        return values
 
     @model_validator(mode="after")
     def _fractions_are_shares_of_the_rows(self) -> "DataSettings":
