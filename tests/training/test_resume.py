@@ -35,7 +35,7 @@ def resumable(stored):
     """Settings and dataset for six epochs of a network with dropout, batch normalisation and a plateau."""
     # A module that no other test imports: its folder, whose code counts, is this project's.
     shutil.copy(stored.root / "toy_training.py", stored.root / "resumable.py")
-    callback = {"class": "toy_training:Witness", "params": {"file": str(stored.root / "witness.txt")}}
+    callback = {"class": "resumable:Witness", "params": {"file": str(stored.root / "witness.txt")}}
     stored.configure(
         model={"implementation": "resumable:Interrupted", "params": {}},
         train={"max_epochs": 6, "patience": 10, "callbacks": [callback]},
