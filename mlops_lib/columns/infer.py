@@ -182,9 +182,16 @@ def _facts(file: Path, count: bool) -> dict[str, Facts]:
 
 
 def _schema(facts: Mapping[str, Facts], declared: Declared) -> Schema:
-    columns = tuple(_column(name, one, declared) for name, one in facts.items())
+    columns = _labels_as_declared((_column(name, one, declared) for name, one in facts.items()), declared)
     schema = Schema(columns, _classes(columns, facts, declared))
     return schema.with_features(declared.features) if declared.features else schema
+
+
+def _labels_as_declared(columns: Iterable[Column], declared: Declared) -> tuple[Column, ...]:
+    """Several labels in the order of config.yaml, in the places of the labels: so are the numbers of a prediction."""
+    found = {column.name: column for column in columns}
+    labels = (found[name] for name in declared.labels if found[name].role == "label")
+    return tuple(next(labels) if column.role == "label" else column for column in found.values())
 
 
 def _column(name: str, facts: Facts, declared: Declared) -> Column:

@@ -94,7 +94,7 @@ class Schema:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the labels, in the order of the columns."""
+        """Names of the labels, in the order of config.yaml and of the numbers of a prediction."""
         return tuple(column.name for column in self.columns if column.role == "label")
 
     @property

@@ -10,7 +10,8 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.data_checks import declared
 from mlops_lib.errors import ConfigError, DataError, TrainingError
 
-TAGS, NUMBERS = ["커피", "케이크", "차"], ["금액", "방문"]
+#: In another order than the columns of the table.
+TAGS, NUMBERS = ["차", "커피", "케이크"], ["방문", "금액"]
 ROWS = 400
 
 
@@ -166,7 +167,7 @@ def test_a_row_without_one_of_its_labels_is_no_row_to_learn_from(project, tmp_pa
     rows["방문"] = rows["방문"].mask(rows.index % 10 == 3)
     rows["금액"] = rows["금액"].mask(rows.index % 20 == 0)
     rows.to_parquet(tmp_path / "rows.parquet")
-    with pytest.raises(DataError, match=f"{ROWS // 20} rows have no '금액'"):
+    with pytest.raises(DataError, match=f"{ROWS // 10} rows have no '방문'"):
         dataset_of(settings_of(tmp_path, NUMBERS, "multioutput"))
     settings = settings_of(tmp_path, NUMBERS, "multioutput", missing_label="drop")
     dataset = dataset_of(settings)

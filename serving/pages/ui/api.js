@@ -4,10 +4,23 @@ import { knows } from "./words.js";
 
 const KEY = "api-key";
 
-/** The key lives as long as the tab. */
+let held = "";
+
+/** The key lives as long as the tab; where the browser forbids storage, as long as the page. */
 export const key = {
-  get: () => sessionStorage.getItem(KEY) || "",
-  set: value => sessionStorage.setItem(KEY, value),
+  get() {
+    try {
+      return sessionStorage.getItem(KEY) || held;
+    } catch {
+      return held;
+    }
+  },
+  set(value) {
+    held = value;
+    try {
+      sessionStorage.setItem(KEY, value);
+    } catch {} // forbidden
+  },
 };
 
 /** An error of the service, or none of its answers. `errors` are the columns at fault. */

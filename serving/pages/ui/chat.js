@@ -72,12 +72,14 @@ export function chatView(place, status) {
   }
 
   function handlersOf(message) {
+    const conversation = now;
     return {
       canRate: () => status.feedback,
       isLast: () => now.messages.at(-1) === message,
-      changed: () => conversations.save(now),
+      changed: () => conversations.update(conversation),
       reply: answered => turn({resume: resumeOf(answered.questions)}),
       again: () => {
+        if (running) return;
         const at = now.messages.indexOf(message), question = now.messages[at - 1];
         if (message.resume !== undefined) {
           now.messages.splice(at, 1);
@@ -143,7 +145,7 @@ export function chatView(place, status) {
     announce(endOf(message));
     update();
     if (running === mine) running = null, field.busy(false);
-    conversations.save(conversation);
+    conversations.update(conversation);
     if (conversation === now) list();
   }
 

@@ -21,12 +21,22 @@ export class Conversations {
   /** Store a conversation, and make it the first. */
   save(conversation) {
     conversation.title ||= conversation.messages[0].text.slice(0, TITLE_CHARS);
-    this.all = storeNewest(this.name, [conversation, ...this.all.filter(each => each.id !== conversation.id)], MOST);
+    this.all = storeNewest(this.name, [conversation, ...this.others(conversation.id)], MOST);
+  }
+
+  /** Store a conversation again, unless it was deleted meanwhile. */
+  update(conversation) {
+    if (this.all.some(each => each.id === conversation.id)) this.save(conversation);
+  }
+
+  /** The other conversations, as they are stored by now: another tab may have changed them. */
+  others(id) {
+    return load(this.name, this.all).filter(each => each.id !== id);
   }
 
   /** Forget a conversation. */
   remove(id) {
-    this.all = storeNewest(this.name, this.all.filter(each => each.id !== id), MOST);
+    this.all = storeNewest(this.name, this.others(id), MOST);
   }
 }
 

@@ -88,7 +88,8 @@ function valueOf(text, column, example) {
   if (["boolean", "array"].includes(column.type)) return JSON.parse(text);
   if (column.type === "any") return typeof (example ?? "") === "string" && !/^\s*[[{]/.test(text) ? text : JSON.parse(text);
   if (!["number", "integer"].includes(column.type) || !NUMBER.test(text.trim())) return text;
-  // JavaScript would round a larger whole number.
+  // JavaScript would round a larger whole number, and send a number beyond its range as null.
+  if (!Number.isFinite(Number(text))) return text;
   return column.type === "integer" && Number.isInteger(Number(text)) && !Number.isSafeInteger(Number(text)) ? text : Number(text);
 }
 

@@ -9,8 +9,11 @@ const CITED = /\[([^[\]\n]{1,80})\](?!\()/y;
 const ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"', "&#39;": "'", "&nbsp;": "\u00a0"};
 const TAGS = {1: ["em"], 2: ["strong"], 3: ["strong", "em"]};
 
-/** Nodes and texts of a line. `cite(label)` makes the link of a source, named by number or label; null: there is none. */
-export function inline(text, cite) {
+/**
+ * Nodes and texts of a line. `cite(label)` makes the link of a source, named by number or label; null: there is none.
+ * Within a link, `links` is false: an address there is text.
+ */
+export function inline(text, cite, links = true) {
   const out = [], open = [], missing = new Set();
   let plain = "", at = 0;
   const flush = () => {
@@ -36,7 +39,7 @@ export function inline(text, cite) {
       // A picture would be fetched from elsewhere: its address is a link.
       if (found) add(found.node, found.length + (char === "!" ? 1 : 0));
       else plain += char, at += 1;
-    } else if (char === "h" && text.startsWith("http", at) && !/\w/.test(text[at - 1] || "")) {
+    } else if (links && char === "h" && text.startsWith("http", at) && !/\w/.test(text[at - 1] || "")) {
       const address = bareAt(text, at);
       const node = address && anchor(address, [address]);
       if (node) add(node, address.length);
@@ -90,7 +93,7 @@ function linkAt(text, at, cite) {
   const found = /^<?((?:[^\s()<>]|\([^\s()<>]*\))+)>?(?:\s+"[^"]*")?\)/.exec(rest);
   if (!found) return null;
   const label = text.slice(at + 1, at + middle) || found[1];
-  const node = anchor(found[1], inline(label, () => null));
+  const node = anchor(found[1], inline(label, () => null, false));
   return node && {node, length: middle + 2 + found[0].length};
 }
 

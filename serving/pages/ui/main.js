@@ -42,6 +42,7 @@ function useKey(event) {
   event.preventDefault();
   key.set(keyInput.value.trim());
   keyInput.value = "";
+  keyForm.hidden = true;
   refresh();
 }
 
@@ -53,7 +54,7 @@ async function refresh() {
     return failed(asFailure(error));
   }
   latest = status;
-  keyForm.hidden = true;
+  if (!shown) keyForm.hidden = true; // later, somebody may be typing another key
   about.hidden = false;
   changeKey.hidden = !key.get();
   showState(status);

@@ -46,6 +46,19 @@ def ask(page, text):
     return ended(page, before)
 
 
+def without_threads(page):
+    """Show the page of the same model as one that keeps no conversations."""
+
+    def status(route):
+        answer = route.fetch()
+        inputs = [column for column in answer.json()["inputs"] if column["name"] == "question"]
+        route.fulfill(response=answer, json={**answer.json(), "inputs": inputs})
+
+    page.route("**/status", status)
+    page.reload()
+    page.locator("#composer").wait_for()
+
+
 def ended(page, number):
     """The answer of a number, once it is complete."""
     page.locator("article.answer[aria-busy=false]").nth(number).wait_for()
@@ -158,6 +171,18 @@ def test_an_error_is_shown_in_words_with_its_request(page, served):
     assert page.locator("article.question").count() == 1
 
 
+def test_a_second_try_waits_for_the_running_answer(page):
+    """While an answer comes, "Try again" of an earlier one drops no message."""
+    answer = ask(page, "fail")
+    page.fill("#question", "wait for me")
+    page.press("#question", "Enter")
+    page.locator("article.answer .markdown", has_text="See the documentation").wait_for()
+    answer.get_by_role("button", name="Try again").click()
+    assert page.locator("article.question").all_inner_texts() == ["fail", "wait for me"]
+    page.click("#stop")
+    ended(page, 1)
+
+
 def test_ratings_and_corrections_reach_the_prediction_log(page, served):
     """A thumb, and a corrected answer, which is a text as the comparison of versions reads it."""
     answer = ask(page, "say something")
@@ -209,6 +234,54 @@ def test_conversations_are_listed_kept_and_deleted(page):
     assert deleted.value.status == 204 and page.locator(".thread").all_inner_texts() == ["say second"]
 
 
+def test_a_conversation_that_is_deleted_while_it_answers_stays_deleted(page):
+    """The end of its answer does not store it again."""
+    without_threads(page)
+    page.fill("#question", "wait for me")
+    page.press("#question", "Enter")
+    page.locator("article.answer .markdown", has_text="See the documentation").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete the conversation wait for me").click()
+    page.locator("#send").wait_for()
+    assert page.evaluate("JSON.parse(localStorage['conversations:talk:ada'])") == []
+
+
+def test_two_tabs_keep_the_conversations_of_both(page):
+    """A tab does not store its own list over another tab's."""
+    with page.context.expect_page() as other:
+        page.evaluate("window.open('/')")
+    other.value.locator("#composer").wait_for()  # a tab that the page opened has its key
+    ask(page, "say one")
+    ask(other.value, "say two")
+    kept = page.evaluate("JSON.parse(localStorage['conversations:talk:ada'])")
+    assert [each["title"] for each in kept] == ["say two", "say one"]
+
+
+def test_the_field_for_another_key_stays_open(page):
+    """The service is asked for its state every few seconds; that closes no form in which somebody types."""
+    page.clock.install()
+    page.reload()
+    page.locator("#composer").wait_for()
+    page.get_by_role("button", name="Change key").click()
+    for _ in range(2):  # the second answer comes after the first was shown
+        with page.expect_response("**/status"):
+            page.clock.run_for(6_000)
+    assert page.locator("#key").is_visible()
+
+
+def test_a_browser_that_forbids_storage_has_the_page(browser, served):
+    """The key is kept by the page."""
+    service, keys, _ = served
+    with opened(browser, service.url) as page:
+        forbidden = "{get() { throw new DOMException('', 'SecurityError'); }}"
+        page.add_init_script(
+            f"for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(window, name, {forbidden})"
+        )
+        page.reload()
+        use_key(page, keys["ada"])
+        assert ask(page, "say so").locator(".markdown").inner_text() == "so"
+
+
 def test_conversations_belong_to_the_name_of_a_key(browser, served):
     """A wrong key is refused; the list is the key's own; another's conversation is refused in words; no key is stored."""
     service, keys, _ = served
@@ -236,14 +309,7 @@ def test_conversations_belong_to_the_name_of_a_key(browser, served):
 def test_a_model_without_threads_gets_the_whole_chat(page):
     """Over /v1/chat/completions: earlier questions and answers go with each question; passages come too."""
 
-    def without_threads(route):
-        answer = route.fetch()
-        inputs = [column for column in answer.json()["inputs"] if column["name"] == "question"]
-        route.fulfill(response=answer, json={**answer.json(), "inputs": inputs})
-
-    page.route("**/status", without_threads)
-    page.reload()
-    page.locator("#composer").wait_for()
+    without_threads(page)
     assert ask(page, "say one").locator(".markdown").inner_text() == "one"
     with page.expect_request("**/v1/chat/completions") as sent:
         assert ask(page, "say two").locator(".markdown").inner_text() == "two"

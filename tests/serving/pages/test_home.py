@@ -7,7 +7,7 @@ import pytest
 from mlops_lib.registry import Registry
 from serving.web.api_keys import make
 from tests.support import customers
-from tests.support.browsing import NARROW, fits, opened, picture, violations
+from tests.support.browsing import NARROW, files_alone, fits, opened, picture, violations
 from tests.support.promoting import promote
 from tests.support.shop import ROOT, ROW, answers, copy, running
 
@@ -103,6 +103,22 @@ def test_errors_mark_their_fields(browser, churn, tmp_path):
             row["성별"] == "모름" and row["고령자"] == 1 and row["월 요금"] == 70.5 and "총 요금" not in row
         )
         assert page.locator("[aria-invalid=true]").count() == 0 and page.inner_text("#summary") == ""
+
+
+def test_a_number_beyond_the_range_of_javascript_is_sent_as_typed(browser):
+    """As JSON, infinity would be null, which a column that may be empty takes as a missing value."""
+    with files_alone(browser) as page:
+        read = page.evaluate(
+            """async () => {
+              const {fieldOf} = await import("/fields.js");
+              return ["1e999", "-1e999", "1e30"].map(text => {
+                const field = fieldOf({name: "x", type: "number", nullable: true}, 1);
+                field.write(text);
+                return field.read();
+              });
+            }"""
+        )
+    assert read == ["1e999", "-1e999", 1e30]
 
 
 def test_the_history_outlives_a_reload_and_fills_the_form(browser, churn):

@@ -108,6 +108,7 @@ def test_markup_made_from_text_is_refused_by_the_browser(page):
         '<th class="right" scope="col">b</th></tr></thead><tbody><tr><td class="left">1 | 2</td><td class="right"><code>x</code></td>'
         "</tr></tbody></table></div>",
         "[a](https://e.org/x_(y))": '<p><a href="https://e.org/x_(y)" target="_blank" rel="noopener noreferrer nofollow">a</a></p>',
+        "[https://e.org](https://e.org/b)": '<p><a href="https://e.org/b" target="_blank" rel="noopener noreferrer nofollow">https://e.org</a></p>',
         "see https://e.org/a.": '<p>see <a href="https://e.org/a" target="_blank" rel="noopener noreferrer nofollow">https://e.org/a</a>.</p>',
         "https://e.org/a에서": '<p><a href="https://e.org/a" target="_blank" rel="noopener noreferrer nofollow">https://e.org/a</a>에서</p>',
         "a &lt; b & c": "<p>a &lt; b &amp; c</p>",
