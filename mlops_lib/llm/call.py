@@ -20,7 +20,7 @@ FINAL_CODES = ("insufficient_quota", "billing_hard_limit_reached")
 #: Header of the vendors' SDKs: how often the call failed before.
 RETRIES_HEADER = "x-stainless-retry-count"
 #: Headers of an answer that the vendors' SDKs read.
-PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
+PASSED_HEADERS = ("location", "retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "request-id")
 
 
 @dataclass
@@ -99,6 +99,13 @@ class Call:
                 raise self.failed(
                     httpx2.RemoteProtocolError("the answer is not whole JSON", request=self.request)
                 ) from None
+        elif response.is_success and "html" in kind:
+            raise self.failed(
+                httpx2.RemoteProtocolError(
+                    f"{self.server} sent a page, no answer of an LLM: check the address.",
+                    request=self.request,
+                )
+            )
         elif response.is_success:
             self._book_events(body, kind, live=True)
         kept = self._keep(response.status_code, text, kind)

@@ -91,7 +91,13 @@ class ChatClient:
     async def answer(self, messages: Messages, options: Mapping[str, Any]) -> Answer:
         """See `VendorModel`."""
         response = await self._send({**self._body(messages, options), "stream": False})
-        return answer_in(json.loads(response.content))
+        try:
+            content = json.loads(response.content)
+        except ValueError as error:
+            raise VendorError(
+                f"The vendor's answer is no JSON: {error}: {response.content[:200]!r}"
+            ) from None
+        return answer_in(content)
 
     async def stream(self, messages: Messages, options: Mapping[str, Any]) -> AsyncGenerator[Part | Answer]:
         """See `VendorModel`."""

@@ -7,6 +7,8 @@ from typing import Any
 MAX_LINE = 2**20
 #: Bytes of a request for a token, roughly, where the vendor does not tell the tokens.
 BYTES_PER_TOKEN = 4
+#: Types of the last event of OpenAI's Responses API, which has no ``[DONE]``.
+LAST_EVENTS = ("response.completed", "response.incomplete")
 
 
 class EventUsage:
@@ -33,7 +35,7 @@ class EventUsage:
             if not line.startswith(b"data:"):
                 continue
             self._events += 1
-            if line.startswith(b"data: [DONE]") or b'"message_stop"' in line:
+            if line[5:].strip() == b"[DONE]" or b'"message_stop"' in line:
                 self._is_whole = True
             elif b'"usage"' in line:
                 self._read_usage(line)
@@ -54,7 +56,11 @@ class EventUsage:
             event = json.loads(line[5:])
         except ValueError:
             return
+        if not isinstance(event, dict):
+            return
         # OpenAI's Responses API has it in the response, Anthropic in the message.
-        inner = event.get("message") or event.get("response") or {}
-        found = event.get("usage") or inner.get("usage") or {}
-        self._told |= {name: value for name, value in found.items() if value}
+        for holder in (event.get("message"), event.get("response"), event):
+            found = holder.get("usage") if isinstance(holder, dict) else None
+            if isinstance(found, dict):
+                self._told |= {name: value for name, value in found.items() if value}
+        self._is_whole = self._is_whole or event.get("type") in LAST_EVENTS

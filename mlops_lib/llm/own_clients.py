@@ -52,7 +52,8 @@ def stand_in_keys() -> Iterator[None]:
         yield
     finally:
         for name in missing:
-            del os.environ[name]
+            if os.environ.get(name) == NO_KEY:  # the block may have set a key of its own
+                del os.environ[name]
 
 
 def _sync(send: Any) -> Any:
@@ -98,12 +99,21 @@ class _InForce:
         self._inner = inner
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        with in_force():
+        with in_force(), _redirectable(request):
             return self._inner.handle_request(request)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        with in_force():
+        with in_force(), _redirectable(request):
             return await self._inner.handle_async_request(request)
+
+
+@contextmanager
+def _redirectable(request: Any) -> Iterator[None]:
+    """A client that follows a redirect copies the request's extensions: the copy must count as a call of its own."""
+    try:
+        yield
+    finally:
+        request.extensions.pop(METERED, None)
 
 
 def _provider_of(request: Any) -> str:

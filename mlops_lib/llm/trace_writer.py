@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from mlops_lib.redact.output import mask_output
+
 log = logging.getLogger("mlops_lib")
 
 
@@ -45,4 +47,5 @@ def write(mlflow: Any, trace: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    mask_output()  # MLflow's errors quote the address of the store, with its password
     main(sys.stdin.buffer)

@@ -10,6 +10,7 @@ import pytest
 
 from mlops_lib.llm.chat import vendor_model
 from mlops_lib.llm.chat_client import suits
+from mlops_lib.llm.event_usage import EventUsage
 from mlops_lib.llm.events import EventReader
 from mlops_lib.llm.ledger import tally
 from mlops_lib.llm.retries import may_retry, wait_s
@@ -149,6 +150,45 @@ def test_an_answer_that_is_none_is_an_error(monkeypatch, body, says):
     ]
     with pytest.raises(VendorError, match=says):
         with_server(monkeypatch, pieces, lambda model: model.answer(HI, {}))
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (b"200 OK\r\ncontent-type: text/html", "127.0.0.1:\\d+ sent a page, .* check the address"),
+        (b"200 OK\r\ncontent-type: text/plain", "no JSON: .*<p>hi"),
+        (b"307 Oh\r\nlocation: https://x/", "redirects to https://x/: set OPENAI_BASE_URL"),
+    ],
+)
+def test_a_server_that_is_no_vendor_is_an_error(monkeypatch, head, says):
+    """The text says what to check."""
+    pieces = [b"HTTP/1.1 " + head + b"\r\ncontent-length: 5\r\n\r\n<p>hi"]
+    with pytest.raises(VendorError, match=says):
+        with_server(monkeypatch, pieces, lambda model: model.answer(HI, {}))
+
+
+@pytest.mark.parametrize("sep", ["data: ", "data:"])
+def test_a_stream_costs_the_tokens_that_the_vendor_tells(sep):
+    """Also one of OpenAI's Responses API, which has many more events than tokens, and no ``[DONE]``."""
+    told = {"input_tokens": 5, "output_tokens": 1}
+    parts = [{"type": "response.output_text.delta", "delta": "Hi"}] * 8
+    last = {"type": "response.completed", "response": {"usage": told}}
+    usage = EventUsage(400)
+    usage.read("".join(f"{sep}{json.dumps(each)}\n\n" for each in [*parts, last]).encode())
+    assert usage.counted() == told
+    usage = EventUsage(400)
+    chunks = [event({"content": "h"}).decode().removeprefix("data: ").strip()] * 9
+    lines = [*chunks, json.dumps({"choices": [], "usage": USAGE}), "[DONE]"]
+    usage.read("".join(f"{sep}{line}\n\n" for line in lines).encode())
+    assert usage.counted() == USAGE
+
+
+@pytest.mark.parametrize("data", ['["usage"]', '{"message": "no", "usage": [1]}', '{"response": "usage"}'])
+def test_an_odd_event_does_not_break_a_stream(data):
+    """It counts as a token."""
+    usage = EventUsage(40)
+    usage.read(f"data: {data}\n\n".encode())
+    assert usage.counted() == {"prompt_tokens": 10, "completion_tokens": 1}
 
 
 def test_tool_calls_keep_the_vendors_own_arguments(monkeypatch):

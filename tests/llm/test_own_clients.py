@@ -1,14 +1,21 @@
 """Clients of vendors that a graph makes itself: counted, limited, recorded and replayed, whoever made them and where."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
+import httpx
+import httpx2
 import pytest
 
 from mlops_lib.errors import ModelError
-from mlops_lib.llm import loop
+from mlops_lib.llm import loop, own_clients
 from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.chat import NO_KEY
 from mlops_lib.llm.ledger import Ledger, tally
+from mlops_lib.llm.turns import one_row
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from tests.support.graph_fixtures import HEAD, Opened
 from tests.support.llm_fixtures import KEY, Vendor
@@ -182,3 +189,85 @@ graph = one_node(MessagesState, node)
     with Ledger().open() as ledger:
         assert opened({"my_agent.py": HEAD + code}).predict(["hi", "hi"]) == ["You said: hi"] * 2
     assert ledger.unseen == {"FakeListChatModel": 2}
+
+
+class Moved(BaseHTTPRequestHandler):
+    """A server that has moved to /v2. Its first answer there breaks off."""
+
+    protocol_version = "HTTP/1.1"
+    answers = 0
+
+    def do_POST(self) -> None:
+        """Redirect, hang up or answer."""
+        self.rfile.read(int(self.headers["content-length"]))
+        if self.path.startswith("/v1"):
+            self.send_response(307)
+            self.send_header("location", self.path.replace("v1", "v2"))
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        body = b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
+        type(self).answers += 1
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.answers > 1 else body[:9])
+        self.close_connection = self.answers == 1
+
+    def log_message(self, *_: Any) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def moved() -> Iterator[str]:
+    """Its address."""
+    Moved.answers = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+def test_a_retry_has_the_turn_of_its_failure(moved: str, library: Any) -> None:
+    """An answer that breaks off is on the record. The retry's answer replaces it, so that a replay finds it."""
+    own_clients.meter({})
+
+    def ask(retries: int) -> Any:
+        headers = {"x-stainless-retry-count": str(retries)}
+        return client.post(f"{moved}/v2/chat/completions", json={"model": "m"}, headers=headers)
+
+    with library.Client() as client, Ledger().open() as ledger:
+        with one_row():
+            with pytest.raises(library.RemoteProtocolError):
+                ask(0)
+            assert [(entry.status, entry.turn) for entry in ledger.cassette.used.values()] == [(0, 0)]
+            assert ask(1).json()["usage"]
+        record = Cassette.parse(ledger.cassette.text(), strict=True)
+        with one_row(), Ledger(cassette=record).open() as replay:
+            assert ask(0).json()["usage"]
+    assert (replay.cassette.misses, Moved.answers) == (0, 2)
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+def test_a_redirected_call_is_counted(moved: str, library: Any) -> None:
+    """A client that follows redirects still does, and pays for the answer once."""
+    own_clients.meter({})
+    Moved.answers = 1
+    with library.Client(follow_redirects=True) as client, tally() as usage:
+        answer = client.post(f"{moved}/v1/chat/completions", json={"model": "m"})
+    assert answer.json()["usage"]
+    assert (usage.calls, usage.tokens) == (1, 7)
+
+
+def test_a_key_of_the_graphs_own_code_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that sets a key while the graph is made, or takes one away, has its own way."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "")
+    with own_clients.stand_in_keys():
+        assert os.environ["OPENAI_API_KEY"] == NO_KEY
+        os.environ["OPENAI_API_KEY"] = "own"
+        del os.environ["ANTHROPIC_API_KEY"]
+    assert os.environ["OPENAI_API_KEY"] == "own"
+    assert not os.environ.get("ANTHROPIC_API_KEY")

@@ -1,6 +1,8 @@
 """Traces of the `llm` wrapper: each answer and each failure in MLflow, without secrets, off the path of the answer."""
 
 import logging
+import os
+import subprocess
 import sys
 
 import mlflow
@@ -51,3 +53,20 @@ def test_a_full_queue_drops_traces_and_says_so(monkeypatch, caplog):
     found._writer.kill()
     found.close()
     assert "traces were dropped" in caplog.text
+
+
+def test_the_writers_log_has_no_password(tmp_path):
+    """MLflow's errors quote the address of its server."""
+    code = "def start_span_no_context(*_, **__): raise OSError('no http://ada:l0velace@host/api')"
+    (tmp_path / "mlflow.py").write_text(code)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    trace = b'{"inputs": {}, "experiment_id": "0", "began_ns": 1}'
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops_lib.llm.trace_writer"],
+        input=trace,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+    )
+    log = done.stderr.decode()
+    assert "a trace was not written" in log and "***@host" in log and "l0velace" not in log
