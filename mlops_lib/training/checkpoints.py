@@ -66,7 +66,7 @@ def folder(config: Settings, name: str) -> Iterator[Path]:
 def identity(
     config: Settings, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder, module: "nn.Module"
 ) -> str:
-    """A name for a training with these inputs: settings, rows, encoder, code, versions and initial weights.
+    """A name for a training with these inputs: settings, task, rows, encoder, code, versions and initial weights.
 
     Args:
         config: The sections `model` and `train`, with the sizes chosen.
@@ -79,9 +79,11 @@ def identity(
     parts = {
         "model": config.model.model_dump(mode="json", exclude={"name"}),
         "train": config.train.model_dump(mode="json"),
+        "task": config.evaluation.task,
         "rows": [data_loader.fingerprint(), data_loader.count("train"), data_loader.count("validation")],
         "encoder": encoder.to_dict(),
-        "code": _code(module),
+        "code": _code(config, encoder, module),
+        "tokenizers": _tokenizers(encoder),
         "versions": [__version__, torch.__version__, lightning.__version__],
         "weights": _weights(module),
     }
@@ -98,11 +100,25 @@ def _weights(module: "nn.Module") -> str:
     return total.hexdigest()
 
 
-def _code(module: "nn.Module") -> list[str]:
-    """Digests of the code beside the network's classes: of their packages, or of the files in their folder."""
+def _code(config: Settings, encoder: Encoder | InputEncoder, module: "nn.Module") -> list[str]:
+    """Digests of the code of the network, of what makes it and its inputs, and of callbacks.
+
+    Of each module: of its package, or of the files in its folder.
+    """
     classes = {base for layer in module.modules() for base in type(layer).__mro__}
-    found = {digest for name in {one.__module__ for one in classes} if (digest := _digest_beside(name))}
-    return sorted(found)
+    named = [config.model.implementation, *(one["class"] for one in config.train.callbacks)]
+    modules = {one.__module__ for one in classes} | {path.partition(":")[0] for path in named if ":" in path}
+    if isinstance(encoder, InputEncoder):
+        modules |= encoder.inputs.modules
+    return sorted({digest for name in modules if (digest := _digest_beside(name))})
+
+
+def _tokenizers(encoder: Encoder | InputEncoder) -> list[str]:
+    """Digests of the files of tokenizers."""
+    if not isinstance(encoder, InputEncoder):
+        return []
+    named = [spec.tokenizer for spec in encoder.inputs.specs]
+    return [files.sha256(encoder.folder / name) for name in named if name and ":" not in name]
 
 
 def _digest_beside(name: str) -> str:

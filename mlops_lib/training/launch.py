@@ -52,7 +52,7 @@ def fit(
         data_loader: The rows. They are written to files unless the workers can read files that exist.
         config: Resolved settings.
         run_id: MLflow run that worker 0 logs to.
-        facts: ``n_features``, ``n_classes`` and ``codes``.
+        facts: ``n_features``, ``n_classes``, ``n_labels`` and ``codes``.
         encoder: Turns raw rows into numbers.
         checkpoints: Folder to continue an interrupted training from.
 

@@ -81,7 +81,7 @@ class Resume(Callback):
             _link(kept, best)
         for other in best.parent.glob("*.ckpt"):
             if other not in (best, self.path) and not other.name.startswith(KEPT.partition("{")[0]):
-                other.unlink()
+                other.unlink(missing_ok=True)  # all workers do this at once
 
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.found:

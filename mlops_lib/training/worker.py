@@ -47,7 +47,13 @@ class Plan(BaseModel):
     checkpoints: str
     n_features: int
     n_classes: int
+    n_labels: int
     codes: tuple[int, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the network's constructor may ask for."""
+        return self.model_dump(include={"n_features", "n_classes", "n_labels", "codes"})
 
     def resolved(self) -> Settings:
         """The settings, with MLflow's address from the environment: a plan holds no password."""
@@ -89,7 +95,7 @@ def train(folder: Path) -> Path | None:
     settings = plan.resolved()
     sys.path.append(str(settings.root))
     lightning_fit.begin(settings.train.seed)
-    facts = plan.model_dump(include={"n_features", "n_classes", "codes"})
+    facts = plan.facts
     found = json.loads((folder / ENCODER).read_text(encoding="utf-8"))
     encoder = InputEncoder.from_dict(found, settings.root) if "inputs" in found else Encoder.from_dict(found)
     if isinstance(encoder, InputEncoder):

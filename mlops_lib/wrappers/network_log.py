@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import tempfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,11 +91,20 @@ def log(
         folder.mkdir()
         mlflow.set_tag(FORMAT_TAG, encoder.inputs.format)
         _save(call, encoder, example, folder)
-        for spec in encoder.inputs.specs:
-            if spec.form == "tokens" and ":" not in spec.tokenizer:
-                shutil.copyfile(encoder.folder / spec.tokenizer, folder / spec.tokenizer)
+        encoder = with_files(encoder, folder)
         own = needs.copy_into(Path(code))
         return table_package.log(folder, encoder, features, outputs, metadata, needs.requirements(), own)
+
+
+def with_files(encoder: InputEncoder, folder: Path) -> InputEncoder:
+    """The encoder with the files of its tokenizers in a folder, each under a name of its own."""
+    specs = list(encoder.inputs.specs)
+    for place, spec in enumerate(specs):
+        if spec.tokenizer and ":" not in spec.tokenizer:  # may lie in any folder of the machine
+            specs[place] = replace(spec, tokenizer=f"tokenizer-{place}.json")
+            shutil.copyfile(encoder.folder / spec.tokenizer, folder / specs[place].tokenizer)
+    inputs = replace(encoder.inputs, specs=tuple(specs))
+    return InputEncoder(inputs, encoder.encoder, encoder.schema, folder)
 
 
 def open_network(folder: Path, encoder: InputEncoder) -> Any:

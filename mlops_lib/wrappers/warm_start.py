@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.registry import Registry
@@ -12,6 +13,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.settings.served_model import served_model
 from mlops_lib.tracking import WARM_START_TAG
 from mlops_lib.wrappers import table_package
+from mlops_lib.wrappers.interface import COLUMNS_KEY
 from mlops_lib.wrappers.load import download
 
 if TYPE_CHECKING:
@@ -111,10 +113,15 @@ def _of_file(file: Path) -> "dict[str, Tensor]":
 
 def _other_codes(folder: Path, encoder: Encoder | InputEncoder) -> list[str]:
     """The columns whose values have other codes, or another place, than in the logged model."""
+    from mlflow.models import Model
+
     old = table_package.read_encoder(folder)
     new = encoder.encoder if isinstance(encoder, InputEncoder) else encoder
     if old is None:  # numbers as they are
-        return []
+        found = (Model.load(str(folder)).metadata or {}).get(COLUMNS_KEY)
+        if not found:
+            return []
+        old = Encoder(Schema.from_dict(found), {})
     if list(old.schema.features) != list(new.schema.features):
         return [f"it has the features {', '.join(old.schema.features)}"]
     return [

@@ -1,14 +1,19 @@
 """Ids of texts by tokenizers of many forms."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from mlops_lib.columns.encode import BadValue
-from mlops_lib.columns.schema import Column
+from mlops_lib.columns.encode import BadValue, Encoder
+from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.network_inputs.spec import Inputs, InputSpec
 from mlops_lib.network_inputs.tokens import Tokens
+from mlops_lib.wrappers.network_log import with_files
 
 
 class Letters:
@@ -58,3 +63,34 @@ def test_missing_texts_have_no_id_and_others_are_refused():
         tokens("lengths").items(0, ["a"])
     with pytest.raises(ValueError, match="own_tokenizers:wrong gives .* no list of ids"):
         tokens("wrong").items(0, "a bbb")
+
+
+def test_files_of_any_folder_travel_with_the_model(tmp_path, monkeypatch):
+    """Two of one name, one below the project and one elsewhere: each input keeps its own."""
+
+    class Words:
+        def __init__(self, file):
+            self._ids = json.loads(Path(file).read_text(encoding="utf-8"))
+
+        from_file = classmethod(lambda cls, file: cls(file))
+
+        def encode(self, text):
+            return [self._ids[word] for word in text.split()]
+
+    monkeypatch.setitem(sys.modules, "tokenizers", SimpleNamespace(Tokenizer=Words))
+    names, root, logged = ["제목", "본문"], tmp_path / "project", tmp_path / "table"
+    files = ["models/tokenizer.json", str(tmp_path / "other" / "tokenizer.json")]
+    logged.mkdir()
+    for number, file in enumerate(files, start=1):
+        (root / file).parent.mkdir(parents=True)
+        (root / file).write_text(json.dumps({"가": number}), encoding="utf-8")
+    specs = (
+        InputSpec(n, (n,), "tokens", "int64", (None,), tokenizer=f) for n, f in zip(names, files, strict=True)
+    )
+    schema = Schema(tuple(Column(name, "text", stored="string") for name in names))
+    encoder = InputEncoder(Inputs(tuple(specs)), Encoder(Schema(()), {}), schema, root)
+    found = with_files(encoder, logged).to_dict()
+    shutil.rmtree(root)
+    again = InputEncoder.from_dict(json.loads(json.dumps(found)), logged)
+    padded = again.padded(again.prepared({name: ["가"] for name in names}, 1))
+    assert [padded[name].tolist() for name in names] == [[[1]], [[2]]]

@@ -1,5 +1,6 @@
 """An interrupted training goes on from its checkpoint, and ends with the weights of one that was not interrupted."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -14,9 +15,11 @@ import torch
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.columns.fit import fit
 from mlops_lib.errors import TrainingError
+from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.network_inputs.spec import Inputs, InputSpec
 from mlops_lib.training.checkpoints import identity
 from mlops_lib.training.implementation import build
-from mlops_lib.training.resume import RESUMED_TAG
+from mlops_lib.training.resume import RESUMED_TAG, Resume
 from tests.support.projects import written
 from tests.support.waiting import until
 
@@ -32,7 +35,7 @@ def resumable(stored):
     """Settings and dataset for six epochs of a network with dropout, batch normalisation and a plateau."""
     # A module that no other test imports: its folder, whose code counts, is this project's.
     shutil.copy(stored.root / "toy_training.py", stored.root / "resumable.py")
-    callback = {"class": "toy_training:Witness", "params": {"file": str(stored.root / "witness.txt")}}
+    callback = {"class": "resumable:Witness", "params": {"file": str(stored.root / "witness.txt")}}
     stored.configure(
         model={"implementation": "resumable:Interrupted", "params": {}},
         train={"max_epochs": 6, "patience": 10, "callbacks": [callback]},
@@ -126,6 +129,52 @@ def test_another_training_does_not_use_the_checkpoint(resumable):
     helper.unlink()
     dataset.load("validation").iloc[1:].to_parquet(dataset.path / "validation.parquet")
     assert name(dataset=loaders.prepared(settings)) != first
+
+
+def test_code_and_files_that_the_training_uses_make_another_one(resumable, tmp_path, monkeypatch):
+    """Of a callback, a maker of the network, a collate function, a tokenizer; and another task."""
+    settings, dataset = resumable
+    module, encoder = torch.nn.Linear(1, 1), fit(dataset.schema, dataset.parts("train"))
+    folders = {}
+    for name in ("own_callback", "own_maker", "own_collate"):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        (folders[name] / f"{name}.py").write_text("def made(rows): return {'x': [1.0] * len(rows)}\n")
+        monkeypatch.syspath_prepend(folders[name])
+        importlib.import_module(name)
+    (tmp_path / "tokens.json").write_text("{}")
+    inputs = InputEncoder(Inputs((), collate="own_collate:made"), encoder, dataset.schema, tmp_path)
+    file = InputSpec("t", ("t",), "tokens", "int64", tokenizer="tokens.json")
+
+    def changed(section, **values):
+        return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
+
+    callback = changed("train", callbacks=({"class": "own_callback:made", "params": {}},))
+    maker = changed("model", implementation="own_maker:made")
+    for name, given, of in (
+        ("own_callback", callback, encoder), ("own_maker", maker, encoder), ("own_collate", settings, inputs)
+    ):  # fmt: skip
+        first = identity(given, dataset, of, module)
+        assert identity(given, dataset, of, module) == first
+        (folders[name] / f"{name}.py").write_text("X = 1\n")
+        assert identity(given, dataset, of, module) != first, name
+    inputs.inputs = Inputs((file,))
+    first = identity(settings, dataset, inputs, module)
+    (tmp_path / "tokens.json").write_text("{ }")
+    assert identity(settings, dataset, inputs, module) != first
+    task = changed("evaluation", task="regression")
+    assert identity(task, dataset, encoder, module) != identity(settings, dataset, encoder, module)
+
+
+def test_workers_that_clear_old_weights_at_once_all_go_on(tmp_path, monkeypatch):
+    """Another worker has deleted the file that this one found: no reason to start afresh."""
+    best = tmp_path / "checkpoint-epoch=1.ckpt"
+    best.touch()
+    monkeypatch.setattr(Path, "glob", lambda folder, _: iter([best, folder / "checkpoint-epoch=2.ckpt"]))
+    Resume(tmp_path, "", None, None)._restore_best(
+        {"folder": str(tmp_path), "best": str(best), "kept": "best-1.ckpt"}
+    )
+    assert best.exists()
 
 
 @pytest.mark.slow

@@ -132,7 +132,9 @@ def test_a_plan_for_workers_has_the_settings_as_they_are(project):
     train = {"trainer": {"limit_train_batches": 1.0, "deterministic": "warn"}, "callbacks": ["a:B"]}
     settings = project.configure(train=train).settings()
     text = settings.model_dump_json(exclude={"secrets"})
-    plan = Plan(settings=text, run_id="", data="", checkpoints="", n_features=1, n_classes=0, codes=())
+    facts = {"n_features": 1, "n_classes": 0, "n_labels": 2, "codes": ()}
+    plan = Plan(settings=text, run_id="", data="", checkpoints="", **facts)
+    assert plan.facts == facts
     assert plan.resolved().model_dump() == settings.model_dump()
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mlops_lib import loaders, wrappers
+from mlops_lib.columns.fit import fit
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.step_cache import mlflow_state
 from mlops_lib.step_cache.entry import Entry, Stale
@@ -28,14 +29,24 @@ def test_a_version_gives_the_weights_that_it_was_trained_to(trained_copy, capsys
     features = len(registered.feature_names)
     module = build(settings, "network", n_features=features, n_classes=2, codes=(0,) * features)
     run = mlflow.MlflowClient().create_run("0")
-    from mlops_lib.columns.fit import fit
-
     warm_start.load(module, fit(dataset.schema, dataset.parts("train")), settings, run.info.run_id)
     rows = dataset.load("test").head(50)
     x = torch.from_numpy(registered.matrix(rows))
     answers = module.eval()(x).detach().numpy()
     assert answers == pytest.approx(registered.predict(rows), abs=1e-6)
     assert "Warm start: " in capsys.readouterr().out
+
+
+def test_columns_in_another_order_are_refused(trained_copy):
+    """Also of numbers as they are: each weight belongs to a place in the matrix."""
+    settings = trained_copy.project.settings(train__warm_start=f"models:/repurchase/{trained_copy.version}")
+    dataset = loaders.prepared(settings)
+    names = list(dataset.schema.features)
+    other = dataset.schema.with_features(reversed(names))
+    module = build(settings, "network", n_features=len(names), n_classes=2, codes=(0,) * len(names))
+    run = mlflow.MlflowClient().create_run("0")
+    with pytest.raises(TrainingError, match=f"it has the features {', '.join(names)}"):
+        warm_start.load(module, fit(other, dataset.parts("train")), settings, run.info.run_id)
 
 
 def test_training_starts_from_the_version_and_the_cache_follows_the_alias(trained_copy):
