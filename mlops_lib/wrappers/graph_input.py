@@ -9,7 +9,8 @@ from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm.values import is_message
 from mlops_lib.wrappers.graph_shape import MESSAGES, Shape
 
-FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+#: A column's name may have spaces and hyphens.
+FIELD = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 
 class GraphInput:
@@ -154,7 +155,7 @@ class GraphInput:
 def _with_fields(mapping: Any) -> Any:
     """The mapping with ``{{column}}`` for each column that stands alone."""
     if isinstance(mapping, str):
-        return mapping if FIELD.search(mapping) else f"{{{{{mapping}}}}}"
+        return mapping if not mapping.strip() or FIELD.search(mapping) else f"{{{{{mapping}}}}}"
     if isinstance(mapping, Mapping):
         return {key: _with_fields(text) if isinstance(text, str) else text for key, text in mapping.items()}
     return mapping

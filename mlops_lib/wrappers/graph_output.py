@@ -86,6 +86,8 @@ class GraphOutput:
             found = _at(state, self._contexts)
         else:
             found = state.get("contexts") if isinstance(state, Mapping) else None
+        if isinstance(found, str) or hasattr(found, "page_content"):  # one passage
+            found = [found] if found else []
         return tuple(str(getattr(each, "page_content", each)) for each in found or ())
 
     def _default(self, keys: Sequence[str]) -> str | None:

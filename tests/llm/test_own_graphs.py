@@ -8,6 +8,9 @@ import pytest
 
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
 from mlops_lib.llm import loop
+from mlops_lib.wrappers.graph_input import GraphInput
+from mlops_lib.wrappers.graph_output import GraphOutput
+from mlops_lib.wrappers.graph_shape import Shape
 from tests.support.graph_fixtures import HEAD, Opened
 
 #: Form of a graph -> its code. Each answers "You said: hi".
@@ -502,3 +505,22 @@ graph = one_node(State, node)
     found = loop.run(events())
     assert bool([event for event in found if event.kind == "token"]) is streams
     assert found[-1].data == model.predict("hi") == ("it is Seoul" if streams else {"city": "Seoul"})
+
+
+@pytest.mark.parametrize("column", ["고객 질문", "user-question"])
+@pytest.mark.parametrize("mapped", ["{}", "{{{{{}}}}}", "{{{{ {} }}}}"])
+def test_a_column_may_have_any_name(column: str, mapped: str) -> None:
+    """In a mapping it stands alone or in braces. An empty text stays one."""
+    shape = Shape("keys", {"query": True, "tone": True})
+    found = GraphInput(shape, {"query": mapped.format(column), "tone": ""})
+    found.check([column])
+    assert found.payload({column: "hi"}, column, []) == {"query": "hi", "tone": ""}
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted"),
+    [("서울은 수도다", ("서울은 수도다",)), ("", ()), (None, ()), (["a", "b"], ("a", "b"))],
+)
+def test_a_passage_alone_is_one_context(state: Any, wanted: tuple[str, ...]) -> None:
+    """And not one for each of its letters."""
+    assert GraphOutput(Shape("unknown"), None, "context").contexts({"context": state}) == wanted

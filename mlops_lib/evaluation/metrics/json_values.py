@@ -23,12 +23,20 @@ def text_of(value: Any) -> str:
 
 def value_of(value: Any) -> Any:
     """The value of a column of the reference: JSON text as what it means, a missing value as None."""
-    value = value.tolist() if hasattr(value, "tolist") else value
+    value = _lists(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, str):
         return value
     return value if (found := parsed(value)) is NONE else found
+
+
+def _lists(value: Any) -> Any:
+    """A value whose arrays are lists: a Parquet file has arrays in its objects."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, dict):
+        return {key: _lists(part) for key, part in value.items()}
+    return [_lists(part) for part in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

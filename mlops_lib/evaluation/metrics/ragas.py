@@ -168,7 +168,13 @@ class ToolCallAccuracy(_OfMessages):
     def given(self, case: Case) -> dict[str, Any]:
         from ragas.messages import ToolCall
 
-        calls = [ToolCall(name=one.name, args=dict(one.args or {})) for one in expected(case)]
+        wanted = expected(case)
+        if bare := [one.name for one in wanted if one.args is None]:
+            raise EvaluationError(
+                f"{COLUMN} has {bare[0]!r} without arguments, which {self.metric} compares. Write them, {{}} for none, or "
+                "use tool_calls_any_order."
+            )
+        calls = [ToolCall(name=one.name, args=dict(one.args)) for one in wanted]
         return super().given(case) | {"reference_tool_calls": calls}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import numpy as np
 import pytest
 
 from mlops_lib.errors import EvaluationError
@@ -110,3 +111,16 @@ def test_references_reach_the_metrics():
     table = report.tables[title]
     assert table["who"].tolist() == ["user", "LLM", "reference"]
     assert table["what"].tolist() == ["Q", 'calls search(query="서울", limit=3)', "b"]
+
+
+def test_arguments_of_a_parquet_file_are_compared_as_values():
+    """Arrays inside its objects are lists."""
+    expected = np.array([{"name": "add", "args": {"numbers": np.array([1, 2])}}], dtype=object)
+    assert score("tool_calls_exact_order", work(("add", {"numbers": [1, 2]})), expected) == 1
+
+
+def test_ragas_compares_no_call_without_its_arguments():
+    """A tool given by its name alone is an error, since ragas would give any call of it 0."""
+    with pytest.raises(EvaluationError, match=r"'add' without arguments.*\{\} for none"):
+        score("tool_call_accuracy", work(ADD), ["add"])
+    assert score("tool_call_accuracy", work(("now", {})), [{"name": "now", "args": {}}]) == 1
