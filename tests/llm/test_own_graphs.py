@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
 from mlops_lib.llm import loop
+from mlops_lib.llm.values import plain
 from mlops_lib.wrappers.graph_input import GraphInput
 from mlops_lib.wrappers.graph_output import GraphOutput
 from mlops_lib.wrappers.graph_shape import Shape
@@ -524,3 +526,12 @@ def test_a_column_may_have_any_name(column: str, mapped: str) -> None:
 def test_a_passage_alone_is_one_context(state: Any, wanted: tuple[str, ...]) -> None:
     """And not one for each of its letters."""
     assert GraphOutput(Shape("unknown"), None, "context").contexts({"context": state}) == wanted
+
+
+def test_missing_values_of_an_answer_are_null() -> None:
+    """Those of pandas too, in a table or alone."""
+    table = pd.DataFrame(
+        {"when": [pd.Timestamp("2024-01-01"), pd.NaT], "count": pd.array([1, None], "Int64")}
+    )
+    assert plain(table) == [{"when": "2024-01-01T00:00:00", "count": 1}, {"when": None, "count": None}]
+    assert plain([pd.NA, float("nan")]) == [None, None]
