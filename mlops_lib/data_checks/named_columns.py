@@ -52,8 +52,11 @@ def require_metrics(settings: Settings, schema: Schema) -> None:
     if settings.evaluation.task != "text":
         return
     for metric in chosen(settings.evaluation.task, settings):
+        rubric = settings.evaluation.rubrics.get(metric)
         for name in answers.needed_columns(metric, settings):
-            if name not in schema.references and name not in schema.features:
+            # A feature, which the model gets, may be shown to a judge; people's scores are no feature.
+            is_feature = name in schema.features and not (rubric and name == rubric.people)
+            if name not in schema.references and not is_feature:
                 listed = ", ".join(schema.references) or "none"
                 raise DataError(
                     f"The metric {metric} needs the column {name!r} of the reference. Add it to the golden data, and its "

@@ -150,6 +150,8 @@ def test_the_prompt_may_name_columns(vendor: Vendor, judged: Callable[..., Any])
         and report.metrics["politeness"].value == 1.0
     )
     vendor.control()
+    with pytest.raises(DataError, match="politeness needs the column 'question' of the reference"):
+        judged({"people": "question"})  # a feature
     with pytest.raises(DataError, match="politeness needs the column 'mood'"):
         judged({"prompt": "Is {{answer}} {{mood}}?"})
     assert vendor.stats["calls"] == 0
