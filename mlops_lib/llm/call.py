@@ -51,6 +51,8 @@ class Call:
             content = json.loads(body)
         except ValueError:
             content = {}
+        if not isinstance(content, dict):  # another service's, at a path with the same end
+            content = {}
         self.model = f"{provider.name}:{content.get('model', '')}"
         # An evaluation records whole answers. Only a server passes them on in pieces.
         self.streams = bool(content.get("stream")) and self.ledger is None

@@ -46,7 +46,8 @@ def of_answer(answer: Any, model: str, prices: Prices) -> Usage:
         model: ``provider:model``, the key of `prices`.
         prices: Model -> USD for a million tokens in and out.
     """
-    usage = (answer.get("usage") if isinstance(answer, dict) else None) or {}
+    usage = answer.get("usage") if isinstance(answer, dict) else None
+    usage = usage if isinstance(usage, dict) else {}
     prompt = int(usage.get("prompt_tokens") or usage.get("input_tokens") or 0)
     completion = int(usage.get("completion_tokens") or usage.get("output_tokens") or 0)
     price_in, price_out = prices.get(model, (0.0, 0.0))

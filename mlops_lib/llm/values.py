@@ -18,7 +18,7 @@ def plain(value: Any) -> Any:
     """A value with the types of JSON.
 
     A message of LangChain is its text, without reasoning; a pydantic model, a dataclass or a NamedTuple is an object; tuples and
-    sets are lists; NumPy's values are numbers and lists. Numbers that are not finite are null.
+    sets are lists; NumPy's values are numbers and lists. Numbers that are not finite, and pandas' missing values, are null.
 
     Raises:
         TypeError: The value has no form in JSON.
@@ -56,6 +56,8 @@ def _key(key: Any) -> str:
 
 
 def _other(value: Any) -> Any:
+    if type(value).__name__ in ("NaTType", "NAType"):  # missing, for pandas
+        return None
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, timedelta):

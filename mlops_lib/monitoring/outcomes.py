@@ -105,7 +105,7 @@ def _judge(
     at: int,
     outcomes: dict[int | None, Outcome],
     key: str,
-    reader: Callable[[Any], str],
+    reader: Callable[[Any, Any], str],
 ) -> None:
     """Add one row, or count the reason why it is left out."""
     sent = [outcomes[place] for place in (at, None) if place in outcomes]
@@ -114,7 +114,7 @@ def _judge(
         return
     latest = max(sent, key=lambda outcome: outcome.time)
     found.repeated += sum(outcome.count for outcome in sent) > 1
-    if problem := reader(latest.value):
+    if problem := reader(latest.value, answers.champion[at]):
         found.left_out[f"rows whose outcome is {problem}"] += 1
         return
     row, champion, challenger = answers.rows[at], answers.champion[at], answers.challenger[at]
@@ -132,28 +132,34 @@ def _judge(
     )
 
 
-def _reader(task: str, classes: Sequence[Any]) -> Callable[[Any], str]:
-    """A function from an outcome to the reason why it is no truth of the task; "" if it is one."""
+def _reader(task: str, classes: Sequence[Any]) -> Callable[[Any, Any], str]:
+    """A function from an outcome and a prediction to the reason why the outcome is no truth of the task; "" if it is one."""
 
-    def of_class(value: Any) -> str:
+    def of_class(value: Any, _: Any) -> str:
         known = not isinstance(value, list | dict) and value in classes
         return "" if known else f"none of the classes {', '.join(map(repr, classes))}"
 
-    def number(value: Any) -> str:
+    def number(value: Any, _: Any) -> str:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         return "" if fits else "no number"
 
-    def text(value: Any) -> str:
+    def text(value: Any, _: Any) -> str:
         return "" if isinstance(value, str) and value.strip() else "no text, so no reference answer"
 
-    def numbers(value: Any) -> str:
-        fits = isinstance(value, list) and all(isinstance(one, bool) or not number(one) for one in value)
+    def bits(value: Any, predicted: Any) -> str:
+        fits = isinstance(value, list) and len(value) == np.size(predicted)
+        fits = fits and all(isinstance(one, int | float) and one in (0, 1) for one in value)
+        return "" if fits else "no list with 0 or 1 for each label"
+
+    def numbers(value: Any, predicted: Any) -> str:
+        fits = isinstance(value, list) and len(value) == np.size(predicted)
+        fits = fits and all(isinstance(one, bool) or not number(one, None) for one in value)
         return "" if fits else "no list with a number for each label"
 
     readers = {
-        "classification": of_class, "regression": number, "text": text, "multilabel": numbers, "multioutput": numbers,
+        "classification": of_class, "regression": number, "text": text, "multilabel": bits, "multioutput": numbers,
     }  # fmt: skip
-    return readers.get(task, lambda value: "")
+    return readers.get(task, lambda value, _: "")
 
 
 def _requests_with_feedback(log: PredictionLog) -> np.ndarray:

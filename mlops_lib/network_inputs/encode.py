@@ -136,11 +136,12 @@ class InputEncoder:
         matrix = np.empty((rows, sum(len(part.outputs) for part in parts)))
         at = 0
         for part in parts:
-            part.many(columns[part.name], matrix[:, at : at + len(part.outputs)])
+            own = matrix[:, at : at + len(part.outputs)]
+            part.many(columns[part.name], own)
             at += len(part.outputs)
-        if spec.dtype == "int64" and spec.form != "codes":
-            for row, one in enumerate(matrix):
-                _require_whole(one, parts[0].name, row, columns[parts[0].name][row])
+            if spec.dtype == "int64" and spec.form != "codes":
+                for row, one in enumerate(own):
+                    _require_whole(one, part.name, row, columns[part.name][row])
         return matrix.astype(spec.dtype).reshape(rows, *(size or 0 for size in spec.shape))
 
     def _ragged(self, spec: InputSpec, values: Any, rows: int) -> np.ndarray:

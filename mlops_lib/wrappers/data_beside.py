@@ -96,6 +96,11 @@ def _named_in(file: Path) -> Iterator[Named]:
         ok = isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and "\n" not in value
         return str(value) if ok else ""
 
+    def mode_of(call: ast.Call) -> str:
+        named = [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+        modes = named or call.args[1:2]
+        return text_of(modes[0]) if modes else ""
+
     for node in _nodes(tree):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and (text := text_of(node.right)):
             yield Named(text, node.lineno, True)
@@ -110,11 +115,9 @@ def _named_in(file: Path) -> Iterator[Named]:
                     for text, joined in zip(texts_of, is_joined, strict=True)
                     if text
                 )
-            elif (
-                first
-                and function in OPENS
-                and not WRITES & set(text_of(node.args[-1]) * (len(node.args) > 1))
-            ) or ("." in first and function.startswith(READS)):
+            elif (first and function in OPENS and not WRITES & set(mode_of(node))) or (
+                "." in first and function.startswith(READS)
+            ):
                 yield Named(first, node.lineno, False)
 
 

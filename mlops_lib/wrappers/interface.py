@@ -13,7 +13,7 @@ import numpy as np
 
 from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import InputError, ModelError
+from mlops_lib.errors import EvaluationError, InputError, ModelError
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.llm.ledger import Ledger
@@ -137,7 +137,18 @@ class ModelWrapper(ABC):
         return judging.evaluate(self.judge, opponent, self.run_id, data_loader, config, split)
 
     def judge(self, data_loader: BaseDataLoader, config: Settings, split: Split) -> EvaluationReport:
-        """Score the loaded model on a split, without the gate; nothing is logged."""
+        """Score the loaded model on a split, without the gate; nothing is logged.
+
+        Raises:
+            EvaluationError: The data has other labels than the model, or in another order.
+        """
+        known = self.columns.labels if self.columns else ()
+        if len(known) > 1 and known != data_loader.schema.labels:
+            raise EvaluationError(
+                f"The model predicts the labels {', '.join(known)}, in this order, and the data has "
+                f"{', '.join(data_loader.schema.labels)}. Give data with the model's labels in the model's order, or train "
+                "a new model."
+            )
         return judging.score(self.answers, data_loader, config, split, self.classes)
 
     def judged_rows(

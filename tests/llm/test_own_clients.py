@@ -16,6 +16,7 @@ from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.chat import NO_KEY
 from mlops_lib.llm.ledger import Ledger, tally
 from mlops_lib.llm.turns import one_row
+from mlops_lib.llm.usage import of_answer
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from tests.support.graph_fixtures import HEAD, Opened
 from tests.support.llm_fixtures import KEY, Vendor
@@ -259,6 +260,16 @@ def test_a_redirected_call_is_counted(moved: str, library: Any) -> None:
         answer = client.post(f"{moved}/v1/chat/completions", json={"model": "m"})
     assert answer.json()["usage"]
     assert (usage.calls, usage.tokens) == (1, 7)
+
+
+@pytest.mark.parametrize("library", [httpx2, httpx])
+def test_another_services_requests_pass(moved: str, library: Any) -> None:
+    """A service of another protocol may have paths with the same ends."""
+    own_clients.meter({})
+    Moved.answers = 1
+    with library.Client() as client:
+        assert client.post(f"{moved}/v2/embeddings", json=["a text"]).is_success
+    assert of_answer({"usage": "much"}, "openai:m", {}).tokens == 0
 
 
 def test_a_key_of_the_graphs_own_code_stays(monkeypatch: pytest.MonkeyPatch) -> None:

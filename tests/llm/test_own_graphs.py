@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
 from mlops_lib.llm import loop
+from mlops_lib.llm.values import plain
+from mlops_lib.wrappers.data_beside import data_of
 from mlops_lib.wrappers.graph_input import GraphInput
 from mlops_lib.wrappers.graph_output import GraphOutput
 from mlops_lib.wrappers.graph_shape import Shape
@@ -524,3 +527,24 @@ def test_a_column_may_have_any_name(column: str, mapped: str) -> None:
 def test_a_passage_alone_is_one_context(state: Any, wanted: tuple[str, ...]) -> None:
     """And not one for each of its letters."""
     assert GraphOutput(Shape("unknown"), None, "context").contexts({"context": state}) == wanted
+
+
+def test_missing_values_of_an_answer_are_null() -> None:
+    """Those of pandas too, in a table or alone."""
+    table = pd.DataFrame(
+        {"when": [pd.Timestamp("2024-01-01"), pd.NaT], "count": pd.array([1, None], "Int64")}
+    )
+    assert plain(table) == [{"when": "2024-01-01T00:00:00", "count": 1}, {"when": None, "count": None}]
+    assert plain([pd.NA, float("nan")]) == [None, None]
+
+
+@pytest.mark.parametrize("mode", ["'w'", "mode='a'", "mode='w', encoding='ascii'"])
+def test_a_file_that_the_code_writes_is_none_that_it_needs(tmp_path: Path, mode: str) -> None:
+    """It may be there from the run before."""
+    module = tmp_path / "agent.py"
+    module.write_text(f"def node(state):\n    open('seen.log', {mode}).write('x')\n")
+    (tmp_path / "seen.log").write_text("x")
+    assert data_of({module: {module}}, tmp_path) == {}
+    module.write_text("open('seen.log', 'r', -1, 'ascii')")
+    with pytest.raises(TrainingError, match="opens 'seen.log' from the working folder"):
+        data_of({module: {module}}, tmp_path)

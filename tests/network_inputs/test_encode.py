@@ -96,3 +96,10 @@ def test_values_that_do_not_fit_are_named(column, value, words):
     assert isinstance(caught.value, BadValue) and caught.value.row == 1
     with pytest.raises(InputError, match="Row 0 has no feature 'points'"):
         prepared(encoder, [{name: rows[0][name] for name in ("pixels", "clicks")}])
+
+
+def test_the_column_that_is_not_whole_is_named():
+    """Of several columns in one matrix of integers."""
+    encoder = encoder_of(x=InputSettings(columns=["user", "pixels"], dtype="int64"))
+    with pytest.raises(BadValue, match="Row 0: 'pixels' is .*whole numbers"):
+        encoder.prepared_frame(TABLE.to_pandas())

@@ -1,5 +1,7 @@
 """Models of several labels: trained, judged against a champion, logged, and loaded as they answer."""
 
+from types import SimpleNamespace
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -7,8 +9,10 @@ import pytest
 import yaml
 
 from mlops_lib import config, loaders, wrappers
+from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.data_checks import declared
-from mlops_lib.errors import ConfigError, DataError, TrainingError
+from mlops_lib.errors import ConfigError, DataError, EvaluationError, TrainingError
+from mlops_lib.wrappers.lightning import PytorchLightningWrapper
 
 #: In another order than the columns of the table.
 TAGS, NUMBERS = ["차", "커피", "케이크"], ["방문", "금액"]
@@ -85,6 +89,16 @@ def test_every_label_is_learned_and_answers_are_the_same_everywhere(
     np.testing.assert_allclose(one[0], answers[0], rtol=1e-6)
     pyfunc = mlflow.pyfunc.load_model(result.model_uri).predict(rows)
     np.testing.assert_allclose(np.asarray(pyfunc, dtype=float), answers, rtol=1e-6)
+
+
+def test_labels_in_another_order_are_not_judged():
+    """Predictions carry no names, so that each column would be compared with another label."""
+    ours, theirs = (Schema(tuple(Column(n, "number", "label") for n in names)) for names in ("ab", "ba"))
+    model = type("Trained", (PytorchLightningWrapper,), {"columns": ours})()
+    with pytest.raises(
+        EvaluationError, match="predicts the labels a, b, in this order, and the data has b, a"
+    ):
+        model.judge(SimpleNamespace(schema=theirs), None, "test")
 
 
 def one_for_each():

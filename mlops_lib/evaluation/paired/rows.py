@@ -39,11 +39,17 @@ def check_same(candidate: JudgedRows, champion: JudgedRows) -> None:
 def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
     """Predictions for all N rows, and where the model has none of its own (bool [N]).
 
-    A missing prediction becomes the worst one: certain of a wrong class; in regression, off by the largest error that
-    either model makes. A text stays missing: its metrics have a worst value.
+    A missing prediction becomes the worst one: certain of a wrong class, or of the opposite of each yes/no label; numbers
+    are off by the largest error that either model makes. A text stays missing: its metrics have a worst value.
     """
     failed = _failed(rows)
-    if (rows.task != "classification" and rows.task != "regression") or not failed.any():
+    worst = {
+        "classification": _wrong,
+        "multilabel": _opposite,
+        "regression": _far_off,
+        "multioutput": _far_off,
+    }
+    if rows.task not in worst or not failed.any():
         return rows.predicted, failed
     if failed.all():
         first = next((error for error in rows.errors if error), "no reason given")
@@ -51,7 +57,7 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
     known = np.asarray([p for p, bad in zip(rows.predicted, failed, strict=True) if not bad], dtype=float)
     filled = np.zeros((len(failed), *known.shape[1:]))
     filled[~failed] = known
-    filled[failed] = _wrong(rows, failed) if rows.task == "classification" else _far_off(rows, other, failed)
+    filled[failed] = worst[rows.task](rows, other, failed)
     return filled, failed
 
 
@@ -101,22 +107,27 @@ def _failed(rows: JudgedRows) -> np.ndarray:
     return failed | np.array([prediction is None for prediction in rows.predicted])
 
 
-def _wrong(rows: JudgedRows, failed: np.ndarray) -> np.ndarray:
+def _wrong(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
     """Certain of the class after the true one, for each failed row."""
     classes, codes = inputs.labels(rows.truth, classes=rows.classes)
     wrong = np.eye(len(classes))[(codes[failed] + 1) % len(classes)]
     return wrong[:, 1] if len(classes) == 2 else wrong
 
 
+def _opposite(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
+    """Certain of each label that a failed row lacks, and of none that it has."""
+    return 1 - inputs.numbers(rows.truth, "y_true", ndim=(2,))[failed]
+
+
 def _far_off(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
-    """The true value plus the largest error of either model, for each failed row."""
-    truth = inputs.numbers(rows.truth, "y_true")
+    """The true value (of each label) plus the largest error of either model, for each failed row."""
+    truth = inputs.numbers(rows.truth, "y_true", ndim=(1, 2))
     errors = [
-        abs(truth[i] - float(model.predicted[i]))
+        np.abs(truth[i] - np.asarray(model.predicted[i], dtype=float))
         for model, missing in ((rows, failed), (other, _failed(other)))
         for i in np.flatnonzero(~missing)
     ]
-    return truth[failed] + max(errors)
+    return truth[failed] + np.max(errors, axis=0)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.paired import compare, outcome, resamples
+from mlops_lib.evaluation.paired.rows import complete
 from mlops_lib.evaluation.report import Comparison
 
 
@@ -300,3 +301,14 @@ def test_equally_good_models_are_seldom_called_better(draw):
         for pair in range(60)
     ]
     assert found.count("better") <= 5 and found.count("worse") <= 5
+
+
+@pytest.mark.parametrize(
+    ("task", "worst"), [("multilabel", [[0.0, 1.0], [0.5, 0.5]]), ("multioutput", [[1.75, 0.75], [0.5, 0.5]])]
+)
+def test_a_missing_prediction_of_several_labels_is_the_worst(task, worst):
+    """The opposite of each label; or each number off by the label's largest error."""
+    same = {"task": task, "ids": ["1", "2"], "entities": ["1", "2"], "truth": [[1, 0], [0, 1]]}
+    failed = JudgedRows(**same, predicted=[None, [0.5, 0.5]], errors=["time-out", ""])
+    other = JudgedRows(**same, predicted=[[0.25, 0.75], [0.5, 0.5]])
+    assert complete(failed, other)[0].tolist() == worst
