@@ -14,6 +14,7 @@ from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import Against, ComparisonReport, Side
 from mlops_lib.errors import DataError
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.metrics import answers
 from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.ledger import Ledger
@@ -63,6 +64,8 @@ def compare_in_service(settings: Settings, folder: Path, since: datetime | None 
         )
     champion, challenger = found.judged(task, classes)
     if task == "text":
+        settings, note = _measurable(settings, found)
+        facts["notes"] += [note] if note else []
         champion, challenger = (_scored(settings, found, rows) for rows in (champion, challenger))
     models = list(zip(sides, (champion, challenger), strict=True))
     inputs = [json.dumps(row.sent, ensure_ascii=False) for row in found.rows]
@@ -135,17 +138,33 @@ def _classes_of(settings: Settings, version: LoggedVersion) -> list[Any]:
     return list(classes)
 
 
+def _measurable(settings: Settings, found: JudgedRequests) -> tuple[Settings, str]:
+    """Settings without the metrics of ``evaluation.metrics`` that need columns which no request has; a note names them."""
+    chosen = settings.evaluation
+    sent = {name for row in found.rows if isinstance(row.sent, dict) for name in row.sent}
+
+    def lacks(name: str) -> bool:
+        people = chosen.rubrics[name].people if name in chosen.rubrics else ""
+        return not sent.issuperset({*answers.needed_columns(name, settings)} - {people})
+
+    if not (left_out := [name for name in chosen.metrics if lacks(name)]):
+        return settings, ""
+    kept = tuple(name for name in chosen.metrics if name not in left_out)
+    note = f"Left out, since they need columns of the reference that a request lacks: {', '.join(left_out)}."
+    return settings.model_copy(update={"evaluation": chosen.model_copy(update={"metrics": kept})}), note
+
+
 def _scored(settings: Settings, found: JudgedRequests, rows: JudgedRows) -> JudgedRows:
     """Text answers with the score of each row. Calls of a judge are within the limits of `evaluation`."""
     task = plugins.load("task", "text")(settings)
     errors = rows.errors or [""] * len(rows.ids)
-    answers = [
+    made = [
         Generation(one.sent if isinstance(one.sent, dict) else {"input": one.sent}, answer or "", error=error)
         for one, answer, error in zip(found.rows, rows.predicted, errors, strict=True)
     ]
     with Ledger.of(settings.evaluation, Cassette()).open():
-        metrics = task.score(rows.truth, answers)
-        per_row = task.details(rows.truth, answers)["per_row"]
+        metrics = task.score(rows.truth, made)
+        per_row = task.details(rows.truth, made)["per_row"]
     usable = [name for name, score in metrics.items() if score.scored]
     values = {name: _numbers(per_row[name]) for name in usable}
     return replace(rows, values=values)

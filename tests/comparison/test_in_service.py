@@ -190,6 +190,17 @@ def test_korean_answers_are_judged_by_corrected_answers(tmp_path):
     assert "question" in found.changed_rows[0].input
 
 
+def test_metrics_of_columns_that_no_request_has_are_left_out(tmp_path):
+    """Expected tools are in the golden data alone: the report names their metric, and judges by the others."""
+    both = [(record(at, "champion", 1, "삼 일"), record(at, "mirror", 2, "이틀")) for at in range(20)]
+    sent = [(champion, "이틀") for champion, _ in both]
+    write_log(tmp_path, [row for pair in both for row in pair], sent)
+    found = report(tmp_path, TEXT | {"evaluation.metrics": ["exact_match", "tool_calls_any_order"]})
+    (against,) = found.against
+    assert against.outcome == "better" and {c.metric for c in against.comparisons} == {"exact_match"}
+    assert any("a request lacks: tool_calls_any_order." in note for note in found.notes)
+
+
 def test_requests_that_cannot_be_paired_are_left_out_and_counted(tmp_path):
     """The latest pair of versions is compared; every other record has its reason."""
     predictions = []
