@@ -1,5 +1,6 @@
 """Projects that `mlops init --template` copies: LLM applications that run without a key."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,5 +96,11 @@ def template(name: str, project: str) -> Template:
         if file.is_file() and "__pycache__" not in file.parts
     }
     config = files.pop("config.yaml").decode().replace(PLACEHOLDER, yaml_text(project))
-    files["README.md"] = files["README.md"].decode().replace(PLACEHOLDER, project).encode()
+    files["README.md"] = _named(files["README.md"].decode(), project).encode()
     return Template(config, files)
+
+
+def _named(text: str, project: str) -> str:
+    """A README with the name of the project, which a shell may read differently in a command."""
+    in_command = rf"(promote )?{PLACEHOLDER}"
+    return re.sub(in_command, lambda found: found[1] + shlex.quote(project) if found[1] else project, text)

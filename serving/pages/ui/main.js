@@ -17,7 +17,7 @@ const keyInput = el("input", {id: "key", type: "password", autocomplete: "off", 
 const keyForm = el("form", {id: "key-form", hidden: true, onsubmit: useKey},
   el("label", {for: "key", say: "key"}), keyInput, el("button", {say: "useKey"}),
   el("small", {id: "key-hint", say: "keyHint"}), el("p", {id: "key-problem", class: "wrong", role: "alert"}));
-const changeKey = el("button", {id: "change-key", class: "quiet", type: "button", hidden: true, say: "changeKey", onclick: showKey});
+const changeKey = el("button", {id: "change-key", class: "quiet", type: "button", hidden: true, say: "changeKey", onclick: () => keyForm.hidden ? showKey() : keyForm.hidden = true});
 const languages = el("select", {id: "language", sayLabel: "language", onchange: () => speak(languages.value)},
   Object.entries(LANGUAGES).map(([tag, word]) => el("option", {value: tag, lang: tag}, word)));
 const about = el("details", {id: "about", hidden: true}, el("summary", {say: "about"}), el("div", {class: "panel"}));

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.cli import app
-from mlops_lib.cli.init.from_template import FOLDER, PLACEHOLDER, names
+from mlops_lib.cli.init.from_template import FOLDER, PLACEHOLDER, names, template
 from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
@@ -150,6 +150,13 @@ def test_a_file_of_the_users_is_never_changed(init, tmp_path):
     own.rename(own.with_name("notes.md"))
     assert init("--template", "prompt")[0] == 0
     assert (own.parent / "notes.md").read_text() == "my work" and own.is_file()
+
+
+@pytest.mark.parametrize(("project", "argument"), [("my-project-2", "my-project-2"), ("책방 2", "'책방 2'")])
+def test_a_command_of_the_readme_has_the_name_as_a_shell_reads_it(project: str, argument: str) -> None:
+    """The name of the folder in the heading, and as one argument in the command."""
+    readme = template("prompt", project).files["README.md"].decode()
+    assert readme.startswith(f"# {project}\n") and f"\nmlops promote {argument} 1 " in readme
 
 
 def test_the_folder_of_templates_holds_nothing_else() -> None:

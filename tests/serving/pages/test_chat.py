@@ -267,6 +267,8 @@ def test_the_field_for_another_key_stays_open(page):
         with page.expect_response("**/status"):
             page.clock.run_for(6_000)
     assert page.locator("#key").is_visible()
+    page.get_by_role("button", name="Change key").click()
+    assert not page.locator("#key").is_visible()
 
 
 def test_a_browser_that_forbids_storage_has_the_page(browser, served):
