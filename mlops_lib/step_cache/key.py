@@ -18,6 +18,7 @@ from mlops_lib import __version__, config, files, loaders, plugins, tracking
 from mlops_lib.errors import MlopsError
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
+from mlops_lib.settings.section import Section
 from mlops_lib.steps.contracts import Parameters, setting_of
 from mlops_lib.steps.table import Step
 
@@ -76,6 +77,8 @@ def _texts(value: Any) -> Iterator[str]:
     """Every text in a setting's value, at any depth; of the keys, those that may name code."""
     if isinstance(value, str):
         yield value
+    elif isinstance(value, Section):  # a section in a mapping, such as an input of a network
+        yield from _texts(value.model_dump())
     elif isinstance(value, Mapping | list | tuple):
         if isinstance(value, Mapping):
             yield from (key for key in value if isinstance(key, str) and ":" in key)

@@ -366,6 +366,25 @@ def test_the_champion_does_not_count_where_the_gate_does_not_compare(steps):
     assert steps.reasons() == {}
 
 
+def test_the_tokenizer_of_an_input_is_part_of_the_key(steps):
+    """Its code and its file: other ids make another model."""
+    code, file = steps.project.root / "own_tokens.py", steps.project.root / "tokenizer.json"
+    code.write_text("def words(text): return [1]\n")
+    file.write_text("{}")
+    inputs = {
+        "a": {"column": "a", "tokenizer": "own_tokens:words"},
+        "b": {"column": "b", "tokenizer": file.name},
+    }
+    steps.project.configure(model={"inputs": inputs})
+    for one, text in ((code, "def words(text): return [2]\n"), (file, "{ }")):
+        key.digest_of_code.cache_clear()
+        steps.keep_all()
+        assert steps.reasons() == {}
+        key.digest_of_code.cache_clear()
+        one.write_text(text)
+        assert steps.reasons() == {"02_train": "because the code of model.inputs changed"}
+
+
 def test_the_code_of_a_slice_is_part_of_the_key(steps):
     """A slice is named by a key of evaluation.gate.slices, and its function decides the verdict."""
     (steps.project.root / "my_slices.py").write_text("def old(row):\n    return row['tenure_days'] > 100\n")
