@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,9 @@ def test_the_metric_of_the_llm_page_scores(tmp_path):
     assert names["polite"](case) == 1.0
 
 
-def test_the_metric_of_the_evaluation_page_is_reported(project):
+def test_the_metric_of_the_evaluation_page_is_reported(project, monkeypatch):
     """The example metric stands in a report beside ROC AUC, as its setting says."""
+    monkeypatch.delitem(sys.modules, "shop_metrics", raising=False)  # another test's
     (project.root / "shop_metrics.py").write_text(program("evaluation.md", "shop_metrics.py"))
     section = next(b for b in blocks(ROOT / "docs" / "evaluation.md", "yaml") if "shop_metrics" in b)
     settings = project.configure(**yaml.safe_load(section)).settings()

@@ -78,6 +78,8 @@ class ModelProcess(asyncio.BufferedProtocol):
         self._pinged = 0
         self._transport: asyncio.Transport | None = None
         self._child: Child | None = None
+        #: How the process ended, told before the end of its connection; and whether that came.
+        self._exit, self._lost = "", False
 
     @classmethod
     async def start(cls, load: Load, kinds: Sequence[str]) -> Self:
@@ -98,7 +100,7 @@ class ModelProcess(asyncio.BufferedProtocol):
                 self._send(load)
             self.loaded = await self._load
             if not self.connected:
-                reason = self.ended or "its process closed its connection"
+                reason = self.ended or self._exit or "its process closed its connection"
                 raise ModelError(f"The model was loaded, and then {reason}.")
         except BaseException:
             self.kill("it was not loaded")
@@ -115,7 +117,9 @@ class ModelProcess(asyncio.BufferedProtocol):
     @property
     def connected(self) -> bool:
         """Whether calls reach it. They do not between its death and the news of that, which make it `ended`."""
-        return not self.ended and self._transport is not None and not self._transport.is_closing()
+        if self.ended or self._exit:
+            return False
+        return self._transport is not None and not self._transport.is_closing()
 
     @property
     def pid(self) -> int:
@@ -190,7 +194,7 @@ class ModelProcess(asyncio.BufferedProtocol):
         """End the process and all that it started."""
         if not self.ended and self._child:
             self._child.kill()
-            self._end(reason)
+            self._end(self._exit or reason)
 
     # Of the protocol.
 
@@ -210,8 +214,12 @@ class ModelProcess(asyncio.BufferedProtocol):
             self.kill(f"its process sent {error}")
 
     def connection_lost(self, error: Exception | None) -> None:
-        # Its exit status is on its way. A process that closes its socket and goes on is of no use.
-        self._loop.call_later(GRACE_S, self.kill, "its process closed its connection")
+        self._lost = True
+        if self._exit:
+            self._end(self._exit)
+        else:
+            # Its exit status is on its way. A process that closes its socket and goes on is of no use.
+            self._loop.call_later(GRACE_S, self.kill, "its process closed its connection")
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Pong):
@@ -240,7 +248,13 @@ class ModelProcess(asyncio.BufferedProtocol):
                 self._transport.write(part)
 
     def _exited(self, status: int) -> None:
-        self._end(described(status))
+        self._exit = described(status)
+        if self._transport is None or self._lost:
+            self._end(self._exit)
+        else:
+            # Its last messages may be unread yet, such as why it could not load: the connection's end comes after them. A
+            # process that it started may keep the connection open.
+            self._loop.call_later(GRACE_S, self._end, self._exit)
 
     def _end(self, reason: str) -> None:
         if self.ended:

@@ -249,7 +249,7 @@ def test_bleu_and_chrf_agree_with_sacrebleus_paired_bootstrap(metric, lost, monk
 
 def test_a_metric_of_the_users_own_is_computed_on_each_resample(tmp_path, monkeypatch):
     """A plain function of checked rows needs no vectorised form; one that fails is named."""
-    (tmp_path / "shop_metrics.py").write_text(
+    (tmp_path / "resampled_metrics.py").write_text(
         "def missed(cases):\n    return (cases.probabilities[cases.codes == 1, 1] < 0.5).mean()\n"
         "missed.higher_is_better = False\n"
         "def broken(cases):\n    raise ZeroDivisionError('none')\n"
@@ -257,10 +257,10 @@ def test_a_metric_of_the_users_own_is_computed_on_each_resample(tmp_path, monkey
     monkeypatch.syspath_prepend(tmp_path)
     truth, good = hits(200, 160)
     _, poor = hits(200, 100)
-    found = one(judged(truth, good), judged(truth, poor), "shop_metrics:missed")
+    found = one(judged(truth, good), judged(truth, poor), "resampled_metrics:missed")
     assert found.outcome == "better" and found.champion == pytest.approx(0.5)
     with pytest.raises(EvaluationError, match=r"broken' failed: ZeroDivisionError: none"):
-        one(judged(truth, good), judged(truth, poor), "shop_metrics:broken")
+        one(judged(truth, good), judged(truth, poor), "resampled_metrics:broken")
 
 
 def test_weights_count():

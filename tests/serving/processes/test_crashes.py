@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from types import SimpleNamespace
 
@@ -224,6 +225,16 @@ def test_a_version_whose_restart_hangs_is_unhealthy(tmp_path, obedient, monkeypa
     asyncio.run(scenario())
 
 
+@pytest.fixture
+def usual_recursion():
+    """Python's own limit of recursion, which a library of another test may have raised."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("usual_recursion")
 def test_rows_that_cannot_be_sent_are_their_callers_problem():
     """Values nested too deeply: 413 for that caller alone; the other of the batch is answered, and so are later calls."""
     nested = 1
