@@ -34,7 +34,9 @@ class MultiOutput(ArrayTask):
             }
             varies = len(truth) > 1 and truth.min() < truth.max()
             r2 = r2_score(truth, predicted, sample_weight=cases.weights) if varies else None
-            lines.append({"label": name, "mean": float(truth.mean()), "r2": r2, **scores})
+            lines.append(
+                {"label": name, "mean": float(np.average(truth, weights=cases.weights)), "r2": r2, **scores}
+            )
         return {"tables": {"Labels": pd.DataFrame(lines)}}
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":

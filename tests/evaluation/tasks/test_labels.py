@@ -89,3 +89,12 @@ def test_rows_that_changed_name_the_labels():
     sides = [JudgedRows("multioutput", ids, ids, NUMBERS, one, NAMES) for one in (NUMBERS, NUMBERS + SHIFT)]
     table, sentence = changed_rows(*sides, "mean_r2", True)
     assert sentence == "200 of 200 rows changed: 0 further off, 200 closer." and table["difference"].min() > 0
+
+
+def test_the_table_of_numbers_weighs_its_rows():
+    """The mean too, as the scores beside it."""
+    weights = np.where(NUMBERS[:, 1] > 1e6, 1.0, 0.0)
+    found = evaluation.evaluate(
+        "multioutput", NUMBERS, NUMBERS, split="test", classes=NAMES, weights=weights
+    ).tables["Labels"]  # fmt: skip
+    assert found.set_index("label").loc["차", "mean"] == pytest.approx(1.1e6)
