@@ -27,6 +27,8 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
     """
     lines = []
     for problem in error.errors(include_url=False):
+        if problem["type"] == "default_factory_not_called":  # a default that depends on a setting with an error
+            continue
         location = [str(part) for part in problem["loc"] if part not in FORMS]
         key = ".".join(location)
         prefixes = (".".join(location[:length]) for length in range(len(location), 0, -1))
