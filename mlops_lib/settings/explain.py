@@ -27,7 +27,8 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
     """
     lines = []
     for problem in error.errors(include_url=False):
-        if problem["type"] == "default_factory_not_called":  # a default that depends on a setting with an error
+        # Of a default that depends on another setting, which has the error.
+        if problem["type"] == "default_factory_not_called":
             continue
         location = [str(part) for part in problem["loc"] if part not in FORMS]
         key = ".".join(location)
