@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESAMPLES, CONFIDENCE, SEED = 2_000, 0.95, 0
-#: Most resamples in work at once, times rows.
+#: Most resamples in work at once, times the judge's scores.
 MAX_CELLS = 4_000_000
 
 
@@ -22,30 +22,29 @@ class Agreement(NamedTuple):
     high: float | None
 
 
-def agreement(judge: Sequence[float], people: Sequence[float], scale: Sequence[int]) -> list[Agreement]:
+def agreement(judge: Sequence[Sequence[int]], people: Sequence[int], scale: Sequence[int]) -> list[Agreement]:
     """Share of equal scores, Cohen's kappa with quadratic weights (Cohen 1968), and Spearman's rank correlation.
 
+    Share and kappa take each score of the judge as a rating of its own, the correlation takes the mean of a row.
+
     Args:
-        judge: N scores; a mean of several counts as the nearest score of the scale, except in the correlation.
-        people: N scores on the scale.
+        judge: Scores [rows, repeats] on the scale.
+        people: Scores [rows] on the scale.
         scale: Its scores, ascending. Kappa weighs by their positions.
 
     Returns:
         Each with a 95 % interval from 2,000 resamples of the rows; a resample without a value is left out.
     """
-    scores = np.array(scale, dtype=float)
-    ours, theirs = np.array(judge, dtype=float), np.array(people, dtype=float)
-    nearest, given = (np.abs(one[:, None] - scores).argmin(axis=1) for one in (ours, theirs))
-    positions = np.stack([nearest, given]).astype(float)
-    measures: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], np.ndarray]] = {
-        "same score": (_same, positions),
-        "Cohen's kappa, quadratic": (_kappa, positions),
-        "Spearman": (_spearman, np.stack([ours, theirs])),
-    }
-    return [_measured(name, function, pairs) for name, (function, pairs) in measures.items()]
+    ours, theirs = np.array(judge), np.array(people)[:, None]
+    positions = (np.searchsorted(scale, ours).astype(float), np.searchsorted(scale, theirs).astype(float))
+    return [
+        _measured("same score", _same, *positions),
+        _measured("Cohen's kappa, quadratic", _kappa, *positions),
+        _measured("Spearman", _spearman, ours.mean(axis=1), theirs[:, 0]),
+    ]
 
 
-def table(judge: Sequence[float], people: Sequence[float], scale: Sequence[int]) -> "pd.DataFrame":
+def table(judge: Sequence[Sequence[int]], people: Sequence[int], scale: Sequence[int]) -> "pd.DataFrame":
     """`agreement` for people, with the number of rows."""
     import pandas as pd
 
@@ -64,32 +63,34 @@ def table(judge: Sequence[float], people: Sequence[float], scale: Sequence[int])
 
 
 def _measured(
-    name: str, function: Callable[[np.ndarray, np.ndarray], np.ndarray], pairs: np.ndarray
+    name: str, function: Callable[[np.ndarray, np.ndarray], np.ndarray], ours: np.ndarray, theirs: np.ndarray
 ) -> Agreement:
-    value = float(function(*pairs[:, None, :])[0])
-    rows = pairs.shape[1]
-    random, found = np.random.default_rng(SEED), []
-    at_once = max(MAX_CELLS // rows, 1)
-    for start in range(0, RESAMPLES, at_once):
-        drawn = random.integers(rows, size=(min(at_once, RESAMPLES - start), rows))
-        found.append(function(pairs[0][drawn], pairs[1][drawn]))
-    values = np.concatenate(found)
-    values = values[np.isfinite(values)]
+    """A measure of all rows, and its interval; `function` takes scores [resamples, rows, ...]."""
+    value = float(function(ours[None], theirs[None])[0])
     if not np.isfinite(value):
         return Agreement(name, None, None, None)
+    rows = len(ours)
+    random, found = np.random.default_rng(SEED), []
+    at_once = max(MAX_CELLS // ours.size, 1)
+    for start in range(0, RESAMPLES, at_once):
+        drawn = random.integers(rows, size=(min(at_once, RESAMPLES - start), rows))
+        found.append(function(ours[drawn], theirs[drawn]))
+    values = np.concatenate(found)
+    values = values[np.isfinite(values)]
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Agreement(name, value, float(low), float(high))
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return (one == other).mean(axis=1)
+    return (one == other).mean(axis=(1, 2))
 
 
 def _kappa(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """1 less the mean squared difference over the one that chance would give; NaN where chance would give none."""
-    by_chance = one.var(axis=1) + other.var(axis=1) + (one.mean(axis=1) - other.mean(axis=1)) ** 2
+    both = (1, 2)
+    by_chance = one.var(axis=both) + other.var(axis=both) + (one.mean(axis=both) - other.mean(axis=both)) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - ((one - other) ** 2).mean(axis=1) / by_chance
+        return 1 - ((one - other) ** 2).mean(axis=both) / by_chance
 
 
 def _spearman(one: np.ndarray, other: np.ndarray) -> np.ndarray:

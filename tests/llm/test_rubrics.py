@@ -128,17 +128,21 @@ def test_repeats_show_their_spread_and_replay(vendor: Vendor, judged: Callable[.
 def test_agreement_with_people_counts_the_rows_that_have_a_label(
     vendor: Vendor, judged: Callable[..., Any]
 ) -> None:
-    """Three of four rows have one; a label beside the scale is an error that names row and value."""
+    """Three of four rows have one; a label beside the scale is an error with row and value, before a judge is paid."""
     vendor.control(verdicts=[reply(1), reply(2), reply(2), reply(3)])
     report, _, _ = judged({"people": "people"}, concurrency=1)
     (title,) = [title for title in report.tables if "agreement" in title]
     assert title == "politeness: agreement of openai:judge with people, 3 of 4 rows"
     table = report.tables[title].set_index("measure")
     assert table["value"]["same score"] == pytest.approx(2 / 3) and table["rows"]["Spearman"] == 3
-    with pytest.raises(
-        EvaluationError, match=r"Row 1 \(counted from 0\) has people 9, which is not on the scale"
-    ):
-        judged({"people": "people"}, [1, 9, 3, 3], concurrency=1)
+    for wrong in (9, 2.5, "good"):
+        vendor.control()
+        with pytest.raises(
+            EvaluationError,
+            match=rf"Row 1 \(counted from 0\) has people {wrong!r}, which is not on",
+        ):
+            judged({"people": "people"}, [1, wrong, 3, 3], concurrency=1)
+        assert "judge" not in {body["model"] for body in vendor.stats["bodies"]}
 
 
 def test_the_prompt_may_name_columns(vendor: Vendor, judged: Callable[..., Any]) -> None:

@@ -114,6 +114,13 @@ class TextMetric:
     def __init__(self, settings: "Settings | None" = None) -> None:
         self.settings = settings
 
+    def check(self, cases: Sequence[Case]) -> None:
+        """Check the references of all rows; called before a row is scored.
+
+        Raises:
+            EvaluationError: A reference cannot be used; names row, column and value.
+        """
+
     async def row(self, case: Case) -> float:
         """The score of one answer."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ error of the row, never a guess.
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -71,6 +72,17 @@ class RubricMetric(TextMetric):
         fields = [name for name in FIELD.findall(rubric.prompt) if name not in PARTS]
         return tuple(dict.fromkeys([*fields, *([rubric.people] if rubric.people else [])]))
 
+    def check(self, cases: Sequence[Case]) -> None:
+        """Check that people's scores are on the scale."""
+        for row, case in enumerate(cases):
+            people = self._people(case)
+            if people is not None and people not in self._scale:
+                value = case.columns[self.rubric.people]
+                raise EvaluationError(
+                    f"Row {row} (counted from 0) has {self.rubric.people} {value!r}, which is not on the scale "
+                    f"{self._scale} of the rubric {self.name}. Correct the score, or leave it empty."
+                )
+
     async def row(self, case: Case) -> float:
         found = await asyncio.gather(*(self._verdict(case) for _ in range(self.rubric.repeats)))
         self._verdicts[id(case)] = found
@@ -89,19 +101,15 @@ class RubricMetric(TextMetric):
         return facts
 
     def tables(self, cases: Sequence[Case], values: Sequence[float | None]) -> "dict[str, pd.DataFrame]":
-        """The spread of repeated scores, and the agreement with people.
-
-        Raises:
-            EvaluationError: A score of people is not on the scale.
-        """
+        """The spread of repeated scores, and the agreement with people."""
         found = {}
         if self.rubric.repeats > 1:
             found[f"{self.name}: {self.rubric.repeats} scores for each row"] = self._spread(cases)
         if self.rubric.people:
             pairs = [
-                (value, people)
-                for row, (case, value) in enumerate(zip(cases, values, strict=True))
-                if (people := self._people(case, row)) is not None and value is not None
+                ([score for score, _ in self._verdicts[id(case)]], int(people))
+                for case in cases
+                if id(case) in self._verdicts and (people := self._people(case)) is not None
             ]
             title = f"{self.name}: agreement of {self.judge} with {self.rubric.people}, {len(pairs)} of {len(cases)} rows"
             if pairs:
@@ -134,21 +142,15 @@ class RubricMetric(TextMetric):
             ]
         )
 
-    def _people(self, case: Case, row: int) -> int | None:
-        """People's score of a row; None: they gave none."""
+    def _people(self, case: Case) -> float | None:
+        """People's score of a row; NaN where it is no number; None: they gave none."""
         value = case.columns.get(self.rubric.people)
         if value is None or value == "":
             return None
         try:
-            number = float(value)
+            return float(value)
         except (TypeError, ValueError):
-            number = float("nan")
-        if number not in self._scale:
-            raise EvaluationError(
-                f"Row {row} (counted from 0) has {self.rubric.people} {value!r}, which is not on the scale {self._scale} of "
-                f"the rubric {self.name}."
-            )
-        return int(number)
+            return math.nan
 
     async def _verdict(self, case: Case) -> tuple[int, str]:
         message = await self._model.ainvoke(self._messages(case), **self._options)

@@ -50,13 +50,16 @@ class Text(Task):
         """Score answers.
 
         Raises:
-            EvaluationError: Truth and answers do not fit together; or the model or a metric failed on all rows.
+            EvaluationError: Truth and answers do not fit together; a metric cannot use a reference; or the model or a
+                metric failed on all rows.
         """
         self._cases = _cases(y_true, y_pred, self.references)
         concurrency = self.settings.evaluation.concurrency if self.settings else CONCURRENCY
         self._values: dict[str, list[float | None]] = {}
         self._problems: dict[str, list[str]] = {}
         self._scores: dict[str, Score] = {}
+        for metric in self._metrics.values():
+            metric.check(self._cases)
         for name, metric in self._metrics.items():
             results = loop.run(answers.score_rows(metric, self._cases, concurrency, name))
             self._values[name] = [value for value, _ in results]
