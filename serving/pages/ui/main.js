@@ -22,14 +22,16 @@ const languages = el("select", {id: "language", sayLabel: "language", onchange: 
   Object.entries(LANGUAGES).map(([tag, word]) => el("option", {value: tag, lang: tag}, word)));
 const about = el("details", {id: "about", hidden: true}, el("summary", {say: "about"}), el("div", {class: "panel"}));
 
-let shown = "", view = null, latest = null;
+/** The latest status. Views keep this object, so that they see a new version without being made again. */
+const latest = {};
+let shown = "", view = null;
 
 function speak(tag) {
   choose(tag);
   languages.value = tag;
   document.documentElement.lang = tag;
   sayAgain();
-  if (latest) card(about.lastChild, latest), showState(latest);
+  if ("champion" in latest) card(about.lastChild, latest), showState(latest);
   view?.relabel?.();
 }
 
@@ -47,26 +49,24 @@ function useKey(event) {
 }
 
 async function refresh() {
-  let status;
   try {
-    status = await (await send("status")).json();
+    Object.assign(latest, await (await send("status")).json());
   } catch (error) {
     return failed(asFailure(error));
   }
-  latest = status;
   if (!shown) keyForm.hidden = true; // later, somebody may be typing another key
   about.hidden = false;
   changeKey.hidden = !key.get();
-  showState(status);
-  card(about.lastChild, status);
-  const wanted = JSON.stringify([status.champion, status.chat, status.inputs, status.caller]);
+  showState(latest);
+  card(about.lastChild, latest);
+  const wanted = JSON.stringify([latest.champion?.name, latest.chat, latest.history, latest.inputs, latest.caller]);
   if (wanted === shown) return;
   shown = wanted;
   view?.close?.();
-  view = status.champion ? (status.chat ? chatView(place, status) : formView(place, status)) : null;
+  view = latest.champion ? (latest.chat ? chatView(place, latest) : formView(place, latest)) : null;
   if (!view) place.replaceChildren();
-  document.body.classList.toggle("chats", Boolean(status.champion && status.chat));
-  about.open = Boolean(status.champion) && !status.chat;
+  document.body.classList.toggle("chats", Boolean(latest.champion && latest.chat));
+  about.open = Boolean(latest.champion) && !latest.chat;
 }
 
 function failed(failure) {

@@ -257,6 +257,24 @@ def test_two_tabs_keep_the_conversations_of_both(page):
     assert [each["title"] for each in kept] == ["say two", "say one"]
 
 
+def test_a_new_champion_keeps_question_and_conversation(page):
+    """The head shows the new version; the typed question, the conversation and its thread stay."""
+    answer = ask(page, "say one")
+
+    def status(route):
+        answer = route.fetch()
+        said = answer.json()
+        route.fulfill(response=answer, json={**said, "champion": {**said["champion"], "version": 2}})
+
+    page.fill("#question", "half a ques")
+    page.route("**/status", status)
+    page.locator("#name", has_text=" 2").wait_for()
+    assert (
+        page.input_value("#question") == "half a ques" and answer.locator(".markdown").inner_text() == "one"
+    )
+    page.unroute("**/status")
+
+
 def test_the_field_for_another_key_stays_open(page):
     """The service is asked for its state every few seconds; that closes no form in which somebody types."""
     page.clock.install()
