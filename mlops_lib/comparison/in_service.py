@@ -12,9 +12,11 @@ import numpy as np
 from mlops_lib import plugins
 from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import Against, ComparisonReport, Side
-from mlops_lib.errors import DataError
+from mlops_lib.errors import DataError, EvaluationError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.metrics import answers
+from mlops_lib.evaluation.metrics.interface import chosen as metrics_of
+from mlops_lib.evaluation.tasks.text import DEFAULT_METRICS
 from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.ledger import Ledger
@@ -36,7 +38,7 @@ def compare_in_service(settings: Settings, folder: Path, since: datetime | None 
 
     Raises:
         DataError: The log has no such requests, or a classifier's classes are not known.
-        EvaluationError: The rows cannot be scored.
+        EvaluationError: The rows cannot be scored, or not by ``evaluation.metric``.
     """
     log = PredictionLog(folder)
     requests = mirrored(log, since)
@@ -139,7 +141,11 @@ def _classes_of(settings: Settings, version: LoggedVersion) -> list[Any]:
 
 
 def _measurable(settings: Settings, found: JudgedRequests) -> tuple[Settings, str]:
-    """Settings without the metrics of ``evaluation.metrics`` that need columns which no request has; a note names them."""
+    """Settings without the metrics that need columns which no request has; a note names them.
+
+    Raises:
+        EvaluationError: ``evaluation.metric`` is one of them.
+    """
     chosen = settings.evaluation
     sent = {name for row in found.rows if isinstance(row.sent, dict) for name in row.sent}
 
@@ -147,11 +153,21 @@ def _measurable(settings: Settings, found: JudgedRequests) -> tuple[Settings, st
         people = chosen.rubrics[name].people if name in chosen.rubrics else ""
         return not sent.issuperset({*answers.needed_columns(name, settings)} - {people})
 
-    if not (left_out := [name for name in chosen.metrics if lacks(name)]):
+    if not (left_out := [name for name in metrics_of("text", settings, DEFAULT_METRICS) if lacks(name)]):
         return settings, ""
-    kept = tuple(name for name in chosen.metrics if name not in left_out)
+    if chosen.metric in left_out:
+        raise EvaluationError(
+            f"evaluation.metric {chosen.metric} needs columns of the reference, which requests lack. Set evaluation.metric to "
+            "one that needs the label alone, such as rouge_l."
+        )
+    kept = {
+        key: {name: limit for name, limit in getattr(chosen.gate, key).items() if name not in left_out}
+        for key in ("thresholds", "slice_thresholds", "margins")
+    }
+    metrics = tuple(name for name in chosen.metrics if name not in left_out)
+    measured = chosen.model_copy(update={"metrics": metrics, "gate": chosen.gate.model_copy(update=kept)})
     note = f"Left out, since they need columns of the reference that a request lacks: {', '.join(left_out)}."
-    return settings.model_copy(update={"evaluation": chosen.model_copy(update={"metrics": kept})}), note
+    return settings.model_copy(update={"evaluation": measured}), note
 
 
 def _scored(settings: Settings, found: JudgedRequests, rows: JudgedRows) -> JudgedRows:

@@ -14,6 +14,7 @@ from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.types import Place, canonical, conform, wider
+from mlops_lib.loaders.row_checks import require_whole_objects
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
 
@@ -201,7 +202,7 @@ class BaseDataLoader(ABC):
             Rows written of each split.
 
         Raises:
-            DataError: A split is empty.
+            DataError: A split is empty, or an object of the reference has lost its form (see `require_whole_objects`).
         """
         with ExitStack() as written:  # a reader sees each file whole, or the one before
             targets = {s: written.enter_context(files.replacing(folder / f"{s}.parquet")) for s in SPLITS}
@@ -235,6 +236,8 @@ class BaseDataLoader(ABC):
             for split, table in self.tables(limit):
                 if not len(table := table.slice(0, limit - rows[split]) if limit else table):
                     continue
+                references = [*self.schema.labels, *self.schema.references]
+                require_whole_objects(table, references, split, rows[split])
                 if split not in writers:
                     writers[split] = opened.enter_context(pq.ParquetWriter(targets[split], table.schema))
                 writers[split].write_table(table)

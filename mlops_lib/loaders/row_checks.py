@@ -47,6 +47,32 @@ def require_values(
             raise missing_values(column, int(empty.sum()), frame.index[empty][:10], where, column in labels)
 
 
+def require_whole_objects(table: "pa.Table", columns: Iterable[str], split: str, first_row: int) -> None:
+    """Raise a DataError if an object of the reference has a null: Arrow gives all objects of a column the same fields."""
+    for name in columns:
+        if not _null_field(whole := table[name].combine_chunks()):
+            continue
+        row, field = next((i, f) for i in range(len(whole)) if (f := _null_field(whole.slice(i, 1))))
+        raise DataError(
+            f"Split {split!r}, row {first_row + row} (counted from 0): an object of column {name!r} has null as {field!r}. "
+            "Parquet and Arrow give all objects of a column the same fields, so an absent field is null there. Write the "
+            "column as JSON text."
+        )
+
+
+def _null_field(values: "pa.Array") -> str:
+    """The name of the first field that is null in an object, also inside lists and objects; "" for none."""
+    import pyarrow as pa
+
+    if pa.types.is_list(values.type):
+        return _null_field(values.flatten())
+    if not pa.types.is_struct(values.type):
+        return ""
+    parts = dict(zip(values.type.names, values.drop_null().flatten(), strict=True))
+    nulls = (name for name, part in parts.items() if part.null_count)
+    return next(nulls, "") or next(filter(None, map(_null_field, parts.values())), "")
+
+
 def is_missing(column: "pa.ChunkedArray") -> "np.ndarray":
     """Which rows (bool [rows]) have no value; NaN is none."""
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from mlops_lib import config
 from mlops_lib.cli.app import app as cli
 from mlops_lib.comparison.in_service import compare_in_service
-from mlops_lib.errors import DataError
+from mlops_lib.errors import DataError, EvaluationError
 from mlops_lib.monitoring.prediction_log import STAMP
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
 from serving.operations.records import write_table
@@ -195,10 +195,23 @@ def test_metrics_of_columns_that_no_request_has_are_left_out(tmp_path):
     both = [(record(at, "champion", 1, "삼 일"), record(at, "mirror", 2, "이틀")) for at in range(20)]
     sent = [(champion, "이틀") for champion, _ in both]
     write_log(tmp_path, [row for pair in both for row in pair], sent)
-    found = report(tmp_path, TEXT | {"evaluation.metrics": ["exact_match", "tool_calls_any_order"]})
-    (against,) = found.against
-    assert against.outcome == "better" and {c.metric for c in against.comparisons} == {"exact_match"}
-    assert any("a request lacks: tool_calls_any_order." in note for note in found.notes)
+    of_tools = {"tool_calls_any_order": 0.5}
+    for more in (
+        {"evaluation.metrics": ["exact_match", "tool_calls_any_order"]},
+        {"evaluation.metrics": ["exact_match"], "evaluation.gate.thresholds": of_tools},
+        {
+            "evaluation.metrics": ["exact_match"],
+            "evaluation.gate.slice_thresholds": of_tools,
+            "evaluation.gate.slices": {"user": "all"},
+        },
+        {"evaluation.metrics": ["exact_match"], "evaluation.gate.margins": of_tools},
+    ):
+        found = report(tmp_path, TEXT | more)
+        (against,) = found.against
+        assert against.outcome == "better" and {c.metric for c in against.comparisons} == {"exact_match"}
+        assert any("a request lacks: tool_calls_any_order." in note for note in found.notes)
+    with pytest.raises(EvaluationError, match="evaluation.metric tool_calls_any_order needs columns"):
+        report(tmp_path, TEXT | {"evaluation.metric": "tool_calls_any_order"})
 
 
 def test_requests_that_cannot_be_paired_are_left_out_and_counted(tmp_path):

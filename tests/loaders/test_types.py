@@ -126,3 +126,26 @@ def test_a_number_that_means_a_missing_value(tmp_path, kind, gap):
     found = pd.concat([made.load(split) for split in SPLITS]).sort_values("id")["v"]
     assert found.dtype == float and found.isna().tolist() == [True, False, False] * 20
     assert set(found.dropna()) == {more, 2.0}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
+def test_objects_of_the_reference_that_lost_their_form_are_refused(tmp_path, name):
+    """Arrow adds a null for an absent field, so a right tool call counted as wrong; JSON text keeps each object."""
+    calls = [[{"name": "add", "args": {"a": 1}}], [{"name": "find", "args": {"query": "x"}}], [], None] * 15
+
+    def write(values):
+        written_as = tmp_path / name
+        table = pa.table({"calls": values, "x": range(ROWS), "y": ["a", "b"] * 30})
+        (pq.write_table if name == "a.parquet" else pyarrow.feather.write_feather)(table, written_as)
+        LocalDataLoader(written_as, label="y", reference_columns=("calls",)).write(tmp_path / "data")
+        return pq.read_table(tmp_path / "data" / "train.parquet")["calls"].to_pylist()
+
+    with pytest.raises(
+        DataError,
+        match=r"row \d+ \(counted from 0\): an object of column 'calls' has null as '(a|query)'.*JSON text",
+    ):
+        write(calls)
+    alike = [[{"name": "add", "args": {"a": 1}}], [], None] * 20
+    assert set(map(repr, write(alike))) == set(map(repr, alike[:3]))
+    as_text = [None if one is None else json.dumps(one) for one in calls]
+    assert set(write(as_text)) <= set(as_text)

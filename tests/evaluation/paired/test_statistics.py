@@ -40,6 +40,16 @@ def of_repeated_rows(model, metric, resampled, weights):
     return np.array(values, dtype=float)
 
 
+def equal_on_resamples(given, metric, rng, rtol=1e-12):
+    """Check the statistic of the rows against the metric on repeated rows: some resamples have no value, most have one."""
+    rows = len(given.ids)
+    model, resampled = Model(given, given), counts(rng, rows)
+    found = model.statistic(metric, np.arange(rows))(resampled)
+    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, given.weights)
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-12)
+    assert np.isnan(expected).any() and np.isfinite(expected).sum() > 35
+
+
 def weights_of(kind, rng, rows):
     if kind == "no weights":
         return None
@@ -63,12 +73,7 @@ def test_classification_equals_scikit_learn(metric, size, ties, weighed):
         scores /= scores.sum(axis=1, keepdims=True)
     weights = weights_of(weighed, rng, rows)
     given = judged("classification", truth, scores[:, 1] if size == 2 else scores, [*range(size)], weights)
-    model = Model(given, given)
-    resampled = counts(rng, rows)
-    found = model.statistic(metric, np.arange(rows))(resampled)
-    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, weights)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
-    assert np.isnan(expected).any() and np.isfinite(expected).sum() > 35
+    equal_on_resamples(given, metric, rng)
 
 
 @pytest.mark.parametrize("weighed", ["no weights", "weights"])
@@ -81,12 +86,7 @@ def test_regression_equals_scikit_learn(metric, offset, weighed):
     truth = np.round(rng.normal(0, 1.5, rows)) + offset
     weights = weights_of(weighed, rng, rows)
     given = judged("regression", truth, truth + rng.normal(0, 0.7, rows), weights=weights)
-    model = Model(given, given)
-    resampled = counts(rng, rows)
-    found = model.statistic(metric, np.arange(rows))(resampled)
-    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, weights)
-    np.testing.assert_allclose(found, expected, rtol=1e-11 if offset else 1e-12, atol=1e-12)
-    assert np.isnan(expected).any()
+    equal_on_resamples(given, metric, rng, rtol=1e-11 if offset else 1e-12)
 
 
 @pytest.mark.parametrize("weighed", ["no weights", "weights"])
@@ -100,12 +100,8 @@ def test_labels_equal_scikit_learn(metric, ties, weighed):
     scores = np.clip(truth * 0.3 + rng.random((rows, 4)) * 0.7, 0, 1)
     scores = np.round(scores * 4) / 4 if ties else scores
     weights = weights_of(weighed, rng, rows)
-    model = Model(given := judged("multilabel", truth, scores, [*"abcd"], weights), given)
-    resampled = counts(rng, rows)
-    found = model.statistic(metric, np.arange(rows))(resampled)
-    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, weights)
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
-    assert np.isnan(expected).any() and np.isfinite(expected).sum() > 35
+    given = judged("multilabel", truth, scores, [*"abcd"], weights)
+    equal_on_resamples(given, metric, rng)
 
 
 @pytest.mark.parametrize("weighed", ["no weights", "weights"])
@@ -117,12 +113,8 @@ def test_several_numbers_equal_scikit_learn(metric, weighed):
     truth = rng.normal(0, 1, (rows, 3)).round(1) * [1, 1000, 5] + [0, 0, 1e4]
     predicted = truth + rng.normal(0, 0.5, (rows, 3)) * [1, 1000, 5]
     weights = weights_of(weighed, rng, rows)
-    model = Model(given := judged("multioutput", truth, predicted, [*"abc"], weights), given)
-    resampled = counts(rng, rows)
-    found = model.statistic(metric, np.arange(rows))(resampled)
-    expected = of_repeated_rows(model, plugins.load("metric", metric), resampled, weights)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
-    assert np.isnan(expected).any()
+    given = judged("multioutput", truth, predicted, [*"abc"], weights)
+    equal_on_resamples(given, metric, rng, rtol=1e-9)
 
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "one", "dog", "ran", "under", "that", "old", "tree"]
