@@ -1,11 +1,15 @@
 """The client of chat completions on vendors that answer slowly, in odd pieces, wrongly, or not to the end."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from mlops_lib.llm.chat import vendor_model
@@ -248,6 +252,22 @@ def test_a_connection_is_used_again(vendor):
 
     vendor.control(chunks=1)
     assert asyncio.run(ports()) == 1
+
+
+def test_the_connections_of_a_loop_end_with_it(vendor):
+    """A model may be asked from one loop after another: no connection and no loop stays behind."""
+    model = vendor_model("openai:gpt-test", LlmSettings(), {})
+    port, loops = urlsplit(vendor.url).port, []
+
+    async def ask() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await model.answer(HI, {})
+
+    for _ in range(3):
+        asyncio.run(ask())
+        assert [c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == port] == []
+    gc.collect()
+    assert [loop() for loop in loops[:-1]] == [None, None]
 
 
 @pytest.mark.parametrize(
