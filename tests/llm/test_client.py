@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from mlops_lib.llm import events
 from mlops_lib.llm.chat import vendor_model
 from mlops_lib.llm.chat_client import suits
 from mlops_lib.llm.event_usage import EventUsage
@@ -136,6 +137,13 @@ def test_a_stream_that_is_not_whole_is_an_error(monkeypatch, pieces, says):
     """Never a short answer that looks whole. The text names the cause."""
     with pytest.raises(VendorError, match=says):
         with_server(monkeypatch, pieces, streamed)
+
+
+def test_an_event_without_an_end_is_an_error(monkeypatch):
+    """A vendor cannot fill the memory of the service with one line."""
+    monkeypatch.setattr(events, "MAX_EVENT", 100)
+    with pytest.raises(VendorError, match="an event of more than 100 bytes"):
+        with_server(monkeypatch, [HEAD + chunked(b"data: " + b"x" * 200)], streamed)
 
 
 @pytest.mark.parametrize(
