@@ -6,9 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlops_lib.wrappers.thread_locks import ThreadLocks
-
-#: Seconds to wait for another process's transaction.
-BUSY_S = 10.0
+from serving.callers.store import BUSY_S
 
 
 class InUse(Exception):
