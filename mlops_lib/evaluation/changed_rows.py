@@ -95,17 +95,15 @@ def _said(rows: JudgedRows, row: int) -> Any:
 
 
 def named_numbers(names: Sequence[Any], numbers: Any) -> str:
-    """A number for each label, as text; labels without names have their positions."""
-    named = zip(names or range(len(numbers)), numbers, strict=True)
-    return ", ".join(f"{name} {number:.4g}" for name, number in named)
+    """The number of each label, as text."""
+    return ", ".join(f"{name} {number:.4g}" for name, number in zip(names, numbers, strict=True))
 
 
 def shown_truth(rows: JudgedRows, row: int) -> Any:
     """The truth of a row as a reader wants it: of several labels, their names or numbers."""
     truth = rows.truth[row]
     if rows.task == "multilabel":
-        named = zip(rows.classes or range(len(truth)), truth, strict=True)
-        return ", ".join(str(name) for name, has in named if has) or "none"
+        return ", ".join(str(name) for name, has in zip(rows.classes, truth, strict=True) if has) or "none"
     if rows.task == "multioutput":
         return named_numbers(rows.classes, truth)
     return _plain(truth)
