@@ -98,6 +98,24 @@ def test_rows_that_the_challenger_fails_on_count_as_the_worst(tmp_path):
     assert mae.challenger == pytest.approx(0.1 * 6 / 60), "off by the largest error of either"
 
 
+@pytest.mark.parametrize(
+    ("task", "metric", "truth"), [("multilabel", "micro_f1", "0"), ("multioutput", "mean_r2", "0 1, 1 0")]
+)
+def test_several_labels_are_compared(tmp_path, task, metric, truth):
+    """The challenger is further off on one of two requests; labels have their positions as names."""
+
+    class Pair(Off):
+        def _answer(self, rows):
+            return [[0.9, self.by * row["x"]] for row in rows]
+
+    requests = [[{"x": 0.0}], [{"x": 1.0}]]
+    in_service(tmp_path, Pair(0.3), Pair(0.6), requests, lambda row: [1, 0] if row["x"] else [0, 1])
+    found = report(tmp_path, {"evaluation.task": task, "evaluation.metric": metric})
+    (row,) = found.changed_rows
+    assert (row.truth, row.predictions) == (truth, ("0 0.9, 1 0.3", "0 0.9, 1 0.6"))
+    assert row.change == pytest.approx(-0.15)
+
+
 def test_the_last_feedback_counts_and_the_report_says_so(tmp_path):
     """One outcome is corrected, and one is sent for the whole request."""
     in_service(tmp_path, Off(1.0), Off(2.0), [[{"x": 1.0}], [{"x": 2.0}]], lambda row: row["x"] * 2)
