@@ -185,7 +185,7 @@ def test_what_is_not_open_cannot_be_answered(client: Client) -> None:
 
 
 def test_a_thread_is_busy_then_deleted(client: Client, folder: Path) -> None:
-    """While a turn runs, a delete is 409 and another turn waits; afterwards the thread is gone and its id is free."""
+    """While a turn runs, a delete is 409 and another turn waits; afterwards the thread is gone, and its id can begin another."""
     turns: list[Any] = []
 
     def ask(question: str) -> None:
