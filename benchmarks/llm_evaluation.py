@@ -16,26 +16,10 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.llm.models import GRAPH
+
 ROWS, CONCURRENCY, DELAY_S = 200, 8, 0.3
 ROOT = Path(__file__).parents[1]
-GRAPH = """
-from typing import TypedDict
-from langgraph.graph import END, START, StateGraph
-
-class State(TypedDict, total=False):
-    question: str
-    answer: str
-
-def build(package):
-    model = package.chat_model(package.config["model"])
-    async def ask(state):
-        return {"answer": str((await model.ainvoke(state["question"])).text)}
-    graph = StateGraph(State)
-    graph.add_node("ask", ask)
-    graph.add_edge(START, "ask")
-    graph.add_edge("ask", END)
-    return graph
-"""
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.comparison.result import ChangedRow
+from mlops_lib.evaluation.changed_rows import named_numbers, shown_truth
 from mlops_lib.evaluation.judged import JudgedRows
 
 #: Most rows that a report shows.
@@ -26,7 +27,8 @@ def changed_rows(
     """How many rows of each other model differ from the reference, and the rows, the largest loss first.
 
     Classification: rows with another most probable class, ordered by the probability of the true one. Regression: other
-    numbers, by the error. Text: other answers, by `metric`.
+    numbers, by the error. Several labels: another label above 0.5, or another number, by the mean error; that of a number
+    counts in ranges of its label. Text: other answers, by `metric`.
     """
     score, shown = _forms(reference, metric, higher_is_better)
     ours, columns = [score(reference, at) for at in range(len(reference.ids))], [reference, *others]
@@ -45,7 +47,7 @@ def changed_rows(
             id=reference.ids[at],
             name=(names or reference.ids)[at],
             input=inputs[at] if len(inputs) else "",
-            truth=str(reference.truth[at]),
+            truth=str(shown_truth(reference, at)),
             predictions=tuple(shown(model, at) for model in columns),
             change=changes[at] if math.isfinite(changes[at]) else None,
         )
@@ -94,7 +96,24 @@ def _forms(
     def number(model: JudgedRows, at: int) -> str:
         return "" if missing(model, at) else f"{float(model.predicted[at]):.6g}"
 
-    forms = {"classification": (of_true_class, class_name), "regression": (error, number)}
+    spread = np.ptp(np.asarray(rows.truth, dtype=float), axis=0) if rows.task == "multioutput" else np.ones(1)
+    ranges = np.where(spread > 0, spread, 1.0)
+
+    def mean_error(model: JudgedRows, at: int) -> float:
+        if missing(model, at):
+            return -math.inf
+        gaps = np.abs(np.asarray(model.truth[at], dtype=float) - np.asarray(model.predicted[at], dtype=float))
+        return -float((gaps / ranges).mean())
+
+    def of_labels(model: JudgedRows, at: int) -> str:
+        return "" if missing(model, at) else named_numbers(model.classes, model.predicted[at])
+
+    forms = {
+        "classification": (of_true_class, class_name),
+        "regression": (error, number),
+        "multilabel": (mean_error, of_labels),
+        "multioutput": (mean_error, of_labels),
+    }
     return forms.get(rows.task, (value, text))
 
 
@@ -113,8 +132,10 @@ def _differ(reference: JudgedRows, other: JudgedRows) -> np.ndarray:
                 for model, p in ((reference, one), (other, two))
             ]
             found.append(sides[0] != sides[1])
-        elif reference.task == "regression":
-            found.append(not math.isclose(float(one), float(two), rel_tol=TOLERANCE))
+        elif reference.task == "multilabel":
+            found.append(bool(((np.asarray(one) > 0.5) != (np.asarray(two) > 0.5)).any()))
+        elif reference.task in ("regression", "multioutput"):
+            found.append(not np.allclose(np.asarray(one, float), np.asarray(two, float), TOLERANCE, 0.0))
         else:
             found.append(str(one) != str(two))
     return np.array(found, dtype=bool)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlops_lib import plugins
+from mlops_lib.columns.schema import Schema
 from mlops_lib.comparison.pairwise import compare_models
 from mlops_lib.comparison.result import Against, ComparisonReport, Side
 from mlops_lib.errors import DataError, EvaluationError
@@ -26,7 +27,7 @@ from mlops_lib.monitoring.outcomes import JudgedRequests, judged_requests
 from mlops_lib.monitoring.prediction_log import PredictionLog
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.interface import CLASSES_KEY
+from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY
 
 
 def compare_in_service(settings: Settings, folder: Path, since: datetime | None = None) -> ComparisonReport:
@@ -37,14 +38,14 @@ def compare_in_service(settings: Settings, folder: Path, since: datetime | None 
         since: Leave out earlier requests.
 
     Raises:
-        DataError: The log has no such requests, or a classifier's classes are not known.
+        DataError: The log has no such requests, or the classes or labels of a version are not known.
         EvaluationError: The rows cannot be scored, or not by ``evaluation.metric``.
     """
     log = PredictionLog(folder)
     requests = mirrored(log, since)
     task = settings.evaluation.task
-    classes = _classes(settings, requests) if task == "classification" else ()
-    found = judged_requests(log, requests, task, settings.data.key, classes)
+    names = _names(settings, requests)
+    found = judged_requests(log, requests, task, settings.data.key, names)
     sides = _sides(requests)
     times = [datetime.fromtimestamp(int(at) / 1e6).astimezone() for at in requests.times[[0, -1]]]
     facts: dict[str, Any] = {
@@ -64,7 +65,7 @@ def compare_in_service(settings: Settings, folder: Path, since: datetime | None 
             gate_metrics=(settings.evaluation.metric,),
             **facts,
         )
-    champion, challenger = found.judged(task, classes)
+    champion, challenger = found.judged(task, names)
     if task == "text":
         settings, note = _measurable(settings, found)
         facts["notes"] += [note] if note else []
@@ -104,24 +105,28 @@ def _notes(requests: MirroredRequests, found: JudgedRequests) -> list[str]:
     return notes
 
 
-def _classes(settings: Settings, requests: MirroredRequests) -> Sequence[Any]:
-    """The classes of both versions, in the order of their probabilities.
+def _names(settings: Settings, requests: MirroredRequests) -> Sequence[Any]:
+    """The classes, or several labels, of both versions in the order of their predictions; empty for other tasks.
 
     Raises:
         DataError: The registry does not say, or the two have different ones.
     """
+    task = settings.evaluation.task
+    if task not in ("classification", "multilabel", "multioutput"):
+        return ()
+    kind = "classes" if task == "classification" else "labels"
     of_champion, of_challenger = (
-        _classes_of(settings, version) for version in (requests.champion, requests.challenger)
+        _names_of(settings, version, kind) for version in (requests.champion, requests.challenger)
     )
     if of_champion != of_challenger:
         raise DataError(
-            f"{requests.champion} has the classes {of_champion}, and {requests.challenger} has {of_challenger}. Only "
-            "versions with the same classes in the same order can be compared in service."
+            f"{requests.champion} has the {kind} {of_champion}, and {requests.challenger} has {of_challenger}. Only "
+            f"versions with the same {kind} in the same order can be compared in service."
         )
     return of_champion
 
 
-def _classes_of(settings: Settings, version: LoggedVersion) -> list[Any]:
+def _names_of(settings: Settings, version: LoggedVersion, kind: str) -> list[Any]:
     import mlflow
 
     found = Registry(settings).resolve(version.name, version=version.version)
@@ -131,13 +136,15 @@ def _classes_of(settings: Settings, version: LoggedVersion) -> list[Any]:
             f"{version} in the registry is not the model that answered: its digest is {registered[:12]}, and the log has "
             f"{version.digest[:12]}. The model was deleted, and its name used again."
         )
-    classes = (mlflow.models.get_model_info(found.uri).metadata or {}).get(CLASSES_KEY)
-    if not classes:
+    metadata = mlflow.models.get_model_info(found.uri).metadata or {}
+    columns = metadata.get(COLUMNS_KEY)
+    labels = Schema.from_dict(columns).labels if columns else ()
+    if not (names := metadata.get(CLASSES_KEY) if kind == "classes" else labels):
         raise DataError(
-            f"{version} does not name its classes, so outcomes cannot be compared with its probabilities. A classifier that "
-            "the platform trains names them."
+            f"{version} does not name its {kind}, so outcomes cannot be compared with its predictions. A model that the "
+            "platform trains names them."
         )
-    return list(classes)
+    return list(names)
 
 
 def _measurable(settings: Settings, found: JudgedRequests) -> tuple[Settings, str]:

@@ -41,7 +41,8 @@ class ChangedRow(BaseModel):
         input: The row, as text; "" where it is not known.
         predictions: Of each version as text, in the order of the report's sides; "" without one.
         change: By how much the row became better; the largest change if there are several. Of the true class's
-            probability, of the error (regression), or of the metric (text). None: one of them has no prediction.
+            probability, of the error (regression; of several labels the mean), or of the metric (text). None: one of
+            them has no prediction.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -62,9 +62,13 @@ def metrics(report: ComparisonReport) -> Table:
 
 def change_name(report: ComparisonReport) -> str:
     """What the change of a row is a change of; a positive one is better."""
-    if report.task == "classification":
-        return "change of P(truth)"
-    return "error smaller by" if report.task == "regression" else f"change of {report.row_metric}"
+    names = {
+        "classification": "change of P(truth)",
+        "regression": "error smaller by",
+        "multilabel": "mean error smaller by",
+        "multioutput": "mean error smaller by, in ranges of the labels",
+    }
+    return names.get(report.task, f"change of {report.row_metric}")
 
 
 def sides(report: ComparisonReport) -> Table:

@@ -68,7 +68,7 @@ def _table(
     columns: dict[str, Any] = {"row": rows}
     if has_key:
         columns["key"] = [challenger.entities[row] for row in rows]
-    columns["truth"] = [_shown(challenger, challenger.truth[row]) for row in rows]
+    columns["truth"] = [shown_truth(challenger, row) for row in rows]
     columns["champion"] = [_said(champion, row) for row in rows]
     columns["challenger"] = [_said(challenger, row) for row in rows]
     if challenger.task != "classification":
@@ -83,8 +83,8 @@ def _said(rows: JudgedRows, row: int) -> Any:
     if rows.errors and rows.errors[row]:
         return f"error: {rows.errors[row]}"
     predicted = rows.predicted[row]
-    if len(rows.classes) and rows.task != "classification":  # several labels
-        return ", ".join(f"{name} {value:.4g}" for name, value in zip(rows.classes, predicted, strict=True))
+    if rows.task in ("multilabel", "multioutput"):
+        return named_numbers(rows.classes, predicted)
     if rows.task != "classification":
         return _plain(predicted)
     of_classes = np.atleast_1d(np.asarray(predicted, dtype=float))
@@ -94,11 +94,18 @@ def _said(rows: JudgedRows, row: int) -> Any:
     return f"{name} ({of_classes[best]:.3f})"
 
 
-def _shown(rows: JudgedRows, truth: Any) -> Any:
+def named_numbers(names: Sequence[Any], numbers: Any) -> str:
+    """The number of each label, as text."""
+    return ", ".join(f"{name} {number:.4g}" for name, number in zip(names, numbers, strict=True))
+
+
+def shown_truth(rows: JudgedRows, row: int) -> Any:
+    """The truth of a row as a reader wants it: of several labels, their names or numbers."""
+    truth = rows.truth[row]
     if rows.task == "multilabel":
         return ", ".join(str(name) for name, has in zip(rows.classes, truth, strict=True) if has) or "none"
     if rows.task == "multioutput":
-        return ", ".join(f"{name} {value:.4g}" for name, value in zip(rows.classes, truth, strict=True))
+        return named_numbers(rows.classes, truth)
     return _plain(truth)
 
 

@@ -17,7 +17,7 @@ class JudgedRows:
         entities: The key of each row as text, N; rows of one entity stay together in a resample. Without a key, the id.
         truth: N values, as the task takes them.
         predicted: N predictions, as the task takes them; None where the model failed on a row.
-        classes: Classification: the classes, in the order of the prediction's columns.
+        classes: The classes, or several labels, in the order of the prediction's columns; empty for other tasks.
         weights: Weight of each row, N; None: all count the same.
         slices: Slice -> the value of each row as text, N.
         values: Text: metric -> the value of each row, N; None where it has none.

@@ -19,16 +19,17 @@ AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class Connector(aiohttp.TCPConnector):
-    """Connections of one event loop. A loop that ends takes them along, so there is nothing to warn about."""
+    """Connections of one event loop, which need no closing before its end."""
 
     def __del__(self, _warnings: Any = None) -> None:
         """Replace aiohttp's warning about open connections."""
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends the requests of one event loop, in which it must be made."""
+    """Sends the requests of one event loop, in which it must be made. The end of the loop closes its connections."""
 
     def __init__(self) -> None:
+        self._end: AsyncIterator[None] | None = None
         connector = Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=_trusted())
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -46,6 +47,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         Raises:
             httpx2.TransportError: There was no answer, or not in time.
         """
+        if self._end is None:
+            self._end = self._until_the_end()
+            await anext(self._end)
         limits = request.extensions.get("timeout") or {}
         with as_httpx2(request):
             response = await self._session.request(
@@ -68,6 +72,13 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+    async def _until_the_end(self) -> AsyncIterator[None]:
+        """Close all connections when the event loop ends, which closes the generators that have begun in it."""
+        try:
+            yield
+        finally:
+            await self.aclose()
 
 
 class Body(httpx2.AsyncByteStream):

@@ -123,7 +123,7 @@ class ChatClient:
                 async with asyncio.timeout(REST_S):
                     async for _ in pieces:
                         pass
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, ValueError) as error:  # it ends, or has an event without an end
             raise VendorError(f"The vendor's stream broke off: {type(error).__name__}: {error}") from error
         finally:
             await response.aclose()

@@ -5,10 +5,10 @@ that was made before is changed as well. Requests of other kinds, and those that
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -22,8 +22,11 @@ from mlops_lib.llm.usage import Prices
 #: Ends of the paths of calls that cost money.
 OPENAI_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses")
 ANTHROPIC_PATH = "/v1/messages"
+#: Anthropic's clients use the token in this variable where they find no key.
+ANTHROPIC_TOKEN = "ANTHROPIC_AUTH_TOKEN"
 #: Servers that answer no request without a key.
 VENDORS = ("api.openai.com", "api.anthropic.com")
+T = TypeVar("T")
 _prices: Prices = {}
 
 
@@ -43,10 +46,26 @@ def meter(prices: Prices) -> None:
         legacy_httpx.change(_meter_for)
 
 
+def with_stand_ins(build: Callable[[], T]) -> T:
+    """The result of `build`, whose clients can be made without a key; a call without a key is refused before it is sent.
+
+    The code that `build` runs may set a missing key itself, from a .env file for example, and must find none there. So the
+    stand-in for Anthropic is in the variable that its clients read last. OpenAI's clients have no such variable: only after
+    an error about a missing key does `build` run again, with stand-ins for all missing keys.
+    """
+    with _stand_ins([] if os.environ.get(KEY_VARIABLES["anthropic"]) else [ANTHROPIC_TOKEN]):
+        try:
+            return build()
+        except Exception as error:
+            if not any(name in str(error) and not os.environ.get(name) for name in KEY_VARIABLES.values()):
+                raise
+    with _stand_ins(KEY_VARIABLES.values()):
+        return build()
+
+
 @contextmanager
-def stand_in_keys() -> Iterator[None]:
-    """Let clients be made without a key in the block; a call without a key is refused before it is sent."""
-    missing = [name for name in KEY_VARIABLES.values() if not os.environ.get(name)]
+def _stand_ins(names: Iterable[str]) -> Iterator[None]:
+    missing = [name for name in names if not os.environ.get(name)]
     os.environ.update(dict.fromkeys(missing, NO_KEY))
     try:
         yield

@@ -38,10 +38,7 @@ class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         if (answer := call.before()) is not None:
             return answer
         await asyncio.sleep(call.wait_s)
-        # A connection belongs to the event loop it was made in, so each loop has its own.
-        loop = asyncio.get_running_loop()
-        inner = self._async.setdefault(loop, None) or self.provider.connect(True)
-        self._async[loop] = inner
+        inner = self._of_loop(asyncio.get_running_loop())
         if call.streams:
             request.headers["accept-encoding"] = "identity"  # the events are read as they pass
             return EventStream.over(await inner.handle_async_request(request), call)
@@ -57,6 +54,16 @@ class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         except httpx2.TransportError as error:
             raise call.failed(error) from None
         return call.after(response, body)
+
+    def _of_loop(self, loop: asyncio.AbstractEventLoop) -> Any:
+        """The transport of an event loop: a connection belongs to the loop it was made in."""
+        if loop not in self._async:
+            # A transport may hold its loop, so that both stay until they are removed here.
+            for reference in self._async.keyrefs():
+                if (other := reference()) is not None and other.is_closed():
+                    self._async.pop(other, None)
+            self._async[loop] = self.provider.connect(True)
+        return self._async[loop]
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         request.extensions[METERED] = True

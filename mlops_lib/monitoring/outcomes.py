@@ -79,7 +79,7 @@ def judged_requests(
     Args:
         task: Name of the task.
         key: Column with the entity of a row. Rows without it are of one entity with their request's other rows.
-        classes: Classification: the classes, in the order of the probabilities.
+        classes: Read for a classification: the classes, in the order of the probabilities.
     """
     most = MAX_TEXT_ROWS if task == "text" else MAX_ROWS
     with_feedback = np.isin(requests.ids, _requests_with_feedback(log))

@@ -123,13 +123,14 @@ class EvaluationSettings(Section):
     @field_validator("gate")
     @classmethod
     def _names_metrics_of_the_task(cls, gate: GateSettings, info: ValidationInfo) -> GateSettings:
-        task, metric, rubrics = (info.data.get(name, "") for name in ("task", "metric", "rubrics"))
+        task, metric = info.data.get("task", ""), info.data.get("metric", "")
+        rubrics = info.data.get("rubrics", {})
         for key in ("thresholds", "slice_thresholds", "margins"):
             for name, limit in getattr(gate, key).items():
                 try:
-                    _check_metric(name, task, rubrics or {})
+                    _check_metric(name, task, rubrics)
                     if key != "margins":
-                        _check_reachable(name, limit, rubrics or {})
+                        _check_reachable(name, limit, rubrics)
                 except ValueError as error:
                     raise ValueError(f"{key}.{name}: {error}") from None
         if metric in gate.thresholds:

@@ -57,8 +57,7 @@ class Plan(BaseModel):
 
     def resolved(self) -> Settings:
         """The settings, with MLflow's address from the environment: a plan holds no password."""
-        # Not strict: a validator that runs before a section gives it lists, which strict tuples refuse.
-        settings = Settings.model_validate_json(self.settings, strict=False)
+        settings = Settings.model_validate_json(self.settings)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or settings.mlflow.tracking_uri
         mlflow = settings.mlflow.model_copy(update={"tracking_uri": uri})
         return settings.model_copy(update={"mlflow": mlflow})

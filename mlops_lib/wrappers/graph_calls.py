@@ -1,4 +1,4 @@
-"""Tool calls that a conversation leaves without a result, because another question comes. Vendors refuse such calls."""
+"""Tool calls of a conversation that have no result when the next question comes: they are cancelled."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,10 @@ CANCELLED = "Cancelled: the next message came before this call was made."
 
 
 async def given_up(graph: Any, options: Any, state: "StateSnapshot", payload: Any) -> Any:
-    """The input for a new question. Tool calls that the thread ends with, and the input has no results of, are given up."""
+    """The input for a new question. The thread's open tool calls get the result `CANCELLED`, unless the input has theirs.
+
+    The results are added to the input, or to the thread's state where the input of the graph lacks its messages.
+    """
     builder = getattr(graph, "builder", None)  # none: an entrypoint, whose state has no keys
     if builder is None or not isinstance(state.values, Mapping):
         return payload

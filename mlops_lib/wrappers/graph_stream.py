@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 INTERRUPT = "__interrupt__"
 #: Events that callers see. ``answer``: the answer's tokens. ``updates``: also custom events, and the nodes' updates without
-#: system messages and tools. ``all``: also those.
+#: system messages and tools. ``all``: whole updates.
 Shown = Literal["answer", "updates", "all"]
 #: The node that LangGraph's agents have for tools.
 TOOLS = "tools"

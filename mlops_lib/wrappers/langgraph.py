@@ -62,8 +62,8 @@ class LangGraphWrapper(TextModelWrapper):
         self._streams = StreamSettings(self._config)
         texts = prompts.read(package / "prompts.yaml")
         own_clients.meter(llm.prices)
-        with own_clients.stand_in_keys():
-            built = build_graph(GraphPackage(self._config, texts, package, chat_model))
+        parts = GraphPackage(self._config, texts, package, chat_model)
+        built = own_clients.with_stand_ins(lambda: build_graph(parts))
         self._graph, shape = opened(built.graph)
         self._input = GraphInput(shape, self._config.get("input"))
         self._output = GraphOutput(shape, self._config.get("output"), self._config.get("contexts"))

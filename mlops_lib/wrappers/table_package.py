@@ -112,10 +112,16 @@ def read_inputs(folder: Path) -> InputEncoder | None:
     return InputEncoder.from_dict(json.loads(file.read_text(encoding="utf-8")), file.parent)
 
 
-def inputs_hold_code(folder: Path) -> bool:
-    """Whether a logged network with inputs by name needs code; nothing of it is imported."""
+def described_inputs(folder: Path) -> Inputs | None:
+    """The inputs of a logged network with inputs by name; their code is not imported. None for any other model."""
     file = folder / FOLDER / INPUTS
-    return file.is_file() and Inputs.from_dict(json.loads(file.read_text("utf-8"))["inputs"]).holds_code
+    return Inputs.from_dict(json.loads(file.read_text("utf-8"))["inputs"]) if file.is_file() else None
+
+
+def inputs_hold_code(folder: Path) -> bool:
+    """Whether a logged network with inputs by name needs code, which is not imported."""
+    inputs = described_inputs(folder)
+    return inputs is not None and inputs.holds_code
 
 
 def has_encoder(folder: Path) -> bool:

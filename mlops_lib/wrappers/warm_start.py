@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib import files
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.network_inputs.spec import BESIDE, Inputs
 from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
 from mlops_lib.settings.served_model import served_model
@@ -28,13 +30,13 @@ def load(module: "nn.Module", encoder: Encoder | InputEncoder, config: Settings,
 
     Args:
         module: The network, with its preprocessing fitted; the weights bring the preprocessing that they learned with.
-        encoder: Of the new rows. The codes of its categories must be those that the weights learned with.
+        encoder: Of the new rows. The weights of a version must have learned with the same inputs, and with its categories' codes.
         config: The `train` section is read.
         run_id: Run that gets the address of the version as a tag.
 
     Raises:
-        TrainingError: The weights do not fit, and ``train.warm_start_strict`` is true; names the parameters. Or nothing fits,
-            or the file holds no weights.
+        TrainingError: The weights or inputs do not fit, and ``train.warm_start_strict`` is true; names them. Or nothing
+            fits, or the file holds no weights.
         RegistryError: There is no such version.
     """
     import mlflow
@@ -47,7 +49,7 @@ def load(module: "nn.Module", encoder: Encoder | InputEncoder, config: Settings,
         )
         address = version.uri
         folder = download(address)
-        weights, problems = _exported(folder, address), _other_codes(folder, encoder)
+        weights, problems = _exported(folder, address), _other_inputs(folder, encoder)
     else:
         weights, problems = _of_file(config.path(address)), []
     mlflow.MlflowClient().set_tag(run_id, WARM_START_TAG, address)
@@ -111,8 +113,8 @@ def _of_file(file: Path) -> "dict[str, Tensor]":
     return dict(weights)
 
 
-def _other_codes(folder: Path, encoder: Encoder | InputEncoder) -> list[str]:
-    """The columns whose values have other codes, or another place, than in the logged model."""
+def _other_inputs(folder: Path, encoder: Encoder | InputEncoder) -> list[str]:
+    """What the network takes in another place, or with other codes, than the logged one."""
     from mlflow.models import Model
 
     old = table_package.read_encoder(folder)
@@ -122,10 +124,39 @@ def _other_codes(folder: Path, encoder: Encoder | InputEncoder) -> list[str]:
         if not found:
             return []
         old = Encoder(Schema.from_dict(found), {})
-    if list(old.schema.features) != list(new.schema.features):
-        return [f"it has the features {', '.join(old.schema.features)}"]
-    return [
+    described = table_package.described_inputs(folder)
+    if described and isinstance(encoder, InputEncoder):
+        problems = _other_columns(described, folder / table_package.FOLDER, encoder)
+    elif list(old.schema.features) != list(new.schema.features):
+        problems = [f"it has the features {', '.join(old.schema.features)}"]
+    else:
+        problems = []
+    return problems + [
         f"the values of column {name!r} have other codes there"
         for name in new.schema.features
-        if old.learned.get(name) != new.learned.get(name)
+        if name in old.schema.features and old.learned.get(name) != new.learned.get(name)
     ]
+
+
+def _other_columns(old: Inputs, folder: Path, encoder: InputEncoder) -> list[str]:
+    """The inputs that hold other columns, or the same ones in another form or by another tokenizer."""
+    ours, theirs = _contents(encoder.inputs, encoder.folder), _contents(old, folder)
+    return [
+        f"input {place} is {ours.get(place, 'missing')} in the network and {theirs.get(place, 'missing')} there"
+        for place in {**ours, **theirs}
+        if ours.get(place) != theirs.get(place)
+    ]
+
+
+def _contents(inputs: Inputs, folder: Path) -> dict[str, str]:
+    """Name of each input, or its number where the network takes them in order -> what it holds."""
+    found = {}
+    for number, spec in enumerate(inputs.specs, start=1):
+        if spec.form not in BESIDE:
+            maker = inputs.collate or spec.tokenizer
+            if spec.tokenizer and ":" not in spec.tokenizer:  # a file, which a logged model renames
+                maker = f"tokenizer {files.sha256(folder / spec.tokenizer)[:12]}"
+            form = f"{spec.form} of {maker}" if maker else spec.form
+            place = str(number) if inputs.style == "positions" else repr(spec.name)
+            found[place] = f"{', '.join(spec.columns)} ({form})"
+    return found

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 BUSY_S = 10.0
 #: Seconds between attempts where SQLite itself does not wait.
 POLL_S = 0.02
-
-
 #: Reads and writes the tables. What it raises, but for errors of SQLite, it raises before it has written.
 Change = Callable[[sqlite3.Connection], Any]
 

@@ -6,9 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from mlops_lib.wrappers.thread_locks import ThreadLocks
-
-#: Seconds to wait for another process's transaction.
-BUSY_S = 10.0
+from serving.callers.store import BUSY_S
 
 
 class InUse(Exception):
@@ -16,7 +14,7 @@ class InUse(Exception):
 
 
 def delete(tables: sqlite3.Connection, threads: Iterable[str]) -> int:
-    """Delete conversations; how many of their checkpoints there were."""
+    """Delete conversations, and return the number of their checkpoints."""
     threads, count = list(threads), 0
     for table in ("writes", "checkpoints"):
         found = tables.executemany(f"DELETE FROM {table} WHERE thread_id = ?", [(one,) for one in threads])
@@ -25,7 +23,7 @@ def delete(tables: sqlite3.Connection, threads: Iterable[str]) -> int:
 
 
 def delete_one(file: Path, thread: str) -> bool:
-    """Delete a conversation, unless a turn of it runs; whether there was one.
+    """Delete a conversation, and return whether it existed.
 
     Raises:
         InUse: A turn runs.

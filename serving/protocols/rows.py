@@ -1,8 +1,8 @@
 """/predict and /invoke: rows in, predictions out, whole or as events; /features: the rows as the model gets them.
 
-Events are ``token`` ``{"text", "path"}``, ``update`` ``{"path", "changes"}`` and ``custom`` ``{"path", "data"}``, where
-`path` names a graph's nodes from the outer one to the inner one, ``contexts`` ``{"contexts"}``, then one of ``prediction`` or ``interrupt``, which hold
-the same object as the plain answer, or ``error``, which holds a problem object.
+Events are ``token`` ``{"text", "path"}``, ``update`` ``{"path", "changes"}``, ``custom`` ``{"path", "data"}`` and ``contexts``
+``{"contexts"}``; `path` names a graph's nodes from the outer one to the inner one. The last event is ``prediction`` or
+``interrupt``, with the same object as the plain answer, or ``error``, with a problem object.
 """
 
 import json

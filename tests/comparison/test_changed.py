@@ -1,5 +1,6 @@
 """The rows on which compared models differ."""
 
+import numpy as np
 import pytest
 
 from mlops_lib.comparison.changed import changed_rows
@@ -23,3 +24,27 @@ def test_an_answer_without_a_score_is_the_largest_loss(higher_is_better):
         "a": 1.0 if higher_is_better else -1.0,
         "c": 0.0,
     }
+
+
+def labels(task, truth, predicted):
+    ids = [str(place) for place in range(len(truth))]
+    return JudgedRows(task, ids, ids, np.array(truth), np.array(predicted), classes=("a", "b"))
+
+
+def test_rows_of_several_labels_have_the_largest_loss_first():
+    """Yes/no labels differ at 0.5; numbers count in ranges of their label, and rounding is no difference."""
+    truth = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    one = labels("multilabel", truth, [[0.9, 0.4], [0.6, 0.9], [0.8, 0.8]])
+    other = labels("multilabel", truth, [[0.7, 0.6], [0.1, 0.9], [0.7, 0.7]])
+    counts, rows = changed_rows(one, [other], [], "f1", True)
+    assert counts == [2] and [row.id for row in rows] == ["0", "1"]
+    assert [row.change for row in rows] == pytest.approx([-0.2, 0.25])
+    assert rows[0].truth == "a" and rows[0].predictions == ("a 0.9, b 0.4", "a 0.7, b 0.6")
+
+    truth = [[0.0, 0.0], [1.0, 1000.0], [0.5, 500.0]]
+    one = labels("multioutput", truth, [[0.0, 100.0], [1.0, 1000.0], [0.5, 500.0]])
+    other = labels("multioutput", truth, [[0.0, 0.0], [0.5, 1000.0], [0.5 + 1e-9, 500.0]])
+    counts, rows = changed_rows(one, [other], [], "r2", True)
+    assert counts == [2] and [row.id for row in rows] == ["1", "0"]
+    assert [row.change for row in rows] == pytest.approx([-0.25, 0.05])
+    assert rows[0].truth == "a 1, b 1000"

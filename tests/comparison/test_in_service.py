@@ -2,17 +2,21 @@
 
 import asyncio
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from mlflow.models import Model
 from typer.testing import CliRunner
 
-from mlops_lib import config
+from mlops_lib import config, tracking
 from mlops_lib.cli.app import app as cli
+from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.comparison.in_service import compare_in_service
 from mlops_lib.errors import DataError, EvaluationError
 from mlops_lib.monitoring.prediction_log import STAMP
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
+from mlops_lib.wrappers.interface import COLUMNS_KEY
 from serving.operations.records import write_table
 from tests.support.toy_service import Caller, Toy, toy_service
 from tests.support.waiting import until_async
@@ -96,6 +100,42 @@ def test_rows_that_the_challenger_fails_on_count_as_the_worst(tmp_path):
     assert any("failed on 6 of 60 requests" in note for note in found.notes)
     (mae,) = [c for c in against.comparisons if c.metric == "mae"]
     assert mae.challenger == pytest.approx(0.1 * 6 / 60), "off by the largest error of either"
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "truth"), [("multilabel", "micro_f1", "a"), ("multioutput", "mean_r2", "a 1, b 0")]
+)
+def test_several_labels_are_compared(tmp_path, blank_store, task, metric, truth):
+    """The challenger is further off on one of two requests. Versions with the labels in another order are refused."""
+
+    class Pair(Off):
+        def _answer(self, rows):
+            return [[0.9, self.by * row["x"]] for row in rows]
+
+    requests = [[{"x": 0.0}], [{"x": 1.0}]]
+    in_service(tmp_path, Pair(0.3), Pair(0.6), requests, lambda row: [1, 0] if row["x"] else [0, 1])
+    shutil.copy(blank_store, tmp_path / "mlflow.db")
+    chosen = {"evaluation.task": task, "evaluation.metric": metric}
+    client = tracking.connect(config.load(tmp_path / "config.yaml", chosen))
+    client.create_registered_model("toy")
+
+    def save(folder, labels):
+        columns = tuple(Column(name, "number", role="label") for name in labels)
+        Model(metadata={COLUMNS_KEY: Schema(columns).to_dict()}).save(folder / "MLmodel")
+
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        folder.mkdir()
+        save(folder, "ab")
+        client.create_model_version("toy", folder.as_uri())
+    found = report(tmp_path, chosen)
+    (row,) = found.changed_rows
+    assert (row.truth, row.predictions) == (truth, ("a 0.9, b 0.3", "a 0.9, b 0.6"))
+    assert row.change == pytest.approx(-0.15)
+
+    save(folders[1], "ba")
+    with pytest.raises(DataError, match=r"has the labels \['a', 'b'\], and .* has \['b', 'a'\]"):
+        report(tmp_path, chosen)
 
 
 def test_the_last_feedback_counts_and_the_report_says_so(tmp_path):

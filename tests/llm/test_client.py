@@ -1,13 +1,18 @@
 """The client of chat completions on vendors that answer slowly, in odd pieces, wrongly, or not to the end."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
+from mlops_lib.llm import events
 from mlops_lib.llm.chat import vendor_model
 from mlops_lib.llm.chat_client import suits
 from mlops_lib.llm.event_usage import EventUsage
@@ -134,6 +139,13 @@ def test_a_stream_that_is_not_whole_is_an_error(monkeypatch, pieces, says):
         with_server(monkeypatch, pieces, streamed)
 
 
+def test_an_event_without_an_end_is_an_error(monkeypatch):
+    """A vendor cannot fill the memory of the service with one line."""
+    monkeypatch.setattr(events, "MAX_EVENT", 100)
+    with pytest.raises(VendorError, match="an event of more than 100 bytes"):
+        with_server(monkeypatch, [HEAD + chunked(b"data: " + b"x" * 200)], streamed)
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -248,6 +260,22 @@ def test_a_connection_is_used_again(vendor):
 
     vendor.control(chunks=1)
     assert asyncio.run(ports()) == 1
+
+
+def test_the_connections_of_a_loop_end_with_it(vendor):
+    """A model may be asked from one loop after another: no connection and no loop stays behind."""
+    model = vendor_model("openai:gpt-test", LlmSettings(), {})
+    port, loops = urlsplit(vendor.url).port, []
+
+    async def ask() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await model.answer(HI, {})
+
+    for _ in range(3):
+        asyncio.run(ask())
+        assert [c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == port] == []
+    gc.collect()
+    assert [loop() for loop in loops[:-1]] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from mlops_lib.errors import ModelError
 from mlops_lib.llm import loop, own_clients
 from mlops_lib.llm.cassette import Cassette
-from mlops_lib.llm.chat import NO_KEY
+from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
 from mlops_lib.llm.ledger import Ledger, tally
 from mlops_lib.llm.turns import one_row
 from mlops_lib.llm.usage import of_answer
@@ -147,7 +148,9 @@ def test_money_is_counted_by_the_prices(vendor: Vendor, graph: Callable[..., Lan
         model.predict("one")
 
 
-@pytest.mark.parametrize("client", ["ChatOpenAI, made at import", "ChatAnthropic", "the OpenAI SDK"])
+@pytest.mark.parametrize(
+    "client", ["ChatOpenAI, made at import", "ChatAnthropic", "the OpenAI SDK", "the Anthropic SDK"]
+)
 def test_a_record_answers_without_a_key(
     vendor: Vendor, graph: Callable[..., LangGraphWrapper], monkeypatch: pytest.MonkeyPatch, client: str
 ) -> None:
@@ -272,13 +275,51 @@ def test_another_services_requests_pass(moved: str, library: Any) -> None:
     assert of_answer({"usage": "much"}, "openai:m", {}).tokens == 0
 
 
-def test_a_key_of_the_graphs_own_code_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Code that sets a key while the graph is made, or takes one away, has its own way."""
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+#: How a graph's own code sets a key that the environment lacks.
+OWN_KEYS = {
+    "a .env file": "from dotenv import load_dotenv\nload_dotenv({env!r})",
+    "a default": "import os\nos.environ.setdefault('OPENAI_API_KEY', {key!r})\nos.environ.setdefault('ANTHROPIC_API_KEY', {key!r})",
+    "a question for it": "import os\nfor name in ('OPENAI_API_KEY', 'ANTHROPIC_API_KEY'):\n    if not os.getenv(name): os.environ[name] = {key!r}",
+}
+
+
+@pytest.mark.parametrize("client", ["ChatOpenAI, made at import", "ChatAnthropic", "the Anthropic SDK"])
+@pytest.mark.parametrize("way", OWN_KEYS)
+def test_a_graph_may_set_a_missing_key_itself(
+    vendor: Vendor, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, way: str
+) -> None:
+    """No stand-in is where the graph's code looks for a key before it sets one, and none is left afterwards."""
+    for name in KEY_VARIABLES.values():
         monkeypatch.setenv(name, "")
-    with own_clients.stand_in_keys():
-        assert os.environ["OPENAI_API_KEY"] == NO_KEY
-        os.environ["OPENAI_API_KEY"] = "own"
-        del os.environ["ANTHROPIC_API_KEY"]
-    assert os.environ["OPENAI_API_KEY"] == "own"
-    assert not os.environ.get("ANTHROPIC_API_KEY")
+        monkeypatch.delenv(name)
+    env = tmp_path / ".env"
+    env.write_text("".join(f"{name}={KEY}\n" for name in KEY_VARIABLES.values()))
+    code = OWN_KEYS[way].format(env=str(env), key=KEY) + HEAD + CLIENTS[client]
+    model = opened({"my_agent.py": f"{code}graph = one_node(MessagesState, node)"})
+    assert model.predict("hi")
+    assert [key.removeprefix("Bearer ") for key in vendor.stats["keys"]] == [KEY]
+    assert NO_KEY not in os.environ.values()
+
+
+def test_only_a_missing_key_makes_a_graph_build_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another error is raised at once; the second time, all missing keys have stand-ins, and none afterwards."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    seen = []
+
+    def build(wanted: str) -> None:
+        seen.append(os.environ.get("ANTHROPIC_API_KEY"))
+        if wanted not in os.environ:
+            raise ModelError(f"KeyError: {wanted}")
+        raise ModelError(f"{wanted} is wrong")
+
+    for wanted, tries in (
+        ("ANTHROPIC_API_KEY", [None, NO_KEY]),
+        ("OPENAI_API_KEY", [None]),
+        ("MY_KEY", [None]),
+    ):
+        seen.clear()
+        with pytest.raises(ModelError, match=wanted):
+            own_clients.with_stand_ins(lambda wanted=wanted: build(wanted))
+        assert seen == tries
+        assert NO_KEY not in os.environ.values()

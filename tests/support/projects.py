@@ -4,15 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import yaml
 
 from mlops_lib import config, loaders
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_lib.evaluation.report import EvaluationReport
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -61,6 +66,25 @@ def written(project: Project, **settings: Any) -> tuple[Settings, BaseDataLoader
     resolved = project.settings(**settings)
     loaders.from_settings(resolved).write(loaders.prepared_folder(resolved))
     return resolved, loaders.prepared(resolved)
+
+
+def evaluated(project: Project, splits: Mapping[str, pd.DataFrame]) -> "EvaluationReport":
+    """The report of a project's model, which is trained and evaluated on these splits."""
+    from mlops_lib import wrappers
+    from mlops_lib.data_checks import declared
+
+    folder = project.root / "splits"
+    folder.mkdir()
+    for name, rows in splits.items():
+        rows.to_parquet(folder / f"{name}.parquet", index=False)
+    settings = project.configure(
+        data={"loader": "local", "source": "splits", "prepare": "", "checks": {}}
+    ).settings()
+    declared.write(settings, loaders.from_settings(settings), loaders.prepared_folder(settings))
+    dataset = loaders.prepared(settings)
+    model = wrappers.from_settings(settings)
+    model.train(dataset, settings)
+    return model.evaluate(dataset, settings)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 import pandas as pd
 import pytest
 
-from mlops_lib import loaders, wrappers
-from mlops_lib.data_checks import declared
 from mlops_lib.errors import DataError
+from tests.support.projects import evaluated
 
 
 def judged(stored, tables: dict[str, pd.DataFrame], **evaluation):
     """Train a logistic regression on ready-made splits and evaluate it; the report."""
     stored.configure(
-        data={"loader": "local", "source": "splits", "prepare": "", "label": "y", "key": "", "checks": {}},
+        data={"label": "y", "key": ""},
         model={
             "wrapper": "sklearn",
             "implementation": "sklearn.linear_model:LogisticRegression",
@@ -24,15 +23,7 @@ def judged(stored, tables: dict[str, pd.DataFrame], **evaluation):
             **evaluation,
         },
     )
-    (stored.root / "splits").mkdir()
-    for split, table in tables.items():
-        table.to_csv(stored.root / "splits" / f"{split}.csv", index=False)
-    settings = stored.settings()
-    declared.write(settings, loaders.from_settings(settings), loaders.prepared_folder(settings))
-    dataset = loaders.prepared(settings)
-    model = wrappers.from_settings(settings)
-    model.train(dataset, settings)
-    return model.evaluate(dataset, settings)
+    return evaluated(stored, tables)
 
 
 def table(labels: list, repeat: int = 10) -> pd.DataFrame:

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_lib import loaders, wrappers
-from mlops_lib.data_checks import declared
 from mlops_lib.errors import DataError, TrainingError
+from tests.support.projects import evaluated
 
 METRICS = {"classification": "accuracy", "regression": "r2"}
 OWN = {"implementation": "toy_training:Scheduled", "params": {}}
@@ -26,25 +25,16 @@ def table(rows, classes=("no", "yes")):
 def trained(stored):
     """Trains on ready-made splits, evaluates, and returns the report."""
 
-    def train(train, validation, test, model=None, task="classification", **settings):
-        folder = stored.root / "splits"
-        folder.mkdir()
-        for name, rows in {"train": train, "validation": validation, "test": test}.items():
-            rows.to_parquet(folder / f"{name}.parquet", index=False)
+    def fitted(train, validation, test, model=None, task="classification", **settings):
         stored.configure(
-            data={"source": "splits", "prepare": "", "key": "id", "label": "label", "checks": {}},
+            data={"key": "id", "label": "label"},
             model=model or {"params": {}},
             train={"max_epochs": 2, "batch_size": 16, **settings},
             evaluation={"task": task, "metric": METRICS[task], "threshold": 0.0, "baselines": []},
         )
-        resolved = stored.settings()
-        declared.write(resolved, loaders.from_settings(resolved), loaders.prepared_folder(resolved))
-        dataset = loaders.prepared(resolved)
-        wrapper = wrappers.from_settings(resolved)
-        wrapper.train(dataset, resolved)
-        return wrapper.evaluate(dataset, resolved)
+        return evaluated(stored, {"train": train, "validation": validation, "test": test})
 
-    return train
+    return fitted
 
 
 def test_validation_may_lack_a_class_and_a_column_may_be_empty(trained):

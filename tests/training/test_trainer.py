@@ -130,7 +130,12 @@ def test_a_training_without_validation_is_an_error(stored):
 def test_a_plan_for_workers_has_the_settings_as_they_are(project):
     """Also lists, shares of batches and callbacks: workers read the settings from JSON."""
     train = {"trainer": {"limit_train_batches": 1.0, "deterministic": "warn"}, "callbacks": ["a:B"]}
-    settings = project.configure(train=train).settings()
+    data = {"features": ["a", "b"], "reference_columns": ["c"], "missing_values": ["?"]}
+    gate = {"slices": {"a": ["x", "y"], "b": "all"}}
+    inputs = {"a": ["a", "b"], "b": {"column": "b", "shape": [1, 2]}}
+    settings = project.configure(
+        data=data, model={"inputs": inputs}, train=train, evaluation={"gate": gate}
+    ).settings()
     text = settings.model_dump_json(exclude={"secrets"})
     facts = {"n_features": 1, "n_classes": 0, "n_labels": 2, "codes": ()}
     plan = Plan(settings=text, run_id="", data="", checkpoints="", **facts)

@@ -1,17 +1,25 @@
 """Fine-tuning from a registered version or a file; the learning-rate finder; the profiler."""
 
+import json
+import sys
+from types import SimpleNamespace
+
 import mlflow
+import pyarrow as pa
 import pytest
 import torch
 
-from mlops_lib import loaders, wrappers
+from mlops_lib import loaders, tracking, wrappers
 from mlops_lib.columns.fit import fit
+from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.errors import ConfigError, TrainingError
+from mlops_lib.network_inputs import resolve
+from mlops_lib.settings.model import ModelSettings
 from mlops_lib.step_cache import mlflow_state
 from mlops_lib.step_cache.entry import Entry, Stale
 from mlops_lib.tracking import WARM_START_TAG
 from mlops_lib.training.implementation import build
-from mlops_lib.wrappers import warm_start
+from mlops_lib.wrappers import network_log, warm_start
 from tests.support.projects import written
 
 
@@ -47,6 +55,100 @@ def test_columns_in_another_order_are_refused(trained_copy):
     run = mlflow.MlflowClient().create_run("0")
     with pytest.raises(TrainingError, match=f"it has the features {', '.join(names)}"):
         warm_start.load(module, fit(other, dataset.parts("train")), settings, run.info.run_id)
+
+
+class Pair(torch.nn.Module):
+    """Takes two categories and a text by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right, self.text = (torch.nn.Embedding(9, 2) for _ in range(3))
+
+    def forward(self, left, right, review):
+        return (self.left(left) * self.right(right) + self.text(review).mean(1)).sum(-1)
+
+
+class InOrder(Pair):
+    """Takes the same without names."""
+
+    def forward(self, *inputs):
+        return super().forward(*inputs)
+
+
+#: Users and items have the same codes, so only the columns tell them apart.
+PAIRS = pa.table(
+    {"user": ["a", "b"] * 3, "item": ["a", "b"] * 3, "review": ["x y", "z", "x"] * 2, "y": [0, 1] * 3}
+)
+PAIR = {"left": "user", "right": "item", "review": {"column": "review", "tokenizer": "words.json"}}
+
+
+def by(tokenizer):
+    """The input of the text by a tokenizer."""
+    return {"review": {"column": "review", "tokenizer": tokenizer}}
+
+
+def letters(text):
+    """A tokenizer."""
+    return [ord(letter) for letter in text]
+
+
+@pytest.fixture
+def encoder_of(stored, monkeypatch):
+    """Makes the encoder of the inputs of a network in `stored`."""
+
+    class Words:
+        """A file of words and ids."""
+
+        def __init__(self, ids):
+            self._ids = ids
+
+        @classmethod
+        def from_file(cls, file):
+            with open(file, encoding="utf-8") as content:
+                return cls(json.load(content))
+
+        def encode(self, text):
+            return [self._ids[word] for word in text.split()]
+
+    monkeypatch.setitem(sys.modules, "tokenizers", SimpleNamespace(Tokenizer=Words))
+    for name, ids in {"words": (1, 2, 3), "same": (1, 2, 3), "other": (3, 2, 1)}.items():
+        (stored.root / f"{name}.json").write_text(json.dumps(dict(zip("xyz", ids, strict=True))))
+    frame = PAIRS.to_pandas()
+    schema = infer(PAIRS, Declared("y", kinds={"user": "category", "item": "category", "review": "text"}))
+
+    def encoder(network, inputs):
+        model = ModelSettings(inputs=inputs)
+        plan = resolve.plan(network, model, schema)
+        return plan.encoder(fit(plan.encoded_schema, [frame]), frame, stored.root)
+
+    return encoder
+
+
+@pytest.mark.parametrize("network", [Pair, InOrder])
+def test_inputs_must_hold_the_same_columns_by_the_same_tokenizer(encoder_of, stored, network):
+    """Not inputs of one kind that changed places, nor another tokenizer; the name of a tokenizer's file does not count."""
+    settings = stored.settings(train__warm_start="models:/pair/1")
+    client, frame = tracking.connect(settings), PAIRS.to_pandas()
+    experiment = client.get_experiment_by_name(settings.mlflow.experiment)
+    run_id = client.create_run(experiment.experiment_id).info.run_id
+    logged = encoder_of(network, PAIR)
+    uri = network_log.log(network().eval(), logged, frame, frame, run_id, {}, stored.root)
+    client.create_registered_model("pair")
+    client.create_model_version("pair", uri, run_id)
+    for same in ({}, by("same.json")):
+        warm_start.load(network(), encoder_of(network, PAIR | same), settings, run_id)
+    swapped = (
+        r"('left'|1) is item \(codes\) in the network and user \(codes\) there; "
+        r"input ('right'|2) is user \(codes\) in the network and item \(codes\) there\."
+    )
+    other_file = r"review \(tokens of tokenizer \w{12}\) in the network and review \(tokens of tokenizer \w{12}\) there"
+    for changed, words in (
+        ({"left": "item", "right": "user"}, swapped),
+        (by("other.json"), other_file),
+        (by(f"{__name__}:letters"), r"review \(tokens of [\w.]+:letters\) in the network"),
+    ):
+        with pytest.raises(TrainingError, match=words):
+            warm_start.load(network(), encoder_of(network, PAIR | changed), settings, run_id)
 
 
 def test_training_starts_from_the_version_and_the_cache_follows_the_alias(trained_copy):

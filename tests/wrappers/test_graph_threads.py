@@ -274,7 +274,7 @@ def test_a_cancelled_turn_goes_on(make: Make, tmp_path: Path) -> None:
     assert asyncio.run(hang_up()) == ["first", "one"]
 
 
-def _dies(code: str, folder: Path) -> None:
+def _dies(folder: Path) -> None:
     model = LangGraphWrapper()
     model.ready(folder / "package", LlmSettings())
     model._threads.store_in(folder / "threads.db")
@@ -287,7 +287,7 @@ def test_a_thread_outlives_a_killed_process(make: Make, tmp_path: Path) -> None:
     stop.touch()
     code = FAILS + WAITS + f"STOP = {str(stop)!r}\n"
     model = make(code)
-    process = multiprocessing.get_context("spawn").Process(target=_dies, args=(code, tmp_path))
+    process = multiprocessing.get_context("spawn").Process(target=_dies, args=(tmp_path,))
     process.start()
     try:
 
