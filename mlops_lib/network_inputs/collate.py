@@ -39,7 +39,7 @@ class Collated:
         """The tensors of rows, in the order of the inputs.
 
         Raises:
-            ValueError: The function gives others than it gave for the first rows.
+            ValueError: The function gives tensors of other names than for the first rows.
         """
         found = self._call(rows)
         if set(found) != set(inputs.names):

@@ -21,8 +21,8 @@ from .tokens import Tokens
 class InputEncoder:
     """Encodes rows as the inputs of a network.
 
-    Rows are `prepared` once, an array for each input with one item a row; of a sequence, an array of arrays. What is
-    prepared of any rows becomes a batch with `padded`.
+    Rows are `prepared` once, an array for each input with one item a row; of a sequence, an array of arrays. `padded`
+    makes a batch of the prepared arrays of any rows.
 
     Args:
         inputs: The tensors.

@@ -28,7 +28,7 @@ class InputSpec:
         form: How it is made of them.
         dtype: float32, int64 or bool; of a collate function, what it gives.
         shape: Without the rows; None for a size that differs between batches.
-        codes: Number of codes of a category, or of ids of a tokenizer that tells; else 0.
+        codes: Number of codes of a category, or of the ids of a tokenizer that gives their number; else 0.
         length: Most items of a sequence or of a text; 0: any number.
         of: The input whose lengths or mask it is.
         tokenizer: ``package.module:name``, or the name of a file.

@@ -112,10 +112,7 @@ def fit(
         try:
             with _compiled(module) if config.train.compile else contextlib.nullcontext():
                 trainer.fit(module, train, validation, **more)
-        except (
-            ValueError,
-            RuntimeError,
-        ) as error:  # of the module's own code, which gets the data as they are
+        except (ValueError, RuntimeError) as error:  # of the module's own code, or of torch for it
             losses.explain(error)
             raise
         if trainer.is_global_zero:

@@ -49,7 +49,7 @@ class Resume(Callback):
         return self.folder / FILE
 
     def find(self) -> str | None:
-        """The checkpoint to continue from; None starts afresh, and prints why if there is one that is no use."""
+        """The checkpoint to continue from. None: there is none, or it cannot be used; the reason is printed."""
         if not self.path.exists():
             return None
         try:

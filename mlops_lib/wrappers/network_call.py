@@ -81,7 +81,7 @@ def exported(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
         for spec in encoder.inputs.specs
     )
     first: TrainingError | None = None
-    for strict in (False, True):  # the second way is slower, and takes len(x) for a size that differs
+    for strict in (False, True):  # a strict export is slower, and follows len(x)
         try:
             return _exported(call, encoder, example, tuple(given), sizes, strict)
         except TrainingError as error:
