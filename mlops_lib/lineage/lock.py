@@ -41,6 +41,9 @@ def read_lock(text: str) -> dict[str, str]:
 def _lines(folders: Iterable[str]) -> Iterator[str]:
     seen = set()
     for folder in dict.fromkeys(folders):
+        # Setuptools puts its private copies of other packages on the path when it is imported: nobody installed them.
+        if Path(folder).parts[-2:] == ("setuptools", "_vendor"):
+            continue
         for path in _distributions(Path(folder or ".")):
             parsed = _FOLDER.fullmatch(path.name)
             # The first folder on the path wins, as in an import.
