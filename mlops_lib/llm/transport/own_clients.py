@@ -15,8 +15,8 @@ import httpx2
 from mlops_lib.llm.accounting.ledger import in_force
 from mlops_lib.llm.accounting.usage import Prices
 from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
-from mlops_lib.llm.transport.call import Provider
 from mlops_lib.llm.transport import legacy_httpx
+from mlops_lib.llm.transport.call import Provider
 from mlops_lib.llm.transport.metered import METERED, Metered
 
 #: Ends of the paths of calls that cost money.
