@@ -32,12 +32,15 @@ class Images:
     def files(self, values: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
         """The bytes of each value, objects [rows]. They are decoded when a batch is made.
 
+        A value may be an image of `tensor` already, an array; it stays one.
+
         Raises:
-            BadValue: A value is no bytes and no base64.
+            BadValue: A value is no bytes, no base64 and no such array.
         """
-        found = np.empty(rows, dtype=object)
+        found, shape = np.empty(rows, dtype=object), (self.channels, self.height, self.width)
         for row, value in enumerate(values):
-            found[row] = self._part.file(row, value)
+            is_made = isinstance(value, np.ndarray) and (value.shape, value.dtype) == (shape, self._dtype)
+            found[row] = value if is_made else self._part.file(row, value)
         return found
 
     def tensor(self, files: np.ndarray) -> np.ndarray:
@@ -47,13 +50,18 @@ class Images:
             BadValue: A file is no image, or is broken; the row is counted from the first of `files`.
         """
         made = np.empty((len(files), self.channels, self.height, self.width), dtype=np.uint8)
+        arrays = {row: file for row, file in enumerate(files) if isinstance(file, np.ndarray)}
         for row, file in enumerate(files):
             try:
-                made[row] = self.pixels(file)
+                made[row] = 0 if row in arrays else self.pixels(file)
             except ValueError as error:
                 self._part.refused(row, f"{len(file):,} bytes ({error})")
-        if self._dtype == "uint8":
-            return made
+        found = made if self._dtype == "uint8" else self._scaled(made)
+        for row, array in arrays.items():
+            found[row] = array
+        return found
+
+    def _scaled(self, made: np.ndarray) -> np.ndarray:
         scaled = made.astype(np.float32)
         scaled /= 255
         if self._mean is not None:

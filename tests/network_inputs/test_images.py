@@ -172,6 +172,15 @@ def test_a_broken_image_is_named_by_its_row():
             prepared(encoder, [{"photo": good}, row])
 
 
+def test_the_tensor_of_an_image_is_taken_as_it_is():
+    """Beside files in one batch; an array of another shape is refused."""
+    encoder, good = encoder_of(mean=[0.5] * 3), encoded(noise(DRAW))
+    made = tensor(encoder, good)
+    assert np.array_equal(tensor(encoder, good, made[0]), np.concatenate([made, made]))
+    with pytest.raises(InputError, match="Row 0: 'photo' is array"):
+        tensor(encoder, np.zeros((2, 2)))
+
+
 def test_images_of_a_source_are_inferred():
     """A table with a column of files needs no setting but the label."""
     rows = pa.table({"photo": [encoded(noise(DRAW))] * 3, "y": [0, 1, 0]})
