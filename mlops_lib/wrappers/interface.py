@@ -36,6 +36,8 @@ CLASSES_KEY = "mlops_classes"
 COLUMNS_KEY = "mlops_columns"
 #: In the metadata of a network with inputs by name: these, as of `dataclasses.asdict`.
 INPUTS_KEY = "mlops_inputs"
+#: In the metadata of a network with several outputs: these, as of `dataclasses.asdict`.
+OUTPUTS_KEY = "mlops_outputs"
 
 
 @dataclass(frozen=True)
@@ -180,8 +182,28 @@ class ModelWrapper(ABC):
         return [name for name in inputs.input_names() if name not in optional]
 
     def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
-        """Predictions [rows] in the form that the task scores; for most wrappers `predict`."""
-        return self.predict(rows)
+        """Predictions [rows] in the form that the task scores; of several outputs, ``evaluation.output``.
+
+        Raises:
+            EvaluationError: The model has no such output, or several and none is named.
+        """
+        found, name = self.predict(rows), config.evaluation.output
+        first = found[0] if isinstance(found, list) and found else None
+        if not name and not isinstance(first, dict):
+            return found
+        if not isinstance(first, dict) or name not in first:
+            given = ", ".join(first) if isinstance(first, dict) else "one without a name"
+            raise EvaluationError(
+                f"evaluation.output is {name!r}, and the outputs of the model are: {given}. Set it to the one to judge, or "
+                "take it out for a model with one output."
+            )
+        try:
+            return np.array([row[name] for row in found])
+        except ValueError:
+            raise EvaluationError(
+                f"The output {name!r} has another number of items in each row, which no metric takes. Set evaluation.output to "
+                "one of a fixed shape, or evaluation.task to one of your own on another output."
+            ) from None
 
     @property
     def run_id(self) -> str:

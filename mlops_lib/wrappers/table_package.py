@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlops_lib import columns, estimators, network_inputs
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.columns.json_rows import example_rows
@@ -35,7 +33,7 @@ def log(
     folder: Path,
     encoder: Encoder | InputEncoder,
     example: "pd.DataFrame",
-    outputs: np.ndarray,
+    outputs: Any,
     metadata: dict[str, Any],
     requirements: Sequence[str],
     code: Sequence[str] = (),
