@@ -1,4 +1,4 @@
-"""The network: a text is the mean of the vectors of its letters, pairs and triples (as in fastText, Joulin et al. 2016)."""
+"""The network: a text is the mean of the vectors of its runs of letters (fastText, Joulin et al. 2016)."""
 
 import lightning.pytorch as pl
 import torch
@@ -17,6 +17,7 @@ class Languages(pl.LightningModule):
     def __init__(self, inputs: dict, n_classes: int, width: int = 32, dropout: float = 0.3) -> None:
         super().__init__()
         self.vectors = nn.Embedding(inputs["text"].codes, width)
+        nn.init.normal_(self.vectors.weight, std=0.1)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, n_classes))
 
     def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
