@@ -27,7 +27,7 @@ from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package
 from mlops_lib.wrappers.code.carried_code import carried_code
-from mlops_lib.wrappers.inputs import prepared
+from mlops_lib.wrappers.inputs import prepared, refusals
 from mlops_lib.wrappers.interface import INPUTS_KEY, ModelWrapper
 from mlops_lib.wrappers.network import warm_start
 from mlops_lib.wrappers.network.frozen import freeze
@@ -169,7 +169,8 @@ class PytorchLightningWrapper(ModelWrapper):
         if self.inputs:
             from mlops_lib.network_inputs.call import answers
 
-            return answers(self._module, self.inputs, prepared(self.inputs, input_data))
+            with refusals():  # images are decoded batch by batch
+                return answers(self._module, self.inputs, prepared(self.inputs, input_data))
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
