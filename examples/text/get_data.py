@@ -51,7 +51,8 @@ def main(wheel: str) -> None:
     """Read the catalogs out of `wheel` and write them as Parquet, one row a message and language."""
     rows = pd.DataFrame(translations(zipfile.ZipFile(wheel)), columns=["message", "language", "text"])
     rows["text"] = rows["text"].map(clean)
-    rows = rows[rows["text"].str.encode("utf-8").str.len() >= SHORTEST_BYTES].drop_duplicates(["message", "language"])
+    is_long = rows["text"].str.encode("utf-8").str.len() >= SHORTEST_BYTES
+    rows = rows[is_long].drop_duplicates(["message", "language"])
     # Left in English by its translators, or the same in two languages: no one answer is right.
     rows = rows[~rows["text"].str.casefold().duplicated(keep=False)]
     rows = rows.sort_values(["message", "language"], ignore_index=True)

@@ -49,7 +49,9 @@ def promoted(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
 def documented(heading: str) -> dict[str, float]:
     """Metric -> figure, of the first table below a heading of docs/example.md."""
     section = (ROOT / "docs/example.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return {name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", section, re.MULTILINE)}
+    return {
+        name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", section, re.MULTILINE)
+    }
 
 
 def test_the_texts_are_those_that_the_documentation_describes() -> None:
