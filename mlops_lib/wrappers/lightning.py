@@ -4,8 +4,10 @@ The logged model is the graph that `torch.export` makes of the module's ``forwar
 It loads without pickle, without Lightning, and without the module's class.
 """
 
+import os
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,6 +174,12 @@ class PytorchLightningWrapper(ModelWrapper):
             module = _mlflow_pytorch().load_model(str(folder))
         self._module = freeze(module, torch.from_numpy(example))
         self.straight_line = self._module is not module
+
+    def attach(self, settings: Settings) -> None:
+        """In a service, images are decoded by as many threads as there are processors."""
+        if self.inputs and self.inputs.decodes_images:
+            processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+            self.inputs.decode_in(ThreadPoolExecutor(processors, "decode"))
 
     def predict(self, input_data: Any) -> Any:
         import torch

@@ -204,7 +204,7 @@ def require_tensors_by_name(model: Any, expected: list[dict[str, Any]]) -> None:
     """The Open Inference Protocol's tensor for each output, JSON and binary: numbers, or texts of JSON for unlike sizes."""
     for binary in (False, True):
         wanted = open_inference.Wanted("1", binary, ("boxes", "any"))
-        reply = open_inference.encode(None, Decoded(None, own=wanted), Answered(model, expected))
+        reply = open_inference.encode(None, Decoded(None, own=wanted), Answered(model, expected, None, None))
         length = int(dict(reply.headers)[open_inference.HEADER_LENGTH]) if binary else len(reply.body)
         boxes, scores = json.loads(reply.body[:length])["outputs"]
         assert (boxes["datatype"], boxes["shape"]) == ("BYTES", [len(expected)])
