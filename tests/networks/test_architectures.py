@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,11 @@ import yaml
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.columns.json_rows import example_rows
+from mlops_lib.errors import ModelError
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import InputSpec
+from mlops_lib.wrappers.inputs import prepared
+from mlops_lib.wrappers.network import onnx as onnx_export
 from serving.inference.predictor import Answered
 from serving.protocols import open_inference
 from serving.protocols.inference import Decoded
@@ -237,3 +242,39 @@ def test_the_service_gives_the_same_answers(trained, tmp_path):
                     require_tensors_by_name(model, one.expected)
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["Lstm", "MultiTask"])
+def test_a_network_becomes_onnx(trained, name, tmp_path):
+    """Of any number of rows and any length, with outputs by name and the encoder in the file's metadata."""
+    one, file = trained[name], tmp_path / "network.onnx"
+    model = wrappers.load(str(one.folder))
+    done = onnx_export.export(model, file)
+    assert 0 <= done.difference < 1e-5 and done.rows > 20
+    session = onnxruntime.InferenceSession(str(file))
+    encoder = InputEncoder.from_dict(
+        json.loads(session.get_modelmeta().custom_metadata_map[onnx_export.ENCODER_KEY])
+    )
+    tensors = encoder.padded(prepared(encoder, one.rows))
+    found = session.run(None, tensors)
+    names = [output.name for output in session.get_outputs()]
+    assert names == (list(one.expected[0]) if name in JUDGED else ["predictions"])
+    for place, output in enumerate(names):
+        expected = [row[output] if name in JUDGED else row for row in one.expected]
+        assert np.allclose(found[place], expected, rtol=1e-5, atol=1e-5), output
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Detector", "model.format: pickle"),
+        ("Collated", "architectures:visits"),
+        ("LastStep", "clicks .1, 1.*No file was written"),
+    ],
+)
+def test_a_network_that_cannot_become_onnx_is_refused(trained, name, words, tmp_path):
+    """The error names the reason, and no file is left."""
+    model = wrappers.load(str(trained[name].folder))
+    with pytest.raises(ModelError, match=words):
+        onnx_export.export(model, tmp_path / "network.onnx")
+    assert not list(tmp_path.iterdir())

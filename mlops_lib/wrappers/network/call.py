@@ -110,7 +110,7 @@ def exported(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
     Raises:
         TrainingError: The network cannot be exported, or only for one size.
     """
-    given = list(_of_unlike_sizes(encoder, example))
+    given = list(of_unlike_sizes(encoder, example))
     auto = torch.export.Dim.AUTO
     sizes = tuple(
         {0: auto, **{at: auto for at, size in enumerate(spec.shape, start=1) if size is None}}
@@ -162,7 +162,7 @@ def scripted(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
     try:
         with warnings.catch_warnings(), torch.inference_mode(), _jit_is_scripting():
             warnings.simplefilter("ignore")
-            given = tuple(_of_unlike_sizes(encoder, example))
+            given = tuple(of_unlike_sizes(encoder, example))
             script = torch.jit.trace(call.eval(), given, check_trace=False)
     except Exception as error:  # the code of a user's network may raise anything
         raise TrainingError(
@@ -199,7 +199,7 @@ def described(inputs: Inputs) -> str:
     return "Its inputs are " + "; ".join(map(str, inputs.specs)) + "."
 
 
-def _of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> Iterator[Tensor]:
+def of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> Iterator[Tensor]:
     """Tensors whose free sizes differ from each other and from the rows: torch.export takes equal sizes for one."""
     taken = {1, len(example[0])}
     longest: dict[str, int] = {}
@@ -220,7 +220,7 @@ def _require_any_size(
 ) -> None:
     for rows, most in CHECKED:
         chosen = np.arange(rows) % len(example[0])
-        given = tensors_of(encoder, [_cut(one[chosen], most) for one in example])
+        given = tensors_of(encoder, [cut(one[chosen], most) for one in example])
         try:
             with torch.inference_mode():
                 torch.testing.assert_close(graph(*given), call(*given), rtol=RTOL, atol=ATOL, equal_nan=True)
@@ -239,7 +239,7 @@ def _require_any_size(
             ) from error
 
 
-def _cut(prepared: np.ndarray, most: int | None) -> np.ndarray:
+def cut(prepared: np.ndarray, most: int | None) -> np.ndarray:
     """Sequences with at most so many items; anything else, such as rows for a collate function, as it is."""
     if prepared.dtype != object:
         return prepared
