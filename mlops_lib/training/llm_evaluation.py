@@ -13,6 +13,7 @@ from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.lineage.expected import Expected
 from mlops_lib.llm.cassette import Cassette
 from mlops_lib.llm.ledger import Ledger
+from mlops_lib.llm.usage import price_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.settings import Settings
 from mlops_lib.training.llm_comparison import (
@@ -97,13 +98,18 @@ def _require_prices(config: Settings) -> None:
     chosen = config.evaluation
     if not chosen.max_cost_usd or chosen.replay:
         return
-    for metric in metrics_of(chosen.task, config):
-        for model in answers.models(metric, config):
-            if model and model not in config.llm.prices:
-                raise EvaluationError(
-                    f"evaluation.max_cost_usd is set, and {metric} asks {model!r}, for which llm.prices has no price. Add it, "
-                    f"for example {{{model!r}: [0.15, 0.60]}}."
-                )
+    asked = [("the simulated user", chosen.simulated_user.model)]
+    asked += [
+        (metric, model)
+        for metric in metrics_of(chosen.task, config)
+        for model in answers.models(metric, config)
+    ]
+    for who, model in asked:
+        if model and price_of(model, config.llm.prices) is None:
+            raise EvaluationError(
+                f"evaluation.max_cost_usd is set, and {who} asks {model!r}, for which llm.prices has no price. Add it, "
+                f"for example {{{model!r}: [0.15, 0.60]}}."
+            )
 
 
 @dataclass
