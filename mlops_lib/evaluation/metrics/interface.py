@@ -9,7 +9,7 @@ from mlops_lib import plugins
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.conversation import Conversation
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.trajectory import Trajectory
+from mlops_lib.llm.traces.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
