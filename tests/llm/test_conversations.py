@@ -12,12 +12,45 @@ from mlops_lib.errors import DataError, EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import scripts
 from mlops_lib.evaluation.tasks.text import Text
+from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import Vendor
+from tests.support.promoting import promote
 
 Evaluated = tuple[EvaluationReport, ModelWrapper, Settings]
 USER = {"model": "openai:user", "max_turns": 3}
+
+GRAPH = """
+from typing import TypedDict
+
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
+
+
+def say(state):
+    messages = state["messages"]
+    text = messages[-1].text
+    if text == "Weather?":
+        text = "Sunny in " + interrupt("Which city?")
+    return {"messages": [AIMessage(f"{len(messages)}: {text}")]}
+
+
+graph = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say")
+
+
+def answer(state):
+    return {"answer": state["question"]}
+
+
+class State(TypedDict):
+    question: str
+    answer: str
+
+
+single = StateGraph(State).add_node("answer", answer).add_edge(START, "answer")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -208,3 +241,57 @@ def test_the_fake_user_needs_no_key(
     assert list(report.per_row["conversation_end"]) == ["gave_up", "goal_reached"]
     assert list(report.per_row["conversation_turns"]) == [3, 1]
     assert model.ledger is not None and model.ledger.spent.unpriced == 0
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_a_graph_has_conversations_by_thread_or_by_history(
+    talked: Callable[..., Evaluated], threads: bool
+) -> None:
+    """A graph that keeps threads has one for each row; another gets the messages so far."""
+    Path("agent.py").write_text(GRAPH)
+    model = {"wrapper": "langgraph", "implementation": "agent.py:graph", "params": {"threads": threads}}
+    report, _, _ = talked([{"turns": ["B", "C"]}, {"turns": ["D"]}, {}], model, concurrency=3)
+    assert list(report.per_row["output"]) == ["5: C", "3: D", "1: Q2?"]
+    assert report.per_row["path"][0] == ["say"] * 3
+
+
+def test_the_users_next_message_answers_an_interrupt(talked: Callable[..., Evaluated]) -> None:
+    """The question of the interrupt is what the user reads."""
+    Path("agent.py").write_text(GRAPH)
+    model = {"wrapper": "langgraph", "implementation": "agent.py:graph", "params": {"threads": True}}
+    report, _, _ = talked([{"question": "Weather?", "turns": ["Seoul", "Thanks"]}], model)
+    assert report.per_row["conversation"][0].split("\n\n") == [
+        "user: Weather?", "assistant: Which city?", "user: Seoul", "assistant: 1: Sunny in Seoul", "user: Thanks",
+        "assistant: 3: Thanks",
+    ]  # fmt: skip
+
+
+def test_a_model_of_one_message_is_refused_before_any_call(talked: Callable[..., Evaluated]) -> None:
+    """The error says what to set."""
+    Path("agent.py").write_text(GRAPH)
+    model = {"wrapper": "langgraph", "implementation": "agent.py:single", "params": {"output": "answer"}}
+    with pytest.raises(EvaluationError, match=r"several turns.*model.params.threads: true"):
+        talked([{}, {"turns": ["B"]}], model)
+
+
+def test_the_champion_talks_with_the_same_user(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
+    """A rubric reads the whole conversation; champion and challenger are judged on conversations of their own."""
+    rubric = {"prompt": "Polite? {{conversation}}", "scale": {1: "no", 2: "yes"}, "judge": "openai:judge"}
+    evaluation = {"rubrics": {"polite": rubric}, "metrics": ["polite"], "metric": "goal_reached"}
+    replies = [said("continue", "More."), said("goal_reached"), json.dumps({"reason": "", "score": 2})]
+    vendor.control(verdicts=replies)
+    _, champion, settings = talked([{"goal": "a"}], simulated_user=USER, **evaluation)
+    promote(settings, "toy", Registry(settings).register("toy", champion.run_id, {}).version)
+    judged = [body for body in vendor.stats["bodies"] if body["model"] == "judge"]
+    assert "<conversation>\nuser: Q0?\n\nassistant: Answer to: Q0?\n\nuser: More." in str(
+        judged[0]["messages"][1]["content"]
+    )
+    vendor.control(verdicts=replies)
+    Path("other.yaml").write_text("user: 'Well: {{question}}'\n")
+    model = {"params": {"prompts": "other.yaml"}}
+    report, _, _ = talked([{"goal": "a"}], model, simulated_user=USER, **evaluation)
+    assert report.verdict is not None and [one.metric for one in report.verdict.comparisons] == [
+        "goal_reached"
+    ]
+    users = [body for body in vendor.stats["bodies"] if body["model"] == "user"]
+    assert len(users) == 2 and report.notes["champion"].startswith("comparing: 0 LLM calls made")
