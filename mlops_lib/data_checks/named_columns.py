@@ -66,7 +66,8 @@ def require_metrics(settings: Settings, schema: Schema) -> None:
             is_feature = name in schema.features and not (rubric and name == rubric.people)
             if name not in schema.references and not is_feature:
                 raise DataError(
-                    f"The metric {metric} needs the column {name!r} of the reference. {_add(name, schema)}"
+                    f"The metric {metric} needs the column {name!r} of the reference. {_add(name, schema)} Or take "
+                    f"{metric} out of {'evaluation.rubrics' if rubric else 'evaluation'}."
                 )
 
 

@@ -93,6 +93,16 @@ def calls(ledger: Ledger) -> str:
     )
 
 
+def uncounted(ledger: Ledger) -> str:
+    """The calls that a ledger did not count, in words; "" for none."""
+    if not (unseen := ledger.unseen):
+        return ""
+    return (
+        f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use the "
+        "HTTP client of OpenAI's and Anthropic's packages. A replay makes them again."
+    )
+
+
 def _require_prices(config: Settings) -> None:
     """Raise EvaluationError, before a call is paid, if the money is limited and a judge has no price."""
     chosen = config.evaluation
@@ -190,11 +200,8 @@ class Session:
 
     def _notes(self) -> dict[str, str]:
         notes = {"calls": calls(self.ledger)}
-        if unseen := self.ledger.unseen:
-            notes["calls not counted"] = (
-                f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use the "
-                "HTTP client of OpenAI's and Anthropic's packages. A replay makes them again."
-            )
+        if unseen := uncounted(self.ledger):
+            notes["calls not counted"] = unseen
         if stopped := self.ledger.stopped:
             notes["partial"] = f"This evaluation is partial. {stopped}"
         return notes

@@ -165,7 +165,7 @@ class TextModelWrapper(ModelWrapper):
                 failed = True
             if failed and own.stopped:
                 raise EvaluationError(f"the budget ended before it answered all rows. {own.stopped}")
-        return rows, llm_evaluation.calls(own)
+        return rows, ". ".join(filter(None, [llm_evaluation.calls(own), llm_evaluation.uncounted(own)]))
 
     def answers(self, rows: Any, config: Settings, scripts: Sequence[Script] = ()) -> list[Generation]:
         """One Generation for each row; a failed row has an error instead of an answer.
