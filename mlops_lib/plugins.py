@@ -68,6 +68,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "labels": {},
     "slice": {},
     "callback": {},
+    "datamodule": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")

@@ -117,11 +117,10 @@ def own_place(top: str, path: Sequence[Path] = ()) -> Path | None:
     place = place_of(top)
     if place is None or {"site-packages", "dist-packages"} & set(place.parts):
         return None
-    for name in importlib.metadata.packages_distributions().get(
-        top, ()
-    ):  # installed elsewhere, by pip --target
-        distribution = importlib.metadata.distribution(name)
-        if distribution.read_text("RECORD") and Path(str(distribution.locate_file(""))) == place.parent:
+    for distribution in importlib.metadata.distributions(
+        path=[str(place.parent)]
+    ):  # installed by pip --target
+        if distribution.read_text("RECORD") and place.name in {f.parts[0] for f in distribution.files or ()}:
             return None
     return place
 

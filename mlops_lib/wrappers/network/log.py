@@ -141,6 +141,8 @@ def _needs(module: torch.nn.Module, encoder: InputEncoder, root: Path) -> Needs:
     modules = {"numpy", "torch", *encoder.inputs.modules}
     if any(spec.tokenizer and ":" not in spec.tokenizer for spec in encoder.inputs.specs):
         modules.add("tokenizers")
+    if encoder.decodes_images:
+        modules.add("PIL")
     if encoder.inputs.format == "pickle":
         modules |= {type(one).__module__ for one in module.modules()}
     return Needs(modules, root)
