@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ class InputEncoder:
     def decodes_images(self) -> bool:
         """Whether making a batch decodes images."""
         return bool(self._images)
+
+    def decode_in(self, threads: ThreadPoolExecutor) -> None:
+        """Let threads decode the images of large batches."""
+        for images in self._images.values():
+            images.threads = threads
 
     def most_rows(self, most: int) -> int:
         """At most so many rows, fewer of large images, so that a batch needs little memory."""
