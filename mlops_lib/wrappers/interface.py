@@ -16,6 +16,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import EvaluationError, InputError, ModelError
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.evaluation.simulation.script import Script
 from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact.traces import mask_traces
@@ -181,28 +182,33 @@ class ModelWrapper(ABC):
         optional = {column.name for column in inputs if not column.required} - set(schema.used)
         return [name for name in inputs.input_names() if name not in optional]
 
-    def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
-        """Predictions [rows] in the form that the task scores; of several outputs, ``evaluation.output``.
+    def answers(self, rows: "pd.DataFrame", config: Settings, scripts: Sequence[Script] = ()) -> Any:
+        """Predictions [rows] in the form that the task scores: of several outputs, ``evaluation.output``.
+
+        Args:
+            scripts: The user's part in the conversation of each row; empty: all rows have one turn.
 
         Raises:
-            EvaluationError: The model has no such output, or several and none is named.
+            EvaluationError: Rows have several turns, or the model has no such output.
         """
+        if any(scripts):
+            raise EvaluationError(
+                "Rows of the golden data have several turns, which models of the wrappers llm and langgraph take."
+            )
         found, name = self.predict(rows), config.evaluation.output
-        first = found[0] if isinstance(found, list) and found else None
-        if not name and not isinstance(first, dict):
+        if not name:
             return found
+        first = found[0] if isinstance(found, list) and found else None
         if not isinstance(first, dict) or name not in first:
             given = ", ".join(first) if isinstance(first, dict) else "one without a name"
             raise EvaluationError(
-                f"evaluation.output is {name!r}, and the outputs of the model are: {given}. Set it to the one to judge, or "
-                "take it out for a model with one output."
+                f"evaluation.output is {name!r}, and the outputs of the model are: {given}."
             )
         try:
             return np.array([row[name] for row in found])
         except ValueError:
             raise EvaluationError(
-                f"The output {name!r} has another number of items in each row, which no metric takes. Set evaluation.output to "
-                "one of a fixed shape, or evaluation.task to one of your own on another output."
+                f"The output {name!r} has another number of items in each row. Set evaluation.output to one of a fixed shape."
             ) from None
 
     @property

@@ -49,7 +49,7 @@ def require_loggable(
     require_output(require_answer(call, encoder, example), config)
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
-    _needs(module, encoder, config.root).require_size()
+    _needs(module, encoder, config.root).require_portable()
 
 
 def require_output(names: Sequence[str], config: Settings) -> None:
