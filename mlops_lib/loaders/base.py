@@ -1,7 +1,7 @@
 """The interface of a data loader. A loader loses and doubles no row, and keeps order, labels and declared types."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from mlops_lib import files
 from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.formats.types import Place, canonical, conform, wider
+from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform, wider
 from mlops_lib.loaders.row_checks import require_whole_objects
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
@@ -74,6 +74,27 @@ class BaseDataLoader(ABC):
             columns: The columns wanted; empty: all.
         """
         raise DataError(f"{type(self).__name__} does not show its source before label and key are known.")
+
+    def source_frame(self, rows: int = 0) -> "pd.DataFrame":
+        """All rows of the source as ``data.prepare`` gets them; the first `rows` of them, if that is not 0.
+
+        Raises:
+            DataError: The loader does not show its source.
+        """
+        import pyarrow as pa
+
+        found: list[pa.Table] = []
+        for table in self.source_tables():
+            found.append(table)
+            if rows and sum(map(len, found)) >= rows:
+                break
+        whole = pa.concat_tables(found)
+        return as_frame(whole.slice(0, rows) if rows else whole, self.source_gaps)
+
+    @property
+    def source_gaps(self) -> Iterable[str]:
+        """Columns of the source that may have a missing value."""
+        return ()
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Files of tables: on this machine or behind an address, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -135,6 +135,10 @@ class LocalDataLoader(BaseDataLoader):
 
     def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
         yield from self.source.rows.tables(columns or None)
+
+    @property
+    def source_gaps(self) -> Iterable[str]:
+        return self.source.rows.gaps
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)
