@@ -1,6 +1,6 @@
 """The columns of a table: their kinds and roles, inferred once, and the encoder that turns rows into arrays.
 
-`infer` and `fit` run in training. The modules of `PORTABLE` need NumPy alone and import nothing else of this library: a
+`infer` and `fit` run in training. The modules of `PORTABLE` need NumPy alone (`source_rows` pandas too) and import nothing else of this library: a
 logged model carries copies of them.
 """
 
@@ -19,4 +19,5 @@ PORTABLE = (
     "ngrams",
     "encode",
     "json_rows",
+    "source_rows",
 )

@@ -12,6 +12,7 @@ import yaml
 from mlops_lib import files
 from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import COLUMNS_FILE, Schema
+from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform, wider
 from mlops_lib.loaders.row_checks import require_whole_objects
@@ -31,6 +32,8 @@ __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "S
 
 #: File beside the written splits with the tags of the loader that read them.
 TAGS_FILE = "dataset.yaml"
+#: File beside the written splits: how a row of the source becomes the features.
+SOURCE_ROWS_FILE = "source_rows.json"
 #: Tag with the number of rows that were left out because they have no label.
 DROPPED_TAG = "mlops.rows_without_label"
 #: Rows of the train split that kinds are inferred from.
@@ -90,6 +93,11 @@ class BaseDataLoader(ABC):
                 break
         whole = pa.concat_tables(found)
         return as_frame(whole.slice(0, rows) if rows else whole, self.source_gaps)
+
+    @property
+    def source_rows(self) -> SourceRows | None:
+        """How rows of the source become the features, where ``data.prepare`` travels with the model; else None."""
+        return None
 
     @property
     def source_gaps(self) -> Iterable[str]:

@@ -58,9 +58,9 @@ class FeaturesOf:
         return typed(made, self.features, "what it returned")
 
 
-def spaced(frame: "pd.DataFrame", rows: int) -> "pd.DataFrame":
-    """Evenly spaced rows of a frame."""
-    return frame.iloc[:: max(1, -(-len(frame) // rows))]
+def sample(frame: "pd.DataFrame", rows: int) -> "pd.DataFrame":
+    """The rows of a frame, or some of them by chance, in order: of rows that repeat, every n-th may be the same."""
+    return frame if len(frame) <= rows else frame.sample(rows, random_state=0).sort_index()
 
 
 def reason(features_of: FeaturesOf, frame: "pd.DataFrame") -> str:
@@ -165,7 +165,9 @@ def _parts(rows: int) -> "Iterator[tuple[str, np.ndarray]]":
     if half := rows // 2:
         yield "the first half of the rows", every[:half]
         yield "the second half of the rows", every[half:]
-    for row in every[:: max(1, -(-rows // LONE_ROWS))]:
+    for row in (
+        every if rows <= LONE_ROWS else np.random.default_rng(1).choice(every, LONE_ROWS, replace=False)
+    ):
         yield "a row alone", np.array([row])
 
 

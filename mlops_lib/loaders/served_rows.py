@@ -13,15 +13,13 @@ from mlops_lib.columns.schema import TEXT_TYPES, Column, Role, Schema
 from mlops_lib.columns.source_rows import SENDABLE, SourceRows
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import row_wise
-from mlops_lib.loaders.base import BaseDataLoader, to_table
-from mlops_lib.loaders.row_wise import LONE_ROWS, SAMPLE_ROWS, FeaturesOf, spaced
+from mlops_lib.loaders.base import SOURCE_ROWS_FILE, BaseDataLoader, to_table
+from mlops_lib.loaders.row_wise import LONE_ROWS, SAMPLE_ROWS, FeaturesOf
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: File beside the splits: how a row of the source becomes the features.
-SOURCE_ROWS_FILE = "source_rows.json"
 EXAMPLE_ROWS = 5
 
 
@@ -47,14 +45,14 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
     if data.served_rows == "prepared":
         return f"data.prepare ({data.prepare}) {_on_first_rows(features_of, loader)}"
     frame = loader.source_frame()
-    sample = spaced(frame, SAMPLE_ROWS).reset_index(drop=True)
-    if why := row_wise.reason(features_of, sample):
+    some = row_wise.sample(frame, SAMPLE_ROWS)
+    if why := row_wise.reason(features_of, some):
         raise _refused(data.prepare, why)
-    unread, constants = row_wise.unneeded(features_of, sample)
+    unread, constants = row_wise.unneeded(features_of, some.reset_index(drop=True))
     rows = _source_rows(data.prepare, frame, schema, unread, constants)
-    if (why := _reason(rows, features_of, frame, sample)) and constants:  # a rare row depends on one of them
+    if (why := _reason(rows, features_of, frame)) and constants:  # a rare row depends on one of them
         rows = _source_rows(data.prepare, frame, schema, unread, {})
-        why = _reason(rows, features_of, frame, sample)
+        why = _reason(rows, features_of, frame)
     if why:
         raise _refused(data.prepare, why)
     with files.replacing(folder / SOURCE_ROWS_FILE) as partial:
@@ -65,12 +63,6 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
         f"data.prepare ({data.prepare}) travels with the model: the features of all {len(frame):,} rows are the same in the "
         f"service. A request has the columns of the source: {', '.join(rows.schema.features)}.{left}"
     )
-
-
-def read(folder: Path) -> SourceRows | None:
-    """What `write` wrote beside the splits of a prepared dataset; None if it wrote nothing."""
-    file = folder / SOURCE_ROWS_FILE
-    return SourceRows.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def _on_first_rows(features_of: FeaturesOf, loader: BaseDataLoader) -> str:
@@ -124,7 +116,7 @@ def _column(column: Column, frame: "pd.DataFrame", role: Role) -> Column:
     return replace(column, role=role, nullable=column.nullable or gaps)
 
 
-def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame", sample: "pd.DataFrame") -> str:
+def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame") -> str:
     """Why the features of some row differ in the service; "" if none do."""
 
     def from_json(part: "pd.DataFrame") -> "pd.DataFrame":
@@ -134,5 +126,5 @@ def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame", sa
         return rows.prepared(features_of.prepare, part)
 
     return row_wise.reason_in_parts(features_of, served, frame) or row_wise.reason_in_parts(
-        features_of, from_json, spaced(sample, LONE_ROWS).reset_index(drop=True)
+        features_of, from_json, row_wise.sample(frame, LONE_ROWS).reset_index(drop=True)
     )
