@@ -68,6 +68,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "labels": {},
     "slice": {},
     "callback": {},
+    "datamodule": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")
@@ -130,6 +131,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tool_calls_subset": Plugin(f"{_METRICS}.tool_calls:Subset", "", "text"),
         "tool_calls_superset": Plugin(f"{_METRICS}.tool_calls:Superset", "", "text"),
         "tool_calls_f1": Plugin(f"{_METRICS}.tool_calls:F1", "", "text"),
+        "goal_reached": Plugin(f"{_METRICS}.conversations:GoalReached", "", "text"),
+        "turns": Plugin(f"{_METRICS}.conversations:Turns", "", "text"),
         "steps": Plugin(f"{_METRICS}.effort:Steps", "", "text"),
         "cost": Plugin(f"{_METRICS}.effort:Cost", "", "text"),
         "semantic_similarity": Plugin(f"{_METRICS}.text:SemanticSimilarity", "llm", "text"),

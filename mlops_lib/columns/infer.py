@@ -10,6 +10,7 @@ from mlops_lib.columns.agreement import require_agreement, require_weights
 from mlops_lib.columns.classes import classes_of
 from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import Facts
+from mlops_lib.columns.image_checks import checked
 from mlops_lib.columns.kinds import kind_of, overridden, useless
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
@@ -129,7 +130,7 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
 
     Raises:
         DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
-            A weight is missing, negative or infinite.
+            A weight is missing, negative or infinite. Images cannot be read; see `checked`.
     """
     basis = _basis(splits)
     facts = {split: _facts(file, count=split == basis) for split, file in splits.items()}
@@ -145,6 +146,8 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
         _require_exact(found[column.name])
+        if column.role == "feature" and column.kind == "image":
+            found[column.name] = checked(found[column.name], splits, schema.key)
     for split in (split for split in splits if split != basis):
         for name, one in facts[split].items():
             if found[name].role == "feature":

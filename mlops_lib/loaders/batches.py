@@ -112,6 +112,14 @@ class Batches(IterableDataset):
             )
         return self._count(math.ceil(self.rows / shards))
 
+    def smallest(self, shards: int) -> int:
+        """Rows in the smallest batch of any of `shards` shares."""
+        wanted, found = self._most_batches(shards), self.rows
+        for rows in (self.rows // shards, math.ceil(self.rows / shards)):
+            *whole, last = self._sizes(rows)
+            found = min(found, *whole, last if len(whole) + 1 == wanted else last // 2)
+        return found
+
     @staticmethod
     def _in_step(batches: Iterator[Columns], wanted: int) -> Iterator[Columns]:
         """Exactly `wanted` batches, since ranks wait for each other in every step.

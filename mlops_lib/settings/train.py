@@ -8,7 +8,7 @@ from mlops_lib.errors import ConfigError
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Name, Section
 from mlops_lib.settings.served_model import FORMS, served_model
-from mlops_lib.settings.trainer import Callback, Trainer, TrainerArguments
+from mlops_lib.settings.trainer import Made, OptionalMade, Trainer, TrainerArguments
 
 
 class TrainSettings(Section):
@@ -35,9 +35,14 @@ class TrainSettings(Section):
     trainer: Trainer = Field(
         TrainerArguments(), description="arguments for Lightning's Trainer, such as gradient_clip_val"
     )
-    callbacks: tuple[Callback, ...] = Field(
+    callbacks: tuple[Made, ...] = Field(
         (),
         description="Lightning callbacks: package.module:Class, or {class:, params:}",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
+    datamodule: OptionalMade = Field(
+        {},
+        description="LightningDataModule with the training batches: package.module:Class, or {class:, params:}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
     profiler: Literal["", "simple", "pytorch"] = Field(
