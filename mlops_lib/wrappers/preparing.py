@@ -15,7 +15,7 @@ from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.code.data_beside import data_of
-from mlops_lib.wrappers.code.own_code import Needs, require_size
+from mlops_lib.wrappers.code.own_code import Needs, require_portable
 from mlops_lib.wrappers.inputs import RefusedValue
 from mlops_lib.wrappers.interface import SOURCE_KEY, ModelWrapper
 
@@ -53,9 +53,9 @@ class Preparation:
                 "01_get_data again."
             )
         needs = Needs({"pandas", rows.prepare.partition(":")[0]}, config.root)
-        needs.require_size()
+        needs.require_portable()
         data = data_of(needs.own, config.root)
-        require_size(data, "the data files beside the modules of data.prepare")
+        require_portable(data, "the data files beside the modules of data.prepare")
         return cls(rows, needs, data)
 
     @property
