@@ -115,8 +115,8 @@ class PreparingModel(ModelWrapper):
                 f"Cannot import data.prepare ({self._rows.prepare}) of {folder}: {error}"
             ) from error
 
-    def answers(self, rows: Any, config: Settings) -> Any:
-        return self._model.answers(rows, config)
+    def answers(self, rows: Any, config: Settings, scripts: Sequence[Any] = ()) -> Any:
+        return self._model.answers(rows, config, scripts)
 
     def predict(self, input_data: Any) -> Any:
         try:
