@@ -39,6 +39,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "loader": {
         "local": Plugin("mlops_lib.loaders.files:LocalDataLoader"),
         "feature_store": Plugin("mlops_lib.loaders.feature_store:FeatureStoreDataLoader", "feast"),
+        "images": Plugin("mlops_lib.loaders.images:ImagesDataLoader", "images"),
         "sql": Plugin("mlops_lib.loaders.sql:SQLDataLoader", "sql"),
     },
     "features": {
