@@ -28,6 +28,7 @@ from mlops_lib.wrappers.network.call import (
     scripted,
 )
 from mlops_lib.wrappers.network.frozen import freeze
+from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,7 @@ def log(
     run_id: str,
     metadata: dict[str, Any],
     root: Path,
+    preparation: Preparation | None = None,
 ) -> str:
     """Log a trained network to a run, with the encoder of its inputs; return its URI.
 
@@ -91,6 +93,7 @@ def log(
         run_id: The run.
         metadata: Of the model.
         root: The project's folder.
+        preparation: See `table_package.log`.
     """
     import mlflow
 
@@ -109,7 +112,7 @@ def log(
         print("outputs  " + "  ".join(map(str, outputs)), flush=True)
     encoder = encoder.with_inputs(outputs=outputs)
     answer = by_row(answers(call, encoder, example))
-    metadata = {**metadata, **facts_of(encoder)}
+    metadata = {**metadata, **facts_of(encoder, preparation is not None)}
     needs = _needs(module, encoder, root)
     with (
         tempfile.TemporaryDirectory() as name,
@@ -122,13 +125,15 @@ def log(
         _save(call, encoder, example, folder)
         encoder = with_files(encoder, folder)
         own = needs.copy_into(Path(code))
-        return table_package.log(folder, encoder, features, answer, metadata, needs.requirements(), own)
+        return table_package.log(
+            folder, encoder, features, answer, metadata, needs.requirements(), own, preparation
+        )
 
 
-def facts_of(encoder: InputEncoder) -> dict[str, Any]:
-    """Metadata of a network's inputs and outputs, for a service."""
+def facts_of(encoder: InputEncoder, is_prepared: bool) -> dict[str, Any]:
+    """Metadata of a network's inputs and outputs, for a service; no inputs where code makes the rows that they take."""
     found, made = encoder.inputs.to_dict(), {}
-    if not encoder.inputs.collate:
+    if not encoder.inputs.collate and not is_prepared:
         made[INPUTS_KEY] = found["specs"]
     if encoder.inputs.outputs:
         made[OUTPUTS_KEY] = found["outputs"]
