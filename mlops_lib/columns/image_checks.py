@@ -1,6 +1,5 @@
 """Decode every image of a dataset once, before a model is trained: broken files are named, and sizes are measured."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mlops_lib.columns.images import ImageFile, opened, upright
+from mlops_lib.columns.memory import rows_at_once
 from mlops_lib.columns.part import BadValue
 from mlops_lib.columns.schema import Column
 from mlops_lib.errors import DataError
 
-#: Bytes of files in memory at once, and files that an error lists.
-BATCH_BYTES, LISTED = 64 << 20, 10
+#: Rows that are looked at together, and files that an error lists.
+BATCH_ROWS, LISTED = 4_096, 10
 
 
 @dataclass
@@ -46,7 +46,7 @@ def checked(column: Column, splits: Mapping[Any, Path], key: str) -> Column:
         DataError: Files cannot be read as images; names the first ten. Pillow is missing.
     """
     found, rows = _Found(), 0
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # Pillow decodes without the GIL
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without the GIL
         for split, path in splits.items():
             for names, values in _parts(path, column.name, key):
                 rows += len(values)
@@ -68,10 +68,10 @@ def _parts(path: Path, column: str, key: str) -> Iterator[tuple[list[str], list[
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, pre_buffer=False) as stored:
-        row_bytes = sum(stored.metadata.row_group(i).total_byte_size for i in range(stored.num_row_groups))
-        rows = max(BATCH_BYTES * stored.metadata.num_rows // max(row_bytes, 1), 1)
         first = 0
-        for batch in stored.iter_batches(rows, columns=[*dict.fromkeys([column, *([key] if key else [])])]):
+        for batch in stored.iter_batches(
+            rows_at_once(stored, BATCH_ROWS), columns=[*dict.fromkeys([column, *([key] if key else [])])]
+        ):
             values = batch.column(column).to_pylist()
             numbers = range(first, first + len(values))
             first += len(values)

@@ -137,10 +137,10 @@ class ImageFile(Part):
 
     def refused(self, row: int, described: str) -> NoReturn:
         """Raise a BadValue with a description of the value, which may be long."""
-        raise BadValue(row, self.name, _Described(described), self.wanted) from None
+        raise BadValue(row, self.name, Described(described), self.wanted) from None
 
 
-class _Described(str):
+class Described(str):
     """A description in the place of a value, shown without quotes."""
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import Facts
 from mlops_lib.columns.image_checks import checked
 from mlops_lib.columns.kinds import kind_of, overridden, useless
+from mlops_lib.columns.memory import rows_at_once
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
 
@@ -176,9 +177,9 @@ def _basis(splits: Mapping[Any, Path]) -> str:
 def _facts(file: Path, count: bool) -> dict[str, Facts]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as stored:
+    with pq.ParquetFile(file, pre_buffer=False) as stored:
         facts = {field.name: Facts(field.type, count) for field in stored.schema_arrow}
-        for batch in stored.iter_batches(BATCH_ROWS):
+        for batch in stored.iter_batches(rows_at_once(stored, BATCH_ROWS)):
             for name, values in zip(batch.schema.names, batch.columns, strict=True):
                 facts[name].add(values)
     return facts

@@ -94,6 +94,11 @@ class Schema:
         return {name: column.kind for name, column in self.features.items()}
 
     @property
+    def has_images(self) -> bool:
+        """Whether a feature is an image, so that a row may need much memory."""
+        return "image" in self.kinds.values()
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the labels, in the order of config.yaml and of the numbers of a prediction."""
         return tuple(column.name for column in self.columns if column.role == "label")

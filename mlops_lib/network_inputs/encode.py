@@ -71,8 +71,12 @@ class InputEncoder:
 
     def most_rows(self, most: int) -> int:
         """At most so many rows, fewer of large images, so that a batch needs little memory."""
-        values = sum(one.channels * one.height * one.width for one in self._images.values())
-        return max(min(most, MAX_VALUES // max(values, 1)), 1)
+        return max(min(most, MAX_VALUES // max(self.image_values, 1)), 1)
+
+    @property
+    def image_values(self) -> int:
+        """Values of a row's images."""
+        return sum(one.channels * one.height * one.width for one in self._images.values())
 
     def with_inputs(self, **changed: Any) -> InputEncoder:
         """The same encoder with other facts about its inputs."""

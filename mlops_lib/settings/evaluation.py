@@ -12,6 +12,7 @@ from mlops_lib.settings.gate import GateSettings
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.rubric import RubricSettings
 from mlops_lib.settings.section import Fraction, Name, Section
+from mlops_lib.settings.simulated_user import SimulatedUserSettings
 
 
 class EvaluationSettings(Section):
@@ -77,6 +78,10 @@ class EvaluationSettings(Section):
     )
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
+    )
+    simulated_user: SimulatedUserSettings = Field(
+        SimulatedUserSettings(),  # type: ignore[call-arg]
+        description="text: the LLM that plays the user for rows with a goal",
     )
     concurrency: int = Field(8, ge=1, description="text: rows answered at the same time")
     calls_per_minute: float = Field(0.0, ge=0, description="most LLM calls started in a minute; 0: no limit")

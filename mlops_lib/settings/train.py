@@ -25,6 +25,11 @@ class TrainSettings(Section):
     batch_size: int = Field(
         0, ge=0, description="rows in one step, over all processes; 0: by the rows, 16 to 256"
     )
+    num_workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes that decode images; unset: as many as there are cores, 8 at most, and none for few images",
+    )
     refit: bool = Field(True, description="auto: fit once more on train and validation rows together")
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")
     accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")

@@ -28,6 +28,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
+#: Values of a training split's images from which starting processes to decode them pays off, and most processes.
+MANY_VALUES, MAX_DECODERS = 1 << 25, 8
 #: Folder of the run's artifacts with the profile of the training.
 PROFILER = "profiler"
 
@@ -68,8 +70,21 @@ def batches(
 ) -> "tuple[DataLoader, DataLoader]":
     """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
     size, seed = rows_of_a_batch(config, workers), config.train.seed
-    train = data_loader.torch("train", size, shuffle=True, seed=seed, encoder=encoder)
-    return train, data_loader.torch("validation", size, encoder=encoder)
+    number = _decoders(data_loader, config, encoder, workers)
+    train = data_loader.torch("train", size, shuffle=True, seed=seed, num_workers=number, encoder=encoder)
+    return train, data_loader.torch("validation", size, num_workers=number, encoder=encoder)
+
+
+def _decoders(
+    data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int
+) -> int:
+    """Processes that decode images for each of the workers; the batches do not depend on the number."""
+    if not (isinstance(encoder, InputEncoder) and encoder.decodes_images):
+        return 0
+    if config.train.num_workers is not None:
+        return config.train.num_workers
+    pixels = data_loader.count("train") * encoder.image_values
+    return min((os.cpu_count() or 1) // workers, MAX_DECODERS) if pixels >= MANY_VALUES else 0
 
 
 def fit(

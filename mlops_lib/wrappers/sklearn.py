@@ -142,7 +142,7 @@ class SklearnWrapper(ModelWrapper):
 
         estimator_fit.require_probabilities(estimator, config)
         before = skops_facts(estimator, config.model.implementation)
-        Needs(before.modules, config.root).require_size()
+        Needs(before.modules, config.root).require_portable()
         rows = data_loader.load("train")
         features = rows[list(schema.features)]
         more = estimator_fit.arguments(estimator, data_loader, schema, rows)

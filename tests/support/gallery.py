@@ -54,6 +54,12 @@ def pictures(rows: int, seed: int = 0) -> tuple[list[bytes], list[str]]:
     return files, names
 
 
+def large() -> Image.Image:
+    """A picture of 3000 x 2000 pixels."""
+    draw = np.random.default_rng(7).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    return Image.fromarray(draw).resize((3_000, 2_000), Image.Resampling.BICUBIC)
+
+
 def make(folder: Path) -> Settings:
     """A project whose registry has the model `gallery`, version 1, at Production."""
     folder.mkdir(parents=True, exist_ok=True)

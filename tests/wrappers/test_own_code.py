@@ -100,7 +100,18 @@ def test_a_package_with_much_data_is_refused(project, monkeypatch):
     monkeypatch.setattr(own_code, "MAX_BYTES", 100)
     root = project({"own_p/__init__.py": "", "own_p/rows.csv": "1" * 101})
     with pytest.raises(TrainingError, match=r"own_p, which.*Move data out.*rows\.csv\."):
-        Needs(["own_p"], root).require_size()
+        Needs(["own_p"], root).require_portable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["credentials.json", "google-credentials.json", "tls/Server.PEM", "prod.env", "id_rsa", "secrets.yaml"],
+)
+def test_a_file_that_looks_like_a_secret_is_refused(project, name):
+    """The error names the file and the remedy; a model's code may still be called so."""
+    root = project({"own_p/__init__.py": "", "own_p/credentials.py": "", f"own_p/{name}": "x"})
+    with pytest.raises(TrainingError, match=rf"{name}, which by its name holds a secret.*the environment"):
+        Needs(["own_p"], root).require_portable()
 
 
 @pytest.mark.parametrize(("function", "name"), [("lambda x: x", "<lambda>"), ("outer()", "inner")])

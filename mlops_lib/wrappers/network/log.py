@@ -45,7 +45,7 @@ def require_loggable(
     require_answer(call, encoder, example)
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
-    _needs(module, encoder, root).require_size()
+    _needs(module, encoder, root).require_portable()
 
 
 def log(

@@ -59,10 +59,9 @@ export function failureOf(text, status = 0, id = "", retryAfter = "") {
   let problem;
   try {
     problem = JSON.parse(text);
-  } catch {
-    problem = {detail: `HTTP ${status}`};
-  }
+  } catch {} // a page
+  if (typeof problem !== "object" || !problem) problem = {detail: `HTTP ${status}`};
   const {error} = problem;
-  if (error) problem = {code: error.code, detail: error.message};
+  if (error) problem = {code: error.code, detail: error.message ?? String(error)};
   return new Failure({...problem, request_id: problem.request_id || id}, status, retryAfter);
 }

@@ -9,7 +9,9 @@ import { fileOf, keptImage } from "./image.js";
 import { failureView } from "./message.js";
 import { t } from "./words.js";
 
+/** The files of `keptRow`. */
 const files = new WeakMap();
+const GONE = Symbol("a file that is gone");
 
 /** A row as the body of a request: a form if it has a file, else JSON. */
 function bodyOf(row) {
@@ -35,7 +37,7 @@ async function keptRow(row) {
 /** A value of the history for its field: of a large image, the file is gone after a reload. */
 function usable(value) {
   if (!value?.image) return value;
-  return files.get(value) || value.image.whole && fileOf(value.image.whole, value.image.name);
+  return files.get(value) || (value.image.whole ? fileOf(value.image.whole, value.image.name) : GONE);
 }
 
 /** Show the form in a place; `status` names the model. */
@@ -103,7 +105,11 @@ export function formView(place, status) {
   function list() {
     past.replaceChildren(...tableOf(history, {
       again(row) {
-        for (const field of fields) field.mark(""), field.write(status.inputs.length ? usable(row[field.name]) : row);
+        for (const field of fields) {
+          const value = status.inputs.length ? usable(row[field.name]) : row;
+          field.mark(value === GONE ? "chooseAgain" : "");
+          field.write(value === GONE ? null : value);
+        }
         fields[0].focus();
       },
       clear() {

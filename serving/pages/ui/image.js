@@ -85,7 +85,6 @@ async function thumbnailOf(file) {
 }
 
 function bytes(count) {
-  const unit = count < 1000 ? "byte" : count < 1e6 ? "kilobyte" : "megabyte";
-  const value = count / {byte: 1, kilobyte: 1e3, megabyte: 1e6}[unit];
-  return value.toLocaleString(language(), {style: "unit", unit, unitDisplay: "short", maximumFractionDigits: value < 10 && unit !== "byte" ? 1 : 0});
+  const [unit, value] = count < 1e6 ? ["kilobyte", count / 1e3] : ["megabyte", count / 1e6];
+  return value.toLocaleString(language(), {style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0});
 }
