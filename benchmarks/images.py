@@ -9,6 +9,7 @@ makes batches of 224 x 224 pixels of the same files with the same number of work
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -30,7 +31,7 @@ from mlops_lib.network_inputs import resolve
 from mlops_lib.training import lightning_fit
 
 IMAGES, WIDTH, HEIGHT, SIDE, BATCH_ROWS = 1_200, 500, 375, 224, 64
-NETWORK = '''
+NETWORK = """
 import lightning.pytorch as pl
 import torch
 from torch import nn
@@ -54,7 +55,7 @@ class Small(pl.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=0.001)
-'''
+"""
 
 
 class Stock(Dataset):
@@ -129,7 +130,9 @@ def loading(settings: Any, workers: int, rounds: int) -> None:
     if not prepared.exists():
         loaders.from_settings(settings).write(prepared)
     dataset = loaders.prepared(settings)
-    plan = resolve.plan(plugins.load("network", settings.model.implementation), settings.model, dataset.schema)
+    plan = resolve.plan(
+        plugins.load("network", settings.model.implementation), settings.model, dataset.schema
+    )
     matrix = fit(plan.encoded_schema, dataset.parts("train"))
     encoder = plan.encoder(matrix, dataset.head("train", resolve.SAMPLE_ROWS), settings.root)
     ours, _ = lightning_fit.batches(dataset, settings, encoder)
@@ -137,19 +140,29 @@ def loading(settings: Any, workers: int, rounds: int) -> None:
     files = [source / key for key in dataset.load("train")["key"]]
     stock = DataLoader(Stock(files), BATCH_ROWS, shuffle=True, num_workers=workers)
     ways: dict[str, Iterable] = {"torch's DataLoader, Dataset by hand": stock, "this loader": ours}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    wall_s: dict[str, list[float]] = {name: [] for name in ways}
+    cpu_s: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            began, rows = time.perf_counter(), 0
+            began, spent, rows = time.perf_counter(), processor_s(), 0
             for images, _ in way:
                 assert images.shape[1:] == (3, SIDE, SIDE)
                 rows += len(images)
             assert rows == len(files)
-            seconds[name].append(time.perf_counter() - began)
-    for name, taken in seconds.items():
-        print(f"{name:<36}{len(files) / statistics.median(taken):8.0f} images/s")
-    ratios = [theirs / own for theirs, own in zip(*seconds.values(), strict=True)]
-    print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            wall_s[name].append(time.perf_counter() - began)
+            cpu_s[name].append(processor_s() - spent)
+    for name in ways:
+        rate, each = len(files) / statistics.median(wall_s[name]), statistics.median(cpu_s[name]) / len(files)
+        print(f"{name:<36}{rate:8.0f} images/s{each * 1e3:8.2f} ms of processor time an image")
+    for what, seconds in (("images/s", wall_s), ("processor time", cpu_s)):
+        ratios = [theirs / own for theirs, own in zip(*seconds.values(), strict=True)]
+        print(f"ratio by {what}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def processor_s() -> float:
+    """Return the processor time of this process and of its workers that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 if __name__ == "__main__":
