@@ -112,6 +112,13 @@ class EvaluationSettings(Section):
                 )
         return rubrics
 
+    @field_validator("simulated_user")
+    @classmethod
+    def _talks_about_text(cls, user: SimulatedUserSettings, info: ValidationInfo) -> SimulatedUserSettings:
+        if user.model and info.data.get("task", "text") != "text":
+            raise ValueError("a simulated user talks with models of text; evaluation.task is another")
+        return user
+
     # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")
     @classmethod

@@ -33,6 +33,7 @@ from mlops_lib.wrappers.inputs import prepared, refusals
 from mlops_lib.wrappers.interface import INPUTS_KEY, ModelWrapper
 from mlops_lib.wrappers.network import warm_start
 from mlops_lib.wrappers.network.frozen import freeze
+from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ class PytorchLightningWrapper(ModelWrapper):
 
     name = "lightning"
     takes_matrix = True
+    carries_prepare = True
     #: Encodes the inputs of a network that takes several, or one by name; None: it takes the matrix.
     inputs: InputEncoder | None = None
 
@@ -84,6 +86,7 @@ class PytorchLightningWrapper(ModelWrapper):
         from mlops_lib.wrappers.network.double import in_double
 
         trainers.check(config)
+        preparation = Preparation.of(data_loader, config)
         schema = training_schema(data_loader, config.evaluation.task)
         config = lightning_fit.sized(config, data_loader.count("train"))
         chosen = {name: getattr(config.train, name) for name in ("batch_size", "patience", "max_epochs")}
@@ -138,16 +141,16 @@ class PytorchLightningWrapper(ModelWrapper):
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder, own)
             metadata = self.metadata(config, encoder.schema)
             if isinstance(encoder, InputEncoder):
-                if not encoder.inputs.collate:
+                if not encoder.inputs.collate and not preparation:
                     metadata[INPUTS_KEY] = encoder.inputs.to_dict()["specs"]
                 sample = data_loader.head("train", resolve.SAMPLE_ROWS)
                 return network_log.log(
-                    module.cpu().eval(), encoder, features, sample, run_id, metadata, config.root
+                    module.cpu().eval(), encoder, features, sample, run_id, metadata, config.root, preparation
                 )
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
-            if encoder.is_plain:
+            if encoder.is_plain and not preparation:
                 return _log(final, features, example, run_id, metadata)
-            return _log_encoded(final, encoder, features, example, run_id, metadata)
+            return _log_encoded(final, encoder, features, example, run_id, metadata, preparation)
 
     def open(self, folder: Path) -> None:
         import torch
@@ -243,6 +246,7 @@ def _log_encoded(
     example: np.ndarray,
     run_id: str,
     metadata: dict[str, Any],
+    preparation: Preparation | None,
 ) -> str:
     """Log a network with the encoder that makes its numbers."""
     import mlflow
@@ -255,7 +259,9 @@ def _log_encoded(
         folder.mkdir()
         torch.export.save(_traced(module, example), folder / table_package.NETWORK)
         needed = [table_package.numpy_version(), _torch_version()]
-        return table_package.log(folder, encoder, features, outputs, metadata, needed)
+        return table_package.log(
+            folder, encoder, features, outputs, metadata, needed, preparation=preparation
+        )
 
 
 def _torch_version() -> str:

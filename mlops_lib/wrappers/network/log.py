@@ -24,6 +24,7 @@ from mlops_lib.wrappers.network.call import (
     scripted,
 )
 from mlops_lib.wrappers.network.frozen import freeze
+from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ def log(
     run_id: str,
     metadata: dict[str, Any],
     root: Path,
+    preparation: Preparation | None = None,
 ) -> str:
     """Log a trained network to a run, with the encoder of its inputs; return its URI.
 
@@ -67,6 +69,7 @@ def log(
         run_id: The run.
         metadata: Of the model.
         root: The project's folder.
+        preparation: See `table_package.log`.
     """
     import mlflow
 
@@ -93,7 +96,9 @@ def log(
         _save(call, encoder, example, folder)
         encoder = with_files(encoder, folder)
         own = needs.copy_into(Path(code))
-        return table_package.log(folder, encoder, features, outputs, metadata, needs.requirements(), own)
+        return table_package.log(
+            folder, encoder, features, outputs, metadata, needs.requirements(), own, preparation
+        )
 
 
 def with_files(encoder: InputEncoder, folder: Path) -> InputEncoder:
