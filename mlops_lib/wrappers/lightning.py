@@ -53,7 +53,7 @@ class PytorchLightningWrapper(ModelWrapper):
     [rows, outputs] (for a table of numbers: the features as they are), and returns predictions. Its constructor gets
     ``n_features`` (outputs), ``n_classes`` (0 for regression, 2 for yes/no labels), ``n_labels`` and ``codes`` (number of
     codes of each output, 0 for a number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where
-    ``data.weight`` is set; y is float32 [rows], of several labels [rows, labels].
+    ``data.weight`` is set; y is float32 [rows], int64 for more than two classes, of several labels float32 [rows, labels].
     ``fit_preprocessing(batches)``, if the module has it, is called with the training batches before the fit.
     """
 
