@@ -19,7 +19,7 @@ class Plugin(NamedTuple):
     Attributes:
         path: ``package.module:Object``.
         extra: Extra of the distribution that installs what it imports.
-        task: Metrics and baselines: the task that they belong to.
+        task: Metrics and baselines: the task that they belong to; of several, with blanks between them.
         imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
         files: ``package.module:function`` of a wrapper's files: settings -> the files that `model.implementation` names.
             Empty: those beside its module.
@@ -85,6 +85,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "multilabel": Plugin("mlops_lib.evaluation.tasks.multilabel:MultiLabel", "sklearn"),
         "multioutput": Plugin("mlops_lib.evaluation.tasks.multioutput:MultiOutput", "sklearn"),
+        "ranking": Plugin("mlops_lib.evaluation.tasks.ranking:Ranking", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
     "metric": {  # in the order of reports
@@ -119,6 +120,10 @@ TABLE: dict[str, dict[str, Plugin]] = {
         },
         "mean_r2": Plugin(f"{_METRICS}.multioutput:mean_r2", "sklearn", "multioutput"),
         "scaled_rmse": Plugin(f"{_METRICS}.multioutput:scaled_rmse", "sklearn", "multioutput"),
+        **{
+            name: Plugin(f"{_METRICS}.ranking:{name}", "sklearn", "ranking")
+            for name in ("ndcg_at_k", "map_at_k", "mrr", "precision_at_k", "recall_at_k")
+        },
         "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
         "exact_match": Plugin(f"{_METRICS}.text:ExactMatch", "", "text"),
@@ -147,10 +152,11 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "majority": Plugin(f"{_BASELINES}:majority", "sklearn", "classification"),
         "logistic": Plugin(f"{_BASELINES}:logistic", "sklearn", "classification"),
         "mean": Plugin(f"{_BASELINES}:mean", "sklearn", "regression"),
-        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression"),
+        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression ranking"),
         "shares": Plugin(f"{_BASELINES}:shares", "sklearn", "multilabel"),
         "logistic_each": Plugin(f"{_BASELINES}:logistic_each", "sklearn", "multilabel"),
         "means": Plugin(f"{_BASELINES}:means", "sklearn", "multioutput"),
+        "constant": Plugin(f"{_BASELINES}:constant", "sklearn", "ranking"),
         "ridge_each": Plugin(f"{_BASELINES}:ridge_each", "sklearn", "multioutput"),
     },
 }
@@ -158,7 +164,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
 
 def names(kind: str, task: str = "") -> list[str]:
     """The names of one kind, in the table's order; with `task`, those of this task."""
-    return [name for name, plugin in TABLE[kind].items() if not task or plugin.task == task]
+    return [name for name, plugin in TABLE[kind].items() if not task or task in plugin.task.split()]
 
 
 def is_path(name: str) -> bool:

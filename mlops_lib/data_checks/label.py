@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.data_checks import ranking
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.splits import SPLITS
 from mlops_lib.settings import Settings
@@ -34,7 +35,7 @@ def require(settings: Settings, schema: Schema, folder: Path) -> None:
 
     Raises:
         DataError: The label is no class label, or no number, or validation or test has a class that train lacks;
-            there are several labels, and the task has one.
+            there are several labels, and the task has one. See `ranking.require` too.
     """
     labels = [column for column in schema.columns if column.role == "label"]
     task = settings.evaluation.task
@@ -44,6 +45,8 @@ def require(settings: Settings, schema: Schema, folder: Path) -> None:
     if not labels:
         return
     label = labels[0]
+    if task == "ranking":
+        ranking.require(schema, label, {split: folder / f"{split}.parquet" for split in SPLITS})
     if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
         raise DataError(
             f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and a regression predicts "

@@ -84,8 +84,13 @@ def mean(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
     return lambda x: np.full(len(x), value)
 
 
+def constant(train_x: Any, train_y: Any) -> Predict:
+    """Ranking: the same score for every row, which leaves the order of a group to chance."""
+    return lambda x: np.zeros(len(x))
+
+
 def ridge(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
-    """Regression: a ridge regression on numbers, times and the categories of text."""
+    """Regression, relevance, forecast: a ridge regression on numbers, times and the categories of text."""
     return _fit_linear(Ridge(), train_x, inputs.numbers(train_y, TRUTH), weights, "predict")
 
 

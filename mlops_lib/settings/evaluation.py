@@ -19,7 +19,7 @@ class EvaluationSettings(Section):
 
     task: Name = Field(
         "classification",
-        description="classification, regression, text; of several labels: multilabel, multioutput",
+        description="classification, regression, ranking, forecast, text; of several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
     )
     # Before the metrics, whose names are checked with those of the rubrics.
@@ -42,6 +42,12 @@ class EvaluationSettings(Section):
         "error",
         description="rows of a class that the train split lacks: an error, or counted as wrong",
         json_schema_extra=read_by("get-data", "evaluate-model"),
+    )
+    k: int = Field(
+        10,
+        ge=1,
+        description="ranking: places of a group that ndcg_at_k and the like look at",
+        json_schema_extra=read_by("evaluate-model"),
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
     gate: GateSettings = Field(
@@ -137,7 +143,7 @@ class EvaluationSettings(Section):
             raise ValueError(
                 f"thresholds.{metric}: evaluation.threshold is the threshold of evaluation.metric"
             )
-        if gate.max_cost_usd and task in ("classification", "regression", "multilabel", "multioutput"):
+        if gate.max_cost_usd and task in plugins.TABLE["task"] and task != "text":
             raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
         return gate
 
