@@ -86,6 +86,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "multilabel": Plugin("mlops_lib.evaluation.tasks.multilabel:MultiLabel", "sklearn"),
         "multioutput": Plugin("mlops_lib.evaluation.tasks.multioutput:MultiOutput", "sklearn"),
         "ranking": Plugin("mlops_lib.evaluation.tasks.ranking:Ranking", "sklearn"),
+        "forecast": Plugin("mlops_lib.evaluation.tasks.forecast:Forecast", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
     "metric": {  # in the order of reports
@@ -101,8 +102,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "log_loss": Plugin(f"{_METRICS}.classification:log_loss", "sklearn", "classification"),
         "brier": Plugin(f"{_METRICS}.classification:brier", "sklearn", "classification"),
         "r2": Plugin(f"{_METRICS}.regression:r2", "sklearn", "regression"),
-        "rmse": Plugin(f"{_METRICS}.regression:rmse", "sklearn", "regression"),
-        "mae": Plugin(f"{_METRICS}.regression:mae", "sklearn", "regression"),
+        "rmse": Plugin(f"{_METRICS}.regression:rmse", "sklearn", "regression forecast"),
+        "mae": Plugin(f"{_METRICS}.regression:mae", "sklearn", "regression forecast"),
         "median_absolute_error": Plugin(
             f"{_METRICS}.regression:median_absolute_error", "sklearn", "regression"
         ),
@@ -123,6 +124,10 @@ TABLE: dict[str, dict[str, Plugin]] = {
         **{
             name: Plugin(f"{_METRICS}.ranking:{name}", "sklearn", "ranking")
             for name in ("ndcg_at_k", "map_at_k", "mrr", "precision_at_k", "recall_at_k")
+        },
+        **{
+            name: Plugin(f"{_METRICS}.forecast:{name}", "sklearn", "forecast")
+            for name in ("mase", "wape", "smape", "pinball", "coverage_error")
         },
         "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
@@ -152,11 +157,13 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "majority": Plugin(f"{_BASELINES}:majority", "sklearn", "classification"),
         "logistic": Plugin(f"{_BASELINES}:logistic", "sklearn", "classification"),
         "mean": Plugin(f"{_BASELINES}:mean", "sklearn", "regression"),
-        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression ranking"),
+        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression ranking forecast"),
         "shares": Plugin(f"{_BASELINES}:shares", "sklearn", "multilabel"),
         "logistic_each": Plugin(f"{_BASELINES}:logistic_each", "sklearn", "multilabel"),
         "means": Plugin(f"{_BASELINES}:means", "sklearn", "multioutput"),
         "constant": Plugin(f"{_BASELINES}:constant", "sklearn", "ranking"),
+        "last_value": Plugin(f"{_BASELINES}:last_value", "sklearn", "forecast"),
+        "seasonal_naive": Plugin(f"{_BASELINES}:seasonal_naive", "sklearn", "forecast"),
         "ridge_each": Plugin(f"{_BASELINES}:ridge_each", "sklearn", "multioutput"),
     },
 }

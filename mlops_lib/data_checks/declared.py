@@ -55,7 +55,7 @@ def write(
         _require_features(written.schema)
         named_columns.require_slices(settings, written.schema)
         named_columns.require_metrics(settings, written.schema)
-        label.require(settings, written.schema, aside)
+        label.require(settings, written.schema, aside, is_whole=not limit)
         require(settings, written, run_id)
         for file in aside.iterdir():
             file.replace(folder / file.name)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.splits import SPLITS
+from mlops_lib.loaders.splits import SPLITS, Split
 
 KINDS = ("number", "integer", "boolean")
 
 
-def require(schema: Schema, label: Column, files: Mapping[str, Path]) -> None:
+def require(schema: Schema, label: Column, files: Mapping[Split, Path]) -> None:
     """Check the written splits of a ranking.
 
     Raises:

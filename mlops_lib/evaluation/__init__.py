@@ -74,7 +74,7 @@ def evaluate(
         from mlops_lib.evaluation.baselines import predictions as predictions_of
         from mlops_lib.evaluation.features import left_out
 
-        predictions = predictions_of(baseline_names, train, test_x, classes)
+        predictions = predictions_of(baseline_names, train, test_x, classes, facts)
         if unused := left_out(train[0]):
             notes["baseline features"] = f"baselines that learn from features leave out {', '.join(unused)}"
     for name, predicted in predictions.items():

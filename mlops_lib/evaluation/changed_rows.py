@@ -23,7 +23,7 @@ def changed_rows(
 ) -> "tuple[pd.DataFrame, str]":
     """The rows that changed sides, and a sentence that counts all of them.
 
-    Classification: rows whose class became right or wrong. Regression: rows with another error. Several labels: rows with
+    Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of quantiles, the mean). Several labels: rows with
     more or fewer right labels, or with another mean error in ranges of the labels. Ranking: rows with another place in their
     group. Text: rows with another score in
     `metric`, or with another answer if the metric has no score of single rows.
@@ -39,6 +39,7 @@ def changed_rows(
         "multilabel": _right_labels,
         "multioutput": _errors,
         "ranking": _places,
+        "forecast": _errors,
     }
     kind = kinds.get(challenger.task)
     change, worse, better = (
@@ -158,8 +159,11 @@ def _errors(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, s
 
 
 def _residuals(rows: JudgedRows, truth: np.ndarray) -> np.ndarray:
-    gap = np.full(truth.shape[1:], np.nan)
+    shape = next((np.shape(one) for one in rows.predicted if one is not None), ())
+    gap = np.full(shape, np.nan)
     predicted = np.array([gap if one is None else one for one in rows.predicted], dtype=float)
+    if predicted.ndim > truth.ndim:  # quantiles of one number
+        return np.abs(predicted - truth[:, None]).mean(axis=1)
     return np.abs(predicted - truth)
 
 

@@ -13,6 +13,9 @@ from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.rubric import RubricSettings
 from mlops_lib.settings.section import Fraction, Name, Section
 
+#: Metrics of forecasts with quantiles.
+OF_QUANTILES = ("pinball", "coverage_error")
+
 
 class EvaluationSettings(Section):
     """How a trained model is scored, and the gate that it must pass to be registered."""
@@ -21,6 +24,12 @@ class EvaluationSettings(Section):
         "classification",
         description="classification, regression, ranking, forecast, text; of several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
+    )
+    # Before the metrics, some of which need them.
+    quantiles: tuple[float, ...] = Field(
+        (),
+        description="forecast: quantile of each column of a prediction, such as [0.1, 0.5, 0.9]; empty: one number",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
     )
     # Before the metrics, whose names are checked with those of the rubrics.
     rubrics: dict[str, RubricSettings] = Field(
@@ -47,6 +56,12 @@ class EvaluationSettings(Section):
         10,
         ge=1,
         description="ranking: places of a group that ndcg_at_k and the like look at",
+        json_schema_extra=read_by("evaluate-model"),
+    )
+    seasonality: int = Field(
+        1,
+        ge=1,
+        description="forecast: time steps of a season, such as 7 for days with weeks; 1: none",
         json_schema_extra=read_by("evaluate-model"),
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
@@ -99,6 +114,20 @@ class EvaluationSettings(Section):
         """Metric that is compared with the champion -> its margin; None: the usual one."""
         return {self.metric: None} | self.gate.margins
 
+    @field_validator("quantiles")
+    @classmethod
+    def _are_levels_with_the_median(
+        cls, quantiles: tuple[float, ...], info: ValidationInfo
+    ) -> tuple[float, ...]:
+        if quantiles and info.data.get("task", "forecast") != "forecast":
+            raise ValueError("quantiles belong to the task forecast; evaluation.task is another")
+        ascending = sorted(set(quantiles))
+        if quantiles and (
+            list(quantiles) != ascending or 0.5 not in quantiles or ascending[0] <= 0 or ascending[-1] >= 1
+        ):
+            raise ValueError("give ascending numbers between 0 and 1, with 0.5, the forecast itself")
+        return quantiles
+
     @field_validator("rubrics")
     @classmethod
     def _have_names_of_their_own(
@@ -118,6 +147,8 @@ class EvaluationSettings(Section):
     @classmethod
     def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
         _check_metric(metric, info.data.get("task", ""), info.data.get("rubrics", {}))
+        if metric in OF_QUANTILES and not info.data.get("quantiles"):
+            raise ValueError(f"{metric} needs evaluation.quantiles, such as [0.1, 0.5, 0.9]")
         return metric
 
     @field_validator("threshold")

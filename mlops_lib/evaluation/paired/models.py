@@ -11,6 +11,7 @@ from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.label_cases import LabelCases
 from mlops_lib.evaluation.metrics import classification as metrics_of_classes
+from mlops_lib.evaluation.metrics import forecast as metrics_of_series
 from mlops_lib.evaluation.metrics import multilabel, multioutput
 from mlops_lib.evaluation.metrics import ranking as metrics_of_groups
 from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
@@ -18,7 +19,7 @@ from mlops_lib.evaluation.metrics.answers import make as make_text_metric
 from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.metrics.text import SacrebleuMetric
-from mlops_lib.evaluation.paired import classification, labels, ranking, regression, text
+from mlops_lib.evaluation.paired import classification, forecast, labels, ranking, regression, text
 from mlops_lib.evaluation.paired.rows import complete
 from mlops_lib.evaluation.paired.sums import Statistic
 from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
@@ -49,6 +50,11 @@ VECTORISED: Mapping[Metric, Callable[[Any], Statistic | None]] = {
     multilabel.mean_log_loss: labels.mean_log_loss,
     multioutput.mean_r2: labels.mean_r2,
     multioutput.scaled_rmse: labels.scaled_rmse,
+    metrics_of_series.mase: forecast.mase,
+    metrics_of_series.wape: forecast.wape,
+    metrics_of_series.smape: forecast.smape,
+    metrics_of_series.pinball: forecast.pinball,
+    metrics_of_series.coverage_error: forecast.coverage_error,
     metrics_of_groups.ndcg_at_k: ranking.of_groups(metrics_of_groups.ndcg_by_group),
     metrics_of_groups.map_at_k: ranking.of_groups(metrics_of_groups.map_by_group),
     metrics_of_groups.mrr: ranking.of_groups(metrics_of_groups.mrr_by_group),

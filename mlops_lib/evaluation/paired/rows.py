@@ -49,6 +49,7 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
         "regression": _far_off,
         "multioutput": _far_off,
         "ranking": _upside_down,
+        "forecast": _far_off,
     }
     if rows.task not in worst or not failed.any():
         return rows.predicted, failed
@@ -121,14 +122,15 @@ def _opposite(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.nda
 
 
 def _far_off(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
-    """The true value (of each label) plus the largest error of either model, for each failed row."""
+    """The true value (of each label, for each quantile) plus the largest error of either model, for each failed row."""
     truth = inputs.numbers(rows.truth, "y_true", ndim=(1, 2))
     errors = [
         np.abs(truth[i] - np.asarray(model.predicted[i], dtype=float))
         for model, missing in ((rows, failed), (other, _failed(other)))
         for i in np.flatnonzero(~missing)
     ]
-    return truth[failed] + np.max(errors, axis=0)
+    far = np.max(errors, axis=0)
+    return (truth[failed][:, None] if far.ndim > truth.ndim - 1 else truth[failed]) + far
 
 
 def _upside_down(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
