@@ -60,7 +60,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "langgraph": Plugin(
             "mlops_lib.wrappers.langgraph:LangGraphWrapper",
             "llm",
-            files="mlops_lib.wrappers.graph_package:files_of_graph",
+            files="mlops_lib.wrappers.graph.package:files_of_graph",
         ),
         "llm": Plugin("mlops_lib.wrappers.llm:LLMClientWrapper", "llm"),
     },

@@ -18,9 +18,9 @@ from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import chosen as metrics_of
 from mlops_lib.evaluation.tasks.text import DEFAULT_METRICS
-from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.accounting.cassette import Cassette
+from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.ledger import Ledger
 from mlops_lib.monitoring.agreement import agreement
 from mlops_lib.monitoring.mirrored import LoggedVersion, MirroredRequests, mirrored
 from mlops_lib.monitoring.outcomes import JudgedRequests, judged_requests

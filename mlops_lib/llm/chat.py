@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from openai import AsyncOpenAI
 
-    from mlops_lib.llm.transport import Metered
-    from mlops_lib.llm.vendor import VendorModel
+    from mlops_lib.llm.transport.metered import Metered
+    from mlops_lib.llm.vendors.vendor import VendorModel
 
 PROVIDERS = ("anthropic", "fake", "openai")
 #: Provider -> environment variable of its key.
@@ -85,8 +85,8 @@ def vendor_model(name: str, settings: LlmSettings, params: Mapping[str, Any]) ->
     Raises:
         ModelError: As `chat_model`.
     """
-    from mlops_lib.llm import chat_client
-    from mlops_lib.llm.langchain_client import LangChainClient
+    from mlops_lib.llm.vendors import chat_client
+    from mlops_lib.llm.vendors.langchain_client import LangChainClient
 
     provider, model = split(name)
     if not chat_client.suits(provider, model, params):
@@ -143,10 +143,10 @@ def _http(transport: "Metered") -> "tuple[httpx2.Client, httpx2.AsyncClient]":
 def _transport(provider: str, settings: LlmSettings) -> "Metered":
     import httpx2
 
-    from mlops_lib.llm.aiohttp_transport import AiohttpTransport
-    from mlops_lib.llm.call import Provider
-    from mlops_lib.llm.fake import FakeServer
-    from mlops_lib.llm.transport import Metered
+    from mlops_lib.llm.fake.provider import FakeServer
+    from mlops_lib.llm.transport.aiohttp_transport import AiohttpTransport
+    from mlops_lib.llm.transport.call import Provider
+    from mlops_lib.llm.transport.metered import Metered
 
     def connect(is_async: bool) -> Any:
         if provider == "fake":

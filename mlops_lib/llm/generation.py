@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_lib.llm.trajectory import Trajectory
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
+from mlops_lib.llm.traces.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

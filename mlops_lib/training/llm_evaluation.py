@@ -11,8 +11,8 @@ from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import chosen as metrics_of
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.lineage.expected import Expected
-from mlops_lib.llm.cassette import Cassette
-from mlops_lib.llm.ledger import Ledger
+from mlops_lib.llm.accounting.cassette import Cassette
+from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.settings import Settings
 from mlops_lib.training.llm_comparison import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import MlopsError
 from mlops_lib.evaluation.judged import Champion
-from mlops_lib.llm.ledger import Ledger
+from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact import mask
 from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, Registry

@@ -16,7 +16,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import EvaluationError, InputError, ModelError
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
-from mlops_lib.llm.ledger import Ledger
+from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact.traces import mask_traces
 from mlops_lib.registry.model_files import note_digest

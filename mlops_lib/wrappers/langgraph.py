@@ -10,31 +10,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.llm import chat, own_clients
-from mlops_lib.llm.completion import completion, completion_of
+from mlops_lib.llm import chat
+from mlops_lib.llm.accounting.ledger import note_unseen, tally
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.ledger import note_unseen, tally
 from mlops_lib.llm.options import OPTIONS, usable
+from mlops_lib.llm.transport import own_clients
 from mlops_lib.llm.values import as_text, is_message, plain
+from mlops_lib.llm.vendors.completion import completion, completion_of
 from mlops_lib.settings import LlmSettings, Settings
-from mlops_lib.wrappers import chats, graph_package, prompts
-from mlops_lib.wrappers.chats import CHAT, chat_of
-from mlops_lib.wrappers.graph_code import GraphPackage, build_graph
-from mlops_lib.wrappers.graph_context import check_context
-from mlops_lib.wrappers.graph_input import GraphInput, no_place, question_in
-from mlops_lib.wrappers.graph_output import GraphOutput
-from mlops_lib.wrappers.graph_shape import opened
-from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
-from mlops_lib.wrappers.graph_threads import RESUME, THREAD, THREADS_FILE, Threads, Turn, keeps_threads
-from mlops_lib.wrappers.graph_turns import invalid_answers, shown
+from mlops_lib.wrappers.graph import package as graph_package
+from mlops_lib.wrappers.graph.code import GraphPackage, build_graph
+from mlops_lib.wrappers.graph.context import check_context
+from mlops_lib.wrappers.graph.input import GraphInput, no_place, question_in
+from mlops_lib.wrappers.graph.output import GraphOutput
+from mlops_lib.wrappers.graph.shape import opened
+from mlops_lib.wrappers.graph.stream import INTERRUPT, GraphStream, StreamSettings
+from mlops_lib.wrappers.graph.threads import RESUME, THREAD, THREADS_FILE, Threads, Turn, keeps_threads
+from mlops_lib.wrappers.graph.turns import invalid_answers, shown
 from mlops_lib.wrappers.interface import StreamEvent
-from mlops_lib.wrappers.text import TextModelWrapper
-from mlops_lib.wrappers.text_package import read_json
+from mlops_lib.wrappers.text import chats, prompts
+from mlops_lib.wrappers.text.chats import CHAT, chat_of
+from mlops_lib.wrappers.text.package import read_json
+from mlops_lib.wrappers.text.wrapper import TextModelWrapper
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from mlops_lib.llm.endings import Endings
+    from mlops_lib.llm.traces.endings import Endings
 
 __all__ = ["GraphPackage", "LangGraphWrapper"]
 
@@ -168,6 +170,6 @@ def _interrupts(state: Any) -> Any:
 
 
 def _endings() -> "Endings":
-    from mlops_lib.llm.endings import Endings
+    from mlops_lib.llm.traces.endings import Endings
 
     return Endings()

@@ -25,11 +25,12 @@ from mlops_lib.training import checkpoints, launch, learning_rate, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
-from mlops_lib.wrappers import MODEL_PATH, table_package, warm_start
-from mlops_lib.wrappers.carried_code import carried_code
-from mlops_lib.wrappers.frozen import freeze
+from mlops_lib.wrappers import MODEL_PATH, table_package
+from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.inputs import prepared
 from mlops_lib.wrappers.interface import INPUTS_KEY, ModelWrapper
+from mlops_lib.wrappers.network import warm_start
+from mlops_lib.wrappers.network.frozen import freeze
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +77,8 @@ class PytorchLightningWrapper(ModelWrapper):
 
         from mlops_lib.columns.fit import fit as fit_encoder
         from mlops_lib.training.losses import describe
-        from mlops_lib.wrappers import network_log
-        from mlops_lib.wrappers.double import in_double
+        from mlops_lib.wrappers.network import log as network_log
+        from mlops_lib.wrappers.network.double import in_double
 
         trainers.check(config)
         schema = training_schema(data_loader, config.evaluation.task)
@@ -145,7 +146,7 @@ class PytorchLightningWrapper(ModelWrapper):
         with carried_code(folder) if table_package.inputs_hold_code(folder) else nullcontext():
             self.inputs = table_package.read_inputs(folder)
             if self.inputs:
-                from mlops_lib.wrappers import network_log
+                from mlops_lib.wrappers.network import log as network_log
 
                 self.takes_matrix = False
                 self._module = network_log.open_network(folder / table_package.FOLDER, self.inputs)

@@ -13,15 +13,15 @@ from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, for_provider
-from mlops_lib.llm.traces import Traces
-from mlops_lib.llm.trajectory import Trajectory, of_output
-from mlops_lib.llm.vendor import NO_USAGE, Answer
+from mlops_lib.llm.traces.answers import Traces
+from mlops_lib.llm.traces.trajectory import Trajectory, of_output
+from mlops_lib.llm.vendors.vendor import NO_USAGE, Answer
 from mlops_lib.settings import LlmSettings, Settings
-from mlops_lib.wrappers import chats, prompts
-from mlops_lib.wrappers.chats import CHAT, chat_of
 from mlops_lib.wrappers.interface import StreamEvent
-from mlops_lib.wrappers.text import TextModelWrapper
-from mlops_lib.wrappers.text_package import copy_into, read_json
+from mlops_lib.wrappers.text import chats, prompts
+from mlops_lib.wrappers.text.chats import CHAT, chat_of
+from mlops_lib.wrappers.text.package import copy_into, read_json
+from mlops_lib.wrappers.text.wrapper import TextModelWrapper
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -69,7 +69,7 @@ class LLMClientWrapper(TextModelWrapper):
         self._traces = Traces.of_run(self.run_id)
 
     def chat_row(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The row for a chat: all of it reaches the vendor, see `mlops_lib.wrappers.chats`."""
+        """The row for a chat: all of it reaches the vendor, see `mlops_lib.wrappers.text.chats`."""
         found = for_provider(self._provider, options, self._most_tokens)
         question, _ = chats.split(messages[chats.last_question(messages)])
         self._model.check(messages)

@@ -18,10 +18,10 @@ from mlops_lib.settings import Settings
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, estimator_fit, table_package
-from mlops_lib.wrappers.carried_code import carried_code
+from mlops_lib.wrappers.code.carried_code import carried_code
+from mlops_lib.wrappers.code.own_code import Needs
 from mlops_lib.wrappers.inputs import to_frame
 from mlops_lib.wrappers.interface import ModelWrapper
-from mlops_lib.wrappers.own_code import Needs
 from mlops_lib.wrappers.skops_facts import skops_facts
 
 if TYPE_CHECKING:

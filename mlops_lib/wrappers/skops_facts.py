@@ -7,7 +7,7 @@ import zipfile
 from typing import Any, NamedTuple
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.wrappers.own_code import own_place
+from mlops_lib.wrappers.code.own_code import own_place
 
 
 class SkopsFacts(NamedTuple):

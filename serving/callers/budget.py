@@ -16,8 +16,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
-from mlops_lib.llm.ledger import tally
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.ledger import tally
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.settings.serving import BudgetSettings
 from serving.callers.store import Store
 from serving.web.problems import Problem

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from mlops_lib.wrappers.thread_locks import ThreadLocks
+from mlops_lib.wrappers.graph.locks import ThreadLocks
 from serving.callers.store import BUSY_S
 
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from mlops_lib.wrappers.graph_threads import MAX_THREAD_ID_CHARS, THREAD
+from mlops_lib.wrappers.graph.threads import MAX_THREAD_ID_CHARS, THREAD
 from serving.callers.store import Store
 from serving.web.problems import Problem, invalid_input
 

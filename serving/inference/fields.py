@@ -27,6 +27,7 @@ WANTED = {
     "category": "text",
     "text": "text",
     "binary": "text in base64",
+    "image": "an image file: base64 in JSON, a file in a form",
     "datetime": "a date or time in ISO form, such as 2026-01-31 or 2026-01-31T08:00:00",
     "any": "a value that the model takes",
 }
@@ -46,7 +47,7 @@ class Field(NamedTuple):
 
     Attributes:
         name: As in the source.
-        kind: One of `WANTED`, "array" or "image".
+        kind: One of `WANTED`, or "array".
         type: Type of the JSON value, for msgspec; without null.
         shown: The same for OpenAPI. JSON's 3.0 is an integer, but Python's is none.
         wanted: What the column takes, for errors and OpenAPI.
@@ -123,7 +124,7 @@ def plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
         name,
         kind,
         accepted,
-        _int(bits) if kind == "integer" else accepted,
+        {"integer": _int(bits), "image": bytes}.get(kind, accepted),
         WANTED[kind] + (f" of {bits} bits" if bits != 64 else ""),
         nullable,
         DATATYPES.get(kind, "BYTES"),

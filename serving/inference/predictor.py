@@ -12,7 +12,7 @@ import msgspec
 
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, ModelError
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.settings import ServingSettings
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.callers.budget import Budget

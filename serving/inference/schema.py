@@ -13,7 +13,8 @@ import msgspec
 from mlops_lib.columns.schema import Schema
 from mlops_lib.network_inputs.spec import InputSpec
 from mlops_lib.wrappers.pyfunc import requests
-from serving.inference.fields import Field, casts_of
+from serving.inference.fields import Field, casts_of, plain
+from serving.inference.images import ImageColumn, read_all
 from serving.inference.odd_names import OddNames
 from serving.inference.refusals import listed, refusal, refusal_of_tensor
 from serving.inference.row_types import struct_of, unnamed_row
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Where OpenAPI keeps the schemas that others refer to.
 REFERENCE = "#/components/schemas/{name}"
+#: Schema of bytes that are no text, for OpenAPI.
+FILE = {"type": "string", "format": "binary"}
 
 
 class RequestSchema:
@@ -52,6 +55,7 @@ class RequestSchema:
         fields: Names of a row's fields, in order: columns, then entity keys and further columns, then ignored ones.
         has_optional: Whether the model sees the difference between null and a column that is left out.
         params: Name -> specification of each of the signature's ``params``.
+        images: Names of the columns with images.
     """
 
     def __init__(
@@ -70,6 +74,12 @@ class RequestSchema:
         self.model_fields = {field.name: field for field in named}
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
         self.casts = casts_of(named)
+        self.images = tuple(field.name for field in named if field.kind == "image")
+        self._image_columns = {
+            f"c{number}": ImageColumn(field, network_inputs)
+            for number, field in enumerate(named)
+            if field.kind == "image"
+        }
         self.has_optional = any(field.optional for field in named)
         self.params = {spec.name: spec for spec in (signature and signature.params) or ()}
         #: MLflow's schema of the inputs; None without a signature.
@@ -99,6 +109,9 @@ class RequestSchema:
             row = either = Any
             self._shown = _envelope(either)
         self._keys, self.fields = tuple(others), (*self.columns, *others, *ignored)
+        self._key_fields = {
+            name: plain(name, _kind_of(dtype), nullable=True) for name, dtype in others.items()
+        }
         self._odd_names = OddNames(self.fields)
         self._rows: Any = list[row]
         self._lenient_rows: Any = list[lenient] if named else list[row]
@@ -122,8 +135,8 @@ class RequestSchema:
         except NOT_JSON as error:
             raise not_json(error, body) from None
         if isinstance(inputs, list):
-            return Rows(self, self._checked(inputs))
-        return Rows(self, self._checked([inputs]), single=True)
+            return self._rows_of(self._checked(inputs))
+        return self._rows_of(self._checked([inputs]), single=True)
 
     def convert(self, rows: list[Any], as_mlflow: bool = False) -> Rows:
         """The same check for rows that another protocol's body had.
@@ -138,7 +151,7 @@ class RequestSchema:
         fields = list(map(self._odd_names.to_fields, rows)) if self._odd_names else rows
         try:
             kind = self._lenient_rows if as_mlflow else self._rows
-            return Rows(self, msgspec.convert(self._checked(fields), kind))
+            return self._rows_of(msgspec.convert(self._checked(fields), kind))
         except msgspec.ValidationError as error:
             raise self._refusal(error, rows) from None
 
@@ -156,14 +169,23 @@ class RequestSchema:
 
     def from_text(self, name: str, text: str) -> Any:
         """A cell of a CSV as its column's type, as text where it does not fit: `convert` then names it."""
-        field = self.model_fields.get(name)
+        field = self.model_fields.get(name) or self._key_fields.get(name)
         return field.read(text) if field else text or None
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schemas by name: that of a body is `Body`, and it refers to the others."""
+        """JSON Schemas by name: that of a body is `Body`, and it refers to the others.
+
+        `Form` is the schema of an upload, and `Image` of a body that is an image, where the model takes them.
+        """
         components = msgspec.json.schema_components([self._shown], ref_template=REFERENCE)[1]
         if self._odd_names:
             components["Row"] = self._odd_names.in_schema(components["Row"])
+        if self.images:
+            row = components["Row"]
+            files = {name: {"description": self.model_fields[name].wanted, **FILE} for name in self.images}
+            components["Form"] = {**row, "title": "Form", "properties": {**row["properties"], **files}}
+            if len(self.columns) == 1:
+                components["Image"] = FILE
         return components
 
     def _checked(self, rows: list[Any]) -> list[Any]:
@@ -175,6 +197,11 @@ class RequestSchema:
                 f"A row's only key is {requests.REQUEST!r}, which the service keeps for itself. Send the rows themselves."
             )
         return rows
+
+    def _rows_of(self, values: list[Any], single: bool = False) -> Rows:
+        if self._image_columns:
+            read_all(values, self._image_columns)
+        return Rows(self, values, single)
 
     def _decode(self, body: bytes) -> Any:
         try:
@@ -237,6 +264,12 @@ def _with_gaps(field: Field) -> Field:
     return (
         field._replace(type=field.type | None) if field.kind == "number" and field.from_signature else field
     )
+
+
+def _kind_of(dtype: str) -> str:
+    """Kind of an entity key, by its pandas dtype: that of its text in a CSV or a form."""
+    kinds = {"int": "integer", "float": "number", "bool": "boolean"}
+    return next((kind for start, kind in kinds.items() if start in dtype.lower()), "text")
 
 
 def _envelope(inputs: Any) -> Any:

@@ -65,7 +65,7 @@ def _field(column: Column, in_signature: Any) -> Field:
     if column.kind in ("array", "sequence"):
         return _array(column)
     if column.kind == "image":
-        return plain(column.name, "text", column.nullable)._replace(kind="image")
+        return plain(column.name, "image", column.nullable)
     made = plain(column.name, column.kind, column.nullable)
     if column.kind == "datetime":
         wanted = TIME_OF_DAY if stored == "time" else wanted_date(column.date_order)

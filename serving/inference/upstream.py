@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from mlops_lib.llm.call import FINAL_CODES
+from mlops_lib.llm.transport.call import FINAL_CODES
 from serving.web.problems import Problem
 
 #: Seconds to wait where the vendor names none, and for an account without money.

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mlops_lib.errors import ModelError
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from serving.blocking_calls import Interrupted
 from serving.inference.json_values import builtins
 from serving.isolation.batch import answer

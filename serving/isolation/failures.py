@@ -8,7 +8,7 @@ import msgspec
 
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, MlopsError, ModelError, ThreadError
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.redact.output import shown
 from serving.blocking_calls import Interrupted
 from serving.inference import upstream

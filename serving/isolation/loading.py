@@ -6,7 +6,7 @@ from typing import Any
 from mlops_lib import wrappers
 from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.tracking.store import use_existing_store
-from mlops_lib.wrappers.carried_code import expect_one_model
+from mlops_lib.wrappers.code.carried_code import expect_one_model
 from mlops_lib.wrappers.interface import ModelWrapper
 from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.example import answer_example

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 
 #: The reason for a failure. ``input`` InputError; ``bad_value`` BadValue; ``problem`` Problem; ``model`` another error of
 #: the platform, whose text a caller may see; ``error`` any other exception; ``interrupted`` the gateway ended the call.

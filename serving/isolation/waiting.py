@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.errors import ModelError
-from mlops_lib.llm.ledger import tally
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.ledger import tally
+from mlops_lib.llm.accounting.usage import Usage
 from serving.blocking_calls import Interrupted
 from serving.inference.json_values import builtins
 from serving.inference.predictions import checked

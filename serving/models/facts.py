@@ -8,10 +8,10 @@ from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
 from mlops_lib.network_inputs.spec import InputSpec
 from mlops_lib.registry import model_digest
-from mlops_lib.wrappers.example_questions import QUESTIONS_KEY
 from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY, INPUTS_KEY
 from mlops_lib.wrappers.load import wrapper_name
 from mlops_lib.wrappers.table_package import read_encoder
+from mlops_lib.wrappers.text.example_questions import QUESTIONS_KEY
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

@@ -27,6 +27,8 @@ from serving.web.problems import Problem
 CHAT_ROW_S = 2.0
 #: A chat that every model that takes chats can take, and one with earlier messages.
 QUESTION = [{"role": "user", "content": "?"}]
+#: Longest image, as base64, of the example that people are shown.
+MAX_IMAGE_CHARS = 2**16
 CONVERSATION = [*QUESTION, {"role": "assistant", "content": "!"}, *QUESTION]
 
 
@@ -56,6 +58,11 @@ class ServedModel:
         self._takes_chats: dict[int, bool] = {}
         self.describe(loaded.version)
         self.enricher, self.example = loaded.enricher, self.model.example
+        sent = self.example if isinstance(self.example, dict) else {}
+        #: Images of the example that are too long to be shown to people.
+        self.long_images = {
+            name for name in self.schema.images if len(sent.get(name) or "") > MAX_IMAGE_CHARS
+        }
         self.role, self.in_use = role, 0
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import Request
 
-from serving.models.served import CONVERSATION, QUESTION
+from serving.models.served import CONVERSATION, QUESTION, ServedModel
 from serving.service import Service
 from serving.web.problems import Problem
 from serving.web.route import get, post
@@ -71,8 +71,15 @@ async def status(request: Request) -> dict[str, Any]:
         "questions": facts.questions if facts else [],
         "feedback": service.log is not None,
         "caller": request.state.call.caller,
-        "example": served.example if served else None,
+        "example": _example(served) if served else None,
     }
+
+
+def _example(served: ServedModel) -> Any:
+    """The example, without images that would make the answer long."""
+    if not served.long_images:
+        return served.example
+    return {name: value for name, value in served.example.items() if name not in served.long_images}
 
 
 def _links(service: Service) -> dict[str, str]:

@@ -1,8 +1,11 @@
 """Records of answered requests and their later outcomes, as rows of Parquet tables."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from mlops_lib.monitoring.prediction_log import COLUMNS
 from mlops_lib.redact.keys import Masker
@@ -57,7 +60,7 @@ class Record(NamedTuple):
             "run_id": self.served.version.run_id or None,
             "model_digest": self.served.facts.digest or None,
             "latency_ms": self.seconds * 1e3,
-            "request": _json(self.rows.given()),
+            "request": _json(_without_files(self.rows)),
             "features": _json(looked_up.rows) if looked_up else None,
             "freshness": _json(looked_up.statuses.field) if looked_up else None,
             "predictions": _json(self.predictions),
@@ -119,6 +122,19 @@ def _masked(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     if masker(text) == text:  # one search for all rows takes a tenth of the time
         return rows
     return [{column: masker.values(value) for column, value in row.items()} for row in rows]
+
+
+def _without_files(rows: Rows) -> list[Any]:
+    """The rows as the caller sent them; of an image, the SHA-256 and the size of its bytes."""
+    images = rows.schema.images
+    return [{**row, **_digests(row, images)} for row in rows.given()] if images else rows.given()
+
+
+def _digests(row: dict[str, Any], images: Sequence[str]) -> dict[str, Any]:
+    files = {name: bytes(row[name]) for name in images if isinstance(row.get(name), bytes | np.ndarray)}
+    return {
+        name: {"sha256": hashlib.sha256(file).hexdigest(), "bytes": len(file)} for name, file in files.items()
+    }
 
 
 def _json(value: Any) -> str:

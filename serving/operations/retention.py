@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
-from mlops_lib.wrappers.graph_threads import THREADS_FILE
+from mlops_lib.wrappers.graph.threads import THREADS_FILE
 from serving.callers import stored_threads
 from serving.service import Service
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlops_lib.errors import InputError
-from mlops_lib.llm import ledger
+from mlops_lib.llm.accounting import ledger
 from mlops_lib.registry import ModelVersion
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import StreamEvent

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.predictor import Answered
 from serving.inference.rows import Context, Rows

@@ -70,7 +70,7 @@ def _split(name: str, values: list[Any], columns: Sequence[str]) -> dict[str, li
 
 
 def _shaped(name: str, values: list[Any], field: Field) -> list[Any]:
-    """Arrays in the shape of their column: an input may have another one."""
+    """Arrays in the shape of their column: an input may have another one. A column of images has none."""
     if not field.sizes or -1 in field.sizes:
         return values
     try:

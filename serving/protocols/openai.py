@@ -17,10 +17,10 @@ from fastapi.responses import JSONResponse
 from msgspec import UNSET
 from starlette.responses import Response
 
-from mlops_lib.llm.usage import Usage
-from mlops_lib.wrappers.chats import CHAT
-from mlops_lib.wrappers.graph_threads import RESUME, THREAD
+from mlops_lib.llm.accounting.usage import Usage
+from mlops_lib.wrappers.graph.threads import RESUME, THREAD
 from mlops_lib.wrappers.interface import StreamEvent
+from mlops_lib.wrappers.text.chats import CHAT
 from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
 from serving.inference.rows import Rows

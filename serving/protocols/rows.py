@@ -17,12 +17,15 @@ from mlops_lib.wrappers.interface import StreamEvent
 from serving.features.statuses import HEADER
 from serving.inference.json_values import encode_json
 from serving.inference.predictor import Answered
+from serving.inference.rows import Rows
 from serving.models.served import ServedModel
+from serving.protocols import uploads
 from serving.protocols.inference import Decoded, InferenceRoute
 from serving.service import Service
 from serving.web.call import JSON, Call, Reply
+from serving.web.forms import FORM
 from serving.web.problems import Problem, as_problem, invalid_input
-from serving.web.route import MODEL_ROWS, post
+from serving.web.route import MODEL_ROWS, Body, post
 from serving.web.sse import EVENT_STREAM, HEADERS, event
 
 TAG = "inference"
@@ -38,16 +41,39 @@ ANSWER = {
     },
 }
 
+#: Content types whose schema the served model lacks are left out of its description.
+ROWS_OR_FILES: Body = {
+    **MODEL_ROWS,
+    FORM: {"schema": {"$ref": "#/components/schemas/Form"}},
+    uploads.IMAGE: {"schema": {"$ref": "#/components/schemas/Image"}},
+}
+
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     """Rows of the model's own schema; with ``Accept: text/event-stream`` exactly one, for a stream."""
-    decoded = Decoded(model.schema.parse(body), EVENT_STREAM in call.headers.get(b"accept", b""))
+    decoded = Decoded(_rows(call, body, model), EVENT_STREAM in call.headers.get(b"accept", b""))
     if decoded.stream and len(decoded.rows) != 1:
         raise invalid_input(
             f"A stream answers one row, and {len(decoded.rows)} came. Send one, or leave out "
             f"'Accept: {EVENT_STREAM.decode()}'."
         )
     return decoded
+
+
+def _rows(call: Call, body: bytes, model: ServedModel) -> Rows:
+    """The rows of JSON, a form or an image, by the content type."""
+    content_type = call.headers.get(b"content-type", b"")
+    if content_type[: len(FORM)].lower() == FORM.encode():
+        return uploads.of_form(body, content_type, model.schema, model.max_rows)
+    if content_type[:6].lower() == b"image/":
+        return uploads.of_image(body, model.schema)
+    try:
+        return model.schema.parse(body)
+    except Problem as problem:
+        if problem.code != "invalid_json" or not model.schema.images:
+            raise
+        detail = f"{problem.detail} Send an image with its own type, such as Content-Type: image/png, or in a form."
+        raise Problem(problem.status, problem.code, detail) from None
 
 
 def example(model: ServedModel) -> Any:
@@ -120,7 +146,7 @@ ROUTES = (
         InferenceRoute(
             path=path,
             tag=TAG,
-            request=MODEL_ROWS,
+            request=ROWS_OR_FILES,
             example=example,
             decode=decode,
             encode=encode,

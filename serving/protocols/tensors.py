@@ -61,7 +61,7 @@ def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max
         own_name = column_of(tensor.name, schema.network_inputs, schema.model_fields)
         field = schema.model_fields.get(own_name)
         kind = field.kind if field else ""
-        if kind != "binary" and (plain := _plain(tensor)):
+        if kind not in ("binary", "image") and (plain := _plain(tensor)):
             columns[tensor.name] = plain
             continue
         require_known(f"Input {tensor.name!r}", tensor.parameters, PARAMETERS)
@@ -139,14 +139,15 @@ def _values(tensor: Tensor, binary: memoryview | None, kind: str) -> list[Any]:
     """One value a row: a scalar for shape [rows] or [rows, 1], else nested lists. None for null and NaN.
 
     Args:
-        kind: Of the column. A value of an ``array`` is a list, even of one item; one of a ``binary`` is bytes.
+        kind: Of the column. A value of an ``array`` is a list, even of one item; one of a ``binary`` is bytes; one of an
+            ``image`` is bytes, or base64 in JSON, or an array.
     """
     shape, datatype = tensor.shape, tensor.datatype
     if not shape or min(shape) < 0 or 0 in shape[1:]:
         raise invalid_input(f"Input {tensor.name!r}: shape {shape} has no rows.")
     try:
         if datatype == "BYTES":
-            values = _texts(tensor, binary, kind == "binary")
+            values = _texts(tensor, binary, kind)
         elif datatype not in DTYPES and datatype != BF16:
             raise invalid_input(
                 f"Input {tensor.name!r}: datatype {datatype!r} is not known. Known: "
@@ -165,6 +166,8 @@ def _values(tensor: Tensor, binary: memoryview | None, kind: str) -> list[Any]:
         values = values.reshape(shape)
     except (ValueError, TypeError, OverflowError) as error:
         raise invalid_input(f"Input {tensor.name!r} is no {datatype} {shape}: {error}.") from None
+    if kind == "image" and datatype != "BYTES":
+        return list(values)
     if values.dtype.kind == "f":
         if np.isinf(values).any():
             raise invalid_input(f"Input {tensor.name!r} has values that are not finite.")
@@ -192,12 +195,16 @@ def _array(data: Any, wanted: type[np.generic]) -> np.ndarray[Any, Any]:
     return values
 
 
-def _texts(tensor: Tensor, binary: memoryview | None, as_bytes: bool) -> np.ndarray[Any, Any]:
-    """The elements of a BYTES tensor as texts, or as bytes for a binary column. None for null."""
+def _texts(tensor: Tensor, binary: memoryview | None, kind: str) -> np.ndarray[Any, Any]:
+    """The elements of a BYTES tensor as texts, or as bytes for a column of bytes or images. None for null.
+
+    An image in JSON stays text: it is base64, as in JSON rows.
+    """
     values: np.ndarray[Any, Any]
+    as_bytes = kind == "binary" or (kind == "image" and binary is not None)
     is_base64 = (tensor.parameters or {}).get("content_type") == "base64"
-    if is_base64 and (binary is not None or not as_bytes):
-        raise TypeError("content_type 'base64' is for JSON data of a binary column")
+    if is_base64 and (binary is not None or kind not in ("binary", "image")):
+        raise TypeError("content_type 'base64' is for JSON data of a binary column or of images")
     if binary is not None:
         parts = unpacked(binary)
         values = np.empty(len(parts), dtype=object)

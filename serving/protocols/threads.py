@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 
-from mlops_lib.wrappers.graph_threads import THREAD, THREADS_FILE
+from mlops_lib.wrappers.graph.threads import THREAD, THREADS_FILE
 from serving.callers import stored_threads
 from serving.service import Service
 from serving.web.problems import Problem

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from serving.service import Service
 from serving.web.compression import inflated
 from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large

@@ -122,6 +122,7 @@ class Gateway:
 
     def _admit(self, call: Call, route: Route | None) -> None:
         """Raise a Problem unless the request may go on. Its body has not been read yet."""
+        call.require_fit()
         access = route.access if route else "key"
         if access != "open":
             if self.service.refusing:
@@ -130,7 +131,6 @@ class Gateway:
             if keys.file or access == "admin":
                 key = given_key(call.headers.get(b"authorization", b""), call.headers.get(b"x-api-key", b""))
                 call.caller = keys.admit(key, access == "admin")
-        call.require_fit()
 
     def _timed_out(self, call: Call) -> Problem:
         limit_s = self.service.settings.serving.request_timeout_s

@@ -116,8 +116,10 @@ def _document(app: FastAPI, table: RouteTable, served: ServedModel | None, has_k
         if route.request is not None:
             content, parts = _content(route)
             schemas.update(parts)
+            content = {kind: about for kind, about in content.items() if _is_known(about, schemas)}
             # It is a row of somebody's data: where there are keys, only /status shows it, to callers with a key.
-            example = route.example(served) if route.example and served and not has_keys else None
+            is_shown = served is not None and not has_keys and not served.long_images
+            example = route.example(served) if route.example and is_shown else None
             if example is not None:
                 json = content["application/json"]
                 content = {**content, "application/json": {**json, "example": example}}
@@ -169,6 +171,12 @@ def _operation(route: InferenceRoute) -> dict[str, Any]:
             for name, place in places.items()
         ]
     return operation
+
+
+def _is_known(media: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Whether the schema that a media type refers to is there: it may be for other models."""
+    name = media["schema"].get("$ref", "").rpartition("/")[2]
+    return not name or name in schemas
 
 
 def _content(route: Route) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ Access = Literal["open", "key", "admin"]
 #: A request's body as OpenAPI describes it: a msgspec type, or content type -> media type object.
 Body = type[msgspec.Struct] | Mapping[str, Any]
 #: The body is the rows of the served model. Its schema is `Body` among the document's components.
-MODEL_ROWS: Body = {"application/json": {"schema": {"$ref": "#/components/schemas/Body"}}}
+MODEL_ROWS: Mapping[str, Any] = {"application/json": {"schema": {"$ref": "#/components/schemas/Body"}}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from contextlib import aclosing
 import pytest
 
 from mlops_lib.errors import ModelError
-from mlops_lib.llm import loop
-from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.accounting.cassette import Cassette
+from mlops_lib.llm.accounting.ledger import Ledger, tally
 from mlops_lib.llm.chat import chat_model, openai_client
-from mlops_lib.llm.extract import UNKNOWN, reply
-from mlops_lib.llm.ledger import Ledger, tally
+from mlops_lib.llm.fake.extract import UNKNOWN, reply
+from mlops_lib.llm.transport import loop
 from mlops_lib.settings import LlmSettings
 from tests.support.llm_fixtures import KEY, Vendor
 

@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from mlops_lib.llm import events
+from mlops_lib.llm.accounting.event_usage import EventUsage
+from mlops_lib.llm.accounting.ledger import tally
 from mlops_lib.llm.chat import vendor_model
-from mlops_lib.llm.chat_client import suits
-from mlops_lib.llm.event_usage import EventUsage
-from mlops_lib.llm.events import EventReader
-from mlops_lib.llm.ledger import tally
-from mlops_lib.llm.retries import may_retry, wait_s
-from mlops_lib.llm.vendor import Answer, VendorError
+from mlops_lib.llm.vendors import events
+from mlops_lib.llm.vendors.chat_client import suits
+from mlops_lib.llm.vendors.events import EventReader
+from mlops_lib.llm.vendors.retries import may_retry, wait_s
+from mlops_lib.llm.vendors.vendor import Answer, VendorError
 from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.llm import LLMClientWrapper
-from mlops_lib.wrappers.text_answers import answer_all
+from mlops_lib.wrappers.text.answers import answer_all
 from tests.support.waiting import until
 
 HI = [{"role": "user", "content": "hi"}]

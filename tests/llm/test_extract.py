@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlops_lib.llm.extract import UNKNOWN, UNKNOWN_KOREAN, reply
+from mlops_lib.llm.fake.extract import UNKNOWN, UNKNOWN_KOREAN, reply
 from mlops_lib.llm.words import words
 
 PASSAGES = """[1] shop

@@ -12,12 +12,12 @@ import httpx2
 import pytest
 
 from mlops_lib.errors import ModelError
-from mlops_lib.llm import loop, own_clients
-from mlops_lib.llm.cassette import Cassette
+from mlops_lib.llm.accounting.cassette import Cassette
+from mlops_lib.llm.accounting.ledger import Ledger, tally
+from mlops_lib.llm.accounting.turns import one_row
+from mlops_lib.llm.accounting.usage import of_answer
 from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
-from mlops_lib.llm.ledger import Ledger, tally
-from mlops_lib.llm.turns import one_row
-from mlops_lib.llm.usage import of_answer
+from mlops_lib.llm.transport import loop, own_clients
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from tests.support.graph_fixtures import HEAD, Opened
 from tests.support.llm_fixtures import KEY, Vendor

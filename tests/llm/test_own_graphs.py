@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
-from mlops_lib.llm import loop
+from mlops_lib.llm.transport import loop
 from mlops_lib.llm.values import plain
-from mlops_lib.wrappers.data_beside import data_of
-from mlops_lib.wrappers.graph_input import GraphInput
-from mlops_lib.wrappers.graph_output import GraphOutput
-from mlops_lib.wrappers.graph_shape import Shape
+from mlops_lib.wrappers.code.data_beside import data_of
+from mlops_lib.wrappers.graph.input import GraphInput
+from mlops_lib.wrappers.graph.output import GraphOutput
+from mlops_lib.wrappers.graph.shape import Shape
 from tests.support.graph_fixtures import HEAD, Opened
 
 #: Form of a graph -> its code. Each answers "You said: hi".

@@ -6,11 +6,11 @@ import json
 import httpx2
 import pytest
 
-from mlops_lib.llm.call import Provider
-from mlops_lib.llm.cassette import Cassette, Entry
-from mlops_lib.llm.ledger import Ledger
-from mlops_lib.llm.transport import Metered
-from mlops_lib.llm.turns import one_row
+from mlops_lib.llm.accounting.cassette import Cassette, Entry
+from mlops_lib.llm.accounting.ledger import Ledger
+from mlops_lib.llm.accounting.turns import one_row
+from mlops_lib.llm.transport.call import Provider
+from mlops_lib.llm.transport.metered import Metered
 
 BODY = {"model": "toy", "temperature": 1, "messages": [{"role": "user", "content": "Which?"}]}
 

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.errors import ModelError
-from mlops_lib.llm import traces
+from mlops_lib.llm.traces import answers as traces
 from tests.support.llm_fixtures import KEY
 from tests.support.waiting import until
 
@@ -62,7 +62,7 @@ def test_the_writers_log_has_no_password(tmp_path):
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     trace = b'{"inputs": {}, "experiment_id": "0", "began_ns": 1}'
     done = subprocess.run(
-        [sys.executable, "-m", "mlops_lib.llm.trace_writer"],
+        [sys.executable, "-m", "mlops_lib.llm.traces.writer"],
         input=trace,
         capture_output=True,
         env={**os.environ, "PYTHONPATH": path},

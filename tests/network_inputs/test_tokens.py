@@ -13,7 +13,7 @@ from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import Inputs, InputSpec
 from mlops_lib.network_inputs.tokens import Tokens
-from mlops_lib.wrappers.network_log import with_files
+from mlops_lib.wrappers.network.log import with_files
 
 
 class Letters:

@@ -126,7 +126,8 @@ def make_graph(folder: Path) -> Path:
     """The folder of a model of the langgraph wrapper, whose graph is in artifacts/package/langgraph.py."""
     import mlflow.pyfunc
 
-    from mlops_lib.wrappers import text_package, text_pyfunc
+    from mlops_lib.wrappers.text import package as text_package
+    from mlops_lib.wrappers.text import pyfunc as text_pyfunc
 
     package = folder / "package"
     package.mkdir(parents=True)

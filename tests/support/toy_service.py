@@ -96,7 +96,8 @@ async def toy_service(
     for number, (role, model) in enumerate({"champion": toy, "challenger": challenger}.items(), start=1):
         if model:
             version = ModelVersion("toy", number, "Production", f"run {number}", {})
-            facts = ModelFacts(False, (), model.signature, model.columns, model.classes)
+            inputs = getattr(model, "network_inputs", {})
+            facts = ModelFacts(False, (), model.signature, model.columns, model.classes, inputs=inputs)
             schema = request_schema(facts, None, settings)
             loaded = Loaded(version, facts, schema, None, InlineModel(model, schema, inline_rows))
             service.models.served[role] = ServedModel(loaded, role, settings, service.metrics)

@@ -6,8 +6,8 @@ import pytest
 
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError, EvaluationError, PluginError
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.usage import Usage
 from mlops_lib.training.judged_rows import MISSING, Collector, latency, row_digests
 
 SCHEMA = Schema(

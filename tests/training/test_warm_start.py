@@ -19,7 +19,8 @@ from mlops_lib.step_cache import mlflow_state
 from mlops_lib.step_cache.entry import Entry, Stale
 from mlops_lib.tracking import WARM_START_TAG
 from mlops_lib.training.implementation import build
-from mlops_lib.wrappers import network_log, warm_start
+from mlops_lib.wrappers.network import log as network_log
+from mlops_lib.wrappers.network import warm_start
 from tests.support.projects import written
 
 

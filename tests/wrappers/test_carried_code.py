@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mlops_lib.wrappers.carried_code import carried_code
+from mlops_lib.wrappers.code.carried_code import carried_code
 from tests.support.carrying import write_modules
 
 NAMES = ("own_head", "own_tail", "own_package")

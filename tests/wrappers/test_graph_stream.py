@@ -19,7 +19,7 @@ from langgraph.prebuilt import create_react_agent
 from langgraph.types import Command, interrupt
 
 from mlops_lib.errors import ModelError, TrainingError
-from mlops_lib.wrappers.graph_stream import INTERRUPT, GraphStream, StreamSettings
+from mlops_lib.wrappers.graph.stream import INTERRUPT, GraphStream, StreamSettings
 from mlops_lib.wrappers.interface import StreamEvent
 from serving.inference.json_values import builtins, encode_json
 from tests.support.scripted_model import ScriptedModel, StreamedModel

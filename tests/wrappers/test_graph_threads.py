@@ -12,9 +12,9 @@ import pytest
 
 from mlops_lib.errors import InputError, ModelError, ThreadError
 from mlops_lib.settings import LlmSettings
-from mlops_lib.wrappers.graph_modules import PREFIX
+from mlops_lib.wrappers.graph.locks import ThreadLocks
+from mlops_lib.wrappers.graph.modules import PREFIX
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
-from mlops_lib.wrappers.thread_locks import ThreadLocks
 
 HEAD = """
 import operator, pathlib

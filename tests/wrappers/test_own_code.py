@@ -7,8 +7,8 @@ import pytest
 from sklearn.preprocessing import FunctionTransformer
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.wrappers import own_code
-from mlops_lib.wrappers.own_code import Needs
+from mlops_lib.wrappers.code import own_code
+from mlops_lib.wrappers.code.own_code import Needs
 from mlops_lib.wrappers.skops_facts import skops_facts
 from tests.support.carrying import write_modules
 

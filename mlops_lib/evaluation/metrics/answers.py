@@ -12,7 +12,7 @@ from mlops_lib.errors import EvaluationError, MlopsError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.evaluation.metrics.rubric import RubricMetric
 from mlops_lib.evaluation.report import Score
-from mlops_lib.llm.turns import one_row
+from mlops_lib.llm.accounting.turns import one_row
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings

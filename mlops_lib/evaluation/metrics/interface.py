@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mlops_lib import plugins
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.trajectory import Trajectory
+from mlops_lib.llm.traces.trajectory import Trajectory
 from mlops_lib.settings.evaluation import OF_QUANTILES
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.evaluation.metrics.json_values import equal
-from mlops_lib.llm.trajectory import decoded
+from mlops_lib.llm.traces.trajectory import decoded
 
 COLUMN = "expected_tools"
 #: Names of the arguments in an expected call.

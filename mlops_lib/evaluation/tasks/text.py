@@ -12,8 +12,8 @@ from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
 from mlops_lib.evaluation.metrics.json_values import text_of, value_of
 from mlops_lib.evaluation.report import Score
 from mlops_lib.evaluation.tasks.interface import Task
-from mlops_lib.llm import loop
 from mlops_lib.llm.generation import Generation
+from mlops_lib.llm.transport import loop
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.carried_code import carried_code
+from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.pyfunc import requests
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined

@@ -11,9 +11,9 @@ from mlops_lib.evaluation import evaluate
 from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import Case
 from mlops_lib.evaluation.metrics.json_values import value_of
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.trajectory import Trajectory, of_output
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.traces.trajectory import Trajectory, of_output
 
 NAMES = ("exact_order", "any_order", "subset", "superset", "f1")
 

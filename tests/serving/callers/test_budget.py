@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_lib.llm.ledger import count
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.ledger import count
+from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.settings.serving import BudgetSettings
 from serving.callers.budget import Budget, Spent
 from serving.web.problems import Problem

@@ -3,7 +3,7 @@
 import pytest
 
 from mlops_lib.errors import InputError
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from serving.isolation import failures, messages
 from tests.support import model_process
 from tests.support.waiting import until

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from serving.isolation import messages, wire
 
 DATES = [

@@ -8,9 +8,9 @@ import pytest
 from mlflow.models import Model
 
 from mlops_lib.settings import LlmSettings
-from mlops_lib.wrappers.example_questions import QUESTIONS_KEY, example_questions
 from mlops_lib.wrappers.llm import LLMClientWrapper
-from mlops_lib.wrappers.text_package import text_signature
+from mlops_lib.wrappers.text.example_questions import QUESTIONS_KEY, example_questions
+from mlops_lib.wrappers.text.package import text_signature
 from tests.llm.test_graph import GRAPH
 from tests.serving.protocols.test_chats import graph
 from tests.support import logged

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import uvloop
 
-from mlops_lib.llm.usage import Usage
+from mlops_lib.llm.accounting.usage import Usage
 from serving.inference.batching import Batcher
 from serving.inference.jobs import Job
 from serving.isolation import template

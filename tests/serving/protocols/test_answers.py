@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mlflow.models import Model
 
-from mlops_lib.wrappers.text_package import text_signature
-from mlops_lib.wrappers.text_pyfunc import PackagedModel
+from mlops_lib.wrappers.text.package import text_signature
+from mlops_lib.wrappers.text.pyfunc import PackagedModel
 from tests.support.graph_fixtures import HEAD, Opened
 from tests.support.toy_service import Caller, toy_service
 

@@ -14,7 +14,7 @@ from mlflow.models import Model
 from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from mlops_lib.wrappers.llm import LLMClientWrapper
-from mlops_lib.wrappers.text_package import text_signature
+from mlops_lib.wrappers.text.package import text_signature
 from tests.llm.test_graph import GRAPH
 from tests.support.toy_service import toy_service
 

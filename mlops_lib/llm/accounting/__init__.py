@@ -1,0 +1,1 @@
+"""Calls, tokens and money: counted, limited, and recorded on a cassette."""

@@ -1,0 +1,1 @@
+"""`fake:` models: deterministic and offline."""

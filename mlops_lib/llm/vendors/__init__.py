@@ -1,0 +1,1 @@
+"""Clients of chat completions: messages to JSON, answers and streams back."""

@@ -1,0 +1,1 @@
+"""Graphs of LangGraph: their code, input and output, streams, and conversations."""

@@ -1,0 +1,1 @@
+"""Networks with inputs by name: checked, converted to a graph, logged and opened."""

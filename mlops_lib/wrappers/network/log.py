@@ -1,0 +1,146 @@
+"""Log and open a network that takes inputs by name."""
+
+import pickle
+import shutil
+import tempfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mlops_lib.errors import TrainingError
+from mlops_lib.network_inputs.call import FILES, NetworkCall, answers, load
+from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.wrappers import table_package
+from mlops_lib.wrappers.code.own_code import Needs
+from mlops_lib.wrappers.network.call import (
+    call_in_double,
+    depends_on_padding,
+    exported,
+    require_answer,
+    scripted,
+)
+from mlops_lib.wrappers.network.frozen import freeze
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Tag of a run: how its network is logged.
+FORMAT_TAG = "mlops.model_format"
+
+
+def require_loggable(
+    module: torch.nn.Module, encoder: InputEncoder, features: "pd.DataFrame", root: Path
+) -> None:
+    """Check that an untrained network takes its inputs and can be logged in the chosen format.
+
+    Raises:
+        TrainingError: It does not, or cannot.
+    """
+    call = NetworkCall(module.eval(), encoder.inputs)
+    example = encoder.prepared_frame(features)
+    require_answer(call, encoder, example)
+    with tempfile.TemporaryDirectory() as name:
+        _save(call, encoder, example, Path(name))
+    _needs(module, encoder, root).require_size()
+
+
+def log(
+    module: torch.nn.Module,
+    encoder: InputEncoder,
+    features: "pd.DataFrame",
+    sample: "pd.DataFrame",
+    run_id: str,
+    metadata: dict[str, Any],
+    root: Path,
+) -> str:
+    """Log a trained network to a run, with the encoder of its inputs; return its URI.
+
+    Args:
+        module: The network.
+        encoder: Of its inputs.
+        features: Rows for the model's example.
+        sample: Rows that show whether its answers depend on padding.
+        run_id: The run.
+        metadata: Of the model.
+        root: The project's folder.
+    """
+    import mlflow
+
+    example = encoder.prepared_frame(features)
+    call = call_in_double(module, encoder, example)
+    by_length = depends_on_padding(call, encoder, encoder.prepared_frame(sample))
+    if by_length:
+        print(
+            "The network's answer for a row depends on the padding of its sequences: predictions are made of rows of one "
+            "length at a time, without padding.",
+            flush=True,
+        )
+    encoder = encoder.with_inputs(by_length=by_length, double=call.in_double)
+    outputs = answers(call, encoder, example)
+    needs = _needs(module, encoder, root)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        tempfile.TemporaryDirectory() as code,
+        mlflow.start_run(run_id=run_id),
+    ):
+        folder = Path(name) / Path(table_package.FOLDER).name
+        folder.mkdir()
+        mlflow.set_tag(FORMAT_TAG, encoder.inputs.format)
+        _save(call, encoder, example, folder)
+        encoder = with_files(encoder, folder)
+        own = needs.copy_into(Path(code))
+        return table_package.log(folder, encoder, features, outputs, metadata, needs.requirements(), own)
+
+
+def with_files(encoder: InputEncoder, folder: Path) -> InputEncoder:
+    """The encoder with the files of its tokenizers in a folder, each under a name of its own."""
+    specs = list(encoder.inputs.specs)
+    for place, spec in enumerate(specs):
+        if spec.tokenizer and ":" not in spec.tokenizer:  # may lie in any folder of the machine
+            specs[place] = replace(spec, tokenizer=f"tokenizer-{place}.json")
+            shutil.copyfile(encoder.folder / spec.tokenizer, folder / specs[place].tokenizer)
+    inputs = replace(encoder.inputs, specs=tuple(specs))
+    return InputEncoder(inputs, encoder.encoder, encoder.schema, folder)
+
+
+def open_network(folder: Path, encoder: InputEncoder) -> Any:
+    """The network of a logged model, as a function of its tensors in order."""
+    module: Any = load(folder, encoder.inputs)
+    specs = encoder.inputs.specs
+    if encoder.has_free_sizes or encoder.inputs.holds_code:
+        return module
+    # Valid for every input: the code of an unknown category, or the number one.
+    example = [np.ones((5, *(size or 0 for size in spec.shape)), dtype=spec.dtype) for spec in specs]
+    return freeze(module, *map(torch.from_numpy, example))
+
+
+def _save(call: NetworkCall, encoder: InputEncoder, example: list[np.ndarray], folder: Path) -> None:
+    file = folder / FILES[encoder.inputs.format]
+    if encoder.inputs.format == "export":
+        torch.export.save(exported(call, encoder, example), file)
+    elif encoder.inputs.format == "script":
+        torch.jit.save(scripted(call, encoder, example), str(file))
+    else:
+        held = BytesIO()
+        try:
+            torch.save(call.network, held)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise TrainingError(
+                f"{type(call.network).__name__} cannot be pickled, so the trained model could not be logged: {error}. Define "
+                "its classes and functions at the top of a module."
+            ) from error
+        file.write_bytes(held.getvalue())
+
+
+def _needs(module: torch.nn.Module, encoder: InputEncoder, root: Path) -> Needs:
+    """The modules that make the inputs and, of a pickle, those of the network's classes."""
+    modules = {"numpy", "torch", *encoder.inputs.modules}
+    if any(spec.tokenizer and ":" not in spec.tokenizer for spec in encoder.inputs.specs):
+        modules.add("tokenizers")
+    if encoder.inputs.format == "pickle":
+        modules |= {type(one).__module__ for one in module.modules()}
+    return Needs(modules, root)

@@ -1,0 +1,1 @@
+"""The base of LLM models: prompts, chats, answers to many rows, and the package that MLflow keeps."""

@@ -1,0 +1,109 @@
+"""Images in the rows of a request: encoded files, as bytes or base64, or the tensors that a network makes of them.
+
+A value is checked here as far as it can be without opening it. `mlops_lib` decodes the files, with the rest of a batch.
+"""
+
+import binascii
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+
+from mlops_lib.columns.encode import BadValue
+from mlops_lib.network_inputs.spec import InputSpec
+from serving.inference.fields import Field, shape_text
+
+#: Start of a data URL in base64, between the media type and the data.
+BASE64 = ";base64,"
+#: Characters of a text for an error.
+MAX_TEXT = 60
+
+
+class ImageColumn:
+    """The values of one column of images.
+
+    Args:
+        field: The column.
+        inputs: Of the network, by name.
+    """
+
+    def __init__(self, field: Field, inputs: Mapping[str, InputSpec]) -> None:
+        self.name, self.nullable = field.name, field.nullable
+        specs = [spec for spec in inputs.values() if spec.form == "image" and spec.columns == (field.name,)]
+        #: Shape and dtype of the network's tensor for one row; None where two inputs make different ones of the column.
+        self.tensor = (
+            (tuple(size or 0 for size in specs[0].shape), np.dtype(specs[0].dtype))
+            if len(specs) == 1
+            else None
+        )
+        self.wanted = field.wanted
+        if self.tensor:
+            self.wanted += (
+                f", or {self.tensor[1]} of shape {shape_text(self.tensor[0])}, which is not decoded"
+            )
+
+    def read(self, row: int, value: Any) -> Any:
+        """The file's bytes, or the tensor as an array; a missing value as it is.
+
+        Raises:
+            BadValue: It is neither.
+        """
+        if isinstance(value, bytes) and value:
+            return value
+        if isinstance(value, str):
+            return self._of_text(row, value)
+        if isinstance(value, list | np.ndarray):
+            return self._of_numbers(row, value)
+        if value is UNSET or (value is None and self.nullable):
+            return value
+        missing = "; the training data had no gaps in this column" if value is None else ""
+        raise self._bad(row, "an empty file" if value == b"" else value, missing)
+
+    def _of_text(self, row: int, text: str) -> bytes:
+        if text.startswith("data:"):
+            _, found, text = text.partition(BASE64)
+            if not found:
+                raise self._bad(row, "a data URL that is not in base64")
+        try:
+            decoded = binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        except (binascii.Error, ValueError) as error:
+            raise self._bad(row, text[:MAX_TEXT], f". This text is not base64: {error}") from None
+        if not decoded:
+            raise self._bad(row, "an empty text")
+        return decoded
+
+    def _of_numbers(self, row: int, values: "list[Any] | np.ndarray") -> np.ndarray:
+        if not self.tensor:
+            raise self._bad(row, "a list")
+        shape, dtype = self.tensor
+        try:
+            given = np.asarray(values)
+        except ValueError:  # lists of different lengths
+            raise self._bad(row, "lists of different lengths") from None
+        if given.shape != shape or given.dtype.kind not in ("uif" if dtype.kind == "f" else "ui"):
+            raise self._bad(row, f"{given.dtype} of shape {shape_text(given.shape)}")
+        with np.errstate(over="ignore"):
+            made = given.astype(dtype)
+        if dtype.kind == "f" and not np.isfinite(made).all():
+            raise self._bad(row, "numbers that are not all finite")
+        if dtype.kind != "f" and (made != given).any():
+            raise self._bad(row, f"numbers beyond {dtype}")
+        return made
+
+    def _bad(self, row: int, value: Any, more: str = "") -> BadValue:
+        return BadValue(row, self.name, value, self.wanted + (" or null" if self.nullable else "") + more)
+
+
+def read_all(rows: Sequence[Any], columns: Mapping[str, ImageColumn]) -> None:
+    """Replace the images in rows (structs) by the values of `ImageColumn.read`.
+
+    Args:
+        columns: Attribute of a row -> its column.
+
+    Raises:
+        BadValue: A value is no image.
+    """
+    for attribute, column in columns.items():
+        for number, row in enumerate(rows):
+            setattr(row, attribute, column.read(number, getattr(row, attribute)))
