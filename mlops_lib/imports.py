@@ -8,6 +8,8 @@ from contextlib import contextmanager
 JSON_SCHEMA_EXTRAS = "rfc3987_syntax"
 #: mlflow.pytorch imports all of Lightning (6 s of its 12) for a callback that we do not use.
 MLFLOW_PYTORCH_EXTRAS = "pytorch_lightning"
+#: skops imports every module of scikit-learn, one of which imports torch (1.4 s).
+SKOPS_EXTRAS = "torch"
 
 
 @contextmanager

@@ -39,6 +39,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "loader": {
         "local": Plugin("mlops_lib.loaders.files:LocalDataLoader"),
         "feature_store": Plugin("mlops_lib.loaders.feature_store:FeatureStoreDataLoader", "feast"),
+        "images": Plugin("mlops_lib.loaders.images:ImagesDataLoader", "images"),
         "sql": Plugin("mlops_lib.loaders.sql:SQLDataLoader", "sql"),
     },
     "features": {
@@ -68,6 +69,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "labels": {},
     "slice": {},
     "callback": {},
+    "datamodule": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")
@@ -140,6 +142,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "tool_calls_subset": Plugin(f"{_METRICS}.tool_calls:Subset", "", "text"),
         "tool_calls_superset": Plugin(f"{_METRICS}.tool_calls:Superset", "", "text"),
         "tool_calls_f1": Plugin(f"{_METRICS}.tool_calls:F1", "", "text"),
+        "goal_reached": Plugin(f"{_METRICS}.conversations:GoalReached", "", "text"),
+        "turns": Plugin(f"{_METRICS}.conversations:Turns", "", "text"),
         "steps": Plugin(f"{_METRICS}.effort:Steps", "", "text"),
         "cost": Plugin(f"{_METRICS}.effort:Cost", "", "text"),
         "semantic_similarity": Plugin(f"{_METRICS}.text:SemanticSimilarity", "llm", "text"),

@@ -1,6 +1,6 @@
 """The columns of a table: their kinds and roles, inferred once, and the encoder that turns rows into arrays.
 
-`infer` and `fit` run in training. The modules of `PORTABLE` need NumPy alone and import nothing else of this library: a
+`infer` and `fit` run in training. The modules of `PORTABLE` need NumPy alone (images: Pillow too) and import nothing else of this library: a
 logged model carries copies of them.
 """
 
@@ -17,6 +17,7 @@ PORTABLE = (
     "category",
     "datetimes",
     "ngrams",
+    "images",
     "encode",
     "json_rows",
 )

@@ -10,7 +10,9 @@ from mlops_lib.columns.agreement import require_agreement, require_weights
 from mlops_lib.columns.classes import classes_of
 from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import Facts
+from mlops_lib.columns.image_checks import checked
 from mlops_lib.columns.kinds import kind_of, overridden, useless
+from mlops_lib.columns.memory import rows_at_once
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
 
@@ -129,7 +131,7 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
 
     Raises:
         DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
-            A weight is missing, negative or infinite.
+            A weight is missing, negative or infinite. Images cannot be read; see `checked`.
     """
     basis = _basis(splits)
     facts = {split: _facts(file, count=split == basis) for split, file in splits.items()}
@@ -145,6 +147,8 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
         _require_exact(found[column.name])
+        if column.role == "feature" and column.kind == "image":
+            found[column.name] = checked(found[column.name], splits, schema.key)
     for split in (split for split in splits if split != basis):
         for name, one in facts[split].items():
             if found[name].role == "feature":
@@ -173,9 +177,9 @@ def _basis(splits: Mapping[Any, Path]) -> str:
 def _facts(file: Path, count: bool) -> dict[str, Facts]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as stored:
+    with pq.ParquetFile(file, pre_buffer=False) as stored:
         facts = {field.name: Facts(field.type, count) for field in stored.schema_arrow}
-        for batch in stored.iter_batches(BATCH_ROWS):
+        for batch in stored.iter_batches(rows_at_once(stored, BATCH_ROWS)):
             for name, values in zip(batch.schema.names, batch.columns, strict=True):
                 facts[name].add(values)
     return facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from datetime import date, time, timedelta
@@ -18,7 +19,8 @@ from .text import is_missing, text_of
 def example_rows(frame: Any, schema: Schema) -> list[dict[str, Any]]:
     """The features of each row of a DataFrame, in the forms of JSON. The encoder makes the same numbers of them as of the frame.
 
-    A missing value is None, a date or time is text in ISO form and in UTC, and a duration is a number of seconds.
+    A missing value is None, a date or time is text in ISO form and in UTC, and a duration is a number of seconds. The
+    file of an image is base64.
     """
     columns = {
         name: [json_value(value, column) for value in frame[name].tolist()]
@@ -41,6 +43,8 @@ def json_value(value: Any, column: Column) -> Any:
         return text_of(np.datetime64(microseconds(value), "us"))
     if isinstance(value, time):
         return value.isoformat()
+    if column.kind == "image" and isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if isinstance(value, bytes):
         return text_of(value)
     if isinstance(value, dict | list | tuple | np.ndarray):

@@ -6,6 +6,7 @@ import numpy as np
 
 from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import is_list
+from mlops_lib.columns.images import is_image_file
 from mlops_lib.columns.schema import Kind
 from mlops_lib.errors import DataError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 MIN_ROWS_OF_ID = 20
 #: Words and letters of an average value from which text is prose.
 PROSE_WORDS, PROSE_LETTERS = 4, 40
+#: Distinct files that tell whether a column holds images.
+SHOWN_IMAGES = 10
 #: Distinct texts that are shown to `_looks_like`.
 SHOWN_TEXTS = 1_000
 
@@ -27,6 +30,8 @@ def kind_of(facts: "Facts") -> tuple[Kind, str]:
     kind = facts.type
     if facts.is_list and _holds_numbers(kind):
         return "array", _lists(facts)
+    if _is_binary(kind) and _hold_images(facts):
+        return "image", "files of images"
     if _has_no_kind(kind):
         return "text", f"{kind}: no kind for it"
     if pa.types.is_null(kind):
@@ -55,7 +60,7 @@ def useless(facts: "Facts", kind: Kind) -> str:
         return f"{_lists(facts)}: left out, since a model needs lists of one length{more}"
     if kind == "array" and facts.infinite:
         return f"{_lists(facts)}, some infinite or beyond float32: left out"
-    if kind != "array" and _has_no_kind(facts.type):
+    if kind not in ("array", "image") and _has_no_kind(facts.type):
         return f"{facts.type}: left out, name its kind in data.columns to keep it"
     if kind == "datetime" and _is_beyond_calendar(facts):
         return f"dates{_range(facts)}: left out, since years beyond 9999 have no calendar"
@@ -105,7 +110,7 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
             f"data.columns says that {name!r} is {'an' if given[0] in 'aei' else 'a'} {given}, and it holds {reason}"
             f"{_examples(facts)}. Change the values in the source, or the kind in data.columns."
         )
-    return given, "set in data.columns"  # type: ignore[return-value]
+    return given, "files of images" if given == "image" else "set in data.columns"  # type: ignore[return-value]
 
 
 def _kind_of_text(facts: "Facts") -> tuple[Kind, str]:
@@ -170,6 +175,12 @@ def _is_binary(kind: Any) -> bool:
     import pyarrow as pa
 
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+def _hold_images(facts: "Facts") -> bool:
+    """Whether most of the first values are files of images; broken ones are named later."""
+    first = [] if facts.values is None else facts.values[:SHOWN_IMAGES].to_pylist()
+    return sum(map(is_image_file, first)) > len(first) / 2
 
 
 def _is_beyond_calendar(facts: "Facts") -> bool:

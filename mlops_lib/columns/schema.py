@@ -37,7 +37,8 @@ class Column:
         least, most: Smallest and largest finite number in the train split; None without one.
         infinite: Whether the train split has infinite numbers, or numbers beyond float32.
         width: Numbers in each value of an array; else 0.
-        shape: Of each value of a list: its length, and those of the lists in it; -1 where they differ.
+        shape: Of each value of a list: its length, and those of the lists in it; of an image: channels (1 or 3), height and
+            width. -1 where they differ.
         date_order: Of day and month in dates such as 03/04/2012: day_first or month_first; "" for others.
     """
 
@@ -91,6 +92,11 @@ class Schema:
     def kinds(self) -> dict[str, Kind]:
         """The kind of each feature."""
         return {name: column.kind for name, column in self.features.items()}
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a feature is an image, so that a row may need much memory."""
+        return "image" in self.kinds.values()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
 from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import chosen
+from mlops_lib.evaluation.simulation.script import GOAL
+from mlops_lib.evaluation.simulation.user import SimulatedUser
 from mlops_lib.nearest import did_you_mean
 from mlops_lib.settings import Settings
 
@@ -43,7 +45,7 @@ def require_slices(settings: Settings, schema: Schema) -> None:
 
 
 def require_metrics(settings: Settings, schema: Schema) -> None:
-    """Check that the data has the columns that the metrics need beside the label.
+    """Check that the data has the columns that the metrics and the simulated user need beside the label.
 
     Raises:
         DataError: It lacks some of them; says what to do for each.
@@ -51,17 +53,28 @@ def require_metrics(settings: Settings, schema: Schema) -> None:
     """
     if settings.evaluation.task != "text":
         return
+    for name in SimulatedUser.needed(settings):
+        if name not in schema.references and (name == GOAL or name not in schema.features):
+            raise DataError(
+                f"The simulated user needs the column {name!r} of the reference. {_add(name, schema)} Or leave "
+                "evaluation.simulated_user.model empty."
+            )
     for metric in chosen(settings.evaluation.task, settings):
         rubric = settings.evaluation.rubrics.get(metric)
         for name in answers.needed_columns(metric, settings):
             # A feature, which the model gets, may be shown to a judge; people's scores are no feature.
             is_feature = name in schema.features and not (rubric and name == rubric.people)
             if name not in schema.references and not is_feature:
-                listed = ", ".join(schema.references) or "none"
                 raise DataError(
-                    f"The metric {metric} needs the column {name!r} of the reference. Add it to the golden data, and its "
-                    f"name to data.reference_columns, which has: {listed}."
+                    f"The metric {metric} needs the column {name!r} of the reference. {_add(name, schema)} Or take "
+                    f"{metric} out of {'evaluation.rubrics' if rubric else 'evaluation'}."
                 )
+
+
+def _add(name: str, schema: Schema) -> str:
+    """How to add a column of the reference."""
+    listed = ", ".join(schema.references) or "none"
+    return f"Add it to the golden data, and its name to data.reference_columns, which has: {listed}."
 
 
 def _why(name: str, schema: Schema, settings: Settings) -> str:

@@ -169,6 +169,8 @@ class EvaluationReport(BaseModel):
         verdict: The gate's decision; None before the gate decided.
         directions: Metric -> whether higher is better.
         notes: Metric or topic -> a remark that a reader needs to compare numbers, such as a metric's signature.
+        counts: Further numbers for an experiment tracker, such as how many conversations ended in which way.
+        conversations: HTML with a folded chat for each row of several turns; "" without any. Not part of the JSON.
         figures, tables (title -> DataFrame): For people. Not part of the JSON.
         per_row: DataFrame with one row for each scored row, or None. Not part of the JSON.
         judged: The rows and predictions behind the scores (`JudgedRows`), or None. Not part of the JSON.
@@ -185,6 +187,8 @@ class EvaluationReport(BaseModel):
     verdict: Verdict | None = None
     directions: dict[str, bool] = {}
     notes: dict[str, str] = {}
+    counts: dict[str, float] = {}
+    conversations: str = Field("", exclude=True, repr=False)
     figures: dict[str, Any] = Field({}, exclude=True, repr=False)
     tables: dict[str, Any] = Field({}, exclude=True, repr=False)
     per_row: Any = Field(None, exclude=True, repr=False)
@@ -194,10 +198,10 @@ class EvaluationReport(BaseModel):
     def flat(self) -> dict[str, float]:
         """Names and finite numbers for an experiment tracker.
 
-        ``roc_auc``, ``baseline.majority.roc_auc``; where not every row was scored also ``roc_auc.scored``,
+        ``roc_auc``, ``baseline.majority.roc_auc``, and `counts`; where not every row was scored also ``roc_auc.scored``,
         ``roc_auc.errored`` and ``roc_auc.empty`` (rows). A score without a value leaves only its counts.
         """
-        flat: dict[str, float] = {}
+        flat: dict[str, float] = dict(self.counts)
         groups = {"": self.metrics} | {f"baseline.{name}.": scores for name, scores in self.baselines.items()}
         for prefix, scores in groups.items():
             for metric, score in scores.items():

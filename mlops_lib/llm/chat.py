@@ -141,19 +141,18 @@ def _http(transport: "Metered") -> "tuple[httpx2.Client, httpx2.AsyncClient]":
 
 
 def _transport(provider: str, settings: LlmSettings) -> "Metered":
-    import httpx2
-
     from mlops_lib.llm.fake.provider import FakeServer
     from mlops_lib.llm.transport.aiohttp_transport import AiohttpTransport
     from mlops_lib.llm.transport.call import Provider
     from mlops_lib.llm.transport.metered import Metered
+    from mlops_lib.llm.transport.proxies import BlockingTransport
 
     def connect(is_async: bool) -> Any:
         if provider == "fake":
             return FakeServer()
         if is_async:
             return AiohttpTransport()
-        return httpx2.HTTPTransport(limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100))
+        return BlockingTransport()
 
     variable = KEY_VARIABLES.get(provider, "")
     own_server = provider == "openai" and bool(os.environ.get("OPENAI_BASE_URL"))

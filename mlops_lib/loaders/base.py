@@ -33,6 +33,8 @@ __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "S
 TAGS_FILE = "dataset.yaml"
 #: Tag with the number of rows that were left out because they have no label.
 DROPPED_TAG = "mlops.rows_without_label"
+#: Bytes of images in a row group.
+GROUP_BYTES = 4 << 20
 #: Rows of the train split that kinds are inferred from.
 INFER_ROWS = 200_000
 
@@ -221,6 +223,12 @@ class BaseDataLoader(ABC):
             columns.write_text(schema.to_json(), encoding="utf-8")
         return rows
 
+    def _rows_in_group(self, table: "pa.Table") -> int | None:
+        """Rows of a row group; None: as many as Parquet's default. A group of images is small, to shuffle them well."""
+        if not self.schema.has_images:
+            return None
+        return max(GROUP_BYTES * len(table) // max(table.nbytes, 1), 1)
+
     @property
     def _inferred_with(self) -> Declared | None:
         """What the schema was inferred with; None: it is fixed."""
@@ -240,7 +248,7 @@ class BaseDataLoader(ABC):
                 require_whole_objects(table, references, split, rows[split])
                 if split not in writers:
                     writers[split] = opened.enter_context(pq.ParquetWriter(targets[split], table.schema))
-                writers[split].write_table(table)
+                writers[split].write_table(table, self._rows_in_group(table))
                 rows[split] += len(table)
             for split in SPLITS if writers else ():  # an empty file, where it is allowed
                 if split not in writers:

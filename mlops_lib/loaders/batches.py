@@ -1,8 +1,8 @@
 """Torch batches over a table: whole batches are sliced at once, never row by row."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,9 @@ Batch = tuple[Any, ...]
 class Batches(IterableDataset):
     """Batches ``(x, y)`` of one split: a new order in each epoch, and a share of the rows for each worker and rank.
 
+    Where a batch decodes images, workers take turns instead: each finishes every n-th batch of the rank, so that the
+    batches do not depend on the number of workers, which the machine decides.
+
     Args:
         rows: Rows of the whole split.
         batch_size: Rows in a batch; the last of each worker may be shorter. With `shuffle`, a last batch of one row
@@ -45,7 +48,7 @@ class Batches(IterableDataset):
         batch_size: int,
         shuffle: bool,
         seed: int,
-        finish: Callable[[Columns], Batch] | None = None,
+        finish: "Finish | None" = None,
     ) -> None:
         self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
         self.workers, self.epoch, self.finish = 1, 0, finish
@@ -53,9 +56,10 @@ class Batches(IterableDataset):
     def __len__(self) -> int:
         """Batches of this rank in one epoch."""
         _, world = _rank()
+        workers = 1 if self._take_turns else self.workers
         if world > 1:
-            return self.workers * self._most_batches(world * self.workers)
-        shares = (self.share(worker, self.workers) for worker in range(self.workers))
+            return workers * self._most_batches(world * workers)
+        shares = (self.share(worker, workers) for worker in range(workers))
         return sum(self._count(stop - start) for start, stop in shares)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -64,6 +68,8 @@ class Batches(IterableDataset):
         _, world = _rank()
         if world > 1:
             batches = self._in_step(batches, self._most_batches(world * self._workers_here()))
+        if self._take_turns and (worker := get_worker_info()):
+            batches = islice(batches, worker.id, None, worker.num_workers)
         return map(self.finish, batches) if self.finish else batches
 
     def share(self, shard: int, shards: int) -> tuple[int, int]:
@@ -73,8 +79,8 @@ class Batches(IterableDataset):
     def my_share(self) -> tuple[int, int]:
         """The share of this process: of its rank, and of its worker inside the rank."""
         rank, world = _rank()
-        worker = get_worker_info()
-        number, count = worker.id if worker else 0, self._workers_here()
+        worker, count = get_worker_info(), self._workers_here()
+        number = worker.id if worker and count > 1 else 0
         return self.share(rank * count + number, world * count)
 
     def _joins(self, rows: int) -> bool:
@@ -91,8 +97,13 @@ class Batches(IterableDataset):
         return [*sizes[:-2], self.batch_size + 1] if self._joins(rows) else sizes
 
     def _workers_here(self) -> int:
+        """Workers that share the rows of this rank."""
         worker = get_worker_info()
-        return worker.num_workers if worker else 1
+        return worker.num_workers if worker and not self._take_turns else 1
+
+    @property
+    def _take_turns(self) -> bool:
+        return self.finish is not None and self.finish.is_slow
 
     def _most_batches(self, shards: int) -> int:
         """Number of batches of the largest of `shards` shares; `_in_step` gives each share as many.
@@ -111,6 +122,14 @@ class Batches(IterableDataset):
                 "wait for each other in every step. Take batches of two or more."
             )
         return self._count(math.ceil(self.rows / shards))
+
+    def smallest(self, shards: int) -> int:
+        """Rows in the smallest batch of any of `shards` shares."""
+        wanted, found = self._most_batches(shards), self.rows
+        for rows in (self.rows // shards, math.ceil(self.rows / shards)):
+            *whole, last = self._sizes(rows)
+            found = min(found, *whole, last if len(whole) + 1 == wanted else last // 2)
+        return found
 
     @staticmethod
     def _in_step(batches: Iterator[Columns], wanted: int) -> Iterator[Columns]:
@@ -147,7 +166,7 @@ class TensorBatches(Batches):
         batch_size: int,
         shuffle: bool,
         seed: int,
-        finish: Callable[[Columns], Batch] | None = None,
+        finish: "Finish | None" = None,
     ) -> None:
         super().__init__(len(tensors[0]), batch_size, shuffle, seed, finish)
         self.tensors = tuple(tensors)
@@ -199,18 +218,30 @@ def to_tensors(
     return (*(Ragged(one) if one.dtype == object else torch.from_numpy(one) for one in features), *tensors)
 
 
-def finish_of(encoder: "Encoder | InputEncoder | None") -> Callable[[Columns], Batch] | None:
+class Finish:
+    """Makes batches of the columns of `to_tensors`.
+
+    Attributes:
+        is_slow: It decodes images.
+    """
+
+    def __init__(self, encoder: InputEncoder) -> None:
+        self._encoder, self.is_slow = encoder, encoder.decodes_images
+
+    def __call__(self, columns: Columns) -> Batch:
+        count = self._encoder.prepared_arrays
+        prepared = [one.items if isinstance(one, Ragged) else one.numpy() for one in columns[:count]]
+        try:
+            padded = self._encoder.padded(prepared)
+        except BadValue as error:
+            raise DataError(f"In a batch: {error}") from None
+        found = {name: torch.from_numpy(one) for name, one in padded.items()}
+        return (next(iter(found.values())) if self._encoder.inputs.is_one else found, *columns[count:])
+
+
+def finish_of(encoder: "Encoder | InputEncoder | None") -> Finish | None:
     """Makes batches of the columns of `to_tensors`; None where they are the batch."""
-    if not isinstance(encoder, InputEncoder):
-        return None
-    return partial(_finished, encoder)
-
-
-def _finished(encoder: InputEncoder, columns: Columns) -> Batch:
-    count = encoder.prepared_arrays
-    prepared = [one.items if isinstance(one, Ragged) else one.numpy() for one in columns[:count]]
-    found = {name: torch.from_numpy(one) for name, one in encoder.padded(prepared).items()}
-    return (next(iter(found.values())) if encoder.inputs.is_one else found, *columns[count:])
+    return Finish(encoder) if isinstance(encoder, InputEncoder) else None
 
 
 def _encoded(frame: "pd.DataFrame", encoder: "Encoder | InputEncoder", split: str) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import yaml
 
@@ -53,9 +53,12 @@ class LocalDataLoader(BaseDataLoader):
         password: str = "",
         **read_options: Any,
     ) -> None:
-        self.source = SplitFiles(path, ReadOptions(**read_options), remote_folder, password)
+        self.source = self.open(path, ReadOptions(**read_options), remote_folder, password)
         self.declared = self.source.options.declared
         self.streaming, self.cache = streaming, cache
+
+    #: Opens the source: its arguments are the fields of `SplitFiles`.
+    open: ClassVar[type[SplitFiles]] = SplitFiles
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -138,7 +141,7 @@ class LocalDataLoader(BaseDataLoader):
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)
-        for name, found in self.source.source.contents().items():
+        for name, found in self.source.contents().items():
             content = known.sha256(found) if isinstance(found, Path) else found
             digest.update(f"{name}\0{content}\n".encode())
         known.save()
@@ -167,7 +170,7 @@ class LocalDataLoader(BaseDataLoader):
         seed: int,
         encoder: "Encoder | InputEncoder | None",
     ) -> "Batches":
-        files = self.source.whole(split) if self.streaming and not self.source.options.prepare else []
+        files = self.source.whole(split) if self._streams and not self.source.options.prepare else []
         if not files or any(file.format != "parquet" or file.partition for file in files):
             return super().batches(split, batch_size, shuffle, seed, encoder)
         from mlops_lib.loaders.streaming import ParquetBatches
@@ -176,9 +179,14 @@ class LocalDataLoader(BaseDataLoader):
         return ParquetBatches(paths, self.schema, batch_size, shuffle, seed, encoder)
 
     @property
+    def _streams(self) -> bool:
+        """Whether batches are read from disk: images are, since they need much memory."""
+        return self.streaming or self.schema.has_images
+
+    @property
     def _is_held(self) -> bool:
         """Whether the rows are in memory, or must be for `prepare`."""
-        return bool(self.source.options.prepare) or (not self.streaming and self.source.is_held)
+        return bool(self.source.options.prepare) or (not self._streams and self.source.is_held)
 
     @property
     def _inferred_with(self) -> Declared | None:

@@ -13,6 +13,9 @@ from mlops_lib.loaders.split_plans import SplitPlan
 from mlops_lib.settings import Settings
 from mlops_lib.settings.data import CsvSettings, SplitSettings
 
+#: The settings that name a column of the reference.
+REFERENCES = "data.reference_columns, and section evaluation where it needs the column"
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -75,7 +78,7 @@ class ReadOptions:
     def named(self) -> dict[str, str]:
         """Columns that must be there -> the setting that names them."""
         split = {self.split.column: "data.split.column"} if self.split.column else {}
-        references = dict.fromkeys(self.reference_columns, "data.reference_columns")
+        references = dict.fromkeys(self.reference_columns, REFERENCES)
         return references | named_columns(self.labels, self.key, self.features) | split
 
 

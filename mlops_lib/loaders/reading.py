@@ -1,10 +1,11 @@
 """Rows of files, split into train, validation and test: read part by part, or held as DataFrames."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
@@ -22,6 +23,10 @@ from mlops_lib.settings.data import CsvSettings
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from mlops_lib.loaders.image_rows import ImageRows
+#: Bytes of rows that columns are inferred from.
+FIRST_BYTES = 256 << 20
 
 
 @dataclass(eq=False)
@@ -58,7 +63,7 @@ class SplitFiles:
     @cached_property
     def by_split(self) -> dict[Split, list[DataFile]]:
         """The files of each split if the source is already split; else empty."""
-        if not self.source.is_folder or self.source.is_delta:
+        if any(file.path == self.source.root for file in self.files):
             return {}
         one = self.options
         needed: tuple[Split, ...] = ("train", "test") if one.declared.fits else ("test",)
@@ -71,12 +76,29 @@ class SplitFiles:
         return found
 
     @cached_property
-    def rows(self) -> Rows:
+    def rows(self) -> "Rows | ImageRows":
         """The rows of all files, with one type a column."""
         self.source.fetch()
         files = [file for found in self.by_split.values() for file in found] or self.files
+        return self._rows(files)
+
+    def contents(self) -> Mapping[str, Path | str]:
+        """Name of each file that rows are read from -> its path, or the version that the server gives it."""
+        return self.source.contents()
+
+    def _rows(self, files: list[DataFile]) -> "Rows | ImageRows":
+        return Rows(files, **self._read_options)
+
+    @property
+    def _read_options(self) -> dict[str, Any]:
         one = self.options
-        return Rows(files, one.key, one.csv, one.missing_values, one.labels, one.reference_columns)
+        return {
+            "key": one.key,
+            "csv": one.csv,
+            "missing": one.missing_values,
+            "labels": one.labels,
+            "references": one.reference_columns,
+        }
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:
@@ -108,22 +130,24 @@ class SplitFiles:
         for group in self._groups():
             yield from group.tables(columns or self.rows.schema.names, only)
 
-    def head(self, split: Split, rows: int, columns: Sequence[str] | None = None) -> "pa.Table":
-        """The first rows of a split, with these columns (None: all); not many more than `rows`."""
+    def head(
+        self, split: Split, rows: int, columns: Sequence[str] | None = None, most_bytes: float = math.inf
+    ) -> "pa.Table":
+        """The first rows of a split, with these columns (None: all); not many more than `rows` or `most_bytes`."""
         import pyarrow as pa
 
         empty = self.rows.schema.empty_table()
         found = [empty.select(columns) if columns else empty]
         for _, table in self.tables(columns, split):
             found.append(table)
-            if sum(map(len, found)) >= rows:
+            if sum(map(len, found)) >= rows or sum(one.nbytes for one in found) >= most_bytes:
                 break
         return pa.concat_tables(found)
 
     def first(self, rows: int) -> "pa.Table":
-        """The first rows of the train split; of the test split, if train has none."""
-        found = self.head("train", rows)
-        return found if len(found) else self.head("test", rows)
+        """The first rows of the train split, fewer of long ones; of the test split, if train has none."""
+        found = self.head("train", rows, most_bytes=FIRST_BYTES)
+        return found if len(found) else self.head("test", rows, most_bytes=FIRST_BYTES)
 
     def count(self, split: Split) -> int:
         """Number of rows of a split, without holding them."""

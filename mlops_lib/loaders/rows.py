@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mlops_lib.columns.memory import PART_BYTES
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats import Reader, reader
 from mlops_lib.loaders.formats.cells import Cells
@@ -105,14 +106,15 @@ class Rows:
         kinds = {name: every[name] for name in columns or every}
         size = max(PART_VALUES // max(len(kinds), 1), 1)
         held: list[pa.Table] = []
-        count = 0
+        count = held_bytes = 0
         for file in files or self.files:
             for part in self._readers[file].tables(kinds, size):
                 held.append(_without(self.missing, _with_partition(part, file, kinds)))
                 count += len(part)
-                if count >= size:
+                held_bytes += part.nbytes
+                if count >= size or held_bytes >= PART_BYTES:
                     yield pa.concat_tables(held)
-                    held, count = [], 0
+                    held, count, held_bytes = [], 0, 0
         if count:
             yield pa.concat_tables(held)
 

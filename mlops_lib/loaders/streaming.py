@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 #: Rows decoded at once, and least rows of the window that is shuffled (16 batches if that is more).
 READ_ROWS, WINDOW_ROWS = 16_384, 65_536
+#: Bytes of the images that are read at once, and of those in the window.
+READ_BYTES, WINDOW_BYTES = 16 << 20, 128 << 20
 
 
 class ParquetBatches(Batches):
     """Batches of the rows of Parquet files. Only a window of rows is in memory.
 
     With `shuffle`, each epoch reads the row groups of all files in a new order and shuffles rows within a window of
-    65,536. Files with many row groups are mixed better.
+    65,536, or of 128 MiB of images. Files with many row groups are mixed better.
 
     Args:
         files: Parquet files, in order.
@@ -55,6 +57,7 @@ class ParquetBatches(Batches):
             for number in range(footer.num_row_groups):
                 self.groups.append((str(file), number, footer.row_group(number).num_rows))
         rows = sum(rows for *_, rows in self.groups)
+        self.read_rows, self.window_rows = _sizes(files, schema, rows, batch_size)
         super().__init__(rows, batch_size, shuffle, seed, finish_of(encoder))
 
     def _batches(self, epoch: int) -> Iterator[Columns]:
@@ -62,7 +65,7 @@ class ParquetBatches(Batches):
         order = (
             torch.randperm(len(self.groups), generator=generator) if self.shuffle else range(len(self.groups))
         )
-        window = max(WINDOW_ROWS, 16 * self.batch_size) if self.shuffle else self.batch_size
+        window = self.window_rows if self.shuffle else self.batch_size
         held: list[Columns] = []
         count = 0
         for chunk in self._chunks([self.groups[i] for i in order]):
@@ -95,7 +98,7 @@ class ParquetBatches(Batches):
         return batches, tuple(one[end:].clone() for one in columns)
 
     def _chunks(self, groups: Sequence[tuple[str, int, int]]) -> Iterator[Columns]:
-        """This process's share of the rows of `groups`, in order, in chunks of READ_ROWS."""
+        """This process's share of the rows of `groups`, in order, in chunks of `read_rows`."""
         import pyarrow.parquet as pq
 
         first, last = self.my_share()
@@ -108,9 +111,9 @@ class ParquetBatches(Batches):
             position += rows
             if begin >= end:
                 continue
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(file, pre_buffer=False) as parquet:
                 at = 0
-                for chunk in parquet.iter_batches(READ_ROWS, row_groups=[number], columns=columns):
+                for chunk in parquet.iter_batches(self.read_rows, row_groups=[number], columns=columns):
                     part = chunk.slice(
                         max(begin - at, 0), max(min(end - at, len(chunk)) - max(begin - at, 0), 0)
                     )
@@ -138,6 +141,18 @@ class ParquetBatches(Batches):
         if name := self.schema.weight:
             arrays.append(_floats(part.column(part.schema.get_field_index(name)), name, file).copy())
         return tuple(torch.from_numpy(one) for one in arrays)
+
+
+def _sizes(files: Sequence[Path], schema: "Schema", rows: int, batch_size: int) -> tuple[int, int]:
+    """Rows that are read at once, and rows of the window: fewer of rows with images, but two batches."""
+    read, window = READ_ROWS, max(WINDOW_ROWS, 16 * batch_size)
+    if schema.has_images and rows:
+        row_bytes = max(
+            sum(file.stat().st_size for file in files) // rows, 1
+        )  # images are compressed already
+        read = max(min(read, READ_BYTES // row_bytes), 1)
+        window = max(min(window, WINDOW_BYTES // row_bytes), 2 * batch_size)
+    return read, window
 
 
 def _floats(column: "pa.Array", name: str, file: str) -> np.ndarray:

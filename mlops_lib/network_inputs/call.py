@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..columns.part import BadValue
 from .encode import InputEncoder
 from .spec import Inputs
 
@@ -63,11 +64,19 @@ def tensors_of(encoder: InputEncoder, prepared: Sequence[np.ndarray], extra: int
 def answers(
     call: Callable[..., Tensor], encoder: InputEncoder, prepared: Sequence[np.ndarray], most: int = BATCH_ROWS
 ) -> np.ndarray:
-    """Predictions of all rows, at most `most` at once."""
+    """Predictions of all rows, at most `most` at once.
+
+    Raises:
+        BadValue: An image cannot be decoded.
+    """
     made: np.ndarray | None = None
     with torch.inference_mode():
-        for chosen in encoder.parts(prepared, most):
-            part = call(*tensors_of(encoder, [one[chosen] for one in prepared])).numpy()
+        for chosen in encoder.parts(prepared, encoder.most_rows(most)):
+            try:
+                given = tensors_of(encoder, [one[chosen] for one in prepared])
+            except BadValue as error:  # its row is one of this part
+                raise BadValue(int(chosen[error.row]), error.column, error.value, error.wanted) from None
+            part = call(*given).numpy()
             if made is None:
                 made = np.empty((len(prepared[0]), *part.shape[1:]), dtype=part.dtype)
             made[chosen] = part

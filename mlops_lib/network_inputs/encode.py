@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,23 @@ from ..columns.lists import SequenceOfNumbers
 from ..columns.part import BadValue, Part
 from ..columns.schema import Schema
 from .collate import Collated
+from .images import Images
 from .spec import BESIDE, RAGGED, Inputs, InputSpec
 from .tokens import Tokens
+
+#: Values of images in a batch of predictions.
+MAX_VALUES = 1 << 24
 
 
 class InputEncoder:
     """Encodes rows as the inputs of a network.
 
-    Rows are `prepared` once, an array for each input with one item a row; of a sequence, an array of arrays. `padded`
-    makes a batch of the prepared arrays of any rows.
+    Rows are `prepared` once, an array for each input with one item a row: of a sequence an array, of an image the bytes
+    of its file. `padded` makes a batch of the prepared arrays of any rows, and decodes its images.
 
     Args:
         inputs: The tensors.
-        encoder: Of the columns that are no sequences and no texts for a tokenizer.
+        encoder: Of the columns that are no sequences, no images and no texts for a tokenizer.
         schema: Its features are all columns of the inputs, in order.
         folder: Of the files of tokenizers.
     """
@@ -39,17 +44,39 @@ class InputEncoder:
         #: Number of arrays that `prepared` gives.
         self.prepared_arrays = 1 if inputs.collate else len(self.prepared_specs)
         self._items: dict[str, Callable[[int, Any], np.ndarray]] = {}
+        self._images: dict[str, Images] = {}
         for spec in inputs.specs:
             column = schema.features[spec.columns[0]]
             if spec.form == "sequence":
                 self._items[spec.name] = SequenceOfNumbers(column, {}).items
             elif spec.form == "tokens":
                 self._items[spec.name] = Tokens(column, spec.tokenizer, spec.length, folder).items
+            elif spec.form == "image":
+                self._images[spec.name] = Images(column, spec)
 
     @property
     def has_free_sizes(self) -> bool:
         """Whether the shape of a batch depends on its rows."""
         return any(spec.is_free for spec in self.inputs.specs)
+
+    @property
+    def decodes_images(self) -> bool:
+        """Whether making a batch decodes images."""
+        return bool(self._images)
+
+    def decode_in(self, threads: ThreadPoolExecutor) -> None:
+        """Let threads decode the images of large batches."""
+        for images in self._images.values():
+            images.threads = threads
+
+    def most_rows(self, most: int) -> int:
+        """At most so many rows, fewer of large images, so that a batch needs little memory."""
+        return max(min(most, MAX_VALUES // max(self.image_values, 1)), 1)
+
+    @property
+    def image_values(self) -> int:
+        """Values of a row's images."""
+        return sum(one.channels * one.height * one.width for one in self._images.values())
 
     def with_inputs(self, **changed: Any) -> InputEncoder:
         """The same encoder with other facts about its inputs."""
@@ -60,7 +87,7 @@ class InputEncoder:
         return self.prepared({name: values_of(frame[name]) for name in self.schema.features}, len(frame))
 
     def prepared(self, columns: Mapping[str, Sequence[Any] | np.ndarray], rows: int) -> list[np.ndarray]:
-        """An array for each of `prepared_specs`, with an item for each row; of a sequence an array of objects.
+        """An array for each of `prepared_specs`, with an item for each row; of sequences and images an array of objects.
 
         For a collate function, one array of the rows.
 
@@ -72,11 +99,14 @@ class InputEncoder:
         return [self._prepared(spec, columns, rows) for spec in self.prepared_specs]
 
     def padded(self, prepared: Sequence[np.ndarray], extra: int = 0) -> dict[str, np.ndarray]:
-        """The inputs by name: sequences padded with 0 to the longest of these rows, with their lengths or mask.
+        """The inputs by name: sequences padded with 0 to the longest of these rows, with their lengths or mask; images.
 
         Args:
             prepared: Of the rows of a batch.
             extra: Places more than the longest sequence has, as a longer one beside it would add.
+
+        Raises:
+            BadValue: An image cannot be decoded.
         """
         if self._collated:
             return self._collated.tensors(prepared[0], self.inputs)
@@ -85,6 +115,8 @@ class InputEncoder:
         for spec in self.inputs.specs:
             if spec.form in RAGGED:
                 found[spec.name] = _padded(items[spec.name], spec, extra)
+            elif spec.form == "image":
+                found[spec.name] = self._images[spec.name].tensor(found[spec.name])
             elif spec.form == "lengths":
                 found[spec.name] = _lengths(items[spec.of])
             elif spec.form == "mask":
@@ -132,6 +164,8 @@ class InputEncoder:
     def _prepared(self, spec: InputSpec, columns: Mapping[str, Any], rows: int) -> np.ndarray:
         if spec.form in RAGGED:
             return self._ragged(spec, columns[spec.columns[0]], rows)
+        if spec.form == "image":
+            return self._images[spec.name].files(columns[spec.columns[0]], rows)
         parts: list[Part] = [self.encoder.parts[name] for name in spec.columns]
         matrix = np.empty((rows, sum(len(part.outputs) for part in parts)))
         at = 0

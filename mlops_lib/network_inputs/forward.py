@@ -83,7 +83,7 @@ class Forward:
     def takes_the_matrix(self, schema: Schema) -> bool:
         """Whether its one required parameter names no column.
 
-        ``x`` names a column only if that is an array or a sequence.
+        ``x`` names a column only if that is an array, a sequence or an image.
         """
         required = [one for one in self.parameters if one.default is EMPTY]
         if self.style == "batch" or len(required) != 1:
@@ -94,7 +94,7 @@ class Forward:
         optional = [one.name for one in self.parameters if one.default is not EMPTY]
         if any(name in schema.features for name in optional):
             return column is None and required[0].name == "x"
-        return column is None or (column.name == "x" and column.kind not in ("array", "sequence"))
+        return column is None or (column.name == "x" and column.kind not in ("array", "sequence", "image"))
 
 
 def name_of(network: Any) -> str:

@@ -49,7 +49,9 @@ class Plan:
     @property
     def encoded_schema(self) -> Schema:
         """The schema for an `Encoder`: the columns that are numbers or become numbers."""
-        used = {name for one in self.wanted.values() if one.form not in RAGGED for name in one.columns}
+        used = {
+            name for one in self.wanted.values() if one.form not in (*RAGGED, "image") for name in one.columns
+        }
         return self.schema.with_features(name for name in self.schema.features if name in used)
 
     def encoder(self, encoder: Encoder, sample: "pd.DataFrame", root: Path) -> InputEncoder:
@@ -122,6 +124,10 @@ def plan(network: Any, model: ModelSettings, schema: Schema) -> Plan | None:
         return Plan(
             forward, {}, "positions" if by_position else style, schema, collate=model.collate, format=model.format
         )  # fmt: skip
+    only = next(iter(schema.features.values())) if len(schema.features) == 1 else None
+    if not model.inputs and only and only.kind == "image" and forward.takes_the_matrix(schema):
+        wanted = {forward.required[0]: complete(forward.required[0], InputSettings(column=only.name), schema)}
+        return Plan(forward, wanted, "positions", schema, format=model.format)
     if not model.inputs and forward.takes_the_matrix(schema):
         _require_encodable(forward, schema)
         if model.format == "export":
@@ -169,7 +175,7 @@ def _require_encodable(forward: Forward, schema: Schema) -> None:
     for column in schema.features.values():
         if column.kind in ("sequence", "image"):
             raise TrainingError(
-                f"{forward.network}.forward takes one matrix, and column {column.name!r} is a {column.kind}, which has no "
+                f"{forward.network}.forward takes one matrix, and column {column.name!r} is {'an' if column.kind == 'image' else 'a'} {column.kind}, which has no "
                 f"place in it. Give forward a parameter named {column.name!r}, or set model.inputs in config.yaml:\n"
                 f"{_proposal(schema.features)}\nOr leave the column out with data.columns (drop)."
             )

@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 #: The form of an input: the kind of its columns decides, unless config.yaml does.
 Form = Literal[
-    "number", "codes", "parts", "matrix", "array", "sequence", "tokens", "lengths", "mask", "collated"
+    "number",
+    "codes",
+    "parts",
+    "matrix",
+    "array",
+    "image",
+    "sequence",
+    "tokens",
+    "lengths",
+    "mask",
+    "collated",
 ]
 #: Forms of as many items as a row has, and those of the tensors beside one.
 RAGGED, BESIDE = ("sequence", "tokens"), ("lengths", "mask")
@@ -26,12 +36,14 @@ class InputSpec:
         name: Of the parameter, or the key in the dict.
         columns: The columns that it is made of.
         form: How it is made of them.
-        dtype: float32, int64 or bool; of a collate function, what it gives.
+        dtype: float32, int64 or bool; of images, float32 or uint8; of a collate function, what it gives.
         shape: Without the rows; None for a size that differs between batches.
         codes: Number of codes of a category, or of the ids of a tokenizer that gives their number; else 0.
         length: Most items of a sequence or of a text; 0: any number.
         of: The input whose lengths or mask it is.
         tokenizer: ``package.module:name``, or the name of a file.
+        mean, std: Of each channel of an image with values from 0 to 1; empty: 0 and 1.
+        resize: How an image gets its shape: squash, crop or pad.
     """
 
     name: str
@@ -43,6 +55,9 @@ class InputSpec:
     length: int = 0
     of: str = ""
     tokenizer: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: str = ""
 
     @property
     def is_free(self) -> bool:
@@ -56,7 +71,8 @@ class InputSpec:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> InputSpec:
         """The input of `dataclasses.asdict`, after JSON."""
-        return cls(**{**found, "columns": tuple(found["columns"]), "shape": tuple(found["shape"])})
+        lists = ("columns", "shape", "mean", "std")
+        return cls(**{**found, **{name: tuple(found.get(name, ())) for name in lists}})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,11 @@ from mlops_lib.settings.model import InputSettings
 #: Kind of a column -> form of an input of that column alone.
 FORMS: dict[str, Form] = {
     "number": "number", "integer": "number", "boolean": "number", "category": "codes", "datetime": "parts",
-    "text": "matrix", "array": "array", "sequence": "sequence",
+    "text": "matrix", "array": "array", "sequence": "sequence", "image": "image",
+}  # fmt: skip
+#: Settings that only some forms have.
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "shape": ("array", "image"), "length": RAGGED, "resize": ("image",), "mean": ("image",), "std": ("image",),
 }  # fmt: skip
 
 
@@ -41,9 +45,15 @@ def complete(name: str, given: InputSettings | None, schema: Schema) -> InputSet
                 f"Features: {listed(schema)}."
             )
     form = _form(name, given, [schema.features[column] for column in columns])
-    if (given.shape and form != "array") or (given.length and form not in RAGGED):
-        option = "shape" if given.shape else "length"
-        raise TrainingError(f"model.inputs.{name} has {option}, and its form is {form}. Take {option} out.")
+    for option, forms in OPTIONS.items():
+        if getattr(given, option) and form not in forms:
+            raise TrainingError(
+                f"model.inputs.{name} has {option}, and its form is {form}. Take {option} out."
+            )
+    if (given.dtype == "uint8") > (form == "image") or (given.dtype == "int64" and form == "image"):
+        raise TrainingError(
+            f"model.inputs.{name} has dtype {given.dtype}, and its form is {form}. Take dtype out."
+        )
     dtype = given.dtype or ("int64" if form in ("codes", "tokens") else "float32")
     return given.model_copy(update={"columns": columns, "column": "", "form": form, "dtype": dtype})
 
@@ -54,7 +64,7 @@ def listed(schema: Schema) -> str:
 
 
 def _form(name: str, given: InputSettings, columns: Sequence[Column]) -> Form:
-    first, kinds = columns[0], [column.kind for column in columns]
+    first = columns[0]
     form: Form = "matrix" if len(columns) > 1 else FORMS.get(first.kind, "matrix")
     if given.tokenizer:
         if len(columns) > 1 or first.kind not in ("text", "category"):
@@ -62,13 +72,9 @@ def _form(name: str, given: InputSettings, columns: Sequence[Column]) -> Form:
                 f"model.inputs.{name} has a tokenizer, and {first.name!r} is a {first.kind}: name one text."
             )
         form = "tokens"
-    if "image" in kinds:
-        image = columns[kinds.index("image")].name
-        raise TrainingError(f"Column {image!r} is an image; no network takes one yet.")
-    if len(columns) > 1 and "sequence" in kinds:
-        sequence = columns[kinds.index("sequence")].name
+    if alone := [column for column in columns if len(columns) > 1 and column.kind in ("sequence", "image")]:
         raise TrainingError(
-            f"model.inputs.{name} has {sequence!r}, a sequence, which needs an input of its own."
+            f"model.inputs.{name} has {alone[0].name!r}, {_a(alone[0].kind)}, which needs an input of its own."
         )
     if given.form and given.form != form:
         _require_other_form(name, given.form, columns)
@@ -83,15 +89,21 @@ def _require_other_form(name: str, form: Form, columns: Sequence[Column]) -> Non
         TrainingError: They cannot.
     """
     column, remedy = columns[0], ""
-    if form == "matrix" and column.kind != "sequence":
+    if form == "matrix" and column.kind not in ("sequence", "image"):
         return
     if form == "codes" and len(columns) == 1:
         remedy = f" Make it a category: data.columns: {{{column.name}: category}}."
     elif form == "sequence" and column.kind == "array":
         remedy = f" Make it a sequence: data.columns: {{{column.name}: sequence}}."
+    elif form == "image" and len(columns) == 1:
+        remedy = f" If it holds images as base64: data.columns: {{{column.name}: image}}."
     raise TrainingError(
-        f"model.inputs.{name} has the form {form}, and column {column.name!r} is a {column.kind}.{remedy}"
+        f"model.inputs.{name} has the form {form}, and column {column.name!r} is {_a(column.kind)}.{remedy}"
     )
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aei' else 'a'} {kind}"
 
 
 def _why_not(name: str, schema: Schema) -> str:

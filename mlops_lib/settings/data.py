@@ -95,7 +95,7 @@ class DataSettings(Section):
 
     loader: Name = Field(
         "local",
-        description="local, feature_store, sql, or package.module:Class",
+        description="local, images, feature_store, sql, or package.module:Class",
         json_schema_extra=read_by("get-data", code=("get-data",)),
     )
     source: Name = Field(

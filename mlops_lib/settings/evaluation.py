@@ -12,6 +12,7 @@ from mlops_lib.settings.gate import GateSettings
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.rubric import RubricSettings
 from mlops_lib.settings.section import Fraction, Name, Section
+from mlops_lib.settings.simulated_user import SimulatedUserSettings
 
 #: Metrics of forecasts with quantiles.
 OF_QUANTILES = ("pinball", "coverage_error")
@@ -99,6 +100,10 @@ class EvaluationSettings(Section):
     embeddings: str = Field(
         "fake:trigrams", description="text: embedding model of semantic_similarity, as provider:model"
     )
+    simulated_user: SimulatedUserSettings = Field(
+        SimulatedUserSettings(),  # type: ignore[call-arg]
+        description="text: the LLM that plays the user for rows with a goal",
+    )
     concurrency: int = Field(8, ge=1, description="text: rows answered at the same time")
     calls_per_minute: float = Field(0.0, ge=0, description="most LLM calls started in a minute; 0: no limit")
     max_calls: int = Field(0, ge=0, description="LLM calls after which an evaluation stops; 0: no limit")
@@ -141,6 +146,13 @@ class EvaluationSettings(Section):
                     f"{name}: give the rubric a name of letters, digits and _ that no metric of the platform has"
                 )
         return rubrics
+
+    @field_validator("simulated_user")
+    @classmethod
+    def _talks_about_text(cls, user: SimulatedUserSettings, info: ValidationInfo) -> SimulatedUserSettings:
+        if user.model and info.data.get("task", "text") != "text":
+            raise ValueError("a simulated user talks with models of text; evaluation.task is another")
+        return user
 
     # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from mlops_lib.settings.names import ModelName
 from mlops_lib.settings.readers import read_by
@@ -14,14 +14,24 @@ class InputSettings(Section):
 
     column: str = Field("", description="the column that it is made of")
     columns: list[str] = Field([], description="several columns, as one matrix")
-    form: Literal["", "number", "codes", "parts", "matrix", "array", "sequence", "tokens"] = Field(
+    form: Literal["", "number", "codes", "parts", "matrix", "array", "image", "sequence", "tokens"] = Field(
         "", description="empty: by the kind of the column"
     )
-    dtype: Literal["", "float32", "int64"] = Field("", description="type of the numbers; empty: by the form")
-    shape: list[int] = Field([], description="shape of an array in each row, for example [1, 8, 8]")
+    dtype: Literal["", "float32", "int64", "uint8"] = Field(
+        "", description="type of the numbers; empty: by the form; uint8 of an image: its values from 0 to 255"
+    )
+    shape: list[int] = Field(
+        [],
+        description="shape in each row: of an array, as [1, 8, 8]; of an image [3, height, width], or [1, ...] for grey",
+    )
     length: int = Field(
         0, ge=0, description="items of each sequence (the last) or text (the first); 0: as many as there are"
     )
+    resize: Literal["", "squash", "crop", "pad"] = Field(
+        "", description="how images get the shape: squash (empty too), crop (the middle), pad (black)"
+    )
+    mean: list[FiniteFloat] = Field([], description="of each channel, taken from values of 0 to 1")
+    std: list[FiniteFloat] = Field([], description="of each channel; values are divided by it")
     tokenizer: str = Field("", description="of a text: package.module:name, or a file tokenizer.json")
 
 
@@ -60,6 +70,6 @@ class ModelSettings(Section):
     )
     inputs: dict[str, str | list[str] | InputSettings] = Field(
         {},
-        description="networks with several inputs: input -> column, columns, or {column, form, dtype, shape, length}",
+        description="networks with several inputs: input -> column, columns, or {column, form, shape, ...}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )

@@ -8,7 +8,7 @@ from mlops_lib.errors import ConfigError
 from mlops_lib.settings.readers import read_by
 from mlops_lib.settings.section import Name, Section
 from mlops_lib.settings.served_model import FORMS, served_model
-from mlops_lib.settings.trainer import Callback, Trainer, TrainerArguments
+from mlops_lib.settings.trainer import Made, OptionalMade, Trainer, TrainerArguments
 
 
 class TrainSettings(Section):
@@ -25,6 +25,11 @@ class TrainSettings(Section):
     batch_size: int = Field(
         0, ge=0, description="rows in one step, over all processes; 0: by the rows, 16 to 256"
     )
+    num_workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes that decode images; unset: as many as there are cores, 8 at most, and none for few images",
+    )
     refit: bool = Field(True, description="auto: fit once more on train and validation rows together")
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")
     accelerator: Name = Field("auto", description="Lightning's accelerator: auto, cpu, gpu")
@@ -35,9 +40,14 @@ class TrainSettings(Section):
     trainer: Trainer = Field(
         TrainerArguments(), description="arguments for Lightning's Trainer, such as gradient_clip_val"
     )
-    callbacks: tuple[Callback, ...] = Field(
+    callbacks: tuple[Made, ...] = Field(
         (),
         description="Lightning callbacks: package.module:Class, or {class:, params:}",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
+    datamodule: OptionalMade = Field(
+        {},
+        description="LightningDataModule with the training batches: package.module:Class, or {class:, params:}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
     profiler: Literal["", "simple", "pytorch"] = Field(

@@ -1,4 +1,4 @@
-"""Arguments of Lightning's Trainer in ``train.trainer``, and of callbacks in ``train.callbacks``.
+"""Arguments of Lightning's Trainer in ``train.trainer``, and classes that config.yaml names.
 
 They are checked when config.yaml is read, without importing Lightning. A test compares the two tables with the Trainer.
 """
@@ -90,7 +90,7 @@ def _none_owned(arguments: Any) -> Any:
     return arguments
 
 
-def _callback(value: Any) -> dict[str, Any]:
+def _made(value: Any) -> dict[str, Any]:
     given = {"class": value} if isinstance(value, str) else value
     path = given.get("class") if isinstance(given, Mapping) else None
     params = given.get("params", {}) if isinstance(given, Mapping) else None
@@ -108,4 +108,6 @@ def _callback(value: Any) -> dict[str, Any]:
 
 Trainer = Annotated[TrainerArguments, BeforeValidator(_none_owned)]
 #: ``{"class": "package.module:Class", "params": {...}}``; a text is the class alone.
-Callback = Annotated[dict[str, Any], BeforeValidator(_callback)]
+Made = Annotated[dict[str, Any], BeforeValidator(_made)]
+#: The same, or nothing.
+OptionalMade = Annotated[dict[str, Any], BeforeValidator(lambda value: _made(value) if value else {})]

@@ -30,10 +30,12 @@ END_S = 1
 def server(modules: tuple[str, ...]) -> Iterator[None]:
     """Have a fork server for the processes that the block starts. Without one (not on Linux) steps start cold.
 
+    A server that the environment names already is used, and left running.
+
     Args:
         modules: Packages that the server imports after those that every step needs.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.environ.get(FORK_SERVER_ENV):
         yield
         return
     with tempfile.TemporaryDirectory(prefix="mlops-") as folder, socket.socket(socket.AF_UNIX) as listener:

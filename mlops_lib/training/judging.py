@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import evaluation, loaders, plugins, tracking
+from mlops_lib.columns.schema import Schema
 from mlops_lib.data_checks import named_columns
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport, Verdict
+from mlops_lib.evaluation.simulation.script import Script, scripts
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
@@ -24,8 +26,9 @@ MAX_BASELINE_VALUES = 2_000_000
 
 #: Scores a model on a split, without the gate.
 Judge = Callable[[BaseDataLoader, Settings, Split], EvaluationReport]
-#: Predictions [rows] for the features of some rows, in the form that the task scores.
-Answers = Callable[[Any, Settings], Any]
+#: Predictions [rows] for the features of some rows, in the form that the task scores. Where rows have several turns, the
+#: user's parts are a third argument.
+Answers = Callable[..., Any]
 
 
 def evaluate(
@@ -121,6 +124,7 @@ def score(
     chosen = config.evaluation
     schema = data_loader.schema
     features = list(schema.features)
+    _check(data_loader, config, split, classes)
     rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
@@ -147,9 +151,8 @@ def score(
     )
     notes = report.notes | note
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
-    judged = rows.judged(
-        report.metrics, report.per_row, classes, _latency(answers, data_loader, config, split), facts
-    )
+    latency_s = () if rows.made_one_by_one else _latency(answers, data_loader, config, split)
+    judged = rows.judged(report.metrics, report.per_row, classes, latency_s, facts)
     return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged})
 
 
@@ -194,8 +197,36 @@ def _asked(
     """The rows of a split with a model's predictions."""
     collector = Collector(config, data_loader.schema)
     for rows in data_loader.parts(split):
-        collector.add(rows, answers(rows[list(features)], config))
+        talks = _scripts(rows, config, data_loader.schema)
+        collector.add(rows, answers(rows[list(features)], config, *([talks] if any(talks) else [])))
     return collector
+
+
+def _check(data_loader: BaseDataLoader, config: Settings, split: Split, classes: Sequence[Any]) -> None:
+    """Check the columns of the reference of all rows, before the model is asked and paid.
+
+    Raises:
+        EvaluationError: A value cannot be used.
+    """
+    schema = data_loader.schema
+    if not schema.references:
+        return
+    collector = Collector(config, schema)
+    for rows in data_loader.parts(split):
+        _scripts(rows, config, schema, first_row=len(collector.references))
+        collector.add(rows, [])
+    task = plugins.load("task", config.evaluation.task)(
+        config, classes=classes or names_of_columns(schema), references=collector.references
+    )
+    task.check(collector.truth)
+
+
+def _scripts(rows: "pd.DataFrame", config: Settings, schema: Schema, first_row: int = 0) -> list[Script]:
+    """The user's part in the conversation of each row; empty where the data has no such columns."""
+    if config.evaluation.task != "text" or not schema.references:
+        return []
+    references = rows[schema.references].to_dict("records")
+    return scripts(references, bool(config.evaluation.simulated_user.model), first_row)
 
 
 def _latency(answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split) -> list[float]:
@@ -230,6 +261,8 @@ def _log_report(run_id: str, report: EvaluationReport) -> None:
     tracking.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
     for name, figure in report.figures.items():
         tracking.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
+    if report.conversations:
+        tracking.log_text(run_id, report.conversations, f"evaluation/{report.split}/conversations.html")
     if report.per_row is not None:
         # MLflow's UI shows this form of JSON as a table.
         rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)

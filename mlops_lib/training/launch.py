@@ -25,7 +25,7 @@ from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.redact import mask, without_password
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import tracking_uri
-from mlops_lib.training import trainjob, worker
+from mlops_lib.training import lightning_fit, trainjob, worker
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule
@@ -68,6 +68,7 @@ def fit(
                 f"Split {split!r} has {rows} rows, which {world} processes cannot share. "
                 "Lower train.processes or train.nodes."
             )
+    _require_two_rows(module, data_loader.count("train"), config)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = without_password(tracking_uri(config))
@@ -85,6 +86,28 @@ def fit(
         else:
             _run_here(config, folder)
         module.load_state_dict(torch.load(folder / worker.WEIGHTS, weights_only=True, map_location="cpu"))
+
+
+def _require_two_rows(module: "LightningModule", rows: int, config: Settings) -> None:
+    """Check that no worker gets a batch of one row, where the network has batch normalisation.
+
+    Raises:
+        TrainingError: One does: the workers' shares have different numbers of rows, and must have as many batches.
+    """
+    from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
+
+    from mlops_lib.loaders.batches import Batches
+
+    world = config.train.processes * config.train.nodes
+    per_worker = lightning_fit.rows_of_a_batch(config, world)
+    layers = [one for one in module.modules() if isinstance(one, _BatchNorm)]
+    if config.train.trainer.get("sync_batchnorm") or all(isinstance(one, SyncBatchNorm) for one in layers):
+        return
+    if not config.train.datamodule and Batches(rows, per_worker, True, 0).smallest(world) < 2:
+        raise TrainingError(
+            f"{rows} training rows in batches of {per_worker} for each of {world} processes leave a batch of one row, from "
+            f"which batch normalisation cannot learn. Set train.batch_size: {3 * world} or more."
+        )
 
 
 def _data_folder(data_loader: BaseDataLoader, config: Settings, folder: Path) -> str:

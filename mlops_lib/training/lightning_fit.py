@@ -17,7 +17,7 @@ from mlops_lib.training import trainer as trainers
 from mlops_lib.training.trainer import quiet
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
     from torch.utils.data import DataLoader
 
     from mlops_lib.training.best_epoch import BestEpoch
@@ -28,6 +28,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
+#: Values of a training split's images from which starting processes to decode them pays off, and most processes.
+MANY_VALUES, MAX_DECODERS = 1 << 25, 8
 #: Folder of the run's artifacts with the profile of the training.
 PROFILER = "profiler"
 
@@ -58,34 +60,54 @@ def sized(config: Settings, rows: int) -> Settings:
     return config.model_copy(update={"train": train.model_copy(update=chosen)})
 
 
+def rows_of_a_batch(config: Settings, workers: int = 1) -> int:
+    """Rows in a batch of each of some workers."""
+    return -(-config.train.batch_size // workers)
+
+
 def batches(
     data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
     """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
-    size, seed = -(-config.train.batch_size // workers), config.train.seed
-    train = data_loader.torch("train", size, shuffle=True, seed=seed, encoder=encoder)
-    return train, data_loader.torch("validation", size, encoder=encoder)
+    size, seed = rows_of_a_batch(config, workers), config.train.seed
+    number = _decoders(data_loader, config, encoder, workers)
+    train = data_loader.torch("train", size, shuffle=True, seed=seed, num_workers=number, encoder=encoder)
+    return train, data_loader.torch("validation", size, num_workers=number, encoder=encoder)
+
+
+def _decoders(
+    data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int
+) -> int:
+    """Processes that decode images for each of the workers; the batches do not depend on the number."""
+    if not (isinstance(encoder, InputEncoder) and encoder.decodes_images):
+        return 0
+    if config.train.num_workers is not None:
+        return config.train.num_workers
+    pixels = data_loader.count("train") * encoder.image_values
+    return min((os.cpu_count() or 1) // workers, MAX_DECODERS) if pixels >= MANY_VALUES else 0
 
 
 def fit(
     module: "LightningModule",
-    train: "DataLoader",
-    validation: "DataLoader",
+    train: "DataLoader | None",
+    validation: "DataLoader | None",
     config: Settings,
     run_id: str,
     describe: Callable[[Any, Split], str] = lambda batch, split: "",
     checkpoints: Path | None = None,
+    datamodule: "LightningDataModule | None" = None,
     **more: Any,
 ) -> None:
     """Fit the module and load the weights of its best epoch (of several workers, in worker 0 only).
 
     Args:
         module: Logs ``val_loss`` in its validation step.
-        train, validation: Batches.
+        train, validation: Batches; None for the ones of `datamodule`.
         config: The `train` section is read.
         run_id: MLflow run to log to.
         describe: Returns a sentence about the rows of a batch, for the error of a loss that is not finite.
         checkpoints: Folder to continue an interrupted training from, the same in all workers; None: a temporary one.
+        datamodule: Of the user's own: it gives the batches and its hooks are called.
         more: Arguments for Lightning's Trainer, about workers.
 
     Raises:
@@ -111,7 +133,10 @@ def fit(
             more = {}
         try:
             with _compiled(module) if config.train.compile else contextlib.nullcontext():
-                trainer.fit(module, train, validation, **more)
+                if datamodule:
+                    trainer.fit(module, datamodule=datamodule, **more)
+                else:
+                    trainer.fit(module, train, validation, **more)
         except (ValueError, RuntimeError) as error:  # of the module's own code, or of torch for it
             losses.explain(error)
             raise

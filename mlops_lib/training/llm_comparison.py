@@ -11,6 +11,7 @@ from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
+from mlops_lib.settings.simulated_user import SimulatedUserSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,7 @@ def current_digests(config: Settings, run_id: str, data_loader: BaseDataLoader) 
         "language": "auto",
         "json_schema": "",
         "rubrics": {},
+        "simulated_user": SimulatedUserSettings().model_dump(mode="json"),
     }
     asked = chosen.model_dump(mode="json")
     more = {name: asked[name] for name, default in defaults.items() if asked[name] != default}

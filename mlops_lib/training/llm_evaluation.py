@@ -13,6 +13,7 @@ from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.lineage.expected import Expected
 from mlops_lib.llm.accounting.cassette import Cassette
 from mlops_lib.llm.accounting.ledger import Ledger
+from mlops_lib.llm.accounting.usage import price_of
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.settings import Settings
 from mlops_lib.training.llm_comparison import (
@@ -92,18 +93,33 @@ def calls(ledger: Ledger) -> str:
     )
 
 
+def uncounted(ledger: Ledger) -> str:
+    """The calls that a ledger did not count, in words; "" for none."""
+    if not (unseen := ledger.unseen):
+        return ""
+    return (
+        f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use the "
+        "HTTP client of OpenAI's and Anthropic's packages. A replay makes them again."
+    )
+
+
 def _require_prices(config: Settings) -> None:
     """Raise EvaluationError, before a call is paid, if the money is limited and a judge has no price."""
     chosen = config.evaluation
     if not chosen.max_cost_usd or chosen.replay:
         return
-    for metric in metrics_of(chosen.task, config):
-        for model in answers.models(metric, config):
-            if model and model not in config.llm.prices:
-                raise EvaluationError(
-                    f"evaluation.max_cost_usd is set, and {metric} asks {model!r}, for which llm.prices has no price. Add it, "
-                    f"for example {{{model!r}: [0.15, 0.60]}}."
-                )
+    asked = [("the simulated user", chosen.simulated_user.model)]
+    asked += [
+        (metric, model)
+        for metric in metrics_of(chosen.task, config)
+        for model in answers.models(metric, config)
+    ]
+    for who, model in asked:
+        if model and price_of(model, config.llm.prices) is None:
+            raise EvaluationError(
+                f"evaluation.max_cost_usd is set, and {who} asks {model!r}, for which llm.prices has no price. Add it, "
+                f"for example {{{model!r}: [0.15, 0.60]}}."
+            )
 
 
 @dataclass
@@ -184,11 +200,8 @@ class Session:
 
     def _notes(self) -> dict[str, str]:
         notes = {"calls": calls(self.ledger)}
-        if unseen := self.ledger.unseen:
-            notes["calls not counted"] = (
-                f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use the "
-                "HTTP client of OpenAI's and Anthropic's packages. A replay makes them again."
-            )
+        if unseen := uncounted(self.ledger):
+            notes["calls not counted"] = unseen
         if stopped := self.ledger.stopped:
             notes["partial"] = f"This evaluation is partial. {stopped}"
         return notes

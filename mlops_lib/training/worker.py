@@ -87,6 +87,7 @@ def train(folder: Path) -> Path | None:
     from lightning.pytorch.plugins.environments import TorchElasticEnvironment
     from lightning.pytorch.strategies import DDPStrategy
 
+    from mlops_lib.training import datamodule
     from mlops_lib.training.losses import describe
 
     number, world, local_world = _from_launcher()
@@ -105,7 +106,11 @@ def train(folder: Path) -> Path | None:
     module.log = partial(_log_mean, module.log)
     torch.manual_seed(settings.train.seed + number)  # workers that all drop the same units learn less
     data_loader = loaders.prepared(settings, plan.data or folder / DATA)
-    train, validation = lightning_fit.batches(data_loader, settings, encoder, world)
+    train = validation = own = None
+    if settings.train.datamodule:
+        own = datamodule.make(settings, data_loader, encoder, lightning_fit.rows_of_a_batch(settings, world))
+    else:
+        train, validation = lightning_fit.batches(data_loader, settings, encoder, world)
     lightning_fit.fit(
         module,
         train,
@@ -114,10 +119,11 @@ def train(folder: Path) -> Path | None:
         plan.run_id,
         lambda batch, split: describe(batch, split, data_loader, encoder),
         Path(plan.checkpoints) if plan.checkpoints else None,
+        own,
         strategy=DDPStrategy(cluster_environment=TorchElasticEnvironment()),
         devices=local_world,
         num_nodes=world // local_world,
-        use_distributed_sampler=False,  # the loaders share the rows themselves
+        use_distributed_sampler=bool(own),  # the platform's loaders share the rows themselves
     )
     if number:
         return None

@@ -1,6 +1,7 @@
 """Convert rows to a matrix or a DataFrame. A list of rows becomes a matrix without importing pandas."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,15 @@ class RefusedValue(InputError, BadValue):
         return cls(error.row, error.column, error.value, error.wanted)
 
 
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn each `BadValue` of the block into a `RefusedValue`."""
+    try:
+        yield
+    except BadValue as error:
+        raise RefusedValue.of(error) from None
+
+
 def prepared(
     encoder: InputEncoder, input_data: "pd.DataFrame | Sequence[dict[str, Any]]"
 ) -> list[np.ndarray]:
@@ -71,13 +81,12 @@ def prepared(
     """
     features = list(encoder.schema.features)
     try:
-        if hasattr(input_data, "columns"):
-            _require_columns(input_data, features)
-            return encoder.prepared_frame(input_data)
-        columns = {name: [row[name] for row in input_data] for name in features}
-        return encoder.prepared(columns, len(input_data))
-    except BadValue as error:
-        raise RefusedValue.of(error) from None
+        with refusals():
+            if hasattr(input_data, "columns"):
+                _require_columns(input_data, features)
+                return encoder.prepared_frame(input_data)
+            columns = {name: [row[name] for row in input_data] for name in features}
+            return encoder.prepared(columns, len(input_data))
     except (KeyError, TypeError):
         if hasattr(input_data, "columns"):
             raise

@@ -16,6 +16,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import EvaluationError, InputError, ModelError
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.evaluation.simulation.script import Script
 from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact.traces import mask_traces
@@ -179,8 +180,16 @@ class ModelWrapper(ABC):
         optional = {column.name for column in inputs if not column.required} - set(schema.used)
         return [name for name in inputs.input_names() if name not in optional]
 
-    def answers(self, rows: "pd.DataFrame", config: Settings) -> Any:
-        """Predictions [rows] in the form that the task scores; for most wrappers `predict`."""
+    def answers(self, rows: "pd.DataFrame", config: Settings, scripts: Sequence[Script] = ()) -> Any:
+        """Predictions [rows] in the form that the task scores; for most wrappers `predict`.
+
+        Args:
+            scripts: The user's part in the conversation of each row; empty: all rows have one turn.
+        """
+        if any(scripts):
+            raise EvaluationError(
+                "Rows of the golden data have several turns, which models of the wrappers llm and langgraph take."
+            )
         return self.predict(rows)
 
     @property

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib.errors import InputError, ModelError
 from mlops_lib.llm import chat
 from mlops_lib.llm.accounting.ledger import note_unseen, tally
+from mlops_lib.llm.conversation import Message
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import OPTIONS, usable
 from mlops_lib.llm.transport import own_clients
@@ -23,7 +24,7 @@ from mlops_lib.wrappers.graph.code import GraphPackage, build_graph
 from mlops_lib.wrappers.graph.context import check_context
 from mlops_lib.wrappers.graph.input import GraphInput, no_place, question_in
 from mlops_lib.wrappers.graph.output import GraphOutput
-from mlops_lib.wrappers.graph.shape import opened
+from mlops_lib.wrappers.graph.shape import MESSAGES, opened
 from mlops_lib.wrappers.graph.stream import INTERRUPT, GraphStream, StreamSettings
 from mlops_lib.wrappers.graph.threads import RESUME, THREAD, THREADS_FILE, Threads, Turn, keeps_threads
 from mlops_lib.wrappers.graph.turns import invalid_answers, shown
@@ -85,6 +86,21 @@ class LangGraphWrapper(TextModelWrapper):
         folder = settings.path(settings.pipeline.work_dir)
         folder.mkdir(parents=True, exist_ok=True)
         self._threads.store_in(folder / THREADS_FILE)
+
+    def next_row(
+        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+    ) -> dict[str, Any]:
+        values = {**row, self.text_column: message}
+        if self.extra_columns:
+            if isinstance(last, Mapping) and "interrupts" in last:
+                return values | {self.text_column: None, THREAD: thread, RESUME: message}
+            return values | {THREAD: thread}
+        if not self._input.takes_history:
+            raise InputError(
+                f"The state of this graph has no {MESSAGES!r}. Set model.params.threads: true, so that it keeps conversations."
+            )
+        asked = {"history": [*said], "last": {"role": "user", "content": message}}
+        return values | {CHAT: asked}
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
         endings = _endings()

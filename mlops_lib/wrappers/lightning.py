@@ -4,8 +4,10 @@ The logged model is the graph that `torch.export` makes of the module's ``forwar
 It loads without pickle, without Lightning, and without the module's class.
 """
 
+import os
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package
 from mlops_lib.wrappers.code.carried_code import carried_code
-from mlops_lib.wrappers.inputs import prepared
+from mlops_lib.wrappers.inputs import prepared, refusals
 from mlops_lib.wrappers.interface import INPUTS_KEY, ModelWrapper
 from mlops_lib.wrappers.network import warm_start
 from mlops_lib.wrappers.network.frozen import freeze
@@ -76,6 +78,7 @@ class PytorchLightningWrapper(ModelWrapper):
         import torch
 
         from mlops_lib.columns.fit import fit as fit_encoder
+        from mlops_lib.training import datamodule
         from mlops_lib.training.losses import describe
         from mlops_lib.wrappers.network import log as network_log
         from mlops_lib.wrappers.network.double import in_double
@@ -96,7 +99,13 @@ class PytorchLightningWrapper(ModelWrapper):
             encoder = plan.encoder(matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
         if isinstance(encoder, InputEncoder):
             _show(encoder, schema)
-        train, validation = lightning_fit.batches(data_loader, config, encoder)
+        own = None
+        if config.train.datamodule:
+            own = datamodule.make(config, data_loader, encoder, config.train.batch_size)
+            train, validation = datamodule.loaders(own, config)
+            datamodule.require_fitting(train, config, encoder)
+        else:
+            train, validation = lightning_fit.batches(data_loader, config, encoder)
         features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
         codes = tuple(output.codes for output in matrix.outputs)
         n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
@@ -126,7 +135,7 @@ class PytorchLightningWrapper(ModelWrapper):
                 def about(batch: Any, split: Split) -> str:
                     return describe(batch, split, data_loader, encoder)
 
-                lightning_fit.fit(module, train, validation, config, run_id, about, folder)
+                lightning_fit.fit(module, train, validation, config, run_id, about, folder, own)
             metadata = self.metadata(config, encoder.schema)
             if isinstance(encoder, InputEncoder):
                 if not encoder.inputs.collate:
@@ -163,13 +172,20 @@ class PytorchLightningWrapper(ModelWrapper):
         self._module = freeze(module, torch.from_numpy(example))
         self.straight_line = self._module is not module
 
+    def attach(self, settings: Settings) -> None:
+        """In a service, images are decoded by as many threads as there are processors."""
+        if self.inputs and self.inputs.decodes_images:
+            processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+            self.inputs.decode_in(ThreadPoolExecutor(processors, "decode"))
+
     def predict(self, input_data: Any) -> np.ndarray:
         import torch
 
         if self.inputs:
             from mlops_lib.network_inputs.call import answers
 
-            return answers(self._module, self.inputs, prepared(self.inputs, input_data))
+            with refusals():  # images are decoded batch by batch
+                return answers(self._module, self.inputs, prepared(self.inputs, input_data))
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():

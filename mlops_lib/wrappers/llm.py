@@ -1,7 +1,6 @@
 """A vendor's LLM with prompts and no code: ``model.implementation: openai:gpt-4o-mini``."""
 
 import json
-import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
+from mlops_lib.llm.conversation import Message
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, for_provider
+from mlops_lib.llm.prompt_fields import fields, filled
 from mlops_lib.llm.traces.answers import Traces
 from mlops_lib.llm.traces.trajectory import Trajectory, of_output
 from mlops_lib.llm.vendors.vendor import NO_USAGE, Answer
@@ -26,9 +27,9 @@ from mlops_lib.wrappers.text.wrapper import TextModelWrapper
 if TYPE_CHECKING:
     from mlflow.models import Model
 
+PROMPTS = ("system", "user")
 #: A vendor's statuses for a request that it does not take.
 REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
-FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 class LLMClientWrapper(TextModelWrapper):
@@ -65,6 +66,13 @@ class LLMClientWrapper(TextModelWrapper):
         self._most_tokens = next((n for name in LIMITS if (n := config["params"].get(name))), None)
         self._model = chat.vendor_model(self._name, llm, config["params"])
 
+    def check_columns(self, columns: Sequence[str]) -> None:
+        for name in PROMPTS:
+            if unknown := [one for one in fields(self._prompts.get(name, "")) if one not in columns]:
+                raise TrainingError(
+                    f"The prompt {name!r} needs {', '.join(map(repr, unknown))}; data.features has: {', '.join(columns)}."
+                )
+
     def trace(self) -> None:
         self._traces = Traces.of_run(self.run_id)
 
@@ -76,6 +84,12 @@ class LLMClientWrapper(TextModelWrapper):
         row = {self.text_column: question, CHAT: {"messages": list(messages), "options": found}}
         self._messages(row)  # the prompt may need a column that a chat lacks
         return row
+
+    def next_row(
+        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+    ) -> dict[str, Any]:
+        messages = [*said, {"role": "user", "content": message}]
+        return {**row, self.text_column: message, CHAT: {"messages": messages, "options": {}}}
 
     async def generate(self, row: Mapping[str, Any]) -> Generation:
         with vendors_refusals(row), self._traced(row) as ended:
@@ -150,15 +164,15 @@ def is_not_sent(error: Exception) -> bool:
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    """A prompt with the row's values in place of its fields. A value is never read as a template itself.
+    """A prompt with the row's values in place of its fields.
 
     Raises:
         InputError: The prompt names a column that the row lacks.
     """
 
-    def value(match: re.Match[str]) -> str:
-        if row.get(match[1]) is None:
-            raise InputError(f"The prompt needs {match[1]!r}, which the row lacks.")
-        return str(row[match[1]])
+    def value(name: str) -> str:
+        if row.get(name) is None:
+            raise InputError(f"The prompt needs {name!r}, which the row lacks.")
+        return str(row[name])
 
-    return FIELD.sub(value, template)
+    return filled(template, value)

@@ -13,6 +13,7 @@ from mlops_lib.columns.labels import to_numbers
 from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import TrainingError
 from mlops_lib.estimators.table_model import TableModel
+from mlops_lib.imports import SKOPS_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training.implementation import build
@@ -67,6 +68,9 @@ class SklearnWrapper(ModelWrapper):
                 self._table_model = TableModel(arrays)
             return
         import mlflow.sklearn
+
+        with without(SKOPS_EXTRAS):
+            import skops.io  # noqa: F401
 
         with carried_code(folder):
             self._estimator = mlflow.sklearn.load_model(str(folder))
@@ -140,7 +144,7 @@ class SklearnWrapper(ModelWrapper):
 
         estimator_fit.require_probabilities(estimator, config)
         before = skops_facts(estimator, config.model.implementation)
-        Needs(before.modules, config.root).require_size()
+        Needs(before.modules, config.root).require_portable()
         rows = data_loader.load("train")
         features = rows[list(schema.features)]
         more = estimator_fit.arguments(estimator, data_loader, schema, rows)

@@ -7,6 +7,7 @@ import zipfile
 from typing import Any, NamedTuple
 
 from mlops_lib.errors import TrainingError
+from mlops_lib.imports import SKOPS_EXTRAS, without
 from mlops_lib.wrappers.code.own_code import own_place
 
 
@@ -32,7 +33,8 @@ def skops_facts(estimator: Any, name: str) -> SkopsFacts:
     Raises:
         TrainingError: skops cannot store it, or could not find one of the user's own classes or functions again.
     """
-    import skops.io
+    with without(SKOPS_EXTRAS):
+        import skops.io
 
     try:
         data = skops.io.dumps(estimator)

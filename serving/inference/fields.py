@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Meta
 
 from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.images import ImageFile
 from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ WANTED = {
     "category": "text",
     "text": "text",
     "binary": "text in base64",
-    "image": "an image file: base64 in JSON, a file in a form",
+    "image": ImageFile.wanted,
     "datetime": "a date or time in ISO form, such as 2026-01-31 or 2026-01-31T08:00:00",
     "any": "a value that the model takes",
 }

@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import UNSET
 
 from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.images import Described
 from mlops_lib.network_inputs.spec import InputSpec
 from serving.inference.fields import Field, shape_text
 
@@ -58,37 +59,37 @@ class ImageColumn:
         if value is UNSET or (value is None and self.nullable):
             return value
         missing = "; the training data had no gaps in this column" if value is None else ""
-        raise self._bad(row, "an empty file" if value == b"" else value, missing)
+        raise self._bad(row, Described("an empty file") if value == b"" else value, missing)
 
     def _of_text(self, row: int, text: str) -> bytes:
         if text.startswith("data:"):
             _, found, text = text.partition(BASE64)
             if not found:
-                raise self._bad(row, "a data URL that is not in base64")
+                raise self._bad(row, Described("a data URL that is not in base64"))
         try:
             decoded = binascii.a2b_base64("".join(text.split()), strict_mode=True)
         except (binascii.Error, ValueError) as error:
             raise self._bad(row, text[:MAX_TEXT], f". This text is not base64: {error}") from None
         if not decoded:
-            raise self._bad(row, "an empty text")
+            raise self._bad(row, Described("an empty text"))
         return decoded
 
     def _of_numbers(self, row: int, values: "list[Any] | np.ndarray") -> np.ndarray:
         if not self.tensor:
-            raise self._bad(row, "a list")
+            raise self._bad(row, Described("a list"))
         shape, dtype = self.tensor
         try:
             given = np.asarray(values)
         except ValueError:  # lists of different lengths
-            raise self._bad(row, "lists of different lengths") from None
+            raise self._bad(row, Described("lists of different lengths")) from None
         if given.shape != shape or given.dtype.kind not in ("uif" if dtype.kind == "f" else "ui"):
-            raise self._bad(row, f"{given.dtype} of shape {shape_text(given.shape)}")
+            raise self._bad(row, Described(f"{given.dtype} of shape {shape_text(given.shape)}"))
         with np.errstate(over="ignore"):
             made = given.astype(dtype)
         if dtype.kind == "f" and not np.isfinite(made).all():
-            raise self._bad(row, "numbers that are not all finite")
+            raise self._bad(row, Described("numbers that are not all finite"))
         if dtype.kind != "f" and (made != given).any():
-            raise self._bad(row, f"numbers beyond {dtype}")
+            raise self._bad(row, Described(f"numbers beyond {dtype}"))
         return made
 
     def _bad(self, row: int, value: Any, more: str = "") -> BadValue:

@@ -9,6 +9,9 @@ from serving.blocking_calls import Interrupted, future_error
 from serving.inference.predictions import as_list, require_finite
 from serving.web.problems import Problem
 
+#: Times that a batch is called again without a job that it failed at.
+MAX_SPLITS = 4
+
 
 class Job:
     """Rows of one caller, at most a batch of them; `first` is the number of the first among the caller's rows."""
@@ -19,10 +22,11 @@ class Job:
         self.rows, self.first, self.future = rows, first, future
 
 
-def run(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
+def run(predict: Callable[[list[Any]], Any], jobs: list[Job], splits: int = MAX_SPLITS) -> list[Any]:
     """Call the model with the rows of all jobs; predictions or an exception for each job.
 
-    When the call fails, each job is tried alone: a bad row of one caller must not fail another caller.
+    A bad row of one caller must not fail another caller. When the call fails at a value, the job with the value is tried
+    alone, and the others together; when it fails for another reason, or `splits` times, each job is tried alone.
     """
     rows = [row for job in jobs for row in job.rows] if len(jobs) > 1 else list(jobs[0].rows)
     try:
@@ -31,6 +35,9 @@ def run(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
         raise
     except BaseException as error:  # a model may raise anything, SystemExit too; the service lives on
         if len(jobs) > 1:
+            if splits and isinstance(error, BadValue) and (number := _job_of(error.row, jobs)) is not None:
+                found = run(predict, jobs[:number] + jobs[number + 1 :], splits - 1)
+                return [*found[:number], *run(predict, [jobs[number]]), *found[number:]]
             return [run(predict, [job])[0] for job in jobs]
         return [_of_caller(future_error(error), jobs[0])]
     return [predictions] if len(jobs) == 1 and not bad else outcomes(jobs, predictions, bad, {})
@@ -61,6 +68,15 @@ def outcomes(
             found.append(problem)
         start = end
     return found
+
+
+def _job_of(row: int, jobs: list[Job]) -> int | None:
+    """The number of the job that has a row of the batch; None where the row is beyond it."""
+    for number, job in enumerate(jobs):
+        row -= len(job.rows)
+        if row < 0:
+            return number
+    return None
 
 
 def _of_caller(error: Exception, job: Job) -> Exception:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.images import Described
 from mlops_lib.errors import InputError, ThreadError
 from mlops_lib.redact.output import shown
 from serving.web.failures import failures
@@ -93,7 +94,9 @@ class Problem(Exception):
 
 
 def shown_value(value: object) -> str:
-    """A value for a message, as JSON, cut if it is long."""
+    """A value for a message, as JSON, cut if it is long; of an image its description."""
+    if isinstance(value, Described):
+        return str(value)
     text = msgspec.json.encode(value, enc_hook=str).decode()
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 

@@ -146,6 +146,13 @@ def test_money_needs_prices(vendor: Vendor) -> None:
     assert vendor.stats["calls"] == 0
 
 
+def test_fake_models_cost_nothing() -> None:
+    """A limit in money needs no price of theirs, and they do not count as calls without one."""
+    with Ledger(max_cost_usd=1.0).open() as ledger:
+        assert chat_model("fake:extract").invoke("What is it?").text == UNKNOWN
+    assert (ledger.spent.calls, ledger.spent.unpriced, ledger.spent.cost_usd) == (1, 0, 0.0)
+
+
 def test_calls_per_minute_spaces_calls(vendor: Vendor) -> None:
     """Four calls at 600 a minute take at least the three tenths of a second between their starts."""
     model = chat_model("openai:gpt-test", SETTINGS)

@@ -112,3 +112,33 @@ def test_a_replay_compares_with_nobody(make, vendor):
         loaders.from_settings(settings), settings.model_copy(update={"evaluation": chosen})
     )
     assert vendor.stats["calls"] == 0 and report.verdict.passed and report.verdict.champion is None
+
+
+GRAPH = """
+from langchain_core.language_models import FakeListChatModel
+from langgraph.graph import START, MessagesState, StateGraph
+
+model = FakeListChatModel(responses=[ANSWER])
+
+
+def node(state):
+    return {"messages": [model.invoke("hi")]}
+
+
+graph = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node")
+"""
+
+
+def test_calls_of_the_champion_that_nobody_saw_are_noted(llm_project):
+    """Of a model in the process, whose calls use no request."""
+    model = {"wrapper": "langgraph", "implementation": "agent.py:graph", "params": {}}
+    file = llm_project(rows=5, model=model)
+    settings = config.load(file)
+    for answer in ("A", "B"):
+        file.with_name("agent.py").write_text(f"ANSWER = {answer!r}\n{GRAPH}")
+        made = wrappers.from_settings(settings)
+        made.train(loaders.from_settings(settings), settings)
+        report = made.evaluate(loaders.from_settings(settings), settings)
+        if answer == "A":
+            at_production(settings, made)
+    assert "5 LLM calls of FakeListChatModel were not counted" in report.notes["champion"]

@@ -22,7 +22,7 @@ from mlops_lib.llm.vendors.retries import may_retry, wait_s
 from mlops_lib.llm.vendors.vendor import Answer, VendorError
 from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.llm import LLMClientWrapper
-from mlops_lib.wrappers.text.answers import answer_all
+from mlops_lib.wrappers.text.answers import measured
 from tests.support.waiting import until
 
 HI = [{"role": "user", "content": "hi"}]
@@ -342,5 +342,5 @@ def test_tool_calls_of_a_prompt_are_in_its_trajectory(vendor, tmp_path):
     vendor.control(calls=[call])
     model = LLMClientWrapper()
     model.ready(tmp_path, LlmSettings())
-    (made,) = asyncio.run(answer_all(model.generate, [{"question": "hi"}], 1))
+    made = asyncio.run(measured(model.generate, {"question": "hi"}))
     assert made.output == "" and made.trajectory.tool_calls == [{"name": "add", "args": {"a": 1}}]

@@ -28,6 +28,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.settings.gate import GateSettings
 from mlops_lib.training import llm_comparison
 from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.llm import fill
 from tests.support.llm_fixtures import KEY, Vendor, files_with
 from tests.support.promoting import promote
 
@@ -281,6 +282,25 @@ def test_prompts_must_be_texts(llm_project: Project) -> None:
     file.with_name("prompts.yaml").write_text("user: [1, 2]")
     with pytest.raises(TrainingError, match="map names to texts"):
         trained(file)
+
+
+def test_a_field_of_a_prompt_may_have_any_name() -> None:
+    """Spaces, hyphens and letters of any script; JSON between double braces is none."""
+    row = {"고객 질문": "왜?", "a-b": 1, "c": "{{d}}"}
+    assert fill('{{고객 질문}} {{ a-b }} {{c}} {{"x": 1}}', row) == '왜? 1 {{d}} {{"x": 1}}'
+    with pytest.raises(InputError, match="'d e', which the row lacks"):
+        fill("{{ d e }}", row)
+
+
+def test_a_prompt_that_needs_another_column_is_refused_before_any_call(
+    vendor: Vendor, llm_project: Project
+) -> None:
+    """The error names the field and the columns there are."""
+    file = llm_project()
+    file.with_name("prompts.yaml").write_text("user: '{{고객 질문}}'\n")
+    with pytest.raises(TrainingError, match="'user' needs '고객 질문'; data.features has: question"):
+        trained(file)
+    assert vendor.stats["calls"] == 0
 
 
 def test_what_the_first_evaluation_cost_stays(vendor: Vendor, llm_project: Project) -> None:

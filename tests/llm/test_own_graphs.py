@@ -470,6 +470,13 @@ graph = one_node(MessagesState, node)
     assert first.predict("hi") == "code 1, data 1"
 
 
+def test_a_secret_beside_a_graph_does_not_travel(opened: Opened) -> None:
+    """A key that the code reads from its folder is refused with the remedy."""
+    code = "from pathlib import Path\nKEY = (Path(__file__).parent / 'key.pem').read_text()\n" + HEAD
+    with pytest.raises(TrainingError, match=r"key\.pem, which by its name holds a secret"):
+        opened({"my_agent.py": code + FORMS["a compiled graph"], "key.pem": "1"})
+
+
 @pytest.mark.parametrize(
     "read", ["open('a.txt').read()", "Path('a.txt').read_text()", "json.load(open('a.txt', 'r'))"]
 )

@@ -125,7 +125,8 @@ def test_a_column_that_a_metric_needs_is_asked_for_before_work(
     settings = config.load(file, {"data.reference_columns": []})
     data = loaders.from_settings(settings)
     with pytest.raises(
-        DataError, match="tool_calls_exact_order needs the column 'expected_tools'.*has: none"
+        DataError,
+        match="tool_calls_exact_order needs the column 'expected_tools'.*has: none.*out of evaluation",
     ):
         declared.write(settings, data, tmp_path / "data")
     with pytest.raises(DataError, match="needs the column 'expected_tools'"):

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mlops_lib import config
-from tests.support import model_process
+from tests.support import gallery, model_process
 from tests.support import shop as shop_module
 from tests.support.project_fixtures import made_once
 
@@ -25,6 +25,12 @@ def shop_service(shop, tmp_path_factory):
     settings = shop_module.copy(shop, folder / "project", poll_s=60.0, prediction_log=str(folder / "log"))
     with shop_module.running(settings) as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def gallery_project(tmp_path_factory):
+    """Settings of a project whose model takes pictures; services may run in it, and nothing else is changed."""
+    return config.load(made_once(tmp_path_factory, "gallery", gallery.make) / "config.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ class ResNet(Toy):
 
 
 class Lstm(Toy):
-    """The last output of an LSTM on sequences of a fixed length."""
+    """The last output of an LSTM on sequences of any length."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,11 +118,24 @@ class Lstm(Toy):
 
 
 class Gru(Lstm):
-    """The same with a GRU."""
+    """The same with a GRU, on sequences of a fixed length."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.GRU(1, 8, batch_first=True)
+
+
+class LastStep(Toy):
+    """Two recurrent layers in both directions, and the last step: the answer depends on padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(1, 4, num_layers=2, bidirectional=True, batch_first=True)
+        self.second, self.head = nn.RNN(8, 4, batch_first=True), nn.Linear(4, 1)
+
+    def forward(self, clicks: Tensor) -> Tensor:
+        outputs, _ = self.second(self.layer(clicks.unsqueeze(-1))[0])
+        return self.head(outputs[:, -1]).squeeze(-1).sigmoid()
 
 
 class PackedGru(Toy):

@@ -8,6 +8,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from mlops_lib.loaders.batches import to_tensors
 
 
 class Scheduled(pl.LightningModule):
@@ -111,3 +114,44 @@ class Witness(pl.Callback):
 def no_callback() -> object:
     """Makes an object that is no callback."""
     return object()
+
+
+class OwnBatches(pl.LightningDataModule):
+    """Shuffled batches of the loader's rows by torch's own DataLoader; `form` spoils them."""
+
+    def __init__(self, loader: Any, encoder: Any, batch_size: int, form: str = "") -> None:
+        super().__init__()
+        self.loader, self.encoder, self.batch_size, self.form = loader, encoder, batch_size, form
+
+    def setup(self, stage: str) -> None:
+        if self.form == "setup":
+            raise OSError("no such file")
+        self.tensors = {
+            split: to_tensors(self.loader.load(split), self.loader.schema, self.encoder)
+            for split in ("train", "validation")
+        }
+
+    def _batches(self, split: str) -> Any:
+        x, y = self.tensors[split]
+        if self.form == "narrow":
+            x = x[:, 1:]
+        elif self.form == "double":
+            x = x.double()
+        return DataLoader(TensorDataset(x, y), batch_size=self.batch_size, shuffle=split == "train")
+
+    def train_dataloader(self) -> Any:
+        return [] if self.form == "empty" else self._batches("train")
+
+    def val_dataloader(self) -> Any:
+        return self._batches("validation")
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        x, y = batch
+        return (x + 0.01 * torch.randn_like(x) if self.trainer.training else x), y
+
+
+class NoValidation(pl.LightningDataModule):
+    """Training batches alone."""
+
+    def train_dataloader(self) -> Any:
+        return []

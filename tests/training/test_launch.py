@@ -1,11 +1,13 @@
 """Training in several processes: the same rows, the same model, and a clear end when a process fails."""
 
+import contextlib
 import os
 import subprocess
 import sys
 
 import psutil
 import pytest
+import torch
 
 from mlops_lib import config, loaders, notebooks, tracking, wrappers
 from mlops_lib.errors import ConfigError, TrainingError
@@ -153,3 +155,20 @@ def test_a_failed_worker_writes_its_error(tmp_path):
     assert written_error.read_text().startswith(
         "The launcher must set MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE."
     )
+
+
+def test_a_batch_of_one_row_is_refused_where_batch_normalisation_would_fail(stored):
+    """Two processes with batches of two rows: a share of an odd number of rows has a batch of one beside a full one."""
+    stored.configure(model={"implementation": "toy_training:Scheduled", "params": {}})
+    settings, _ = written(stored, train__processes=2, train__batch_size=4)
+    network = torch.nn.Sequential(torch.nn.BatchNorm1d(2))
+    for rows, refused in ((7, True), (8, False), (9, False), (10, False), (11, True), (2, True)):
+        found = contextlib.nullcontext()
+        if refused:
+            found = pytest.raises(TrainingError, match=r"a batch of one row.*train\.batch_size: 6 or more")
+        with found:
+            launch._require_two_rows(network, rows, settings)
+    launch._require_two_rows(torch.nn.Linear(1, 1), 7, settings)
+    wider = settings.model_copy(update={"train": settings.train.model_copy(update={"batch_size": 6})})
+    for rows in range(6, 60):
+        launch._require_two_rows(network, rows, wider)

@@ -296,8 +296,12 @@ def test_a_thread_outlives_a_killed_process(make: Make, tmp_path: Path) -> None:
                 assert process.is_alive()
                 await asyncio.sleep(0.01)
             locks = ThreadLocks(tmp_path / "threads.lock")
-            with locks.hold_now("t") as held, locks.hold_now("another") as other:
-                assert (held, other) == (False, True)
+            with (
+                locks.hold_now("t") as held,
+                locks.hold_now("another") as other,
+                ThreadLocks(tmp_path / "threads.lock").hold_now("another") as twice,
+            ):
+                assert (held, other, twice) == (False, True, False), "also in one process a lock is held once"
             waits = asyncio.create_task(model.apredict({"thread_id": "t"}))
             await asyncio.sleep(0.1)
             assert not waits.done()

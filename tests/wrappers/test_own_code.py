@@ -68,6 +68,17 @@ def test_requirements_are_of_the_imported_distributions(project):
     )
 
 
+def test_a_distribution_outside_site_packages_is_not_the_users_own(project):
+    """pip --target writes the list of its files beside it; an egg-info in a project has none."""
+    record = {"own_t-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: own-t\nVersion: 1\n"}
+    record["own_t-1.dist-info/RECORD"] = "own_t/__init__.py,,\nown_u.py,,\n"
+    root = project(
+        {**record, "own_t/__init__.py": "", "own_u.py": "", "own_a.py": "import own_t, own_u, own_b"}
+    )
+    write_modules(root, {"own_b.py": ""})
+    assert carried(Needs(["own_a"], root), root) == {"own_a.py", "own_b.py"}
+
+
 def test_of_a_package_that_holds_the_project_only_modules_are_carried(project):
     """Data, store and settings of the project's folder stay."""
     expected = {"own_p/__init__.py": "", "own_p/q.py": "from own_p import r", "own_p/r.py": ""}
@@ -89,7 +100,18 @@ def test_a_package_with_much_data_is_refused(project, monkeypatch):
     monkeypatch.setattr(own_code, "MAX_BYTES", 100)
     root = project({"own_p/__init__.py": "", "own_p/rows.csv": "1" * 101})
     with pytest.raises(TrainingError, match=r"own_p, which.*Move data out.*rows\.csv\."):
-        Needs(["own_p"], root).require_size()
+        Needs(["own_p"], root).require_portable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["credentials.json", "google-credentials.json", "tls/Server.PEM", "prod.env", "id_rsa", "secrets.yaml"],
+)
+def test_a_file_that_looks_like_a_secret_is_refused(project, name):
+    """The error names the file and the remedy; a model's code may still be called so."""
+    root = project({"own_p/__init__.py": "", "own_p/credentials.py": "", f"own_p/{name}": "x"})
+    with pytest.raises(TrainingError, match=rf"{name}, which by its name holds a secret.*the environment"):
+        Needs(["own_p"], root).require_portable()
 
 
 @pytest.mark.parametrize(("function", "name"), [("lambda x: x", "<lambda>"), ("outer()", "inner")])

@@ -7,7 +7,9 @@ from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 
 
-class _Effort(TextMetric):
+class Effort(TextMetric):
+    """A mean whose rows without an answer count as the largest value."""
+
     higher_is_better = False
     highest = inf
     worst = None
@@ -17,7 +19,7 @@ class _Effort(TextMetric):
         return max(values, default=None)
 
 
-class Steps(_Effort):
+class Steps(Effort):
     """Nodes of the graph that ran for an answer; without a graph, messages."""
 
     async def row(self, case: Case) -> float:
@@ -26,7 +28,7 @@ class Steps(_Effort):
         return float(case.trajectory.steps)
 
 
-class Cost(_Effort):
+class Cost(Effort):
     """US dollars of the LLM calls for an answer, by ``llm.prices``."""
 
     async def row(self, case: Case) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlops_lib import plugins
 from mlops_lib.evaluation.metrics.json_values import text_of
+from mlops_lib.llm.conversation import Conversation
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.traces.trajectory import Trajectory
 from mlops_lib.settings.evaluation import OF_QUANTILES
@@ -72,18 +73,23 @@ class Case:
         return self.generation.trajectory
 
     @property
+    def conversation(self) -> Conversation | None:
+        """What user and model said, where the row has several turns, and why it ended: `messages`, `end` and `turns`."""
+        return self.generation.conversation
+
+    @property
     def tool_calls(self) -> list[dict[str, Any]]:
         """Name and arguments of each tool call, in order."""
         return self.trajectory.tool_calls
 
     @property
     def answer(self) -> str:
-        """The model's answer as text; an object or list as JSON."""
+        """The model's answer as text; an object or list as JSON. Of several turns, the last answer."""
         return text_of(self.generation.output)
 
     @property
     def question(self) -> str:
-        """The row's input as text: the value of its first column."""
+        """The row's input as text: the value of its first column. Of several turns, the user's first message."""
         return str(next(iter(self.generation.input.values()), ""))
 
     @property

@@ -7,7 +7,6 @@ error of the row, never a guess.
 import asyncio
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from statistics import fmean
@@ -18,6 +17,8 @@ from mlops_lib.evaluation.agreement import table as agreement_table
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.transcript import transcript
+from mlops_lib.llm import json_replies
+from mlops_lib.llm.prompt_fields import fields, filled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mlops_lib.settings import Settings
     from mlops_lib.settings.rubric import RubricSettings
 
-FIELD = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 #: Parts of a case that a prompt may name beside columns.
 PARTS = ("question", "answer", "reference", "contexts", "tool_calls", "conversation")
 #: Parts that a prompt without a field gets.
@@ -69,8 +69,8 @@ class RubricMetric(TextMetric):
     @classmethod
     def needed(cls, rubric: "RubricSettings") -> tuple[str, ...]:
         """The columns that a rubric names."""
-        fields = [name for name in FIELD.findall(rubric.prompt) if name not in PARTS]
-        return tuple(dict.fromkeys([*fields, *([rubric.people] if rubric.people else [])]))
+        named = [name for name in fields(rubric.prompt) if name not in PARTS]
+        return tuple(dict.fromkeys([*named, *([rubric.people] if rubric.people else [])]))
 
     def check(self, cases: Sequence[Case]) -> None:
         """Check that people's scores are on the scale."""
@@ -162,11 +162,8 @@ class RubricMetric(TextMetric):
         Raises:
             EvaluationError: It is no score of the scale.
         """
-        try:
-            found = json.loads(text)
-        except ValueError:
-            found = None
-        score = found.get("score") if isinstance(found, dict) else None
+        found = json_replies.read(text)
+        score = found.get("score")
         if not isinstance(score, int) or isinstance(score, bool) or score not in self.rubric.scale:
             raise EvaluationError(
                 f"the judge's reply is no score of the scale {self._scale}: {' '.join(text.split())[:SHOWN_CHARS]!r}"
@@ -184,15 +181,15 @@ class RubricMetric(TextMetric):
     def _question(self, case: Case) -> str:
         known: Mapping[str, Any] = {**case.row, **case.columns, **{part: _part(part, case) for part in PARTS}}
 
-        def value(match: re.Match[str]) -> str:
-            if known.get(match[1]) is None:
-                raise EvaluationError(f"the rubric {self.name} needs {match[1]!r}, and the row has none")
-            return _tagged(match[1], text_of(known[match[1]]))
+        def value(name: str) -> str:
+            if known.get(name) is None:
+                raise EvaluationError(f"the rubric {self.name} needs {name!r}, and the row has none")
+            return _tagged(name, text_of(known[name]))
 
         prompt = self.rubric.prompt
-        if not FIELD.search(prompt):
+        if not fields(prompt):
             prompt += "\n\n" + "".join(f"{{{{{part}}}}}" for part in USUAL_PARTS)
-        return FIELD.sub(value, prompt)
+        return filled(prompt, value)
 
     @cached_property
     def _model(self) -> "BaseChatModel":
@@ -209,20 +206,8 @@ class RubricMetric(TextMetric):
     @cached_property
     def _options(self) -> dict[str, Any]:
         """Arguments of a call that hold the provider to the form of the reply."""
-        from mlops_lib.llm.chat import split
-        from mlops_lib.llm.options import OPTIONS, as_arguments
-
-        provider = split(self.judge)[0]
-        schema = {
-            "type": "object",
-            "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": self._scale}},
-            "required": ["reason", "score"],
-            "additionalProperties": False,
-        }
-        form = {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}
-        if "response_format" not in OPTIONS[provider]:
-            return {}
-        return as_arguments(provider, self._model, {"response_format": form})
+        form = {"reason": {"type": "string"}, "score": {"type": "integer", "enum": self._scale}}
+        return json_replies.arguments(self.judge, self._model, "verdict", form)
 
 
 def _part(name: str, case: Case) -> Any:

@@ -60,6 +60,13 @@ class Task(ABC):
         """
         return {}
 
+    def check(self, y_true: Any) -> None:  # noqa: B027 - most tasks have nothing to check before the predictions
+        """Check the truth and the columns of the reference, before the model is asked.
+
+        Raises:
+            EvaluationError: A value cannot be used.
+        """
+
     @abstractmethod
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
         """Score N predictions with each of `metrics`; the counts of a score add up to N.

@@ -11,7 +11,9 @@ from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
 from mlops_lib.evaluation.metrics.json_values import text_of, value_of
 from mlops_lib.evaluation.report import Score
+from mlops_lib.evaluation.simulation import shown
 from mlops_lib.evaluation.tasks.interface import Task
+from mlops_lib.llm.conversation import transcript
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.transport import loop
 
@@ -46,6 +48,16 @@ class Text(Task):
         self._metrics = {name: answers.make(name, settings) for name in names}
         self.metrics: Mapping[str, bool] = {n: m.higher_is_better for n, m in self._metrics.items()}
 
+    def check(self, y_true: Any) -> None:
+        """Check reference answers and the columns beside them.
+
+        Raises:
+            EvaluationError: A metric cannot use one; names row, column and value.
+        """
+        cases = _cases(y_true, [Generation({}) for _ in y_true], self.references)
+        for metric in self._metrics.values():
+            metric.check(cases)
+
     def score(self, y_true: Any, y_pred: Any) -> dict[str, Score]:
         """Score answers.
 
@@ -72,6 +84,7 @@ class Text(Task):
         import pandas as pd
 
         per_row = self._per_row()
+        talks = any(case.conversation for case in self._cases)
         notes = {name: note for name, metric in self._metrics.items() if (note := self._note(metric))}
         counts = pd.DataFrame(
             [
@@ -89,10 +102,13 @@ class Text(Task):
                     for name, metric in self._metrics.items()
                     for title, table in metric.tables(self._cases, self._values[name]).items()
                 },
+                **({"How conversations ended": shown.table(self._cases)} if talks else {}),
                 f"The {WORST_ROWS} worst rows": self._worst(per_row),
                 **self._trajectories(per_row),
             },
             "per_row": per_row,
+            "counts": shown.ends(self._cases),
+            "conversations": shown.page(self._cases, self._worst_first(per_row), self._values),
         }
 
     def figures(self, y_true: Any, y_pred: Any, baselines: "Mapping[str, np.ndarray]") -> "dict[str, Figure]":
@@ -112,7 +128,8 @@ class Text(Task):
 
         rows = []
         facts = {k: v for metric in self._metrics.values() for k, v in metric.facts(self._cases).items()}
-        shown = any(map(trajectories.is_worth_showing, self._cases))
+        works = any(map(trajectories.is_worth_showing, self._cases))
+        talks = any(case.conversation for case in self._cases)
         for i, case in enumerate(self._cases):
             made = case.generation
             problems = [f"{name}: {p[i]}" for name, p in self._problems.items() if p[i]]
@@ -122,7 +139,8 @@ class Text(Task):
                     "output": case.answer,
                     "reference": case.reference,
                     "contexts": list(made.contexts),
-                    **(_work(case) if shown else {}),
+                    **(_conversation(case) if talks else {}),
+                    **(_work(case) if works else {}),
                     **{name: values[i] for name, values in self._values.items()},
                     **{name: values[i] for name, values in facts.items()},
                     "latency_s": made.latency_s,
@@ -172,6 +190,18 @@ class Text(Task):
             ):
                 found[trajectories.title(case, row, scores)] = trajectories.table(case)
         return found
+
+
+def _conversation(case: Case) -> dict[str, Any]:
+    """Columns of a row with what user and model said."""
+    said = case.conversation
+    if said is None:
+        return dict.fromkeys(("conversation", "conversation_turns", "conversation_end"))
+    return {
+        "conversation": transcript(said.messages),
+        "conversation_turns": said.turns,
+        "conversation_end": said.end,
+    }
 
 
 def _work(case: Case) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class Usage:
         self.unpriced += other.unpriced
 
 
+def price_of(model: str, prices: Prices) -> Sequence[float] | None:
+    """US dollars for a million tokens in and out; None: not known. Models of ``fake:`` cost nothing."""
+    return prices.get(model, (0.0, 0.0) if model.startswith("fake:") else None)
+
+
 def of_answer(answer: Any, model: str, prices: Prices) -> Usage:
     """Usage of one call, from the ``usage`` of an OpenAI or Anthropic answer; without it, no tokens.
 
@@ -50,6 +55,7 @@ def of_answer(answer: Any, model: str, prices: Prices) -> Usage:
     usage = usage if isinstance(usage, dict) else {}
     prompt = int(usage.get("prompt_tokens") or usage.get("input_tokens") or 0)
     completion = int(usage.get("completion_tokens") or usage.get("output_tokens") or 0)
-    price_in, price_out = prices.get(model, (0.0, 0.0))
+    price = price_of(model, prices)
+    price_in, price_out = price or (0.0, 0.0)
     cost_usd = (prompt * price_in + completion * price_out) / 1e6
-    return Usage(1, prompt, completion, cost_usd, unpriced=int(model not in prices))
+    return Usage(1, prompt, completion, cost_usd, unpriced=int(price is None))

@@ -65,9 +65,9 @@ def extract(question: str, context: str) -> str:
         for s in SENTENCE.split(text)
         if s.strip() and not s.strip().startswith(("#", "|--", "```"))
     ]
-    documents = [set(_words(text)) for *_, text in sentences]
+    documents = [set(content_words(text)) for *_, text in sentences]
     frequency = Counter(word for found in documents for word in found)
-    asked = set(_words(question))
+    asked = set(content_words(question))
     weight = {w: math.log(1 + len(documents) / (1 + frequency[w])) for w in asked}
     total = sum(weight.values()) or 1.0
 
@@ -88,7 +88,8 @@ def _parts(prompt: str) -> tuple[str, str]:
     return "", prompt.strip()
 
 
-def _words(text: str) -> list[str]:
+def content_words(text: str) -> list[str]:
+    """The words of a text that say what it is about."""
     return [word for word in words(text) if word not in STOP]
 
 

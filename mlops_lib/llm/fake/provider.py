@@ -1,7 +1,7 @@
 """`fake:` models: deterministic, offline, and on the same path as real models down to the HTTP transport.
 
-``fake:extract`` answers from the context, see `mlops_lib.llm.fake.extract`. Embeddings are counts of character trigrams, so
-they compare words, not meaning.
+``fake:extract`` answers from the context, see `mlops_lib.llm.fake.extract`; ``fake:user`` plays a user, see
+`mlops_lib.llm.fake.user`. Embeddings are counts of character trigrams, so they compare words, not meaning.
 """
 
 import json
@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx2
 
-from mlops_lib.llm.fake.extract import reply
+from mlops_lib.llm.fake import extract, user
 
 DIMENSIONS = 512
+#: Name of the model that plays a user.
+USER = "user"
 
 
 class FakeServer(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
@@ -32,9 +34,7 @@ class FakeServer(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
             usage = {"prompt_tokens": sum(map(_tokens, texts)), "total_tokens": sum(map(_tokens, texts))}
             content = {"object": "list", "model": body["model"], "data": data, "usage": usage}
             return httpx2.Response(200, json=content, request=request)
-        message = reply(
-            body["messages"], [] if body.get("tool_choice") == "none" else body.get("tools") or []
-        )
+        message = _reply(body)
         message, finish = shortened(message, body)
         text = message.get("content") or json.dumps(message.get("tool_calls"))
         prompt = sum(_tokens(str(m.get("content") or "")) for m in body["messages"])
@@ -54,6 +54,14 @@ class FakeServer(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         choice = {"index": 0, "message": message, "finish_reason": finish}
         content = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
         return httpx2.Response(200, json=content, request=request)
+
+
+def _reply(body: dict[str, Any]) -> dict[str, Any]:
+    """The assistant's message."""
+    if body["model"] == USER:
+        return user.reply(body["messages"])
+    tools = [] if body.get("tool_choice") == "none" else body.get("tools") or []
+    return extract.reply(body["messages"], tools)
 
 
 def shortened(message: dict[str, Any], body: dict[str, Any]) -> tuple[dict[str, Any], str]:

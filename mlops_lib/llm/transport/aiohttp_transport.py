@@ -12,6 +12,8 @@ import aiohttp
 import httpx2
 import yarl
 
+from mlops_lib.llm.transport.proxies import proxy_of
+
 #: Idle connections of one event loop that are kept open for the next request.
 KEEPALIVE_S = 30.0
 #: Headers that aiohttp adds by itself. Requests of httpx2 are sent as they are.
@@ -30,6 +32,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._end: AsyncIterator[None] | None = None
+        self._proxies: dict[tuple[str, str], str | None] = {}
         connector = Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=_trusted())
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -58,6 +61,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
                 data=await request.aread(),
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 allow_redirects=False,
+                proxy=self._proxy_of(request.url),
                 timeout=aiohttp.ClientTimeout(
                     sock_connect=limits.get("connect"), sock_read=limits.get("read")
                 ),
@@ -68,6 +72,13 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             stream=Body(response, request),
             request=request,
         )
+
+    def _proxy_of(self, url: httpx2.URL) -> str | None:
+        """`proxy_of`, read once for each server."""
+        server = url.scheme, url.host
+        if server not in self._proxies:
+            self._proxies[server] = proxy_of(url)
+        return self._proxies[server]
 
     async def aclose(self) -> None:
         """Close all connections."""

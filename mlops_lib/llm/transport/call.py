@@ -12,7 +12,7 @@ from mlops_lib.llm.accounting.cassette import Entry, key_of
 from mlops_lib.llm.accounting.event_usage import EventUsage
 from mlops_lib.llm.accounting.ledger import Ledger, count, current
 from mlops_lib.llm.accounting.turns import current as turns_of_row
-from mlops_lib.llm.accounting.usage import Prices, of_answer
+from mlops_lib.llm.accounting.usage import Prices, of_answer, price_of
 
 NO_RETRY = {"x-should-retry": "false", "content-type": "application/json"}
 #: Codes of a 429 that no retry can help: the account has no money.
@@ -74,7 +74,7 @@ class Call:
                 return self._refused("This call is not on the cassette.")
             if ledger.stopped:
                 return self._refused(f"The budget stops here: {ledger.stopped}")
-            if ledger.max_cost_usd and self.model not in self.prices:
+            if ledger.max_cost_usd and price_of(self.model, self.prices) is None:
                 return self._refused(
                     f"evaluation.max_cost_usd is set, but llm.prices has no {self.model!r}. Add its prices."
                 )

@@ -7,13 +7,16 @@ from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.arrow_files import ArrowFile
 from mlops_lib.loaders.formats.delimited import DelimitedFile
 from mlops_lib.loaders.formats.delta import DeltaFile
+from mlops_lib.loaders.formats.image_folder import ImageFolder
 from mlops_lib.loaders.formats.json_rows import JsonFile
 
 if TYPE_CHECKING:
     from mlops_lib.loaders.formats.data_file import DataFile
     from mlops_lib.settings.data import CsvSettings
 
-Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile
+#: Format of a folder of images, which no ending names.
+IMAGES = "images"
+Reader = ArrowFile | DelimitedFile | DeltaFile | JsonFile | ImageFolder
 
 
 def reader(
@@ -37,6 +40,8 @@ def reader(
     Raises:
         DataError: The file is empty.
     """
+    if file.format == IMAGES:
+        return ImageFolder(file)
     if file.format == "delta":
         return DeltaFile(file, key)
     if not file.path.stat().st_size:

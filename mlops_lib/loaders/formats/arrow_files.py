@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.memory import rows_at_once
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.types import Place, canonical, conform
 
@@ -79,6 +80,7 @@ class ArrowFile:
                 return
             # With pre_buffer a whole file would be in memory.
             with pq.ParquetFile(self.file.path, pre_buffer=False) as parquet:
+                rows = rows_at_once(parquet, rows)
                 yield from (batch for batch in parquet.iter_batches(rows, columns=chosen) if len(batch))
 
     @cached_property

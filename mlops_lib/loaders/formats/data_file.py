@@ -26,6 +26,7 @@ class DataFile:
         format: A value of `FORMATS`.
         compression: A value of `COMPRESSIONS`, or empty.
         partition: Column -> text, from folders such as ``region=eu``.
+        prefix: Of a folder of images: what the keys of its images start with.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class DataFile:
     format: str
     compression: str = ""
     partition: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+    prefix: str = ""
 
 
 def format_of(name: str) -> tuple[str, str]:

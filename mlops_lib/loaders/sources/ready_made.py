@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,7 +123,7 @@ def _inside(file: DataFile, place: _Place) -> DataFile:
     """The file without the folder of its split among the partitions (split=train)."""
     own = place.entry.rpartition("/")[2].partition("=")[0]
     partition = {name: value for name, value in file.partition.items() if name != own}
-    return DataFile(file.path, file.shown, file.format, file.compression, partition)
+    return replace(file, partition=partition)
 
 
 def _named(entry: str) -> tuple[str, tuple[str, ...], bool]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,9 @@ from mlops_lib import files
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.sources import web
 from mlops_lib.redact import mask
+
+#: Files that are copied at the same time.
+DOWNLOADS = 8
 
 
 class Store(Protocol):
@@ -70,20 +74,20 @@ class Remote:
         return self.folder if self.is_folder else self.folder / next(iter(self.versions))
 
     def fetch(self, names: Iterable[str]) -> None:
-        """Copy files whose version is not on this machine yet."""
-        for name in names:
-            target = self.folder / name
-            note = target.with_name(f".{target.name}.version")
-            if (
-                target.is_file()
-                and note.is_file()
-                and note.read_text(encoding="utf-8") == self.versions[name]
-            ):
-                continue
-            note.unlink(missing_ok=True)
-            with _named(f"{self.shown} ({name})"), files.replacing(target) as partial:
-                self.store.get(name, partial)
-            note.write_text(self.versions[name], encoding="utf-8")
+        """Copy files whose version is not on this machine yet, several at once."""
+        with ThreadPoolExecutor(DOWNLOADS) as pool:
+            for _ in pool.map(self._fetch, dict.fromkeys(names)):
+                pass
+
+    def _fetch(self, name: str) -> None:
+        target = self.folder / name
+        note = target.with_name(f".{target.name}.version")
+        if target.is_file() and note.is_file() and note.read_text(encoding="utf-8") == self.versions[name]:
+            return
+        note.unlink(missing_ok=True)
+        with _named(f"{self.shown} ({name})"), files.replacing(target) as partial:
+            self.store.get(name, partial)
+        note.write_text(self.versions[name], encoding="utf-8")
 
 
 @contextlib.contextmanager

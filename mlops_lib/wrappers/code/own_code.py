@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from mlops_lib.wrappers.code.source_imports import files_of, files_on_import, im
 #: Most that a logged model carries of a user's own files.
 MIB = 1024 * 1024
 MAX_BYTES = 100 * MIB
+#: Names of files with keys and passwords.
+SECRETS = (
+    ".env*", "*.env", "*credentials.json", "credentials*", "client_secret*.json", "service[-_]account*.json", "secrets.*",
+    "token.json", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "id_rsa*", "id_ed25519*", ".netrc", ".pgpass",
+)  # fmt: skip
 LIBRARY = __name__.partition(".")[0]
 
 
@@ -40,10 +46,10 @@ class Needs:
                 seen.add(name)
                 todo += self._add(name)
 
-    def require_size(self) -> None:
-        """Raise TrainingError if the user's own modules are too large to travel with each model."""
+    def require_portable(self) -> None:
+        """Raise TrainingError if files of the user's own modules must not travel with each model, or are too large."""
         for place, files in self.own.items():
-            require_size(files, f"{place}, which the model's code imports")
+            require_portable(files, f"{place}, which the model's code imports")
 
     def copy_into(self, folder: Path) -> list[str]:
         """Copy the user's own modules into a folder, and return MLflow's ``code_paths``."""
@@ -74,9 +80,19 @@ class Needs:
             yield from (imported for imported, _ in imports_in(file, package))
 
 
-def require_size(files: Iterable[Path], name: str) -> None:
-    """Raise TrainingError if files are too large to travel with each model; `name` says what they are."""
+def require_portable(files: Iterable[Path], name: str) -> None:
+    """Raise TrainingError if files look like secrets, or are too large to travel with each model; `name` says what they are."""
     sizes = {file: file.stat().st_size for file in files}
+    secrets = [
+        file
+        for file in sizes
+        if file.suffix != ".py" and any(fnmatch(file.name.lower(), pattern) for pattern in SECRETS)
+    ]
+    if secrets:
+        raise TrainingError(
+            f"The model would carry {name}, and with it {min(secrets)}, which by its name holds a secret. Read secrets from "
+            "the environment. Give the file another name if it holds none."
+        )
     if (size := sum(sizes.values())) > MAX_BYTES:
         raise TrainingError(
             f"The model would carry {name}. It holds {size / MIB:.0f} MiB, and the limit is {MAX_BYTES / MIB:.0f}. Move "
@@ -101,11 +117,10 @@ def own_place(top: str, path: Sequence[Path] = ()) -> Path | None:
     place = place_of(top)
     if place is None or {"site-packages", "dist-packages"} & set(place.parts):
         return None
-    for name in importlib.metadata.packages_distributions().get(
-        top, ()
-    ):  # installed elsewhere, by pip --target
-        distribution = importlib.metadata.distribution(name)
-        if distribution.read_text("RECORD") and Path(str(distribution.locate_file(""))) == place.parent:
+    for distribution in importlib.metadata.distributions(
+        path=[str(place.parent)]
+    ):  # installed by pip --target
+        if distribution.read_text("RECORD") and place.name in {f.parts[0] for f in distribution.files or ()}:
             return None
     return place
 

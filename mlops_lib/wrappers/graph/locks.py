@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ POLL_S = 0.02
 PLACES = 2**62
 #: The descriptors of the files. A process loses all its locks of a file when it closes any of them, so none is closed.
 _files: dict[Path, int] = {}
+#: Locks that this process has: its id (a fork inherits none), file and place.
+_held: set[tuple[int, Path, int]] = set()
+_mutex = threading.Lock()
 
 
 class ThreadLocks:
@@ -47,7 +51,7 @@ class ThreadLocks:
 
     @contextmanager
     def hold_now(self, thread: str) -> Iterator[bool]:
-        """Whether no other process has a thread's lock; it is then held in the block."""
+        """Whether nobody has a thread's lock; it is then held in the block."""
         if self._file is None:
             yield True
             return
@@ -55,12 +59,27 @@ class ThreadLocks:
         if opened is None:
             opened = _files[self._file] = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         place = int.from_bytes(hashlib.sha256(thread.encode("utf-8", "surrogatepass")).digest()[:8]) % PLACES
+        mine = (os.getpid(), self._file, place)
+        with _mutex:
+            # The system would give a process the lock that it has already.
+            if mine not in _held and _locked(opened, place):
+                _held.add(mine)
+                is_held = True
+            else:
+                is_held = False
         try:
-            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-        except (BlockingIOError, PermissionError):  # another process has it; the error depends on the system
-            yield False
-            return
-        try:
-            yield True
+            yield is_held
         finally:
-            fcntl.lockf(opened, fcntl.LOCK_UN, 1, place)
+            if is_held:
+                with _mutex:
+                    _held.discard(mine)
+                    fcntl.lockf(opened, fcntl.LOCK_UN, 1, place)
+
+
+def _locked(opened: int, place: int) -> bool:
+    """Whether this process has a place of a file by now."""
+    try:
+        fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+    except (BlockingIOError, PermissionError):  # another process has it; the error depends on the system
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any
 from mlops_lib.errors import TrainingError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.code.data_beside import data_of
-from mlops_lib.wrappers.code.own_code import LIBRARY, Needs, require_size
+from mlops_lib.wrappers.code.own_code import LIBRARY, Needs, require_portable
 from mlops_lib.wrappers.code.source_imports import imports_in
 from mlops_lib.wrappers.graph.code import CODE, ENTRY, FOLDER_FILE
 from mlops_lib.wrappers.graph.source import Source, require_module, source_of
@@ -77,8 +77,8 @@ def _needs(modules: list[str], source: Source, config: Settings) -> tuple[Needs,
 def _copy_code(folder: Path, source: Source, config: Settings) -> None:
     """Copy the user's own modules with the data beside them, and note the distributions that they import."""
     needs, data = _needs(_modules(source), source, config)
-    needs.require_size()
-    require_size(data, "the data files beside its modules")
+    needs.require_portable()
+    require_portable(data, "the data files beside its modules")
     code = folder / CODE
     needs.copy_into(code)
     for file, root in data.items():

@@ -14,6 +14,7 @@ from mlops_lib.network_inputs.call import NetworkCall, answers, tensors_of
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.network.double import MAX_PARAMETERS
+from mlops_lib.wrappers.network.recurrent import any_length
 
 #: Sizes of the batches with which an exported network is compared, and the most items of their sequences (None: all).
 CHECKED: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3, 3), (17, None))
@@ -100,7 +101,7 @@ def _exported(
 ) -> Any:
     name = type(call.network).__name__
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), any_length():
             warnings.simplefilter("ignore")
             program = torch.export.export(call.eval(), given, dynamic_shapes=(sizes,), strict=strict)
     except Exception as error:  # torch.export raises whatever the traced code raises
@@ -183,7 +184,7 @@ def _require_any_size(
             remedy = "Use no size of the example in forward, as in x.view(5, -1), and x.shape[0] instead of len(x)."
             if free and not encoder.inputs.collate:
                 remedy = (
-                    "Some layers, such as recurrent ones, are exported for one length only. Set the most items that count in "
+                    "Some layers are exported for one length only. Set the most items that count in "
                     f"config.yaml, such as model.inputs: {{{free}: {{column: {_column_of(encoder, free)}, length: 50}}}}; or set model.format: script."
                 )
             raise TrainingError(

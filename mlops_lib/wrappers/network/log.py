@@ -45,7 +45,7 @@ def require_loggable(
     require_answer(call, encoder, example)
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
-    _needs(module, encoder, root).require_size()
+    _needs(module, encoder, root).require_portable()
 
 
 def log(
@@ -141,6 +141,8 @@ def _needs(module: torch.nn.Module, encoder: InputEncoder, root: Path) -> Needs:
     modules = {"numpy", "torch", *encoder.inputs.modules}
     if any(spec.tokenizer and ":" not in spec.tokenizer for spec in encoder.inputs.specs):
         modules.add("tokenizers")
+    if encoder.decodes_images:
+        modules.add("PIL")
     if encoder.inputs.format == "pickle":
         modules |= {type(one).__module__ for one in module.modules()}
     return Needs(modules, root)

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,11 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import EvaluationError, InputError, ModelError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
+from mlops_lib.evaluation.simulation.script import Script
+from mlops_lib.evaluation.simulation.user import SimulatedUser
+from mlops_lib.llm.accounting.cassette import row_key
 from mlops_lib.llm.accounting.ledger import Ledger
+from mlops_lib.llm.conversation import Message
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.traces.langchain import trace_to_experiment_of
@@ -23,8 +28,9 @@ from mlops_lib.training import llm_evaluation
 from mlops_lib.training.llm_comparison import model_digests
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.text import prompts
-from mlops_lib.wrappers.text.answers import answer_all
+from mlops_lib.wrappers.text.answers import Job, answer_all, measured
 from mlops_lib.wrappers.text.chats import text_of
+from mlops_lib.wrappers.text.conversations import converse
 from mlops_lib.wrappers.text.example_questions import example_questions
 from mlops_lib.wrappers.text.package import PACKAGE, log_package, text_signature
 
@@ -159,11 +165,53 @@ class TextModelWrapper(ModelWrapper):
                 failed = True
             if failed and own.stopped:
                 raise EvaluationError(f"the budget ended before it answered all rows. {own.stopped}")
-        return rows, llm_evaluation.calls(own)
+        return rows, ". ".join(filter(None, [llm_evaluation.calls(own), llm_evaluation.uncounted(own)]))
 
-    def answers(self, rows: Any, config: Settings) -> list[Generation]:
-        """One Generation for each row; a failed row has an error instead of an answer."""
-        return loop.run(answer_all(self.generate, self._rows(rows)[0], config.evaluation.concurrency))
+    def answers(self, rows: Any, config: Settings, scripts: Sequence[Script] = ()) -> list[Generation]:
+        """One Generation for each row; a failed row has an error instead of an answer.
+
+        Args:
+            scripts: The user's part in the conversation of each row; empty: all rows have one turn.
+
+        Raises:
+            EvaluationError: Rows have conversations, and the model takes one message alone.
+        """
+        found = self._rows(rows)[0]
+        user = SimulatedUser(config) if any(script.goal for script in scripts) else None
+        if any(scripts):
+            self._require_conversations(found[0])
+        jobs = [
+            self._job(*each, user) for each in zip(found, scripts or [Script()] * len(found), strict=True)
+        ]
+        return loop.run(answer_all(jobs, config.evaluation.concurrency))
+
+    def _job(self, row: dict[str, Any], script: Script, user: SimulatedUser | None) -> Job:
+        if not script:
+            return Job(row, row_key(row), partial(measured, self.generate, row))
+        return Job(row, row_key({**script.columns, **row}), partial(converse, self, row, script, user))
+
+    def next_row(
+        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+    ) -> dict[str, Any]:
+        """The row of the next turn of a conversation.
+
+        Args:
+            row: The features of the row of the source.
+            said: The messages so far.
+            message: The user's next one.
+            thread: Name of the conversation.
+            last: The last prediction; None before the first.
+
+        Raises:
+            InputError: The model takes one message alone.
+        """
+        raise InputError("This model takes one message: it cannot use earlier ones.")
+
+    def _require_conversations(self, row: Mapping[str, Any]) -> None:
+        try:
+            self.next_row(row, [{"role": "user", "content": "?"}], "?", "?", None)
+        except InputError as error:
+            raise EvaluationError(f"Rows of the golden data have several turns. {error}") from None
 
     async def _answered(self, row: Mapping[str, Any]) -> Generation:
         try:

@@ -39,14 +39,15 @@ export class Failure extends Error {
 /** A Failure, whatever was thrown. */
 export const asFailure = error => error instanceof Failure ? error : new Failure({code: "unreachable", detail: String(error.message)});
 
-/** A good answer. Throws a Failure, or the AbortError of `signal`. */
+/** A good answer to a body of JSON or FormData. Throws a Failure, or the AbortError of `signal`. */
 export async function send(path, body, {signal, accept, method} = {}) {
   const headers = {};
   if (key.get()) headers.Authorization = `Bearer ${key.get()}`;
   if (accept) headers.Accept = accept;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isForm = body instanceof FormData; // the browser sets its type, with the boundary
+  if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
   const sent = {headers, signal, method: method || (body === undefined ? "GET" : "POST")};
-  const answer = await fetch(path, body === undefined ? sent : {...sent, body: JSON.stringify(body)});
+  const answer = await fetch(path, body === undefined ? sent : {...sent, body: isForm ? body : JSON.stringify(body)});
   if (answer.ok) return answer;
   const id = answer.headers.get("X-Request-ID") || "";
   const text = await answer.text();
@@ -58,10 +59,9 @@ export function failureOf(text, status = 0, id = "", retryAfter = "") {
   let problem;
   try {
     problem = JSON.parse(text);
-  } catch {
-    problem = {detail: `HTTP ${status}`};
-  }
+  } catch {} // a page
+  if (typeof problem !== "object" || !problem) problem = {detail: `HTTP ${status}`};
   const {error} = problem;
-  if (error) problem = {code: error.code, detail: error.message};
+  if (error) problem = {code: error.code, detail: error.message ?? String(error)};
   return new Failure({...problem, request_id: problem.request_id || id}, status, retryAfter);
 }

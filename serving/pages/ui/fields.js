@@ -1,13 +1,14 @@
 // A field of the form for a column: the input that fits its kind, its value as JSON, and its error.
 
 import { el, say, sayAttribute } from "./dom.js";
+import { imageInput } from "./image.js";
 
-const INPUTS = {number: {inputmode: "decimal"}, integer: {inputmode: "numeric"}, any: {}, binary: {}, image: {}, text: {}, category: {}};
+const INPUTS = {number: {inputmode: "decimal"}, integer: {inputmode: "numeric"}, any: {}, binary: {}, text: {}, category: {}};
 const NUMBER = /^-?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 const LONG = 80;
 let count = 0;
 
-/** `{name, kind, nullable, element, read, write, mark, isWrong, focus}`. `read` gives undefined for an empty field, and throws for bad JSON. */
+/** `{name, kind, nullable, element, read, write, mark, isWrong, focus}`. `read` gives a File for an image, undefined for an empty field, and throws for bad JSON. */
 export function fieldOf(column, example) {
   const id = `field-${count += 1}`;
   // Without a name: one of `append` would hide the method of its form.
@@ -18,7 +19,8 @@ export function fieldOf(column, example) {
   const element = el("div", {class: "field"}, el("label", {for: id}, el("span", {class: "name"}, column.name), el("span", {class: "kind"}, kind, optional)), input.element, wrong);
   input.write(example);
   return {
-    name: column.name, kind: column.type, nullable: column.nullable, element, read: () => valueOf(input.text(), column, example), write: input.write,
+    name: column.name, kind: column.type, nullable: column.nullable, element, write: input.write,
+    read: () => input.file ? input.file() : valueOf(input.text(), column, example),
     mark(text, values) {
       for (const each of element.querySelectorAll("[aria-invalid]")) each.removeAttribute("aria-invalid");
       if (text) input.node().setAttribute("aria-invalid", "true"), say(wrong, text, values);
@@ -40,6 +42,7 @@ export function wholeRow(example) {
 }
 
 function inputOf(column, example, made) {
+  if (column.type === "image") return imageInput(made, `${made.id}-hint`);
   if (column.type === "boolean") return selectOf(made, [true, false], value => value ? "isTrue" : "isFalse");
   if (column.choices?.length) return choiceOf(made, [...new Set([...column.choices, ...(example ?? null) === null ? [] : [example]])]);
   const type = column.type === "datetime" ? dateType(example) : "text";

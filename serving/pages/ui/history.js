@@ -28,8 +28,8 @@ export function tableOf(history, {again, clear}) {
   if (!history.all.length) return [title, el("p", {class: "soft"}, t("noHistory"))];
   const rows = history.all.map(({at, row, result, failed}) => el("tr", {},
     el("td", {}, el("time", {datetime: new Date(at).toISOString()}, new Date(at).toLocaleString(language()))),
-    el("td", {class: failed ? "wrong" : null}, result),
-    el("td", {class: "row-of"}, typeof row === "object" && !Array.isArray(row) ? Object.entries(row).map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ") : JSON.stringify(row)),
+    el("td", {class: failed ? "wrong" : null}, imagesOf(row), result),
+    el("td", {class: "row-of"}, typeof row === "object" && !Array.isArray(row) ? Object.entries(row).map(([name, value]) => `${name} ${value?.image?.name ?? JSON.stringify(value)}`).join(", ") : JSON.stringify(row)),
     el("td", {}, el("button", {class: "quiet", type: "button", onclick: () => again(row)}, t("again")))));
   const heads = ["when", "result", "inputs"].map(key => el("th", {scope: "col"}, t(key)));
   return [
@@ -37,4 +37,9 @@ export function tableOf(history, {again, clear}) {
     el("div", {class: "wide", tabindex: "0"}, el("table", {}, el("thead", {}, el("tr", {}, heads, el("td"))), el("tbody", {}, rows))),
     el("p", {class: "soft"}, t("kept"), " ", el("button", {class: "quiet", type: "button", onclick: clear}, t("clear"))),
   ];
+}
+
+function imagesOf(row) {
+  const images = Object.values(row ?? {}).map(value => value?.image).filter(image => image?.thumbnail);
+  return images.map(({name, thumbnail}) => el("img", {class: "of-row", src: thumbnail, alt: name}));
 }

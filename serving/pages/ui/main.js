@@ -49,10 +49,12 @@ function useKey(event) {
 }
 
 async function refresh() {
+  const used = key.get();
   try {
     Object.assign(latest, await (await send("status")).json());
   } catch (error) {
-    return failed(asFailure(error));
+    if (used === key.get()) failed(asFailure(error)); // else another key was entered, and is asked for by itself
+    return;
   }
   if (!shown) keyForm.hidden = true; // later, somebody may be typing another key
   about.hidden = false;

@@ -9,19 +9,23 @@ export function load(name, otherwise) {
   }
 }
 
-/** Store a value; whether there was room for it. */
+/** Store a value, where there is room for it. */
 export function store(name, value) {
   try {
     localStorage.setItem(name, JSON.stringify(value));
-    return true;
-  } catch {
-    return false;
-  }
+  } catch {} // full, or forbidden
 }
 
-/** Store a list. While there is no room, its oldest items, at the end, are dropped. */
+/** Store a list. While there is no room, its oldest items, at the end, are dropped; where storage is forbidden, none is. */
 export function storeNewest(name, items, most) {
   let kept = items.slice(0, most);
-  while (!store(name, kept) && kept.length > 1) kept = kept.slice(0, Math.floor(kept.length / 2));
-  return kept;
+  while (true) {
+    try {
+      localStorage.setItem(name, JSON.stringify(kept));
+      return kept;
+    } catch (error) {
+      if (error.name !== "QuotaExceededError" || kept.length < 2) return kept;
+    }
+    kept = kept.slice(0, Math.floor(kept.length / 2));
+  }
 }

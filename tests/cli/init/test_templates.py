@@ -64,6 +64,9 @@ def test_a_template_answers_its_questions_in_both_languages(init, tmp_path, blan
     shown = {one.slice: one.value for one in report.verdict.criteria if one.name == "slice_threshold"}
     assert set(shown) == {"language=en", "language=ko"} and min(shown.values()) > 0.6
     assert report.metrics["rouge_l"].value < 1, "references are written by people"
+    if name == "agent":
+        ends = report.per_row["conversation_end"].dropna()
+        assert sorted(ends) == ["goal_reached", "script_ended"]
     question, answer = QUESTIONS[name]
     assert model.predict(question).endswith(answer)
 

@@ -195,9 +195,10 @@ def test_a_caller_that_hangs_up_midway_is_no_failure_of_the_service(shop_service
     before = figures(shop_service).get(series, 0)
     host, port = shop_service.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = b"POST /v2/models/shop/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\n\r\n"
-        connection.sendall(head + b'{"a"')
-        time.sleep(0.3)
+        head = b"POST /v2/models/shop/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 200\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head)
+        assert b"100 Continue" in connection.recv(100), "the route waits for the body"
+        connection.sendall(b'{"a"')
     shop_service.until(lambda: figures(shop_service).get(series, 0) == before + 1)
     assert "Traceback" not in shop_service.log.read_text()
 

@@ -177,7 +177,7 @@ JSON = "application/json"
 @pytest.mark.parametrize(
     ("body", "kind", "status", "words"),
     [
-        ({"photo": None}, JSON, 422, ["Row 0", "'photo'", "must be an image file", "no gaps"]),
+        ({"photo": None}, JSON, 422, ["Row 0", "'photo'", "must be an image: the bytes of a PNG", "no gaps"]),
         ({"photo": ""}, JSON, 422, ["'photo'", "empty"]),
         ({"photo": "no base64!"}, JSON, 422, ["'photo'", "no base64!", "not base64"]),
         ({"photo": "data:image/png,x"}, JSON, 422, ["'photo'", "data URL"]),

@@ -1,0 +1,17 @@
+"""Fields of a prompt: ``{{column}}``, whose name may have spaces, hyphens and letters of any script."""
+
+import re
+from collections.abc import Callable
+
+#: JSON between double braces is no field.
+FIELD = re.compile(r"""\{\{\s*([^{}\n"']+?)\s*\}\}""")
+
+
+def fields(prompt: str) -> list[str]:
+    """The names of the fields, in their order, each once."""
+    return list(dict.fromkeys(FIELD.findall(prompt)))
+
+
+def filled(prompt: str, value: Callable[[str], str]) -> str:
+    """The prompt with ``value(name)`` in place of each field. A value is never read as a prompt itself."""
+    return FIELD.sub(lambda match: value(match[1]), prompt)

@@ -1,0 +1,29 @@
+"""The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case."""
+
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+import httpx2
+
+LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+
+
+def proxy_of(url: httpx2.URL) -> str | None:
+    """The address of the proxy; None: the server is asked itself."""
+    found = getproxies_environment()
+    proxy = found.get(url.scheme) or found.get("all")
+    if not proxy or proxy_bypass_environment(url.host, found):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class BlockingTransport(httpx2.BaseTransport):
+    """Sends requests from any thread, by the proxy of their address."""
+
+    def __init__(self) -> None:
+        self._by_proxy: dict[str | None, httpx2.HTTPTransport] = {}
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        proxy = proxy_of(request.url)
+        if proxy not in self._by_proxy:
+            self._by_proxy[proxy] = httpx2.HTTPTransport(limits=LIMITS, proxy=proxy)
+        return self._by_proxy[proxy].handle_request(request)

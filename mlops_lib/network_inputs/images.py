@@ -1,0 +1,109 @@
+"""Images as tensors: decoded, resized and scaled, by the same code in training, in the service and elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..columns.images import ImageFile, pillow, upright
+from ..columns.schema import Column
+from .spec import InputSpec
+
+#: Bytes of files from which decoding in threads takes less time. Pillow releases Python's lock while it decodes.
+THREADED_BYTES = 64 * 1024
+
+
+class Images:
+    """The tensor of a column of images.
+
+    Attributes:
+        threads: Decode large batches; None: they are decoded one by one.
+
+    Args:
+        column: The column.
+        spec: Its input: ``shape`` [channels, height, width], ``dtype``, ``resize``, ``mean`` and ``std``.
+
+    Raises:
+        ImportError: Pillow is not installed.
+    """
+
+    def __init__(self, column: Column, spec: InputSpec) -> None:
+        pillow()
+        self.threads: ThreadPoolExecutor | None = None
+        self._part, self._resize, self._dtype = ImageFile(column, {}), spec.resize, spec.dtype
+        self.channels, self.height, self.width = (size or 0 for size in spec.shape)
+        self._mean, self._std = (_of_channels(one) for one in (spec.mean, spec.std))
+
+    def files(self, values: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
+        """The bytes of each value, objects [rows]. They are decoded when a batch is made.
+
+        A value may be an image of `tensor` already, an array; it stays one.
+
+        Raises:
+            BadValue: A value is no bytes, no base64 and no such array.
+        """
+        found, shape = np.empty(rows, dtype=object), (self.channels, self.height, self.width)
+        for row, value in enumerate(values):
+            is_made = isinstance(value, np.ndarray) and (value.shape, value.dtype) == (shape, self._dtype)
+            found[row] = value if is_made else self._part.file(row, value)
+        return found
+
+    def tensor(self, files: np.ndarray) -> np.ndarray:
+        """The images [rows, channels, height, width]: uint8, or float32 from 0 to 1, less ``mean`` and divided by ``std``.
+
+        Raises:
+            BadValue: A file is no image, or is broken; the row is counted from the first of `files`.
+        """
+        made = np.empty((len(files), self.channels, self.height, self.width), dtype=np.uint8)
+        arrays = {row: file for row, file in enumerate(files) if isinstance(file, np.ndarray)}
+
+        def decode(row: int) -> None:
+            try:
+                made[row] = 0 if row in arrays else self.pixels(files[row])
+            except ValueError as error:
+                self._part.refused(row, f"{len(files[row]):,} bytes ({error})")
+
+        is_large = sum(map(len, files)) >= THREADED_BYTES
+        each = self.threads.map if self.threads and is_large else map
+        for _ in each(decode, range(len(files))):
+            pass
+        found = made if self._dtype == "uint8" else self._scaled(made)
+        for row, array in arrays.items():
+            found[row] = array
+        return found
+
+    def _scaled(self, made: np.ndarray) -> np.ndarray:
+        scaled = made.astype(np.float32)
+        scaled /= 255
+        if self._mean is not None:
+            scaled -= self._mean
+        if self._std is not None:
+            scaled /= self._std
+        return scaled
+
+    def pixels(self, file: bytes) -> np.ndarray:
+        """The resized image of a file, uint8 [channels, height, width].
+
+        Raises:
+            ValueError: The file is no image, or is broken.
+        """
+        from PIL import Image, ImageOps
+
+        size = self.width, self.height
+        # Twice the size, so that bilinear resizing still averages several pixels.
+        image = upright(file, at_least=2 * max(size)).convert("L" if self.channels == 1 else "RGB")
+        if self._resize == "crop":
+            image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
+        elif self._resize == "pad":
+            image = ImageOps.pad(image, size, Image.Resampling.BILINEAR)
+        else:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        found = np.asarray(image)
+        return found[None] if self.channels == 1 else found.transpose(2, 0, 1)
+
+
+def _of_channels(values: Sequence[float]) -> np.ndarray | None:
+    return np.array(values, dtype=np.float32).reshape(-1, 1, 1) if values else None

@@ -1,0 +1,83 @@
+"""The examples of networks, by their four notebooks to a service: the figures of the documentation, and answers to raw input."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from examples.repurchase.demo import Service, post
+from mlops_lib import config, tracking
+from mlops_lib.promotion import promote
+from mlops_lib.steps.contracts import RegisterOutputs, TrainOutputs
+from pipelines.local import run_local
+from tests.support.projects import ROOT
+
+EXAMPLES = ROOT / "examples"
+
+
+def copied(name: str, folder: Path, blank_store: Path) -> Path:
+    """The example's config.yaml in a copy of its folder, with a store and a work folder of its own."""
+    shutil.copytree(EXAMPLES / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(blank_store, folder / "mlflow.db")
+    file = folder / name / "config.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["mlflow"]["tracking_uri"] = f"sqlite:///{folder}/mlflow.db"
+    content["pipeline"] = {"notebooks": str(ROOT / "notebooks"), "work_dir": str(folder / "work")}
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@contextmanager
+def promoted(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Metrics of the training run, and the address of the service, after `mlops run` and `mlops promote`."""
+    loaded = config.load_with_origins(file)
+    result = run_local(loaded.settings, file, {})
+    registered = result.of(RegisterOutputs)
+    assert registered is not None, "the gate refused it"
+    metrics = tracking.connect(loaded.settings).get_run(result.of(TrainOutputs).run_id).data.metrics
+    promote(loaded.settings, registered.model_name, registered.version)
+    with Service(file) as service:
+        yield metrics, service.start()
+
+
+def documented(heading: str) -> dict[str, float]:
+    """Metric -> figure, of the first table below a heading of docs/example.md."""
+    section = (ROOT / "docs/example.md").read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return {
+        name: float(value) for name, value in re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", section, re.MULTILINE)
+    }
+
+
+def test_the_texts_are_those_that_the_documentation_describes() -> None:
+    """Each text once, in one language; the numbers of rows and messages are those of docs/example.md."""
+    rows = pq.read_table(EXAMPLES / "text/data/messages.parquet").to_pandas()
+    assert rows["text"].str.casefold().is_unique and rows["language"].nunique() == 12
+    assert rows.loc[rows["language"] == "ko", "text"].str.contains("[가-힣]").mean() > 0.99
+    text = (ROOT / "docs/example.md").read_text()
+    assert f"{len(rows):,} texts of {rows['message'].nunique():,} messages" in text
+
+
+@pytest.mark.slow
+def test_the_language_of_a_text(tmp_path, blank_store) -> None:
+    """The documented scores, and the languages of texts that are not in the data, as a caller would send them."""
+    texts = {
+        "ko": "주문하신 상품이 오늘 출고되었습니다. 배송 조회는 내일부터 가능합니다.",
+        "ja": "ご注文の商品は本日発送されました。",
+        "de": "Ihre Bestellung wurde heute verschickt und kommt morgen an.",
+        "es": "Su pedido se ha enviado hoy y llegará mañana por la tarde.",
+        "en": "Your order has been sent today and will arrive tomorrow.",
+    }
+    with promoted(copied("text", tmp_path, blank_store)) as (metrics, url):
+        for name, figure in documented("The language of a text").items():
+            assert metrics[f"test.{name}"] == pytest.approx(figure, abs=0.02), name
+        answer = post(f"{url}/predict", {"inputs": [{"text": text} for text in texts.values()]})
+        found = [answer["classes"][row.index(max(row))] for row in answer["predictions"]]
+        assert found == list(texts)
+        alone = post(f"{url}/predict", {"inputs": {"text": texts["ko"]}})
+        assert alone["predictions"] == answer["predictions"][0]
