@@ -101,7 +101,7 @@ class Label:
             raise DataError(
                 f"{place} holds times ({_listed(self.counts)}). Choose another column, or make a number or classes of it."
             )
-        if task != "classification":
+        if task in ("regression", "ranking", "forecast"):
             self._check_numbers(place, task)
         else:
             self._check_classes(place)
