@@ -89,6 +89,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "multioutput": Plugin("mlops_lib.evaluation.tasks.multioutput:MultiOutput", "sklearn"),
         "ranking": Plugin("mlops_lib.evaluation.tasks.ranking:Ranking", "sklearn"),
         "forecast": Plugin("mlops_lib.evaluation.tasks.forecast:Forecast", "sklearn"),
+        "loss": Plugin("mlops_lib.evaluation.tasks.loss:Loss", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
     "metric": {  # in the order of reports
@@ -131,6 +132,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
             name: Plugin(f"{_METRICS}.forecast:{name}", "sklearn", "forecast")
             for name in ("mase", "wape", "smape", "pinball", "coverage_error")
         },
+        "mean_loss": Plugin(f"{_METRICS}.loss:mean_loss", "sklearn", "loss"),
         "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
         "exact_match": Plugin(f"{_METRICS}.text:ExactMatch", "", "text"),

@@ -23,8 +23,13 @@ class EvaluationSettings(Section):
 
     task: Name = Field(
         "classification",
-        description="classification, regression, ranking, forecast, text; of several labels: multilabel, multioutput",
+        description="classification, regression, ranking, forecast, text, loss; several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
+    )
+    output: str = Field(
+        "",
+        description="output to judge, of a model that gives several by name",
+        json_schema_extra=read_by("evaluate-model"),
     )
     # Before the metrics, some of which need them.
     quantiles: tuple[float, ...] = Field(

@@ -108,7 +108,7 @@ def test_an_unknown_task_lists_the_known_ones():
     """A misspelt task stops the evaluation, and the message lists the known tasks."""
     with pytest.raises(
         PluginError,
-        match=r"Unknown task 'rankings'.*classification, forecast, multilabel, multioutput, ranking",
+        match=r"Unknown task 'rankings'.*classification, forecast, loss, multilabel, multioutput, ranking",
     ):
         evaluate("rankings", Y, Y, split="test")
 

@@ -18,10 +18,11 @@ from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
 from mlops_lib.evaluation.metrics.answers import make as make_text_metric
 from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
 from mlops_lib.evaluation.metrics.json_values import text_of
+from mlops_lib.evaluation.metrics.loss import mean_loss
 from mlops_lib.evaluation.metrics.text import SacrebleuMetric
 from mlops_lib.evaluation.paired import classification, forecast, labels, ranking, regression, text
 from mlops_lib.evaluation.paired.rows import complete
-from mlops_lib.evaluation.paired.sums import Statistic
+from mlops_lib.evaluation.paired.sums import Statistic, mean
 from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
 from mlops_lib.llm.generation import Generation
 
@@ -60,6 +61,7 @@ VECTORISED: Mapping[Metric, Callable[[Any], Statistic | None]] = {
     metrics_of_groups.mrr: ranking.of_groups(metrics_of_groups.mrr_by_group),
     metrics_of_groups.precision_at_k: ranking.of_groups(metrics_of_groups.precision_by_group),
     metrics_of_groups.recall_at_k: ranking.of_groups(metrics_of_groups.recall_by_group),
+    mean_loss: lambda cases: mean(cases.predicted, cases.weights),
 }
 
 
@@ -118,7 +120,9 @@ class Model:
         """The metric on resamples of the rows at these positions, int [M]: counts [b, M] -> values [b]."""
         if self._rows.task == "text":
             return self._of_text(name, rows)
-        if not hasattr(self.cases, "take"):
+        if not (
+            hasattr(self.cases, "take") and hasattr(self.cases, "weights")
+        ):  # of a task of the user's own
             return _loop(name, lambda places: self._scored(name, rows[places]))
         metric, cases = self.metric(name), self.cases.take(rows)
         build = VECTORISED.get(metric)
