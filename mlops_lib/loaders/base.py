@@ -176,11 +176,11 @@ class BaseDataLoader(ABC):
         num_workers: int = 0,
         encoder: "Encoder | InputEncoder | None" = None,
     ) -> "DataLoader":
-        """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set; all are float32.
+        """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set.
 
         x: the encoder's outputs [rows, outputs], or without an encoder the features; with an `InputEncoder` a dict of
-        its inputs, or the tensor of the only one. y: the label as a number; with an
-        encoder whose schema has classes, the class's position among them.
+        its inputs, or the tensor of the only one. y: the label as float32; with an
+        encoder whose schema has classes, the class's position among them, int64 where there are more than two.
 
         Args:
             split: Which split.

@@ -39,6 +39,8 @@ COLUMNS_KEY = "mlops_columns"
 SOURCE_KEY = "mlops_source_columns"
 #: In the metadata of a network with inputs by name: these, as of `dataclasses.asdict`.
 INPUTS_KEY = "mlops_inputs"
+#: In the metadata of a network with several outputs: these, as of `dataclasses.asdict`.
+OUTPUTS_KEY = "mlops_outputs"
 
 
 @dataclass(frozen=True)
@@ -190,16 +192,33 @@ class ModelWrapper(ABC):
         return [name for name in inputs.input_names() if name not in optional]
 
     def answers(self, rows: "pd.DataFrame", config: Settings, scripts: Sequence[Script] = ()) -> Any:
-        """Predictions [rows] in the form that the task scores; for most wrappers `predict`.
+        """Predictions [rows] in the form that the task scores: of several outputs, ``evaluation.output``.
 
         Args:
             scripts: The user's part in the conversation of each row; empty: all rows have one turn.
+
+        Raises:
+            EvaluationError: Rows have several turns, or the model has no such output.
         """
         if any(scripts):
             raise EvaluationError(
                 "Rows of the golden data have several turns, which models of the wrappers llm and langgraph take."
             )
-        return self.predict(rows)
+        found, name = self.predict(rows), config.evaluation.output
+        if not name:
+            return found
+        first = found[0] if isinstance(found, list) and found else None
+        if not isinstance(first, dict) or name not in first:
+            given = ", ".join(first) if isinstance(first, dict) else "one without a name"
+            raise EvaluationError(
+                f"evaluation.output is {name!r}, and the outputs of the model are: {given}."
+            )
+        try:
+            return np.array([row[name] for row in found])
+        except ValueError:
+            raise EvaluationError(
+                f"The output {name!r} has another number of items in each row. Set evaluation.output to one of a fixed shape."
+            ) from None
 
     @property
     def run_id(self) -> str:

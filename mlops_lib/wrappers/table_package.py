@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlops_lib import columns, estimators, network_inputs
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.columns.json_rows import example_rows
@@ -38,7 +36,7 @@ def log(
     folder: Path,
     encoder: Encoder | InputEncoder,
     example: "pd.DataFrame",
-    outputs: np.ndarray,
+    outputs: Any,
     metadata: dict[str, Any],
     requirements: Sequence[str],
     code: Sequence[str] = (),
@@ -92,7 +90,7 @@ def log(
     return info.model_uri
 
 
-def signature_of(schema: Schema, outputs: np.ndarray) -> "ModelSignature":
+def signature_of(schema: Schema, outputs: Any) -> "ModelSignature":
     """A signature of columns whose values MLflow does not check, since an encoder does.
 
     MLflow's types refuse what pandas makes of a CSV: 3.0 for an integer, a date as text.

@@ -46,10 +46,13 @@ def _network(file: Path) -> Any:
 
 
 def _with_inputs(folder: Path) -> Any:
-    encode, call = (import_module(f"{__name__}.network_inputs.{name}") for name in ("encode", "call"))
+    encode, call, outputs = (
+        import_module(f"{__name__}.network_inputs.{name}") for name in ("encode", "call", "outputs")
+    )
     found = json.loads((folder / "inputs.json").read_text(encoding="utf-8"))
     encoder = encode.InputEncoder.from_dict(found, folder)
-    return Model(encoder.prepared_frame, partial(call.answers, call.load(folder, encoder.inputs), encoder))
+    network = call.load(folder, encoder.inputs)
+    return Model(encoder.prepared_frame, lambda rows: outputs.by_row(call.answers(network, encoder, rows)))
 
 
 def _estimator(folder: Path) -> Any:
@@ -65,7 +68,7 @@ class Model:
     def __init__(self, encode: Any, predict: Any) -> None:
         self._encode, self._predict = encode, predict
 
-    def predict(self, rows: Any, params: Any = None) -> np.ndarray:
+    def predict(self, rows: Any, params: Any = None) -> Any:
         """Predictions for a DataFrame with the columns of the training data; further columns are ignored."""
         return self._predict(self._encode(rows))
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
-from mlops_lib.network_inputs.spec import InputSpec
+from mlops_lib.network_inputs.spec import InputSpec, OutputSpec
 from mlops_lib.registry import model_digest
-from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY, INPUTS_KEY, SOURCE_KEY
+from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY, INPUTS_KEY, OUTPUTS_KEY, SOURCE_KEY
 from mlops_lib.wrappers.load import wrapper_name
 from mlops_lib.wrappers.table_package import read_encoder
 from mlops_lib.wrappers.text.example_questions import QUESTIONS_KEY
@@ -35,6 +35,7 @@ class ModelFacts:
         questions: Example questions for a model that takes messages.
         choices: Column -> its known values, for categories with few.
         inputs: Of a network that takes several, by name.
+        outputs: Of a network that gives several, by name.
     """
 
     holds_code: bool
@@ -47,6 +48,7 @@ class ModelFacts:
     questions: list[str] = field(default_factory=list)
     choices: dict[str, list[Any]] = field(default_factory=dict)
     inputs: dict[str, InputSpec] = field(default_factory=dict)
+    outputs: dict[str, OutputSpec] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -87,6 +89,7 @@ class ModelFacts:
             classes=list(metadata.get(CLASSES_KEY, [])),
             digest=digest or model_digest(folder),
             inputs={one["name"]: InputSpec.from_dict(one) for one in metadata.get(INPUTS_KEY, [])},
+            outputs={one["name"]: OutputSpec.from_dict(one) for one in metadata.get(OUTPUTS_KEY, [])},
             questions=list(metadata.get(QUESTIONS_KEY, [])),
             choices={} if source else _choices(folder),
         )
