@@ -19,8 +19,9 @@ from .images import Images
 from .spec import BESIDE, RAGGED, Inputs, InputSpec
 from .tokens import Tokens
 
-#: Values of images in a batch of predictions.
-MAX_VALUES = 1 << 24
+#: Values of images in a batch of predictions: in float64, a convolution of more takes twice the time for each of them, since
+#: they are beyond the processor's cache.
+MAX_VALUES = 1 << 20
 
 
 class InputEncoder:
