@@ -204,7 +204,8 @@ def to_tensors(
 ) -> Columns:
     """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
 
-    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows, labels].
+    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows, labels]. The label is
+    int64 where it has more than two classes, as ``cross_entropy`` takes it; two are float32 for ``binary_cross_entropy``.
 
     Raises:
         DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
@@ -214,8 +215,16 @@ def to_tensors(
     others = [labels_of(frame, schema.labels, classes, split)]
     if schema.weight:
         others.append(frame[schema.weight].to_numpy(dtype=np.float64))
-    tensors = [torch.from_numpy(one.astype(np.float32)) for one in others]
+    kinds = [np.int64 if len(classes) > 2 else np.float32, np.float32]
+    tensors = [torch.from_numpy(one.astype(kind)) for one, kind in zip(others, kinds, strict=False)]
     return (*(Ragged(one) if one.dtype == object else torch.from_numpy(one) for one in features), *tensors)
+
+
+def shared_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """An array in memory that a worker shares with its parent, so that a batch is not copied; its base is the tensor."""
+    kind = getattr(torch, dtype)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * kind.itemsize)  # as torch's default_collate
+    return torch.empty(0, dtype=kind).set_(storage, 0, shape).numpy()
 
 
 class Finish:
@@ -232,10 +241,13 @@ class Finish:
         count = self._encoder.prepared_arrays
         prepared = [one.items if isinstance(one, Ragged) else one.numpy() for one in columns[:count]]
         try:
-            padded = self._encoder.padded(prepared)
+            padded = self._encoder.padded(prepared, empty=shared_empty if get_worker_info() else np.empty)
         except BadValue as error:
             raise DataError(f"In a batch: {error}") from None
-        found = {name: torch.from_numpy(one) for name, one in padded.items()}
+        found = {
+            name: one.base if isinstance(one.base, torch.Tensor) else torch.from_numpy(one)
+            for name, one in padded.items()
+        }
         return (next(iter(found.values())) if self._encoder.inputs.is_one else found, *columns[count:])
 
 

@@ -156,8 +156,12 @@ def _reader(task: str, classes: Sequence[Any]) -> Callable[[Any, Any], str]:
         fits = fits and all(isinstance(one, bool) or not number(one, None) for one in value)
         return "" if fits else "no list with a number for each label"
 
+    def relevance(value: Any, _: Any) -> str:
+        return number(value, None) or ("a negative relevance" if value < 0 else "")
+
     readers = {
         "classification": of_class, "regression": number, "text": text, "multilabel": bits, "multioutput": numbers,
+        "ranking": relevance, "forecast": number,
     }  # fmt: skip
     return readers.get(task, lambda value, _: "")
 

@@ -134,6 +134,7 @@ def score(
         if (count := data_loader.count("train")) > len(sample):
             note = {"baselines": f"learned from {len(sample)} of {count} training rows, evenly spaced"}
     classes = classes or names_of_columns(schema)
+    facts = plugins.load("task", chosen.task).facts_of(data_loader, split, config)
     report = evaluation.evaluate(
         chosen.task,
         rows.truth,
@@ -142,6 +143,7 @@ def score(
         classes=classes,
         weights=rows.weights,
         references=rows.references,
+        facts=rows.facts | facts,
         train=train,
         test_x=(rows[features] for rows in data_loader.parts(split)),
         baseline_names=chosen.baselines,
@@ -150,7 +152,7 @@ def score(
     notes = report.notes | note
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
     latency_s = () if rows.made_one_by_one else _latency(answers, data_loader, config, split)
-    judged = rows.judged(report.metrics, report.per_row, classes, latency_s)
+    judged = rows.judged(report.metrics, report.per_row, classes, latency_s, facts)
     return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged})
 
 
@@ -174,9 +176,10 @@ def judged_rows(
     rows = _asked(answers, data_loader, config, split, features)
     classes = classes or names_of_columns(data_loader.schema)
     references = {"references": rows.references} if rows.references else {}
-    task = plugins.load("task", config.evaluation.task)(
-        config, classes=classes, weights=rows.weights, **references
-    )
+    kind = plugins.load("task", config.evaluation.task)
+    task = kind(config, classes=classes, weights=rows.weights, **references)
+    facts = kind.facts_of(data_loader, split, config)
+    task.facts = rows.facts | facts
     metrics = task.score(rows.truth, rows.predicted)
     for name in config.evaluation.margins:
         if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:
@@ -184,7 +187,8 @@ def judged_rows(
                 f"{metrics[name].errored} of {metrics[name].rows} rows have no {name}, and evaluation.min_coverage "
                 f"asks for {config.evaluation.min_coverage:.2%}"
             )
-    return rows.judged(metrics, task.details(rows.truth, rows.predicted).get("per_row"), classes)
+    per_row = task.details(rows.truth, rows.predicted).get("per_row")
+    return rows.judged(metrics, per_row, classes, facts=facts)
 
 
 def _asked(
