@@ -157,7 +157,8 @@ class PytorchLightningWrapper(ModelWrapper):
         """In a service, images are decoded by as many threads as there are processors."""
         if self.inputs and self.inputs.decodes_images:
             processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            self.inputs.decode_in(ThreadPoolExecutor(processors, "decode"))
+            if processors and processors > 1:
+                self.inputs.decode_in(ThreadPoolExecutor(processors, "decode"))
 
     def predict(self, input_data: Any) -> Any:
         import torch
