@@ -64,6 +64,9 @@ def write(
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    for one in written.schema.columns:
+        if "; they " in one.reason and one.role in ("feature", "ignored"):
+            print(f"WARNING: column {one.name!r}: {one.reason}")
     if said:
         print(said)
     return rows
