@@ -11,6 +11,7 @@ from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport, Verdict
 from mlops_lib.evaluation.simulation.script import Script, scripts
+from mlops_lib.evaluation.worst import mistakes
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Baselines learn from at most this many values (rows times features), because they load them all at once.
 MAX_BASELINE_VALUES = 2_000_000
+
+#: As many values count for an image, and rows of pictures of mistakes.
+IMAGE_VALUES, MAX_MISTAKES = 400, 3
 
 #: Scores a model on a split, without the gate.
 Judge = Callable[[BaseDataLoader, Settings, Split], EvaluationReport]
@@ -128,7 +132,8 @@ def score(
     rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
-        sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // len(features), 1))
+        width = sum(IMAGE_VALUES if kind == "image" else 1 for kind in schema.kinds.values())
+        sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // width, 1))
         weighed = sample[schema.weight].to_numpy() if schema.weight else None
         train = sample[features], truth_of(sample, schema), weighed
         if (count := data_loader.count("train")) > len(sample):
@@ -151,7 +156,35 @@ def score(
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
     latency_s = () if rows.made_one_by_one else _latency(answers, data_loader, config, split)
     judged = rows.judged(report.metrics, report.per_row, classes, latency_s)
-    return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged})
+    figures = report.figures | _worst_images(data_loader, config, split, rows, classes)
+    return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged, "figures": figures})
+
+
+def _worst_images(
+    data_loader: BaseDataLoader, config: Settings, split: Split, rows: Collector, classes: Sequence[Any]
+) -> dict[str, Any]:
+    """A figure of the images that the model is furthest from; none without images or mistakes."""
+    images = [name for name, kind in data_loader.schema.kinds.items() if kind == "image"]
+    if not images:
+        return {}
+    from mlops_lib.evaluation.figures import pictures
+
+    task, most = config.evaluation.task, MAX_MISTAKES * pictures.WIDE
+    found = mistakes(task, rows.truth, rows.predicted, classes, most)
+    if not found:
+        return {}
+    files: dict[int, Any] = {}
+    first, wanted = 0, sorted(one.row for one in found)
+    for part in data_loader.parts(split):
+        here = [row for row in wanted if first <= row < first + len(part)]
+        files |= {row: part[images[0]].iloc[row - first] for row in here}
+        first += len(part)
+    parts = [found[at : at + pictures.WIDE] for at in range(0, len(found), pictures.WIDE)]
+    grid = [([files[one.row] for one in part], [one.text for one in part]) for part in parts]
+    question = "Which images is the model most certainly wrong about?"
+    if task == "regression":
+        question = "Which images is the model furthest from?"
+    return {"worst_images": pictures.grid(grid, question)}
 
 
 def judged_rows(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: Task -> the baseline that ignores the features, and the linear model.
 BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", "ridge")}
-#: Most rows of a split that baselines learn from or are scored on.
-ROWS = 20_000
+#: Most rows of a split that baselines learn from or are scored on; of rows with images.
+ROWS, IMAGE_ROWS = 20_000, 2_000
 #: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
 #: Most that a rounded value is away from the middle of two scores, as a share of their distance.
@@ -85,7 +85,8 @@ def choose(settings: Settings, is_given: bool = False) -> Threshold:
             f"{sum(rows.values())} rows are too few: split {', '.join(map(repr, empty))} has none of them. Add rows, or "
             "give --source a folder with the three splits."
         )
-    train, validation = loader.sample("train", ROWS), loader.sample("validation", ROWS)
+    most = IMAGE_ROWS if loader.schema.has_images else ROWS
+    train, validation = loader.sample("train", most), loader.sample("validation", most)
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
         raise DataError(
