@@ -35,7 +35,9 @@ def mistakes(task: str, y_true: Any, y_pred: Any, classes: Sequence[Any], most: 
         worst = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
         truth = np.asarray(y_true, dtype=object)
         return [
-            Mistake(int(row), f"is {truth[row]}\n{cases.classes[cases.predicted[row]]}: {sure[row]:.0%}")
+            Mistake(
+                int(row), f"is {truth[row]}\nmodel: {cases.classes[cases.predicted[row]]} {sure[row]:.0%}"
+            )
             for row in worst
         ]
     if task == "regression":
@@ -43,7 +45,7 @@ def mistakes(task: str, y_true: Any, y_pred: Any, classes: Sequence[Any], most: 
         error = np.abs(numbers.truth - numbers.predicted)
         worst = np.argsort(-error, kind="stable")[:most]
         return [
-            Mistake(int(row), f"is {numbers.truth[row]:.4g}\nsays {numbers.predicted[row]:.4g}")
+            Mistake(int(row), f"is {numbers.truth[row]:.4g}\nmodel: {numbers.predicted[row]:.4g}")
             for row in worst
         ]
     return []

@@ -77,7 +77,7 @@ def grid(rows: Sequence[tuple[Sequence[Any], Sequence[str]]], question: str) -> 
         for line, (files, texts) in zip(boxes, rows, strict=True):
             for axes, file, text in zip(line, files, texts, strict=False):
                 axes.imshow(thumbnail(file), cmap="gray", vmin=0, vmax=255)
-                axes.set_title("\n".join(shorten(one, 20) for one in text.split("\n")), fontsize=7, pad=2)
+                axes.set_title("\n".join(shorten(one, 20) for one in text.split("\n")), fontsize=8, pad=2)
         figure.suptitle(question, x=0.01, ha="left", fontsize=10)
         figure.finish()
     return figure
@@ -98,7 +98,7 @@ def _tag(value: Any) -> str:
 
     held = io.BytesIO()
     Image.fromarray(thumbnail(value, SIDE // 2)).save(held, "PNG")
-    return f'<img src="data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}">'
+    return f'<img height="{SIDE // 2}" style="image-rendering: pixelated" src="data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}">'
 
 
 def _text(value: Any) -> str:
