@@ -88,6 +88,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "multilabel": Plugin("mlops_lib.evaluation.tasks.multilabel:MultiLabel", "sklearn"),
         "multioutput": Plugin("mlops_lib.evaluation.tasks.multioutput:MultiOutput", "sklearn"),
+        "loss": Plugin("mlops_lib.evaluation.tasks.loss:Loss", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
     "metric": {  # in the order of reports
@@ -122,6 +123,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
         },
         "mean_r2": Plugin(f"{_METRICS}.multioutput:mean_r2", "sklearn", "multioutput"),
         "scaled_rmse": Plugin(f"{_METRICS}.multioutput:scaled_rmse", "sklearn", "multioutput"),
+        "mean_loss": Plugin(f"{_METRICS}.loss:mean_loss", "sklearn", "loss"),
         "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
         "exact_match": Plugin(f"{_METRICS}.text:ExactMatch", "", "text"),

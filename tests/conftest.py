@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from mlops_lib import config
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
+from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests.support.projects import BIN, ROOT, PipelineRun, Project, Trained
 
 __all__ = ["BIN", "ROOT", "PipelineRun", "Project", "Trained"]
@@ -40,6 +41,7 @@ GROUPS = ("docker", "explained", "tracking_server", "s3_server", "shop_service",
 VARIABLES = (
     *config.ENVIRONMENT,
     config.CONFIG_ENV,
+    FORK_SERVER_ENV,
     "ANTHROPIC_BASE_URL",
     "GIT_COMMIT",
     "MLFLOW_BACKEND_STORE_URI",

@@ -28,7 +28,7 @@ class Languages(pl.LightningModule):
 
     def training_step(self, batch, _) -> Tensor:
         inputs, language = batch
-        return nll_loss(self(**inputs).clamp(min=1e-9).log(), language.long())
+        return nll_loss(self(**inputs).clamp(min=1e-9).log(), language)
 
     def validation_step(self, batch, _) -> None:
         self.log("val_loss", self.training_step(batch, _), batch_size=len(batch[1]))

@@ -11,6 +11,7 @@ from mlops_lib import __version__
 from mlops_lib.cli import (
     compare,
     evaluate,
+    export,
     features,
     own_packages,
     project,
@@ -68,6 +69,7 @@ for command in (
     registry.promote,
     registry.rollback,
     reproduce.reproduce,
+    export.export,
     registry.sign,
     search.search,
     serve.serve,

@@ -11,7 +11,8 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.data_checks import label, named_columns
 from mlops_lib.data_checks.findings import findings
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.base import SPLITS, BaseDataLoader
+from mlops_lib.loaders import served_rows
+from mlops_lib.loaders.base import SOURCE_ROWS_FILE, SPLITS, BaseDataLoader
 from mlops_lib.loaders.origin import write_origin
 from mlops_lib.settings import Settings
 
@@ -57,10 +58,14 @@ def write(
         named_columns.require_metrics(settings, written.schema)
         label.require(settings, written.schema, aside)
         require(settings, written, run_id)
+        said = served_rows.write(settings, dataset, written.schema, aside)
+        (folder / SOURCE_ROWS_FILE).unlink(missing_ok=True)  # of an earlier run
         for file in aside.iterdir():
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    if said:
+        print(said)
     return rows
 
 

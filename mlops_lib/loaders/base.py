@@ -1,7 +1,7 @@
 """The interface of a data loader. A loader loses and doubles no row, and keeps order, labels and declared types."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,9 @@ import yaml
 from mlops_lib import files
 from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import COLUMNS_FILE, Schema
+from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.formats.types import Place, canonical, conform, wider
+from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform, wider
 from mlops_lib.loaders.row_checks import require_whole_objects
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
@@ -31,6 +32,8 @@ __all__ = ["COLUMNS_FILE", "SPLITS", "TAGS_FILE", "BaseDataLoader", "Schema", "S
 
 #: File beside the written splits with the tags of the loader that read them.
 TAGS_FILE = "dataset.yaml"
+#: File beside the written splits: how a row of the source becomes the features.
+SOURCE_ROWS_FILE = "source_rows.json"
 #: Tag with the number of rows that were left out because they have no label.
 DROPPED_TAG = "mlops.rows_without_label"
 #: Bytes of images in a row group.
@@ -76,6 +79,32 @@ class BaseDataLoader(ABC):
             columns: The columns wanted; empty: all.
         """
         raise DataError(f"{type(self).__name__} does not show its source before label and key are known.")
+
+    def source_frame(self, rows: int = 0) -> "pd.DataFrame":
+        """All rows of the source as ``data.prepare`` gets them; the first `rows` of them, if that is not 0.
+
+        Raises:
+            DataError: The loader does not show its source.
+        """
+        import pyarrow as pa
+
+        found: list[pa.Table] = []
+        for table in self.source_tables():
+            found.append(table)
+            if rows and sum(map(len, found)) >= rows:
+                break
+        whole = pa.concat_tables(found)
+        return as_frame(whole.slice(0, rows) if rows else whole, self.source_gaps)
+
+    @property
+    def source_rows(self) -> SourceRows | None:
+        """How rows of the source become the features, where ``data.prepare`` travels with the model; else None."""
+        return None
+
+    @property
+    def source_gaps(self) -> Iterable[str]:
+        """Columns of the source that may have a missing value."""
+        return ()
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -147,11 +176,11 @@ class BaseDataLoader(ABC):
         num_workers: int = 0,
         encoder: "Encoder | InputEncoder | None" = None,
     ) -> "DataLoader":
-        """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set; all are float32.
+        """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set.
 
         x: the encoder's outputs [rows, outputs], or without an encoder the features; with an `InputEncoder` a dict of
-        its inputs, or the tensor of the only one. y: the label as a number; with an
-        encoder whose schema has classes, the class's position among them.
+        its inputs, or the tensor of the only one. y: the label as float32; with an
+        encoder whose schema has classes, the class's position among them, int64 where there are more than two.
 
         Args:
             split: Which split.

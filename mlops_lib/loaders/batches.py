@@ -204,7 +204,8 @@ def to_tensors(
 ) -> Columns:
     """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
 
-    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows, labels].
+    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows, labels]. The label is
+    int64 where it has more than two classes, as ``cross_entropy`` takes it; two are float32 for ``binary_cross_entropy``.
 
     Raises:
         DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
@@ -214,7 +215,8 @@ def to_tensors(
     others = [labels_of(frame, schema.labels, classes, split)]
     if schema.weight:
         others.append(frame[schema.weight].to_numpy(dtype=np.float64))
-    tensors = [torch.from_numpy(one.astype(np.float32)) for one in others]
+    kinds = [np.int64 if len(classes) > 2 else np.float32, np.float32]
+    tensors = [torch.from_numpy(one.astype(kind)) for one, kind in zip(others, kinds, strict=False)]
     return (*(Ragged(one) if one.dtype == object else torch.from_numpy(one) for one in features), *tensors)
 
 

@@ -1,7 +1,8 @@
 """Files of tables: on this machine or behind an address, one file or a folder of them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -10,9 +11,18 @@ import yaml
 
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Schema
+from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import options
-from mlops_lib.loaders.base import COLUMNS_FILE, INFER_ROWS, TAGS_FILE, BaseDataLoader, filled, to_table
+from mlops_lib.loaders.base import (
+    COLUMNS_FILE,
+    INFER_ROWS,
+    SOURCE_ROWS_FILE,
+    TAGS_FILE,
+    BaseDataLoader,
+    filled,
+    to_table,
+)
 from mlops_lib.loaders.fingerprints import Fingerprints, cache_file
 from mlops_lib.loaders.formats.types import as_frame
 from mlops_lib.loaders.options import ReadOptions
@@ -138,6 +148,15 @@ class LocalDataLoader(BaseDataLoader):
 
     def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
         yield from self.source.rows.tables(columns or None)
+
+    @property
+    def source_rows(self) -> SourceRows | None:
+        file = self.path / SOURCE_ROWS_FILE
+        return SourceRows.from_dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+    @property
+    def source_gaps(self) -> Iterable[str]:
+        return self.source.rows.gaps
 
     def fingerprint(self) -> str:
         digest, known = hashlib.sha256(), Fingerprints(self.cache)

@@ -14,6 +14,7 @@ from mlops_lib.loaders.divided import Divided, split_frame, with_label
 from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform
 from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.row_checks import missing_values, prepared, require_columns
+from mlops_lib.loaders.row_wise import SAMPLE_ROWS
 from mlops_lib.loaders.splits import Split
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_query import Query, Survey
@@ -115,7 +116,12 @@ class SQLDataLoader(BaseDataLoader):
         parts = [part for _, part in self._divided.tables(names, split)]
         if not parts:
             raise DataError(f"No row of the query falls into the split {split!r}.")
-        return as_frame(pa.concat_tables(parts), self._gaps)
+        return as_frame(pa.concat_tables(parts), self.source_gaps)
+
+    def source_frame(self, rows: int = 0) -> "pd.DataFrame":
+        if rows and len(self._prepared):  # the query may take long: it is not asked again for a few rows
+            return self._first_rows.head(rows)
+        return super().source_frame(rows)
 
     def source_tables(self, columns: Sequence[str] = ()) -> "Iterator[pa.Table]":
         return self.chunks(columns or [column.name for column in self.query.survey.columns])
@@ -170,7 +176,7 @@ class SQLDataLoader(BaseDataLoader):
         return Divided(self.chunks, one.plan, one.labels, one.key, one.missing_label, self.where)
 
     @property
-    def _gaps(self) -> list[str]:
+    def source_gaps(self) -> list[str]:
         return [column.name for column in self.survey.columns if column.nulls]
 
     @cached_property
@@ -179,7 +185,9 @@ class SQLDataLoader(BaseDataLoader):
 
         one = self.options
         assert one.prepare
-        frame = prepared(one.prepare, as_frame(pa.concat_tables(self.chunks()), self._gaps))
+        source = as_frame(pa.concat_tables(self.chunks()), self.source_gaps)
+        self._first_rows = source.head(SAMPLE_ROWS).copy()
+        frame = prepared(one.prepare, source)
         self._require(frame.columns)
         frame, self._dropped = with_label(frame, one.labels, one.key, one.missing_label, "The prepared rows")
         return frame

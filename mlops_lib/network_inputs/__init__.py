@@ -5,4 +5,4 @@ of `mlops_lib.columns` and (`call`) torch alone: a logged model carries copies o
 """
 
 #: Modules that a logged model carries, beside `mlops_lib.columns`.
-PORTABLE = ("__init__", "spec", "tokens", "images", "collate", "encode", "call")
+PORTABLE = ("__init__", "spec", "tokens", "images", "collate", "encode", "outputs", "call")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..columns.part import BadValue
+from . import outputs
 from .encode import InputEncoder
 from .spec import Inputs
 
@@ -33,8 +34,8 @@ class NetworkCall(nn.Module):
         super().__init__()
         self.network, self.names, self.style, self.in_double = network, inputs.names, inputs.style, double
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        """The predictions [rows, ...]."""
+    def forward(self, *tensors: Tensor) -> Any:
+        """The predictions: a tensor [rows, ...], a dict of such, or a list with a dict of tensors for each row."""
         if self.in_double:
             tensors = tuple(one.double() if one.is_floating_point() else one for one in tensors)
         if self.style == "positions":
@@ -42,10 +43,11 @@ class NetworkCall(nn.Module):
         else:
             named = dict(zip(self.names, tensors))  # noqa: B905 - torch.export does not know zip's strict
             answer = self.network(named) if self.style == "batch" else self.network(**named)
-        return answer.float() if self.in_double else answer
+        answer = outputs.named(answer)
+        return outputs.in_single(answer) if self.in_double else answer
 
 
-def load(folder: Path, inputs: Inputs) -> Callable[..., Tensor]:
+def load(folder: Path, inputs: Inputs) -> Callable[..., Any]:
     """The logged network in a folder, as a function of its tensors in order."""
     file = str(folder / FILES[inputs.format])
     if inputs.format == "export":
@@ -62,22 +64,30 @@ def tensors_of(encoder: InputEncoder, prepared: Sequence[np.ndarray], extra: int
 
 
 def answers(
-    call: Callable[..., Tensor], encoder: InputEncoder, prepared: Sequence[np.ndarray], most: int = BATCH_ROWS
-) -> np.ndarray:
-    """Predictions of all rows, at most `most` at once.
+    call: Callable[..., Any],
+    encoder: InputEncoder,
+    prepared: Sequence[np.ndarray],
+    most: int = BATCH_ROWS,
+    extra: int = 0,
+) -> np.ndarray | dict[str, np.ndarray]:
+    """Predictions of all rows, at most `most` at once; of several outputs, by name.
+
+    Args:
+        extra: Padding more than the rows need.
 
     Raises:
         BadValue: An image cannot be decoded.
     """
-    made: np.ndarray | None = None
+    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     with torch.inference_mode():
         for chosen in encoder.parts(prepared, encoder.most_rows(most)):
             try:
-                given = tensors_of(encoder, [one[chosen] for one in prepared])
+                given = tensors_of(encoder, [one[chosen] for one in prepared], extra)
             except BadValue as error:  # its row is one of this part
                 raise BadValue(int(chosen[error.row]), error.column, error.value, error.wanted) from None
-            part = call(*given).numpy()
-            if made is None:
-                made = np.empty((len(prepared[0]), *part.shape[1:]), dtype=part.dtype)
-            made[chosen] = part
-    return np.empty(0, dtype=np.float32) if made is None else made
+            for name, one in outputs.arrays(call(*given)).items():
+                parts.setdefault(name, []).append((chosen, one))
+    found = {name: outputs.joined(len(prepared[0]), some) for name, some in parts.items()}
+    if not found:
+        return np.empty(0, dtype=np.float32)
+    return found.get(outputs.ONLY, found)  # type: ignore[return-value, arg-type]

@@ -132,9 +132,16 @@ def plan(network: Any, model: ModelSettings, schema: Schema) -> Plan | None:
         _require_encodable(forward, schema)
         if model.format == "export":
             return None
-        matrix = InputSettings(columns=list(schema.features), form="matrix", dtype="float32")
-        return Plan(forward, {forward.parameters[0].name: matrix}, "positions", schema, format=model.format)
+        return of_matrix(network, schema, model.format)
     return _of_columns(forward, model, schema)
+
+
+def of_matrix(network: Any, schema: Schema, format: Format = "export") -> Plan:
+    """The plan of a network that takes the matrix of all features."""
+    forward = Forward.of(network)
+    name = forward.parameters[0].name if forward else "x"
+    matrix = InputSettings(columns=list(schema.features), form="matrix", dtype="float32")
+    return Plan(forward or Forward(name_of(network), ()), {name: matrix}, "positions", schema, format=format)
 
 
 def _of_columns(forward: Forward, model: ModelSettings, schema: Schema) -> Plan:

@@ -76,6 +76,30 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
+class OutputSpec:
+    """One output of a network that gives several.
+
+    Attributes:
+        name: The key in the dict, the field of the named tuple, or ``output_0`` and up.
+        dtype: Of its numbers.
+        shape: Without the rows; None for a size that differs between rows.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+
+    def __str__(self) -> str:
+        sizes = ["rows", *("any" if size is None else str(size) for size in self.shape)]
+        return f"{self.name}: {self.dtype} [{', '.join(sizes)}]"
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> OutputSpec:
+        """The output of `dataclasses.asdict`, after JSON."""
+        return cls(**{**found, "shape": tuple(found["shape"])})
+
+
+@dataclass(frozen=True)
 class Inputs:
     """All inputs of a network, in order.
 
@@ -87,6 +111,7 @@ class Inputs:
         collate: ``package.module:function`` that makes the tensors of rows; "": the columns do.
         format: How the network is logged.
         double: Whether a pickled network has float64 weights.
+        outputs: What it gives, if that has names; empty for one tensor.
     """
 
     specs: tuple[InputSpec, ...]
@@ -95,6 +120,7 @@ class Inputs:
     collate: str = ""
     format: Format = "export"
     double: bool = False
+    outputs: tuple[OutputSpec, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -129,4 +155,5 @@ class Inputs:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Inputs:
         """The inputs of `to_dict`."""
-        return cls(**{**found, "specs": tuple(map(InputSpec.from_dict, found["specs"]))})
+        outputs = tuple(map(OutputSpec.from_dict, found.get("outputs", ())))
+        return cls(**{**found, "specs": tuple(map(InputSpec.from_dict, found["specs"])), "outputs": outputs})

@@ -100,7 +100,7 @@ def _tokens(name: str, wanted: InputSettings, column: Column, root: Path) -> Inp
     except ImportError as error:
         raise TrainingError(
             f"The tokenizer {wanted.tokenizer!r} of model.inputs.{name} cannot be imported: {error}. A file needs: pip install "
-            "tokenizers."
+            "'mlops-lib[text]'."
         ) from error
     except Exception as error:  # a user's code may raise anything
         raise TrainingError(

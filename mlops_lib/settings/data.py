@@ -107,6 +107,12 @@ class DataSettings(Section):
         description="package.module:function, DataFrame to DataFrame; empty: none",
         json_schema_extra=read_by("get-data", code=("get-data",)),
     )
+    served_rows: Literal["prepared", "raw"] = Field(
+        "prepared",
+        description="what a request holds with data.prepare: prepared: the columns that it returns; raw: rows of the "
+        "source, which data.prepare makes ready in the service (it must be row-wise)",
+        json_schema_extra=read_by("get-data", "train-model", code=("train-model",)),
+    )
     label: Names = Field(
         description="column to predict; a list: several columns, for the tasks multilabel and multioutput"
     )
@@ -172,6 +178,18 @@ class DataSettings(Section):
             raise ValueError("split: {by: label} needs one label; split by key, time or column")
         if len(self.labels) > 1 and self.loader == "feature_store":
             raise ValueError("the loader feature_store takes one label")
+        return self
+
+    @model_validator(mode="after")
+    def _prepare_can_travel(self) -> "DataSettings":
+        if self.served_rows == "raw" and not self.prepare:
+            raise ValueError(
+                "served_rows: raw needs prepare; without it, a request has rows of the source anyway"
+            )
+        if self.served_rows == "raw" and self.loader == "feature_store":
+            raise ValueError(
+                "served_rows: raw does not work with the loader feature_store, whose features are looked up"
+            )
         return self
 
     @model_validator(mode="after")

@@ -20,8 +20,13 @@ class EvaluationSettings(Section):
 
     task: Name = Field(
         "classification",
-        description="classification, regression, text; of several labels: multilabel, multioutput",
+        description="classification, regression, text, loss; of several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
+    )
+    output: str = Field(
+        "",
+        description="output to judge, of a model that gives several by name",
+        json_schema_extra=read_by("evaluate-model"),
     )
     # Before the metrics, whose names are checked with those of the rubrics.
     rubrics: dict[str, RubricSettings] = Field(
@@ -112,6 +117,13 @@ class EvaluationSettings(Section):
                 )
         return rubrics
 
+    @field_validator("simulated_user")
+    @classmethod
+    def _talks_about_text(cls, user: SimulatedUserSettings, info: ValidationInfo) -> SimulatedUserSettings:
+        if user.model and info.data.get("task", "text") != "text":
+            raise ValueError("a simulated user talks with models of text; evaluation.task is another")
+        return user
+
     # Checked here, so that a slip is found before an hour of training and not by the gate after it.
     @field_validator("metric")
     @classmethod
@@ -142,7 +154,13 @@ class EvaluationSettings(Section):
             raise ValueError(
                 f"thresholds.{metric}: evaluation.threshold is the threshold of evaluation.metric"
             )
-        if gate.max_cost_usd and task in ("classification", "regression", "multilabel", "multioutput"):
+        if gate.max_cost_usd and task in (
+            "classification",
+            "regression",
+            "loss",
+            "multilabel",
+            "multioutput",
+        ):
             raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
         return gate
 

@@ -62,6 +62,8 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
             digests = [_digest_of_named(settings, text) for text in _texts(value) if ".py:" not in text]
             if name == "model.implementation":
                 digests.append(_digest_of_model(settings))
+            if name == "data.served_rows" and value == "raw":  # the model carries it
+                digests.append(_digest_of_named(settings, settings.data.prepare))
             if any(digests):
                 parts[f"the code of {name}"] = " ".join(digests)
     if "run_id" in given:

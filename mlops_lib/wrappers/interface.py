@@ -13,7 +13,7 @@ import numpy as np
 
 from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import EvaluationError, InputError, ModelError
+from mlops_lib.errors import EvaluationError, InputError, ModelError, TrainingError
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import Script
@@ -35,8 +35,12 @@ if TYPE_CHECKING:
 CLASSES_KEY = "mlops_classes"
 #: In a model's metadata: the columns of its training data, as of `Schema.to_dict`.
 COLUMNS_KEY = "mlops_columns"
+#: In the metadata of a model that carries ``data.prepare``: the columns of the source, in the same form.
+SOURCE_KEY = "mlops_source_columns"
 #: In the metadata of a network with inputs by name: these, as of `dataclasses.asdict`.
 INPUTS_KEY = "mlops_inputs"
+#: In the metadata of a network with several outputs: these, as of `dataclasses.asdict`.
+OUTPUTS_KEY = "mlops_outputs"
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class ModelWrapper(ABC):
     whole_requests: Literal["never", "on demand", "always"] = "never"
     #: `fit` makes passes over the data, and reads `train.max_epochs` and the like. Otherwise `train.seed` alone counts.
     has_epochs: bool = True
+    #: `fit` logs ``data.prepare`` with the model where ``data.served_rows`` asks for it.
+    carries_prepare: bool = False
     #: LLM calls of the last evaluation; None for a model that makes none.
     ledger: Ledger | None = None
     #: MLflow's description of the loaded model; None before `load`.
@@ -115,6 +121,11 @@ class ModelWrapper(ABC):
             TrainingError: The model cannot be fitted or logged.
         """
         tags = {WRAPPER_KEY: config.model.wrapper}
+        if config.data.served_rows == "raw" and not self.carries_prepare:
+            raise TrainingError(
+                f"The wrapper {config.model.wrapper} logs models without data.prepare. Set data.served_rows: prepared, or "
+                "take the wrapper sklearn or lightning."
+            )
         with lifecycle.training_run(data_loader, config, parent_run_id, tags) as run_id:
             model_uri = self.fit(data_loader, config, run_id)
             folder = download(model_uri)
@@ -181,16 +192,33 @@ class ModelWrapper(ABC):
         return [name for name in inputs.input_names() if name not in optional]
 
     def answers(self, rows: "pd.DataFrame", config: Settings, scripts: Sequence[Script] = ()) -> Any:
-        """Predictions [rows] in the form that the task scores; for most wrappers `predict`.
+        """Predictions [rows] in the form that the task scores: of several outputs, ``evaluation.output``.
 
         Args:
             scripts: The user's part in the conversation of each row; empty: all rows have one turn.
+
+        Raises:
+            EvaluationError: Rows have several turns, or the model has no such output.
         """
         if any(scripts):
             raise EvaluationError(
                 "Rows of the golden data have several turns, which models of the wrappers llm and langgraph take."
             )
-        return self.predict(rows)
+        found, name = self.predict(rows), config.evaluation.output
+        if not name:
+            return found
+        first = found[0] if isinstance(found, list) and found else None
+        if not isinstance(first, dict) or name not in first:
+            given = ", ".join(first) if isinstance(first, dict) else "one without a name"
+            raise EvaluationError(
+                f"evaluation.output is {name!r}, and the outputs of the model are: {given}."
+            )
+        try:
+            return np.array([row[name] for row in found])
+        except ValueError:
+            raise EvaluationError(
+                f"The output {name!r} has another number of items in each row. Set evaluation.output to one of a fixed shape."
+            ) from None
 
     @property
     def run_id(self) -> str:
@@ -212,6 +240,12 @@ class ModelWrapper(ABC):
         """Columns of the training data; None for a model that was logged elsewhere."""
         found = (self.info.metadata or {}).get(COLUMNS_KEY) if self.info else None
         return Schema.from_dict(found) if found else None
+
+    @property
+    def source_columns(self) -> Schema | None:
+        """Columns of the rows that `predict` takes: those of the source where the model carries ``data.prepare``."""
+        found = (self.info.metadata or {}).get(SOURCE_KEY) if self.info else None
+        return Schema.from_dict(found) if found else self.columns
 
     @property
     def feature_names(self) -> list[str]:

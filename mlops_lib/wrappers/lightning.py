@@ -30,9 +30,10 @@ from mlops_lib.training.labels import training_schema
 from mlops_lib.wrappers import MODEL_PATH, table_package
 from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.inputs import prepared, refusals
-from mlops_lib.wrappers.interface import INPUTS_KEY, ModelWrapper
+from mlops_lib.wrappers.interface import ModelWrapper
 from mlops_lib.wrappers.network import warm_start
 from mlops_lib.wrappers.network.frozen import freeze
+from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,12 +53,13 @@ class PytorchLightningWrapper(ModelWrapper):
     [rows, outputs] (for a table of numbers: the features as they are), and returns predictions. Its constructor gets
     ``n_features`` (outputs), ``n_classes`` (0 for regression, 2 for yes/no labels), ``n_labels`` and ``codes`` (number of
     codes of each output, 0 for a number) if it has parameters of these names. A batch is (x, y), or (x, y, weights) where
-    ``data.weight`` is set; y is float32 [rows], of several labels [rows, labels].
+    ``data.weight`` is set; y is float32 [rows], int64 for more than two classes, of several labels float32 [rows, labels].
     ``fit_preprocessing(batches)``, if the module has it, is called with the training batches before the fit.
     """
 
     name = "lightning"
     takes_matrix = True
+    carries_prepare = True
     #: Encodes the inputs of a network that takes several, or one by name; None: it takes the matrix.
     inputs: InputEncoder | None = None
 
@@ -84,6 +86,7 @@ class PytorchLightningWrapper(ModelWrapper):
         from mlops_lib.wrappers.network.double import in_double
 
         trainers.check(config)
+        preparation = Preparation.of(data_loader, config)
         schema = training_schema(data_loader, config.evaluation.task)
         config = lightning_fit.sized(config, data_loader.count("train"))
         chosen = {name: getattr(config.train, name) for name in ("batch_size", "patience", "max_epochs")}
@@ -99,13 +102,6 @@ class PytorchLightningWrapper(ModelWrapper):
             encoder = plan.encoder(matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
         if isinstance(encoder, InputEncoder):
             _show(encoder, schema)
-        own = None
-        if config.train.datamodule:
-            own = datamodule.make(config, data_loader, encoder, config.train.batch_size)
-            train, validation = datamodule.loaders(own, config)
-            datamodule.require_fitting(train, config, encoder)
-        else:
-            train, validation = lightning_fit.batches(data_loader, config, encoder)
         features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
         codes = tuple(output.codes for output in matrix.outputs)
         n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
@@ -114,11 +110,23 @@ class PytorchLightningWrapper(ModelWrapper):
         # A module that cannot be logged must fail before the training, not after it.
         if isinstance(encoder, InputEncoder):
             module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
-            network_log.require_loggable(module, encoder, features, config.root)
         else:
             module = build(config, "network", **facts)
             example = encode_frame(encoder, features).astype(np.float32)
+            if not _gives_one_tensor(module, example):  # outputs have names only beside inputs by name
+                encoder = resolve.of_matrix(network, schema).encoder(matrix, features, config.root)
+        if isinstance(encoder, InputEncoder):
+            network_log.require_loggable(module, encoder, features, config)
+        else:
+            network_log.require_output([], config)
             _export(module, example)
+        own = None
+        if config.train.datamodule:
+            own = datamodule.make(config, data_loader, encoder, config.train.batch_size)
+            train, validation = datamodule.loaders(own, config)
+            datamodule.require_fitting(train, config, encoder)
+        else:
+            train, validation = lightning_fit.batches(data_loader, config, encoder)
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
@@ -138,16 +146,14 @@ class PytorchLightningWrapper(ModelWrapper):
                 lightning_fit.fit(module, train, validation, config, run_id, about, folder, own)
             metadata = self.metadata(config, encoder.schema)
             if isinstance(encoder, InputEncoder):
-                if not encoder.inputs.collate:
-                    metadata[INPUTS_KEY] = encoder.inputs.to_dict()["specs"]
                 sample = data_loader.head("train", resolve.SAMPLE_ROWS)
                 return network_log.log(
-                    module.cpu().eval(), encoder, features, sample, run_id, metadata, config.root
+                    module.cpu().eval(), encoder, features, sample, run_id, metadata, config.root, preparation
                 )
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
-            if encoder.is_plain:
+            if encoder.is_plain and not preparation:
                 return _log(final, features, example, run_id, metadata)
-            return _log_encoded(final, encoder, features, example, run_id, metadata)
+            return _log_encoded(final, encoder, features, example, run_id, metadata, preparation)
 
     def open(self, folder: Path) -> None:
         import torch
@@ -178,20 +184,32 @@ class PytorchLightningWrapper(ModelWrapper):
             processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
             self.inputs.decode_in(ThreadPoolExecutor(processors, "decode"))
 
-    def predict(self, input_data: Any) -> np.ndarray:
+    def predict(self, input_data: Any) -> Any:
         import torch
 
         if self.inputs:
             from mlops_lib.network_inputs.call import answers
+            from mlops_lib.network_inputs.outputs import by_row
 
             with refusals():  # images are decoded batch by batch
-                return answers(self._module, self.inputs, prepared(self.inputs, input_data))
+                return by_row(answers(self._module, self.inputs, prepared(self.inputs, input_data)))
         is_matrix = isinstance(input_data, np.ndarray)
         x = torch.from_numpy(input_data if is_matrix else self.matrix(input_data))
         with torch.inference_mode():
             if len(x) <= PREDICT_ROWS:
                 return self._module(x).numpy()
             return torch.cat([self._module(part) for part in x.split(PREDICT_ROWS)]).numpy()
+
+
+def _gives_one_tensor(module: "torch.nn.Module", example: np.ndarray) -> bool:
+    """Whether a network gives a tensor; also where it fails, which its export then reports."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            return isinstance(module.eval()(torch.from_numpy(example)), torch.Tensor)
+    except Exception:  # a user's code may raise anything
+        return True
 
 
 def _show(encoder: InputEncoder, schema: Schema) -> None:
@@ -243,6 +261,7 @@ def _log_encoded(
     example: np.ndarray,
     run_id: str,
     metadata: dict[str, Any],
+    preparation: Preparation | None,
 ) -> str:
     """Log a network with the encoder that makes its numbers."""
     import mlflow
@@ -255,7 +274,9 @@ def _log_encoded(
         folder.mkdir()
         torch.export.save(_traced(module, example), folder / table_package.NETWORK)
         needed = [table_package.numpy_version(), _torch_version()]
-        return table_package.log(folder, encoder, features, outputs, metadata, needed)
+        return table_package.log(
+            folder, encoder, features, outputs, metadata, needed, preparation=preparation
+        )
 
 
 def _torch_version() -> str:

@@ -47,7 +47,9 @@ def load(model_uri: str, own_wrapper: str = "") -> "ModelWrapper":
             f"{model_uri} names wrapper {name!r}, which is neither built in ({', '.join(plugins.names('wrapper'))}) "
             "nor model.wrapper of config.yaml. If you trust it, set model.wrapper to it."
         )
-    return plugins.load("wrapper", name)().load(str(folder))
+    from mlops_lib.wrappers.preparing import with_prepare
+
+    return with_prepare(plugins.load("wrapper", name)().load(str(folder)))
 
 
 def download(model_uri: str, into: Path | None = None) -> Path:

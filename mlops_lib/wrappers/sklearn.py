@@ -18,11 +18,12 @@ from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
-from mlops_lib.wrappers import MODEL_PATH, estimator_fit, table_package
+from mlops_lib.wrappers import MODEL_PATH, estimator_fit, prepared_estimator, table_package
 from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.code.own_code import Needs
 from mlops_lib.wrappers.inputs import to_frame
 from mlops_lib.wrappers.interface import ModelWrapper
+from mlops_lib.wrappers.preparing import Preparation
 from mlops_lib.wrappers.skops_facts import skops_facts
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class SklearnWrapper(ModelWrapper):
     name = "sklearn"
     matrix_dtype = np.float64
     has_epochs = False
+    carries_prepare = True
 
     @classmethod
     def holds_code(cls, folder: Path, info: "Model") -> bool:
@@ -48,6 +50,7 @@ class SklearnWrapper(ModelWrapper):
         return not table_package.has_encoder(folder)
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        preparation = Preparation.of(data_loader, config)
         estimator = build(config, "estimator", random_state=config.train.seed)
         schema = training_schema(data_loader, config.evaluation.task)
         if hasattr(estimator, "fit_encoded"):
@@ -57,8 +60,8 @@ class SklearnWrapper(ModelWrapper):
                     "lightning, or an estimator for several labels, such as sklearn.neural_network:MLPClassifier or "
                     "sklearn.linear_model:Ridge."
                 )
-            return self._fit_auto(estimator, data_loader, schema, config, run_id)
-        return self._fit_estimator(estimator, data_loader, schema, config, run_id)
+            return self._fit_auto(estimator, data_loader, schema, config, run_id, preparation)
+        return self._fit_estimator(estimator, data_loader, schema, config, run_id, preparation)
 
     def open(self, folder: Path) -> None:
         self.encoder = table_package.read_encoder(folder)
@@ -79,7 +82,8 @@ class SklearnWrapper(ModelWrapper):
         if self.encoder:
             is_matrix = isinstance(input_data, np.ndarray)
             return self._table_model.predict(input_data if is_matrix else self.matrix(input_data))
-        rows = to_frame(input_data, self.feature_names, self.columns)
+        names = list(self.columns.features) if self.columns else self.feature_names
+        rows = to_frame(input_data, names, self.columns)
         if not hasattr(self._estimator, "predict_proba"):
             return self._estimator.predict(rows)
         probabilities = self._estimator.predict_proba(rows)
@@ -88,7 +92,13 @@ class SklearnWrapper(ModelWrapper):
         return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
     def _fit_auto(
-        self, estimator: Any, data_loader: BaseDataLoader, schema: Schema, config: Settings, run_id: str
+        self,
+        estimator: Any,
+        data_loader: BaseDataLoader,
+        schema: Schema,
+        config: Settings,
+        run_id: str,
+        preparation: Preparation | None,
     ) -> str:
         import mlflow
 
@@ -131,10 +141,17 @@ class SklearnWrapper(ModelWrapper):
                 outputs,
                 self.metadata(config, schema),
                 [table_package.numpy_version()],
+                preparation=preparation,
             )
 
     def _fit_estimator(
-        self, estimator: Any, data_loader: BaseDataLoader, schema: Schema, config: Settings, run_id: str
+        self,
+        estimator: Any,
+        data_loader: BaseDataLoader,
+        schema: Schema,
+        config: Settings,
+        run_id: str,
+        preparation: Preparation | None,
     ) -> str:
         import mlflow
         import mlflow.sklearn
@@ -164,18 +181,18 @@ class SklearnWrapper(ModelWrapper):
             # MLflow warns that integer columns cannot hold missing values, which is intended here.
             warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
             tracking.log_choice([{"learner": _name_of(estimator), "train rows": len(rows)}])
-            info = mlflow.sklearn.log_model(
-                estimator,
-                name=MODEL_PATH,
-                signature=infer_signature(features, getattr(estimator, verb)(features.head())),
-                input_example=features.head(),
-                pip_requirements=needs.requirements(),
-                code_paths=needs.copy_into(Path(code)) or None,
-                pyfunc_predict_fn=verb,
-                skops_trusted_types=facts.untrusted,
-                metadata=self.metadata(config, schema),
-            )
-        return info.model_uri
+            arguments = {
+                "signature": infer_signature(features, getattr(estimator, verb)(features.head())),
+                "input_example": features.head(),
+                "pip_requirements": needs.requirements(),
+                "code_paths": needs.copy_into(Path(code)) or None,
+                "pyfunc_predict_fn": verb,
+                "skops_trusted_types": facts.untrusted,
+                "metadata": self.metadata(config, schema),
+            }
+            if preparation:
+                return prepared_estimator.log(estimator, preparation, Path(code), arguments)
+            return mlflow.sklearn.log_model(estimator, name=MODEL_PATH, **arguments).model_uri
 
 
 def _learners_of(facts: dict[str, Any]) -> list[dict[str, Any]]:

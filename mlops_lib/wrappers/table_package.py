@@ -14,20 +14,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlops_lib import columns, estimators, network_inputs
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.columns.json_rows import example_rows
+from mlops_lib.columns.schema import Schema
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.load import MODEL_PATH
+from mlops_lib.wrappers.preparing import FOLDER, Preparation
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.models import ModelSignature
 
-#: Folder of the files in a logged model, and its files.
-FOLDER, ENCODER, INPUTS, ARRAYS = "data/table", "encoder.json", "inputs.json", "model.npz"
+#: Files of a logged model, in `FOLDER`.
+ENCODER, INPUTS, ARRAYS = "encoder.json", "inputs.json", "model.npz"
 NETWORK = "network.pt2"
 
 
@@ -35,10 +36,11 @@ def log(
     folder: Path,
     encoder: Encoder | InputEncoder,
     example: "pd.DataFrame",
-    outputs: np.ndarray,
+    outputs: Any,
     metadata: dict[str, Any],
     requirements: Sequence[str],
     code: Sequence[str] = (),
+    preparation: Preparation | None = None,
 ) -> str:
     """Log the model in `folder` to MLflow's current run, with the encoder and the code for pyfunc; return its URI.
 
@@ -50,20 +52,27 @@ def log(
         metadata: Metadata of the model.
         requirements: Packages that prediction needs, beside MLflow.
         code: Files and folders of the user's own code that it needs.
+        preparation: Makes the raw rows of rows of the source; None: they are the same.
     """
     import mlflow
-    from mlflow.models import Model, ModelSignature, infer_signature
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types.schema import AnyType
+    from mlflow.models import Model
 
     name = INPUTS if isinstance(encoder, InputEncoder) else ENCODER
     (folder / name).write_text(json.dumps(encoder.to_dict(), ensure_ascii=False), encoding="utf-8")
-    # MLflow's types refuse what pandas makes of a CSV: 3.0 for an integer, a date as text. The encoder knows better.
-    inputs = Schema([ColSpec(AnyType(), name, required=False) for name in encoder.schema.features])
-    answers = infer_signature(model_output=outputs).outputs
-    with tempfile.TemporaryDirectory() as own, warnings.catch_warnings():
+    schema, rows = encoder.schema, example_rows(example, encoder.schema)
+    with (
+        tempfile.TemporaryDirectory() as own,
+        tempfile.TemporaryDirectory() as modules,
+        warnings.catch_warnings(),
+    ):
         warnings.filterwarnings("ignore", ".*(type hints|AnyType)", UserWarning)
-        package = _package(Path(own))
+        package = pyfunc_package(Path(own))
+        if preparation:
+            preparation.write(folder)
+            schema, rows = preparation.rows.schema, list(map(dict, preparation.rows.example))
+            code = preparation.copy_code(Path(modules), code)
+            metadata = metadata | preparation.metadata
+            requirements = sorted({*requirements, *preparation.needs.requirements()})
         info = Model.log(
             None,
             _Unasked,
@@ -73,12 +82,26 @@ def log(
             loader_module=package.name,
             data_path=str(folder),
             code_paths=[str(package), *code],
-            signature=ModelSignature(inputs, answers),
-            input_example=example_rows(example, encoder.schema),
+            signature=signature_of(schema, outputs),
+            input_example=rows,
             pip_requirements=[f"mlflow=={mlflow.__version__}", *requirements],
             metadata=metadata,
         )
     return info.model_uri
+
+
+def signature_of(schema: Schema, outputs: Any) -> "ModelSignature":
+    """A signature of columns whose values MLflow does not check, since an encoder does.
+
+    MLflow's types refuse what pandas makes of a CSV: 3.0 for an integer, a date as text.
+    """
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import ColSpec
+    from mlflow.types import Schema as Columns
+    from mlflow.types.schema import AnyType
+
+    inputs = Columns([ColSpec(AnyType(), name, required=False) for name in schema.features])
+    return ModelSignature(inputs, infer_signature(model_output=outputs).outputs)
 
 
 class _Unasked:
@@ -134,7 +157,7 @@ def numpy_version() -> str:
     return f"numpy=={version('numpy')}"
 
 
-def _package(folder: Path) -> Path:
+def pyfunc_package(folder: Path) -> Path:
     """A package with the code for pyfunc; its name has a digest, so that two versions of it can be imported."""
     target = folder / "package"
     for package in (columns, network_inputs):

@@ -27,7 +27,7 @@ class Model:
 
     def __init__(self, wrapper: ModelWrapper, name: str) -> None:
         self.wrapper, self.name = wrapper, name
-        fields = fields_of(wrapper.signature, wrapper.columns)
+        fields = fields_of(wrapper.signature, wrapper.source_columns)
         self.takes_matrix = wrapper.takes_matrix and bool(fields)
         self._casts = casts_of(fields)
         self._matrix = MatrixModel(wrapper, [field.name for field in fields]) if self.takes_matrix else None

@@ -65,7 +65,7 @@ async def status(request: Request) -> dict[str, Any]:
         if served
         else [],
         "classes": facts.classes if facts else [],
-        "label": ", ".join(facts.columns.labels) if facts and facts.columns else "",
+        "label": ", ".join(facts.predicted) if facts else "",
         "chat": await served.takes_chat(QUESTION) if served else False,
         "history": await served.takes_chat(CONVERSATION) if served else False,
         "questions": facts.questions if facts else [],

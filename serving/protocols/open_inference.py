@@ -2,8 +2,8 @@
 
 https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
 one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts, dates and bytes are BYTES;
-null and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``; a
-classifier's classes are in its parameters. A field that is null counts as absent. A parameter is the protocol's, or one of
+null and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``, or
+one for each output of a network that gives several; a classifier's classes are in its parameters. A field that is null counts as absent. A parameter is the protocol's, or one of
 ``params`` of the model's signature; any other is refused.
 """
 
@@ -34,6 +34,8 @@ TAG = "open inference protocol"
 HEADER_LENGTH = b"inference-header-content-length"
 
 
+#: The output of a model whose predictions have no names.
+ONLY = "predictions"
 BOOLEAN = (True, False)
 #: Parameters of a request and of an output -> the values that are taken.
 REQUEST_PARAMETERS: dict[str, tuple[Any, ...]] = {
@@ -69,6 +71,7 @@ class Wanted(NamedTuple):
 
     request_id: str
     binary: bool
+    outputs: tuple[str, ...]
 
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
@@ -82,15 +85,17 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
     parameters = {name: value for name, value in (sent.parameters or {}).items() if value is not None}
     own = {name: parameters.pop(name) for name in REQUEST_PARAMETERS if name in parameters}
     wants_binary = require_known("The request", own, REQUEST_PARAMETERS).get("binary_data_output", False)
+    names = tuple(model.facts.outputs) or (ONLY,)
     for output in sent.outputs or ():
-        if output.name != "predictions":
-            raise invalid_input(f"There is no output {output.name!r}; there is: predictions.")
-        wanted = require_known("Output 'predictions'", output.parameters, OUTPUT_PARAMETERS)
+        if output.name not in names:
+            raise invalid_input(f"There is no output {output.name!r}; there is: {', '.join(names)}.")
+        wanted = require_known(f"Output {output.name!r}", output.parameters, OUTPUT_PARAMETERS)
         wants_binary = wanted.get("binary_data", wants_binary)
+    names = tuple(output.name for output in sent.outputs or ()) or names
     rows = model.schema.convert(rows_of(sent.inputs, binary, model.schema, model.max_rows))
     if parameters:
         rows = replace(rows, params=require_params(model.schema, parameters))
-    return Decoded(rows, own=Wanted(sent.id or call.request_id, wants_binary))
+    return Decoded(rows, own=Wanted(sent.id or call.request_id, wants_binary, names))
 
 
 def example(model: ServedModel) -> dict[str, Any] | None:
@@ -109,31 +114,46 @@ def example(model: ServedModel) -> dict[str, Any] | None:
 
 
 def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
-    """Predictions as one tensor, JSON or binary, whichever the caller asks for."""
-    values = _array(answered.predictions)
-    datatype = datatype_of(values.dtype)
-    output: dict[str, Any] = {"name": "predictions", "datatype": datatype, "shape": list(values.shape)}
-    version = answered.served.version
+    """Predictions as tensors, JSON or binary, whichever the caller asks for."""
+    wanted, version = decoded.own, answered.served.version
+    found = {
+        name: _array([row[name] for row in answered.predictions] if name != ONLY else answered.predictions)
+        for name in wanted.outputs
+    }
+    outputs = [
+        {"name": name, "datatype": datatype_of(values.dtype), "shape": list(values.shape)}
+        for name, values in found.items()
+    ]
     answer: dict[str, Any] = {
         "model_name": version.name,
         "model_version": str(version.version),
-        "id": decoded.own.request_id,
-        "outputs": [output],
+        "id": wanted.request_id,
+        "outputs": outputs,
     }
     if answered.served.names_json:
         answer["parameters"] = dict(answered.served.names_json)
-    if not decoded.own.binary:
-        data = values.ravel().tolist()
-        if any(isinstance(each, bytes) for each in data):
-            output["parameters"] = {"content_type": "base64"}
-            data = [b64encode(each if isinstance(each, bytes) else each.encode()).decode() for each in data]
-        output["data"] = data
+    if not wanted.binary:
+        for output, values in zip(outputs, found.values(), strict=True):
+            output.update(_data(values))
         return Reply(encode_json(answer))
-    tail = packed(values.tolist()) if datatype == "BYTES" else np.ascontiguousarray(values).tobytes()
-    output["parameters"] = {"binary_data_size": len(tail)}
+    tails = [
+        packed(values.tolist()) if output["datatype"] == "BYTES" else np.ascontiguousarray(values).tobytes()
+        for output, values in zip(outputs, found.values(), strict=True)
+    ]
+    for output, tail in zip(outputs, tails, strict=True):
+        output["parameters"] = {"binary_data_size": len(tail)}
     head = encode_json(answer)
     headers = [BINARY, (HEADER_LENGTH, b"%d" % len(head))]
-    return Reply(head + tail, headers)
+    return Reply(head + b"".join(tails), headers)
+
+
+def _data(values: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """The fields of an output whose values are JSON; bytes are base64."""
+    data = values.ravel().tolist()
+    if not any(isinstance(each, bytes) for each in data):
+        return {"data": data}
+    texts = [b64encode(each if isinstance(each, bytes) else each.encode()).decode() for each in data]
+    return {"parameters": {"content_type": "base64"}, "data": texts}
 
 
 def _array(predictions: list[Any]) -> np.ndarray[Any, Any]:
@@ -181,8 +201,22 @@ async def model(request: Request, name: str, version: str = "") -> dict[str, Any
         "versions": [str(served.version.version)],
         "platform": "mlflow",
         "inputs": _inputs(served),
-        "outputs": [{"name": "predictions", "datatype": "FP64", "shape": [-1]}],
+        "outputs": _outputs(served),
     }
+
+
+def _outputs(served: ServedModel) -> list[dict[str, Any]]:
+    if not served.facts.outputs:
+        return [{"name": ONLY, "datatype": "FP64", "shape": [-1]}]
+    return [
+        # Answers are JSON numbers, also of a float32; another number of items in each row makes a text of JSON.
+        {
+            "name": one.name,
+            "datatype": "BYTES" if None in one.shape else "FP64" if "float" in one.dtype else "INT64",
+            "shape": [-1] if None in one.shape else [-1, *one.shape],
+        }
+        for one in served.facts.outputs.values()
+    ]
 
 
 def _inputs(served: ServedModel) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ COMMANDS = (
     "serve",
     "promote",
     "rollback",
+    "export",
     "models",
     "init",
     "config",
@@ -183,6 +184,19 @@ def test_models_and_promotion(trained_copy, mlops, monkeypatch):
     assert code == 1 and "replaced no version" in error
     code, said, _ = mlops("models", "nobody")
     assert code == 1 and "No model 'nobody'" in said and "mlops run" in said
+
+
+@pytest.mark.slow
+def test_a_network_is_exported_as_onnx(trained_copy, mlops, monkeypatch, tmp_path):
+    """The command names the file, the largest difference and the tensors; a version that is missing is an error."""
+    monkeypatch.chdir(trained_copy.project.root)
+    file = tmp_path / "network.onnx"
+    code, said, error = mlops("export", "repurchase", "1", "--format", "onnx", "--output", str(file))
+    assert code == 0, error
+    assert "the largest difference from the network is" in said and "output  predictions" in said
+    assert file.is_file()
+    code, _, error = mlops("export", "repurchase", "9")
+    assert code == 1 and "version 9" in error
 
 
 def test_compile_writes_a_pipeline(mlops, project):

@@ -107,7 +107,8 @@ def test_every_metric_of_rows_that_cannot_be_told_apart_has_a_value_or_a_reason(
 def test_an_unknown_task_lists_the_known_ones():
     """A misspelt task stops the evaluation, and the message lists the known tasks."""
     with pytest.raises(
-        PluginError, match=r"Unknown task 'ranking'.*classification, multilabel, multioutput, regression"
+        PluginError,
+        match=r"Unknown task 'ranking'.*classification, loss, multilabel, multioutput, regression",
     ):
         evaluate("ranking", Y, Y, split="test")
 

@@ -1,7 +1,11 @@
 """The examples of networks, by their four notebooks to a service: the figures of the documentation, and answers to raw input."""
 
+import base64
+import hashlib
+import json
 import re
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +14,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
+from examples.digits import get_data
 from examples.repurchase.demo import Service, post
 from mlops_lib import config, tracking
 from mlops_lib.promotion import promote
@@ -81,3 +87,39 @@ def test_the_language_of_a_text(tmp_path, blank_store) -> None:
         assert found == list(texts)
         alone = post(f"{url}/predict", {"inputs": {"text": texts["ko"]}})
         assert alone["predictions"] == answer["predictions"][0]
+
+
+@pytest.mark.slow
+def test_the_digit_in_an_image(tmp_path, blank_store) -> None:
+    """The documented scores, and the digit in an uploaded file: in a form, as raw bytes and as base64 the same answer."""
+    file = copied("digits", tmp_path, blank_store)
+    data = file.parent / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    get_data.main(data)
+    images = sorted(data.rglob("*.png"))
+    digest = hashlib.sha256(b"".join(Image.open(image).tobytes() for image in images)).hexdigest()
+    assert (len(images), digest[:16]) == (1_797, "24022bfd27bd4446")
+    with promoted(file) as (metrics, url):
+        for name, figure in documented("The digit in an image").items():
+            assert metrics[f"test.{name}"] == pytest.approx(figure, abs=0.02), name
+        image = (data / "7" / "0007.png").read_bytes()
+        form = (
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename="7.png"\r\n\r\n'
+            + image
+            + b"\r\n--x--\r\n"
+        )
+        answers = [
+            upload(url, image, "image/png"),
+            upload(url, form, "multipart/form-data; boundary=x"),
+            post(f"{url}/predict", {"inputs": {"image": base64.b64encode(image).decode()}}),
+        ]
+        found = answers[0]["predictions"]
+        assert answers[0]["classes"][found.index(max(found))] == "7"
+        assert all(answer["predictions"] == found for answer in answers)
+
+
+def upload(url: str, body: bytes, content_type: str) -> Any:
+    """The answer to a body that is no JSON."""
+    request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": content_type})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)

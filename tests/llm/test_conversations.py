@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_lib import config, loaders, wrappers
-from mlops_lib.errors import DataError, EvaluationError
+from mlops_lib.errors import DataError, EvaluationError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import scripts
 from mlops_lib.evaluation.tasks.text import Text
@@ -212,6 +212,27 @@ def test_scripts_are_checked_before_any_call(vendor: Vendor, talked: Callable[..
         talked([{}, {"turns": "next"}], metrics=["exact_match"])
     with pytest.raises(DataError, match="The simulated user needs the column 'mood'"):
         talked([{"goal": "a"}], simulated_user=USER | {"prompt": "You feel {{mood}}. {{goal}}"})
+    assert vendor.stats["calls"] == 0
+
+
+def test_the_user_may_begin_and_be_another_vendors(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
+    """A row without a question begins with the user's message, here of Claude, which takes no seed."""
+    user = {"model": "anthropic:claude-x", "max_turns": 2}
+    report, _, _ = talked(
+        [{"question": None, "goal": "하늘", "facts": {"색": "파랑"}}, {}], simulated_user=user
+    )
+    first = report.per_row.iloc[0]
+    assert first["input"] == "The sky is blue." and first["conversation_end"] == "max_turns"
+    assert first["conversation"].count("Answer to: The sky is blue.") == 2
+    asked = next(body for body in vendor.stats["bodies"] if body["model"] == "claude-x")
+    assert '{"색": "파랑"}' in str(asked["system"]) and "seed" not in asked
+
+
+def test_a_user_that_is_no_model_is_an_error_before_any_call(
+    vendor: Vendor, talked: Callable[..., Evaluated]
+) -> None:
+    with pytest.raises(ModelError, match="Unknown LLM 'gpt'"):
+        talked([{"goal": "a"}], simulated_user={"model": "gpt"})
     assert vendor.stats["calls"] == 0
 
 

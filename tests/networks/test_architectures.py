@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnxruntime
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,14 @@ import yaml
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.columns.json_rows import example_rows
+from mlops_lib.errors import ModelError
+from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.spec import InputSpec
+from mlops_lib.wrappers.inputs import prepared
+from mlops_lib.wrappers.network import onnx as onnx_export
+from serving.inference.predictor import Answered
+from serving.protocols import open_inference
+from serving.protocols.inference import Decoded
 from serving.protocols.tensors import Tensor, rows_of
 from tests.support.projects import ROOT
 from tests.support.staged_service import staged
@@ -38,6 +46,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "Autoencoder": {},
     "Quantiles": {"inputs": {"numbers": ["age", "price"]}},
     "PaddedMean": {},
+    "MultiTask": {},
+    "Pair": {},
+    "Tagger": {},
 }
 #: The same, of models that hold code.
 WITH_CODE: dict[str, dict[str, Any]] = {
@@ -45,7 +56,11 @@ WITH_CODE: dict[str, dict[str, Any]] = {
     "TextClassifier": {"inputs": {"review": {"tokenizer": "architectures:words"}}},
     "Collated": {"collate": "architectures:visits"},
     "Branching": {"format": "pickle", "inputs": {"x": ["user", "price", "age"]}},
+    "Detector": {"format": "pickle"},
 }
+#: Network with several outputs -> the one that is judged.
+JUDGED = {"MultiTask": "liked", "Pair": "output_0", "Tagger": "all", "Detector": "any"}
+BY_LENGTH = ("PaddedMean", "LastStep", "Tagger")
 
 
 def films(rows: int) -> pa.Table:
@@ -71,13 +86,18 @@ def films(rows: int) -> pa.Table:
     )  # fmt: skip
 
 
+def plain(predictions: Any) -> list[Any]:
+    """Predictions as values that JSON has."""
+    return predictions.tolist() if isinstance(predictions, np.ndarray) else predictions
+
+
 class Trained(NamedTuple):
     """A logged network, its folder, rows for it as JSON, and its predictions for them."""
 
     uri: str
     folder: Path
     rows: list[dict[str, Any]]
-    expected: np.ndarray
+    expected: list[Any]
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +111,15 @@ def trained(tmp_path_factory) -> dict[str, Trained]:
         for name, model in (NETWORKS | WITH_CODE).items():
             content = {
                 "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "films"},
-                "data": {"source": "films.parquet", "label": "liked", "columns": {"clicks": "sequence"}},
+                "data": {
+                    "source": "films.parquet",
+                    "label": "liked",
+                    "columns": {"clicks": "drop" if name == "Pair" else "sequence"},
+                },
+                "pipeline": {"work_dir": "without_clicks" if name == "Pair" else "with_clicks"},
                 "model": {"wrapper": "lightning", "implementation": f"architectures:{name}", **model},
                 "train": {"max_epochs": 1, "batch_size": 16},
-                "evaluation": {"threshold": 0.0, "baselines": []},
+                "evaluation": {"threshold": 0.0, "baselines": [], "output": JUDGED.get(name, "")},
             }
             (root / "config.yaml").write_text(yaml.safe_dump(content))
             settings = config.load(root / "config.yaml")
@@ -106,7 +131,7 @@ def trained(tmp_path_factory) -> dict[str, Trained]:
             result = wrapper.train(dataset, settings)
             test = dataset.load("test")
             rows = json.loads(json.dumps(example_rows(test, wrapper.columns)))
-            found[name] = Trained(result.model_uri, wrapper.folder, rows, wrapper.predict(test))
+            found[name] = Trained(result.model_uri, wrapper.folder, rows, plain(wrapper.predict(test)))
     return found
 
 
@@ -115,13 +140,13 @@ def test_rows_have_the_same_answer_in_every_form(trained, name):
     """As JSON, alone, in other batches and in the reverse order: bit for bit; no code where a graph is enough."""
     one = trained[name]
     model = wrappers.load(str(one.folder))
-    assert len(one.expected) == len(one.rows) > 10 and len(np.unique(one.expected)) > 5
+    assert len(one.expected) == len(one.rows) > 10 and len(set(map(str, one.expected))) > 5
     for size in (1, 4, len(one.rows)):
         parts = [model.predict(one.rows[at : at + size]) for at in range(0, len(one.rows), size)]
-        assert np.array_equal(np.concatenate(parts), one.expected), size
-    assert np.array_equal(model.predict(one.rows[::-1]), one.expected[::-1])
+        assert [found for part in parts for found in plain(part)] == one.expected, size
+    assert plain(model.predict(one.rows[::-1])) == one.expected[::-1]
     assert type(model).holds_code(model.folder, model.info) is (name in WITH_CODE)
-    assert model.inputs.inputs.by_length is (name in ("PaddedMean", "LastStep"))
+    assert model.inputs.inputs.by_length is (name in BY_LENGTH)
 
 
 def test_a_fresh_process_gives_the_same_answers(trained):
@@ -142,10 +167,10 @@ for alone in (False, True):
         else:
             from mlops_lib import wrappers
             sys.modules.setdefault("lightning", None)  # the module of the networks needs it
-            if name in ("TextClassifier", "Collated", "Branching") and not sys.modules["lightning"]:
+            if name in ("TextClassifier", "Collated", "Branching", "Detector") and not sys.modules["lightning"]:
                 del sys.modules["lightning"]
             answer = wrappers.load(folder).predict(rows)
-        found.setdefault(name, []).append(answer.tolist())
+        found.setdefault(name, []).append(answer if isinstance(answer, list) else answer.tolist())
 print(json.dumps(found))
 """
     given = json.dumps({name: [str(one.folder), one.rows] for name, one in trained.items()})
@@ -156,7 +181,7 @@ print(json.dumps(found))
     found = json.loads(ended.stdout.splitlines()[-1])
     for name, one in trained.items():
         for answer in found[name]:
-            assert answer == one.expected.tolist(), name
+            assert answer == one.expected, name
 
 
 def tensors_of(inputs: dict[str, InputSpec], rows: list[dict[str, Any]]) -> list[Tensor]:
@@ -180,6 +205,25 @@ def tensors_of(inputs: dict[str, InputSpec], rows: list[dict[str, Any]]) -> list
     return made
 
 
+def require_tensors_by_name(model: Any, expected: list[dict[str, Any]]) -> None:
+    """The Open Inference Protocol's tensor for each output, JSON and binary: numbers, or texts of JSON for unlike sizes."""
+    for binary in (False, True):
+        wanted = open_inference.Wanted("1", binary, ("boxes", "any"))
+        reply = open_inference.encode(None, Decoded(None, own=wanted), Answered(model, expected, None, None))
+        length = int(dict(reply.headers)[open_inference.HEADER_LENGTH]) if binary else len(reply.body)
+        boxes, scores = json.loads(reply.body[:length])["outputs"]
+        assert (boxes["datatype"], boxes["shape"]) == ("BYTES", [len(expected)])
+        assert (scores["datatype"], scores["shape"]) == ("FP64", [len(expected)])
+        if binary:
+            assert np.frombuffer(reply.body[-8 * len(expected) :]).tolist() == [
+                one["any"] for one in expected
+            ]
+            assert boxes["parameters"]["binary_data_size"] == len(reply.body) - length - 8 * len(expected)
+        else:
+            assert scores["data"] == [one["any"] for one in expected]
+            assert [json.loads(one) for one in boxes["data"]] == [one["boxes"] for one in expected]
+
+
 def test_the_service_gives_the_same_answers(trained, tmp_path):
     """Rows as JSON, alone and together, and tensors by the names of inputs."""
 
@@ -187,11 +231,50 @@ def test_the_service_gives_the_same_answers(trained, tmp_path):
         async with staged(tmp_path) as stage:
             for number, (name, one) in enumerate(trained.items(), start=1):
                 await stage.serve(number, one.folder)
-                assert [await stage.ask(row) for row in one.rows[:3]] == one.expected[:3].tolist(), name
-                assert await stage.ask_all({"inputs": one.rows}) == one.expected.tolist(), name
+                assert [await stage.ask(row) for row in one.rows[:3]] == one.expected[:3], name
+                assert await stage.ask_all({"inputs": one.rows}) == one.expected, name
                 model = stage.models.current()
                 if tensors := tensors_of(model.facts.inputs, one.rows):
                     rows = rows_of(tensors, memoryview(b""), model.schema, 100)
-                    assert await stage.ask_all({"inputs": rows}) == one.expected.tolist(), name
+                    assert await stage.ask_all({"inputs": rows}) == one.expected, name
+                assert list(model.facts.outputs) == (list(one.expected[0]) if name in JUDGED else [])
+                if name == "Detector":
+                    require_tensors_by_name(model, one.expected)
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", ["Lstm", "MultiTask"])
+def test_a_network_becomes_onnx(trained, name, tmp_path):
+    """Of any number of rows and any length, with outputs by name and the encoder in the file's metadata."""
+    one, file = trained[name], tmp_path / "network.onnx"
+    model = wrappers.load(str(one.folder))
+    done = onnx_export.export(model, file)
+    assert 0 <= done.difference < 1e-5 and done.rows > 20
+    session = onnxruntime.InferenceSession(str(file))
+    encoder = InputEncoder.from_dict(
+        json.loads(session.get_modelmeta().custom_metadata_map[onnx_export.ENCODER_KEY])
+    )
+    tensors = encoder.padded(prepared(encoder, one.rows))
+    found = session.run(None, tensors)
+    names = [output.name for output in session.get_outputs()]
+    assert names == (list(one.expected[0]) if name in JUDGED else ["predictions"])
+    for place, output in enumerate(names):
+        expected = [row[output] if name in JUDGED else row for row in one.expected]
+        assert np.allclose(found[place], expected, rtol=1e-5, atol=1e-5), output
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Detector", "model.format: pickle"),
+        ("Collated", "architectures:visits"),
+        ("LastStep", "clicks .1, 1.*No file was written"),
+    ],
+)
+def test_a_network_that_cannot_become_onnx_is_refused(trained, name, words, tmp_path):
+    """The error names the reason, and no file is left."""
+    model = wrappers.load(str(trained[name].folder))
+    with pytest.raises(ModelError, match=words):
+        onnx_export.export(model, tmp_path / "network.onnx")
+    assert not list(tmp_path.iterdir())

@@ -20,6 +20,7 @@ from mlops_lib.steps.table import STEPS
 from pipelines import interrupts, local
 from pipelines.local_run import LocalRun
 from tests import toy_notebooks
+from tests.support import forks
 from tests.support.servers import mlflow_server
 from tests.support.waiting import LIMIT_S, until
 
@@ -52,7 +53,7 @@ def mlops_run(toy, *options):
     """`mlops run`, started."""
     command = [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run", *options]
     return subprocess.Popen(
-        command, cwd=toy.root, env={**os.environ, "COLUMNS": "200"},
+        command, cwd=toy.root, env={**os.environ, **forks.environment(), "COLUMNS": "200"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

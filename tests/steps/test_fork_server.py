@@ -41,9 +41,9 @@ def fork_server():
 
 
 def server_pid():
-    """The only child of this process that is a fork server."""
+    """The newest child of this process that is a fork server."""
     found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "mlops_lib.steps.fork_server"],
+        ["pgrep", "-n", "-P", str(os.getpid()), "-f", "mlops_lib.steps.fork_server"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return int(found.stdout)
@@ -131,6 +131,15 @@ def test_a_server_that_dies_when_asked_costs_only_time(toy, monkeypatch):
         receive = fork_client.receive
         monkeypatch.setattr(fork_client, "receive", kill_after_request)
         assert report_of(toy, "cold")["parent"] == os.getpid() and sent
+
+
+def test_a_server_that_the_environment_names_is_used(monkeypatch):
+    """A run in a run, say: no second one is started, and the first one stays."""
+    monkeypatch.setenv(FORK_SERVER_ENV, "/of/the/outer/run")
+    before = set(os.listdir(tempfile.gettempdir()))
+    with fork_client.server(()):
+        assert set(os.listdir(tempfile.gettempdir())) - before == set()
+    assert os.environ[FORK_SERVER_ENV] == "/of/the/outer/run"
 
 
 @pytest.mark.slow

@@ -16,7 +16,9 @@ import pandas as pd
 import pytest
 
 from mlops_lib import config
+from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests.support import explained as explained_project
+from tests.support import forks
 from tests.support.projects import ROOT, PipelineRun, Project, Trained
 
 
@@ -100,6 +102,13 @@ def toy(stored: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return stored.configure(model=model)
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notebooks that this process runs start from the fork server of the tests."""
+    for name, value in forks.environment().items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.fixture(scope="session")
 def trained_once(
     make_project: Callable[..., Project], blank_store: Path, tmp_path_factory: pytest.TempPathFactory
@@ -150,7 +159,7 @@ def pipeline_run(
     """`mlops run` as a user types it, on a project that has never run; the gate lets it pass. Only to read."""
 
     def make(folder: Path) -> None:
-        result = make_project(folder / "project").mlops("run")
+        result = make_project(folder / "project").mlops("run", **{FORK_SERVER_ENV: ""})
         (folder / "result.json").write_text(json.dumps([result.returncode, result.stdout, result.stderr]))
 
     folder = made_once(tmp_path_factory, "pipeline", make)

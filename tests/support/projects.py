@@ -15,6 +15,7 @@ import yaml
 from mlops_lib import config, loaders
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
+from tests.support import forks
 
 if TYPE_CHECKING:
     from mlops_lib.evaluation.report import EvaluationReport
@@ -48,10 +49,11 @@ class Project:
     def mlops(
         self, *arguments: str, timeout_s: int = 900, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line in the project's folder."""
+        """Run the command line in the project's folder. The steps of a run start from the fork server of the tests."""
+        started = forks.environment() if "run" in arguments else {}
         return subprocess.run(
             [str(BIN / "mlops"), *arguments],
-            cwd=self.root, env={**os.environ, "COLUMNS": "200", **environment},
+            cwd=self.root, env={**os.environ, **started, "COLUMNS": "200", **environment},
             capture_output=True, text=True, timeout=timeout_s, check=False,
         )  # fmt: skip
 

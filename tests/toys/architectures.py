@@ -167,6 +167,81 @@ class LastStep(Toy):
         return self.head(outputs[:, -1]).squeeze(-1).sigmoid()
 
 
+class MultiTask(Toy):
+    """A class and a number from one trunk, and the vector between them."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.user, self.trunk = nn.Embedding(inputs["user"].codes, 4), nn.Linear(5, 4)
+        self.liked, self.stars = nn.Linear(4, 1), nn.Linear(4, 1)
+
+    def forward(self, user: Tensor, price: Tensor) -> dict[str, Tensor]:
+        vector = self.trunk(torch.cat([self.user(user), price.nan_to_num(0.0).unsqueeze(-1)], 1)).tanh()
+        return {
+            "liked": self.liked(vector).squeeze(-1).sigmoid(),
+            "stars": self.stars(vector).squeeze(-1),
+            "vector": vector,
+            "closest": vector.argmax(1),
+        }
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        found, y = self.answer(batch[0]), batch[1]
+        return functional.binary_cross_entropy(found["liked"], y) + functional.mse_loss(found["stars"], 5 * y)
+
+
+class Pair(Toy):
+    """A tuple, from the matrix of all features."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(n_features, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.layer(x.nan_to_num(0.0).clamp(-5, 5))
+        return found[:, 0].sigmoid(), found
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        return functional.binary_cross_entropy(self(batch[0])[0], batch[1])
+
+
+class Tagger(Toy):
+    """A number for each item of a sequence, and one for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(1, 4, batch_first=True)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, clicks: Tensor, clicks_mask: Tensor) -> dict[str, Tensor]:
+        found = self.head(self.layer(clicks.unsqueeze(-1))[0]).squeeze(-1).sigmoid()
+        weights = clicks_mask.to(found.dtype)
+        return {"items": found * weights, "all": (found * weights).sum(1) / weights.sum(1).clamp(min=1)}
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        return functional.binary_cross_entropy(self.answer(batch[0])["all"], batch[1])
+
+
+class Detector(Toy):
+    """As detectors give it: for each row a dict with any number of boxes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(36, 1)
+
+    def forward(self, pixels: Tensor) -> list[dict[str, Tensor]]:
+        found = []
+        for image in pixels:
+            places = (image > 1).nonzero()
+            boxes = torch.cat([places, places + 1], 1).to(pixels.dtype)
+            found.append(
+                {"boxes": boxes, "scores": image[image > 1], "any": self.head(image.flatten()).sigmoid()[0]}
+            )
+        return found
+
+    def loss(self, batch: tuple[Any, ...]) -> Tensor:
+        return functional.binary_cross_entropy(torch.stack([one["any"] for one in self(batch[0])]), batch[1])
+
+
 class PackedGru(Toy):
     """Packed sequences, which TorchScript can hold and torch.export cannot."""
 

@@ -155,3 +155,13 @@ class NoValidation(pl.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         return []
+
+
+class Weights(pl.Callback):
+    """Writes the weights of each process into a folder when the training ends."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        torch.save(module.state_dict(), self.folder / f"{trainer.world_size}-{trainer.global_rank}.pt")

@@ -16,10 +16,11 @@ from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
 from mlops_lib.evaluation.metrics.answers import make as make_text_metric
 from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
 from mlops_lib.evaluation.metrics.json_values import text_of
+from mlops_lib.evaluation.metrics.loss import mean_loss
 from mlops_lib.evaluation.metrics.text import SacrebleuMetric
 from mlops_lib.evaluation.paired import classification, labels, regression, text
 from mlops_lib.evaluation.paired.rows import complete
-from mlops_lib.evaluation.paired.sums import Statistic
+from mlops_lib.evaluation.paired.sums import Statistic, mean
 from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
 from mlops_lib.llm.generation import Generation
 
@@ -48,6 +49,7 @@ VECTORISED: Mapping[Metric, Callable[[Any], Statistic | None]] = {
     multilabel.mean_log_loss: labels.mean_log_loss,
     multioutput.mean_r2: labels.mean_r2,
     multioutput.scaled_rmse: labels.scaled_rmse,
+    mean_loss: lambda cases: mean(cases.predicted, cases.weights),
 }
 
 

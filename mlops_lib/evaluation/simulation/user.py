@@ -41,11 +41,16 @@ class Reply(NamedTuple):
 
 
 class SimulatedUser:
-    """The LLM of ``evaluation.simulated_user``."""
+    """The LLM of ``evaluation.simulated_user``.
+
+    Raises:
+        ModelError: There is no such LLM.
+    """
 
     def __init__(self, settings: "Settings") -> None:
         self._settings = settings
         self._chosen = settings.evaluation.simulated_user
+        self._provider = split(self._chosen.model)[0]
         self.max_turns = self._chosen.max_turns
 
     def stops(self, answer: str) -> bool:
@@ -98,7 +103,7 @@ class SimulatedUser:
     @cached_property
     def _model(self) -> "BaseChatModel":
         name = self._chosen.model
-        seed = {} if split(name)[0] == "anthropic" else {"seed": self._chosen.seed}
+        seed = {} if self._provider == "anthropic" else {"seed": self._chosen.seed}
         return chat_model(name, self._settings.llm, **seed)
 
     @cached_property

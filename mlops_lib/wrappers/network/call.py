@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mlops_lib.errors import TrainingError
 from mlops_lib.network_inputs.call import NetworkCall, answers, tensors_of
 from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.network_inputs.outputs import ONLY
 from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.network.double import MAX_PARAMETERS
 from mlops_lib.wrappers.network.recurrent import any_length
@@ -34,14 +35,19 @@ def call_in_double(network: nn.Module, encoder: InputEncoder, example: Sequence[
         double = NetworkCall(copy.deepcopy(network).double(), encoder.inputs, double=True).eval()
         with torch.inference_mode():
             given = tensors_of(encoder, example)
-            same = torch.allclose(plain(*given), double(*given), rtol=1e-3, atol=1e-4, equal_nan=True)
-    except Exception:  # the code of a user's network may raise anything
+            torch.testing.assert_close(
+                double(*given), plain(*given), rtol=1e-3, atol=1e-4, equal_nan=True, check_dtype=False
+            )
+    except Exception:  # they differ, or the code of a user's network raises
         return plain
-    return double if same else plain
+    return double
 
 
-def require_answer(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndarray]) -> None:
-    """Check that the network takes its inputs and gives one tensor with a row for each row.
+def require_answer(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndarray]) -> list[str]:
+    """Check that the network takes its inputs, and gives tensors with a row for each row.
+
+    Returns:
+        The names of its outputs; none for one tensor.
 
     Raises:
         TrainingError: It raises, or gives something else.
@@ -56,17 +62,46 @@ def require_answer(call: NetworkCall, encoder: InputEncoder, example: Sequence[n
             f"{name}.forward fails on the first {rows} rows: {type(error).__name__}: {error}\n{described(encoder.inputs)} "
             "Where it takes another type or shape, set dtype or shape in model.inputs."
         ) from error
-    found = f"a {type(answer).__name__}"
-    if isinstance(answer, Mapping):
-        found = f"a dict of {', '.join(map(repr, answer))}"
-    if isinstance(answer, Tensor):
-        if answer.ndim and len(answer) == rows:
-            return
-        found = f"{answer.dtype} of shape {list(answer.shape)}".removeprefix("torch.")
-    raise TrainingError(
-        f"{name}.forward gives {found} for {rows} rows, and predictions are one tensor [{rows}, ...]. Let forward "
-        "return the prediction alone, and compute what only the loss needs in a method of its own."
-    )
+    if isinstance(answer, list):
+        return _require_item_a_row(name, answer, rows, encoder.inputs)
+    found = answer if isinstance(answer, Mapping) else {ONLY: answer}
+    for key, one in found.items():
+        if not isinstance(one, Tensor) or not one.ndim or len(one) != rows:
+            raise TrainingError(
+                f"{name}.forward gives {_form(one)}{f' as {key!r}' if key else ''} for {rows} rows, and must give one tensor "
+                f"[{rows}, ...], or a dict or tuple of such. Compute what only the loss needs in a method of its own."
+            )
+    return [key for key in found if key]
+
+
+def _require_item_a_row(name: str, answer: Sequence[Any], rows: int, inputs: Inputs) -> list[str]:
+    """Check a list with a dict of tensors for each row, as detectors give it."""
+    names = list(answer[0]) if answer and isinstance(answer[0], Mapping) else []
+    alike = all(isinstance(one, Mapping) and list(one) == names for one in answer)
+    if (
+        not names
+        or not alike
+        or len(answer) != rows
+        or not all(isinstance(t, Tensor) for t in answer[0].values())
+    ):
+        raise TrainingError(
+            f"{name}.forward gives a list of {len(answer)} items, such as {_form(answer[0]) if answer else 'none'}, for "
+            f"{rows} rows. A list must have a dict of tensors for each row, all with the same keys."
+        )
+    if inputs.format != "pickle":
+        raise TrainingError(
+            f"{name}.forward gives a list with a dict for each row, which no graph can hold. Give a dict of tensors "
+            f"[{rows}, ...], padded to one number of items; or set model.format: pickle."
+        )
+    return names
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{value.dtype} of shape {list(value.shape)}".removeprefix("torch.")
+    if isinstance(value, Mapping):
+        return f"a dict of {', '.join(map(repr, value))}"
+    return f"a {type(value).__name__}"
 
 
 def exported(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndarray]) -> Any:
@@ -75,7 +110,7 @@ def exported(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
     Raises:
         TrainingError: The network cannot be exported, or only for one size.
     """
-    given = list(_of_unlike_sizes(encoder, example))
+    given = list(of_unlike_sizes(encoder, example))
     auto = torch.export.Dim.AUTO
     sizes = tuple(
         {0: auto, **{at: auto for at, size in enumerate(spec.shape, start=1) if size is None}}
@@ -127,7 +162,7 @@ def scripted(call: NetworkCall, encoder: InputEncoder, example: Sequence[np.ndar
     try:
         with warnings.catch_warnings(), torch.inference_mode(), _jit_is_scripting():
             warnings.simplefilter("ignore")
-            given = tuple(_of_unlike_sizes(encoder, example))
+            given = tuple(of_unlike_sizes(encoder, example))
             script = torch.jit.trace(call.eval(), given, check_trace=False)
     except Exception as error:  # the code of a user's network may raise anything
         raise TrainingError(
@@ -143,9 +178,20 @@ def depends_on_padding(call: NetworkCall, encoder: InputEncoder, prepared: Seque
     if not encoder.has_free_sizes:
         return False
     alone = answers(call, encoder.with_inputs(by_length=True), prepared)
-    with torch.inference_mode():
-        beside = call(*tensors_of(encoder, prepared, extra=3)).numpy()
-    return not np.allclose(alone, beside, rtol=RTOL, atol=ATOL, equal_nan=True)
+    beside = answers(call, encoder, prepared, extra=3)
+    pairs = zip(_by_name(alone).values(), _by_name(beside).values(), strict=True)
+    return not all(_same(*pair) for pair in pairs)
+
+
+def _by_name(found: np.ndarray | dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return found if isinstance(found, dict) else {ONLY: found}
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two answers are equal; answers of unlike sizes are not."""
+    if one.dtype == object or one.shape != other.shape:
+        return False
+    return np.allclose(one, other, rtol=RTOL, atol=ATOL, equal_nan=True)
 
 
 def described(inputs: Inputs) -> str:
@@ -153,7 +199,7 @@ def described(inputs: Inputs) -> str:
     return "Its inputs are " + "; ".join(map(str, inputs.specs)) + "."
 
 
-def _of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> Iterator[Tensor]:
+def of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> Iterator[Tensor]:
     """Tensors whose free sizes differ from each other and from the rows: torch.export takes equal sizes for one."""
     taken = {1, len(example[0])}
     longest: dict[str, int] = {}
@@ -174,7 +220,7 @@ def _require_any_size(
 ) -> None:
     for rows, most in CHECKED:
         chosen = np.arange(rows) % len(example[0])
-        given = tensors_of(encoder, [_cut(one[chosen], most) for one in example])
+        given = tensors_of(encoder, [cut(one[chosen], most) for one in example])
         try:
             with torch.inference_mode():
                 torch.testing.assert_close(graph(*given), call(*given), rtol=RTOL, atol=ATOL, equal_nan=True)
@@ -193,7 +239,7 @@ def _require_any_size(
             ) from error
 
 
-def _cut(prepared: np.ndarray, most: int | None) -> np.ndarray:
+def cut(prepared: np.ndarray, most: int | None) -> np.ndarray:
     """Sequences with at most so many items; anything else, such as rows for a collate function, as it is."""
     if prepared.dtype != object:
         return prepared

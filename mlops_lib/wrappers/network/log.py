@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -14,8 +15,11 @@ import torch
 from mlops_lib.errors import TrainingError
 from mlops_lib.network_inputs.call import FILES, NetworkCall, answers, load
 from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.network_inputs.outputs import by_row, specs_of
+from mlops_lib.settings import Settings
 from mlops_lib.wrappers import table_package
 from mlops_lib.wrappers.code.own_code import Needs
+from mlops_lib.wrappers.interface import INPUTS_KEY, OUTPUTS_KEY
 from mlops_lib.wrappers.network.call import (
     call_in_double,
     depends_on_padding,
@@ -24,6 +28,7 @@ from mlops_lib.wrappers.network.call import (
     scripted,
 )
 from mlops_lib.wrappers.network.frozen import freeze
+from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,19 +38,39 @@ FORMAT_TAG = "mlops.model_format"
 
 
 def require_loggable(
-    module: torch.nn.Module, encoder: InputEncoder, features: "pd.DataFrame", root: Path
+    module: torch.nn.Module, encoder: InputEncoder, features: "pd.DataFrame", config: Settings
 ) -> None:
-    """Check that an untrained network takes its inputs and can be logged in the chosen format.
+    """Check that an untrained network takes its inputs, has the judged output and can be logged in the chosen format.
 
     Raises:
         TrainingError: It does not, or cannot.
     """
     call = NetworkCall(module.eval(), encoder.inputs)
     example = encoder.prepared_frame(features)
-    require_answer(call, encoder, example)
+    require_output(require_answer(call, encoder, example), config)
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
-    _needs(module, encoder, root).require_portable()
+    _needs(module, encoder, config.root).require_portable()
+
+
+def require_output(names: Sequence[str], config: Settings) -> None:
+    """Check that ``evaluation.output`` names an output of the network.
+
+    Args:
+        names: Of its outputs; none for a network with one.
+
+    Raises:
+        TrainingError: It does not; names the outputs.
+    """
+    chosen = config.evaluation.output
+    if chosen and not names:
+        raise TrainingError(f"evaluation.output names {chosen!r}, and forward gives one tensor. Take it out.")
+    if names and chosen not in names:
+        found = f"names {chosen!r}" if chosen else "is not set"
+        raise TrainingError(
+            f"forward gives the outputs {', '.join(names)}, and evaluation.output {found}. Set it to the one that "
+            f"03_evaluate judges, for example evaluation: {{output: {names[0]}}}."
+        )
 
 
 def log(
@@ -56,6 +81,7 @@ def log(
     run_id: str,
     metadata: dict[str, Any],
     root: Path,
+    preparation: Preparation | None = None,
 ) -> str:
     """Log a trained network to a run, with the encoder of its inputs; return its URI.
 
@@ -67,6 +93,7 @@ def log(
         run_id: The run.
         metadata: Of the model.
         root: The project's folder.
+        preparation: See `table_package.log`.
     """
     import mlflow
 
@@ -80,7 +107,12 @@ def log(
             flush=True,
         )
     encoder = encoder.with_inputs(by_length=by_length, double=call.in_double)
-    outputs = answers(call, encoder, example)
+    outputs = specs_of(answers(call, encoder, encoder.prepared_frame(sample)))
+    if outputs:
+        print("outputs  " + "  ".join(map(str, outputs)), flush=True)
+    encoder = encoder.with_inputs(outputs=outputs)
+    answer = by_row(answers(call, encoder, example))
+    metadata = {**metadata, **facts_of(encoder, preparation is not None)}
     needs = _needs(module, encoder, root)
     with (
         tempfile.TemporaryDirectory() as name,
@@ -93,7 +125,19 @@ def log(
         _save(call, encoder, example, folder)
         encoder = with_files(encoder, folder)
         own = needs.copy_into(Path(code))
-        return table_package.log(folder, encoder, features, outputs, metadata, needs.requirements(), own)
+        return table_package.log(
+            folder, encoder, features, answer, metadata, needs.requirements(), own, preparation
+        )
+
+
+def facts_of(encoder: InputEncoder, is_prepared: bool) -> dict[str, Any]:
+    """Metadata of a network's inputs and outputs, for a service; no inputs where code makes the rows that they take."""
+    found, made = encoder.inputs.to_dict(), {}
+    if not encoder.inputs.collate and not is_prepared:
+        made[INPUTS_KEY] = found["specs"]
+    if encoder.inputs.outputs:
+        made[OUTPUTS_KEY] = found["outputs"]
+    return made
 
 
 def with_files(encoder: InputEncoder, folder: Path) -> InputEncoder:

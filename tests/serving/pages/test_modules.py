@@ -33,3 +33,17 @@ def test_a_list_is_shortened_only_where_storage_is_full(browser):
             }"""
         )
     assert found == [8, 2]
+
+
+def test_a_late_refusal_leaves_a_newer_key(browser):
+    """A request with the key before is refused after another key was entered: that one stays."""
+    with files_alone(browser) as page:
+        asked = []
+        page.route("**/status", lambda route: asked.append(route))
+        with page.expect_request("**/status"):
+            page.evaluate("import('/main.js')")
+        page.evaluate("import('/api.js').then(api => api.key.set('newer'))")
+        with page.expect_response("**/status"):
+            asked[0].fulfill(status=401, json={"code": "unauthorized"})
+        assert page.evaluate("import('/api.js').then(api => api.key.get())") == "newer"
+        assert page.locator("#key-form").is_hidden()

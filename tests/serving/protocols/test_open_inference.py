@@ -281,7 +281,8 @@ def test_params_of_the_signature_are_parameters(tmp_path):
     schema = RequestSchema(Scaled.signature)  # type: ignore[arg-type]
     call = SimpleNamespace(params={"name": "toy"}, query=lambda name: "", headers={}, request_id="a")
     version = SimpleNamespace(name="toy", version=1)
-    model = SimpleNamespace(version=version, schema=schema, max_rows=9)
+    facts = SimpleNamespace(outputs={})
+    model = SimpleNamespace(version=version, schema=schema, max_rows=9, facts=facts)
     body = json.dumps({"inputs": [x], "parameters": {"scale": 2.5}}).encode()
     assert decode(call, body, model).rows.params == {"scale": 2.5}  # type: ignore[arg-type]
     (refused,) = ask(tmp_path, Scaled(False), {"inputs": [x], "parameters": {"scale": "big"}})

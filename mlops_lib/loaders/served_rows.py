@@ -1,0 +1,130 @@
+"""The rows of the source that a service takes where ``data.prepare`` travels with the model."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_lib import files, plugins
+from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.json_rows import example_rows, json_value
+from mlops_lib.columns.schema import TEXT_TYPES, Column, Role, Schema
+from mlops_lib.columns.source_rows import SENDABLE, SourceRows
+from mlops_lib.errors import DataError
+from mlops_lib.loaders import row_wise
+from mlops_lib.loaders.base import SOURCE_ROWS_FILE, BaseDataLoader, to_table
+from mlops_lib.loaders.row_wise import LONE_ROWS, SAMPLE_ROWS, FeaturesOf
+from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXAMPLE_ROWS = 5
+
+
+def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Path) -> str:
+    """Check whether ``data.prepare`` is row-wise; with ``data.served_rows: raw``, write the file that training reads.
+
+    Args:
+        settings: ``data.prepare`` and ``data.served_rows`` are read.
+        loader: The loader that has read the rows.
+        schema: Of the prepared rows.
+        folder: Folder of the prepared dataset.
+
+    Returns:
+        What was found, for people; "" without ``data.prepare``.
+
+    Raises:
+        DataError: The setting is ``raw``, and ``data.prepare`` is not row-wise, or a row of the source has no JSON form.
+    """
+    data = settings.data
+    if not data.prepare or data.loader == "feature_store":
+        return ""
+    features_of = FeaturesOf(plugins.load("prepare", data.prepare), tuple(schema.features.values()))
+    if data.served_rows == "prepared":
+        return f"data.prepare ({data.prepare}) {_on_first_rows(features_of, loader)}"
+    frame = loader.source_frame()
+    some = row_wise.sample(frame, SAMPLE_ROWS)
+    if why := row_wise.reason(features_of, some):
+        raise _refused(data.prepare, why)
+    unread, constants = row_wise.unneeded(features_of, some.reset_index(drop=True))
+    rows = _source_rows(data.prepare, frame, schema, unread, constants)
+    if (why := _reason(rows, features_of, frame)) and constants:  # a rare row depends on one of them
+        rows = _source_rows(data.prepare, frame, schema, unread, {})
+        why = _reason(rows, features_of, frame)
+    if why:
+        raise _refused(data.prepare, why)
+    with files.replacing(folder / SOURCE_ROWS_FILE) as partial:
+        partial.write_text(json.dumps(rows.to_dict(), ensure_ascii=False), encoding="utf-8")
+    others = [one.name for one in rows.schema.columns if one.role != "feature"]
+    left = f" No feature depends on {', '.join(others)}: a row may leave them out." if others else ""
+    return (
+        f"data.prepare ({data.prepare}) travels with the model: the features of all {len(frame):,} rows are the same in the "
+        f"service. A request has the columns of the source: {', '.join(rows.schema.features)}.{left}"
+    )
+
+
+def _on_first_rows(features_of: FeaturesOf, loader: BaseDataLoader) -> str:
+    try:
+        frame = loader.source_frame(SAMPLE_ROWS)
+    except DataError:  # a loader of the user's own need not show its source
+        return "makes the rows of the dataset. A request has the columns that it returns."
+    if why := row_wise.reason(features_of, frame):
+        return f"is not row-wise: {why}. A request has the columns that it returns."
+    return (
+        f"is row-wise on {len(frame):,} rows that were tried. A request has the columns that it returns; with "
+        "data.served_rows: raw it has those of the source."
+    )
+
+
+def _refused(prepare: str, why: str) -> DataError:
+    return DataError(
+        f"data.served_rows: raw needs a data.prepare that makes each row from one row of the source. {prepare} is not "
+        f"row-wise: {why}. Do this work in the source (in a query, say), or set data.served_rows: prepared: callers then "
+        "send the columns that it returns."
+    )
+
+
+def _source_rows(
+    prepare: str, frame: "pd.DataFrame", schema: Schema, unread: Sequence[str], constants: Mapping[str, Any]
+) -> SourceRows:
+    roles: dict[str, Role] = {
+        one.name: one.role for one in schema.columns if one.role not in ("feature", "ignored")
+    }
+    columns = {}
+    for one in infer(to_table(frame), Declared("")).columns:
+        needed = one.name not in unread and one.name not in constants
+        columns[one.name] = _column(one, frame, "feature" if needed else roles.get(one.name, "unused"))
+    source = Schema(tuple(columns.values()))
+    values = {name: json_value(value, columns[name]) for name, value in constants.items()}
+    example = example_rows(frame.head(EXAMPLE_ROWS), source)
+    return SourceRows(prepare, source, values, tuple(schema.features.values()), example)
+
+
+def _column(column: Column, frame: "pd.DataFrame", role: Role) -> Column:
+    """A column of the source, with the values that ``data.prepare`` gets, whatever they mean."""
+    if column.stored in (*TEXT_TYPES, "null"):
+        return replace(column, kind="text", role=role, stored="string")
+    if role == "feature" and not column.stored.startswith(SENDABLE):
+        raise DataError(
+            f"data.served_rows: raw: data.prepare reads the column {column.name!r} of the source. Its values are "
+            f"{column.stored}, which a row of a request does not have. Leave it out in the source, or set data.served_rows: "
+            "prepared."
+        )
+    gaps = column.stored in ("int64", "bool") and str(frame[column.name].dtype) not in ("int64", "bool")
+    return replace(column, role=role, nullable=column.nullable or gaps)
+
+
+def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame") -> str:
+    """Why the features of some row differ in the service; "" if none do."""
+
+    def from_json(part: "pd.DataFrame") -> "pd.DataFrame":
+        return rows.prepared(features_of.prepare, example_rows(part, rows.schema))
+
+    def served(part: "pd.DataFrame") -> "pd.DataFrame":
+        return rows.prepared(features_of.prepare, part)
+
+    return row_wise.reason_in_parts(features_of, served, frame) or row_wise.reason_in_parts(
+        features_of, from_json, row_wise.sample(frame, LONE_ROWS).reset_index(drop=True)
+    )

@@ -1,0 +1,176 @@
+"""A logged network as an ONNX file, compared with the network by onnxruntime."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mlops_lib.errors import ModelError
+from mlops_lib.network_inputs.call import tensors_of
+from mlops_lib.network_inputs.outputs import arrays
+from mlops_lib.wrappers import table_package
+from mlops_lib.wrappers.inputs import prepared
+from mlops_lib.wrappers.lightning import PytorchLightningWrapper
+from mlops_lib.wrappers.network.call import CHECKED, cut, of_unlike_sizes
+from mlops_lib.wrappers.network.recurrent import any_length
+
+#: Largest difference from the network's answer, as a share of the answer where that is above 1.
+TOLERANCE = 1e-5
+#: Key of the file's metadata: how columns become the tensors, as JSON.
+ENCODER_KEY = "mlops.encoder"
+
+
+class Exported(NamedTuple):
+    """A written file: its tensors as text, the largest difference from the network, and the rows compared."""
+
+    inputs: list[str]
+    outputs: list[str]
+    difference: float
+    rows: int
+
+
+def export(model: PytorchLightningWrapper, file: Path) -> Exported:
+    """Write a loaded network as an ONNX file of float32, for any number of rows and any length of its sequences.
+
+    Raises:
+        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter is written in it
+    except ImportError as error:
+        raise ModelError(
+            f"ONNX needs a package that is not installed ({error}): pip install 'mlops-lib[onnx]'"
+        ) from error
+    graph = _graph_file(model)
+    rows = model.example() or []
+    batches = list(_batches(model, rows))
+    network = torch.export.load(str(graph)).module()
+    names = model.inputs.inputs.names if model.inputs else ["x"]
+    with torch.inference_mode():
+        wanted = [arrays(network(*batch)) for batch in batches]
+    outputs = [name or "predictions" for name in wanted[0]]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            program = torch.onnx.export(
+                _in_single(str(graph), model, batches[0]), input_names=names, output_names=outputs,
+                dynamo=True, verbose=False,
+            )  # fmt: skip
+            program.save(file)  # type: ignore[union-attr]
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    except Exception as error:  # an operator that ONNX or onnxruntime lacks
+        file.unlink(missing_ok=True)
+        raise ModelError(
+            f"{graph.name} cannot be exported as ONNX: {str(error).strip().splitlines()[0]}"
+        ) from error
+    largest = 0.0
+    for batch, expected in zip(batches, wanted, strict=True):
+        try:
+            found = session.run(outputs, {name: one.numpy() for name, one in zip(names, batch, strict=True)})
+            largest = max(largest, _difference(expected, dict(zip(outputs, found, strict=True))))
+        except Exception as error:
+            file.unlink()
+            shapes = ", ".join(f"{name} {list(one.shape)}" for name, one in zip(names, batch, strict=True))
+            raise ModelError(
+                f"The ONNX file does not answer as the network for {shapes}: {str(error).strip().splitlines()[0]} No file "
+                "was written."
+            ) from error
+    if largest > TOLERANCE:
+        file.unlink()
+        raise ModelError(
+            f"The ONNX file's answers differ from the network's by up to {largest:.2g}, and {TOLERANCE:g} is allowed. "
+            "No file was written."
+        )
+    _describe(onnx.load(str(file)), graph, file)
+    return Exported(
+        [f"{one.name} {one.type} {one.shape}" for one in session.get_inputs()],
+        [f"{one.name} {one.type} {one.shape}" for one in session.get_outputs()],
+        largest,
+        sum(len(batch[0]) for batch in batches),
+    )
+
+
+def _graph_file(model: PytorchLightningWrapper) -> Path:
+    """The graph of a logged network.
+
+    Raises:
+        ModelError: The network is TorchScript or pickled, or its inputs are made by code.
+    """
+    if model.inputs and (model.inputs.inputs.collate or model.inputs.inputs.format != "export"):
+        how = model.inputs.inputs.collate or f"model.format: {model.inputs.inputs.format}"
+        raise ModelError(
+            f"The network has {how}. Only a graph of torch.export can become ONNX: train it without."
+        )
+    own = model.folder / table_package.FOLDER / table_package.NETWORK
+    return own if own.is_file() else model.folder / "data" / "model.pt2"
+
+
+def _batches(model: PytorchLightningWrapper, rows: Any) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors of the model's example rows in batches of several sizes; the first has unlike sizes throughout."""
+    if not model.inputs:
+        x = torch.from_numpy(model.matrix(rows))
+        yield (x,)
+        for count, _ in CHECKED:
+            yield (x[torch.arange(count) % len(x)],)
+        return
+    example = prepared(model.inputs, rows)
+    yield tuple(of_unlike_sizes(model.inputs, example))
+    for count, most in CHECKED:
+        chosen = np.arange(count) % len(rows)
+        yield tensors_of(model.inputs, [cut(one[chosen], most) for one in example])
+
+
+def _in_single(graph: str, model: PytorchLightningWrapper, given: tuple[Tensor, ...]) -> Any:
+    """The graph with float32 weights: onnxruntime lacks float64 for many operators."""
+    module: Any = torch.export.load(graph).module()
+    for node in module.graph.nodes:
+        node.args = tuple(torch.float32 if one is torch.float64 else one for one in node.args)
+        node.kwargs = {
+            key: torch.float32 if one is torch.float64 else one for key, one in node.kwargs.items()
+        }
+    for name, one in list(vars(module).items()):  # constants that are no buffers
+        if isinstance(one, Tensor) and one.dtype == torch.float64:
+            setattr(module, name, one.float())
+    module.float().recompile()
+    specs = model.inputs.inputs.specs if model.inputs else ()
+    shapes = [spec.shape for spec in specs] or [given[0].shape[1:]]
+    auto = torch.export.Dim.AUTO
+    sizes = [{0: auto, **{at: auto for at, one in enumerate(shape, 1) if one is None}} for shape in shapes]
+    with any_length():
+        return torch.export.export(module, given, dynamic_shapes=tuple(sizes))
+
+
+def _difference(wanted: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> float:
+    """The largest difference, as a share of the wanted value where that is above 1."""
+    largest = 0.0
+    for name, one in wanted.items():
+        other = found[name or "predictions"]
+        if one.shape != other.shape:
+            raise ValueError(
+                f"the output {name or 'predictions'} has shape {list(other.shape)}, not {list(one.shape)}."
+            )
+        numbers = one.astype(np.float64)
+        gaps = np.abs(numbers - other) / np.maximum(np.abs(numbers), 1.0)
+        largest = max(largest, float(np.nan_to_num(gaps, nan=np.inf).max(initial=0.0)))
+    return largest
+
+
+def _describe(written: Any, graph: Path, file: Path) -> None:
+    """Put the encoder of the columns into the file's metadata."""
+    import onnx
+
+    for name in (table_package.INPUTS, table_package.ENCODER):
+        if (described := graph.with_name(name)).is_file():
+            entry = written.metadata_props.add()
+            entry.key, entry.value = ENCODER_KEY, json.dumps(json.loads(described.read_text("utf-8")))
+            onnx.save(written, str(file))
+            return
