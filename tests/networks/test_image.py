@@ -40,7 +40,7 @@ def test_a_folder_of_images_becomes_a_project_that_learns(tmp_path, monkeypatch)
     draw = np.random.default_rng(0)
     for label in ("left", "right"):
         (tmp_path / "photos" / label).mkdir(parents=True)
-        for number in range(120):
+        for number in range(80):
             width, height = draw.integers(16, 40, 2).tolist()
             pixels = draw.integers(0, 90, (height, width, 3), dtype=np.uint8)
             half = slice(0, width // 2) if label == "left" else slice(width // 2, width)
@@ -53,7 +53,7 @@ def test_a_folder_of_images_becomes_a_project_that_learns(tmp_path, monkeypatch)
     content = yaml.safe_load((tmp_path / "mine/config.yaml").read_text())
     assert content["data"]["loader"] == "images" and content["data"]["label"] == "label"
     assert content["model"]["implementation"] == "image" and content["model"]["inputs"]["x"]["shape"][0] == 3
-    content["train"] = {"max_epochs": 8, "num_workers": 2}
+    content["train"] = {"max_epochs": 6, "num_workers": 1}
     content["mlflow"]["tracking_uri"] = "sqlite:///mlflow.db"
     (tmp_path / "mine/config.yaml").write_text(yaml.safe_dump(content))
     settings = config.load(tmp_path / "mine/config.yaml")
