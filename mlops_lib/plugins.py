@@ -19,7 +19,7 @@ class Plugin(NamedTuple):
     Attributes:
         path: ``package.module:Object``.
         extra: Extra of the distribution that installs what it imports.
-        task: Metrics and baselines: the task that they belong to.
+        task: Metrics and baselines: the task that they belong to; of several, with blanks between them.
         imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
         files: ``package.module:function`` of a wrapper's files: settings -> the files that `model.implementation` names.
             Empty: those beside its module.
@@ -88,6 +88,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "regression": Plugin("mlops_lib.evaluation.tasks.regression:Regression", "sklearn"),
         "multilabel": Plugin("mlops_lib.evaluation.tasks.multilabel:MultiLabel", "sklearn"),
         "multioutput": Plugin("mlops_lib.evaluation.tasks.multioutput:MultiOutput", "sklearn"),
+        "ranking": Plugin("mlops_lib.evaluation.tasks.ranking:Ranking", "sklearn"),
+        "forecast": Plugin("mlops_lib.evaluation.tasks.forecast:Forecast", "sklearn"),
         "loss": Plugin("mlops_lib.evaluation.tasks.loss:Loss", "sklearn"),
         "text": Plugin("mlops_lib.evaluation.tasks.text:Text", "llm"),
     },
@@ -104,8 +106,8 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "log_loss": Plugin(f"{_METRICS}.classification:log_loss", "sklearn", "classification"),
         "brier": Plugin(f"{_METRICS}.classification:brier", "sklearn", "classification"),
         "r2": Plugin(f"{_METRICS}.regression:r2", "sklearn", "regression"),
-        "rmse": Plugin(f"{_METRICS}.regression:rmse", "sklearn", "regression"),
-        "mae": Plugin(f"{_METRICS}.regression:mae", "sklearn", "regression"),
+        "rmse": Plugin(f"{_METRICS}.regression:rmse", "sklearn", "regression forecast"),
+        "mae": Plugin(f"{_METRICS}.regression:mae", "sklearn", "regression forecast"),
         "median_absolute_error": Plugin(
             f"{_METRICS}.regression:median_absolute_error", "sklearn", "regression"
         ),
@@ -123,6 +125,14 @@ TABLE: dict[str, dict[str, Plugin]] = {
         },
         "mean_r2": Plugin(f"{_METRICS}.multioutput:mean_r2", "sklearn", "multioutput"),
         "scaled_rmse": Plugin(f"{_METRICS}.multioutput:scaled_rmse", "sklearn", "multioutput"),
+        **{
+            name: Plugin(f"{_METRICS}.ranking:{name}", "sklearn", "ranking")
+            for name in ("ndcg_at_k", "map_at_k", "mrr", "precision_at_k", "recall_at_k")
+        },
+        **{
+            name: Plugin(f"{_METRICS}.forecast:{name}", "sklearn", "forecast")
+            for name in ("mase", "wape", "smape", "pinball", "coverage_error")
+        },
         "mean_loss": Plugin(f"{_METRICS}.loss:mean_loss", "sklearn", "loss"),
         "bleu": Plugin(f"{_METRICS}.text:Bleu", "llm", "text"),
         "chrf": Plugin(f"{_METRICS}.text:ChrF", "llm", "text"),
@@ -154,10 +164,13 @@ TABLE: dict[str, dict[str, Plugin]] = {
         "majority": Plugin(f"{_BASELINES}:majority", "sklearn", "classification"),
         "logistic": Plugin(f"{_BASELINES}:logistic", "sklearn", "classification"),
         "mean": Plugin(f"{_BASELINES}:mean", "sklearn", "regression"),
-        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression"),
+        "ridge": Plugin(f"{_BASELINES}:ridge", "sklearn", "regression ranking forecast"),
         "shares": Plugin(f"{_BASELINES}:shares", "sklearn", "multilabel"),
         "logistic_each": Plugin(f"{_BASELINES}:logistic_each", "sklearn", "multilabel"),
         "means": Plugin(f"{_BASELINES}:means", "sklearn", "multioutput"),
+        "constant": Plugin(f"{_BASELINES}:constant", "sklearn", "ranking"),
+        "last_value": Plugin(f"{_BASELINES}:last_value", "sklearn", "forecast"),
+        "seasonal_naive": Plugin(f"{_BASELINES}:seasonal_naive", "sklearn", "forecast"),
         "ridge_each": Plugin(f"{_BASELINES}:ridge_each", "sklearn", "multioutput"),
     },
 }
@@ -165,7 +178,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
 
 def names(kind: str, task: str = "") -> list[str]:
     """The names of one kind, in the table's order; with `task`, those of this task."""
-    return [name for name, plugin in TABLE[kind].items() if not task or plugin.task == task]
+    return [name for name, plugin in TABLE[kind].items() if not task or task in plugin.task.split()]
 
 
 def is_path(name: str) -> bool:

@@ -101,8 +101,8 @@ def test_an_empty_variable_or_argument_is_no_value(file, monkeypatch):
         ),
         ("model: {wrapper: lightening}", ["wrapper", "'lightening'", "lightning", "pyfunc", "sklearn"]),
         (
-            "evaluation: {threshold: 0.5, task: ranking}",
-            ["task", "'ranking'", "classification", "regression"],
+            "evaluation: {threshold: 0.5, task: rankings}",
+            ["task", "'rankings'", "classification", "regression"],
         ),
         ("evaluation: {threshold: 0.5, gate: {slice: {a: all}}}", ["Did you mean 'slices'?"]),
         (

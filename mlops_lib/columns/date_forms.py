@@ -1,8 +1,13 @@
-"""Dates in other forms than ISO: 2012/01/31, 31.01.2012, Jan 31 2012, 31 Jan 2012 and, where the order is known, 31/01/2012."""
+"""Dates in other forms than ISO: 2012/01/31, 31.01.2012, Jan 31 2012, 31 Jan 2012 and, where the order is known, 31/01/2012.
+
+Also Korean ones (2012년 1월 31일, 2012. 1. 31., 오후 3:30), those of Japanese and Chinese (2012年1月31日), and the names of months in
+German, French and Spanish.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
@@ -10,20 +15,31 @@ from typing import Any
 #: Orders of day and month in dates such as 03/04/2012.
 ORDERS = ("day_first", "month_first")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_OTHER_MONTHS = (
+    "januar februar märz april mai juni juli august september oktober november dezember",
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+)
+#: Name of a month in full, of any language but English -> its number.
+_BY_NAME = {name: number for names in _OTHER_MONTHS for number, name in enumerate(names.split(), start=1)}
 _MONTH = (
     r"(?P<name>(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?))\.?"
 )
+_ANY_MONTH = _MONTH.replace("(?i:", f"(?i:{'|'.join(_BY_NAME)}|")
 _TIME = (
-    r"(?:(?:T|,? +)(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
+    r"(?:(?:T|,? +)(?:(?P<before>오전|오후) )?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d{1,9}))?)?"
     r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?(?P<utc>Z)?)?"
 )
 _FORMS = tuple(
     re.compile(form + _TIME, re.ASCII)
     for form in (
         r"(?P<year>\d{4})(?P<mark>[/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})",
+        r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})",
+        r"(?P<year>\d{4})\. ?(?P<month>\d{1,2})\. ?(?P<day>\d{1,2})\.?",
+        r"(?P<year>\d{4})[년年] ?(?P<month>\d{1,2})[월月] ?(?P<day>\d{1,2})[일日]",
         r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
-        r"(?P<day>\d{1,2})(?:[ -]|\. ?)" + _MONTH + r"(?:,? |-)(?P<year>\d{4})",
+        r"(?P<day>\d{1,2})(?:[ -]|\. ?)(?:de )?" + _ANY_MONTH + r"(?:,? |-| de )(?P<year>\d{4})",
         _MONTH + r"[ -](?P<day>\d{1,2})(?:, ?| |-)(?P<year>\d{4})",
     )
 )
@@ -42,10 +58,12 @@ def parse(text: str, order: str = "") -> datetime:
     Raises:
         ValueError: It is none, or its order of day and month is not known.
     """
+    text = unicodedata.normalize("NFC", text)  # Hangul and ä of a macOS file
     for form in _FORMS:
         if found := form.fullmatch(text):
             parts = found.groupdict()
-            month = MONTHS.index(parts["name"][:3].lower()) + 1 if parts.get("name") else int(parts["month"])
+            name = (parts.get("name") or "").lower()
+            month = _BY_NAME.get(name) or (MONTHS.index(name[:3]) + 1 if name else int(parts["month"]))
             return _made(parts, month, int(parts["day"]))
     if order and (found := _EITHER.fullmatch(text)):
         first, second = int(found["one"]), int(found["two"])
@@ -88,10 +106,10 @@ def _is_date(text: str, order: str) -> bool:
 
 def _made(parts: dict[str, Any], month: int, day: int) -> datetime:
     hour = int(parts["hour"] or 0)
-    if half := parts["half"]:
+    if half := parts["half"] or parts["before"]:
         if not 1 <= hour <= 12:
             raise ValueError(f"{hour} is no hour of half a day")
-        hour = hour % 12 + 12 * (half in "Pp")
+        hour = hour % 12 + 12 * (half in ("P", "p", "오후"))
     microsecond = int((parts["part"] or "0").ljust(6, "0")[:6])
     made = datetime(
         int(parts["year"]),

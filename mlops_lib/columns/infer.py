@@ -242,7 +242,7 @@ def _classes(
     labels = [column for column in columns if column.role == "label"]
     if len(labels) != 1 or labels[0].name not in facts:
         return ()
-    if declared and declared.task in ("regression", "text"):
+    if declared and declared.task in ("regression", "text", "ranking", "forecast"):
         return ()
     return classes_of(facts[labels[0].name], labels[0].kind)
 

@@ -160,8 +160,10 @@ def _looks_like(facts: "Facts") -> str:
         return f"; they are numbers, such as {example!r}: set its kind to number in data.columns to use their size"
     if pc.all(pc.match_substring_regex(shown, r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}([ T].*)?$")).as_py():
         return f"; they look like dates, such as {example!r}: write them as 2026-01-31 in the source to use them so"
-    if pc.all(pc.match_substring_regex(shown, r"^\s*[^\w\s]?\s*\d[\d., ]*\s*[^\w\s]?\s*$")).as_py():
-        return f"; they look like numbers, such as {example!r}: store them as numbers to use their size"
+    if pc.all(
+        pc.match_substring_regex(shown, r"^\s*[^\w\s]{0,2}\s*\d[\d.,'\x{00a0}\x{202f} ]*\s*[^\w\s]{0,2}\s*$")
+    ).as_py():
+        return f"; they look like numbers, such as {example!r}: store them as numbers in the source to use their size"
     return ""
 
 

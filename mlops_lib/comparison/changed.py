@@ -27,7 +27,7 @@ def changed_rows(
     """How many rows of each other model differ from the reference, and the rows, the largest loss first.
 
     Classification: rows with another most probable class, ordered by the probability of the true one. Regression: other
-    numbers, by the error. Several labels: another label above 0.5, or another number, by the mean error; that of a number
+    numbers, by the error, of quantiles its mean. Ranking: other scores. Several labels: another label above 0.5, or another number, by the mean error; that of a number
     counts in ranges of its label. Text: other answers, by `metric`.
     """
     score, shown = _forms(reference, metric, higher_is_better)
@@ -111,6 +111,7 @@ def _forms(
     forms = {
         "classification": (of_true_class, class_name),
         "regression": (error, number),
+        "forecast": (mean_error, text),
         "multilabel": (mean_error, of_labels),
         "multioutput": (mean_error, of_labels),
     }
@@ -134,7 +135,7 @@ def _differ(reference: JudgedRows, other: JudgedRows) -> np.ndarray:
             found.append(sides[0] != sides[1])
         elif reference.task == "multilabel":
             found.append(bool(((np.asarray(one) > 0.5) != (np.asarray(two) > 0.5)).any()))
-        elif reference.task in ("regression", "multioutput"):
+        elif reference.task in ("regression", "multioutput", "forecast", "ranking"):
             found.append(not np.allclose(np.asarray(one, float), np.asarray(two, float), TOLERANCE, 0.0))
         else:
             found.append(str(one) != str(two))

@@ -65,6 +65,7 @@ def change_name(report: ComparisonReport) -> str:
     names = {
         "classification": "change of P(truth)",
         "regression": "error smaller by",
+        "forecast": "error smaller by",
         "multilabel": "mean error smaller by",
         "multioutput": "mean error smaller by, in ranges of the labels",
     }

@@ -56,7 +56,7 @@ def write(
         _require_features(written.schema)
         named_columns.require_slices(settings, written.schema)
         named_columns.require_metrics(settings, written.schema)
-        label.require(settings, written.schema, aside)
+        label.require(settings, written.schema, aside, is_whole=not limit)
         require(settings, written, run_id)
         said = served_rows.write(settings, dataset, written.schema, aside)
         (folder / SOURCE_ROWS_FILE).unlink(missing_ok=True)  # of an earlier run
@@ -64,6 +64,9 @@ def write(
             file.replace(folder / file.name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    for one in written.schema.columns:
+        if "; they " in one.reason and one.role in ("feature", "ignored"):
+            print(f"WARNING: column {one.name!r}: {one.reason}")
     if said:
         print(said)
     return rows

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.data_checks import forecast, ranking
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.splits import SPLITS
 from mlops_lib.settings import Settings
@@ -24,17 +25,19 @@ REGRESSION = (
 )
 
 
-def require(settings: Settings, schema: Schema, folder: Path) -> None:
+def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = True) -> None:
     """Check the label of a written dataset.
 
     Args:
         settings: ``evaluation.task`` and ``evaluation.unknown_class`` are read.
         schema: Of the dataset.
         folder: Has the Parquet file of each split.
+        is_whole: Whether these have all rows of the source.
 
     Raises:
         DataError: The label is no class label, or no number, or validation or test has a class that train lacks;
-            there are several labels, and the task has one.
+            there are several labels, and the task has one. See `ranking.require` and `forecast.require`
+            too.
     """
     labels = [column for column in schema.columns if column.role == "label"]
     task = settings.evaluation.task
@@ -44,6 +47,11 @@ def require(settings: Settings, schema: Schema, folder: Path) -> None:
     if not labels:
         return
     label = labels[0]
+    files = {split: folder / f"{split}.parquet" for split in SPLITS}
+    if task == "ranking":
+        ranking.require(schema, label, files)
+    if task == "forecast":
+        forecast.require(schema, label, files, is_whole)
     if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
         raise DataError(
             f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and a regression predicts "
@@ -63,6 +71,11 @@ def _require_several(task: str, labels: Sequence[Column], folder: Path) -> None:
         raise DataError(
             f"evaluation.task {task} predicts several labels, and data.label names {named or 'none'}. List the label "
             "columns in data.label, or set the task classification or regression."
+        )
+    if task == "forecast":
+        raise DataError(
+            f"data.label names {len(labels)} columns ({named}), and evaluation.task forecast predicts one number for each row. "
+            "For several horizons, make a row for each of them in data.prepare, with the horizon as a feature and in data.key."
         )
     if task not in SEVERAL and task in plugins.TABLE["task"]:
         raise DataError(

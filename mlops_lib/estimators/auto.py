@@ -28,6 +28,7 @@ def fit(
     weights: np.ndarray | None = None,
     held_out: np.ndarray | None = None,
     groups: np.ndarray | None = None,
+    in_time: bool = False,
     seed: int = 0,
 ) -> "tuple[table_model.TableModel, dict[str, Any]]":
     """A fitted model and facts about it for people.
@@ -40,6 +41,7 @@ def fit(
         weights: Weight of each row; None: 1.
         held_out: Whether a row is of the validation split. A large table's learners are chosen by these rows.
         groups: Rows of one group are held out together.
+        in_time: The rows of `held_out` are later than the others, and choose the learners of a small table too.
         seed: Decides folds and trees.
     """
     import joblib
@@ -48,7 +50,7 @@ def fit(
 
     with threadpool_limits(limits=min(1 + len(matrix) // ROWS_A_THREAD, joblib.cpu_count())):
         return _Fit(matrix, labels, codes, n_classes, weights, seed).run(
-            splits_of(labels, n_classes, held_out, groups, seed)
+            splits_of(labels, n_classes, held_out, groups, seed, in_time)
         )
 
 

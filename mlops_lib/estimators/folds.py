@@ -12,11 +12,21 @@ Split = tuple[np.ndarray, np.ndarray]
 
 
 def splits_of(
-    labels: np.ndarray, n_classes: int, held_out: np.ndarray | None, groups: np.ndarray | None, seed: int
+    labels: np.ndarray,
+    n_classes: int,
+    held_out: np.ndarray | None,
+    groups: np.ndarray | None,
+    seed: int,
+    in_time: bool = False,
 ) -> list[Split]:
-    """Row numbers to learn from and row numbers held out, once or for each fold."""
+    """Row numbers to learn from and row numbers held out, once or for each fold.
+
+    Args:
+        in_time: The rows of `held_out` are later than the others, so they are held out in a small table too.
+    """
     rows = len(labels)
-    if rows * max(1.0, n_classes / 4) > MAX_CROSS_VALIDATED:
+    later = in_time and held_out is not None and held_out.any()
+    if later or rows * max(1.0, n_classes / 4) > MAX_CROSS_VALIDATED:
         if held_out is None or not held_out.any():
             held_out = np.random.default_rng(seed).random(rows) < 0.15
         return [(np.flatnonzero(~held_out), np.flatnonzero(held_out))]

@@ -52,9 +52,9 @@ class TableModel:
     def raw(self, matrix: np.ndarray) -> np.ndarray:
         """The sum before the link; float64 [rows, scores], one score for regression and for two classes."""
         expanded = expand(matrix, self.arrays)
-        total = (
-            linear(expanded, self.arrays) if self.arrays["coefficients"].size else self.arrays["intercept"]
-        )
+        total = np.repeat(self.arrays["intercept"], len(matrix), axis=0)
+        if self.arrays["coefficients"].size:
+            total = linear(expanded, self.arrays)
         return total + trees(expanded, self.arrays) if self.arrays["tree_feature"].size else total
 
 

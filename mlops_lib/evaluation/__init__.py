@@ -27,6 +27,7 @@ def evaluate(
     classes: Sequence[Any] = (),
     weights: Any = None,
     references: Sequence[Mapping[str, Any]] = (),
+    facts: Mapping[str, Any] | None = None,
     train: tuple[Any, ...] | None = None,
     test_x: Any = None,
     baseline_names: Sequence[str] = (),
@@ -44,6 +45,7 @@ def evaluate(
             of `y_true`, sorted.
         weights: Weights of the N rows; None: all count the same.
         references: The columns of ``data.reference_columns`` of the N rows; empty: there are none.
+        facts: What else the task needs to know about the N rows; see `tasks.interface.Task`. None: nothing.
         train: Features and truth that the baselines learn from, and optionally their weights; needed with
             `baseline_names`.
         test_x: Features of the N rows, all at once or as an iterator over parts of them; needed with
@@ -62,6 +64,7 @@ def evaluate(
         )
     more_rows = {"references": references} if references else {}  # a task of the user's own may not know them
     task = plugins.load("task", task_name)(settings, classes=classes, weights=weights, **more_rows)
+    task.facts = facts or {}
     metrics = task.score(y_true, y_pred)
     more = task.details(y_true, y_pred)
     notes = {name: f"no value: {score.reason}" for name, score in metrics.items() if score.reason}
@@ -71,7 +74,7 @@ def evaluate(
         from mlops_lib.evaluation.baselines import predictions as predictions_of
         from mlops_lib.evaluation.features import left_out
 
-        predictions = predictions_of(baseline_names, train, test_x, classes)
+        predictions = predictions_of(baseline_names, train, test_x, classes, facts)
         if unused := left_out(train[0]):
             notes["baseline features"] = f"baselines that learn from features leave out {', '.join(unused)}"
     for name, predicted in predictions.items():

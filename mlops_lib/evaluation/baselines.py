@@ -1,12 +1,14 @@
 """Baselines: simple models that a report sets beside the model.
 
 A baseline is a function ``fit(train_x, train_y) -> predict``, where ``predict(x)`` has the form that its task
-scores. It gets ``classes`` (all classes, in the order of the columns) and ``weights`` (of the training rows, or
-None) if it has parameters of these names. Baselines are named in the ``baseline`` table of `mlops_lib.plugins`.
+scores. It gets ``classes`` (all classes, in the order of the columns), ``weights`` (of the training rows, or None) and
+``facts`` (of all rows to predict, which come in order; see `tasks.interface.Task.facts_of`) if it has parameters of these
+names. Baselines are named in the ``baseline`` table of `mlops_lib.plugins`.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,11 @@ MAX_CATEGORIES = 50
 
 
 def predictions(
-    names: Sequence[str], train: tuple[Any, ...], test_x: Any, classes: Sequence[Any] = ()
+    names: Sequence[str],
+    train: tuple[Any, ...],
+    test_x: Any,
+    classes: Sequence[Any] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray]:
     """Fit baselines by name, and predict the rows of `test_x`.
 
@@ -40,13 +46,14 @@ def predictions(
         train: Features, truth and optionally weights of the training rows.
         test_x: Features of N rows, all at once or as an iterator over parts of them.
         classes: All classes; empty: those of the training rows.
+        facts: Of the N rows, for baselines that need some.
     """
     features, truth, weights = (*train, None)[:3]
     fitted = {}
     for name in names:
         fit = plugins.load("baseline", name)
         accepted = inspect.signature(fit).parameters
-        known = {"classes": classes, "weights": weights}
+        known = {"classes": classes, "weights": weights, "facts": facts or {}}
         fitted[name] = fit(features, truth, **{key: known[key] for key in known if key in accepted})
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for part in test_x if isinstance(test_x, Iterator) else [test_x]:
@@ -84,8 +91,31 @@ def mean(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
     return lambda x: np.full(len(x), value)
 
 
+def constant(train_x: Any, train_y: Any) -> Predict:
+    """Ranking: the same score for every row, which leaves the order of a group to chance."""
+    return lambda x: np.zeros(len(x))
+
+
+def last_value(train_x: Any, train_y: Any, facts: Mapping[str, Any]) -> Predict:
+    """Forecast: the last known value of the series, before the rows to predict."""
+    return _known("last_value", facts)
+
+
+def seasonal_naive(train_x: Any, train_y: Any, facts: Mapping[str, Any]) -> Predict:
+    """Forecast: the last known value of the same place in the season; see ``evaluation.seasonality``."""
+    return _known("seasonal_naive", facts)
+
+
+def _known(name: str, facts: Mapping[str, Any]) -> Predict:
+    """A fact of the rows, as they come."""
+    if name not in facts:
+        raise EvaluationError(f"Baseline {name!r} needs what the task forecast knows of the rows.")
+    rest = iter(facts[name])
+    return lambda x: np.fromiter(islice(rest, len(x)), float, len(x))
+
+
 def ridge(train_x: Any, train_y: Any, weights: Any = None) -> Predict:
-    """Regression: a ridge regression on numbers, times and the categories of text."""
+    """Regression, relevance, forecast: a ridge regression on numbers, times and the categories of text."""
     return _fit_linear(Ridge(), train_x, inputs.numbers(train_y, TRUTH), weights, "predict")
 
 

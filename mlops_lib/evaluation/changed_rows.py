@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.paired.rows import complete
+from mlops_lib.evaluation.ranking_cases import RankingCases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +23,9 @@ def changed_rows(
 ) -> "tuple[pd.DataFrame, str]":
     """The rows that changed sides, and a sentence that counts all of them.
 
-    Classification: rows whose class became right or wrong. Regression: rows with another error. Several labels: rows with
-    more or fewer right labels, or with another mean error in ranges of the labels. Text: rows with another score in
+    Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of quantiles, the mean). Several labels: rows with
+    more or fewer right labels, or with another mean error in ranges of the labels. Ranking: rows with another place in their
+    group. Text: rows with another score in
     `metric`, or with another answer if the metric has no score of single rows.
 
     Args:
@@ -35,6 +38,8 @@ def changed_rows(
         "regression": _errors,
         "multilabel": _right_labels,
         "multioutput": _errors,
+        "ranking": _places,
+        "forecast": _errors,
     }
     kind = kinds.get(challenger.task)
     change, worse, better = (
@@ -154,9 +159,21 @@ def _errors(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, s
 
 
 def _residuals(rows: JudgedRows, truth: np.ndarray) -> np.ndarray:
-    gap = np.full(truth.shape[1:], np.nan)
+    shape = next((np.shape(one) for one in rows.predicted if one is not None), ())
+    gap = np.full(shape, np.nan)
     predicted = np.array([gap if one is None else one for one in rows.predicted], dtype=float)
+    if predicted.ndim > truth.ndim:  # quantiles of one number
+        return np.abs(predicted - truth[:, None]).mean(axis=1)
     return np.abs(predicted - truth)
+
+
+def _places(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, str, str]:
+    """By how many places a relevant row moved up, or another row down."""
+    ours, theirs = (
+        RankingCases.read(rows.truth, complete(rows, other)[0], rows.entities)
+        for rows, other in ((challenger, champion), (champion, challenger))
+    )
+    return np.where(ours.truth > 0, 1, -1) * (theirs.places - ours.places), "placed worse", "placed better"
 
 
 def _scores(

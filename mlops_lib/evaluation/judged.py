@@ -24,6 +24,7 @@ class JudgedRows:
         errors: Why the model has no prediction for a row, N; "" where it has one. Empty: no row failed.
         latency_s: Seconds that a row took; one for each row, or of a sample of rows.
         cost_usd: Text: US dollars of the calls for each row, N.
+        facts: What else the task needs to know, as of `tasks.interface.Task.facts_of`: name -> N numbers or texts.
     """
 
     task: str
@@ -38,6 +39,7 @@ class JudgedRows:
     errors: Sequence[str] = ()
     latency_s: Sequence[float] = ()
     cost_usd: Sequence[float] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Checks that every loader makes of its rows: columns and values that must be there."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,24 @@ def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: s
     columns = list(found)
     if missing := [column for column in wanted if column not in columns]:
         named = ", ".join(f"{column!r} ({wanted[column]})" for column in missing)
-        raise DataError(f"{where} has no column {named}. Columns it has: {', '.join(map(str, columns))}.")
+        raise DataError(
+            f"{where} has no column {named}. Columns it has: {', '.join(map(str, columns))}.{look_alike(missing, columns)}"
+        )
+
+
+def look_alike(missing: Iterable[str], columns: Iterable[object]) -> str:
+    """The end of an error message: a column that is written with other characters and looks the same."""
+    of = {_as_seen(name): name for name in columns if isinstance(name, str)}
+    pairs = ((name, of[_as_seen(name)]) for name in missing if _as_seen(name) in of)
+    return "".join(
+        f" {wanted!r} and {found!a} look the same: rename the column in the source, or copy its name from there."
+        for wanted, found in pairs
+    )
+
+
+def _as_seen(name: str) -> str:
+    """Composed letters, as of Hangul or ä, without white space at the ends: macOS writes letters apart (NFD)."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def require_values(

@@ -11,6 +11,7 @@ from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats import Reader, reader
 from mlops_lib.loaders.formats.cells import Cells
 from mlops_lib.loaders.formats.types import Place, conflict, conform, wider
+from mlops_lib.loaders.row_checks import look_alike
 from mlops_lib.settings.data import CsvSettings
 
 if TYPE_CHECKING:
@@ -63,9 +64,10 @@ class Rows:
         names = self._names(first)
         for file in self.files:
             if set(own := self._names(file)) != set(names):
+                lacks, adds = sorted(set(names) - set(own)), sorted(set(own) - set(names))
                 raise DataError(
-                    f"{file.shown} does not have the columns of {first.shown}: it lacks "
-                    f"{sorted(set(names) - set(own)) or 'nothing'} and adds {sorted(set(own) - set(names)) or 'nothing'}."
+                    f"{file.shown} does not have the columns of {first.shown}: it lacks {lacks or 'nothing'} and adds "
+                    f"{adds or 'nothing'}.{look_alike(lacks, adds)}"
                 )
         return pa.schema([(name, self._type(name)) for name in names])
 

@@ -41,6 +41,11 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
     data = settings.data
     if not data.prepare or data.loader == "feature_store":
         return ""
+    if data.served_rows == "raw" and (found := [n for n, kind in schema.kinds.items() if kind == "image"]):
+        raise DataError(
+            f"data.served_rows: raw: {found[0]!r} is a column of images, which a request has in other forms than the source. "
+            "Set data.served_rows: prepared."
+        )
     features_of = FeaturesOf(plugins.load("prepare", data.prepare), tuple(schema.features.values()))
     if data.served_rows == "prepared":
         return f"data.prepare ({data.prepare}) {_on_first_rows(features_of, loader)}"

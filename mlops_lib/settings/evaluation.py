@@ -14,19 +14,28 @@ from mlops_lib.settings.rubric import RubricSettings
 from mlops_lib.settings.section import Fraction, Name, Section
 from mlops_lib.settings.simulated_user import SimulatedUserSettings
 
+#: Metrics of forecasts with quantiles.
+OF_QUANTILES = ("pinball", "coverage_error")
+
 
 class EvaluationSettings(Section):
     """How a trained model is scored, and the gate that it must pass to be registered."""
 
     task: Name = Field(
         "classification",
-        description="classification, regression, text, loss; of several labels: multilabel, multioutput",
+        description="classification, regression, ranking, forecast, text, loss; several labels: multilabel, multioutput",
         json_schema_extra=read_by("get-data", "train-model", "evaluate-model", code=("evaluate-model",)),
     )
     output: str = Field(
         "",
         description="output to judge, of a model that gives several by name",
         json_schema_extra=read_by("evaluate-model"),
+    )
+    # Before the metrics, some of which need them.
+    quantiles: tuple[float, ...] = Field(
+        (),
+        description="forecast: quantile of each column of a prediction, such as [0.1, 0.5, 0.9]; empty: one number",
+        json_schema_extra=read_by("evaluate-model", "register-model"),
     )
     # Before the metrics, whose names are checked with those of the rubrics.
     rubrics: dict[str, RubricSettings] = Field(
@@ -48,6 +57,18 @@ class EvaluationSettings(Section):
         "error",
         description="rows of a class that the train split lacks: an error, or counted as wrong",
         json_schema_extra=read_by("get-data", "evaluate-model"),
+    )
+    k: int = Field(
+        10,
+        ge=1,
+        description="ranking: places of a group that ndcg_at_k and the like look at",
+        json_schema_extra=read_by("evaluate-model"),
+    )
+    seasonality: int = Field(
+        1,
+        ge=1,
+        description="forecast: time steps of a season, such as 7 for days with weeks; 1: none",
+        json_schema_extra=read_by("evaluate-model"),
     )
     min_coverage: Fraction = Field(1.0, description="least share of rows that must be scored")
     gate: GateSettings = Field(
@@ -103,6 +124,20 @@ class EvaluationSettings(Section):
         """Metric that is compared with the champion -> its margin; None: the usual one."""
         return {self.metric: None} | self.gate.margins
 
+    @field_validator("quantiles")
+    @classmethod
+    def _are_levels_with_the_median(
+        cls, quantiles: tuple[float, ...], info: ValidationInfo
+    ) -> tuple[float, ...]:
+        if quantiles and info.data.get("task", "forecast") != "forecast":
+            raise ValueError("quantiles belong to the task forecast; evaluation.task is another")
+        ascending = sorted(set(quantiles))
+        if quantiles and (
+            list(quantiles) != ascending or 0.5 not in quantiles or ascending[0] <= 0 or ascending[-1] >= 1
+        ):
+            raise ValueError("give ascending numbers between 0 and 1, with 0.5, the forecast itself")
+        return quantiles
+
     @field_validator("rubrics")
     @classmethod
     def _have_names_of_their_own(
@@ -129,6 +164,8 @@ class EvaluationSettings(Section):
     @classmethod
     def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
         _check_metric(metric, info.data.get("task", ""), info.data.get("rubrics", {}))
+        if metric in OF_QUANTILES and not info.data.get("quantiles"):
+            raise ValueError(f"{metric} needs evaluation.quantiles, such as [0.1, 0.5, 0.9]")
         return metric
 
     @field_validator("threshold")
@@ -154,13 +191,7 @@ class EvaluationSettings(Section):
             raise ValueError(
                 f"thresholds.{metric}: evaluation.threshold is the threshold of evaluation.metric"
             )
-        if gate.max_cost_usd and task in (
-            "classification",
-            "regression",
-            "loss",
-            "multilabel",
-            "multioutput",
-        ):
+        if gate.max_cost_usd and task in plugins.TABLE["task"] and task != "text":
             raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
         return gate
 

@@ -76,6 +76,11 @@ class Collector:
         return joined(self._weights) if self._weights else None
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What the task may need to know about the N rows: their keys as text, where the data has a key."""
+        return {"key": list(chain.from_iterable(self._entities))} if self.schema.key else {}
+
+    @property
     def made_one_by_one(self) -> bool:
         """Whether the predictions carry their own time, cost and error, as those of an LLM do."""
         return any(
@@ -90,6 +95,7 @@ class Collector:
         per_row: "pd.DataFrame | None",
         classes: Sequence[Any] = (),
         latency_s: Sequence[float] = (),
+        facts: Mapping[str, Any] | None = None,
     ) -> JudgedRows:
         """The collected rows, with the scores of each row where the task has some.
 
@@ -98,18 +104,21 @@ class Collector:
             per_row: The task's table of the rows, in which a metric of single rows has a column.
             classes: The classes of a classifier, in the order of its probabilities.
             latency_s: Of a sample of rows; not needed for answers that carry their own.
+            facts: As of `Task.facts_of`.
         """
+        stored = dict(facts or {})
         ids = [f"{digest:016x}" for digest in chain.from_iterable(self._ids)]
         names = [] if per_row is None else [name for name in metrics if name in per_row]
         return JudgedRows(
             task=self.config.evaluation.task,
             ids=ids,
-            entities=list(chain.from_iterable(self._entities)) or ids,
+            entities=stored.pop("entity", None) or list(chain.from_iterable(self._entities)) or ids,
             truth=self.truth,
             classes=list(classes),
             weights=None if self.weights is None else self.weights.astype(np.float64),
             slices={name: list(chain.from_iterable(parts)) for name, parts in self._values.items()},
             values={name: [_number(value) for value in per_row[name]] for name in names},  # type: ignore[index]
+            facts=stored,
             **(
                 _made(self.predicted)
                 if self.made_one_by_one

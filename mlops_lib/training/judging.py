@@ -11,13 +11,13 @@ from mlops_lib.evaluation import gate
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport, Verdict
 from mlops_lib.evaluation.simulation.script import Script, scripts
-from mlops_lib.evaluation.worst import mistakes
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
 from mlops_lib.training import epochs, evidence
 from mlops_lib.training.evidence import Evidence
 from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
+from mlops_lib.training.worst_images import worst_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 #: Baselines learn from at most this many values (rows times features), because they load them all at once.
 MAX_BASELINE_VALUES = 2_000_000
 
-#: As many values count for an image, and rows of pictures of mistakes.
-IMAGE_VALUES, MAX_MISTAKES = 400, 3
+#: As many values count for an image.
+IMAGE_VALUES = 400
 
 #: Scores a model on a split, without the gate.
 Judge = Callable[[BaseDataLoader, Settings, Split], EvaluationReport]
@@ -139,6 +139,7 @@ def score(
         if (count := data_loader.count("train")) > len(sample):
             note = {"baselines": f"learned from {len(sample)} of {count} training rows, evenly spaced"}
     classes = classes or names_of_columns(schema)
+    facts = plugins.load("task", chosen.task).facts_of(data_loader, split, config)
     report = evaluation.evaluate(
         chosen.task,
         rows.truth,
@@ -147,6 +148,7 @@ def score(
         classes=classes,
         weights=rows.weights,
         references=rows.references,
+        facts=rows.facts | facts,
         train=train,
         test_x=(rows[features] for rows in data_loader.parts(split)),
         baseline_names=chosen.baselines,
@@ -155,36 +157,9 @@ def score(
     notes = report.notes | note
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
     latency_s = () if rows.made_one_by_one else _latency(answers, data_loader, config, split)
-    judged = rows.judged(report.metrics, report.per_row, classes, latency_s)
-    figures = report.figures | _worst_images(data_loader, config, split, rows, classes)
+    judged = rows.judged(report.metrics, report.per_row, classes, latency_s, facts)
+    figures = report.figures | worst_images(data_loader, config.evaluation.task, split, rows, classes)
     return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged, "figures": figures})
-
-
-def _worst_images(
-    data_loader: BaseDataLoader, config: Settings, split: Split, rows: Collector, classes: Sequence[Any]
-) -> dict[str, Any]:
-    """A figure of the images that the model is furthest from; none without images or mistakes."""
-    images = [name for name, kind in data_loader.schema.kinds.items() if kind == "image"]
-    if not images:
-        return {}
-    from mlops_lib.evaluation.figures import pictures
-
-    task, most = config.evaluation.task, MAX_MISTAKES * pictures.WIDE
-    found = mistakes(task, rows.truth, rows.predicted, classes, most)
-    if not found:
-        return {}
-    files: dict[int, Any] = {}
-    first, wanted = 0, sorted(one.row for one in found)
-    for part in data_loader.parts(split):
-        here = [row for row in wanted if first <= row < first + len(part)]
-        files |= {row: part[images[0]].iloc[row - first] for row in here}
-        first += len(part)
-    parts = [found[at : at + pictures.WIDE] for at in range(0, len(found), pictures.WIDE)]
-    grid = [([files[one.row] for one in part], [one.text for one in part]) for part in parts]
-    question = "Which images is the model most certainly wrong about?"
-    if task == "regression":
-        question = "Which images is the model furthest from?"
-    return {"worst_images": pictures.grid(grid, question)}
 
 
 def judged_rows(
@@ -207,9 +182,10 @@ def judged_rows(
     rows = _asked(answers, data_loader, config, split, features)
     classes = classes or names_of_columns(data_loader.schema)
     references = {"references": rows.references} if rows.references else {}
-    task = plugins.load("task", config.evaluation.task)(
-        config, classes=classes, weights=rows.weights, **references
-    )
+    kind = plugins.load("task", config.evaluation.task)
+    task = kind(config, classes=classes, weights=rows.weights, **references)
+    facts = kind.facts_of(data_loader, split, config)
+    task.facts = rows.facts | facts
     metrics = task.score(rows.truth, rows.predicted)
     for name in config.evaluation.margins:
         if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:
@@ -217,7 +193,8 @@ def judged_rows(
                 f"{metrics[name].errored} of {metrics[name].rows} rows have no {name}, and evaluation.min_coverage "
                 f"asks for {config.evaluation.min_coverage:.2%}"
             )
-    return rows.judged(metrics, task.details(rows.truth, rows.predicted).get("per_row"), classes)
+    per_row = task.details(rows.truth, rows.predicted).get("per_row")
+    return rows.judged(metrics, per_row, classes, facts=facts)
 
 
 def _asked(
@@ -291,7 +268,8 @@ def _log_report(run_id: str, report: EvaluationReport) -> None:
     for name, figure in report.figures.items():
         tracking.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
     if report.conversations:
-        tracking.log_text(run_id, report.conversations, f"evaluation/{report.split}/conversations.html")
+        page = f'<!doctype html><meta charset="utf-8">{report.conversations}'
+        tracking.log_text(run_id, page, f"evaluation/{report.split}/conversations.html")
     if report.per_row is not None:
         # MLflow's UI shows this form of JSON as a table.
         rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Key of the schema's metadata with the fields that are no column.
 METADATA_KEY = b"mlops.judged_rows"
-SLICE, VALUE = "slice.", "value."
+SLICE, VALUE, FACT = "slice.", "value.", "fact."
 
 
 def write(rows: JudgedRows, file: Path) -> None:
@@ -39,6 +39,8 @@ def write(rows: JudgedRows, file: Path) -> None:
         columns[f"{SLICE}{name}"] = pa.array(texts, pa.string()).dictionary_encode()
     for name, values in rows.values.items():
         columns[f"{VALUE}{name}"] = pa.array(values, pa.float64())
+    for name, facts in rows.facts.items():
+        columns[f"{FACT}{name}"] = pa.array(facts)
     if rows.errors:
         columns["error"] = pa.array([mask_secrets(error) for error in rows.errors], pa.string())
     if rows.cost_usd:
@@ -91,6 +93,7 @@ def read(file: Path) -> JudgedRows:
         errors=values("error"),
         latency_s=more["latency_s"],
         cost_usd=values("cost_usd"),
+        facts=of_group(FACT),
     )
 
 

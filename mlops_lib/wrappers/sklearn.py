@@ -125,7 +125,9 @@ class SklearnWrapper(ModelWrapper):
                     found["groups"].append(rows[schema.key].astype(str).to_numpy())
         joined = {name: np.concatenate(parts) for name, parts in found.items() if parts}
         codes = [output.codes for output in encoder.outputs]
-        model, facts = estimator.fit_encoded(codes=codes, n_classes=len(schema.classes), **joined)
+        model, facts = estimator.fit_encoded(
+            codes=codes, n_classes=len(schema.classes), in_time=config.evaluation.task == "forecast", **joined
+        )
         print(_rows_of(joined["held_out"], facts))
         example = data_loader.head("train", 5)[list(schema.features)]
         with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):

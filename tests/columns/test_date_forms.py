@@ -22,7 +22,9 @@ DAYS = pd.date_range("2012-01-01", periods=120, freq="3D")
 @pytest.mark.parametrize(
     "text",
     ["2012/01/02", "2012.1.2", "02.01.2012", "2.1.2012", "Jan 2 2012", "Jan 2, 2012", "January 2, 2012", "2 Jan 2012",
-     "2 january 2012", "02-Jan-2012", "2. Jan 2012", "JAN-02-2012", "2012-01-02"],
+     "2 january 2012", "02-Jan-2012", "2. Jan 2012", "JAN-02-2012", "2012-01-02",
+     "2012-1-2", "2012년 1월 2일", "2012년 01월 02일", "2012. 1. 2.", "2012. 1. 2", "2012年1月2日", "2. Januar 2012", "2 janvier 2012",
+     "2 de enero de 2012"],
 )  # fmt: skip
 def test_a_form_with_one_meaning_is_a_date(text):
     """The second of January, with and without a time."""
@@ -32,7 +34,17 @@ def test_a_form_with_one_meaning_is_a_date(text):
 
 
 @pytest.mark.parametrize(
-    ("time", "hour"), [("12:30 AM", 0), ("12:30 PM", 12), ("1:30 pm", 13), ("1:30:00.250", 1), ("01:30Z", 1)]
+    ("time", "hour"),
+    [
+        ("오전 12:30", 0),
+        ("오후 12:30", 12),
+        ("오후 1:30", 13),
+        ("12:30 AM", 0),
+        ("12:30 PM", 12),
+        ("1:30 pm", 13),
+        ("1:30:00.250", 1),
+        ("01:30Z", 1),
+    ],
 )
 def test_times_after_the_date(time, hour):
     """Half days count from 12; microseconds and UTC are read."""
@@ -43,7 +55,7 @@ def test_times_after_the_date(time, hour):
 @pytest.mark.parametrize(
     "text",
     ["", "2012", "2012/13/01", "31.02.2012", "2012/01-02", "01/02/2012", "1-2-2012", "01/02/12", "1.2.3", "192.168.1.2012",
-     "Mai 2 2012", "Jan 2012", "2012/01/02 25:00", "2012/01/02 13:00 PM", "2012/01/02x", "version 2.1.2012"],
+     "Mai 2 2012", "Jan 2012", "2012/01/02 25:00", "2012년 13월 1일", "2012년", "2012. 1. 2. 오후 13:30", "2012/01/02 13:00 PM", "2012/01/02x", "version 2.1.2012"],
 )  # fmt: skip
 def test_other_texts_are_no_dates(text):
     """Neither days that do not exist, nor texts with two meanings, nor numbers with dots."""

@@ -18,7 +18,7 @@ from mlops_lib.settings import Settings
 from mlops_lib.settings.explain import explain
 
 #: Task -> metric that the gate decides on, unless another is chosen.
-METRICS = {"classification": "roc_auc", "regression": "r2"}
+METRICS = {"classification": "roc_auc", "regression": "r2", "ranking": "ndcg_at_k", "forecast": "mase"}
 #: Characters of a line of config.yaml from which on its comment is above it.
 WIDTH = 110
 #: Label of settings for reading a source whose label is not chosen yet.

@@ -36,9 +36,10 @@ def init(
     ] = "",
     label: Annotated[str, typer.Option(help="Column to predict.")] = "",
     key: Annotated[
-        str | None, typer.Option(help="Column that tells entities apart; '' for none.", show_default=False)
+        str | None,
+        typer.Option(help="Column of the entity, group or series; '' for none.", show_default=False),
     ] = None,
-    task: Annotated[str, typer.Option(help="classification or regression.")] = "",
+    task: Annotated[str, typer.Option(help="classification, regression, ranking or forecast.")] = "",
     metric: Annotated[str, typer.Option(help="Metric that decides; docs/evaluation.md lists them.")] = "",
     time: Annotated[
         str | None,
@@ -66,6 +67,8 @@ def init(
     [dim]Example:[/] mlops init churn --source churn.csv
     [dim]Example:[/] mlops init churn --source churn.csv --label Churn --key customerID
     [dim]Example:[/] mlops init pay --source s3://bucket/pay/ --label amount --task regression --yes
+    [dim]Example:[/] mlops init search --source clicks.parquet --label relevance --task ranking
+    [dim]Example:[/] mlops init sales --source sales.csv --label sales --task forecast
     [dim]Example:[/] mlops init shop --source postgresql+psycopg://me@db/shop --table orders --label returned
 
     From a template, an LLM project with a golden set in two languages and a
@@ -141,16 +144,14 @@ def _look(loader: "BaseDataLoader", shown: str) -> Table:
 def _proposed_roles(table: Table, given: Given) -> dict[str, tuple[str, str]]:
     """Column -> role and why, by the options and else by the proposals, for the first look."""
     label = Proposal(given.label, "--label") if given.label else proposals.label(table, given.columns)
+    first = proposals.time(table, label.value, "") if given.time is None else Proposal(given.time, "--time")
+    taken = (*given.columns, first.value) if given.task == "forecast" else given.columns
     key = (
-        proposals.key(table, label.value, given.columns)
+        proposals.of_key(given.task)(table, label.value, taken)
         if given.key is None
         else Proposal(given.key, "--key")
     )
-    known_key = key.value if key.value in table.names else ""
-    time = (
-        proposals.time(table, label.value, known_key)
-        if given.time is None
-        else Proposal(given.time, "--time")
-    )
+    known_key = key.value if key.value in table.names and given.task != "forecast" else ""
+    time = proposals.time(table, label.value, known_key) if given.time is None else first
     found = {"time": time, "key": key, "label": label}
     return {one.value: (role, one.reason) for role, one in found.items() if one.value}

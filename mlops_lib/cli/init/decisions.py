@@ -22,13 +22,18 @@ def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> No
     """
     label = _label(table, given, asked, choices)
     images.choose_network(table, choices)
-    _key(table, given, asked, choices)
-    _time(table, given, asked, choices)
-    if choices.time and not choices.key:
+    if choices.task == "forecast":  # the time tells what a series is
+        _time(table, given, asked, choices)
+        _key(table, given, asked, choices)
+    else:
+        _key(table, given, asked, choices)
+        _time(table, given, asked, choices)
+    if choices.time and not choices.key and choices.task != "forecast":
         asked.record["key"] = ("", "" if given.key is not None else "no column identifies a row")
     _metric(given, asked, choices)
     set_already = choices.given.get("data.columns", {})
-    found = leaks.find(table, choices.label, choices.task, (choices.key, choices.time, *set_already))
+    kind = "classification" if choices.task == "classification" else "regression"
+    found = leaks.find(table, choices.label, kind, (choices.key, choices.time, *set_already))
     for name, how in found.items():
         if asked.agrees(f"{name} {how}. Leave it out?", default=True):
             choices.data.setdefault("columns", {})[name] = "drop"
@@ -95,17 +100,23 @@ def _missing_label(label: Label, given: Given, asked: Questions, choices: Choice
 
 
 def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
-    proposed = proposals.key(table, choices.label, given.columns)
+    taken = (*given.columns, choices.time)
+    proposed = proposals.of_key(choices.task)(table, choices.label, taken)
 
     def check(name: str) -> None:
         if not name:
+            if choices.task == "ranking":
+                raise ConfigError(
+                    "A ranking orders the rows of each group. Name the column of the group with --key, such as query_id. "
+                    f"Columns: {', '.join(table.names)}."
+                )
             return
         _require(table, name, "key")
         if name == choices.label:
             raise ConfigError(
                 f"{name!r} is both --label and --key. The key is no feature and is not predicted."
             )
-        if name == given.time:
+        if name in (given.time, choices.time):
             raise ConfigError(f"{name!r} is both --time and --key. Choose another column for one of them.")
         if gaps := table.column(name).null_count:
             raise DataError(
@@ -113,36 +124,50 @@ def _key(table: Table, given: Given, asked: Questions, choices: Choices) -> None
                 "a row. Fill it in the source, or choose another key; without a key: --key ''."
             )
 
-    question = "Column that tells entities apart"
+    question = {"ranking": "Column of the group", "forecast": "Column of the series"}.get(
+        choices.task, "Column that tells entities apart"
+    )
     choices.key = asked.answer("key", given.key, proposed.value, proposed.reason, check, question)
     if choices.key:
-        meaning = _key_means(table, choices.key)
+        meaning = _key_means(table, choices)
         asked.record["key"] = (choices.key, meaning)
         choices.reasons["data.key"] = f"{meaning}; no feature"
     else:
-        choices.reasons["data.key"] = "no column tells entities apart"
+        choices.reasons["data.key"] = (
+            "all rows are one series" if choices.task == "forecast" else "no column tells entities apart"
+        )
 
 
-def _key_means(table: Table, name: str) -> str:
+def _key_means(table: Table, choices: Choices) -> str:
     import pyarrow.compute as pc
 
+    name = choices.key
     distinct = pc.count_distinct(table.column(name)).as_py()
     if distinct == table.rows:
         return "distinct in every row"
-    stay = "" if table.loader.is_ready_made else f": rows of one {name} stay in one split"
-    return f"{table.rows / distinct:.1f} rows a value{stay}"
+    each = f"{table.rows / distinct:.1f} rows a value"
+    if choices.task == "forecast":
+        return f"{distinct:,} series, {each}"
+    return each + ("" if table.loader.is_ready_made else f": rows of one {name} stay in one split")
 
 
 def _time(table: Table, given: Given, asked: Questions, choices: Choices) -> None:
     proposed = proposals.time(table, choices.label, choices.key)
+    needed = choices.task == "forecast"
     if table.loader.is_ready_made:
         proposed = proposals.Proposal("", "the source is split already")
     if {"data.split", "data.split.by"} & choices.given.keys():
         proposed = proposals.Proposal("", "data.split is set")
-    asks = proposed.value or proposed.others
+        needed = False
+    asks = proposed.value or proposed.others or needed
 
     def check(name: str) -> None:
         if not name:
+            if needed:
+                raise ConfigError(
+                    "A forecast needs the time of each row. Name the column with --time. Columns: "
+                    f"{', '.join(table.names)}."
+                )
             return
         _require(table, name, "time")
         if name in (choices.label, choices.key):
@@ -177,9 +202,10 @@ def _metric(given: Given, asked: Questions, choices: Choices) -> None:
         choices.metric = name
         choices.settings(Path())  # a threshold that was given can be reached
 
-    usual = (
-        "area under the ROC curve, 0.5 is guessing" if choices.task == "classification" else "1 is perfect"
-    )
+    usual = {
+        "classification": "area under the ROC curve, 0.5 is guessing",
+        "forecast": "mean absolute error in changes of the series; below 1 is better than a naive forecast",
+    }.get(choices.task, "1 is perfect")
     choices.metric = asked.answer(
         "metric", given.metric or None, METRICS[choices.task], usual, check, "Metric that decides"
     )

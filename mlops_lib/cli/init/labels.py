@@ -101,12 +101,12 @@ class Label:
             raise DataError(
                 f"{place} holds times ({_listed(self.counts)}). Choose another column, or make a number or classes of it."
             )
-        if task == "regression":
-            self._check_numbers(place)
+        if task in ("regression", "ranking", "forecast"):
+            self._check_numbers(place, task)
         else:
             self._check_classes(place)
 
-    def _check_numbers(self, place: str) -> None:
+    def _check_numbers(self, place: str, task: str) -> None:
         if not self.numeric:
             raise DataError(
                 f"{place} holds {_listed(self.counts)}, which are no numbers. Set --task classification, or choose "
@@ -115,6 +115,10 @@ class Label:
         if endless := sum(count for value, count in self.counts.items() if not math.isfinite(value)):
             raise DataError(
                 f"{place} is infinite in {endless:,} rows. Remove or mend these rows in the source."
+            )
+        if task == "ranking" and (least := min(self.counts)) < 0:
+            raise DataError(
+                f"{place} is {_text(least)} in some rows, and a relevance is 0 or more. Mend these rows in the source."
             )
 
     def _check_classes(self, place: str) -> None:

@@ -1,6 +1,7 @@
 """Proposals for label, key and time of a table, each with its reason."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_lib.cli.init.table import Table
@@ -72,6 +73,23 @@ ENTITIES = [
     "직원",
     "학생",
 ]
+#: Things whose rows are ranked together, the likeliest first, and things that have a series of numbers each.
+GROUPS = [
+    "query",
+    "qid",
+    "search",
+    "request",
+    "session",
+    "group",
+    "impression",
+    "list",
+    "basket",
+    *ENTITIES,
+    "질의",
+    "검색",
+]
+SERIES = ["series", "store", "shop", "product", "item", "sku", "site", "station", "sensor", "meter", "machine", "device",
+          "region", "branch", "ticker", "symbol", "매장", "상품", "지점", "지역", "센서"]  # fmt: skip
 _ID = re.compile(
     rf"({'|'.join(ENTITIES)})?(id|ids|key|uuid|guid|no|num|number|code)|\w*(번호|아이디|코드|키)"
 )
@@ -158,6 +176,49 @@ def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
         return Proposal("", f"no column identifies a row: {decides} decides its split")
     _, name, reason = min(found, key=lambda one: one[0])
     return Proposal(name, reason, others=tuple(other for _, other, _ in found if other != name))
+
+
+def group(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
+    """The column whose rows are ranked together, such as query_id. Arguments as for `key`."""
+    found = _repeated(table, GROUPS, label_name, taken)
+    if not found:
+        return Proposal("", "no column has a name such as query_id, and several rows a value")
+    each = len(table.sample) / table.columns[found[0]].distinct
+    return Proposal(found[0], f"{each:.1f} rows a value are ranked together", others=tuple(found[1:]))
+
+
+def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
+    """The column that has one row for each time, such as store. Arguments as for `key`; the time is one of `taken`."""
+    times = [name for name in taken if name in table.names and name != label_name]
+    rows = table.sample.to_pandas()
+    if any(not rows.duplicated([name]).any() for name in times):
+        return Proposal("", "each time has one row, so all rows are one series")
+    found = [
+        name
+        for name in _repeated(table, SERIES, label_name, taken)
+        if any(not rows.duplicated([name, time]).any() for time in times)
+    ]
+    if not found:
+        return Proposal("", "no column with a name such as store has one row for each time")
+    return Proposal(found[0], "one row for each of its values and time", others=tuple(found[1:]))
+
+
+def of_key(task: str) -> Callable[[Table, str, tuple[str, ...]], Proposal]:
+    """What proposes the key of a task: an entity, a group or a series."""
+    return {"ranking": group, "forecast": series}.get(task, key)
+
+
+def _repeated(table: Table, names: list[str], label_name: str, taken: tuple[str, ...]) -> list[str]:
+    """Columns with such a name and two rows a value or more, in the order of the names."""
+    found = []
+    for name, column in table.columns.items():
+        fits = column.kind in ("category", "integer", "text") and not column.nullable
+        if name in (label_name, *taken) or not fits or not 1 < column.distinct <= len(table.sample) / 2:
+            continue
+        words = "".join(_words(name))
+        if place := [at for at, word in enumerate(names) if word in words]:
+            found.append((place[0], name))
+    return [name for _, name in sorted(found)]
 
 
 def time(table: Table, label_name: str, key_name: str) -> Proposal:

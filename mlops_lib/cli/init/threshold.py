@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from mlops_lib.loaders.base import BaseDataLoader
 
 #: Task -> the baseline that ignores the features, and the linear model.
-BASELINES = {"classification": ("majority", "logistic"), "regression": ("mean", "ridge")}
+BASELINES = {
+    "classification": ("majority", "logistic"),
+    "regression": ("mean", "ridge"),
+    "ranking": ("constant", "ridge"),
+    "forecast": ("seasonal_naive", "ridge"),
+}
 #: Most rows of a split that baselines learn from or are scored on; of rows with images.
 ROWS, IMAGE_ROWS = 20_000, 2_000
 #: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
@@ -86,7 +91,10 @@ def choose(settings: Settings, is_given: bool = False) -> Threshold:
             "give --source a folder with the three splits."
         )
     most = IMAGE_ROWS if loader.schema.has_images else ROWS
-    train, validation = loader.sample("train", most), loader.sample("validation", most)
+    # The first rows of the validation split: of groups, evenly spaced rows would be torn apart.
+    whole = settings.evaluation.task in ("ranking", "forecast")
+    train = loader.sample("train", most)
+    validation = loader.head("validation", most) if whole else loader.sample("validation", most)
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
         raise DataError(
@@ -94,7 +102,10 @@ def choose(settings: Settings, is_given: bool = False) -> Threshold:
         )
     if settings.evaluation.task == "classification" and settings.evaluation.unknown_class == "error":
         _require_known_classes(loader)
-    value, baseline, scores = _scored(settings, train, validation, loader.schema)
+    facts = {"key": validation[key].map(str).tolist()} if (key := loader.schema.key) else {}
+    facts |= plugins.load("task", settings.evaluation.task).facts_of(loader, "validation", settings)
+    facts = {name: values[: len(validation)] for name, values in facts.items()}
+    value, baseline, scores = _scored(settings, train, validation, loader.schema, facts)
     return Threshold(settings.evaluation.threshold if is_given else value, baseline, scores, rows, is_given)
 
 
@@ -117,7 +128,11 @@ def _require_known_classes(loader: "BaseDataLoader") -> None:
 
 
 def _scored(
-    settings: Settings, train: "pd.DataFrame", validation: "pd.DataFrame", schema: Schema
+    settings: Settings,
+    train: "pd.DataFrame",
+    validation: "pd.DataFrame",
+    schema: Schema,
+    facts: dict[str, Any],
 ) -> tuple[float, str, dict[str, float]]:
     """The threshold, the name of the baseline that ignores the features, and the scores of both baselines."""
     from mlops_lib.evaluation.baselines import predictions
@@ -125,12 +140,13 @@ def _scored(
     metric, label, features = settings.evaluation.metric, schema.label, list(schema.features)
     classes = schema.classes if settings.evaluation.task == "classification" else ()
     task = plugins.load("task", settings.evaluation.task)(settings, classes=classes)
+    task.facts = facts
     learned_from = train[features], train[label].to_numpy()
     scores: dict[str, float] = {}
     guess, linear = BASELINES[settings.evaluation.task]
     for name in (guess, linear):
         with contextlib.suppress(EvaluationError):  # no feature that a linear model can use, say
-            (predicted,) = predictions([name], learned_from, validation[features], classes).values()
+            (predicted,) = predictions([name], learned_from, validation[features], classes, facts).values()
             if (value := task.score(validation[label].to_numpy(), predicted)[metric].value) is not None:
                 scores[name] = value
     return _between(scores.get(guess), scores.get(linear), metric), guess, scores

@@ -10,6 +10,7 @@ from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.conversation import Conversation
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.traces.trajectory import Trajectory
+from mlops_lib.settings.evaluation import OF_QUANTILES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,9 +160,12 @@ def chosen(task: str, settings: "Settings | None", default: Sequence[str] = ()) 
     Args:
         task: Name of the task.
         settings: None takes the default.
-        default: Names; empty: all metrics that the plugin table has for the task.
+        default: Names; empty: all metrics that the plugin table has for the task, without those of quantiles where
+            predictions have none.
     """
     names = list(default) or plugins.names("metric", task)
+    if settings is None or not settings.evaluation.quantiles:
+        names = [name for name in names if name not in OF_QUANTILES]
     if settings is None:
         return names
     asked, gate = settings.evaluation, settings.evaluation.gate

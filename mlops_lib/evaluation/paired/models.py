@@ -11,14 +11,16 @@ from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.label_cases import LabelCases
 from mlops_lib.evaluation.metrics import classification as metrics_of_classes
+from mlops_lib.evaluation.metrics import forecast as metrics_of_series
 from mlops_lib.evaluation.metrics import multilabel, multioutput
+from mlops_lib.evaluation.metrics import ranking as metrics_of_groups
 from mlops_lib.evaluation.metrics import regression as metrics_of_numbers
 from mlops_lib.evaluation.metrics.answers import make as make_text_metric
 from mlops_lib.evaluation.metrics.interface import Case, Metric, TextMetric, UndefinedError
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.metrics.loss import mean_loss
 from mlops_lib.evaluation.metrics.text import SacrebleuMetric
-from mlops_lib.evaluation.paired import classification, labels, regression, text
+from mlops_lib.evaluation.paired import classification, forecast, labels, ranking, regression, text
 from mlops_lib.evaluation.paired.rows import complete
 from mlops_lib.evaluation.paired.sums import Statistic, mean
 from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
@@ -49,6 +51,16 @@ VECTORISED: Mapping[Metric, Callable[[Any], Statistic | None]] = {
     multilabel.mean_log_loss: labels.mean_log_loss,
     multioutput.mean_r2: labels.mean_r2,
     multioutput.scaled_rmse: labels.scaled_rmse,
+    metrics_of_series.mase: forecast.mase,
+    metrics_of_series.wape: forecast.wape,
+    metrics_of_series.smape: forecast.smape,
+    metrics_of_series.pinball: forecast.pinball,
+    metrics_of_series.coverage_error: forecast.coverage_error,
+    metrics_of_groups.ndcg_at_k: ranking.of_groups(metrics_of_groups.ndcg_by_group),
+    metrics_of_groups.map_at_k: ranking.of_groups(metrics_of_groups.map_by_group),
+    metrics_of_groups.mrr: ranking.of_groups(metrics_of_groups.mrr_by_group),
+    metrics_of_groups.precision_at_k: ranking.of_groups(metrics_of_groups.precision_by_group),
+    metrics_of_groups.recall_at_k: ranking.of_groups(metrics_of_groups.recall_by_group),
     mean_loss: lambda cases: mean(cases.predicted, cases.weights),
 }
 
@@ -74,6 +86,7 @@ class Model:
         self.cases: Any = None
         if issubclass(self._task, ArrayTask):
             task = self._task(settings, classes=rows.classes, weights=rows.weights)
+            task.facts = {"key": rows.entities, **rows.facts}
             self.cases = task.read(rows.truth, predicted)
         elif rows.task == "text":
             if rows.weights is not None:
@@ -107,7 +120,9 @@ class Model:
         """The metric on resamples of the rows at these positions, int [M]: counts [b, M] -> values [b]."""
         if self._rows.task == "text":
             return self._of_text(name, rows)
-        if not isinstance(self.cases, ClassificationCases | RegressionCases | LabelCases):
+        if not (
+            hasattr(self.cases, "take") and hasattr(self.cases, "weights")
+        ):  # of a task of the user's own
             return _loop(name, lambda places: self._scored(name, rows[places]))
         metric, cases = self.metric(name), self.cases.take(rows)
         build = VECTORISED.get(metric)
@@ -131,6 +146,8 @@ class Model:
             return self.cases.predicted != other.cases.predicted
         if isinstance(self.cases, LabelCases):
             return np.any(self.cases.predicted != other.cases.predicted, axis=1)
+        if hasattr(self.cases, "changed"):
+            return self.cases.changed(other.cases, name)
         ours, theirs = self._predicted, other._predicted
         if self._rows.task == "text":
             if isinstance(self.metric(name), SacrebleuMetric):
@@ -156,6 +173,8 @@ class Model:
         if weights is not None and not weights.any():
             return None
         task = self._task(self._settings, classes=given.classes, weights=weights)
+        facts = {"key": given.entities, **given.facts}
+        task.facts = {name: [values[i] for i in rows] for name, values in facts.items()}
         return task.score([given.truth[i] for i in rows], [self._predicted[i] for i in rows])[name].value
 
     def _of_text(self, name: str, rows: np.ndarray) -> Statistic:

@@ -40,7 +40,7 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
     """Predictions for all N rows, and where the model has none of its own (bool [N]).
 
     A missing prediction becomes the worst one: certain of a wrong class, or of the opposite of each yes/no label; numbers
-    are off by the largest error that either model makes. A text stays missing: its metrics have a worst value.
+    are off by the largest error that either model makes; in a ranking, relevant rows are last and others first. A text stays missing: its metrics have a worst value.
     """
     failed = _failed(rows)
     worst = {
@@ -48,6 +48,8 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
         "multilabel": _opposite,
         "regression": _far_off,
         "multioutput": _far_off,
+        "ranking": _upside_down,
+        "forecast": _far_off,
     }
     if rows.task not in worst or not failed.any():
         return rows.predicted, failed
@@ -120,14 +122,22 @@ def _opposite(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.nda
 
 
 def _far_off(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
-    """The true value (of each label) plus the largest error of either model, for each failed row."""
+    """The true value (of each label, for each quantile) plus the largest error of either model, for each failed row."""
     truth = inputs.numbers(rows.truth, "y_true", ndim=(1, 2))
     errors = [
         np.abs(truth[i] - np.asarray(model.predicted[i], dtype=float))
         for model, missing in ((rows, failed), (other, _failed(other)))
         for i in np.flatnonzero(~missing)
     ]
-    return truth[failed] + np.max(errors, axis=0)
+    far = np.max(errors, axis=0)
+    return (truth[failed][:, None] if far.ndim > truth.ndim - 1 else truth[failed]) + far
+
+
+def _upside_down(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
+    """A score below all others for a relevant row, the lower the more relevant; one above all others for the rest."""
+    truth = inputs.numbers(rows.truth, "y_true")[failed]
+    made = np.array([one for one, bad in zip(rows.predicted, failed, strict=True) if not bad], dtype=float)
+    return np.where(truth > 0, made.min() - 1 - truth, made.max() + 1)
 
 
 def _equal(one: Any, other: Any) -> bool:

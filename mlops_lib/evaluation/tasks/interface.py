@@ -28,10 +28,13 @@ class Task(ABC):
     Attributes:
         name: Its name in the plugin table.
         metrics: Metric -> whether higher is better; the gate reads the direction from here.
+        facts: What else is known about the N rows, by name, set before `score`: ``key`` (of each row, as text, where the
+            data has a key), and what `facts_of` gives.
     """
 
     name: ClassVar[str]
     metrics: Mapping[str, bool]
+    facts: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -43,6 +46,19 @@ class Task(ABC):
     ) -> None:
         self.settings, self.classes, self.weights = settings, classes, weights
         self.references = references
+
+    @classmethod
+    def facts_of(cls, data_loader: Any, split: str, settings: "Settings") -> dict[str, Any]:
+        """Facts about the rows of a split that the task needs beside truth and prediction: name -> N values.
+
+        ``entity`` takes the place of the key where the gate draws rows again. Facts are stored with the judged rows.
+
+        Args:
+            data_loader: Has ``parts(split)`` and ``schema``.
+            split: Name of the split that is judged.
+            settings: Of the project.
+        """
+        return {}
 
     def check(self, y_true: Any) -> None:  # noqa: B027 - most tasks have nothing to check before the predictions
         """Check the truth and the columns of the reference, before the model is asked.

@@ -29,6 +29,8 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BO
 SHARE = 0.9
 #: Letters and marks of latin-1 and cp1252. Most cp1252 letters are also first bytes of Japanese ones.
 LATIN = {*filter(str.isalpha, map(chr, range(0xA0, 0x100))), *"°§€£ŒœŠšŽžŸ‘’“”–—…™"}
+#: The first line of a CSV file that tells Excel the separator.
+_EXCEL = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _AS_COMMA = str.maketrans(dict.fromkeys(SEPARATORS, ","))
 csv.field_size_limit(1 << 24)
 
@@ -105,9 +107,15 @@ def recognise(file: DataFile, given: "CsvSettings") -> Dialect:
     quote = given.quote or '"'
     no_header: list[str] = []
     escape = _escape(text, whole, given.separator, quote, shown)
-    separator = given.separator or _separator(text, whole, quote, escape, file.format == "tsv", shown)
+    excel = _EXCEL.match(text)
+    separator = (
+        given.separator
+        or (excel[1] if excel else "")
+        or _separator(text, whole, quote, escape, file.format == "tsv", shown)
+    )
     records = _rows(io.StringIO(text, newline=""), separator, quote, escape)
-    lines, header = next(((i, row) for i, row in enumerate(records, 1) if row), (0, no_header))
+    numbered = ((i, row) for i, row in enumerate(records, 1) if row and not (i == 1 and excel))
+    lines, header = next(numbered, (0, no_header))
     return Dialect(encoding, separator, quote, escape, _named(header, shown), lines, whole)
 
 
