@@ -46,14 +46,21 @@ CONCURRENCIES = (1, 32, 128)
 
 @dataclass
 class Server:
-    """A server: its command and its request."""
+    """A server: its command and its request. The body is JSON unless it is bytes."""
 
     name: str
     command: Callable[[int], list[str]]
     path: str = "/predict"
-    body: dict | None = None
+    body: dict | bytes | None = None
+    content_type: str = "application/json"
     folder: Path = SERVERS
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sent(self) -> bytes:
+        """The body of a request."""
+        body = self.body or {"inputs": [ROW]}
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 class Figures(NamedTuple):
@@ -206,9 +213,8 @@ def pt2_of(folder: Path, model: str) -> str:
 
 def answers(server: Server, port: int, process: subprocess.Popen) -> bool:
     """Return whether the server answers the request within three minutes."""
-    body = json.dumps(server.body or {"inputs": [ROW]}).encode()
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{server.path}", body, {"Content-Type": "application/json"}
+        f"http://127.0.0.1:{port}{server.path}", server.sent, {"Content-Type": server.content_type}
     )
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
@@ -235,10 +241,11 @@ def measure(running: list, files: Path, rounds: int, seconds: int, concurrencies
 
 def ask(server: Server, port: int, pid: int, concurrency: int, seconds: int, files: Path) -> Figures:
     """Run wrk once."""
-    body = json.dumps(server.body or {"inputs": [ROW]})
-    script = files / f"{server.name}.lua"
+    body, script = files / f"{server.name}.body", files / f"{server.name}.lua"
+    body.write_bytes(server.sent)
     script.write_text(
-        f"wrk.method='POST'\nwrk.body=[==[{body}]==]\nwrk.headers['Content-Type']='application/json'\n"
+        f"wrk.method = 'POST'\nwrk.body = io.open('{body}', 'rb'):read('*a')\n"
+        f"wrk.headers['Content-Type'] = '{server.content_type}'\n"
     )
     before = processor_s(pid)
     out = subprocess.run(

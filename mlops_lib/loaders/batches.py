@@ -220,6 +220,13 @@ def to_tensors(
     return (*(Ragged(one) if one.dtype == object else torch.from_numpy(one) for one in features), *tensors)
 
 
+def shared_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """An array in memory that a worker shares with its parent, so that a batch is not copied; its base is the tensor."""
+    kind = getattr(torch, dtype)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * kind.itemsize)  # as torch's default_collate
+    return torch.empty(0, dtype=kind).set_(storage, 0, shape).numpy()
+
+
 class Finish:
     """Makes batches of the columns of `to_tensors`.
 
@@ -234,10 +241,13 @@ class Finish:
         count = self._encoder.prepared_arrays
         prepared = [one.items if isinstance(one, Ragged) else one.numpy() for one in columns[:count]]
         try:
-            padded = self._encoder.padded(prepared)
+            padded = self._encoder.padded(prepared, empty=shared_empty if get_worker_info() else np.empty)
         except BadValue as error:
             raise DataError(f"In a batch: {error}") from None
-        found = {name: torch.from_numpy(one) for name, one in padded.items()}
+        found = {
+            name: one.base if isinstance(one.base, torch.Tensor) else torch.from_numpy(one)
+            for name, one in padded.items()
+        }
         return (next(iter(found.values())) if self._encoder.inputs.is_one else found, *columns[count:])
 
 

@@ -19,8 +19,9 @@ from .images import Images
 from .spec import BESIDE, RAGGED, Inputs, InputSpec
 from .tokens import Tokens
 
-#: Values of images in a batch of predictions.
-MAX_VALUES = 1 << 24
+#: Values of images in a batch of predictions: in float64, a convolution of more takes twice the time for each of them, since
+#: they are beyond the processor's cache.
+MAX_VALUES = 1 << 20
 
 
 class InputEncoder:
@@ -98,12 +99,15 @@ class InputEncoder:
             return [self._collated.rows(columns, rows)]
         return [self._prepared(spec, columns, rows) for spec in self.prepared_specs]
 
-    def padded(self, prepared: Sequence[np.ndarray], extra: int = 0) -> dict[str, np.ndarray]:
+    def padded(
+        self, prepared: Sequence[np.ndarray], extra: int = 0, empty: Callable[..., np.ndarray] = np.empty
+    ) -> dict[str, np.ndarray]:
         """The inputs by name: sequences padded with 0 to the longest of these rows, with their lengths or mask; images.
 
         Args:
             prepared: Of the rows of a batch.
             extra: Places more than the longest sequence has, as a longer one beside it would add.
+            empty: Makes the array of the images.
 
         Raises:
             BadValue: An image cannot be decoded.
@@ -116,7 +120,7 @@ class InputEncoder:
             if spec.form in RAGGED:
                 found[spec.name] = _padded(items[spec.name], spec, extra)
             elif spec.form == "image":
-                found[spec.name] = self._images[spec.name].tensor(found[spec.name])
+                found[spec.name] = self._images[spec.name].tensor(found[spec.name], empty)
             elif spec.form == "lengths":
                 found[spec.name] = _lengths(items[spec.of])
             elif spec.form == "mask":

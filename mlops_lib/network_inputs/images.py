@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,38 +51,45 @@ class Images:
             found[row] = value if is_made else self._part.file(row, value)
         return found
 
-    def tensor(self, files: np.ndarray) -> np.ndarray:
+    def tensor(
+        self, files: np.ndarray, empty: Callable[[tuple[int, ...], Any], np.ndarray] = np.empty
+    ) -> np.ndarray:
         """The images [rows, channels, height, width]: uint8, or float32 from 0 to 1, less ``mean`` and divided by ``std``.
+
+        Args:
+            files: Of `files`.
+            empty: Makes the array of a shape and dtype.
 
         Raises:
             BadValue: A file is no image, or is broken; the row is counted from the first of `files`.
         """
-        made = np.empty((len(files), self.channels, self.height, self.width), dtype=np.uint8)
-        arrays = {row: file for row, file in enumerate(files) if isinstance(file, np.ndarray)}
+        found = empty((len(files), self.channels, self.height, self.width), self._dtype)
 
         def decode(row: int) -> None:
+            file = files[row]
+            if isinstance(file, np.ndarray):
+                found[row] = file
+                return
             try:
-                made[row] = 0 if row in arrays else self.pixels(files[row])
+                self._scale(self.pixels(file), found[row])
             except ValueError as error:
-                self._part.refused(row, f"{len(files[row]):,} bytes ({error})")
+                self._part.refused(row, f"{len(file):,} bytes ({error})")
 
         is_large = sum(map(len, files)) >= THREADED_BYTES
         each = self.threads.map if self.threads and is_large else map
         for _ in each(decode, range(len(files))):
             pass
-        found = made if self._dtype == "uint8" else self._scaled(made)
-        for row, array in arrays.items():
-            found[row] = array
         return found
 
-    def _scaled(self, made: np.ndarray) -> np.ndarray:
-        scaled = made.astype(np.float32)
-        scaled /= 255
+    def _scale(self, pixels: np.ndarray, into: np.ndarray) -> None:
+        if self._dtype == "uint8":
+            into[:] = pixels
+            return
+        np.divide(pixels, np.float32(255), out=into)
         if self._mean is not None:
-            scaled -= self._mean
+            into -= self._mean
         if self._std is not None:
-            scaled /= self._std
-        return scaled
+            into /= self._std
 
     def pixels(self, file: bytes) -> np.ndarray:
         """The resized image of a file, uint8 [channels, height, width].
@@ -92,9 +99,11 @@ class Images:
         """
         from PIL import Image, ImageOps
 
-        size = self.width, self.height
+        size, mode = (self.width, self.height), "L" if self.channels == 1 else "RGB"
         # Twice the size, so that bilinear resizing still averages several pixels.
-        image = upright(file, at_least=2 * max(size)).convert("L" if self.channels == 1 else "RGB")
+        image = upright(file, at_least=2 * max(size))
+        if image.mode != mode:  # convert would copy it
+            image = image.convert(mode)
         if self._resize == "crop":
             image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
         elif self._resize == "pad":

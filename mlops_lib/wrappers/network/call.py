@@ -14,7 +14,7 @@ from mlops_lib.network_inputs.call import NetworkCall, answers, tensors_of
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.outputs import ONLY
 from mlops_lib.network_inputs.spec import Inputs
-from mlops_lib.wrappers.network.double import MAX_PARAMETERS
+from mlops_lib.wrappers.network.double import MAX_IMAGE_VALUES, MAX_PARAMETERS
 from mlops_lib.wrappers.network.recurrent import any_length
 
 #: Sizes of the batches with which an exported network is compared, and the most items of their sequences (None: all).
@@ -26,10 +26,11 @@ RTOL, ATOL = 1e-4, 1e-5
 def call_in_double(network: nn.Module, encoder: InputEncoder, example: Sequence[np.ndarray]) -> NetworkCall:
     """The network in float64, so that a row's answer does not depend on the size of its batch.
 
-    In float32 if it is large, or if its code works in float32 alone.
+    In float32 if it is large or takes large images, or if its code works in float32 alone.
     """
     plain = NetworkCall(network, encoder.inputs)
-    if sum(parameter.numel() for parameter in network.parameters()) > MAX_PARAMETERS:
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if parameters > MAX_PARAMETERS or encoder.image_values > MAX_IMAGE_VALUES:
         return plain
     try:
         double = NetworkCall(copy.deepcopy(network).double(), encoder.inputs, double=True).eval()
