@@ -84,6 +84,7 @@ class PytorchLightningWrapper(ModelWrapper):
         from mlops_lib.training.losses import describe
         from mlops_lib.wrappers.network import log as network_log
         from mlops_lib.wrappers.network.double import in_double
+        from mlops_lib.wrappers.network.probabilities import require_probabilities
 
         trainers.check(config)
         preparation = Preparation.of(data_loader, config)
@@ -120,6 +121,10 @@ class PytorchLightningWrapper(ModelWrapper):
         else:
             network_log.require_output([], config)
             _export(module, example)
+            if config.evaluation.task == "classification":
+                with torch.inference_mode():
+                    answer = module(torch.from_numpy(example)).numpy()
+                require_probabilities(type(module).__name__, answer, schema.classes)
         own = None
         if config.train.datamodule:
             own = datamodule.make(config, data_loader, encoder, config.train.batch_size)
