@@ -45,7 +45,8 @@ def compare_in_service(settings: Settings, folder: Path, since: datetime | None 
     requests = mirrored(log, since)
     task = settings.evaluation.task
     names = _names(settings, requests)
-    found = judged_requests(log, requests, task, settings.data.key, names)
+    output = settings.evaluation.output
+    found = judged_requests(log, requests, task, settings.data.key, names, output)
     sides = _sides(requests)
     times = [datetime.fromtimestamp(int(at) / 1e6).astimezone() for at in requests.times[[0, -1]]]
     facts: dict[str, Any] = {

@@ -30,10 +30,15 @@ class Answers(NamedTuple):
     error: str
 
 
-def mirrored_answers(log: PredictionLog, requests: MirroredRequests, wanted: np.ndarray) -> Iterator[Answers]:
+def mirrored_answers(
+    log: PredictionLog, requests: MirroredRequests, wanted: np.ndarray, output: str = ""
+) -> Iterator[Answers]:
     """The answers to some of the requests: those whose digests are in `wanted`, uint64.
 
-    A request whose answers are not one a row has an empty list of rows.
+    A request whose answers are not one a row, or lack the output, has an empty list of rows.
+
+    Args:
+        output: The output to read, of models that give several; "": the whole prediction.
     """
     import pyarrow.compute as pc
 
@@ -50,14 +55,14 @@ def mirrored_answers(log: PredictionLog, requests: MirroredRequests, wanted: np.
                 halves[request] = row
                 continue
             champion, challenger = (row, other) if row["role"] == CHAMPION else (other, row)
-            yield _answers(request, champion, challenger, digest in failed)
+            yield _answers(request, champion, challenger, digest in failed, output)
 
 
 def _answers(
-    request: tuple[str, str], champion: dict[str, Any], challenger: dict[str, Any], failed: bool
+    request: tuple[str, str], champion: dict[str, Any], challenger: dict[str, Any], failed: bool, output: str
 ) -> Answers:
-    rows, ours = json.loads(champion["request"]), json.loads(champion["predictions"])
-    theirs = [None] * len(rows) if failed else json.loads(challenger["predictions"])
+    rows, ours = json.loads(champion["request"]), _read(champion["predictions"], output)
+    theirs = [None] * len(rows) if failed else _read(challenger["predictions"], output)
     one_each = isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs) == len(rows)
     if not one_each:
         return Answers(*request, [], [], [], "")
@@ -65,3 +70,12 @@ def _answers(
         looked_up = json.loads(champion["features"])
         rows = [{**more, **row} for row, more in zip(rows, looked_up, strict=True)]
     return Answers(*request, rows, ours, theirs, challenger["error"] or "")
+
+
+def _read(predictions: str, output: str) -> Any:
+    """Predictions as logged, or one output of each; None if one lacks it."""
+    found = json.loads(predictions)
+    if not output or not isinstance(found, list):
+        return found
+    named = [row[output] for row in found if isinstance(row, dict) and output in row]
+    return named if len(named) == len(found) else None

@@ -72,7 +72,12 @@ class JudgedRequests:
 
 
 def judged_requests(
-    log: PredictionLog, requests: MirroredRequests, task: str, key: str = "", classes: Sequence[Any] = ()
+    log: PredictionLog,
+    requests: MirroredRequests,
+    task: str,
+    key: str = "",
+    classes: Sequence[Any] = (),
+    output: str = "",
 ) -> JudgedRequests:
     """Join the answers with the feedback, on request id, API key and row.
 
@@ -80,13 +85,14 @@ def judged_requests(
         task: Name of the task.
         key: Column with the entity of a row. Rows without it are of one entity with their request's other rows.
         classes: Read for a classification: the classes, in the order of the probabilities.
+        output: The judged output of models that give several.
     """
     most = MAX_TEXT_ROWS if task == "text" else MAX_ROWS
     with_feedback = np.isin(requests.ids, _requests_with_feedback(log))
     newest = requests.ids[with_feedback][-most:]
     feedback, reader = _feedback(log, newest), _reader(task, classes)
     found, read = JudgedRequests(), 0
-    for answers in mirrored_answers(log, requests, newest):
+    for answers in mirrored_answers(log, requests, newest, output):
         if len(found.rows) >= most:
             break
         read += 1

@@ -262,7 +262,8 @@ def _log_report(run_id: str, report: EvaluationReport) -> None:
     for name, figure in report.figures.items():
         tracking.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")
     if report.conversations:
-        tracking.log_text(run_id, report.conversations, f"evaluation/{report.split}/conversations.html")
+        page = f'<!doctype html><meta charset="utf-8">{report.conversations}'
+        tracking.log_text(run_id, page, f"evaluation/{report.split}/conversations.html")
     if report.per_row is not None:
         # MLflow's UI shows this form of JSON as a table.
         rows = report.per_row.to_json(orient="split", index=False, force_ascii=False)

@@ -10,7 +10,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -79,12 +79,10 @@ class PytorchLightningWrapper(ModelWrapper):
         import mlflow
         import torch
 
-        from mlops_lib.columns.fit import fit as fit_encoder
         from mlops_lib.training import datamodule
         from mlops_lib.training.losses import describe
         from mlops_lib.wrappers.network import log as network_log
         from mlops_lib.wrappers.network.double import in_double
-        from mlops_lib.wrappers.network.probabilities import require_probabilities
 
         trainers.check(config)
         preparation = Preparation.of(data_loader, config)
@@ -95,36 +93,7 @@ class PytorchLightningWrapper(ModelWrapper):
         for name, value in chosen.items():
             mlflow.MlflowClient().log_param(run_id, f"fit.{name}", value)
         lightning_fit.begin(config.train.seed)
-        network = plugins.load("network", config.model.implementation)
-        plan = resolve.plan(network, config.model, schema)
-        matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
-        encoder: Encoder | InputEncoder = matrix
-        if plan:
-            encoder = plan.encoder(matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
-        if isinstance(encoder, InputEncoder):
-            _show(encoder, schema)
-        features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
-        codes = tuple(output.codes for output in matrix.outputs)
-        n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
-        n_labels = len(schema.labels)
-        facts = {"n_features": len(codes), "n_classes": n_classes, "n_labels": n_labels, "codes": codes}
-        # A module that cannot be logged must fail before the training, not after it.
-        if isinstance(encoder, InputEncoder):
-            module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
-        else:
-            module = build(config, "network", **facts)
-            example = encode_frame(encoder, features).astype(np.float32)
-            if not _gives_one_tensor(module, example):  # outputs have names only beside inputs by name
-                encoder = resolve.of_matrix(network, schema).encoder(matrix, features, config.root)
-        if isinstance(encoder, InputEncoder):
-            network_log.require_loggable(module, encoder, features, config)
-        else:
-            network_log.require_output([], config)
-            _export(module, example)
-            if config.evaluation.task == "classification":
-                with torch.inference_mode():
-                    answer = module(torch.from_numpy(example)).numpy()
-                require_probabilities(type(module).__name__, answer, schema.classes)
+        module, encoder, facts, features = _made(data_loader, config, schema)
         own = None
         if config.train.datamodule:
             own = datamodule.make(config, data_loader, encoder, config.train.batch_size)
@@ -155,6 +124,7 @@ class PytorchLightningWrapper(ModelWrapper):
                 return network_log.log(
                     module.cpu().eval(), encoder, features, sample, run_id, metadata, config.root, preparation
                 )
+            example = encode_frame(encoder, features).astype(np.float32)
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
             if encoder.is_plain and not preparation:
                 return _log(final, features, example, run_id, metadata)
@@ -205,6 +175,54 @@ class PytorchLightningWrapper(ModelWrapper):
             if len(x) <= PREDICT_ROWS:
                 return self._module(x).numpy()
             return torch.cat([self._module(part) for part in x.split(PREDICT_ROWS)]).numpy()
+
+
+class _Made(NamedTuple):
+    """A network before its training, its encoder, the facts that its constructor may ask for, and rows for its example."""
+
+    module: Any
+    encoder: Encoder | InputEncoder
+    facts: dict[str, Any]
+    features: "pd.DataFrame"
+
+
+def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Made:
+    """Make the network that the settings name. One that cannot be logged fails now, and not after its training."""
+    import torch
+
+    from mlops_lib.columns.fit import fit as fit_encoder
+    from mlops_lib.wrappers.network import log as network_log
+    from mlops_lib.wrappers.network.probabilities import require_probabilities
+
+    network = plugins.load("network", config.model.implementation)
+    plan = resolve.plan(network, config.model, schema)
+    matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
+    encoder: Encoder | InputEncoder = matrix
+    if plan:
+        encoder = plan.encoder(matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
+    features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
+    codes = tuple(output.codes for output in matrix.outputs)
+    n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
+    n_labels = len(schema.labels)
+    facts = {"n_features": len(codes), "n_classes": n_classes, "n_labels": n_labels, "codes": codes}
+    if isinstance(encoder, InputEncoder):
+        _show(encoder, schema)
+        module = build(config, "network", **facts, inputs=encoder.inputs.by_name)
+    else:
+        module = build(config, "network", **facts)
+        example = encode_frame(encoder, features).astype(np.float32)
+        if not _gives_one_tensor(module, example):  # outputs have names only beside inputs by name
+            encoder = resolve.of_matrix(network, schema).encoder(matrix, features, config.root)
+    if isinstance(encoder, InputEncoder):
+        network_log.require_loggable(module, encoder, features, config)
+    else:
+        network_log.require_output([], config)
+        _export(module, example)
+        if config.evaluation.task == "classification":
+            with torch.inference_mode():
+                answer = module.eval()(torch.from_numpy(example)).numpy()
+            require_probabilities(type(module).__name__, answer, schema.classes)
+    return _Made(module, encoder, facts, features)
 
 
 def _gives_one_tensor(module: "torch.nn.Module", example: np.ndarray) -> bool:

@@ -226,9 +226,9 @@ def test_prompts_are_compared_by_their_answers(llm_project, tmp_path):
     report = compare_versions(settings, "toy", [1, 2])
     (against,) = report.against
     assert (against.outcome, against.changed, report.rows) == ("worse", 10, 10)
-    assert report.reference.cost_usd is None and report.reference.latency_ms is not None  # no price is known
+    assert report.reference.cost_usd == 0.0 and report.reference.latency_ms is not None
     assert "When does the shop open" in report.changed_rows[0].input
     assert any(note.startswith("Changed from version 1 to version 2: prompts (of") for note in report.notes)
     shown = mlops(settings, "1", "2", "--format", "markdown").stdout
     assert "[-nine-]{+seven+}" in mlops(settings, "1", "2").output
-    assert "~~nine~~**seven**" in shown and "median ms" in shown and "cost a row" not in shown
+    assert "~~nine~~**seven**" in shown and "median ms" in shown and "cost a row" in shown

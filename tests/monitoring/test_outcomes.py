@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mlops_lib.monitoring.mirrored_answers import _read
 from mlops_lib.monitoring.outcomes import JudgedRequests, Outcome, _judge, _reader
 
 
@@ -29,3 +30,10 @@ def test_an_outcome_that_does_not_fit_the_prediction_is_left_out(task, value, pr
     _judge(found, answers, 0, {0: Outcome(1, value)}, "", _reader(task, ()))
     assert len(found.rows) == (not problem)
     assert list(found.left_out) == ([f"rows whose outcome is {problem}"] if problem else [])
+
+
+def test_the_judged_output_of_models_that_give_several_is_read():
+    """One value a row; None, so that the request is left out and counted, where a version lacks the output."""
+    assert _read('[{"liked": 0.5, "vector": [1]}, {"liked": 0.7}]', "liked") == [0.5, 0.7]
+    assert _read('[{"liked": 0.5}, {}]', "liked") is None and _read("[0.5]", "liked") is None
+    assert _read('[{"liked": 0.5}]', "") == [{"liked": 0.5}]

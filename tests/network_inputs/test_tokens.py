@@ -7,6 +7,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import BpeTrainer
 
 from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Column, Schema
@@ -63,6 +67,19 @@ def test_missing_texts_have_no_id_and_others_are_refused():
         tokens("lengths").items(0, ["a"])
     with pytest.raises(ValueError, match="own_tokenizers:wrong gives .* no list of ids"):
         tokens("wrong").items(0, "a bbb")
+
+
+def test_a_trained_tokenizer_of_two_languages(tmp_path):
+    """A file tokenizer.json that was trained on Korean and English: its own ids, its size, and words that it never saw."""
+    texts = ["배송이 빠르고 좋아요", "the delivery was fast", "좋은 영화", "a good film"] * 3
+    trained = Tokenizer(BPE(unk_token="[UNK]"))
+    trained.pre_tokenizer = Whitespace()
+    trained.train_from_iterator(texts, BpeTrainer(vocab_size=90, special_tokens=["[UNK]"]))
+    trained.save(str(tmp_path / "tokenizer.json"))
+    made = Tokens(Column("t", "text", stored="string"), "tokenizer.json", 0, tmp_path)
+    for text in ("좋은 delivery", "빠르고 good", "완전히 새로운 단어", ""):
+        assert made.items(0, text).tolist() == trained.encode(text).ids
+    assert len(made.items(0, "좋은")) == 1 and made.codes == trained.get_vocab_size()
 
 
 def test_files_of_any_folder_travel_with_the_model(tmp_path, monkeypatch):

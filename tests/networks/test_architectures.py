@@ -14,6 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import WordLevelTrainer
 
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.columns.json_rows import example_rows
@@ -46,6 +50,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "Autoencoder": {},
     "Quantiles": {"inputs": {"numbers": ["age", "price"]}},
     "PaddedMean": {},
+    "TextOfFile": {"inputs": {"review": {"tokenizer": "tokenizer.json"}}},
     "MultiTask": {},
     "Pair": {},
     "Tagger": {},
@@ -66,7 +71,7 @@ BY_LENGTH = ("PaddedMean", "LastStep", "Tagger")
 def films(rows: int) -> pa.Table:
     """Rows with columns of every kind, gaps, empty lists and lists of many lengths."""
     draw = np.random.default_rng(0)
-    words = ["good", "bad", "film", "plot", "star", "dull"]
+    words = ["good", "bad", "film", "좋은", "영화", "dull"]
     return pa.table(
         {
             "user": [f"u{row % 7}" for row in range(rows)],
@@ -100,6 +105,14 @@ class Trained(NamedTuple):
     expected: list[Any]
 
 
+def train_tokenizer(texts: list[str], file: Path) -> None:
+    """A tokenizer of words, trained on some texts and saved."""
+    made = Tokenizer(WordLevel(unk_token="[UNK]"))
+    made.pre_tokenizer = Whitespace()
+    made.train_from_iterator(texts, WordLevelTrainer(special_tokens=["[PAD]", "[UNK]"]))
+    made.save(str(file))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> dict[str, Trained]:
     """Every network, trained for an epoch on the same dataset."""
@@ -107,6 +120,7 @@ def trained(tmp_path_factory) -> dict[str, Trained]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tests/toys"))
         pq.write_table(films(90), root / "films.parquet")
+        train_tokenizer(films(90)["review"].to_pylist(), root / "tokenizer.json")
         found = {}
         for name, model in (NETWORKS | WITH_CODE).items():
             content = {

@@ -56,6 +56,22 @@ class Squares(Scheduled):
         return nn.functional.mse_loss(self(batch[0]), batch[1])
 
 
+class Named(Scheduled):
+    """Takes two columns by their names."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return super().forward(torch.stack([x, z], 1))
+
+    def _loss(self, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
+        return nn.functional.binary_cross_entropy(self(**batch[0]), batch[1])
+
+    def validation_step(self, batch: tuple[dict[str, Tensor], Tensor], _: int) -> None:
+        self.log("val_loss", self._loss(batch), batch_size=len(batch[1]))
+
+
 class TwoOptimizers(Scheduled):
     """One optimizer for the first layers and one for the last, stepped by hand, and a scheduler that steps by batch."""
 

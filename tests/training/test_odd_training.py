@@ -64,16 +64,18 @@ def test_classes_that_cannot_be_learned_are_an_error(trained, classes, of_valida
         trained(table(60, classes), table(20, of_validation), table(20, classes))
 
 
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_missing_values_that_a_network_does_not_replace_are_named(trained, split):
-    """The module's loss function raises for NaN; the error has the batch, the key and the column."""
+@pytest.mark.parametrize(
+    ("split", "network"), [("train", "Scheduled"), ("validation", "Scheduled"), ("train", "Named")]
+)
+def test_missing_values_that_a_network_does_not_replace_are_named(trained, split, network):
+    """The module's loss function raises for NaN, also with inputs by name; the error has batch, key and column."""
     splits = {"train": table(64), "validation": table(20), "test": table(20)}
     splits[split].loc[7, "z"] = np.nan
     place = (
         rf"in epoch 1, {split} batch \d of \d\. Rows with its values: id \d+.*Missing values: 'z' \(1 rows\)"
     )
     with pytest.raises(TrainingError, match=place):
-        trained(**splits, model=OWN)
+        trained(**splits, model=OWN | {"implementation": f"toy_training:{network}"})
 
 
 def test_an_extreme_label_that_makes_the_loss_infinite_is_named(trained):
