@@ -18,7 +18,6 @@ import pytest
 from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ConfigError, ContractError, NotebookError
 from mlops_lib.steps import events
-from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from mlops_lib.steps.table import STEPS
 from tests.support.llm_fixtures import files_with
 
@@ -155,7 +154,7 @@ def test_a_runner_is_told_of_a_missing_notebook(project, monkeypatch):
 
 
 @pytest.fixture
-def replaced(toy, forked):
+def replaced(toy):
     """Replace the code cells after the parameters of 03_evaluate, and run it."""
 
     def run(*sources: str, **parameters):
@@ -263,7 +262,6 @@ def test_a_started_step_can_be_stopped(replaced, monkeypatch):
         if event.event == "started":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.delenv(FORK_SERVER_ENV)  # this process runs the step, and stops itself
     monkeypatch.setattr(events, "write", write_and_stop)
     handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -319,7 +317,6 @@ def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp
 @pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp"), ("é" * 45, "tcp")])
 def test_a_kernel_needs_no_port(replaced, monkeypatch, folder, transport):
     """Another program cannot take it meanwhile. Where a socket's file would have too long a name, in bytes, TCP it is."""
-    monkeypatch.delenv(FORK_SERVER_ENV)  # this process runs the step
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / folder).mkdir(exist_ok=True)
         monkeypatch.setattr(tempfile, "tempdir", str(Path(base) / folder))

@@ -18,7 +18,6 @@ import pytest
 from mlops_lib import config
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests.support import explained as explained_project
-from tests.support import forks
 from tests.support.projects import ROOT, PipelineRun, Project, Trained
 
 
@@ -100,13 +99,6 @@ def toy(stored: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
     model = {"wrapper": "sklearn", "implementation": "auto", "params": {}}
     return stored.configure(model=model)
-
-
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Notebooks that this process runs start from the fork server of the tests."""
-    for name, value in forks.environment().items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")
