@@ -97,6 +97,7 @@ def log(
     """
     import mlflow
 
+    features = encoder.with_small_images(features)
     example = encoder.prepared_frame(features)
     call = call_in_double(module, encoder, example)
     by_length = depends_on_padding(call, encoder, encoder.prepared_frame(sample))
