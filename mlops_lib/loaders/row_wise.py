@@ -3,6 +3,7 @@
 The check runs the function on rows alone, in halves and in another order, and compares all values exactly.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Rows that are prepared in halves and in another order; of them, those prepared alone; rows of one part of the source.
 SAMPLE_ROWS, LONE_ROWS, PART_ROWS = 2_000, 50, 50_000
-#: The check of a sample runs no further part after this time.
-MAX_SAMPLE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,13 @@ def sample(frame: "pd.DataFrame", rows: int) -> "pd.DataFrame":
     return frame if len(frame) <= rows else frame.sample(rows, random_state=0).sort_index()
 
 
-def reason(features_of: FeaturesOf, frame: "pd.DataFrame") -> str:
+def reason(features_of: FeaturesOf, frame: "pd.DataFrame", limit_s: float = math.inf) -> str:
     """Why ``data.prepare`` is not row-wise on these rows; "" if it is.
 
     Args:
         features_of: Makes the features.
-        frame: Rows of the source, numbered from 0.
+        frame: Rows of the source.
+        limit_s: No further part of the check begins after this time.
     """
     began = time.monotonic()
     try:
@@ -91,7 +91,7 @@ def reason(features_of: FeaturesOf, frame: "pd.DataFrame") -> str:
                 f"it looks at other rows, or at their order: column {found.column!r} of {at} is {found.value!r} among "
                 f"{len(frame):,} rows, and {found.other!r} in {how}"
             )
-        if time.monotonic() - began > MAX_SAMPLE_S:
+        if time.monotonic() - began > limit_s:
             break
     return ""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLE_ROWS = 5
+#: Time for a check that nothing depends on.
+MAX_CHECK_S = 5.0
 
 
 def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Path) -> str:
@@ -75,7 +77,7 @@ def _on_first_rows(features_of: FeaturesOf, loader: BaseDataLoader) -> str:
         frame = loader.source_frame(SAMPLE_ROWS)
     except DataError:  # a loader of the user's own need not show its source
         return "makes the rows of the dataset. A request has the columns that it returns."
-    if why := row_wise.reason(features_of, frame):
+    if why := row_wise.reason(features_of, frame, MAX_CHECK_S):
         return f"is not row-wise: {why}. A request has the columns that it returns."
     return (
         f"is row-wise on {len(frame):,} rows that were tried. A request has the columns that it returns; with "

@@ -1,6 +1,5 @@
 """A logged network as an ONNX file, compared with the network by onnxruntime."""
 
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -39,64 +38,74 @@ def export(model: PytorchLightningWrapper, file: Path) -> Exported:
     """Write a loaded network as an ONNX file of float32, for any number of rows and any length of its sequences.
 
     Raises:
-        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX.
+        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX. No file is left.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch's exporter is written in it
-    except ImportError as error:
-        raise ModelError(
-            f"ONNX needs a package that is not installed ({error}): pip install 'mlops-lib[onnx]'"
-        ) from error
     graph = _graph_file(model)
-    rows = model.example() or []
-    batches = list(_batches(model, rows))
+    batches = list(_batches(model, model.example() or []))
     network = torch.export.load(str(graph)).module()
-    names = model.inputs.inputs.names if model.inputs else ["x"]
     with torch.inference_mode():
-        wanted = [arrays(network(*batch)) for batch in batches]
-    outputs = [name or "predictions" for name in wanted[0]]
+        wanted = [
+            {name or "predictions": one for name, one in arrays(network(*batch)).items()} for batch in batches
+        ]
+    names = model.inputs.inputs.names if model.inputs else ["x"]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-            program = torch.onnx.export(
-                _in_single(str(graph), model, batches[0]), input_names=names, output_names=outputs,
-                dynamo=True, verbose=False,
-            )  # fmt: skip
-            program.save(file)  # type: ignore[union-attr]
-        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    except Exception as error:  # an operator that ONNX or onnxruntime lacks
-        file.unlink(missing_ok=True)
-        raise ModelError(
-            f"{graph.name} cannot be exported as ONNX: {str(error).strip().splitlines()[0]}"
-        ) from error
-    largest = 0.0
-    for batch, expected in zip(batches, wanted, strict=True):
-        try:
-            found = session.run(outputs, {name: one.numpy() for name, one in zip(names, batch, strict=True)})
-            largest = max(largest, _difference(expected, dict(zip(outputs, found, strict=True))))
-        except Exception as error:
-            file.unlink()
-            shapes = ", ".join(f"{name} {list(one.shape)}" for name, one in zip(names, batch, strict=True))
+        session = _written(graph, model, batches[0], names, list(wanted[0]), file)
+        differences = [
+            _difference(expected, session, dict(zip(names, batch, strict=True)))
+            for batch, expected in zip(batches, wanted, strict=True)
+        ]
+        if (largest := max(differences)) > TOLERANCE:
             raise ModelError(
-                f"The ONNX file does not answer as the network for {shapes}: {str(error).strip().splitlines()[0]} No file "
-                "was written."
-            ) from error
-    if largest > TOLERANCE:
-        file.unlink()
-        raise ModelError(
-            f"The ONNX file's answers differ from the network's by up to {largest:.2g}, and {TOLERANCE:g} is allowed. "
-            "No file was written."
-        )
-    _describe(onnx.load(str(file)), graph, file)
+                f"The ONNX file's answers differ from the network's by up to {largest:.2g}, and {TOLERANCE:g} is allowed. "
+                "No file was written."
+            )
+    except ModelError:
+        file.unlink(missing_ok=True)
+        raise
     return Exported(
         [f"{one.name} {one.type} {one.shape}" for one in session.get_inputs()],
         [f"{one.name} {one.type} {one.shape}" for one in session.get_outputs()],
         largest,
         sum(len(batch[0]) for batch in batches),
     )
+
+
+def _written(
+    graph: Path,
+    model: PytorchLightningWrapper,
+    given: tuple[Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    file: Path,
+) -> Any:
+    """Write the file, with the encoder of the columns in its metadata, and open it with onnxruntime."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter is written in it
+    except ImportError as error:
+        raise ModelError(
+            f"ONNX needs a package that is not installed ({error}): pip install 'mlops-lib[onnx]'"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+            program: Any = torch.onnx.export(
+                _in_single(graph, model, given),
+                input_names=names,
+                output_names=outputs,
+                dynamo=True,
+                verbose=False,
+            )
+            for name in (table_package.INPUTS, table_package.ENCODER):
+                if (described := graph.with_name(name)).is_file():
+                    program.model.metadata_props[ENCODER_KEY] = described.read_text("utf-8")
+            program.save(file)
+        return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    except Exception as error:  # an operator that ONNX or onnxruntime lacks
+        raise ModelError(
+            f"{graph.name} cannot be exported as ONNX: {str(error).strip().splitlines()[0]}"
+        ) from error
 
 
 def _graph_file(model: PytorchLightningWrapper) -> Path:
@@ -129,9 +138,9 @@ def _batches(model: PytorchLightningWrapper, rows: Any) -> Iterator[tuple[Tensor
         yield tensors_of(model.inputs, [cut(one[chosen], most) for one in example])
 
 
-def _in_single(graph: str, model: PytorchLightningWrapper, given: tuple[Tensor, ...]) -> Any:
+def _in_single(graph: Path, model: PytorchLightningWrapper, given: tuple[Tensor, ...]) -> Any:
     """The graph with float32 weights: onnxruntime lacks float64 for many operators."""
-    module: Any = torch.export.load(graph).module()
+    module: Any = torch.export.load(str(graph)).module()
     for node in module.graph.nodes:
         node.args = tuple(torch.float32 if one is torch.float64 else one for one in node.args)
         node.kwargs = {
@@ -149,28 +158,26 @@ def _in_single(graph: str, model: PytorchLightningWrapper, given: tuple[Tensor, 
         return torch.export.export(module, given, dynamic_shapes=tuple(sizes))
 
 
-def _difference(wanted: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> float:
-    """The largest difference, as a share of the wanted value where that is above 1."""
+def _difference(wanted: Mapping[str, np.ndarray], session: Any, given: Mapping[str, Tensor]) -> float:
+    """The largest difference from the wanted answers, as a share of an answer where that is above 1.
+
+    Raises:
+        ModelError: onnxruntime refuses tensors of these sizes, or gives another shape.
+    """
     largest = 0.0
-    for name, one in wanted.items():
-        other = found[name or "predictions"]
-        if one.shape != other.shape:
-            raise ValueError(
-                f"the output {name or 'predictions'} has shape {list(other.shape)}, not {list(one.shape)}."
-            )
-        numbers = one.astype(np.float64)
-        gaps = np.abs(numbers - other) / np.maximum(np.abs(numbers), 1.0)
-        largest = max(largest, float(np.nan_to_num(gaps, nan=np.inf).max(initial=0.0)))
+    try:
+        found = session.run(list(wanted), {name: one.numpy() for name, one in given.items()})
+        for expected, other in zip(wanted.values(), found, strict=True):
+            numbers = expected.astype(np.float64)
+            if numbers.shape != other.shape:
+                raise ValueError(f"It gives the shape {list(other.shape)} for {list(numbers.shape)}.")
+            gaps = np.abs(numbers - other) / np.maximum(np.abs(numbers), 1.0)
+            gaps[np.isnan(numbers) & np.isnan(other)] = 0.0
+            largest = max(largest, float(np.nan_to_num(gaps, nan=np.inf).max(initial=0.0)))
+    except Exception as error:
+        shapes = ", ".join(f"{name} {list(one.shape)}" for name, one in given.items())
+        raise ModelError(
+            f"The ONNX file does not answer as the network for {shapes}: {str(error).strip().splitlines()[0]} No file was "
+            "written."
+        ) from error
     return largest
-
-
-def _describe(written: Any, graph: Path, file: Path) -> None:
-    """Put the encoder of the columns into the file's metadata."""
-    import onnx
-
-    for name in (table_package.INPUTS, table_package.ENCODER):
-        if (described := graph.with_name(name)).is_file():
-            entry = written.metadata_props.add()
-            entry.key, entry.value = ENCODER_KEY, json.dumps(json.loads(described.read_text("utf-8")))
-            onnx.save(written, str(file))
-            return
