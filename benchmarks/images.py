@@ -1,17 +1,16 @@
-"""Compare images a second into training with torch's own DataLoader, and uploads a second with FastAPI and LitServe.
+"""Compare images a second into training with torch's own DataLoader on the same files.
 
-    python benchmarks/images.py loading /tmp/images
-    python benchmarks/images.py serving /tmp/images --peers /tmp/peers
+    python benchmarks/images.py /tmp/images --rounds 5
 
-FOLDER gets 1,200 JPEG files of 500 x 375 pixels in class folders, and for `serving` a network at Production. `loading`
-makes batches of 224 x 224 pixels of the same files with the same number of workers: the stock way is a `Dataset` by hand
-(Pillow) in a `DataLoader`. Rounds are interleaved; the ratio is the median over rounds. Compare ratios, because hosts differ.
+FOLDER gets 1,200 JPEG files of 500 x 375 pixels (or `--width`) in class folders. Both ways make batches of 224 x 224
+pixels with the same number of workers; the stock way is a `Dataset` by hand (Pillow) in a `DataLoader`. Rounds are
+interleaved. Compare ratios, because hosts differ; processor time is what a busy machine changes least. For uploads to the
+service see `images_serving.py`.
 """
 
 import argparse
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,14 +22,12 @@ import yaml
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 from mlops_lib import config, loaders, plugins
 from mlops_lib.columns.fit import fit
 from mlops_lib.network_inputs import resolve
 from mlops_lib.training import lightning_fit
 
-IMAGES, WIDTH, HEIGHT, SIDE, BATCH_ROWS = 1_200, 500, 375, 224, 64
+IMAGES, SIDE, BATCH_ROWS = 1_200, 224, 64
 NETWORK = """
 import lightning.pytorch as pl
 import torch
@@ -76,31 +73,28 @@ class Stock(Dataset):
 
 
 def main() -> None:
-    """Run one of the two comparisons."""
+    """Make the files that are missing, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("loading", "serving"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"))
+    parser.add_argument("--width", type=int, default=500, help="of the images; another needs another folder")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     folder = options.folder.resolve()
-    make_images(folder / "images")
-    settings = make_project(folder, options.workers)
-    if options.what == "loading":
-        loading(settings, options.workers, options.rounds)
+    make_images(folder / "images", options.width)
+    loading(make_project(folder, options.workers), options.workers, options.rounds)
 
 
-def make_images(folder: Path) -> None:
+def make_images(folder: Path, width: int) -> None:
     """Write JPEG files of smooth shapes with noise, about as large as photographs, half of them cats and half dogs."""
-    draw = np.random.default_rng(0)
+    draw, height = np.random.default_rng(0), width * 3 // 4
     for row in range(IMAGES):
         file = folder / ("cat", "dog")[row % 2] / f"{row:05}.jpg"
         if file.exists():
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
-        shapes = Image.fromarray(draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((WIDTH, HEIGHT))
-        noise = draw.normal(0, 12, (HEIGHT, WIDTH, 3))
+        shapes = Image.fromarray(draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((width, height))
+        noise = draw.normal(0, 12, (height, width, 3))
         Image.fromarray((np.asarray(shapes) + noise).clip(0, 255).astype(np.uint8)).save(file, quality=85)
 
 
@@ -117,7 +111,6 @@ def make_project(folder: Path, workers: int) -> Any:
         },
         "train": {"max_epochs": 1, "batch_size": BATCH_ROWS, "num_workers": workers},
         "evaluation": {"metric": "accuracy", "threshold": 0.0, "baselines": []},
-        "serving": {"cache": "cache", "poll_s": 120.0},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     return config.load(folder / "config.yaml")

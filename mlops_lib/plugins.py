@@ -77,6 +77,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     },
     "network": {
         "tabular": Plugin("mlops_lib.networks.tabular:TabularNetwork", "lightning"),
+        "image": Plugin("mlops_lib.networks.image:ImageNetwork", "lightning"),
     },
     "task": {
         "classification": Plugin(

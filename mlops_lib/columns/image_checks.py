@@ -1,5 +1,6 @@
 """Decode every image of a dataset once, before a model is trained: broken files are named, and sizes are measured."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +27,16 @@ class _Found:
         sizes: (width, height) -> the first file of that size.
         colour: Whether a file has colours.
         refused: A line for each file that cannot be read.
+        files: Digest of a file -> its first name, and the split that this is in.
+        twice: Files that are in the test split too.
     """
 
     formats: Counter[str] = field(default_factory=Counter)
     sizes: dict[tuple[int, int], str] = field(default_factory=dict)
     colour: bool = False
     refused: list[str] = field(default_factory=list)
+    files: dict[bytes, tuple[str, Any]] = field(default_factory=dict)
+    twice: list[str] = field(default_factory=list)
 
 
 def checked(column: Column, splits: Mapping[Any, Path], key: str) -> Column:
@@ -50,8 +55,9 @@ def checked(column: Column, splits: Mapping[Any, Path], key: str) -> Column:
         for split, path in splits.items():
             for names, values in _parts(path, column.name, key):
                 rows += len(values)
-                for name, result in zip(names, pool.map(_measured, values), strict=True):
+                for name, value, result in zip(names, values, pool.map(_measured, values), strict=True):
                     _add(found, f"{name} ({split})", result)
+                    _compare(found, name, value, split)
     if found.refused:
         listed = "\n".join(found.refused[:LISTED])
         more = len(found.refused) - LISTED
@@ -60,7 +66,10 @@ def checked(column: Column, splits: Mapping[Any, Path], key: str) -> Column:
             + (f"... and {more} more.\n" if more > 0 else "")
             + "Replace or remove them in the source, or leave the column out with data.columns (drop)."
         )
-    return replace(column, shape=_shape(found), reason=f"{column.reason}; {_described(found)}")
+    reason = f"{column.reason}; {_described(found)}"
+    if found.twice:
+        reason += f"; WARNING: {len(found.twice)} files of test are in another split too: {found.twice[0]}"
+    return replace(column, shape=_shape(found), reason=reason)
 
 
 def _parts(path: Path, column: str, key: str) -> Iterator[tuple[list[str], list[Any]]]:
@@ -102,6 +111,14 @@ def _add(found: _Found, name: str, result: tuple[str, tuple[int, int], bool] | s
         found.formats[kind] += 1
         found.sizes.setdefault(size, name)
         found.colour |= has_colour
+
+
+def _compare(found: _Found, name: str, value: Any, split: Any) -> None:
+    """Note a file of the test split that another split has too."""
+    if isinstance(value, bytes):
+        other, where = found.files.setdefault(hashlib.sha256(value).digest()[:16], (name, split))
+        if split == "test" != where:
+            found.twice.append(f"{name} is {other} of {where}")
 
 
 def _shape(found: _Found) -> tuple[int, ...]:

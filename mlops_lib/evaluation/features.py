@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from mlops_lib.columns.images import is_image_file, upright
 from mlops_lib.errors import EvaluationError
 
-Kind = Literal["number", "time", "text", "other"]
+Kind = Literal["number", "time", "text", "image", "other"]
+#: Sides of the grey thumbnail whose pixels stand for an image.
+THUMBNAIL = 8
 
 
 def kind_of(column: pd.Series) -> Kind:
@@ -24,6 +27,8 @@ def kind_of(column: pd.Series) -> Kind:
     inferred = types.infer_dtype(known)
     if inferred in ("date", "datetime"):
         return "time"
+    if inferred == "bytes" and known.map(is_image_file).all():
+        return "image"
     scalars = known.map(lambda value: isinstance(value, str | bool | int | float | Decimal | np.generic))
     return "text" if scalars.all() else "other"
 
@@ -47,10 +52,12 @@ class Features:
         if not self.kinds:
             raise EvaluationError(f"No baseline can learn from the features {list(table.columns)}.")
         self.text = [name for name, kind in self.kinds.items() if kind == "text"]
-        self.numbers = [name for name in self.kinds if name not in self.text]
+        self.numbers = [
+            name for column, kind in self.kinds.items() if kind != "text" for name in _outputs(column, kind)
+        ]
 
     def table(self, x: Any) -> pd.DataFrame:
-        """Numbers and times as float64, NaN where missing or infinite; text as text, "" where missing.
+        """Numbers and times as float64, NaN where missing or infinite; text as text, "" where missing; the pixels of images.
 
         Raises:
             EvaluationError: A column of the training rows is missing; names it.
@@ -58,8 +65,32 @@ class Features:
         table = pd.DataFrame(x)
         if lacking := [str(name) for name in self.kinds if name not in table.columns]:
             raise EvaluationError(f"The features lack {', '.join(lacking)}, which the training rows have.")
-        columns = {name: _converted(table[name], kind) for name, kind in self.kinds.items()}
+        columns: dict[Any, Any] = {}
+        for name, kind in self.kinds.items():
+            if kind == "image":
+                columns |= dict(zip(_outputs(name, kind), _pixels(table[name]), strict=True))
+            else:
+                columns[name] = _converted(table[name], kind)
         return pd.DataFrame(columns, index=table.index)
+
+
+def _outputs(name: Any, kind: Kind) -> list[Any]:
+    """The columns that a column becomes."""
+    return [f"{name}: pixel {i}" for i in range(THUMBNAIL**2)] if kind == "image" else [name]
+
+
+def _pixels(column: pd.Series) -> np.ndarray:
+    """The grey thumbnails of images, float64 [pixels, rows]; NaN where missing."""
+    made = np.full((len(column), THUMBNAIL**2), np.nan)
+    for row, file in enumerate(column):
+        if file is not None:
+            image = (
+                upright(file, at_least=4 * THUMBNAIL)
+                .convert("L")
+                .resize((THUMBNAIL, THUMBNAIL), reducing_gap=2)
+            )
+            made[row] = np.asarray(image).ravel()
+    return made.T
 
 
 def _converted(column: pd.Series, kind: Kind) -> pd.Series:

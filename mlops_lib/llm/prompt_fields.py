@@ -12,6 +12,6 @@ def fields(prompt: str) -> list[str]:
     return list(dict.fromkeys(FIELD.findall(prompt)))
 
 
-def filled(prompt: str, value: Callable[[str], str]) -> str:
-    """The prompt with ``value(name)`` in place of each field. A value is never read as a prompt itself."""
-    return FIELD.sub(lambda match: value(match[1]), prompt)
+def filled(prompt: str, value: Callable[[str], str | None]) -> str:
+    """The prompt with ``value(name)`` in place of each field; None leaves it. A value is never read as a prompt itself."""
+    return FIELD.sub(lambda match: match[0] if (found := value(match[1])) is None else found, prompt)

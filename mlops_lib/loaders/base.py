@@ -15,7 +15,7 @@ from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform, wider
-from mlops_lib.loaders.row_checks import require_whole_objects
+from mlops_lib.loaders.row_checks import require_whole_objects, with_files
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
 
@@ -273,6 +273,7 @@ class BaseDataLoader(ABC):
             for split, table in self.tables(limit):
                 if not len(table := table.slice(0, limit - rows[split]) if limit else table):
                     continue
+                table = with_files(table, self.schema, split, rows[split])
                 references = [*self.schema.labels, *self.schema.references]
                 require_whole_objects(table, references, split, rows[split])
                 if split not in writers:

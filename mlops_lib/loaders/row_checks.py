@@ -4,6 +4,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from mlops_lib.columns.images import ImageFile
+from mlops_lib.columns.part import BadValue
+from mlops_lib.columns.schema import Schema
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
@@ -76,6 +79,29 @@ def require_whole_objects(table: "pa.Table", columns: Iterable[str], split: str,
             "Parquet and Arrow give all objects of a column the same fields, so an absent field is null there. Write the "
             "column as JSON text."
         )
+
+
+def with_files(table: "pa.Table", schema: Schema, split: str, first_row: int) -> "pa.Table":
+    """The rows with the bytes of images in the place of base64.
+
+    Raises:
+        DataError: A text is no base64; names the row.
+    """
+    import pyarrow as pa
+
+    for column in schema.features.values():
+        place = table.column_names.index(column.name) if column.kind == "image" else -1
+        if place < 0 or not pa.types.is_string(table.schema.types[place]):
+            continue
+        part, values = ImageFile(column, {}), table[column.name].to_pylist()
+        try:
+            made = [None if one is None else part.file(row, one) for row, one in enumerate(values, first_row)]
+        except BadValue as error:
+            raise DataError(
+                f"Split {split!r}: {error} The loader images reads paths: data.loader: images."
+            ) from None
+        table = table.set_column(place, column.name, pa.array(made, pa.binary()))
+    return table
 
 
 def _null_field(values: "pa.Array") -> str:

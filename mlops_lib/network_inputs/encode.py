@@ -70,6 +70,14 @@ class InputEncoder:
         for images in self._images.values():
             images.threads = threads
 
+    def with_small_images(self, frame: Any) -> Any:
+        """A DataFrame with large image files as the network sees them: for it, they stay the same."""
+        for spec in self.inputs.specs:
+            if spec.name in self._images:
+                name, images = spec.columns[0], self._images[spec.name]
+                frame = frame.assign(**{name: [images.small(file) for file in frame[name]]})
+        return frame
+
     def most_rows(self, most: int) -> int:
         """At most so many rows, fewer of large images, so that a batch needs little memory."""
         return max(min(most, MAX_VALUES // max(self.image_values, 1)), 1)

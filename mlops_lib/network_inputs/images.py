@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from .spec import InputSpec
 
 #: Bytes of files from which decoding in threads takes less time. Pillow releases Python's lock while it decodes.
 THREADED_BYTES = 64 * 1024
+#: Bytes of a file that is too large for a model's example.
+LARGE_BYTES = 64 * 1024
 
 
 class Images:
@@ -90,6 +93,16 @@ class Images:
             into -= self._mean
         if self._std is not None:
             into /= self._std
+
+    def small(self, file: bytes) -> bytes:
+        """A file with the same `pixels`: a PNG of them, if the file is larger than that."""
+        from PIL import Image
+
+        if len(file) <= LARGE_BYTES:
+            return file
+        pixels, held = self.pixels(file), BytesIO()
+        Image.fromarray(pixels[0] if self.channels == 1 else pixels.transpose(1, 2, 0)).save(held, "PNG")
+        return min(file, held.getvalue(), key=len)
 
     def pixels(self, file: bytes) -> np.ndarray:
         """The resized image of a file, uint8 [channels, height, width].

@@ -17,12 +17,16 @@ from mlops_lib.settings import Settings
 from mlops_lib.training import epochs, evidence
 from mlops_lib.training.evidence import Evidence
 from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
+from mlops_lib.training.worst_images import worst_images
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Baselines learn from at most this many values (rows times features), because they load them all at once.
 MAX_BASELINE_VALUES = 2_000_000
+
+#: As many values count for an image.
+IMAGE_VALUES = 400
 
 #: Scores a model on a split, without the gate.
 Judge = Callable[[BaseDataLoader, Settings, Split], EvaluationReport]
@@ -128,7 +132,8 @@ def score(
     rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
-        sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // len(features), 1))
+        width = sum(IMAGE_VALUES if kind == "image" else 1 for kind in schema.kinds.values())
+        sample = data_loader.sample("train", max(MAX_BASELINE_VALUES // width, 1))
         weighed = sample[schema.weight].to_numpy() if schema.weight else None
         train = sample[features], truth_of(sample, schema), weighed
         if (count := data_loader.count("train")) > len(sample):
@@ -153,7 +158,8 @@ def score(
     tables = report.tables | ({"Notes": _table(notes)} if notes else {})
     latency_s = () if rows.made_one_by_one else _latency(answers, data_loader, config, split)
     judged = rows.judged(report.metrics, report.per_row, classes, latency_s, facts)
-    return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged})
+    figures = report.figures | worst_images(data_loader, config.evaluation.task, split, rows, classes)
+    return report.model_copy(update={"notes": notes, "tables": tables, "judged": judged, "figures": figures})
 
 
 def judged_rows(

@@ -144,12 +144,14 @@ def _rows_of(
     for part in data_loader.parts(split):
         part = part.set_axis(range(count, count + len(part)))
         count += len(part)
-        made = to_tensors(part, data_loader.schema, encoder, split)
-        found = _columns(finish(made) if finish else made)
-        # Sequences are padded to the longest of each batch.
-        widths = [min(one.shape[1], other.shape[1]) for one, other in zip(wanted, found, strict=True)]
-        keys = set(_as_bytes(wanted, widths))
-        parts.append(part[np.array([one in keys for one in _as_bytes(found, widths)])])
+        for at in range(0, len(part), SAMPLE_ROWS):
+            some = part.iloc[at : at + SAMPLE_ROWS]
+            made = to_tensors(some, data_loader.schema, encoder, split)
+            found = _columns(finish(made) if finish else made)
+            # Sequences are padded to the longest of each batch.
+            widths = [min(one.shape[1], other.shape[1]) for one, other in zip(wanted, found, strict=True)]
+            keys = set(_as_bytes(wanted, widths))
+            parts.append(some[np.array([one in keys for one in _as_bytes(found, widths)])])
     return pd.concat(parts)
 
 

@@ -188,8 +188,11 @@ class _Made(NamedTuple):
 
 def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Made:
     """Make the network that the settings name. One that cannot be logged fails now, and not after its training."""
+    import torch
+
     from mlops_lib.columns.fit import fit as fit_encoder
     from mlops_lib.wrappers.network import log as network_log
+    from mlops_lib.wrappers.network.probabilities import require_probabilities
 
     network = plugins.load("network", config.model.implementation)
     plan = resolve.plan(network, config.model, schema)
@@ -215,6 +218,10 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
     else:
         network_log.require_output([], config)
         _export(module, example)
+        if config.evaluation.task == "classification":
+            with torch.inference_mode():
+                answer = module.eval()(torch.from_numpy(example)).numpy()
+            require_probabilities(type(module).__name__, answer, schema.classes)
     return _Made(module, encoder, facts, features)
 
 

@@ -1,8 +1,9 @@
 """A vendor's LLM with prompts and no code: ``model.implementation: openai:gpt-4o-mini``."""
 
 import json
+import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -129,8 +130,9 @@ class LLMClientWrapper(TextModelWrapper):
                 self._traces.add(began_ns, inputs, outputs, usage, "" if found else reason)
 
     def _messages(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        system = fill(self._prompts["system"], row) if "system" in self._prompts else None
-        question = fill(self._prompts["user"], row)
+        columns = self.signature.inputs.input_names() if self.signature else ()
+        system = fill(self._prompts["system"], row, columns) if "system" in self._prompts else None
+        question = fill(self._prompts["user"], row, columns)
         found = chat_of(row)
         messages = found["messages"] if found else [{"role": "user", "content": question}]
         return chats.with_prompts(messages, system, question)
@@ -163,14 +165,20 @@ def is_not_sent(error: Exception) -> bool:
     return isinstance(body, Mapping) and body.get("code") == "not_sent"
 
 
-def fill(template: str, row: Mapping[str, Any]) -> str:
+def fill(template: str, row: Mapping[str, Any], columns: Collection[str] = ()) -> str:
     """A prompt with the row's values in place of its fields.
+
+    Args:
+        columns: Those of a logged model. Older models may have other text between double braces, such as ``{{a, b}}``,
+            which stays as it is: when they were logged, it was no field.
 
     Raises:
         InputError: The prompt names a column that the row lacks.
     """
 
-    def value(name: str) -> str:
+    def value(name: str) -> str | None:
+        if columns and name not in columns and not re.fullmatch(r"\w+", name):
+            return None
         if row.get(name) is None:
             raise InputError(f"The prompt needs {name!r}, which the row lacks.")
         return str(row[name])

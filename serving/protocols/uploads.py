@@ -44,9 +44,11 @@ def of_form(body: bytes, content_type: bytes, schema: RequestSchema, max_rows: i
         )
     rows = max(counts.values(), default=0)
     require_room(rows, 0, max_rows)
-    converted = schema.convert(
-        [{name: values[row] for name, values in columns.items()} for row in range(rows)]
-    )
+    given = [{name: values[row] for name, values in columns.items()} for row in range(rows)]
+    for sent in given:  # an entity key is absent, and never null
+        for name in [name for name, value in sent.items() if value is None and name not in schema.columns]:
+            del sent[name]
+    converted = schema.convert(given)
     return replace(converted, single=rows == 1)
 
 

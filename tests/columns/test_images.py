@@ -141,7 +141,7 @@ def test_all_broken_files_are_named(tmp_path):
 
     def check(values):
         pq.write_table(pa.table({"key": names, "photo": values}), file, row_group_size=7)
-        return checked(column, {"train": file, "test": file}, "key")
+        return checked(column, {"train": file, "validation": file}, "key")
 
     found = check(good)
     assert found.shape == (3, 10, 12) and found.reason == "files of images; 60 PNG, all of 12 x 10"

@@ -162,7 +162,7 @@ def test_the_axes_of_the_figure_have_numbers_and_dates_have_years(label):
     figure, axes = drawn(
         label, cat=["a", "b"] * 300, num=RNG.random(600), day=day, prose=["some words"] * 600
     )
-    assert len(axes) == 3 and "Not drawn (free text): prose" in figure.get_suptitle()
+    assert len(axes) == 3 and "Not drawn (free text or images): prose" in figure.get_suptitle()
     for one in axes.values():
         assert one.get_ylim()[0] <= 0 and any(text.get_text() for text in one.get_yticklabels())
     (dates,) = [one for title, one in axes.items() if title.startswith("day")]

@@ -50,6 +50,17 @@ class State(TypedDict):
 
 
 single = StateGraph(State).add_node("answer", answer).add_edge(START, "answer")
+
+
+class Quiz(MessagesState):
+    choices: list[str]
+
+
+def ask(state):
+    return {"choices": [state["messages"][-1].text, "B"]}
+
+
+quiz = StateGraph(Quiz).add_node("ask", ask).add_edge(START, "ask")
 """
 
 
@@ -274,6 +285,15 @@ def test_a_graph_has_conversations_by_thread_or_by_history(
     report, _, _ = talked([{"turns": ["B", "C"]}, {"turns": ["D"]}, {}], model, concurrency=3)
     assert list(report.per_row["output"]) == ["5: C", "3: D", "1: Q2?"]
     assert report.per_row["path"][0] == ["say"] * 3
+
+
+def test_an_answer_may_have_choices_of_its_own(talked: Callable[..., Evaluated]) -> None:
+    """An object with `choices` is no completion of OpenAI's for that, in one turn or several."""
+    Path("agent.py").write_text(GRAPH)
+    params = {"threads": True, "output": ["choices"]}
+    model = {"wrapper": "langgraph", "implementation": "agent.py:quiz", "params": params}
+    report, _, _ = talked([{"turns": ["A"]}, {}], model)
+    assert list(report.per_row["output"]) == ['{"choices": ["A", "B"]}', '{"choices": ["Q1?", "B"]}']
 
 
 def test_the_users_next_message_answers_an_interrupt(talked: Callable[..., Evaluated]) -> None:

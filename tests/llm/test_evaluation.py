@@ -292,6 +292,14 @@ def test_a_field_of_a_prompt_may_have_any_name() -> None:
         fill("{{ d e }}", row)
 
 
+def test_a_logged_model_keeps_braces_that_were_no_field() -> None:
+    """When it was logged, a field was one word; its columns are always fields."""
+    assert fill("{{ a, b }} {{q}}", {"q": "?"}, columns=["q"]) == "{{ a, b }} ?"
+    for prompt, columns in (("{{a b}}", ["q", "a b"]), ("{{a}}", ["q"])):
+        with pytest.raises(InputError, match="which the row lacks"):
+            fill(prompt, {"q": "?"}, columns)
+
+
 def test_a_prompt_that_needs_another_column_is_refused_before_any_call(
     vendor: Vendor, llm_project: Project
 ) -> None:

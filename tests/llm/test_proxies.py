@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from mlops_lib.llm.chat import chat_model, vendor_model
+from mlops_lib.llm.vendors.vendor import VendorError
 from mlops_lib.settings import LlmSettings
 from tests.support.llm_fixtures import Vendor
 
@@ -30,6 +31,15 @@ def test_a_proxy_of_the_environment_gets_the_calls(
     monkeypatch.setenv("OPENAI_BASE_URL", "http://llm.invalid/v1")
     monkeypatch.setenv(name, vendor.url)
     assert answers() == ["Answer to: hi"] * 3
+
+
+def test_a_proxy_that_speaks_no_http_is_refused(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to set, and has no password."""
+    monkeypatch.setenv("ALL_PROXY", "socks5h://me:secret@127.0.0.1:1080")
+    model = vendor_model("openai:gpt-test", LlmSettings(max_retries=0), {})
+    with pytest.raises(VendorError, match=r"proxy of kind socks5h for 127.0.0.1. Set HTTP_PROXY") as found:
+        asyncio.run(model.answer(HI, {}))
+    assert "secret" not in str(found.value)
 
 
 @pytest.mark.parametrize("but", ["127.0.0.1", "*"])

@@ -1,10 +1,12 @@
 """Images of folders, of tables and of a real S3 server: every file is a row, in one order, or it is named."""
 
+import base64
 import unicodedata
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -190,6 +192,40 @@ def test_a_table_may_hold_the_files(tmp_path):
     pq.write_table(pa.table({"n": [1.5, 2], "y": [0, 1]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match="b.parquet has no column with paths of images"):
         loader(tmp_path / "b.parquet", label="y").load("train")
+
+
+def test_base64_is_stored_as_bytes(tmp_path):
+    """Of any table, if config.yaml says that the column holds images; what is no base64 is named by its row."""
+    texts = [base64.b64encode(FILES[i % 9]).decode() for i in range(40)]
+    pd.DataFrame({"photo": texts, "y": [0, 1] * 20}).to_csv(tmp_path / "a.csv", index=False)
+    dataset = LocalDataLoader(tmp_path / "a.csv", label="y", kinds={"photo": "image"})
+    dataset.write(tmp_path / "data")
+    assert pq.read_table(tmp_path / "data/test.parquet")["photo"].to_pylist()[0] in FILES
+    texts[7] = "img/1.png"
+    pd.DataFrame({"photo": texts, "y": [0, 1] * 20}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(
+        DataError, match=r"Split .* Row \d+: 'photo' is 'img/1.png', which is no base64.*loader: images"
+    ):
+        LocalDataLoader(tmp_path / "a.csv", label="y", kinds={"photo": "image"}).write(tmp_path / "data")
+
+
+def test_files_of_test_that_are_in_train_are_named(tmp_path):
+    """The table of columns warns of them."""
+    names = [
+        f"{split}/{name}/{i}.png"
+        for split in ("train", "val", "test")
+        for name in ("a", "b")
+        for i in range(4)
+    ]
+    files = [encoded(noise(DRAW)) for _ in names]
+    files[-1] = files[0]
+    dataset = loader(put(tmp_path / "photos", *names, files=files))
+    dataset.write(tmp_path / "data")
+    column = LocalDataLoader(tmp_path / "data", label="label").schema.features["image"]
+    assert (
+        "WARNING: 1 files of test are in another split too: test/b/3.png is train/a/0.png of train"
+        in column.reason
+    )
 
 
 @pytest.fixture

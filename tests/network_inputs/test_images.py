@@ -181,6 +181,16 @@ def test_the_tensor_of_an_image_is_taken_as_it_is():
         tensor(encoder, np.zeros((2, 2)))
 
 
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_large_files_become_small_ones_with_the_same_tensor(resize):
+    """For the example of a logged model."""
+    encoder, file = encoder_of(shape=[3, 30, 20], resize=resize), encoded(noise(DRAW, 300, 200))
+    frame = pa.table({"photo": [file, encoded(noise(DRAW))]}).to_pandas()
+    small = encoder.with_small_images(frame)
+    assert len(small["photo"][0]) < 5_000 < len(file) and small["photo"][1] == frame["photo"][1]
+    assert np.array_equal(tensor(encoder, *small["photo"]), tensor(encoder, *frame["photo"]))
+
+
 def test_images_of_a_source_are_inferred():
     """A table with a column of files needs no setting but the label."""
     rows = pa.table({"photo": [encoded(noise(DRAW))] * 3, "y": [0, 1, 0]})

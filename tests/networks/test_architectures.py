@@ -30,6 +30,7 @@ from serving.inference.predictor import Answered
 from serving.protocols import open_inference
 from serving.protocols.inference import Decoded
 from serving.protocols.tensors import Tensor, rows_of
+from tests.support.pictures import encoded, noise
 from tests.support.projects import ROOT
 from tests.support.staged_service import staged
 
@@ -42,6 +43,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "WideAndDeep": {"inputs": {"numbers": ["age", "price", "joined"]}},
     "ConvNet": {},
     "ResNet": {"inputs": {"image": {"column": "pixels", "shape": [1, 6, 6]}}},
+    "Photos": {},
+    "PhotoConvNet": {
+        "inputs": {
+            "x": {"column": "photo", "shape": [1, 7, 9], "resize": "crop", "mean": [0.5], "std": [0.2]}
+        }
+    },
     "Lstm": {},
     "Gru": {"inputs": {"clicks": {"column": "clicks", "length": 6}}},
     "LastStep": {},
@@ -81,6 +88,7 @@ def films(rows: int) -> pa.Table:
             "joined": [datetime(2024, 1, 1) + timedelta(days=int(day)) for day in draw.integers(0, 500, rows)],
             "vector": pa.array(list(draw.normal(size=(rows, 4))), pa.list_(pa.float64())),
             "pixels": pa.array(draw.normal(size=(rows, 6, 6)).tolist(), pa.list_(pa.list_(pa.float64()))),
+            "photo": [encoded(noise(draw), ("PNG", "JPEG", "WEBP")[row % 3]) for row in range(rows)],
             "clicks": pa.array(
                 [None if row % 17 == 0 else draw.integers(0, 9, draw.integers(0, 12)).tolist() for row in range(rows)],
                 pa.list_(pa.int64()),
@@ -128,9 +136,11 @@ def trained(tmp_path_factory) -> dict[str, Trained]:
                 "data": {
                     "source": "films.parquet",
                     "label": "liked",
-                    "columns": {"clicks": "drop" if name == "Pair" else "sequence"},
+                    "columns": {"clicks": "drop", "photo": "drop"}
+                    if name == "Pair"
+                    else {"clicks": "sequence"},
                 },
-                "pipeline": {"work_dir": "without_clicks" if name == "Pair" else "with_clicks"},
+                "pipeline": {"work_dir": "matrix" if name == "Pair" else "all"},
                 "model": {"wrapper": "lightning", "implementation": f"architectures:{name}", **model},
                 "train": {"max_epochs": 1, "batch_size": 16},
                 "evaluation": {"threshold": 0.0, "baselines": [], "output": JUDGED.get(name, "")},
@@ -211,6 +221,8 @@ def tensors_of(inputs: dict[str, InputSpec], rows: list[dict[str, Any]]) -> list
             made.append(Tensor(name, [len(rows), longest], "FP64", padded))
             lengths = [len(one or ()) for one in values]
             made.append(Tensor(f"{name}_lengths", [len(rows)], "INT64", lengths))
+        elif spec.form == "image":
+            made.append(Tensor(name, [len(rows)], "BYTES", values))
         elif spec.form == "array":
             made.append(Tensor(name, [len(rows), *spec.shape], "FP64", np.ravel(values).tolist()))
         elif spec.form in ("number", "codes", "tokens", "matrix", "parts"):

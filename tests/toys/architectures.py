@@ -104,6 +104,35 @@ class ResNet(Toy):
         return self.head(self.blocks(self.stem(image)).mean((2, 3))).squeeze(-1).sigmoid()
 
 
+class Photos(Toy):
+    """Residual blocks on files of images, beside a number."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.stem, self.blocks = (
+            nn.Conv2d(inputs["photo"].shape[0], 4, 3, padding=1),
+            nn.Sequential(Block(4), Block(4)),
+        )
+        self.head = nn.Linear(5, 1)
+
+    def forward(self, photo: Tensor, price: Tensor) -> Tensor:
+        seen = self.blocks(self.stem(photo)).mean((2, 3))
+        return self.head(torch.cat([seen, price.nan_to_num(0.0).unsqueeze(-1)], 1)).squeeze(-1).sigmoid()
+
+
+class PhotoConvNet(Toy):
+    """Convolutions on grey images whose shape config.yaml gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 1)
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).squeeze(-1).sigmoid()
+
+
 class Lstm(Toy):
     """The last output of an LSTM on sequences of any length."""
 

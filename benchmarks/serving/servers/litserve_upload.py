@@ -5,7 +5,6 @@ import os
 import litserve
 import numpy as np
 import torch
-from fastapi import UploadFile
 from PIL import Image
 
 CHANNELS, HEIGHT, WIDTH = map(int, os.environ["SHAPE"].split(","))
@@ -17,7 +16,7 @@ class Api(litserve.LitAPI):
     def setup(self, device):
         self.module = torch.export.load(os.environ["MODEL"]).module()
 
-    def decode_request(self, request: UploadFile):
+    def decode_request(self, request):
         opened = Image.open(request["image"].file).convert("L" if CHANNELS == 1 else "RGB")
         pixels = np.asarray(opened.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR), dtype=np.float32) / 255
         return torch.from_numpy(pixels.reshape(HEIGHT, WIDTH, CHANNELS)).permute(2, 0, 1)

@@ -34,7 +34,7 @@ class Choices:
         name: Of experiment and model.
         source: Where the rows are.
         label, key, time, task, metric: The answers; `key` and `time` may be empty.
-        data: Further settings of section `data`.
+        data, model: Further settings of these sections.
         given: Dotted setting -> value, from the user; these win. Mappings add to those of `data`.
         reasons: Dotted setting -> why it has this value.
     """
@@ -47,6 +47,7 @@ class Choices:
     task: str = "classification"
     metric: str = "roc_auc"
     data: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -54,7 +55,9 @@ class Choices:
         """The content of config.yaml."""
         data: dict[str, Any] = {"source": self.source.address}
         if self.source.loader != "local":
-            data |= {"loader": self.source.loader, "sql": dict(self.source.sql)}
+            data["loader"] = self.source.loader
+        if self.source.sql:
+            data["sql"] = dict(self.source.sql)
         data |= {"label": self.label or UNKNOWN, "key": self.key} | self.data
         if self.time:
             data["split"] = {"by": "time", "column": self.time}
@@ -64,7 +67,7 @@ class Choices:
         made: dict[str, dict[str, Any]] = {
             "mlflow": {"experiment": self.name},
             "data": data,
-            "model": {"name": self.name, "wrapper": "sklearn", "implementation": "auto"},
+            "model": {"name": self.name, "wrapper": "sklearn", "implementation": "auto"} | self.model,
             "evaluation": judged,
         }
         for setting, value in self.given.items():
@@ -97,6 +100,8 @@ class Choices:
             "evaluation.baselines": "scored on the same rows; does not reach the threshold",
             "model.wrapper": "or lightning with implementation: tabular, a network",
         }
+        if self.model:
+            reasons["model.wrapper"] = "a small network; or one of your own, as package.module:Class"
         if threshold.is_given:
             reasons["evaluation.baselines"] = "scored on the same rows"
         for setting in self.given:  # the reason is the user's

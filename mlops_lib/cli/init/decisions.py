@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mlops_lib import plugins
-from mlops_lib.cli.init import leaks, proposals
+from mlops_lib.cli.init import images, leaks, proposals
 from mlops_lib.cli.init.choices import METRICS, Choices
 from mlops_lib.cli.init.given import Given
 from mlops_lib.cli.init.labels import ENOUGH, Label
@@ -21,6 +21,7 @@ def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> No
         DataError: The values of a column do not allow the choice.
     """
     label = _label(table, given, asked, choices)
+    images.choose_network(table, choices)
     if choices.task == "forecast":  # the time tells what a series is
         _time(table, given, asked, choices)
         _key(table, given, asked, choices)

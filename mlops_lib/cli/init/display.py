@@ -96,5 +96,7 @@ def _examples(table: Table, name: str) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
     text = f"{value:g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
     return text if text.isprintable() and text.strip() == text and text else repr(value)

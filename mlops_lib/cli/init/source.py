@@ -63,7 +63,14 @@ def parse(text: str, folder: Path, table: str = "", query: str = "") -> Source:
         return Source(text, mask(text))
     if not path.exists():
         raise DataError(_no_file(path))
-    return Source(os.path.relpath(path, folder), text)
+    return Source(os.path.relpath(path, folder), text, _loader(path))
+
+
+def _loader(path: Path) -> str:
+    """``images`` for a folder of images in folders of classes."""
+    from mlops_lib.loaders.sources.image_source import is_image_folder
+
+    return "images" if path.is_dir() and is_image_folder(path) else "local"
 
 
 def _no_file(path: Path) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Rows of a larger source that kinds are inferred from: between this many and twice as many, evenly spaced.
 SAMPLE_ROWS = 100_000
+#: Most bytes of the sample: images are large.
+SAMPLE_BYTES = 256 << 20
 #: Rows that examples are taken from.
 EXAMPLES = 200
 #: Characters that separate cells somewhere; a name with one of them hints at a file that was read wrongly.
@@ -90,7 +92,7 @@ def read(loader: "BaseDataLoader", shown: str, on_rows: Callable[[int], Any]) ->
         kept.append(part.take(np.arange(-rows % step, len(part), step)))
         rows += len(part)
         on_rows(rows)
-        while sum(map(len, kept)) > 2 * SAMPLE_ROWS:
+        while sum(map(len, kept)) > 2 * SAMPLE_ROWS or sum(one.nbytes for one in kept) > SAMPLE_BYTES:
             whole, step = pa.concat_tables(kept), 2 * step
             kept = [whole.take(np.arange(0, len(whole), 2))]
     if not rows:

@@ -24,8 +24,8 @@ BASELINES = {
     "ranking": ("constant", "ridge"),
     "forecast": ("seasonal_naive", "ridge"),
 }
-#: Most rows of a split that baselines learn from or are scored on.
-ROWS = 20_000
+#: Most rows of a split that baselines learn from or are scored on; of rows with images.
+ROWS, IMAGE_ROWS = 20_000, 2_000
 #: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
 #: Most that a rounded value is away from the middle of two scores, as a share of their distance.
@@ -90,10 +90,11 @@ def choose(settings: Settings, is_given: bool = False) -> Threshold:
             f"{sum(rows.values())} rows are too few: split {', '.join(map(repr, empty))} has none of them. Add rows, or "
             "give --source a folder with the three splits."
         )
+    most = IMAGE_ROWS if loader.schema.has_images else ROWS
     # The first rows of the validation split: of groups, evenly spaced rows would be torn apart.
     whole = settings.evaluation.task in ("ranking", "forecast")
-    train = loader.sample("train", ROWS)
-    validation = loader.head("validation", ROWS) if whole else loader.sample("validation", ROWS)
+    train = loader.sample("train", most)
+    validation = loader.head("validation", most) if whole else loader.sample("validation", most)
     if not loader.schema.features:
         ignored = "; ".join(f"{c.name}: {c.reason}" for c in loader.schema.columns if c.role == "ignored")
         raise DataError(

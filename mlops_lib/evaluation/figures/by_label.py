@@ -66,7 +66,7 @@ def distributions(
         for axes in list(boxes):
             axes.axis("off")
         question = f"Which features tell the values of {label} apart?"
-        notes = [shorten(f"Not drawn (free text): {', '.join(left_out)}", 110)] if left_out else []
+        notes = [shorten(f"Not drawn (free text or images): {', '.join(left_out)}", 110)] if left_out else []
         figure.suptitle("\n".join([question, *notes]), x=0.01, ha="left", fontsize=10)
         handles, names = figure.axes[0].get_legend_handles_labels()
         if handles:

@@ -9,7 +9,7 @@ from mlops_lib.llm.conversation import GOAL_REACHED
 
 
 class GoalReached(TextMetric):
-    """1 where the simulated user says that its goal is reached, else 0."""
+    """1 where the simulated user says that its goal is reached, else 0; an error in a row without a goal."""
 
     note = "by the simulated user"
     columns: ClassVar = ("goal",)

@@ -69,5 +69,5 @@ def _turns(value: Any, row: int) -> tuple[str, ...]:
         return tuple(value)
     raise EvaluationError(
         f"Row {row} (counted from 0) has {TURNS} {text_of(value)!r}. Write a list of texts, the user's messages after "
-        "the question, or leave it empty."
+        "the question, or leave it empty; a column of another meaning needs another name."
     )

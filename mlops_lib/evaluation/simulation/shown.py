@@ -66,7 +66,8 @@ def _folded(case: Case, row: int, scores: Mapping[str, float | None]) -> str:
     assert case.conversation
     said = [_bubble(message["role"], message["content"]) for message in case.conversation.messages]
     failed = f"<p><b>{escape(case.generation.error)}</b></p>" if case.generation.error else ""
-    head = f"{title(case, row, scores)} · {case.conversation.turns} turns, {case.conversation.end}"
+    count = case.conversation.turns
+    head = f"{title(case, row, scores)} · {count} turn{'s' * (count != 1)}, {case.conversation.end}"
     return f"<details><summary>{escape(head)}</summary>{''.join(said)}{failed}</details>"
 
 

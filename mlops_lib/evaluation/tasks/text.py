@@ -153,7 +153,6 @@ class Text(Task):
         return pd.DataFrame(rows)
 
     def _worst(self, per_row: "pd.DataFrame") -> "pd.DataFrame":
-        """Rows with errors first, then by the gate's metric."""
         wanted = ["input", "output", "reference", self._metric_of_the_order, "error"]
         return per_row.loc[self._worst_first(per_row), wanted].head(WORST_ROWS).reset_index(drop=True)
 
@@ -163,9 +162,10 @@ class Text(Task):
         return by if by in self._metrics else next(iter(self._metrics))
 
     def _worst_first(self, per_row: "pd.DataFrame") -> list[int]:
+        """Rows without an answer first, then by the metric of the order; a row that another metric failed on is no worse."""
         by = self._metric_of_the_order
-        order = per_row.assign(failed=per_row["error"] == "").sort_values(
-            ["failed", by],
+        order = per_row.assign(answered=[not case.generation.error for case in self._cases]).sort_values(
+            ["answered", by],
             ascending=[True, self._metrics[by].higher_is_better],
             na_position="first",
             kind="stable",

@@ -49,8 +49,7 @@ class Trajectory:
 
 def of_output(output: Any) -> Trajectory:
     """The trajectory of an answer that nothing else is known of: its text, or the message of a completion."""
-    if isinstance(output, Mapping) and output.get("choices"):
-        message = output["choices"][0].get("message") or {}
+    if (message := message_of(output)) is not None:
         calls = [_of_openai(call) for call in message.get("tool_calls") or ()]
         return Trajectory((message_event("assistant", message.get("content"), calls),))
     return (
@@ -58,6 +57,14 @@ def of_output(output: Any) -> Trajectory:
         if isinstance(output, str) and output
         else Trajectory()
     )
+
+
+def message_of(output: Any) -> Mapping[str, Any] | None:
+    """The message of a completion; None for another answer, such as an object with ``choices`` of a graph's own."""
+    choices = output.get("choices") if isinstance(output, Mapping) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, Mapping) else None
+    return message if isinstance(message, Mapping) else None
 
 
 def message_event(role: str, content: Any, calls: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

@@ -8,12 +8,22 @@ LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
 
 
 def proxy_of(url: httpx2.URL) -> str | None:
-    """The address of the proxy; None: the server is asked itself."""
+    """The address of the proxy; None: the server is asked itself.
+
+    Raises:
+        httpx2.UnsupportedProtocol: It is no HTTP proxy.
+    """
     found = getproxies_environment()
-    proxy = found.get(url.scheme) or found.get("all")
+    proxy = (found.get(url.scheme) or found.get("all") or "").strip()
     if not proxy or proxy_bypass_environment(url.host, found):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    scheme = proxy.partition("://")[0].lower() if "://" in proxy else ""
+    if scheme not in ("", "http", "https"):
+        raise httpx2.UnsupportedProtocol(
+            f"The environment has a proxy of kind {scheme} for {url.host}. Set {url.scheme.upper()}_PROXY to an HTTP proxy, or "
+            f"name {url.host} in NO_PROXY."
+        )
+    return proxy if scheme else f"http://{proxy}"
 
 
 class BlockingTransport(httpx2.BaseTransport):

@@ -3,7 +3,7 @@
 import pickle
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +28,7 @@ from mlops_lib.wrappers.network.call import (
     scripted,
 )
 from mlops_lib.wrappers.network.frozen import freeze
+from mlops_lib.wrappers.network.probabilities import require_probabilities
 from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def require_loggable(
     call = NetworkCall(module.eval(), encoder.inputs)
     example = encoder.prepared_frame(features)
     require_output(require_answer(call, encoder, example), config)
+    if config.evaluation.task == "classification":
+        given = answers(call, encoder, example)
+        judged = given[config.evaluation.output] if isinstance(given, Mapping) else given
+        require_probabilities(type(module).__name__, judged, encoder.schema.classes)
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
     _needs(module, encoder, config.root).require_portable()
@@ -97,6 +102,7 @@ def log(
     """
     import mlflow
 
+    features = encoder.with_small_images(features)
     example = encoder.prepared_frame(features)
     call = call_in_double(module, encoder, example)
     by_length = depends_on_padding(call, encoder, encoder.prepared_frame(sample))

@@ -20,7 +20,7 @@ from mlops_lib.llm.conversation import (
     Message,
 )
 from mlops_lib.llm.generation import Generation
-from mlops_lib.llm.traces.trajectory import Trajectory, message_event
+from mlops_lib.llm.traces.trajectory import Trajectory, message_event, message_of
 from mlops_lib.wrappers.text.answers import measured
 
 
@@ -144,6 +144,7 @@ class _Talk:
 
 def answer_of(output: Any) -> Any:
     """What a user sees of a prediction: the text of a completion, the question of an interrupt, or the answer itself."""
-    if isinstance(output, Mapping) and output.get("choices"):
-        return output["choices"][0]["message"].get("content") or ""
-    return output["interrupt"] if isinstance(output, Mapping) and "interrupts" in output else output
+    if (message := message_of(output)) is not None:
+        return message.get("content") or ""
+    is_interrupt = isinstance(output, Mapping) and {"interrupt", "interrupts"} <= output.keys()
+    return output["interrupt"] if is_interrupt else output

@@ -127,6 +127,13 @@ def test_a_metric_that_fails_is_an_errored_row(own: None, llm_project: Callable[
     assert not decide(found, "own_metrics:picky", 0.0).passed
 
 
+def test_a_row_that_another_metric_failed_on_is_no_worse(own: None, llm_project: Callable[..., Path]) -> None:
+    """The metric of the gate decides the order."""
+    made = generations(["Nothing alike", REFERENCES[1], REFERENCES[2]])
+    worst = report(llm_project, ["exact_match", "own_metrics:picky"], made).tables["The 10 worst rows"]
+    assert list(worst["input"]) == ["q0", "q1", "q2"] and "cannot judge this" in worst["error"][1]
+
+
 @pytest.mark.parametrize(
     ("metric", "says"),
     [

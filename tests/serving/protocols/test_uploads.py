@@ -153,7 +153,9 @@ def test_a_form_has_a_field_for_each_column_and_repeats_it_for_each_row(tmp_path
         ("photo", CAT, "고양이.png"), ("age", "7", None), ("dry", "true", None), ("note", "빗 속", None), ("id", "12", None),
         ("at", "2026-01-31", None), ("bands", "[1, 2.5]", None),
     )  # fmt: skip
-    sparse = form(("photo", DOG, ""), ("age", "", None), ("dry", "", None), ("bands", "", None))
+    sparse = form(
+        ("photo", DOG, ""), ("age", "", None), ("dry", "", None), ("bands", "", None), ("id", "", None)
+    )
     several = form(("photo", CAT, "1"), ("photo", DOG, "2"), ("age", "1", None), ("age", "", None))
     one, empty, two = asked(
         tmp_path, COLUMNS, *(("/predict", body, BOUNDARY) for body in (whole, sparse, several))
