@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 
 from examples.digits import get_data
 from examples.repurchase.demo import Service, post
+from examples.text.letters import Letters
 from mlops_lib import config, tracking
 from mlops_lib.promotion import promote
 from mlops_lib.steps.contracts import RegisterOutputs, TrainOutputs
@@ -67,6 +69,12 @@ def test_the_texts_are_those_that_the_documentation_describes() -> None:
     assert rows.loc[rows["language"] == "ko", "text"].str.contains("[가-힣]").mean() > 0.99
     text = (ROOT / "docs/example.md").read_text()
     assert f"{len(rows):,} texts of {rows['message'].nunique():,} messages" in text
+
+
+@pytest.mark.parametrize("text", ["주문하신 상품", "Größe für später"])
+def test_letters_in_their_parts_have_the_same_ids(text: str) -> None:
+    """A text in Unicode's form NFD, as a Mac may send it, is the same text."""
+    assert Letters().encode(normalize("NFD", text)) == Letters().encode(text)
 
 
 @pytest.mark.slow

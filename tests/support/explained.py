@@ -42,10 +42,12 @@ class Explained:
         return Path(source.removeprefix("file://"))
 
 
-def make(make_project: Callable[..., Project], folder: Path) -> None:
+def make(make_project: Callable[..., Project], blank_store: Path, folder: Path) -> None:
     """Fill `folder`: takes a minute."""
     model = {"wrapper": "sklearn", "implementation": "auto", "params": {}}
     project = make_project(folder / "project", model=model, serving={"prediction_log": "log", "retry_s": 0.2})
+    (project.root / ".mlops").mkdir()
+    shutil.copy(blank_store, project.root / ".mlops" / "mlflow.db")
     _commit(project.root)
     # An uncommitted change, and a file that Git does not know.
     (project.root / "examples" / "notes.md").write_text("a new idea\n")

@@ -161,11 +161,16 @@ def pipeline_run(
 
 @pytest.fixture
 def explained(
-    make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+    make_project: Callable[..., Project],
+    blank_store: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
 ) -> explained_project.Explained:
     """A copy of a project whose one prediction has a whole past; the artifacts are shared, see `explained.changed`."""
     folder = made_once(
-        tmp_path_factory, "explained", lambda target: explained_project.make(make_project, target)
+        tmp_path_factory,
+        "explained",
+        lambda target: explained_project.make(make_project, blank_store, target),
     )
     return explained_project.opened(folder).copy(tmp_path / "copy")
 

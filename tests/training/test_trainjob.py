@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 import mlflow
 import pytest
-from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 from sklearn.metrics import roc_auc_score
 
 from mlops_lib import tracking, wrappers
@@ -46,6 +45,8 @@ def cluster(tmp_path, monkeypatch, **behaviour):
 
 def test_the_job_is_valid_by_the_models_of_kubeflow_trainer(project):
     """Kubeflow Trainer's own models know every field, and secrets are references."""
+    from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob  # a second, which the other tests save
+
     settings = project.configure(
         cluster=CLUSTER, train={"nodes": 3, "processes": 2}, mlflow={"tracking_uri": "http://mlflow:5000"}
     ).settings()

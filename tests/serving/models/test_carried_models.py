@@ -1,6 +1,7 @@
 """Estimators of a user's own, loaded where only the platform is installed: their code and requirements travel."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,11 +22,12 @@ ANSWERS = {1: 0.05, 2: 0.095}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(blank_store, tmp_path_factory):
     """The folder of a registry with versions 1 and 2, whose modules differ; their project is gone."""
     folder = tmp_path_factory.mktemp("carried")
     project, store = folder / "project", folder / "store"
     carrying.write(project, store, carrying.MODULES)
+    shutil.copy(blank_store, store / "mlflow.db")
     carrying.train(project)
     carrying.write_modules(project, {"helpers.py": "FACTOR = 2.0\n"})
     carrying.train(project)
