@@ -12,6 +12,7 @@ from mlops_lib.errors import DataError, EvaluationError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import scripts
 from mlops_lib.evaluation.tasks.text import Text
+from mlops_lib.llm.fake import user as fake_user
 from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
@@ -273,6 +274,26 @@ def test_the_fake_user_needs_no_key(
     assert list(report.per_row["conversation_end"]) == ["gave_up", "goal_reached"]
     assert list(report.per_row["conversation_turns"]) == [3, 1]
     assert model.ledger is not None and model.ledger.spent.unpriced == 0
+
+
+@pytest.mark.parametrize(
+    ("goal", "answer", "status"),
+    [
+        (
+            "주문 MB-1001이 언제 도착하는지 알아낸다.",
+            "주문 MB-1001은 11월 27일에 도착합니다.",
+            "goal_reached",
+        ),
+        ("배송비가 얼마인지 알고 싶다", "국내 배송비는 3,000원입니다.", "goal_reached"),
+        ("주문 MB-1001이 언제 도착하는지 알아낸다.", "주문 번호를 알려 주세요.", "gave_up"),
+        ("Learn when order MB-1 leaves the shop.", "Order MB-1 leaves today.", "goal_reached"),
+    ],
+)
+def test_the_fake_user_knows_the_words_of_a_goal(goal: str, answer: str, status: str) -> None:
+    """Endings and particles do not count, nor do words such as "find out"."""
+    asked = [f"<goal>\n{goal}\n</goal>", f"<conversation>\nuser: ?\n\nassistant: {answer}\n</conversation>"]
+    made = fake_user.reply([{"content": text} for text in asked])
+    assert json.loads(made["content"])["status"] == status
 
 
 @pytest.mark.parametrize("threads", [True, False])
