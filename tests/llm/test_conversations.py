@@ -1,6 +1,7 @@
 """Conversations of several turns: scripted, and with a simulated user, against a server of the vendors' protocols."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,21 @@ def test_a_model_of_one_message_is_refused_before_any_call(talked: Callable[...,
     model = {"wrapper": "langgraph", "implementation": "agent.py:single", "params": {"output": "answer"}}
     with pytest.raises(EvaluationError, match=r"several turns.*model.params.threads: true"):
         talked([{}, {"turns": ["B"]}], model)
+
+
+def test_a_champion_of_one_message_has_a_way_out(talked: Callable[..., Evaluated]) -> None:
+    """A golden set with conversations cannot compare it; the verdict says how the new model gets registered."""
+    Path("agent.py").write_text(GRAPH)
+    model = {"wrapper": "langgraph", "implementation": "agent.py:single", "params": {"output": "answer"}}
+    _, champion, settings = talked([{}], model)
+    promote(settings, "toy", Registry(settings).register("toy", champion.run_id, {}).version)
+    report, _, _ = talked(
+        [{"turns": ["B"]}], {**model, "implementation": "agent.py:graph", "params": {"threads": True}}
+    )
+    assert report.verdict is not None and not report.verdict.passed
+    assert re.search(
+        r"several turns.*evaluation.gate.champion: false registers", " ".join(report.verdict.reasons)
+    )
 
 
 def test_the_champion_talks_with_the_same_user(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
