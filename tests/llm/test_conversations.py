@@ -196,6 +196,15 @@ def test_a_budget_ends_conversations(vendor: Vendor, talked: Callable[..., Evalu
     assert list(report.per_row["error"] != "") == [False, False, True]
 
 
+def test_a_prompt_of_ones_own_always_has_the_goal(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
+    """Goal, persona and facts are added where it does not name them."""
+    vendor.control(verdicts=[said("gave_up")])
+    user = USER | {"prompt": "You speak {{persona}}. Your question was {{question}}"}
+    talked([{"goal": "a refund", "persona": "slowly", "facts": ["order 7"]}], simulated_user=user)
+    system = next(b for b in vendor.stats["bodies"] if b["model"] == "user")["messages"][0]["content"]
+    assert all(system.count(f"<{name}>") == 1 for name in ("goal", "persona", "facts", "question"))
+
+
 def test_an_answer_may_end_the_conversation(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
     """`stop` is searched in the answers of rows with a goal."""
     vendor.control(verdicts=[said("continue", "ticket 42")])
