@@ -234,6 +234,9 @@ def test_scripts_are_checked_before_any_call(vendor: Vendor, talked: Callable[..
         talked([{}, {"turns": "next"}], metrics=["exact_match"])
     with pytest.raises(DataError, match="The simulated user needs the column 'mood'"):
         talked([{"goal": "a"}], simulated_user=USER | {"prompt": "You feel {{mood}}. {{goal}}"})
+    for rows, user in (([{"goal": "a"}], {}), ([{}, {"turns": ["x"]}], USER)):
+        with pytest.raises(EvaluationError, match="The metric goal_reached needs"):
+            talked(rows, metrics=["goal_reached"], simulated_user=user)
     assert vendor.stats["calls"] == 0
 
 
