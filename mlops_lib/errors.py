@@ -37,6 +37,10 @@ class EvaluationError(MlopsError):
     """Predictions and labels could not be scored."""
 
 
+class ConversationError(EvaluationError):
+    """Rows have several turns, and the model takes one message alone."""
+
+
 class RegistryError(MlopsError):
     """The model registry has no such model, version or stage, or cannot be reached."""
 

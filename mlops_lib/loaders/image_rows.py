@@ -46,7 +46,7 @@ class ImageRows:
         import pyarrow as pa
 
         made = self._stored.schema
-        if not self.image_columns and not any(pa.types.is_binary(one) for one in made.types):
+        if not self.image_columns and not any(map(_is_binary, made.types)):
             raise DataError(
                 f"{self._stored.files[0].shown} has no column with paths of images ({', '.join(ENDINGS)}) and none with the bytes of "
                 f"files. Columns it has: {', '.join(made.names)}."
@@ -91,6 +91,7 @@ class ImageRows:
 
     def _with_images(self, part: "pa.Table", file: "DataFile", wanted: Sequence[str]) -> "pa.Table":
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         made = {}
         for name in wanted:
@@ -100,8 +101,7 @@ class ImageRows:
                 names = [self._found[file].get(path) for path in part[name].to_pylist()]
                 made[name] = pa.chunked_array([pa.array(self._beside[file].read(names), pa.binary())])
             elif name in self._structs:
-                values = part[name].combine_chunks()
-                made[name] = pa.chunked_array([values.field("bytes").cast(pa.binary())])
+                made[name] = pc.struct_field(part[name], "bytes").cast(pa.binary())
             else:
                 made[name] = part[name]
         return pa.table(made)
@@ -121,7 +121,7 @@ class ImageRows:
             for field in self._stored.schema
             if pa.types.is_struct(field.type)
             and "bytes" in field.type.names
-            and pa.types.is_binary(field.type.field("bytes").type)
+            and _is_binary(field.type.field("bytes").type)
         ]
 
     @cached_property
@@ -171,3 +171,9 @@ class ImageRows:
                 "Paths are relative to the folder of their table, and stay inside it."
             )
         return found
+
+
+def _is_binary(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

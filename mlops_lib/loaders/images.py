@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mlops_lib.errors import DataError
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.loaders.formats.data_file import DataFile
 from mlops_lib.loaders.formats.image_folder import IMAGE, KEY
@@ -54,6 +55,9 @@ class ImagesDataLoader(LocalDataLoader):
     Args:
         path: A folder, or a table.
         more: Those of `LocalDataLoader`.
+
+    Raises:
+        DataError: The key is a column of images.
     """
 
     open: ClassVar[type[SplitFiles]] = ImageFiles
@@ -62,6 +66,11 @@ class ImagesDataLoader(LocalDataLoader):
         super().__init__(path, **more)
         source: ImageFiles = self.source  # type: ignore[assignment]
         given = source.options
+        if given.key in source.image_columns:
+            raise DataError(
+                f"data.key names {given.key!r}, a column of images. Leave data.key out, and the path of an image is its key; or name "
+                "a column that tells entities apart."
+            )
         key = given.key or (KEY if source.has_paths else "")
         kinds = dict.fromkeys(source.image_columns, "image") | dict(given.kinds)
         source.options = replace(given, key=key, kinds=kinds)

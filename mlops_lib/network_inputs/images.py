@@ -120,6 +120,11 @@ class Images:
         if self._resize == "crop":
             image = ImageOps.fit(image, size, Image.Resampling.BILINEAR)
         elif self._resize == "pad":
+            width, height = image.size
+            if round(height / width * self.width) == 0:  # Pillow would leave nothing of a thin image
+                image = image.resize((self.width, 1), Image.Resampling.BILINEAR)
+            elif round(width / height * self.height) == 0:
+                image = image.resize((1, self.height), Image.Resampling.BILINEAR)
             image = ImageOps.pad(image, size, Image.Resampling.BILINEAR)
         else:
             image = image.resize(size, Image.Resampling.BILINEAR)

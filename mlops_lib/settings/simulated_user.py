@@ -13,8 +13,8 @@ class SimulatedUserSettings(Section):
     model: str = Field("", description="LLM that plays the user, as provider:model; empty: nobody does")
     prompt: str = Field(
         "",
-        description="how the user behaves; {{goal}}, {{persona}}, {{facts}} and columns are filled in. Without a field, "
-        "these three are added",
+        description="how the user behaves; columns are filled in. Those of {{goal}}, {{persona}} and {{facts}} that it does "
+        "not name are added",
     )
     max_turns: int = Field(6, ge=1, description="messages of the user after which a conversation ends")
     stop: str = Field(

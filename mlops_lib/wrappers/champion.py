@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import MlopsError
+from mlops_lib.errors import ConversationError, MlopsError
 from mlops_lib.evaluation.judged import Champion
 from mlops_lib.llm.accounting.ledger import Ledger
 from mlops_lib.loaders.base import BaseDataLoader, Split
@@ -55,6 +55,8 @@ def ask(
         if problem := _mismatch(model, data_loader.schema, config):
             return replace(known, problem=f"{problem} {_way_out(config, version.name)}")
         rows, note = model.judged_rows(data_loader, config, split, challenger_run_id, ledger)
+    except ConversationError as error:
+        return replace(known, problem=f"{error} {_way_out(config, version.name)}")
     except MlopsError as error:
         return replace(known, problem=mask(str(error)))
     except (Exception, SystemExit) as error:  # the model's own code may do anything

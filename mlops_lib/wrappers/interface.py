@@ -13,7 +13,7 @@ import numpy as np
 
 from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import EvaluationError, InputError, ModelError, TrainingError
+from mlops_lib.errors import ConversationError, EvaluationError, InputError, ModelError, TrainingError
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import Script
@@ -198,10 +198,11 @@ class ModelWrapper(ABC):
             scripts: The user's part in the conversation of each row; empty: all rows have one turn.
 
         Raises:
-            EvaluationError: Rows have several turns, or the model has no such output.
+            ConversationError: Rows have several turns.
+            EvaluationError: The model has no such output.
         """
         if any(scripts):
-            raise EvaluationError(
+            raise ConversationError(
                 "Rows of the golden data have several turns, which models of the wrappers llm and langgraph take."
             )
         found, name = self.predict(rows), config.evaluation.output

@@ -3,7 +3,6 @@
 A value is checked here as far as it can be without opening it. `mlops_lib` decodes the files, with the rest of a batch.
 """
 
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +10,10 @@ import numpy as np
 from msgspec import UNSET
 
 from mlops_lib.columns.encode import BadValue
-from mlops_lib.columns.images import Described
+from mlops_lib.columns.images import Described, decoded
 from mlops_lib.network_inputs.spec import InputSpec
 from serving.inference.fields import Field, shape_text
 
-#: Start of a data URL in base64, between the media type and the data.
-BASE64 = ";base64,"
 #: Characters of a text for an error.
 MAX_TEXT = 60
 
@@ -62,17 +59,13 @@ class ImageColumn:
         raise self._bad(row, Described("an empty file") if value == b"" else value, missing)
 
     def _of_text(self, row: int, text: str) -> bytes:
-        if text.startswith("data:"):
-            _, found, text = text.partition(BASE64)
-            if not found:
-                raise self._bad(row, Described("a data URL that is not in base64"))
         try:
-            decoded = _decoded(text)
+            found = decoded(text)
         except ValueError as error:
             raise self._bad(row, text[:MAX_TEXT], f". This text is not base64: {error}") from None
-        if not decoded:
+        if not found:
             raise self._bad(row, Described("an empty text"))
-        return decoded
+        return found
 
     def _of_numbers(self, row: int, values: "list[Any] | np.ndarray") -> np.ndarray:
         if not self.tensor:
@@ -108,11 +101,3 @@ def read_all(rows: Sequence[Any], columns: Mapping[str, ImageColumn]) -> None:
     for attribute, column in columns.items():
         for number, row in enumerate(rows):
             setattr(row, attribute, column.read(number, getattr(row, attribute)))
-
-
-def _decoded(base64: str) -> bytes:
-    """The bytes of base64, which may be in lines. Raises ValueError."""
-    try:
-        return binascii.a2b_base64(base64, strict_mode=True)
-    except ValueError:  # whitespace is rare, and to search for it takes as long as to decode
-        return binascii.a2b_base64("".join(base64.split()), strict_mode=True)

@@ -109,10 +109,11 @@ def test_broken_exif_data_do_not_matter():
 
 
 def test_values_are_bytes_or_base64():
-    """Also with the prefix of a data URI, and in lines; a path, a number or nothing are refused, in few letters."""
+    """Also in a data URL, and in lines; a path, a number or nothing are refused, in few letters."""
     text = base64.b64encode(PNG).decode()
     lines = base64.encodebytes(PNG).decode()
-    for value in (PNG, bytearray(PNG), text, lines, f"data:image/png;base64,{text}"):
+    urls = [f"data:{kind};base64,{text}" for kind in ("image/png", "image/png;charset=utf-8", "")]
+    for value in (PNG, bytearray(PNG), text, lines, f"  {text}\r", *urls):
         assert PHOTO.file(0, value) == PNG
     assert json_value(PNG, PHOTO.column) == text
     for value, shown in (("cat/1.png", "'cat/1.png', which is no base64"), (None, "None"), (3, "3"), (float("nan"), "nan")):  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlops_lib.comparison.changed import changed_rows
+from mlops_lib.comparison.versions import _with_equal_facts
 from mlops_lib.evaluation.judged import JudgedRows
 
 
@@ -48,3 +49,14 @@ def test_rows_of_several_labels_have_the_largest_loss_first():
     assert counts == [2] and [row.id for row in rows] == ["1", "0"]
     assert [row.change for row in rows] == pytest.approx([-0.25, 0.05])
     assert rows[0].truth == "a 1, b 1000"
+
+
+def test_versions_are_compared_with_the_facts_of_the_last():
+    """Stored scales of another season are named in a note; a missing scale equals a missing one."""
+    first, same, last = (
+        JudgedRows("forecast", ["a", "b"], ["a", "b"], [1.0, 2.0], [1.0, 2.0], facts={"scale": scale})
+        for scale in ([3.0, float("nan")], np.array([3.0, np.nan]), [4.0, 1.0])
+    )
+    assert _with_equal_facts([first, same]) == ([first, same], "")
+    rows, note = _with_equal_facts([first, same, last])
+    assert all(one.facts is last.facts for one in rows) and "evaluation.seasonality" in note

@@ -1,6 +1,7 @@
 """Conversations of several turns: scripted, and with a simulated user, against a server of the vendors' protocols."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mlops_lib.errors import DataError, EvaluationError, ModelError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import scripts
 from mlops_lib.evaluation.tasks.text import Text
+from mlops_lib.llm.fake import user as fake_user
 from mlops_lib.registry import Registry
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
@@ -194,6 +196,15 @@ def test_a_budget_ends_conversations(vendor: Vendor, talked: Callable[..., Evalu
     assert list(report.per_row["error"] != "") == [False, False, True]
 
 
+def test_a_prompt_of_ones_own_always_has_the_goal(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
+    """Goal, persona and facts are added where it does not name them."""
+    vendor.control(verdicts=[said("gave_up")])
+    user = USER | {"prompt": "You speak {{persona}}. Your question was {{question}}"}
+    talked([{"goal": "a refund", "persona": "slowly", "facts": ["order 7"]}], simulated_user=user)
+    system = next(b for b in vendor.stats["bodies"] if b["model"] == "user")["messages"][0]["content"]
+    assert all(system.count(f"<{name}>") == 1 for name in ("goal", "persona", "facts", "question"))
+
+
 def test_an_answer_may_end_the_conversation(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
     """`stop` is searched in the answers of rows with a goal."""
     vendor.control(verdicts=[said("continue", "ticket 42")])
@@ -223,6 +234,9 @@ def test_scripts_are_checked_before_any_call(vendor: Vendor, talked: Callable[..
         talked([{}, {"turns": "next"}], metrics=["exact_match"])
     with pytest.raises(DataError, match="The simulated user needs the column 'mood'"):
         talked([{"goal": "a"}], simulated_user=USER | {"prompt": "You feel {{mood}}. {{goal}}"})
+    for rows, user in (([{"goal": "a"}], {}), ([{}, {"turns": ["x"]}], USER)):
+        with pytest.raises(EvaluationError, match="The metric goal_reached needs"):
+            talked(rows, metrics=["goal_reached"], simulated_user=user)
     assert vendor.stats["calls"] == 0
 
 
@@ -275,6 +289,26 @@ def test_the_fake_user_needs_no_key(
     assert model.ledger is not None and model.ledger.spent.unpriced == 0
 
 
+@pytest.mark.parametrize(
+    ("goal", "answer", "status"),
+    [
+        (
+            "주문 MB-1001이 언제 도착하는지 알아낸다.",
+            "주문 MB-1001은 11월 27일에 도착합니다.",
+            "goal_reached",
+        ),
+        ("배송비가 얼마인지 알고 싶다", "국내 배송비는 3,000원입니다.", "goal_reached"),
+        ("주문 MB-1001이 언제 도착하는지 알아낸다.", "주문 번호를 알려 주세요.", "gave_up"),
+        ("Learn when order MB-1 leaves the shop.", "Order MB-1 leaves today.", "goal_reached"),
+    ],
+)
+def test_the_fake_user_knows_the_words_of_a_goal(goal: str, answer: str, status: str) -> None:
+    """Endings and particles do not count, nor do words such as "find out"."""
+    asked = [f"<goal>\n{goal}\n</goal>", f"<conversation>\nuser: ?\n\nassistant: {answer}\n</conversation>"]
+    made = fake_user.reply([{"content": text} for text in asked])
+    assert json.loads(made["content"])["status"] == status
+
+
 @pytest.mark.parametrize("threads", [True, False])
 def test_a_graph_has_conversations_by_thread_or_by_history(
     talked: Callable[..., Evaluated], threads: bool
@@ -313,6 +347,21 @@ def test_a_model_of_one_message_is_refused_before_any_call(talked: Callable[...,
     model = {"wrapper": "langgraph", "implementation": "agent.py:single", "params": {"output": "answer"}}
     with pytest.raises(EvaluationError, match=r"several turns.*model.params.threads: true"):
         talked([{}, {"turns": ["B"]}], model)
+
+
+def test_a_champion_of_one_message_has_a_way_out(talked: Callable[..., Evaluated]) -> None:
+    """A golden set with conversations cannot compare it; the verdict says how the new model gets registered."""
+    Path("agent.py").write_text(GRAPH)
+    model = {"wrapper": "langgraph", "implementation": "agent.py:single", "params": {"output": "answer"}}
+    _, champion, settings = talked([{}], model)
+    promote(settings, "toy", Registry(settings).register("toy", champion.run_id, {}).version)
+    report, _, _ = talked(
+        [{"turns": ["B"]}], {**model, "implementation": "agent.py:graph", "params": {"threads": True}}
+    )
+    assert report.verdict is not None and not report.verdict.passed
+    assert re.search(
+        r"several turns.*evaluation.gate.champion: false registers", " ".join(report.verdict.reasons)
+    )
 
 
 def test_the_champion_talks_with_the_same_user(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:

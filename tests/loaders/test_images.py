@@ -175,7 +175,7 @@ def test_a_table_names_its_images(tmp_path):
     (folder / "img/3.png").write_bytes(FILES[0])
     assert loader(folder, label="y").fingerprint() != before
     outside = put(tmp_path, "secret.png") / "secret.png"
-    for path in ("img/no.png", "../secret.png", str(outside)):
+    for path in ("img/no.png", "../secret.png", str(outside), "x" * 300 + ".png"):
         (folder / "t.jsonl").write_text(f'{{"file": "{path}", "y": 0}}\n' * 12)
         with pytest.raises(
             DataError, match=r"12 paths of images lead to no file:\n.*t.jsonl, row 0(.|\n)*and 2 more"
@@ -184,11 +184,17 @@ def test_a_table_names_its_images(tmp_path):
 
 
 def test_a_table_may_hold_the_files(tmp_path):
-    """As bytes, or as structs of bytes and path."""
+    """As bytes, or as structs of bytes and path, with offsets of 32 or 64 bits."""
     structs = [{"bytes": file, "path": None} for file in FILES * 5]
-    pq.write_table(pa.table({"photo": structs, "y": [0, 1, 0] * 15, "id": range(45)}), tmp_path / "a.parquet")
-    dataset = loader(tmp_path / "a.parquet", label="y", key="id")
-    assert dataset.load("train")["photo"].iloc[0] in FILES and dataset.schema.kinds == {"photo": "image"}
+    for kind in (pa.binary(), pa.large_binary()):
+        photo = pa.array(structs, pa.struct([("bytes", kind), ("path", pa.string())]))
+        pq.write_table(
+            pa.table({"photo": photo, "y": [0, 1, 0] * 15, "id": range(45)}), tmp_path / "a.parquet"
+        )
+        dataset = loader(tmp_path / "a.parquet", label="y", key="id")
+        assert dataset.load("train")["photo"].iloc[0] in FILES and dataset.schema.kinds == {"photo": "image"}
+    with pytest.raises(DataError, match="data.key names 'photo', a column of images"):
+        loader(tmp_path / "a.parquet", label="y", key="photo")
     pq.write_table(pa.table({"n": [1.5, 2], "y": [0, 1]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match="b.parquet has no column with paths of images"):
         loader(tmp_path / "b.parquet", label="y").load("train")

@@ -90,6 +90,17 @@ def test_images_are_squashed_cropped_or_padded():
     assert (red["pad"] > 127).sum(1).tolist() == [0, 0, 4, 4, 4, 4, 0, 0]
 
 
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_the_thinnest_images_are_seen(resize):
+    """Of one pixel, of one row, of one column: padding leaves a line of them, and never black alone."""
+    encoder = encoder_of(shape=[1, 8, 8], dtype="uint8", resize=resize)
+    found = [
+        tensor(encoder, encoded(Image.new("L", size, 200)))[0, 0] for size in [(1, 1), (900, 1), (1, 900)]
+    ]
+    lines = 8 if resize == "pad" else 64
+    assert [(one == 200).sum() for one in found] == [64, lines, lines]
+
+
 def test_large_jpegs_are_decoded_small_and_look_the_same():
     """Within one of 255 levels, on average, of the whole image resized."""
     smooth = noise(DRAW, 15, 10).resize((1_600, 1_200), Image.Resampling.BICUBIC)

@@ -28,7 +28,7 @@ INSTRUCTION = (
     f'"status" is "{GOAL_REACHED}" as soon as the answers give all that the goal asks for, "{GAVE_UP}" when the assistant '
     f'cannot or will not help any further, else "{CONTINUE}". "message" is your next message to the assistant.'
 )
-#: Fields of a prompt that a row may leave empty.
+#: Fields that every prompt has, at its end if it does not name them; a row may leave them empty.
 OWN_FIELDS = (GOAL, PERSONA, FACTS)
 SHOWN_CHARS = 120
 
@@ -79,8 +79,8 @@ class SimulatedUser:
     def _prompt(self, script: Script, row: Mapping[str, Any]) -> str:
         prompt = self._chosen.prompt or PROMPT
         known = {**row, **script.columns}
-        if not fields(prompt):
-            prompt += "\n\n" + "".join(f"{{{{{name}}}}}" for name in OWN_FIELDS)
+        if added := [name for name in OWN_FIELDS if name not in fields(prompt)]:
+            prompt += "\n\n" + "".join(f"{{{{{name}}}}}" for name in added)
 
         def value(name: str) -> str:
             if known.get(name) is None:

@@ -1,5 +1,6 @@
 """Where images come from: folders of classes, or tables with the paths of files beside them."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from unicodedata import normalize
@@ -104,7 +105,7 @@ class ImagesBeside:
             if remote := self._source.remote:
                 is_there = self._remote_name(form) in remote.versions
             else:
-                is_there = (self.folder / form).is_file()
+                is_there = os.path.isfile(self.folder / form)  # False for a name that is too long
             if is_there:
                 return form
         return ""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import EvaluationError, InputError, ModelError
+from mlops_lib.errors import ConversationError, EvaluationError, InputError, ModelError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.simulation.script import Script
@@ -174,7 +174,7 @@ class TextModelWrapper(ModelWrapper):
             scripts: The user's part in the conversation of each row; empty: all rows have one turn.
 
         Raises:
-            EvaluationError: Rows have conversations, and the model takes one message alone.
+            ConversationError: Rows have conversations, and the model takes one message alone.
         """
         found = self._rows(rows)[0]
         user = SimulatedUser(config) if any(script.goal for script in scripts) else None
@@ -211,7 +211,7 @@ class TextModelWrapper(ModelWrapper):
         try:
             self.next_row(row, [{"role": "user", "content": "?"}], "?", "?", None)
         except InputError as error:
-            raise EvaluationError(f"Rows of the golden data have several turns. {error}") from None
+            raise ConversationError(f"Rows of the golden data have several turns. {error}") from None
 
     async def _answered(self, row: Mapping[str, Any]) -> Generation:
         try:

@@ -60,8 +60,9 @@ export function failureOf(text, status = 0, id = "", retryAfter = "") {
   try {
     problem = JSON.parse(text);
   } catch {} // a page
-  if (typeof problem !== "object" || !problem) problem = {detail: `HTTP ${status}`};
-  const {error} = problem;
-  if (error) problem = {code: error.code, detail: error.message ?? String(error)};
-  return new Failure({...problem, request_id: problem.request_id || id}, status, retryAfter);
+  problem = {...problem};
+  if (problem.error) problem = {code: problem.error.code, detail: problem.error.message ?? problem.error};
+  const detail = typeof problem.detail === "string" && problem.detail || `HTTP ${status}`;
+  const errors = Array.isArray(problem.errors) ? problem.errors : [];
+  return new Failure({...problem, detail, errors, request_id: problem.request_id || id}, status, retryAfter);
 }

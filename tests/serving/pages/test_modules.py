@@ -8,15 +8,16 @@ pytestmark = pytest.mark.slow
 
 
 def test_any_body_of_an_error_is_a_failure_of_the_service(browser):
-    """JSON that is no object has the status as its detail; an error may be a text."""
+    """JSON without a text for people has the status as its detail; an error may be a text."""
     with files_alone(browser) as page:
         found = page.evaluate(
             """async () => {
               const {failureOf} = await import("/api.js");
-              return ["null", "3", '"x"', "<html>", '{"error": "full"}'].map(text => failureOf(text, 502).detail);
+              const bodies = ["null", "3", '"x"', "<html>", "[]", '{"error": {}}', '{"detail": [1], "errors": 1}', '{"error": "full"}'];
+              return bodies.map(text => failureOf(text, 502)).map(found => found.errors.length ? found.errors : found.detail);
             }"""
         )
-    assert found == [*["HTTP 502"] * 4, "full"]
+    assert found == [*["HTTP 502"] * 7, "full"]
 
 
 def test_a_list_is_shortened_only_where_storage_is_full(browser):
