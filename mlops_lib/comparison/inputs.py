@@ -38,8 +38,8 @@ def row_texts(
 
 def row_names(rows: JudgedRows) -> list[str]:
     """The position of each row in its split, counted from 0, and its key; `03_evaluate` shows the same."""
-    has_key = list(rows.entities) != list(rows.ids)
-    return [f"row {at}{f', key {key}' if has_key else ''}" for at, key in enumerate(rows.entities)]
+    has_key = list(rows.keys) != list(rows.ids)
+    return [f"row {at}{f', key {key}' if has_key else ''}" for at, key in enumerate(rows.keys)]
 
 
 def _texts(dataset: "BaseDataLoader") -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib import loaders, tracking
 from mlops_lib.comparison.inputs import row_names, row_texts
@@ -62,6 +62,8 @@ def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> C
             "Each interval has its confidence by itself: of many comparisons, some look better by chance."
         )
     notes += _parts_notes(versions)
+    rows, note = _with_equal_facts(rows)
+    notes += [note] if note else []
     sides = [_side(version) for version in versions]
     models = list(zip(sides, rows, strict=True))
     return compare_models(settings, source, models, inputs, row_names(rows[0]), notes=tuple(notes))
@@ -184,6 +186,28 @@ def _rows_of(
         )
     cost = f" {asked.note}." if asked.note else ""
     return asked.rows, f"Version {version.version} was asked again on these rows.{cost}"
+
+
+def _with_equal_facts(rows: Sequence[JudgedRows]) -> tuple[list[JudgedRows], str]:
+    """All rows with the facts of the last, and a note if others had other ones.
+
+    The scale of a series, for example, depends on ``evaluation.seasonality`` and on the train split.
+    """
+    last = rows[-1].facts
+    if all(_equal(one.facts.get(name, ()), last[name]) for one in rows for name in last):
+        return list(rows), ""
+    note = (
+        "The versions were judged with different facts about the rows, such as another evaluation.seasonality or train "
+        "split. Here all have those of the last version."
+    )
+    return [replace(one, facts=last) for one in rows], note
+
+
+def _equal(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    """Whether two facts are the same; a missing number equals a missing one."""
+    import pandas as pd
+
+    return pd.Series(list(ours), dtype=object).equals(pd.Series(list(theirs), dtype=object))
 
 
 def _side(version: ModelVersion) -> Side:

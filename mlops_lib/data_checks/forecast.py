@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_lib.columns.dates import US_A_DAY, US_AN_HOUR
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
 from mlops_lib.evaluation.history import Rows
@@ -88,7 +89,8 @@ def _require_steps(name: str, grid: np.ndarray, shown: Mapping[int, str], is_num
     if is_number:
         regular = np.allclose(steps, steps[0])
     else:
-        regular = pd.infer_freq(pd.DatetimeIndex(grid.astype("datetime64[us]"))) is not None
+        forms = [grid.astype("datetime64[us]"), *_of_summer_time(grid)]
+        regular = any(pd.infer_freq(pd.DatetimeIndex(form)) is not None for form in forms)
     if not regular:
         longest = int(steps.argmax())
         raise DataError(
@@ -96,6 +98,19 @@ def _require_steps(name: str, grid: np.ndarray, shown: Mapping[int, str], is_num
             f"{shown[longest]} to {shown[longest + 1]}. Add the missing rows in the source or in data.prepare, or number the "
             "times (0, 1, 2, ...) in a column and split by it."
         )
+
+
+def _of_summer_time(us: np.ndarray) -> list[np.ndarray]:
+    """Days whose beginnings are at two hours of UTC, as in a time zone with summer time; empty for other times.
+
+    The days of the zone are those of UTC or the next ones, which matters for months.
+    """
+    clock = np.unique(us % US_A_DAY)
+    if len(clock) != 2 or clock[1] - clock[0] not in (US_AN_HOUR, US_A_DAY - US_AN_HOUR):
+        return []
+    earlier = clock[0] if clock[1] - clock[0] == US_AN_HOUR else clock[1]
+    days = ((us - earlier) // US_A_DAY).astype("datetime64[D]")
+    return [days, days + 1]
 
 
 def _require_no_gaps(schema: Schema, table: "pd.DataFrame", shown: Mapping[int, str]) -> None:

@@ -25,7 +25,7 @@ def changed_rows(
 
     Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of quantiles, the mean). Several labels: rows with
     more or fewer right labels, or with another mean error in ranges of the labels. Ranking: rows with another place in their
-    group. Text: rows with another score in
+    group. Loss: rows with another loss. Text: rows with another score in
     `metric`, or with another answer if the metric has no score of single rows.
 
     Args:
@@ -40,6 +40,7 @@ def changed_rows(
         "multioutput": _errors,
         "ranking": _places,
         "forecast": _errors,
+        "loss": _losses,
     }
     kind = kinds.get(challenger.task)
     change, worse, better = (
@@ -69,10 +70,11 @@ def _table(
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    has_key = list(challenger.entities) != list(challenger.ids)
+    keys = challenger.keys
+    has_key = list(keys) != list(challenger.ids)
     columns: dict[str, Any] = {"row": rows}
     if has_key:
-        columns["key"] = [challenger.entities[row] for row in rows]
+        columns["key"] = [keys[row] for row in rows]
     columns["truth"] = [shown_truth(challenger, row) for row in rows]
     columns["champion"] = [_said(champion, row) for row in rows]
     columns["challenger"] = [_said(challenger, row) for row in rows]
@@ -156,6 +158,19 @@ def _errors(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, s
     ours, theirs = (np.where(np.isnan(values), worst, values) for values in (ours, theirs))
     change = theirs - ours
     return np.where(np.abs(change) <= ROUNDING * (1 + theirs), 0.0, change), "further off", "closer"
+
+
+def _losses(challenger: JudgedRows, champion: JudgedRows) -> tuple[np.ndarray, str, str]:
+    ours, theirs = (
+        np.asarray(complete(rows, other)[0], dtype=float)
+        for rows, other in ((challenger, champion), (champion, challenger))
+    )
+    change = theirs - ours
+    return (
+        np.where(np.abs(change) <= ROUNDING * (1 + np.abs(theirs)), 0.0, change),
+        "larger loss",
+        "smaller loss",
+    )
 
 
 def _residuals(rows: JudgedRows, truth: np.ndarray) -> np.ndarray:

@@ -41,6 +41,14 @@ class JudgedRows:
     cost_usd: Sequence[float] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def keys(self) -> Sequence[str]:
+        """The key of each row for readers, N: of a forecast, the series and the time; ids where there is no key."""
+        if "time" in self.facts and "key" in self.facts:
+            pairs = zip(self.facts["key"], self.facts["time"], strict=True)
+            return [f"{key} {time}".strip() for key, time in pairs]
+        return self.entities
+
 
 @dataclass(frozen=True)
 class Champion:

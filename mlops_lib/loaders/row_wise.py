@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Rows that are prepared in halves and in another order; of them, those prepared alone; rows of one part of the source.
 SAMPLE_ROWS, LONE_ROWS, PART_ROWS = 2_000, 50, 50_000
+#: Least parts of the source: a small one is divided too.
+MIN_PARTS = 17
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,20 @@ class FeaturesOf:
 
 
 def sample(frame: "pd.DataFrame", rows: int) -> "pd.DataFrame":
-    """The rows of a frame, or some of them by chance, in order: of rows that repeat, every n-th may be the same."""
-    return frame if len(frame) <= rows else frame.sample(rows, random_state=0).sort_index()
+    """The rows of a frame, or some of them by chance and those of `gaps`, in order.
+
+    By chance, since of rows that repeat, every n-th may be the same.
+    """
+    if len(frame) <= rows:
+        return frame
+    some = frame.sample(rows, random_state=0).index
+    return frame.loc[some.union(frame.index[gaps(frame)])]
+
+
+def gaps(frame: "pd.DataFrame") -> list[int]:
+    """For each column, the first row without its value: a few such rows may be filled from all others."""
+    found = (np.flatnonzero(frame[name].isna()) for name in frame.columns)
+    return sorted({int(rows[0]) for rows in found if len(rows)})
 
 
 def reason(features_of: FeaturesOf, frame: "pd.DataFrame", limit_s: float = math.inf) -> str:
@@ -76,9 +90,8 @@ def reason(features_of: FeaturesOf, frame: "pd.DataFrame", limit_s: float = math
     except Exception as error:  # the user's own code
         return f"it fails on {len(frame):,} rows of the source: {type(error).__name__}: {error}"
     if len(whole) != len(frame):
-        verb = "drops" if len(whole) < len(frame) else "adds"
-        return f"it {verb} rows: it returned {len(whole):,} rows for {len(frame):,}"
-    for how, rows in _parts(len(frame)):
+        return _other_rows(len(whole), len(frame))
+    for how, rows in _parts(frame):
         try:
             made = features_of(frame.iloc[rows])
         except Exception as error:  # the user's own code
@@ -137,37 +150,52 @@ def unneeded(features_of: FeaturesOf, frame: "pd.DataFrame") -> tuple[list[str],
     return unread, constants
 
 
-def reason_in_parts(features_of: FeaturesOf, as_served: Prepare, frame: "pd.DataFrame") -> str:
-    """Why the features of some row of the whole source differ when it is prepared as the service does; "" if none do.
+def reason_in_parts(
+    features_of: FeaturesOf, as_served: Prepare, frame: "pd.DataFrame", parts: int = 0
+) -> str:
+    """Why the features of some row of the source differ when it is prepared as the service does; "" if none do.
 
     Args:
         features_of: Makes the features.
         as_served: The same, as the service prepares rows.
-        frame: All rows of the source.
+        frame: Rows of the source.
+        parts: Number of parts; 0: by the rows. Rows beside each other are in different parts.
     """
     whole = features_of(frame)
-    for start in range(0, len(frame), PART_ROWS):
-        rows = range(start, min(start + PART_ROWS, len(frame)))
-        made = as_served(frame.iloc[start : rows.stop].reset_index(drop=True))
-        if found := difference(whole, made, np.array(rows)):
+    if len(whole) != len(frame):
+        return _other_rows(len(whole), len(frame))
+    count = parts or max(MIN_PARTS, math.ceil(len(frame) / PART_ROWS))
+    for first in range(min(count, len(frame))):
+        rows = np.arange(first, len(frame), count)
+        try:
+            made = as_served(frame.iloc[rows].reset_index(drop=True))
+        except Exception as error:  # the user's own code
+            return f"it fails in the service: {type(error).__name__}: {error}"
+        if found := difference(whole, made, rows):
             return (
-                f"column {found.column!r} of row {found.row} (counted from 0) is {found.value!r} among all rows, and "
-                f"{found.other!r} in the service"
+                f"column {found.column!r} of row {frame.index[found.row]} (counted from 0) is {found.value!r} among all "
+                f"rows, and {found.other!r} in the service"
             )
     return ""
 
 
-def _parts(rows: int) -> "Iterator[tuple[str, np.ndarray]]":
+def _other_rows(found: int, wanted: int) -> str:
+    return f"it {'drops' if found < wanted else 'adds'} rows: it returned {found:,} rows for {wanted:,}"
+
+
+def _parts(frame: "pd.DataFrame") -> "Iterator[tuple[str, np.ndarray]]":
     """Ways to prepare the same rows, each with its name: what it is called in an error."""
-    every = np.arange(rows)
+    every = np.arange(len(frame))
     yield "a second run on the same rows", every
     yield "another order of the rows", np.random.default_rng(0).permutation(every)
-    if half := rows // 2:
+    if half := len(frame) // 2:
         yield "the first half of the rows", every[:half]
         yield "the second half of the rows", every[half:]
-    for row in (
-        every if rows <= LONE_ROWS else np.random.default_rng(1).choice(every, LONE_ROWS, replace=False)
-    ):
+    lone = every
+    if len(frame) > LONE_ROWS:
+        some = np.random.default_rng(1).choice(every, LONE_ROWS, replace=False)
+        lone = np.union1d(some, gaps(frame)).astype(int)
+    for row in lone:
         yield "a row alone", np.array([row])
 
 

@@ -1,6 +1,7 @@
 """The rows of the source that a service takes where ``data.prepare`` travels with the model."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlops_lib.columns.source_rows import SENDABLE, SourceRows
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import row_wise
 from mlops_lib.loaders.base import SOURCE_ROWS_FILE, BaseDataLoader, to_table
+from mlops_lib.loaders.row_checks import Prepare
 from mlops_lib.loaders.row_wise import LONE_ROWS, SAMPLE_ROWS, FeaturesOf
 from mlops_lib.settings import Settings
 
@@ -57,9 +59,9 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
         raise _refused(data.prepare, why)
     unread, constants = row_wise.unneeded(features_of, some.reset_index(drop=True))
     rows = _source_rows(data.prepare, frame, schema, unread, constants)
-    if (why := _reason(rows, features_of, frame)) and constants:  # a rare row depends on one of them
+    if (why := _reason(rows, features_of, frame, settings.root)) and constants:  # a rare row depends on one
         rows = _source_rows(data.prepare, frame, schema, unread, {})
-        why = _reason(rows, features_of, frame)
+        why = _reason(rows, features_of, frame, settings.root)
     if why:
         raise _refused(data.prepare, why)
     with files.replacing(folder / SOURCE_ROWS_FILE) as partial:
@@ -123,15 +125,35 @@ def _column(column: Column, frame: "pd.DataFrame", role: Role) -> Column:
     return replace(column, role=role, nullable=column.nullable or gaps)
 
 
-def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame") -> str:
+def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame", root: Path) -> str:
     """Why the features of some row differ in the service; "" if none do."""
+    anew = _imported_anew(rows.prepare, root)
 
     def from_json(part: "pd.DataFrame") -> "pd.DataFrame":
-        return rows.prepared(features_of.prepare, example_rows(part, rows.schema))
+        return rows.prepared(anew, example_rows(part, rows.schema))
 
     def served(part: "pd.DataFrame") -> "pd.DataFrame":
         return rows.prepared(features_of.prepare, part)
 
+    some = row_wise.sample(frame, LONE_ROWS)
     return row_wise.reason_in_parts(features_of, served, frame) or row_wise.reason_in_parts(
-        features_of, from_json, row_wise.sample(frame, LONE_ROWS).reset_index(drop=True)
+        features_of, from_json, some, parts=len(some)
     )
+
+
+def _imported_anew(prepare: str, root: Path) -> Prepare:
+    """``data.prepare`` of the project's modules imported once more: they keep nothing of an earlier call, as in a service."""
+    own = {name: one for name, one in sys.modules.copy().items() if _is_own(name, one, root.resolve())}
+    for name in own:
+        del sys.modules[name]
+    try:
+        return plugins.load("prepare", prepare)
+    finally:
+        sys.modules.update(own)
+
+
+def _is_own(name: str, module: object, root: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    if not file or name == "__main__" or name.partition(".")[0] == "mlops_lib":
+        return False
+    return root in (path := Path(file).resolve()).parents and "site-packages" not in path.parts

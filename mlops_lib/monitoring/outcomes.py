@@ -163,6 +163,8 @@ def _reader(task: str, classes: Sequence[Any]) -> Callable[[Any, Any], str]:
         return "" if fits else "no list with a number for each label"
 
     def relevance(value: Any, _: Any) -> str:
+        if isinstance(value, bool):  # a relevance may be yes or no
+            return ""
         return number(value, None) or ("a negative relevance" if value < 0 else "")
 
     readers = {

@@ -163,9 +163,7 @@ class EvaluationSettings(Section):
     @field_validator("metric")
     @classmethod
     def _is_a_metric_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
-        _check_metric(metric, info.data.get("task", ""), info.data.get("rubrics", {}))
-        if metric in OF_QUANTILES and not info.data.get("quantiles"):
-            raise ValueError(f"{metric} needs evaluation.quantiles, such as [0.1, 0.5, 0.9]")
+        _check_metric(metric, info)
         return metric
 
     @field_validator("threshold")
@@ -182,7 +180,7 @@ class EvaluationSettings(Section):
         for key in ("thresholds", "slice_thresholds", "margins"):
             for name, limit in getattr(gate, key).items():
                 try:
-                    _check_metric(name, task, rubrics)
+                    _check_metric(name, info)
                     if key != "margins":
                         _check_reachable(name, limit, rubrics)
                 except ValueError as error:
@@ -196,11 +194,14 @@ class EvaluationSettings(Section):
         return gate
 
 
-def _check_metric(name: str, task: str, rubrics: Mapping[str, RubricSettings]) -> None:
-    """Raise ValueError if a task of the platform has no such metric and it is no path and no rubric."""
+def _check_metric(name: str, info: ValidationInfo) -> None:
+    """Raise ValueError if a task of the platform has no such metric and it is no path and no rubric, or needs quantiles."""
+    task, rubrics = info.data.get("task", ""), info.data.get("rubrics", {})
     known = [*plugins.names("metric", task), *rubrics] if task in plugins.TABLE["task"] else []
     if known and name not in known and not plugins.is_path(name):
         raise ValueError(f"{task} has the metrics {', '.join(known)}, or your own as package.module:function")
+    if name in OF_QUANTILES and not info.data.get("quantiles"):
+        raise ValueError(f"{name} needs evaluation.quantiles, such as [0.1, 0.5, 0.9]")
 
 
 def _check_reachable(name: str, threshold: float, rubrics: Mapping[str, RubricSettings]) -> None:

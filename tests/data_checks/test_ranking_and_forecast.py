@@ -108,6 +108,17 @@ def test_a_regular_step_has_no_gaps(tmp_path, step):
     assert forecast(tmp_path, SALES.assign(날짜=[*times, *times])[5:55]).count("train") > 20
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Europe/London", "America/New_York", "Pacific/Auckland"])
+@pytest.mark.parametrize("step", ["D", "h", "MS"])
+def test_times_may_have_a_zone_with_summer_time(tmp_path, step, zone):
+    """One day in spring has 23 hours."""
+    times = pd.date_range(
+        "2025-03-28" if "Auckland" in zone else "2025-03-05", periods=30, freq=step, tz=zone
+    )
+    both = pd.DataFrame({"날짜": times}).loc[[*range(30)] * 2, "날짜"].to_numpy(dtype=object)
+    assert forecast(tmp_path, SALES.assign(날짜=both)).count("train") > 20
+
+
 @pytest.mark.parametrize(
     ("rows", "data", "words"),
     [

@@ -99,3 +99,13 @@ def test_a_long_table_keeps_the_largest_changes_of_both_sides():
         f"{many:,} of {many:,} rows changed: {many // 2:,} further"
     )
     assert table["difference"].min() == pytest.approx(-1) and table["difference"].max() == pytest.approx(1)
+
+
+def test_rows_with_another_loss_are_counted():
+    """A row without a loss has the largest one."""
+    ids = ["a", "b", "c"]
+    new = JudgedRows("loss", ids, ids, [0, 0, 0], [1.0, None, 2.0], errors=["", "no answer", ""])
+    old = JudgedRows("loss", ids, ids, [0, 0, 0], [1.0, 2.5, 4.0])
+    table, sentence = changed_rows(new, old, "mean_loss", False)
+    assert sentence == "2 of 3 rows changed: 1 larger loss, 1 smaller loss."
+    assert table["difference"].tolist() == [-1.5, 2.0]

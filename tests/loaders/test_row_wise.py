@@ -74,6 +74,27 @@ def counts(frame):
     return plain(frame).assign(run=next(runs))
 
 
+means = []
+
+
+def keeps(frame):
+    means.append(frame["spent"].mean())
+    return plain(frame).assign(part=lambda made: made["spent"] / means[0])
+
+
+def fills(frame):
+    frame = plain(frame)
+    return frame.assign(spent=frame["spent"].fillna(frame["spent"].median()))
+
+
+def repeats(frame):
+    return plain(frame).assign(times=frame.groupby("note")["note"].transform("size"))
+
+
+def forgets(frame):
+    return plain(frame[frame["note"] != "gone"])
+
+
 def leaks(frame):
     rare = np.where(frame["id"] == 1233, frame["outcome"] == "sale", 0.5)
     return plain(frame).assign(rare=rare)
@@ -164,6 +185,26 @@ def test_a_column_that_matters_in_one_rare_row_must_be_sent(tmp_path, capsys):
     dataset = write(settings_of(tmp_path, "leaks", count=6001))
     assert "outcome" in dataset.source_rows.schema.features
     assert "No feature depends on note: a row" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("prepare", "odd", "reason"),
+    [
+        ("keeps", "", "column 'part' of row"),
+        ("fills", "4000,a,5,,01.01.2021,sale,x4000", "column 'spent' of row 4000"),
+        ("repeats", "4000,a,5,1.25,01.01.2021,sale,x3999", "column 'times' of row 3999"),
+        ("forgets", "4000,a,5,1.25,01.01.2021,sale,gone", "drops rows: it returned 4,999 rows for 5,000"),
+    ],
+)
+def test_one_rare_row_or_an_earlier_call_cannot_hide_that_other_rows_count(tmp_path, prepare, odd, reason):
+    """A mean that is kept from the first call, a gap filled with the median, a text that repeats, a row that is dropped."""
+    settings = settings_of(tmp_path, prepare, count=5000)
+    lines = (tmp_path / "rows.csv").read_text().split("\n")
+    lines[4001] = odd or lines[4001]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="is not row-wise") as error:
+        write(settings)
+    assert reason in str(error.value)
 
 
 def test_the_default_serves_the_prepared_columns_as_before(tmp_path, capsys):

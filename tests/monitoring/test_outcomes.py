@@ -18,6 +18,9 @@ from mlops_lib.monitoring.outcomes import JudgedRequests, Outcome, _judge, _read
         ("multioutput", [1.5, 2, 3], "no list with a number for each label"),
         ("multioutput", 1.5, "no list with a number for each label"),
         ("regression", 1.5, ""),
+        ("ranking", True, ""),
+        ("ranking", -1, "a negative relevance"),
+        ("ranking", "yes", "no number"),
     ],
 )
 def test_an_outcome_that_does_not_fit_the_prediction_is_left_out(task, value, problem):

@@ -1,7 +1,7 @@
 """Compare a challenger with the champion on the same rows, in total and on slices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +48,7 @@ def compare(
         EvaluationError: The rows are not the same, or hold values that cannot be scored, or a metric failed.
     """
     check_same(challenger, champion)
+    champion = replace(champion, facts=challenger.facts)  # of the rows; settings may have changed in between
     if challenger.task == "classification":
         challenger, champion = same_classes(challenger, champion)
     ours, theirs = Model(challenger, champion, settings), Model(champion, challenger, settings)

@@ -40,7 +40,7 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
     """Predictions for all N rows, and where the model has none of its own (bool [N]).
 
     A missing prediction becomes the worst one: certain of a wrong class, or of the opposite of each yes/no label; numbers
-    are off by the largest error that either model makes; in a ranking, relevant rows are last and others first. A text stays missing: its metrics have a worst value.
+    are off by the largest error that either model makes; in a ranking, relevant rows are last and others first; a loss is the largest of either model. A text stays missing: its metrics have a worst value.
     """
     failed = _failed(rows)
     worst = {
@@ -50,6 +50,7 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
         "multioutput": _far_off,
         "ranking": _upside_down,
         "forecast": _far_off,
+        "loss": _largest,
     }
     if rows.task not in worst or not failed.any():
         return rows.predicted, failed
@@ -124,13 +125,25 @@ def _opposite(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.nda
 def _far_off(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
     """The true value (of each label, for each quantile) plus the largest error of either model, for each failed row."""
     truth = inputs.numbers(rows.truth, "y_true", ndim=(1, 2))
-    errors = [
-        np.abs(truth[i] - np.asarray(model.predicted[i], dtype=float))
+    far = np.zeros(np.shape(rows.predicted[np.flatnonzero(~failed)[0]]))
+    for model, missing in ((rows, failed), (other, _failed(other))):
+        made = np.flatnonzero(~missing)
+        predicted = np.array([model.predicted[i] for i in made], dtype=float)
+        of_rows = truth[made][:, None] if predicted.ndim > truth.ndim else truth[made]
+        largest = np.abs(of_rows - predicted).max(axis=0, initial=0.0)
+        # One model may give quantiles, and the other one number.
+        far = np.maximum(far, largest if largest.ndim <= far.ndim else largest.max())
+    return (truth[failed][:, None] if far.ndim > truth.ndim - 1 else truth[failed]) + far
+
+
+def _largest(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
+    """The largest loss of either model, for each failed row."""
+    made = [
+        float(model.predicted[i])
         for model, missing in ((rows, failed), (other, _failed(other)))
         for i in np.flatnonzero(~missing)
     ]
-    far = np.max(errors, axis=0)
-    return (truth[failed][:, None] if far.ndim > truth.ndim - 1 else truth[failed]) + far
+    return np.full(int(failed.sum()), max(made))
 
 
 def _upside_down(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:

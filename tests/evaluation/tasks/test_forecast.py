@@ -155,6 +155,11 @@ def forecast_settings(tmp_path):
         ("mase", "[0.9, 0.5]", "ascending"),
         ("mase", "[0.5, 1.0]", "between 0 and 1"),
         ("ndcg_at_k", "[]", "forecast has the metrics"),
+        (
+            "mase",
+            "[], gate: {thresholds: {pinball: 3}}",
+            r"thresholds\.pinball: pinball needs evaluation\.quantiles",
+        ),
     ],
 )
 def test_settings_of_a_forecast_that_do_not_fit_are_refused(tmp_path, metric, quantiles, words):
@@ -205,6 +210,14 @@ def test_the_gate_draws_blocks_of_time_with_all_series():
     assert (slow.low, slow.high) == pytest.approx((fast.low, fast.high))
 
 
+def test_both_models_have_the_same_scale():
+    """Stored rows of a champion may have that of another season."""
+    truth, facts = long_series()
+    champion = judged(truth, truth + 1, facts | {"scale": facts["scale"] * 9})
+    (found,) = paired.compare(judged(truth, truth + 1, facts), champion, {"mase": None}, resampled=50)
+    assert found.champion == found.challenger
+
+
 def test_few_times_decide_nothing():
     """Five days are five blocks, and six are needed."""
     rows = rows_of({"a": [1.0] * 5}, "2024-02-01")
@@ -221,12 +234,16 @@ def test_a_row_without_a_forecast_is_off_by_the_largest_error():
     two = judged(truth, truth + 2.0, facts)
     assert paired.scores(one, "mae", {"": np.arange(80)}) == {"": 0.0}
     assert paired.compare(one, two, {"mae": None}, resampled=50)[0].challenger == pytest.approx(2 / 80)
-    _, sentence = changed_rows(one, two, "mae", False)
+    table, sentence = changed_rows(one, two, "mae", False)
     assert sentence.startswith("79 of 80 rows changed: 0 further off, 79 closer")
+    assert table["key"][0] == "a 2024-01-22"
     bands = np.column_stack([truth - 1, truth, truth + 1])
     bands[5] += 3
     three = judged(truth, [None, *bands[1:]], facts, errors=["no answer", *[""] * 79])
     assert paired.rows.complete(three, three)[0].shape == (80, 3)
+    four = judged(truth, truth + 9.0, facts)
+    assert np.allclose(paired.rows.complete(three, four)[0][0], truth[0] + 9)
+    assert paired.rows.complete(one, judged(truth, bands, facts))[0][0] == truth[0] + 4
     assert changed_rows(three, judged(truth, bands, facts), "mae", False)[1].startswith(
         "1 of 80 rows changed"
     )
