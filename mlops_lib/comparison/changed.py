@@ -9,6 +9,8 @@ import numpy as np
 from mlops_lib.comparison.result import ChangedRow
 from mlops_lib.evaluation.changed_rows import named_numbers, shown_truth
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.paired.rows import complete
+from mlops_lib.evaluation.ranking_cases import RankingCases
 
 #: Most rows that a report shows.
 MAX_ROWS = 50
@@ -26,9 +28,10 @@ def changed_rows(
 ) -> tuple[list[int], list[ChangedRow]]:
     """How many rows of each other model differ from the reference, and the rows, the largest loss first.
 
-    Classification: rows with another most probable class, ordered by the probability of the true one. Regression: other
-    numbers, by the error, of quantiles its mean. Ranking: other scores. Several labels: another label above 0.5, or another number, by the mean error; that of a number
-    counts in ranges of its label. Text: other answers, by `metric`.
+    Classification: rows with another most probable class, ordered by the probability of the true one. Regression and
+    forecast: other numbers, by the error, of quantiles its mean. Ranking: other places in the group. Loss: other losses.
+    Several labels: another label above 0.5, or another number, by the mean error; that of a number counts in ranges of
+    its label. Text: other answers, by `metric`.
     """
     score, shown = _forms(reference, metric, higher_is_better)
     ours, columns = [score(reference, at) for at in range(len(reference.ids))], [reference, *others]
@@ -108,10 +111,22 @@ def _forms(
     def of_labels(model: JudgedRows, at: int) -> str:
         return "" if missing(model, at) else named_numbers(model.classes, model.predicted[at])
 
+    def loss(model: JudgedRows, at: int) -> float:
+        return -math.inf if missing(model, at) else -float(model.predicted[at])
+
+    known: dict[int, np.ndarray] = {}
+
+    def placed(model: JudgedRows, at: int) -> float:
+        if id(model) not in known:
+            known[id(model)] = _gains(model, rows)
+        return float(known[id(model)][at])
+
     forms = {
         "classification": (of_true_class, class_name),
         "regression": (error, number),
         "forecast": (mean_error, text),
+        "ranking": (placed, number),
+        "loss": (loss, number),
         "multilabel": (mean_error, of_labels),
         "multioutput": (mean_error, of_labels),
     }
@@ -120,6 +135,8 @@ def _forms(
 
 def _differ(reference: JudgedRows, other: JudgedRows) -> np.ndarray:
     """The rows on which two models differ, bool [N]."""
+    if reference.task == "ranking":
+        return _gains(reference, other) != _gains(other, reference)
     found = []
     for at in range(len(reference.ids)):
         gone = missing(reference, at), missing(other, at)
@@ -135,11 +152,17 @@ def _differ(reference: JudgedRows, other: JudgedRows) -> np.ndarray:
             found.append(sides[0] != sides[1])
         elif reference.task == "multilabel":
             found.append(bool(((np.asarray(one) > 0.5) != (np.asarray(two) > 0.5)).any()))
-        elif reference.task in ("regression", "multioutput", "forecast", "ranking"):
+        elif reference.task in ("regression", "multioutput", "forecast", "loss"):
             found.append(not np.allclose(np.asarray(one, float), np.asarray(two, float), TOLERANCE, 0.0))
         else:
             found.append(str(one) != str(two))
     return np.array(found, dtype=bool)
+
+
+def _gains(rows: JudgedRows, other: JudgedRows) -> np.ndarray:
+    """How high each relevant row of a ranking is placed in its group, and how low each other row, [N]."""
+    cases = RankingCases.read(rows.truth, complete(rows, other)[0], rows.entities)
+    return np.where(cases.truth > 0, -1, 1) * cases.places
 
 
 def _probabilities(prediction: Any) -> list[float]:

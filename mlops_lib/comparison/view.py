@@ -66,6 +66,8 @@ def change_name(report: ComparisonReport) -> str:
         "classification": "change of P(truth)",
         "regression": "error smaller by",
         "forecast": "error smaller by",
+        "ranking": "places better by",
+        "loss": "loss smaller by",
         "multilabel": "mean error smaller by",
         "multioutput": "mean error smaller by, in ranges of the labels",
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
 #: Values of a training split's images from which starting processes to decode them pays off, and most processes.
 MANY_VALUES, MAX_DECODERS = 1 << 25, 8
+#: The memory that processes share, of which a container often has 64 MiB; and the batches of training and of validation
+#: that each process may have there.
+SHARED, SHARED_BATCHES = Path("/dev/shm"), 6
 #: Folder of the run's artifacts with the profile of the training.
 PROFILER = "profiler"
 
@@ -83,8 +87,20 @@ def _decoders(
         return 0
     if config.train.num_workers is not None:
         return config.train.num_workers
-    pixels = data_loader.count("train") * encoder.image_values
-    return min((os.cpu_count() or 1) // workers, MAX_DECODERS) if pixels >= MANY_VALUES else 0
+    if data_loader.count("train") * encoder.image_values < MANY_VALUES:
+        return 0
+    wanted = min((os.cpu_count() or 1) // workers, MAX_DECODERS)
+    if not SHARED.is_dir():
+        return wanted
+    batch_bytes = 4 * encoder.image_values * rows_of_a_batch(config, workers)
+    fitting = shutil.disk_usage(SHARED).free // (SHARED_BATCHES * batch_bytes * workers)
+    if fitting < wanted:
+        print(
+            f"Images are decoded by {fitting} processes instead of {wanted}: {SHARED} has no room for the batches of more. Give the "
+            "container more shared memory (docker run --shm-size 4g), or lower train.batch_size.",
+            flush=True,
+        )
+    return min(fitting, wanted)
 
 
 def fit(

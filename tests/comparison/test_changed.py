@@ -60,3 +60,23 @@ def test_versions_are_compared_with_the_facts_of_the_last():
     assert _with_equal_facts([first, same]) == ([first, same], "")
     rows, note = _with_equal_facts([first, same, last])
     assert all(one.facts is last.facts for one in rows) and "evaluation.seasonality" in note
+
+
+def test_rows_of_a_ranking_are_those_with_another_place():
+    """A relevant row that falls is the largest loss; scores of another scale are no change."""
+    truth, ids = [2, 0, 0, 1, 0], list("abcde")
+    one, scaled, other = (
+        JudgedRows("ranking", ids, ["q", "q", "q", "r", "r"], truth, scores)
+        for scores in ([3.0, 2, 1, 5, 4], [30.0, 20, 10, 0.5, 0.4], [1.0, 2, 3, 5, 4])
+    )
+    counts, changed = changed_rows(one, [scaled, other], [], "ndcg_at_k", True)
+    assert counts == [0, 2]
+    assert [(row.id, row.change) for row in changed] == [("a", -2.0), ("c", -2.0)]
+
+
+def test_rows_with_another_loss_have_the_larger_one_first():
+    one, other = (
+        JudgedRows("loss", ["a", "b"], ["a", "b"], [0, 0], losses) for losses in ([1.0, 2.0], [0.5, 9.0])
+    )
+    counts, changed = changed_rows(one, [other], [], "mean_loss", False)
+    assert counts == [2] and [(row.id, row.change) for row in changed] == [("b", -7.0), ("a", 0.5)]

@@ -209,16 +209,18 @@ def of_key(task: str) -> Callable[[Table, str, tuple[str, ...]], Proposal]:
 
 
 def _repeated(table: Table, names: list[str], label_name: str, taken: tuple[str, ...]) -> list[str]:
-    """Columns with such a name and two rows a value or more, in the order of the names."""
+    """Columns with such a name and two rows a value or more, in the order of the names; user_id before user_age."""
     found = []
     for name, column in table.columns.items():
         fits = column.kind in ("category", "integer", "text") and not column.nullable
         if name in (label_name, *taken) or not fits or not 1 < column.distinct <= len(table.sample) / 2:
             continue
-        words = "".join(_words(name))
-        if place := [at for at, word in enumerate(names) if word in words]:
-            found.append((place[0], name))
-    return [name for _, name in sorted(found)]
+        words = _words(name)
+        joined = "".join(words)
+        if place := [at for at, word in enumerate(names) if word in joined]:
+            is_property = not (_ID.fullmatch(words[-1]) or joined.endswith(names[place[0]]))
+            found.append((place[0], is_property, name))
+    return [name for _, _, name in sorted(found)]
 
 
 def time(table: Table, label_name: str, key_name: str) -> Proposal:

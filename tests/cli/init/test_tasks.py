@@ -48,6 +48,21 @@ def test_the_column_of_the_group_is_proposed(init, written, results):
     assert 0.6 < judged["threshold"] < 1
 
 
+def test_a_property_of_a_group_is_not_proposed(init, written, results):
+    """user_age comes before user_id in the alphabet."""
+    rows = results.drop(columns="query_id").rename(columns={"user": "user_id"})
+    rows.assign(user_age=20 + rows["user_id"] % 7).to_csv("results.csv", index=False)
+    status, shown = init("--source", "results.csv", "--task", "ranking", "--label", "relevance")
+    assert status == 0 and written()["data"]["key"] == "user_id", shown
+
+
+def test_a_property_of_a_series_is_not_proposed(init, written, sales):
+    """Each store has an area of its own, so an area has one row for each time, too."""
+    sales.rename(columns={"store": "store_id", "level": "store_area"}).to_csv("sales.csv", index=False)
+    status, shown = init("--source", "sales.csv", "--task", "forecast", "--label", "sales")
+    assert status == 0 and written()["data"]["key"] == "store_id", shown
+
+
 def test_time_and_series_are_proposed(init, written, sales):
     """The series has one row for each time; without one, all rows are one series."""
     sales.to_csv("sales.csv", index=False)
