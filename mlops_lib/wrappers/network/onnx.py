@@ -1,6 +1,8 @@
 """A logged network as an ONNX file, compared with the network by onnxruntime."""
 
 import logging
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,7 +40,7 @@ def export(model: PytorchLightningWrapper, file: Path) -> Exported:
     """Write a loaded network as an ONNX file of float32, for any number of rows and any length of its sequences.
 
     Raises:
-        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX. No file is left.
+        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX. No file is left, and an earlier one stays.
     """
     graph = _graph_file(model)
     batches = list(_batches(model, model.example() or []))
@@ -48,8 +50,9 @@ def export(model: PytorchLightningWrapper, file: Path) -> Exported:
             {name or "predictions": one for name, one in arrays(network(*batch)).items()} for batch in batches
         ]
     names = model.inputs.inputs.names if model.inputs else ["x"]
-    try:
-        session = _written(graph, model, batches[0], names, list(wanted[0]), file)
+    with tempfile.TemporaryDirectory() as name:  # an earlier export stays if this one fails
+        made = Path(name) / file.name
+        session = _written(graph, model, batches[0], names, list(wanted[0]), made)
         differences = [
             _difference(expected, session, dict(zip(names, batch, strict=True)))
             for batch, expected in zip(batches, wanted, strict=True)
@@ -59,9 +62,9 @@ def export(model: PytorchLightningWrapper, file: Path) -> Exported:
                 f"The ONNX file's answers differ from the network's by up to {largest:.2g}, and {TOLERANCE:g} is allowed. "
                 "No file was written."
             )
-    except ModelError:
-        file.unlink(missing_ok=True)
-        raise
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for one in made.parent.iterdir():  # large weights are a file of their own
+            shutil.move(one, file.with_name(one.name))
     return Exported(
         [f"{one.name} {one.type} {one.shape}" for one in session.get_inputs()],
         [f"{one.name} {one.type} {one.shape}" for one in session.get_outputs()],
