@@ -28,9 +28,10 @@ def changed_rows(
 ) -> tuple[list[int], list[ChangedRow]]:
     """How many rows of each other model differ from the reference, and the rows, the largest loss first.
 
-    Classification: rows with another most probable class, ordered by the probability of the true one. Regression: other
-    numbers, by the error, of quantiles its mean. Ranking: other places in the group. Loss: other losses. Several labels: another label above 0.5, or another number, by the mean error; that of a number
-    counts in ranges of its label. Text: other answers, by `metric`.
+    Classification: rows with another most probable class, ordered by the probability of the true one. Regression and
+    forecast: other numbers, by the error, of quantiles its mean. Ranking: other places in the group. Loss: other losses.
+    Several labels: another label above 0.5, or another number, by the mean error; that of a number counts in ranges of
+    its label. Text: other answers, by `metric`.
     """
     score, shown = _forms(reference, metric, higher_is_better)
     ours, columns = [score(reference, at) for at in range(len(reference.ids))], [reference, *others]

@@ -23,9 +23,9 @@ def changed_rows(
 ) -> "tuple[pd.DataFrame, str]":
     """The rows that changed sides, and a sentence that counts all of them.
 
-    Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of quantiles, the mean). Several labels: rows with
-    more or fewer right labels, or with another mean error in ranges of the labels. Ranking: rows with another place in their
-    group. Loss: rows with another loss. Text: rows with another score in
+    Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of quantiles,
+    the mean). Several labels: rows with more or fewer right labels, or with another mean error in ranges of the labels.
+    Ranking: rows with another place in their group. Loss: rows with another loss. Text: rows with another score in
     `metric`, or with another answer if the metric has no score of single rows.
 
     Args:

@@ -39,9 +39,14 @@ class RankingCases(NamedTuple):
             k: See the class.
 
         Raises:
-            EvaluationError: A number is missing, a relevance is negative, or there is not one group for each row.
+            EvaluationError: A number is missing, a relevance is negative, or there is not one score or group for each row.
         """
-        truth, predicted = inputs.numbers(y_true, "y_true"), inputs.numbers(y_pred, "y_pred")
+        truth, predicted = inputs.numbers(y_true, "y_true"), inputs.numbers(y_pred, "y_pred", ndim=(1, 2))
+        if predicted.ndim == 2:
+            raise EvaluationError(
+                f"The model gives {predicted.shape[1]} numbers for each row, and a ranking takes one score. Take a regressor, "
+                "or a classifier only where the relevance has two values."
+            )
         inputs.same_length(truth, predicted)
         if (negative := truth < 0).any():
             raise EvaluationError(

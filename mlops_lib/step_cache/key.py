@@ -63,7 +63,9 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
             if name == "model.implementation":
                 digests.append(_digest_of_model(settings))
             if name == "data.served_rows" and value == "raw":  # the model carries it
-                digests.append(_digest_of_named(settings, settings.data.prepare))
+                digests += [_digest_of_named(settings, settings.data.prepare), _digest_of_read(settings)]
+            if name == "data.prepare":
+                digests.append(_digest_of_read(settings))
             if any(digests):
                 parts[f"the code of {name}"] = " ".join(digests)
     if "run_id" in given:
@@ -110,6 +112,22 @@ def _digest_of_named(settings: Settings, text: str) -> str:
     except (OSError, ValueError, RuntimeError):  # a text that cannot be a path, such as a prompt
         return ""
     return files.sha256(path) if path.is_file() else digest_of_code(path, CODE_AND_TEXT, work)
+
+
+def _digest_of_read(settings: Settings) -> str:
+    """The digest of the data files that ``data.prepare`` reads from the folders of its modules; "" if it reads none."""
+    from mlops_lib.wrappers.code.data_beside import data_of
+    from mlops_lib.wrappers.code.own_code import Needs
+
+    if not settings.data.prepare:
+        return ""
+    needs = Needs({settings.data.prepare.partition(":")[0]}, settings.root)
+    code = {place: [one for one in found if one.suffix == ".py"] for place, found in needs.own.items()}
+    try:
+        read = sorted(data_of(code, settings.root))
+    except MlopsError:  # it reads from the working folder
+        return ""
+    return key_of({str(path): files.sha256(path) for path in read}) if read else ""
 
 
 def _digest_of_model(settings: Settings) -> str:

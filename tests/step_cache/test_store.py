@@ -160,6 +160,23 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
         steps.keep_all()
 
 
+def test_a_data_file_that_prepare_reads_is_part_of_the_key(steps):
+    """A table beside the function decides what it makes, and travels with the model."""
+    root = steps.project.root
+    (root / "rated.py").write_text(
+        "from pathlib import Path\nfrom examples.repurchase.features import customers\n"
+        "RATES = (Path(__file__).parent / 'rates.csv').read_text()\n"
+    )
+    (root / "rates.csv").write_text("won,0.8\n")
+    for rows, missed in (("prepared", ["01_get_data"]), ("raw", ["01_get_data", "02_train"])):
+        steps.project.configure(data={"prepare": "rated:customers", "served_rows": rows})
+        steps.keep_all()
+        assert steps.reasons() == {}
+        with (root / "rates.csv").open("a") as file:
+            file.write("won,0.9\n")
+        assert sorted(steps.reasons()) == missed
+
+
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
     """In a project's root, runs change the work folder and artifacts, and notes, data and environments are no code."""
     root = steps.project.root

@@ -40,7 +40,8 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
     """Predictions for all N rows, and where the model has none of its own (bool [N]).
 
     A missing prediction becomes the worst one: certain of a wrong class, or of the opposite of each yes/no label; numbers
-    are off by the largest error that either model makes; in a ranking, relevant rows are last and others first; a loss is the largest of either model. A text stays missing: its metrics have a worst value.
+    are off by the largest error that either model makes; in a ranking, relevant rows are last and others first; a loss is
+    the largest of either model. A text stays missing: its metrics have a worst value.
     """
     failed = _failed(rows)
     worst = {

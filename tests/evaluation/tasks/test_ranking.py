@@ -132,7 +132,7 @@ def test_without_a_group_to_rank_there_is_no_score():
         ([1, -2], [0, 0], ["a", "a"], "relevance is negative in row 1"),
         ([1, np.nan], [0, 0], ["a", "a"], "y_true is not finite in row 1"),
         ([1, 0], [0, np.inf], ["a", "a"], "y_pred is not finite in row 1"),
-        ([1, 0], [[0, 0], [0, 0]], ["a", "a"], "y_pred has shape"),
+        ([1, 0], [[0, 0], [0, 0]], ["a", "a"], "gives 2 numbers for each row, and a ranking takes one score"),
         ([1, 0], [0, 0], ["a"], "1 groups for 2 rows"),
     ],
 )
