@@ -96,12 +96,13 @@ def _numbers(predicted: Any) -> "np.ndarray | None":
 
 
 def _range(rows: JudgedRows) -> np.ndarray:
-    """Distance of the largest from the smallest truth, of each label; of scores of a ranking; 1 for classes."""
+    """Distance of the largest from the smallest truth, of each label; of scores of a ranking and of losses; 1 for classes."""
     of_task = {
         "regression": rows.truth,
         "multioutput": rows.truth,
         "forecast": rows.truth,
         "ranking": rows.predicted,
+        "loss": rows.predicted,
     }
     truth = _numbers(of_task[rows.task]) if rows.task in of_task else None
     if truth is None or not truth.size:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.models import Model
 
+#: Letters of an estimator's own error that are shown.
+MAX_REASON = 500
+
 
 class SklearnWrapper(ModelWrapper):
     """``auto``, an estimator named by dotted path (``sklearn.linear_model:LogisticRegression``), or a function of your
@@ -168,8 +171,9 @@ class SklearnWrapper(ModelWrapper):
         try:
             estimator.fit(features, estimator_fit.target(rows, schema), **more)
         except (ValueError, TypeError) as error:
+            reason = str(error)[:MAX_REASON]  # NumPy's message may hold a whole value, such as a file
             raise TrainingError(
-                f"{config.model.implementation} cannot be fitted: {error}{_suspects(features)}"
+                f"{config.model.implementation} cannot be fitted: {reason}{_suspects(features, schema)}"
             ) from error
         verb = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
         estimator_fit.require_columns(getattr(estimator, verb)(features.head()), schema, config)
@@ -224,8 +228,13 @@ def _name_of(estimator: Any) -> str:
     return " -> ".join(type(step).__name__ for step in steps)
 
 
-def _suspects(features: "pd.DataFrame") -> str:
+def _suspects(features: "pd.DataFrame", schema: Schema) -> str:
     """The end of an error message: columns that many estimators cannot take."""
+    if images := [name for name, kind in schema.kinds.items() if kind == "image"]:
+        return (
+            f"\n{', '.join(images)}: images, which few estimators take. Leave them out with data.columns (drop), or train a "
+            "network with model.wrapper: lightning."
+        )
     text = [f"{name} holds text" for name, kind in features.dtypes.items() if kind == object]
     missing = [f"{name} has missing values" for name, some in features.isna().any().items() if some]
     if not text and not missing:

@@ -54,6 +54,13 @@ def test_a_regression_is_measured_on_the_range_of_the_truth(folders):
     assert compare(before, now, folders, 0.001).outcome == "within tolerance"
 
 
+def test_scores_and_losses_are_measured_on_their_own_range(folders):
+    """They have no truth in their unit."""
+    for task in ("ranking", "loss"):
+        before, now = (rows(np.array(p), task=task) for p in ([0.0, 500.0, 1000.0], [0.0, 500.5, 1000.0]))
+        assert compare(before, now, folders, 0.001).largest == 0.0005
+
+
 def test_several_classes_are_compared_column_by_column(folders):
     """A row counts once."""
     before = rows(np.full((3, 4), 0.25))

@@ -4,12 +4,19 @@ import numpy as np
 import pandas as pd
 
 from examples.repurchase.features import customers
+from tests.support.pictures import encoded, noise
 
 
 def with_segment(purchases: pd.DataFrame) -> pd.DataFrame:
     """The example's features and one of text."""
     rows = customers(purchases)
     return rows.assign(segment=np.where(rows["total_amount"] > 50, "big", "small"))
+
+
+def with_photo(purchases: pd.DataFrame) -> pd.DataFrame:
+    """The example's features and an image, whose file is larger than an error should be."""
+    file = encoded(noise(np.random.default_rng(0), 40, 40))
+    return customers(purchases).assign(photo=file)
 
 
 def with_tier(purchases: pd.DataFrame) -> pd.DataFrame:

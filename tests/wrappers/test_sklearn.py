@@ -115,6 +115,23 @@ def test_columns_that_an_estimator_cannot_take_are_named(stored):
         trained_model(stored)
 
 
+def test_an_estimator_that_takes_no_image_is_refused_without_its_bytes(stored):
+    """The error names the column and two remedies; NumPy's own has the whole file."""
+    stored.configure(
+        data={"prepare": "toy_data:with_photo"},
+        model={
+            "wrapper": "sklearn",
+            "implementation": "sklearn.linear_model:LogisticRegression",
+            "params": {},
+        },
+    )
+    with pytest.raises(
+        TrainingError, match=r"cannot be fitted(.|\n)*photo: images.*wrapper: lightning"
+    ) as caught:
+        trained_model(stored)
+    assert len(str(caught.value)) < 1_000
+
+
 def test_an_amount_is_no_class(stored):
     """A forgotten evaluation.task is an error before the fit, which names the setting."""
     stored.configure(
