@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dates import microseconds
+from .json_rows import example_rows
 from .part import BadValue
 from .schema import TEXT_TYPES, Column, Schema
 from .text import is_missing
@@ -36,6 +37,7 @@ class SourceRows:
         constants: Column that ``prepare`` reads, and no feature depends on (the label, say) -> a value for it.
         features: The columns that ``prepare`` makes and the model takes.
         example: Rows as a caller would send them.
+        made: Their features, in the same form.
     """
 
     prepare: str
@@ -43,6 +45,7 @@ class SourceRows:
     constants: Mapping[str, Any]
     features: tuple[Column, ...]
     example: Sequence[Mapping[str, Any]] = ()
+    made: Sequence[Mapping[str, Any]] = ()
 
     def prepared(self, prepare: Callable[[Any], Any], rows: Any) -> pd.DataFrame:
         """The features of rows of the source, with the types of the dataset.
@@ -63,6 +66,10 @@ class SourceRows:
             )
         return typed(made, self.features, f"what data.prepare ({self.prepare}) returned")
 
+    def features_of_example(self, prepare: Callable[[Any], Any]) -> list[dict[str, Any]]:
+        """The features of the example, in the forms of JSON."""
+        return example_rows(self.prepared(prepare, self.example), Schema(self.features))
+
     def frame(self, rows: Any) -> pd.DataFrame:
         """Rows as the DataFrame that ``prepare`` got in training: the same columns, order and types."""
         import pandas as pd
@@ -81,6 +88,7 @@ class SourceRows:
             "constants": dict(self.constants),
             "features": features,
             "example": list(self.example),
+            "made": list(self.made),
         }
 
     @classmethod
@@ -88,7 +96,9 @@ class SourceRows:
         """The object of `to_dict`."""
         features = Schema.from_dict({"columns": found["features"], "classes": ()}).columns
         source = Schema.from_dict(found["source"])
-        return cls(found["prepare"], source, found["constants"], features, found["example"])
+        return cls(
+            found["prepare"], source, found["constants"], features, found["example"], found.get("made", ())
+        )
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column], name: str) -> pd.DataFrame:

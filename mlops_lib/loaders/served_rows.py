@@ -64,6 +64,7 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
         why = _reason(rows, features_of, frame, settings.root)
     if why:
         raise _refused(data.prepare, why)
+    rows = replace(rows, made=rows.features_of_example(features_of.prepare))
     with files.replacing(folder / SOURCE_ROWS_FILE) as partial:
         partial.write_text(json.dumps(rows.to_dict(), ensure_ascii=False), encoding="utf-8")
     others = [one.name for one in rows.schema.columns if one.role != "feature"]

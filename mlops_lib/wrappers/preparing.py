@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops_lib import plugins
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import InputError, ModelError, TrainingError
@@ -51,6 +52,10 @@ class Preparation:
             raise TrainingError(
                 "data.served_rows is raw, and the dataset was prepared without it or with another data.prepare. Run "
                 "01_get_data again."
+            )
+        if rows.made and rows.features_of_example(plugins.load("prepare", rows.prepare)) != list(rows.made):
+            raise TrainingError(
+                f"data.prepare ({rows.prepare}) makes other features than when 01_get_data ran. Run 01_get_data again."
             )
         needs = Needs({"pandas", rows.prepare.partition(":")[0]}, config.root)
         needs.require_portable()

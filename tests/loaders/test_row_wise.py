@@ -225,6 +225,17 @@ def test_a_dataset_of_other_settings_is_not_trained_on(tmp_path):
         wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
 
 
+def test_a_prepare_that_was_edited_since_the_dataset_was_made_is_not_logged(tmp_path):
+    """The service would make other features than those that the model has learned from."""
+    settings = settings_of(tmp_path, "plain")
+    dataset = write(settings)
+    file = tmp_path / f"{MODULE}.py"
+    file.write_text(SOURCE.replace('/ frame["visits"]', '* frame["visits"] * 10'))
+    del sys.modules[MODULE]
+    with pytest.raises(TrainingError, match="makes other features than when 01_get_data ran"):
+        wrappers.from_settings(settings).train(dataset, settings)
+
+
 def test_raw_rows_need_a_prepare(tmp_path):
     """Without one, a request has rows of the source anyway."""
     settings_of(tmp_path, "plain")
