@@ -1,6 +1,6 @@
 """Dates in other forms than ISO: 2012/01/31, 31.01.2012, Jan 31 2012, 31 Jan 2012 and, where the order is known, 31/01/2012.
 
-Also Korean ones (2012년 1월 31일, 2012. 1. 31., 오후 3:30), those of Japanese and Chinese (2012年1月31日), and the names of months in
+Also Korean ones (2012년 1월 31일, 2012. 1. 31. 오후 3:30), those of Japanese and Chinese (2012年1月31日), and the names of months in
 German, French and Spanish.
 """
 

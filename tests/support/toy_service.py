@@ -97,7 +97,9 @@ async def toy_service(
         if model:
             version = ModelVersion("toy", number, "Production", f"run {number}", {})
             inputs = getattr(model, "network_inputs", {})
-            facts = ModelFacts(False, (), model.signature, model.columns, model.classes, inputs=inputs)
+            facts = ModelFacts(
+                False, (), model.signature, model.columns, classes=model.classes, inputs=inputs
+            )
             schema = request_schema(facts, None, settings)
             loaded = Loaded(version, facts, schema, None, InlineModel(model, schema, inline_rows))
             service.models.served[role] = ServedModel(loaded, role, settings, service.metrics)

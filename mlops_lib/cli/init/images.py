@@ -4,7 +4,6 @@ import statistics
 
 from mlops_lib.cli.init.choices import Choices
 from mlops_lib.cli.init.table import Table
-from mlops_lib.columns.images import opened
 
 #: Longest side of images of one size that the network takes as they are, and of those that are resized.
 MAX_SIDE, RESIZED_SIDE = 256, 128
@@ -30,6 +29,8 @@ def choose_network(table: Table, choices: Choices) -> None:
 
 def _size(value: bytes | None) -> tuple[int, int] | None:
     """Width and height; None of a broken file, which is named when the dataset is written."""
+    from mlops_lib.columns.images import opened
+
     try:
         return opened(value or b"").size
     except (ValueError, ImportError):
