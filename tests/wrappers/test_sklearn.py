@@ -99,35 +99,24 @@ def test_parameters_that_do_not_fit_are_named(stored, implementation, params, wo
         trained_model(stored)
 
 
-def test_columns_that_an_estimator_cannot_take_are_named(stored):
-    """The error adds the columns, and the place to treat them, to scikit-learn's message."""
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        ("toy_data:with_segment", "segment holds text.*implementation: auto"),
+        ("toy_data:with_photo", "photo: images.*wrapper: lightning"),
+    ],
+)
+def test_columns_that_an_estimator_cannot_take_are_named(stored, prepare, words):
+    """The error adds columns and remedies to scikit-learn's message, which is cut: it may hold the bytes of a file."""
     stored.configure(
-        data={"prepare": "toy_data:with_segment"},
+        data={"prepare": prepare},
         model={
             "wrapper": "sklearn",
             "implementation": "sklearn.linear_model:LogisticRegression",
             "params": {},
         },
     )
-    with pytest.raises(
-        TrainingError, match=r"cannot be fitted(.|\n)*segment holds text.*implementation: auto"
-    ):
-        trained_model(stored)
-
-
-def test_an_estimator_that_takes_no_image_is_refused_without_its_bytes(stored):
-    """The error names the column and two remedies; NumPy's own has the whole file."""
-    stored.configure(
-        data={"prepare": "toy_data:with_photo"},
-        model={
-            "wrapper": "sklearn",
-            "implementation": "sklearn.linear_model:LogisticRegression",
-            "params": {},
-        },
-    )
-    with pytest.raises(
-        TrainingError, match=r"cannot be fitted(.|\n)*photo: images.*wrapper: lightning"
-    ) as caught:
+    with pytest.raises(TrainingError, match=rf"cannot be fitted(.|\n)*{words}") as caught:
         trained_model(stored)
     assert len(str(caught.value)) < 1_000
 
