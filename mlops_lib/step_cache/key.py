@@ -122,9 +122,8 @@ def _digest_of_read(settings: Settings) -> str:
     if not settings.data.prepare:
         return ""
     needs = Needs({settings.data.prepare.partition(":")[0]}, settings.root)
-    code = {place: [one for one in found if one.suffix == ".py"] for place, found in needs.own.items()}
     try:
-        read = sorted(data_of(code, settings.root))
+        read = sorted(data_of(needs.imported, settings.root))
     except MlopsError:  # it reads from the working folder
         return ""
     return key_of({str(path): files.sha256(path) for path in read}) if read else ""

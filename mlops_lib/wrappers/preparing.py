@@ -59,7 +59,7 @@ class Preparation:
             )
         needs = Needs({"pandas", rows.prepare.partition(":")[0]}, config.root)
         needs.require_portable()
-        data = data_of(needs.own, config.root)
+        data = data_of(needs.imported, config.root, needs.own)
         require_portable(data, "the data files beside the modules of data.prepare")
         return cls(rows, needs, data)
 

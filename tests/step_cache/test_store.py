@@ -175,6 +175,11 @@ def test_a_data_file_that_prepare_reads_is_part_of_the_key(steps):
         with (root / "rates.csv").open("a") as file:
             file.write("won,0.9\n")
         assert sorted(steps.reasons()) == missed
+        steps.keep_all()
+        data = root / "examples" / "repurchase" / "data"  # modules beside that of the function read it
+        data.mkdir(exist_ok=True)
+        (data / "purchases.parquet").write_text(rows)
+        assert steps.reasons() == {}
 
 
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):

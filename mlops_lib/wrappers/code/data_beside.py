@@ -25,26 +25,29 @@ class Named(NamedTuple):
     is_joined: bool
 
 
-def data_of(own: Mapping[Path, Iterable[Path]], root: Path) -> dict[Path, Path]:
+def data_of(
+    modules: Mapping[Path, Iterable[Path]], root: Path, carried: Mapping[Path, Iterable[Path]] | None = None
+) -> dict[Path, Path]:
     """Data files beside modules that read them -> the folder that the modules are imported from.
 
     Args:
-        own: As of `Needs.own`: the place of a module or package -> its files.
+        modules: As of `Needs.imported`: the place of a module or package -> its modules.
         root: The project's folder.
+        carried: As of `Needs.own`: files that travel anyway, which are left out.
 
     Raises:
         TrainingError: A module opens a file by a path from the working folder, which a service does not have.
     """
-    carried = {file for files in own.values() for file in files}
+    known = {file for files in (carried or {}).values() for file in files}
     found: dict[Path, Path] = {}
-    for place, files in own.items():
-        for module in (file for file in files if file.suffix == ".py"):
+    for place, files in modules.items():
+        for module in files:
             for named in _named_in(module):
                 places = [*_folders(module, place.parent), *(() if named.is_joined else (root,))]
                 for folder in places:
                     if (target := _inside(folder, named.text)) is None:
                         continue
-                    if not named.is_joined and target not in carried:
+                    if not named.is_joined and target not in known:
                         raise TrainingError(
                             f"{module}, line {named.line}, opens {named.text!r} from the working folder, which a service does "
                             f"not have. Write Path(__file__).parent / {named.text!r}: the file then travels with the model."
@@ -52,7 +55,7 @@ def data_of(own: Mapping[Path, Iterable[Path]], root: Path) -> dict[Path, Path]:
                     found |= {
                         file: place.parent
                         for file in files_of(target)
-                        if file not in carried and file.suffix != ".py"
+                        if file not in known and file.suffix != ".py"
                     }
                     break
     return found

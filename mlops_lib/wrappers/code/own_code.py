@@ -33,11 +33,13 @@ class Needs:
 
     Attributes:
         own: Top-level module file or package folder of the user's own -> its files.
+        imported: The same -> those of its modules that the imports run.
         others: Dotted names of the other modules.
     """
 
     def __init__(self, modules: Iterable[str], root: Path, path: Sequence[Path] = ()) -> None:
         self.own: dict[Path, set[Path]] = {}
+        self.imported: dict[Path, set[Path]] = {}
         self.others: set[str] = set()
         self._root, self._path = root.resolve(), path
         todo, seen = list(modules), set()
@@ -77,6 +79,7 @@ class Needs:
             files.update(files_of(place))
         for file, package in files_on_import(place, name):
             files.add(file)  # of a package that holds the project, with its data, only the modules
+            self.imported.setdefault(place, set()).add(file)
             yield from (imported for imported, _ in imports_in(file, package))
 
 

@@ -71,7 +71,7 @@ def _modules(source: Source) -> list[str]:
 
 def _needs(modules: list[str], source: Source, config: Settings) -> tuple[Needs, dict[Path, Path]]:
     needs = Needs(modules, config.root, source.path)
-    return needs, data_of(needs.own, config.root)
+    return needs, data_of(needs.imported, config.root, needs.own)
 
 
 def _copy_code(folder: Path, source: Source, config: Settings) -> None:
