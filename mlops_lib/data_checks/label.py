@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
 from mlops_lib.columns.schema import Column, Schema
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Numbers with more distinct values than this are classes only if most of them have rows to learn from.
 MAX_NUMBERED_CLASSES, MIN_ROWS, MAX_RARE_SHARE = 20, 5, 0.1
 SHOWN = 5
+#: Kinds of labels that are numbers in a batch.
+NUMBERS = ("number", "integer", "boolean")
 #: Tasks with several labels, and what each label holds.
 SEVERAL = {"multilabel": "0 and 1, or true and false", "multioutput": "numbers"}
 REGRESSION = (
@@ -40,7 +42,13 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
             too.
     """
     labels = [column for column in schema.columns if column.role == "label"]
-    task = settings.evaluation.task
+    task, heads = settings.evaluation.task, settings.evaluation.heads
+    if heads:
+        for label in labels:
+            classes = _require_head(label, heads.get(label.name, task), folder)
+            if classes and settings.evaluation.unknown_class == "error":
+                _require_known_classes(classes, label, folder)
+        return
     if len(labels) > 1 or task in SEVERAL:
         _require_several(task, labels, folder)
         return
@@ -52,16 +60,22 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
         ranking.require(schema, label, files)
     if task == "forecast":
         forecast.require(schema, label, files, is_whole)
-    if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
+    if task == "loss" and label.kind not in NUMBERS:
+        raise DataError(
+            f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and evaluation.task loss judges the "
+            "network's own loss: batches have the label as a number. Name a column of numbers in data.label, or make one in "
+            "data.prepare; the loss need not use it."
+        )
+    if task == "regression" and label.kind not in NUMBERS:
         raise DataError(
             f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and a regression predicts "
             "numbers. Set evaluation.task: classification with a metric and a threshold for it, or name another "
             "data.label."
         )
-    if settings.evaluation.task == "classification":
+    if task == "classification":
         _require_classes(schema, label, folder)
         if settings.evaluation.unknown_class == "error":
-            _require_known_classes(schema, label, folder)
+            _require_known_classes(schema.classes, label, folder)
 
 
 def _require_several(task: str, labels: Sequence[Column], folder: Path) -> None:
@@ -81,10 +95,11 @@ def _require_several(task: str, labels: Sequence[Column], folder: Path) -> None:
         raise DataError(
             f"data.label names {len(labels)} columns ({named}), and evaluation.task {task} predicts one. Set "
             "evaluation.task: multilabel for yes/no labels (with metric: mean_roc_auc), or multioutput for numbers "
-            "(with metric: mean_r2)."
+            "(with metric: mean_r2). For labels of different kinds, set evaluation.output to the label that the gate decides on, and "
+            "evaluation.heads to the task of each other label."
         )
     for label in labels:
-        if label.kind not in ("number", "integer", "boolean"):
+        if label.kind not in NUMBERS:
             remedy = (
                 "write yes and no as true and false" if task == "multilabel" else "name columns of numbers"
             )
@@ -100,11 +115,30 @@ def _require_several(task: str, labels: Sequence[Column], folder: Path) -> None:
                         f"Label {label.name!r} has the value {odd[0]!r} in the {split} split; multilabel takes "
                         f"{SEVERAL[task]}. For numbers set evaluation.task: multioutput."
                     )
-        if label.distinct < 2:
-            raise DataError(
-                f"Label {label.name!r} has one value in all rows of the train split, so there is nothing to learn. Give "
-                "other rows, or take it out of data.label."
-            )
+        _require_two_values(label)
+
+
+def _require_head(label: Column, task: str, folder: Path) -> Sequence[Any]:
+    """Check one of several labels of different kinds; return the classes of a classification, which are numbers from 0."""
+    _require_two_values(label)
+    wanted = "numbers" if task == "regression" else "the numbers of classes, from 0, or true and false"
+    classes: Sequence[Any] = ()
+    if task == "classification" and label.kind in NUMBERS:
+        classes = sorted(_counts(folder, "train", label.name).field("values").to_pylist())
+    if label.kind not in NUMBERS or list(classes) != list(range(len(classes))):
+        raise DataError(
+            f"Label {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and the task {task} beside other labels "
+            f"takes {wanted}: a batch has all labels as one float32 tensor. Make them in data.prepare."
+        )
+    return classes
+
+
+def _require_two_values(label: Column) -> None:
+    if label.distinct < 2:
+        raise DataError(
+            f"Label {label.name!r} has one value in all rows of the train split, so there is nothing to learn. Give "
+            "other rows, or take it out of data.label."
+        )
 
 
 def _require_classes(schema: Schema, label: Column, folder: Path) -> None:
@@ -130,13 +164,13 @@ def _require_classes(schema: Schema, label: Column, folder: Path) -> None:
             )
 
 
-def _require_known_classes(schema: Schema, label: Column, folder: Path) -> None:
+def _require_known_classes(classes: Sequence[Any], label: Column, folder: Path) -> None:
     for split in ("validation", "test"):
         counts = _counts(folder, split, label.name)
         unknown = [
             f"{value!r} (rows: {rows})"
             for value, rows in zip(*(part.to_pylist() for part in counts.flatten()), strict=True)
-            if value not in schema.classes
+            if value not in classes
         ]
         if unknown:
             raise DataError(

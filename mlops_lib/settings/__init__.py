@@ -78,6 +78,20 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _heads_are_labels(self) -> "Settings":
+        chosen = self.evaluation
+        if chosen.heads and sorted(self.data.labels) != sorted([chosen.output, *chosen.heads]):
+            raise ValueError(
+                f"evaluation.output {chosen.output!r} and evaluation.heads ({', '.join(chosen.heads)}) must name each column of "
+                f"data.label once, which has {', '.join(self.data.labels)}: each output has the name of its label"
+            )
+        if chosen.heads and chosen.task not in ("classification", "regression"):
+            raise ValueError(
+                f"evaluation.heads goes with the task classification or regression of evaluation.output, and the task is {chosen.task}"
+            )
+        return self
+
     _configured_digest: str = PrivateAttr("")
     #: Words that a printed command needs to find this configuration again; empty where it is found without them.
     _config_option: tuple[str, ...] = PrivateAttr(())

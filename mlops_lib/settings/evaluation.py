@@ -31,6 +31,11 @@ class EvaluationSettings(Section):
         description="output to judge, of a model that gives several by name",
         json_schema_extra=read_by("evaluate-model"),
     )
+    heads: dict[str, Literal["classification", "regression"]] = Field(
+        {},
+        description="further labels of data.label -> task: the output of this name is judged too, beside the gate",
+        json_schema_extra=read_by("get-data", "train-model", "evaluate-model"),
+    )
     # Before the metrics, some of which need them.
     quantiles: tuple[float, ...] = Field(
         (),

@@ -14,7 +14,7 @@ from mlops_lib.evaluation.simulation.script import Script, scripts
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
-from mlops_lib.training import epochs, evidence
+from mlops_lib.training import epochs, evidence, heads
 from mlops_lib.training.evidence import Evidence
 from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
 from mlops_lib.training.worst_images import worst_images
@@ -125,6 +125,16 @@ def score(
         split: The split to score.
         classes: The classes of a classifier, in the order of its probabilities; empty: those of the train split.
     """
+    reports = [
+        _score(answers, one.data_loader, one.config, split, one.classes)
+        for one in heads.of(data_loader, config, classes)
+    ]
+    return heads.together(reports, config)
+
+
+def _score(
+    answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split, classes: Sequence[Any]
+) -> EvaluationReport:
     chosen = config.evaluation
     schema = data_loader.schema
     features = list(schema.features)
@@ -179,6 +189,7 @@ def judged_rows(
     Raises:
         EvaluationError: The predictions cannot be scored.
     """
+    data_loader, config, classes = next(heads.of(data_loader, config, classes))
     rows = _asked(answers, data_loader, config, split, features)
     classes = classes or names_of_columns(data_loader.schema)
     references = {"references": rows.references} if rows.references else {}

@@ -15,7 +15,7 @@ def training_schema(data_loader: BaseDataLoader, task: str) -> Schema:
         TrainingError: The label is no class label, or the train split has rows of one class alone.
     """
     schema = data_loader.schema
-    if task != "classification":
+    if task != "classification" or len(schema.labels) > 1:  # each of `heads.of` has classes of its own
         return replace(schema, classes=())
     if not schema.classes:  # a loader of the user's own need not know them
         found: set[Any] = set()

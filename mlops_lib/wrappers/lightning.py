@@ -23,7 +23,7 @@ from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs import resolve
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
-from mlops_lib.training import checkpoints, launch, learning_rate, lightning_fit
+from mlops_lib.training import checkpoints, heads, launch, learning_rate, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
@@ -192,7 +192,7 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
 
     from mlops_lib.columns.fit import fit as fit_encoder
     from mlops_lib.wrappers.network import log as network_log
-    from mlops_lib.wrappers.network.probabilities import require_probabilities
+    from mlops_lib.wrappers.network.probabilities import require_judgeable
 
     network = plugins.load("network", config.model.implementation)
     plan = resolve.plan(network, config.model, schema)
@@ -204,6 +204,7 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
     codes = tuple(output.codes for output in matrix.outputs)
     n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
     n_labels = len(schema.labels)
+    judged = heads.of(data_loader, config, schema.classes)
     facts = {"n_features": len(codes), "n_classes": n_classes, "n_labels": n_labels, "codes": codes}
     if isinstance(encoder, InputEncoder):
         _show(encoder, schema)
@@ -214,14 +215,13 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
         if not _gives_one_tensor(module, example):  # outputs have names only beside inputs by name
             encoder = resolve.of_matrix(network, schema).encoder(matrix, features, config.root)
     if isinstance(encoder, InputEncoder):
-        network_log.require_loggable(module, encoder, features, config)
+        network_log.require_loggable(module, encoder, features, config, judged)
     else:
         network_log.require_output([], config)
         _export(module, example)
-        if config.evaluation.task == "classification":
-            with torch.inference_mode():
-                answer = module.eval()(torch.from_numpy(example)).numpy()
-            require_probabilities(type(module).__name__, answer, schema.classes)
+        with torch.inference_mode():
+            answer = module.eval()(torch.from_numpy(example)).numpy()
+        require_judgeable(type(module).__name__, answer, judged)
     return _Made(module, encoder, facts, features)
 
 

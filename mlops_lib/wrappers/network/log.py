@@ -3,7 +3,7 @@
 import pickle
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,7 @@ from mlops_lib.network_inputs.call import FILES, NetworkCall, answers, load
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.outputs import by_row, specs_of
 from mlops_lib.settings import Settings
+from mlops_lib.training.heads import Head
 from mlops_lib.wrappers import table_package
 from mlops_lib.wrappers.code.own_code import Needs
 from mlops_lib.wrappers.interface import INPUTS_KEY, OUTPUTS_KEY
@@ -28,7 +29,7 @@ from mlops_lib.wrappers.network.call import (
     scripted,
 )
 from mlops_lib.wrappers.network.frozen import freeze
-from mlops_lib.wrappers.network.probabilities import require_probabilities
+from mlops_lib.wrappers.network.probabilities import require_judgeable
 from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
@@ -39,9 +40,13 @@ FORMAT_TAG = "mlops.model_format"
 
 
 def require_loggable(
-    module: torch.nn.Module, encoder: InputEncoder, features: "pd.DataFrame", config: Settings
+    module: torch.nn.Module,
+    encoder: InputEncoder,
+    features: "pd.DataFrame",
+    config: Settings,
+    judged: Iterable[Head],
 ) -> None:
-    """Check that an untrained network takes its inputs, has the judged output and can be logged in the chosen format.
+    """Check that an untrained network takes its inputs, has the judged outputs and can be logged in the chosen format.
 
     Raises:
         TrainingError: It does not, or cannot.
@@ -49,10 +54,7 @@ def require_loggable(
     call = NetworkCall(module.eval(), encoder.inputs)
     example = encoder.prepared_frame(features)
     require_output(require_answer(call, encoder, example), config)
-    if config.evaluation.task == "classification":
-        given = answers(call, encoder, example)
-        judged = given[config.evaluation.output] if isinstance(given, Mapping) else given
-        require_probabilities(type(module).__name__, judged, encoder.schema.classes)
+    require_judgeable(type(module).__name__, answers(call, encoder, example), judged)
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
     _needs(module, encoder, config.root).require_portable()

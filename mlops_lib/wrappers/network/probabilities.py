@@ -1,14 +1,55 @@
-"""Check before training that a network gives the probabilities by which a classification is judged."""
+"""Check before training that a network's answers have the form by which they are judged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlops_lib.errors import TrainingError
+from mlops_lib.training.heads import Head
 
+#: Tasks that judge one number for each row, and those that judge one for each label.
+ONE_NUMBER, ONE_EACH = ("regression", "ranking", "loss"), ("multilabel", "multioutput")
 #: Difference of a row's sum from 1 that comes from rounding.
 SUM_TOLERANCE = 1e-3
+
+
+def require_judgeable(
+    name: str, given: np.ndarray | Mapping[str, np.ndarray], judged: Iterable[Head]
+) -> None:
+    """Check the answers of an untrained network for some rows: those of each judged output.
+
+    Raises:
+        TrainingError: They have another form than the task takes; says what to return.
+    """
+    for head in judged:
+        chosen = head.config.evaluation
+        if isinstance(given, Mapping) and chosen.output not in given:
+            raise TrainingError(
+                f"evaluation.heads names {chosen.output!r}, and {name}.forward gives {', '.join(given)}. Each judged output has the "
+                "name of its label."
+            )
+        answer = given[chosen.output] if isinstance(given, Mapping) else given
+        if chosen.task == "classification":
+            require_probabilities(name, answer, head.classes)
+        elif chosen.task in (*ONE_NUMBER, *ONE_EACH):
+            _require_numbers(name, answer, chosen.task, head.data_loader.schema.labels)
+
+
+def _require_numbers(name: str, answer: np.ndarray, task: str, labels: Sequence[str]) -> None:
+    rows = len(answer)
+    if answer.shape == ((rows,) if task in ONE_NUMBER else (rows, len(labels))):
+        return
+    if task in ONE_EACH:
+        wanted = f"a number for each of the labels {', '.join(labels)}, [rows, {len(labels)}]"
+        remedy = "Return them in this order."
+    else:
+        wanted, remedy = "one number for each row, [rows]", "Return scores.squeeze(-1)."
+        if answer.shape != (rows, 1):
+            remedy = "Return that number, or a dict of outputs with a name for each, of which evaluation.output names the judged one."
+    raise TrainingError(
+        f"{name}.forward gives {list(answer.shape)} for {rows} rows, and evaluation.task {task} judges {wanted}. {remedy}"
+    )
 
 
 def require_probabilities(name: str, answer: np.ndarray, classes: Sequence[Any]) -> None:
