@@ -63,9 +63,12 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
             if name == "model.implementation":
                 digests.append(_digest_of_model(settings))
             if name == "data.served_rows" and value == "raw":  # the model carries it
-                digests += [_digest_of_named(settings, settings.data.prepare), _digest_of_read(settings)]
+                prepare = settings.data.prepare
+                digests += [_digest_of_named(settings, prepare), _digest_of_read(settings, prepare)]
             if name == "data.prepare":
-                digests.append(_digest_of_read(settings))
+                digests.append(_digest_of_read(settings, value))
+            if name == "train.datamodule" and value:
+                digests.append(_digest_of_read(settings, value["class"]))
             if any(digests):
                 parts[f"the code of {name}"] = " ".join(digests)
     if "run_id" in given:
@@ -114,14 +117,14 @@ def _digest_of_named(settings: Settings, text: str) -> str:
     return files.sha256(path) if path.is_file() else digest_of_code(path, CODE_AND_TEXT, work)
 
 
-def _digest_of_read(settings: Settings) -> str:
-    """The digest of the data files that ``data.prepare`` reads from the folders of its modules; "" if it reads none."""
+def _digest_of_read(settings: Settings, path: str) -> str:
+    """The digest of the data files that code at ``package.module:name`` reads from the folders of its modules; "" if none."""
     from mlops_lib.wrappers.code.data_beside import data_of
     from mlops_lib.wrappers.code.own_code import Needs
 
-    if not settings.data.prepare:
+    if not path:
         return ""
-    needs = Needs({settings.data.prepare.partition(":")[0]}, settings.root)
+    needs = Needs({path.partition(":")[0]}, settings.root)
     try:
         read = sorted(data_of(needs.imported, settings.root))
     except MlopsError:  # it reads from the working folder

@@ -160,8 +160,8 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
         steps.keep_all()
 
 
-def test_a_data_file_that_prepare_reads_is_part_of_the_key(steps):
-    """A table beside the function decides what it makes, and travels with the model."""
+def test_a_data_file_that_the_users_code_reads_is_part_of_the_key(steps):
+    """A table beside data.prepare decides what that makes, and travels with the model; one beside a data module is learned from."""
     root = steps.project.root
     (root / "rated.py").write_text(
         "from pathlib import Path\nfrom examples.repurchase.features import customers\n"
@@ -180,6 +180,14 @@ def test_a_data_file_that_prepare_reads_is_part_of_the_key(steps):
         data.mkdir(exist_ok=True)
         (data / "purchases.parquet").write_text(rows)
         assert steps.reasons() == {}
+    (root / "batches.py").write_text(
+        "from pathlib import Path\nWEIGHTS = (Path(__file__).parent / 'weights.csv').read_text()\n"
+    )
+    (root / "weights.csv").write_text("won,0.8\n")
+    steps.project.configure(train={"datamodule": "batches:Batches"})
+    steps.keep_all()
+    (root / "weights.csv").write_text("won,0.9\n")
+    assert list(steps.reasons()) == ["02_train"]
 
 
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):

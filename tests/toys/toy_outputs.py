@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 from toy_training import Scheduled
 
 
@@ -41,3 +42,50 @@ class Odd(Scheduled):
             "items": [{"p": one} for one in found],
             "strangers": [{"p": found[0]}, {"q": found[1]}],
         }[self.form]
+
+
+class Heads(Scheduled):
+    """Yes or no, a class of three and a number, each from a head of its own."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
+        self.trunk = nn.Sequential(nn.Linear(n_features, 16), nn.ReLU())
+        self.buys, self.plan, self.spent = nn.Linear(16, 1), nn.Linear(16, 3), nn.Linear(16, 1)
+
+    def scores(self, x: Tensor) -> dict[str, Tensor]:
+        found = self.trunk(x)
+        return {
+            "buys": self.buys(found).squeeze(-1),
+            "plan": self.plan(found),
+            "spent": self.spent(found).squeeze(-1),
+        }
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found = self.scores(x)
+        return found | {"buys": found["buys"].sigmoid(), "plan": found["plan"].softmax(-1)}
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        found, (buys, plan, spent) = self.scores(batch[0]), batch[1].unbind(1)
+        return (
+            functional.binary_cross_entropy_with_logits(found["buys"], buys)
+            + functional.cross_entropy(found["plan"], plan.long())
+            + functional.mse_loss(found["spent"], spent)
+        )
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        self.log("val_loss", self._loss(batch), batch_size=len(batch[0]))
+
+
+class HeadsOfOtherForm(Heads):
+    """A number as a column."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found = super().forward(x)
+        return found | {"spent": found["spent"].unsqueeze(-1)}
+
+
+class HeadsWithoutPlan(Heads):
+    """Lacks the output of a label."""
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {name: one for name, one in super().forward(x).items() if name != "plan"}
