@@ -1,5 +1,6 @@
 """Labels of different kinds in one model: each is judged by a task of its own, beside the one that decides."""
 
+import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -43,17 +44,12 @@ def of(data_loader: BaseDataLoader, config: Settings, classes: Sequence[Any] = (
 def together(reports: Sequence[EvaluationReport], config: Settings) -> EvaluationReport:
     """The report of the head that decides, with scores, tables, figures and notes of the others under their names."""
     report = reports[0]
-    for name, other in zip(config.evaluation.heads, reports[1:], strict=True):
+    for label, other in zip(config.evaluation.heads, reports[1:], strict=True):
+        name = re.sub(r"[^\w.\- ]", "_", label)  # MLflow takes no other characters
         added = {
             field: getattr(report, field)
-            | {f"{name}{mark}{key}": value for key, value in getattr(other, field).items()}
-            for field, mark in {
-                "metrics": ".",
-                "directions": ".",
-                "notes": ".",
-                "figures": ".",
-                "tables": ": ",
-            }.items()
+            | {f"{name}.{key}": value for key, value in getattr(other, field).items()}
+            for field in ("metrics", "directions", "notes", "figures", "tables")
         }
         report = report.model_copy(update=added)
     return report
