@@ -128,6 +128,11 @@ class TextMetric:
             EvaluationError: A reference cannot be used; names row, column and value.
         """
 
+    def counts(self, case: Case) -> bool:
+        """Whether the row counts in the total. It may depend on the reference alone, never on the answer: the rows that a
+        metric leaves out are the same for all models."""
+        return True
+
     async def row(self, case: Case) -> float:
         """The score of one answer."""
         raise NotImplementedError
