@@ -145,7 +145,10 @@ def test_a_simulated_user_talks_until_the_goal_is_reached(
     reached = report.metrics["goal_reached"]
     assert reached.value == pytest.approx(1 / 3)
     assert (reached.scored, reached.errored, reached.left_out, reached.coverage) == (3, 0, 1, 1.0)
-    assert "1 of 4 rows have no goal" in report.notes["goal_reached"] and list(report.per_row["error"]) == [""] * 4
+    assert (
+        "1 of 4 rows have no goal" in report.notes["goal_reached"]
+        and list(report.per_row["error"]) == [""] * 4
+    )
     assert report.flat()["conversations.gave_up"] == 1.0
     asked = [body for body in vendor.stats["bodies"] if body["model"] == "user"]
     assert len(asked) == 6 and all(body["seed"] == 0 for body in asked)
@@ -385,7 +388,9 @@ def test_the_champion_talks_with_the_same_user(vendor: Vendor, talked: Callable[
     model = {"params": {"prompts": "other.yaml"}}
     report, _, _ = talked(rows, model, simulated_user=USER, **evaluation)
     assert report.verdict is not None
-    compared = [(one.metric, one.champion, one.challenger, one.entities) for one in report.verdict.comparisons]
+    compared = [
+        (one.metric, one.champion, one.challenger, one.entities) for one in report.verdict.comparisons
+    ]
     assert compared == [("goal_reached", 1.0, 1.0, 1)]
     users = [body for body in vendor.stats["bodies"] if body["model"] == "user"]
     assert len(users) == 2 and report.notes["champion"].startswith("comparing: 0 LLM calls made")

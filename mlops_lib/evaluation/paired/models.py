@@ -187,7 +187,9 @@ class Model:
         if name not in self._rows.values:
             raise EvaluationError(f"The rows have no values of metric {name!r}.")
         values = [None if bad else v for v, bad in zip(self._rows.values[name], self.failed, strict=True)]
-        missing = sum(v is None for v, is_counted in zip(values, self.counted(name), strict=True) if is_counted)
+        missing = sum(
+            v is None for v, is_counted in zip(values, self.counted(name), strict=True) if is_counted
+        )
         if missing and _worst(self.metric(name)) is None:
             raise EvaluationError(
                 f"Metric {name} has no value for {missing} rows, and lower is better. Set the attribute "

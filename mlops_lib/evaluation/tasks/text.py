@@ -7,8 +7,8 @@ import numpy as np
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import trajectories
-from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.judged import COUNTED
+from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
 from mlops_lib.evaluation.metrics.json_values import text_of, value_of
 from mlops_lib.evaluation.report import COUNTS, Score
@@ -128,7 +128,9 @@ class Text(Task):
 
         rows = []
         facts = {k: v for metric in self._metrics.values() for k, v in metric.facts(self._cases).items()}
-        partial = {n: metric for n, metric in self._metrics.items() if not all(map(metric.counts, self._cases))}
+        partial = {
+            n: metric for n, metric in self._metrics.items() if not all(map(metric.counts, self._cases))
+        }
         works = any(map(trajectories.is_worth_showing, self._cases))
         talks = any(case.conversation for case in self._cases)
         for i, case in enumerate(self._cases):
