@@ -45,9 +45,9 @@ def collect(folder: Path, config: Settings) -> None:
         settings = read_json(folder / "config.json")
     _copy_code(folder, source, config)
     for name, path in params.get("files", {}).items():
-        source, target = config.path(path), folder / name
-        copy_into(folder, name, source)
-        copied = (source / file.relative_to(target) for file in (target, *target.rglob("*")))
+        original, target = config.path(path), folder / name
+        copy_into(folder, name, original)
+        copied = (original / file.relative_to(target) for file in (target, *target.rglob("*")))
         require_no_secret(filter(Path.is_file, copied), "model.params.files")
     settings |= {name: params[name] for name in MAPPINGS if name in params}
     _write(folder / "config.json", settings | params.get("config", {}))
