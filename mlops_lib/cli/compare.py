@@ -13,6 +13,7 @@ from rich.text import Text
 from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, out, progress, show
 from mlops_lib.errors import ConfigError
+from mlops_lib.wording import cut
 
 if TYPE_CHECKING:
     from mlops_lib.comparison.result import ChangedRow, ComparisonReport
@@ -170,13 +171,13 @@ def _show_row(report: "ComparisonReport", row: "ChangedRow") -> None:
     from mlops_lib.evaluation.words import word_changes
 
     table = Table.grid(padding=(0, 2))
-    table.add_row(Text("row", "dim"), Text(view.cut(view.row_text(row), MAX_TEXT)))
-    table.add_row(Text("truth", "dim"), Text(view.cut(row.truth, MAX_TEXT)))
-    before = view.cut(row.predictions[0], MAX_TEXT)
+    table.add_row(Text("row", "dim"), Text(cut(view.row_text(row), MAX_TEXT)))
+    table.add_row(Text("truth", "dim"), Text(cut(row.truth, MAX_TEXT)))
+    before = cut(row.predictions[0], MAX_TEXT)
     for at, (side, prediction) in enumerate(zip(report.sides, row.predictions, strict=True)):
-        shown = Text(view.cut(prediction, MAX_TEXT) or "no prediction")
+        shown = Text(cut(prediction, MAX_TEXT) or "no prediction")
         if at and prediction and report.task == "text":
-            pieces = word_changes(before, view.cut(prediction, MAX_TEXT))
+            pieces = word_changes(before, cut(prediction, MAX_TEXT))
             plain = not out.is_terminal or out.no_color
             shown = Text.assemble(
                 *(

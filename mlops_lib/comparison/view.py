@@ -8,8 +8,6 @@ from mlops_lib.evaluation.report import Comparison
 from mlops_lib.evaluation.verdict_text import WORDS, differences, score_text, sentence
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
-#: Characters of a text in a table.
-MAX_SHOWN = 1_500
 
 
 class Headline(NamedTuple):
@@ -122,11 +120,6 @@ def row_text(row: ChangedRow) -> str:
 
 def change(row: ChangedRow) -> str:
     return "one has no prediction" if row.change is None else f"{row.change:+.3g}"
-
-
-def cut(text: str, most: int = MAX_SHOWN) -> str:
-    """The beginning of a long text."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def _numbers(c: Comparison) -> Sequence[str]:

@@ -10,6 +10,7 @@ from mlops_lib.data_checks import forecast, ranking
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.splits import SPLITS
 from mlops_lib.settings import Settings
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,7 +142,7 @@ def _require_known_classes(schema: Schema, label: Column, folder: Path) -> None:
         if unknown:
             raise DataError(
                 f"Column {label.name!r} has classes in the {split} split that the train split lacks: "
-                f"{', '.join(unknown[:SHOWN])}{', ...' if len(unknown) > SHOWN else ''}. No model can learn them. Give "
+                f"{listed(unknown, SHOWN)}. No model can learn them. Give "
                 "train rows of them; data.split: {by: label} puts rows of each class into every split. Or set "
                 "evaluation.unknown_class: wrong, which counts such rows as wrong."
             )

@@ -7,6 +7,7 @@ import numpy as np
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import inputs
+from mlops_lib.wording import listed
 
 SUM_TOLERANCE = 1e-2  # rows of a float16 softmax over many classes miss 1 by this much
 #: How to get rows of every class into every split.
@@ -141,7 +142,7 @@ def _probabilities(given: np.ndarray, classes: list[Any], of_truth: bool) -> np.
         hint = " If the model knows classes that y_true lacks, name all with classes=." if of_truth else ""
         raise EvaluationError(
             f"y_pred has shape {given.shape}, and {whose} the {len(classes)} classes "
-            f"{inputs.listed([*map(repr, classes)])}. Give {form} {wanted}.{hint}"
+            f"{listed(map(repr, classes))}. Give {form} {wanted}.{hint}"
         )
     outside = np.any(((given < 0) | (given > 1)).reshape(len(given), -1), axis=1)
     if outside.any():
@@ -182,5 +183,5 @@ def _unknown_classes(y_true: Any, unknown: np.ndarray, classes: list[Any]) -> st
     more = f", and {len(names) - inputs.SHOWN} more classes" if len(names) > inputs.SHOWN else ""
     return (
         f"The train split has no row of class {', '.join(found)}{more}. It has the classes "
-        f"{inputs.listed([*map(repr, classes)])}. {STRATIFY}; evaluation.unknown_class: wrong counts such rows as wrong."
+        f"{listed(map(repr, classes))}. {STRATIFY}; evaluation.unknown_class: wrong counts such rows as wrong."
     )

@@ -16,6 +16,7 @@ from mlops_lib.redact import mask
 from mlops_lib.registry.model_files import DOWNLOAD_NOTE, added_files
 from mlops_lib.registry.versions import ModelVersion, Versions
 from mlops_lib.settings import Settings
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     from model_signing.hashing import Config as Hashing
@@ -172,11 +173,7 @@ def _differences(signed: "Manifest", found: "Manifest") -> str:
         "added": [name for name in now if name not in before],
         "removed": [name for name in before if name not in now],
     }
-    return "; ".join(
-        f"{kind} {', '.join(names[:MAX_NAMES])}{', ...' if len(names) > MAX_NAMES else ''}"
-        for kind, names in kinds.items()
-        if names
-    )
+    return "; ".join(f"{kind} {listed(names, MAX_NAMES)}" for kind, names in kinds.items() if names)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from mlops_lib.cli.init.labels import ENOUGH, Label
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.table import Table
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.nearest import did_you_mean
+from mlops_lib.wording import did_you_mean
 
 
 def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:

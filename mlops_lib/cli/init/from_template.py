@@ -14,7 +14,7 @@ from mlops_lib.cli.init import project
 from mlops_lib.cli.init.choices import project_name, yaml_text
 from mlops_lib.cli.init.display import first_command, show_winning
 from mlops_lib.errors import ConfigError
-from mlops_lib.nearest import did_you_mean
+from mlops_lib.wording import did_you_mean
 
 FOLDER = Path(__file__).parent / "templates"
 #: Name of experiment and model in the files of every template.

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.cases import ClassificationCases
 from mlops_lib.evaluation.tasks.arrays import ArrayTask
+from mlops_lib.wording import listed
 
 
 class Classification(ArrayTask):
@@ -31,7 +32,7 @@ class Classification(ArrayTask):
         notes = {}
         absent = [repr(name) for code, name in enumerate(cases.classes) if code not in cases.present]
         if absent:
-            notes["classes"] = f"no rows of class {inputs.listed(absent)}; means over classes leave it out"
+            notes["classes"] = f"no rows of class {listed(absent)}; means over classes leave it out"
         if cases.unknown.any():
             _, codes = inputs.labels(np.asarray(y_true, dtype=object)[cases.unknown])
             notes["unknown_class"] = (
