@@ -1,4 +1,5 @@
-"""Parts of messages: the first of many names, the beginning of a long text, the known name nearest to a mistyped one."""
+"""Parts of messages: the first of many names, the beginning of a long text,
+the known name nearest to a mistyped one."""
 
 import difflib
 import unicodedata

@@ -44,7 +44,8 @@ def main() -> None:
 
 
 def guarded(function: Callable[[], None]) -> None:
-    """Call `function`; print an error of the platform as a message, without its traceback, and exit with 1."""
+    """Call `function`; print an error of the platform as a message, without its traceback,
+    and exit with 1."""
     mask_output()
     try:
         function()

@@ -1,4 +1,5 @@
-"""What the commands print: tables, the progress of a pipeline run, its result; and the option that all commands have."""
+"""What the commands print: tables, the progress of a pipeline run, its result;
+and the option that all commands have."""
 
 import io
 import sys
@@ -77,7 +78,8 @@ def progress(text: str = "") -> Iterator[Callable[[str], None]]:
 
 
 class PipelineDisplay:
-    """The progress of a pipeline run: one bar a step on a terminal; elsewhere one line a step, and one a minute."""
+    """The progress of a pipeline run: one bar a step on a terminal; elsewhere one line a step,
+    and one a minute."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -26,9 +26,11 @@ def promote(
     reason: Annotated[str, typer.Option(help="With --force: why. It is stored with your name.")] = "",
     config_file: ConfigOption = None,
 ) -> None:
-    """Move a version to a stage, to Production if the gate passes; the version that holds the stage is archived.
+    """Move a version to a stage, to Production if the gate passes;
+    the version that holds the stage is archived.
 
-    The gate compares the version with the one at Production now, on the same rows. It refuses with exit status 1.
+    The gate compares the version with the one at Production now, on the same rows.
+    It refuses with exit status 1.
 
     [dim]Example:[/] mlops promote repurchase 3
 
@@ -218,7 +220,8 @@ def _moment(text: str) -> datetime:
 
 
 def _show_history(registry: "Registry", name: str, moment: datetime | None) -> None:
-    """Print who held each stage at a time, or all entries. Exit status 1 if an entry is missing or altered."""
+    """Print who held each stage at a time, or all entries. Exit status 1 if an entry
+    is missing or altered."""
     found = registry.history(name)
     if moment:
         _show_holders(registry, name, moment)

@@ -11,7 +11,8 @@ from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, err
 from mlops_lib.errors import MlopsError
 
-#: Time for a worker to answer uvicorn, which kills it otherwise. Loading a model may hold Python's lock for long.
+#: Time for a worker to answer uvicorn, which kills it otherwise.
+#: Loading a model may hold Python's lock for long.
 HEALTHCHECK_S = 60
 
 

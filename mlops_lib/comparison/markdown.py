@@ -51,7 +51,8 @@ def _predictions(row: ChangedRow, report: ComparisonReport) -> list[str]:
 
 
 def _difference(before: str, after: str) -> str:
-    """Removed words are struck out and added ones bold. The marks must touch the words, so spaces are outside."""
+    """Removed words are struck out and added ones bold. The marks must touch the words,
+    so spaces are outside."""
     if not after:
         return "*no prediction*"
     found = []

@@ -73,7 +73,8 @@ def change_name(report: ComparisonReport) -> str:
 
 
 def sides(report: ComparisonReport) -> Table:
-    """A row for each version: stage, latency, cost, failures and rows that changed. Columns without a value are left out."""
+    """A row for each version: stage, latency, cost, failures and rows that changed.
+    Columns without a value are left out."""
     priced = any(side.cost_usd is not None for side in report.sides)
     changed = [""] + [f"{one.changed:,}" if report.rows else "" for one in report.against]
     found = [

@@ -36,9 +36,9 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
         is_whole: Whether these have all rows of the source.
 
     Raises:
-        DataError: The label is no class label, or no number, or validation or test has a class that train lacks;
-            there are several labels, and the task has one. See `ranking.require` and `forecast.require`
-            too.
+        DataError: The label is no class label, or no number, or validation or test has a class
+            that train lacks; there are several labels, and the task has one. See
+            `ranking.require` and `forecast.require` too.
     """
     labels = [column for column in schema.columns if column.role == "label"]
     task = settings.evaluation.task

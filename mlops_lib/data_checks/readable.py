@@ -1,4 +1,5 @@
-"""Check that the rules of ``data.checks`` can apply to a column at all: each misread rule is one line, not a finding a row."""
+"""Check that the rules of ``data.checks`` can apply to a column at all: each misread rule is one line,
+not a finding a row."""
 
 from datetime import date
 from decimal import Decimal
@@ -25,7 +26,8 @@ def require_readable(frame: "pd.DataFrame", checks: CheckSettings) -> None:
         checks: The rules.
 
     Raises:
-        DataError: `values` are of another type than the column, or `min` or `max` limits a column without numbers.
+        DataError: `values` are of another type than the column,
+            or `min` or `max` limits a column without numbers.
     """
     problems = []
     for name, check in checks.columns.items():

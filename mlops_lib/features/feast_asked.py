@@ -16,7 +16,8 @@ def declared(values: "pd.Series", dtype: str, where: str) -> "pd.Series":
     """Values of the user's rows in the type that the store declares for their column.
 
     Raises:
-        FeatureStoreError: Values that the type does not have, with their rows; `where` says whose column it is.
+        FeatureStoreError: Values that the type does not have, with their rows;
+            `where` says whose column it is.
     """
     import pandas as pd
 

@@ -81,7 +81,8 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
 
 
 def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
-    """The scores that the gate needs, from the checked verdict or computed from the stored rows, with these rows.
+    """The scores that the gate needs, from the checked verdict or computed from the stored rows,
+    with these rows.
 
     Raises:
         EvaluationError: The settings ask for the threshold of a metric that the rows cannot give.

@@ -1,4 +1,5 @@
-"""Decide label, task, key, time, metric and left-out columns of a table; each is checked before a file is written."""
+"""Decide label, task, key, time, metric and left-out columns of a table;
+each is checked before a file is written."""
 
 from pathlib import Path
 
