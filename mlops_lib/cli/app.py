@@ -50,7 +50,7 @@ def guarded(function: Callable[[], None]) -> None:
     try:
         function()
     except MlopsError as error:
-        err.print("[bold red]Error:[/] " + escape(mask(str(error))), highlight=False, soft_wrap=True)
+        err.print("[bold red]Error:[/] " + escape(mask(str(error))), soft_wrap=True)
         sys.exit(1)
 
 

@@ -128,7 +128,7 @@ def compare(
         }[form](report)  # fmt: skip
         if output:
             output.write_text(text, encoding="utf-8")
-            out.print(f"Written to {output}.", highlight=False, soft_wrap=True, markup=False)
+            out.print(f"Written to {output}.", soft_wrap=True, markup=False)
         else:
             typer.echo(text, nl=False)
     good = {Required.NOT_WORSE: ("not_worse", "better"), Required.BETTER: ("better",)}
@@ -139,21 +139,19 @@ def compare(
 def _show(report: "ComparisonReport") -> None:
     from mlops_lib.comparison import view
 
-    out.print(f"[bold]{escape(view.title(report))}[/]\n", highlight=False, soft_wrap=True)
+    out.print(f"[bold]{escape(view.title(report))}[/]\n", soft_wrap=True)
     for one in view.headlines(report):
-        out.print(f"[{COLOURS[one.outcome]}]{one.outcome}[/]  {escape(one.text)}\n", highlight=False)
+        out.print(f"[{COLOURS[one.outcome]}]{one.outcome}[/]  {escape(one.text)}\n")
     if report.directions:
         show(_table(view.metrics(report)))
         out.print()
     show(_table(view.sides(report)))
     out.print()
     for text in view.remarks(report):
-        out.print(escape(text), highlight=False)
+        out.print(escape(text))
     rows = report.changed_rows[:MAX_ROWS]
     if rows:
-        out.print(
-            f"\n[bold]Rows that changed, the largest loss first[/] ({len(rows)} shown)", highlight=False
-        )
+        out.print(f"\n[bold]Rows that changed, the largest loss first[/] ({len(rows)} shown)")
     for row in rows:
         _show_row(report, row)
 

@@ -80,7 +80,7 @@ def key(
     from serving.web.api_keys import make
 
     secret, line = make(name, admin)
-    err.print(f"The key, shown this once: {secret}", highlight=False, soft_wrap=True)
+    err.print(f"The key, shown this once: {secret}", soft_wrap=True)
     typer.echo(line)
 
 
