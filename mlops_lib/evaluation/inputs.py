@@ -65,7 +65,8 @@ def numbers(values: Any, what: str, ndim: tuple[int, ...] = (1,)) -> np.ndarray:
 
 
 def weights(values: Any, rows: int) -> np.ndarray:
-    """Return the weights of N rows as float64 [N]; EvaluationError unless none is negative and some are positive."""
+    """Return the weights of N rows as float64 [N]; EvaluationError unless none is
+    negative and some are positive."""
     array = numbers(values, "The weights")
     if len(array) != rows:
         raise EvaluationError(f"There are {len(array)} weights for {rows} rows: they must match.")

@@ -27,7 +27,8 @@ MAX_STEPS = 40
 
 
 def series(cases: "ForecastCases") -> "Figure":
-    """True values and forecasts over time of up to four series, from the largest mean absolute error to the smallest."""
+    """True values and forecasts over time of up to four series,
+    from the largest mean absolute error to the smallest."""
     errors = np.bincount(cases.series, np.abs(cases.truth - cases.predicted)) / np.bincount(cases.series)
     order = np.argsort(-errors, kind="stable")
     shown = order[np.unique(np.linspace(0, len(order) - 1, min(PANELS, len(order))).astype(int))]

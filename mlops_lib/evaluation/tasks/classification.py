@@ -42,7 +42,8 @@ class Classification(ArrayTask):
         return {"notes": notes}
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-        """Draw ``calibration`` and ``confusion``, and with rows of two classes ``roc`` and ``precision_recall``."""
+        """Draw ``calibration`` and ``confusion``, and with rows of two classes
+        ``roc`` and ``precision_recall``."""
         from mlops_lib.evaluation.figures import classification as draw
         from mlops_lib.evaluation.figures.calibration import calibration
 

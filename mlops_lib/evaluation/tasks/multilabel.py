@@ -57,7 +57,8 @@ class MultiLabel(ArrayTask):
         return {"tables": {"Labels": pd.DataFrame(lines)}, "notes": notes}
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
-        """Draw ``labels``: the average precision of each label beside its share of rows, which chance reaches."""
+        """Draw ``labels``: the average precision of each label beside its share of rows,
+        which chance reaches."""
         from mlops_lib.evaluation.figures import labels as draw
 
         cases = self.read(y_true, y_pred)
