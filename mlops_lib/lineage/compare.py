@@ -9,6 +9,7 @@ import numpy as np
 
 from mlops_lib import files
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.wording import listed
 
 #: Files of a logged model that name its run, its time or its environment.
 #: They differ between any two trainings.
@@ -77,7 +78,7 @@ def _files(before: Path, now: Path) -> tuple[bool, str]:
     changed = [name for name in names if old.get(name) != new.get(name)]
     if not changed:
         return True, f"all {len(names)} are identical"
-    return False, f"{len(names) - len(changed)} of {len(names)} are identical; not {', '.join(changed[:5])}"
+    return False, f"{len(names) - len(changed)} of {len(names)} are identical; not {listed(changed, 5)}"
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +106,14 @@ def code_of(project: Path, skipped: Iterable[Path] = ()) -> Code:
             made = patch.of(taken)
     except OSError as error:
         raise NoGit(f"a file changed or vanished while it was read: {error}") from None
-    return Code(commit, prefix, made.diff, made.paths, sorted([*left, *made.left], key=_path), made.masked)
+    return Code(
+        commit,
+        prefix,
+        made.diff,
+        made.paths,
+        sorted([*left, *made.left], key=attrgetter("path")),
+        made.masked,
+    )
 
 
 class _Made(NamedTuple):
@@ -220,7 +228,3 @@ def _parsed(status: str) -> tuple[str, list[str]]:
         elif line[:1] in fields:
             changed.append(line.split(" ", fields[line[0]])[-1])
     return commit, changed
-
-
-def _path(left: LeftOut) -> str:
-    return left.path

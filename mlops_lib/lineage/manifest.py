@@ -127,9 +127,9 @@ def _notebooks(settings: Settings) -> dict[str, str]:
     return {file.name: files.sha256(file) for file in sorted(folder.glob("*.ipynb"))}
 
 
-def _accelerator(modules: Any = sys.modules) -> str:
+def _accelerator() -> str:
     """The graphics cards, if the training has loaded PyTorch; "" for none."""
-    torch = modules.get("torch")
+    torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return ""
     names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]

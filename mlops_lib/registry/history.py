@@ -19,9 +19,8 @@ HISTORY_TAG = "mlops.history."
 #: On a version: number and SHA-256 of the newest entry about it, and the model's name.
 #: A deleted last entry is missed by it.
 ENTRY_TAG = "mlops.history_entry"
-#: Characters of an entry: the column of MLflow's database has 5,000.
-MAX_ENTRY_CHARS = 5_000
 #: Characters of a person's reason, and of all overridden reasons of the gate together.
+#: An entry fits into MLflow's column of 5,000.
 MAX_REASON_CHARS, MAX_OVERRIDDEN_CHARS = 1_000, 2_500
 
 Action = Literal["promoted", "forced", "rolled_back", "archived", "found_moved"]
@@ -144,11 +143,6 @@ class History:
             if until is None or entry.time <= until:
                 _apply(entry, held)
         return held
-
-    def holder_at(self, stage: str, time: datetime) -> Holder | None:
-        """The version that held `stage` at a time with a time zone; None:
-        no version is known to have held it."""
-        return self.holders(time).get(stage.title())
 
 
 def read(name: str, tags: Mapping[str, str], of_versions: Iterable[str] = ()) -> History:
