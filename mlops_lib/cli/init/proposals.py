@@ -207,7 +207,7 @@ def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Propos
 
 
 def of_key(task: str) -> Callable[[Table, str, tuple[str, ...]], Proposal]:
-    """What proposes the key of a task: an entity, a group or a series."""
+    """The function that proposes the key of a task: an entity, a group or a series."""
     return {"ranking": group, "forecast": series}.get(task, key)
 
 
