@@ -96,7 +96,8 @@ def _traced(module: "torch.nn.Module", example: np.ndarray) -> Any:
             with torch.inference_mode():
                 program.module()(x[:2])
         except AssertionError:
-            # A forward with len(x) was exported for this number of rows alone. A strict export is slower, and follows len(x).
+            # A forward with len(x) was exported for this number of rows alone. A strict export is slower,
+            # and follows len(x).
             program = torch.export.export(module.eval(), (x,), dynamic_shapes=rows, strict=True)
             with torch.inference_mode():
                 program.module()(x[:2])
