@@ -161,7 +161,7 @@ def test_probabilities_of_several_classes_are_refused_where_one_number_is_needed
             "implementation": "sklearn.linear_model:LogisticRegression",
             "params": {},
         },
-        evaluation={"task": task, "metric": metric, "threshold": 0.1},
+        evaluation={"task": task, "metric": metric, "threshold": 0.1, "baselines": []},
     )
     classifier, rows = LogisticRegression(), pd.DataFrame({"relevance": [0, 1, 2, 0]})
     schema = Schema((Column("relevance", "integer", "label"),))
