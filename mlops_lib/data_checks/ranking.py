@@ -1,4 +1,5 @@
-"""Check that rows can be learned and judged as a ranking: each has a group and a relevance, and no group is divided."""
+"""Check that rows can be learned and judged as a ranking: each has a group and a relevance,
+and no group is divided."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -19,8 +20,8 @@ def require(schema: Schema, label: Column, files: Mapping[Split, Path], slices: 
         slices: Names in ``evaluation.gate.slices``; functions among them are checked when the gate is asked.
 
     Raises:
-        DataError: There is no group, or a weight; a group is in several splits or slices; a relevance is no number or
-            negative; or a split has no group that can be ranked.
+        DataError: There is no group, or a weight; a group is in several splits or slices;
+            a relevance is no number or negative; or a split has no group that can be ranked.
     """
     import pyarrow.parquet as pq
 

@@ -57,7 +57,8 @@ class Features:
         ]
 
     def table(self, x: Any) -> pd.DataFrame:
-        """Numbers and times as float64, NaN where missing or infinite; text as text, "" where missing; the pixels of images.
+        """Numbers and times as float64, NaN where missing or infinite; text as text, "" where missing;
+        the pixels of images.
 
         Raises:
             EvaluationError: A column of the training rows is missing; names it.

@@ -1,4 +1,5 @@
-"""Relevance and scores of the rows of groups, checked, in the form that metrics and figures of a ranking take."""
+"""Relevance and scores of the rows of groups, checked, in the form that metrics and
+figures of a ranking take."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
@@ -39,7 +40,8 @@ class RankingCases(NamedTuple):
             k: See the class.
 
         Raises:
-            EvaluationError: A number is missing, a relevance is negative, or there is not one score or group for each row.
+            EvaluationError: A number is missing, a relevance is negative,
+                or there is not one score or group for each row.
         """
         truth, predicted = inputs.numbers(y_true, "y_true"), inputs.numbers(y_pred, "y_pred", ndim=(1, 2))
         if predicted.ndim == 2:

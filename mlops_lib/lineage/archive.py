@@ -22,7 +22,8 @@ MAX_FILES = 5_000
 
 
 class Archive(NamedTuple):
-    """A ZIP file and the files that it has, lacks, and has with masked secrets (path -> SHA-256 of the file itself).
+    """A ZIP file and the files that it has, lacks, and has with masked secrets (path
+    -> SHA-256 of the file itself).
 
     It is empty where `is_project` is false.
     """

@@ -128,7 +128,8 @@ def _differences(facts: Mapping[str, Any], locked: str) -> list[str]:
 
 
 def _configuration(lineage: stored.Stored, scratch: Path) -> dict[str, Any]:
-    """The configuration of the training, with the data section of the preparation, and stores in `scratch`."""
+    """The configuration of the training, with the data section of the preparation,
+    and stores in `scratch`."""
     content: dict[str, Any] = yaml.safe_load((lineage.folder / manifest.CONFIG).read_text(encoding="utf-8"))
     content["data"] = lineage.manifest["data"].get("settings") or content["data"]
     content["mlflow"]["tracking_uri"] = f"sqlite:///{scratch}/mlflow.db"
@@ -267,7 +268,8 @@ def _run(
 def _compared(
     version: ModelVersion, metric: str, scratch: Path, tolerance: float, differing: list[str]
 ) -> Reproduction:
-    """Compare the models. Their store is read as files: another version of MLflow may have made its database."""
+    """Compare the models. Their store is read as files: another version of MLflow
+    may have made its database."""
     import mlflow
 
     finished: dict[str, Any] = {}

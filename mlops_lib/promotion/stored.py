@@ -83,8 +83,8 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
 def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
     """The scores that the gate needs, computed from the stored rows, with these rows.
 
-    The scores in the verdict may be of other settings, such as another ``evaluation.k``; the comparison with the champion is
-    of today's.
+    The scores in the verdict may be of other settings, such as another ``evaluation.k``;
+    the comparison with the champion is of today's.
 
     Raises:
         EvaluationError: The rows cannot give a metric that has a threshold.

@@ -9,10 +9,10 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from typing_extensions import is_typeddict
 
-from mlops_lib.nearest import did_you_mean
 from mlops_lib.redact import mask
 from mlops_lib.settings import Settings
 from mlops_lib.settings.section import FORMS, Section
+from mlops_lib.wording import did_you_mean
 
 NUMBER = re.compile(r"\s*[-+]?[\d_]*\.?\d+([eE][-+]?\d+)?\s*")
 

@@ -1,4 +1,5 @@
-"""How the steps of a pipeline run use the step cache. The runner decides and tells the steps by their environment."""
+"""How the steps of a pipeline run use the step cache. The runner decides and tells the
+steps by their environment."""
 
 import os
 from collections.abc import Mapping

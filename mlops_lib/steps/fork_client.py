@@ -1,4 +1,5 @@
-"""Runs a function in a fork of the fork server: the runner starts the server, the process of each step asks it."""
+"""Runs a function in a fork of the fork server: the runner starts the server,
+the process of each step asks it."""
 
 import contextlib
 import json
@@ -28,7 +29,8 @@ END_S = 1
 
 @contextlib.contextmanager
 def server(modules: tuple[str, ...]) -> Iterator[None]:
-    """Have a fork server for the processes that the block starts. Without one (not on Linux) steps start cold.
+    """Have a fork server for the processes that the block starts.
+    Without one (not on Linux) steps start cold.
 
     A server that the environment names already is used, and left running.
 
@@ -126,7 +128,8 @@ def receive(connection: socket.socket, length: int = sys.maxsize) -> bytes:
 
 @contextlib.contextmanager
 def _forwarding(pid: int) -> Iterator[None]:
-    """Forward the first interrupt to the fork, which then stores its record and answers with KeyboardInterrupt."""
+    """Forward the first interrupt to the fork, which then stores its record and
+    answers with KeyboardInterrupt."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield

@@ -12,6 +12,7 @@ from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,13 +115,11 @@ def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Enc
         return "The rows of the batch cannot be named."
     schema = data_loader.schema
     named = rows[schema.key] if schema.key else rows.index
-    keys = ", ".join(str(key) for key in list(named)[:MAX_NAMED])
-    more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
-    found = [f"Rows with its values: {schema.key or 'number'} {keys}{more}."]
+    found = [f"Rows with its values: {schema.key or 'number'} {listed(named, MAX_NAMED)}."]
     usual = data_loader.sample("train", SAMPLE_ROWS)
     columns = [name for name in (*schema.features, *schema.labels, schema.weight) if name in rows.columns]
     if missing := [f"{name!r} ({int(n)} rows)" for name in columns if (n := rows[name].isna().sum())]:
-        found.append(f"Missing values: {', '.join(missing[:MAX_NAMED])}.")
+        found.append(f"Missing values: {listed(missing, MAX_NAMED)}.")
     worst = sorted((one for name in columns if (one := _worst(rows[name], usual[name]))), reverse=True)
     extreme = [
         f"{rows[name].iloc[at]:g} in {name!r} ({schema.key or 'row'} {named.iloc[at] if schema.key else named[at]})"

@@ -22,8 +22,8 @@ def require_predictions(estimator: Any, rows: "pd.DataFrame", schema: Schema, co
         rows: The train split.
 
     Raises:
-        TrainingError: A classification without ``predict_proba``, which most metrics and the gate need; or probabilities of
-            more than two classes, where the task takes one number for each row.
+        TrainingError: A classification without ``predict_proba``, which most metrics and the gate need;
+            or probabilities of more than two classes, where the task takes one number for each row.
     """
     task, name = config.evaluation.task, config.model.implementation
     if not hasattr(estimator, "predict_proba"):

@@ -27,7 +27,8 @@ MAX_STEPS = 40
 
 
 def series(cases: "ForecastCases") -> "Figure":
-    """True values and forecasts over time of up to four series, from the largest mean absolute error to the smallest."""
+    """True values and forecasts over time of up to four series,
+    from the largest mean absolute error to the smallest."""
     weights = np.ones(len(cases.truth)) if cases.weights is None else cases.weights
     sizes = np.bincount(cases.series, weights)
     sums = np.bincount(cases.series, weights * np.abs(cases.truth - cases.predicted))

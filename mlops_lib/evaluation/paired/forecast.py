@@ -1,4 +1,5 @@
-"""Metrics of forecasts on many resamples at once (see `paired.classification` for the form), and dependence in time."""
+"""Metrics of forecasts on many resamples at once (see `paired.classification` for the form);
+and the dependence of their errors in time."""
 
 import numpy as np
 
@@ -43,9 +44,10 @@ def coverage_error(cases: ForecastCases) -> Statistic | None:
 
 
 def widening(ours: ForecastCases, theirs: ForecastCases, rows: np.ndarray, blocks: np.ndarray) -> float:
-    """How many times wider the interval must be where blocks of neighbouring times are dependent too; 1 at the least.
+    """How many times wider the interval must be where blocks of times depend on each other; 1 at the least.
 
-    Takes the mean difference of the two models' errors at each time for an autoregressive process of first order.
+    Takes the mean difference of the two models' errors at each time for an autoregressive process
+    of first order.
 
     Args:
         ours, theirs: Forecasts of the same rows.
@@ -71,7 +73,7 @@ def widening(ours: ForecastCases, theirs: ForecastCases, rows: np.ndarray, block
     correlation = min(max(found, 0.0), MAX_CORRELATION)
     whole = _variance_of_mean(times, correlation)
     of_block = _variance_of_mean(max(round(times / blocks_count), 1), correlation)
-    # The bootstrap takes the blocks for independent: it sees the variance (of_block - whole) / (blocks_count - 1).
+    # The bootstrap takes blocks for independent, and finds the variance (of_block - whole) / (blocks - 1).
     return max(float(np.sqrt(whole * (blocks_count - 1) / (of_block - whole))), 1.0)
 
 

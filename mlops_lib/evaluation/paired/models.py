@@ -168,7 +168,7 @@ class Model:
         return np.array([not np.array_equal(*pair) for pair in zip(ours, theirs, strict=True)])
 
     def widening(self, other: "Model", rows: np.ndarray, entities: np.ndarray) -> float:
-        """How many times wider the bootstrap's interval must be, as the entities of these rows are not independent."""
+        """How many times wider the bootstrap's interval must be, where entities depend on each other."""
         if not isinstance(self.cases, ForecastCases):
             return 1.0
         return forecast.widening(self.cases, other.cases, rows, entities)

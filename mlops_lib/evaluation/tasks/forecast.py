@@ -51,7 +51,8 @@ class Forecast(ArrayTask):
         return ForecastCases.read(y_true, y_pred, self.facts, quantiles, self.weights)
 
     def details(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
-        """A table of the series with the largest errors, one of the quantiles, and notes about rows without a scale."""
+        """A table of the series with the largest errors, one of the quantiles,
+        and notes about rows without a scale."""
         cases = self.read(y_true, y_pred)
         notes = {}
         unscaled = int((scaled_errors(cases)[1] == 0).sum())

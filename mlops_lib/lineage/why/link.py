@@ -16,7 +16,8 @@ class Link:
     """One link, with the links behind it.
 
     Attributes:
-        kind: ``prediction``, ``model``, ``version``, ``decision``, ``evidence``, ``run``, ``notebook``, ``data``, ...
+        kind: ``prediction``, ``model``, ``version``, ``decision``, ``evidence``, ``run``, ``notebook``,
+            ``data``, ...
         title: The link in a line.
         detail: Why it is in this state, if it is not verified.
         facts: What is known of it, for people and programs.

@@ -15,7 +15,8 @@ LOG, VERSION, RUN, HISTORY = "The prediction log", "The version's tag", "The run
 
 @dataclass(frozen=True)
 class Identified:
-    """The version of today that is the subject's model; `problem` says why there is none, or another than was named."""
+    """The version of today that is the subject's model; `problem` says why there is none,
+    or another than was named."""
 
     version: ModelVersion | None
     problem: str = ""
@@ -23,7 +24,8 @@ class Identified:
 
 
 def identify(subject: Subject, versions: Sequence[ModelVersion]) -> Identified:
-    """Find the version of a prediction's model. Its number alone is not believed: a deleted number is given again.
+    """Find the version of a prediction's model. Its number alone is not believed:
+    a deleted number is given again.
 
     Args:
         versions: All versions of the name today.
@@ -74,7 +76,8 @@ def files_link(uri: str, stated: Mapping[str, str]) -> tuple[Link, dict[str, str
         stated: See `statements`.
 
     Returns:
-        The link, and who states another digest than the files have -> a sentence. It is empty when nobody states the
+        The link, and who states another digest than the files have -> a sentence.
+        It is empty when nobody states the
         digest of the files: then the files are the altered part.
     """
     digest = next(iter(stated.values()), "")
@@ -127,7 +130,8 @@ def _by_time(subject: Subject, numbered: ModelVersion | None) -> Identified:
 
 
 def _is_model(version: ModelVersion, subject: Subject) -> bool:
-    """Whether run or digest are the subject's: if one of them was altered, the other one still finds the version."""
+    """Whether run or digest are the subject's: if one of them was altered,
+    the other one still finds the version."""
     by_run = bool(subject.run_id) and version.run_id == subject.run_id
     return by_run or (bool(subject.digest) and version.tags.get(MODEL_DIGEST_TAG) == subject.digest)
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_lib.errors import InputError
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -85,7 +86,7 @@ def _rows_of_dict(values: dict[str, Any], types: dict[str, int | None]) -> list[
     columns = {name: cells if isinstance(cells, list) else [cells] for name, cells in values.items()}
     lengths = {name: len(cells) for name, cells in columns.items()}
     if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{name!r} has {length}" for name, length in list(lengths.items())[:10])
+        shown = listed(f"{name!r} has {length}" for name, length in lengths.items())
         raise InputError(f"The columns of 'inputs' are not of one length: {shown}.")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
