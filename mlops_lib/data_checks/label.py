@@ -50,7 +50,7 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
     label = labels[0]
     files = {split: folder / f"{split}.parquet" for split in SPLITS}
     if task == "ranking":
-        ranking.require(schema, label, files)
+        ranking.require(schema, label, files, settings.evaluation.gate.slices)
     if task == "forecast":
         forecast.require(schema, label, files, is_whole)
     if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
