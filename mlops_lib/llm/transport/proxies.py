@@ -1,4 +1,5 @@
-"""The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case."""
+"""The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY,
+in either case."""
 
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
