@@ -132,8 +132,10 @@ class TextMetric:
         """
 
     def counts(self, case: Case) -> bool:
-        """Whether the row counts in the total. It may depend on the reference alone, never on the answer: the rows that a
-        metric leaves out are the same for all models."""
+        """Whether the row counts in the total.
+
+        It depends on the reference alone, so that all models are judged on the same rows.
+        """
         return True
 
     async def row(self, case: Case) -> float:
