@@ -27,24 +27,24 @@ def choose_network(table: Table, choices: Choices) -> None:
     sizes = _sizes(table, names[0])
     others = [name for name, column in table.columns.items() if column.role == "feature"]
     is_alone = not set(others) - {*names[:1], choices.label, choices.key}
-    if len(sizes) == 1 and max(next(iter(sizes))) <= MAX_SIDE and is_alone:
+    if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_SIDE and is_alone:
         return
     side = min(int(statistics.median([min(size) for size in sizes] or [RESIZED_SIDE])), RESIZED_SIDE)
     choices.model["inputs"] = {"x": {"column": names[0], "shape": [3, side, side]}}
     choices.reasons["model.inputs"] = "images are resized to this size"
 
 
-def _sizes(table: Table, column: str) -> set[tuple[int, int]]:
+def _sizes(table: Table, column: str) -> list[tuple[int, int]]:
     """The (width, height) of some images."""
     from mlops_lib.columns.images import upright
 
     values = table.some_values(column)
     names = table.some_values("key") if "key" in table.names else range(len(values))
-    sizes, broken = set(), []
+    sizes, broken = [], []
     for name, value in zip(names, values, strict=True):
         try:
             if isinstance(value, bytes):
-                sizes.add(upright(value).size)
+                sizes.append(upright(value).size)
         except ValueError as error:
             broken.append(f"  {name}: {len(value):,} bytes, {error}")
         except ImportError as error:
