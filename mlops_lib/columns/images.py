@@ -26,7 +26,8 @@ MAX_PIXELS = 50_000_000
 #: An image of more is decoded alone in its process: of odd modes, it takes up to 16 bytes a pixel.
 LARGE_PIXELS = 12_000_000
 _decodes_large = Lock()
-#: Characters of base64 that are decoded at once: binascii holds Python's lock, and the event loop may wait for it.
+#: Characters of base64 that are decoded at once: binascii holds Python's lock, and the event
+#: loop may wait for it.
 PIECE = 2**18
 #: Number of the orientation in EXIF data, and the number of Pillow's operation for each of its values.
 _ORIENTATION, _TURNS = 0x0112, {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}

@@ -114,12 +114,15 @@ def read_all(rows: Sequence[Any], columns: Mapping[str, ImageColumn]) -> None:
         len(files) * MAX_PIXELS > MAX_REQUEST_PIXELS
         and (pixels := sum(map(_pixels, files))) > MAX_REQUEST_PIXELS
     ):
-        detail = f"The {len(files)} images have {pixels:,} pixels, and a request may have {MAX_REQUEST_PIXELS:,}. Send fewer rows a request."
+        detail = (
+            f"The {len(files)} images have {pixels:,} pixels, and a request may have {MAX_REQUEST_PIXELS:,}. "
+            "Send fewer rows a request."
+        )
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_pixels", detail)
 
 
 def _pixels(file: bytes) -> int:
-    """Pixels of a file, by its head; 0 for a file that cannot be opened, whose row is refused when it is decoded."""
+    """Pixels of a file, by its head; 0 for one that cannot be opened: decoding it refuses its row."""
     try:
         image = opened(file)
     except (ValueError, ImportError):

@@ -23,7 +23,8 @@ from serving.web.problems import Problem, as_problem, other_than_json, unsupport
 from serving.web.route import Route
 from serving.web.sse import HEADERS
 
-#: Bytes of a body with images from which a thread decodes it: base64 and the parts of forms would hold up other requests.
+#: Bytes of a body with images from which a thread decodes it: base64 and the parts of forms
+#: would hold up other requests.
 LARGE_BODY = 2**16
 
 

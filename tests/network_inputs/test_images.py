@@ -108,7 +108,10 @@ def test_the_thinnest_images_are_seen(resize):
 
 
 def test_large_jpegs_are_decoded_small_and_look_the_same():
-    """Within one of 255 levels, on average, of the whole image resized. A model logged before has its own pixels still."""
+    """Within one of 255 levels, on average, of the whole image resized.
+
+    A model that was logged before has its own pixels still.
+    """
     smooth = noise(DRAW, 15, 10).resize((1_600, 1_200), Image.Resampling.BICUBIC)
     file = encoded(smooth, "JPEG", quality=95)
     encoder = encoder_of(shape=[3, 120, 160], dtype="uint8")
@@ -233,7 +236,7 @@ class Residual(nn.Sequential):
 
 @pytest.mark.parametrize("side", [64, 224])
 def test_an_image_is_answered_alone_as_in_a_batch(side):
-    """Bit for bit in float64, as the evaluation scored it; within 1e-6 where images are too large for float64."""
+    """Bit for bit in float64; within 1e-6 where images are too large for float64."""
     torch.manual_seed(0)
     network = Residual(
         nn.Conv2d(3, 8, 7, 2, 3), Block(8), nn.MaxPool2d(2), Block(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(),

@@ -13,7 +13,8 @@ LISTED = 10
 
 
 def choose_network(table: Table, choices: Choices) -> None:
-    """Set `choices.model` for a table with a column of images: a network, and one size where images have several.
+    """Set `choices.model` for a table with a column of images: a network, and one size where
+    images have several.
 
     Raises:
         DataError: Some of the images that are looked at cannot be read. `01_get_data` looks at all of them.

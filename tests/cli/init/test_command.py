@@ -381,7 +381,7 @@ def test_a_time_in_another_form_than_iso_splits_the_rows(init, written, customer
 
 
 def test_a_folder_of_images_is_a_network(init, written, tmp_path):
-    """Its size is that of most images, however odd the others are; broken files are named before anything is written."""
+    """Its size is that of most images; broken files are named before anything is written."""
     draw = np.random.default_rng(0)
     for number in range(30):
         size = {0: (400, 3), 1: (1, 1)}.get(number, (40, 32))

@@ -271,9 +271,9 @@ def test_a_column_may_have_any_name_in_a_form(tmp_path):
 
 
 def test_the_log_has_digest_and_size_of_an_image(tmp_path):
-    """Of bytes, of a tensor, and of a column that the model does not take; also for the challenger's copy of the request.
+    """Of bytes, of a tensor, and of a column that the model does not take.
 
-    Feedback finds the request.
+    Also for the challenger's copy of the request. Feedback finds the request.
     """
 
     async def ask() -> list[dict[str, Any]]:
