@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from serving.blocking_calls import Call, DaemonThreads
+from serving.blocking_calls import Call, DaemonThreads, future_error
 from serving.inference.batching import Done
-from serving.inference.jobs import Job, run
+from serving.inference.jobs import Job, outcomes, run
+from serving.inference.predictions import as_list
 from serving.web.problems import Problem
 
 
@@ -29,7 +30,7 @@ class ThreadExecutor:
     trouble: Problem | None = None
 
     def __init__(self, predict: Callable[[list[Any]], Any], inline_rows: int = 0) -> None:
-        self._run, self.inline_rows = partial(run, predict), inline_rows
+        self._run, self.inline_rows = partial(_outcomes, predict), inline_rows
         self._threads = DaemonThreads("model", interrupt=True)
 
     @property
@@ -53,3 +54,9 @@ class ThreadExecutor:
     def close(self) -> None:
         """Let the idle threads end, and the others after their call."""
         self._threads.close()
+
+
+def _outcomes(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
+    found = run(lambda rows: as_list(predict(rows), len(rows)), [job.rows for job in jobs])
+    failed = {number: future_error(error) for number, error in found.failed.items()}
+    return outcomes(jobs, found.predictions, found.bad, failed)

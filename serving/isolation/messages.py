@@ -131,6 +131,7 @@ class Failed(Message, frozen=True):
         message: For the caller; for kind ``error`` the exception's type alone.
         status, code, retry_after_s: Of a Problem; `code` also of a ThreadError.
         row, column, value, wanted: Of a BadValue. The row is counted from the first one of the call or job.
+        described: Whether `value` is a description of the value, which people read without quotes.
         traceback: For the log; secrets are masked.
         usage: Tokens that the call had cost; None for a model that does not wait.
     """
@@ -145,6 +146,7 @@ class Failed(Message, frozen=True):
     column: str = ""
     value: Any = None
     wanted: str = ""
+    described: bool = False
     traceback: str = ""
     usage: Usage | None = None
 
