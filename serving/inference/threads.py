@@ -5,16 +5,20 @@ loop, computes a small batch faster than the batch can be handed to a thread and
 computed on the event loop; see docs/decisions/0301.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from serving.blocking_calls import Call, DaemonThreads, future_error
+from serving.blocking_calls import Call, DaemonThreads, Interrupted, future_error
 from serving.inference.batching import Done
 from serving.inference.jobs import Job, outcomes, run
 from serving.inference.predictions import as_list
 from serving.web.problems import Problem
+
+
+log = logging.getLogger("serving")
 
 
 class ThreadExecutor:
@@ -57,6 +61,12 @@ class ThreadExecutor:
 
 
 def _outcomes(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
-    found = run(lambda rows: as_list(predict(rows), len(rows)), [job.rows for job in jobs])
+    try:
+        found = run(lambda rows: as_list(predict(rows), len(rows)), [job.rows for job in jobs])
+    except Interrupted:
+        log.warning(
+            "a call with rows of %d requests took too long, and was stopped", len(jobs), exc_info=True
+        )
+        raise
     failed = {number: future_error(error) for number, error in found.failed.items()}
     return outcomes(jobs, found.predictions, found.bad, failed)

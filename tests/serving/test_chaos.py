@@ -72,7 +72,7 @@ SETTINGS = {
         "keep_alive_s": 600,  # longer than a step takes
         "poll_s": 0.2,
         "retry_s": 0.2,
-        "predict_timeout_s": 3.0,
+        "predict_timeout_s": 5.0,
         "load_timeout_s": 60.0,
         "features": {"timeout_s": 5.0},
     },
