@@ -17,7 +17,6 @@ from serving.inference.jobs import Job, outcomes, run
 from serving.inference.predictions import as_list
 from serving.web.problems import Problem
 
-
 log = logging.getLogger("serving")
 
 

@@ -2,8 +2,8 @@
 
 A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
 and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and the
-`Event`s of a stream. `Load` is the first message, and its answer is `Loaded` or `Failed` with the id 0.
+cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, unless the
+call ended before it began, and the `Event`s of a stream. `Load` is the first message, and its answer is `Loaded` or `Failed` with the id 0.
 """
 
 from typing import Any, Literal
@@ -81,6 +81,12 @@ class Cancel(Message, frozen=True):
     For a model that computes, the gateway calls `os.kill` with SIGUSR1 while it has not seen the batch's answer. So the
     signal cannot meet the next batch, as one on its way through the template could.
     """
+
+    id: int
+
+
+class GiveBack(Message, frozen=True):
+    """Do not begin with a call. It is answered as a call that was cancelled; one that has begun goes on."""
 
     id: int
 
@@ -184,7 +190,7 @@ class Answer(Message, frozen=True):
 
 
 class Begun(Message, frozen=True):
-    """The model works on a call. Until then, the gateway may give the call to another process."""
+    """The model works on a call. Until then, the gateway may give the call to another process, after a `GiveBack`."""
 
     id: int
 
@@ -204,7 +210,7 @@ class Pong(Message, frozen=True):
     id: int
 
 
-ToProcess = Load | Batch | Ask | Stream | Took | ChatRow | KeepsState | Cancel | Ping
+ToProcess = Load | Batch | Ask | Stream | Took | ChatRow | KeepsState | Cancel | GiveBack | Ping
 ToGateway = Loaded | Begun | Failed | Answers | Answer | Event | Pong
 
 # Between the gateway and the template: one message a packet.
