@@ -83,6 +83,7 @@ class Gateway:
                 await call.problem(as_problem(error, call.request_id))
         finally:
             self.in_flight.discard(call)
+            service.body_bytes -= call.body_bytes
             if call.watch:
                 call.watch.cancel()
             # A path that is no route has no label of its own, or a scanner would make thousands.

@@ -230,7 +230,9 @@ class Chaos:
 
     def another(self) -> int:
         """A good version that is neither served nor named by the registry."""
-        return self.random.choice([version for version in GOOD if version not in (self.wanted, self.confirmed)])
+        return self.random.choice(
+            [version for version in GOOD if version not in (self.wanted, self.confirmed)]
+        )
 
     def move_to(self, version: int) -> None:
         """Move the alias."""

@@ -1,6 +1,7 @@
 """What holds for every inference route of the table alike, and for a protocol that a test adds to it."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import openai
 import pytest
 
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.web import routes
+from serving.web import call, routes
 from serving.web.api_keys import make
 from serving.web.call import Reply
 from tests.support.toy_service import Caller, Toy, toy_service
@@ -205,6 +206,25 @@ def test_a_full_queue_refuses_before_the_body_is_read(run, route):
         assert (await first).status == 200 == (await ask(app, route)()).status
 
     run(test, queue_rows=1)
+
+
+def test_bodies_in_flight_are_bounded_in_bytes(run, monkeypatch):
+    """503 with Retry-After for a body beyond what all requests may hold, compressed or not; then there is room again."""
+    monkeypatch.setattr(call, "MAX_BODIES", 1)
+    padded = json.dumps({"x": 2.0}).encode() + b" " * 2500
+
+    async def test(app, toy):
+        toy.gate.clear()
+        first = asyncio.create_task(Caller(app, "/predict", padded)())
+        await until_async(lambda: toy.asked, "the model is asked")
+        for body, headers in ((padded, {}), (gzip.compress(padded), {"content_encoding": "gzip"})):
+            refused = await Caller(app, "/predict", body, **headers)()
+            assert (refused.status, code_of(refused)) == (503, "overloaded")
+            assert int(refused.headers["retry-after"]) > 0
+        toy.gate.set()
+        assert (await first).status == 200 == (await Caller(app, "/predict", padded)()).status
+
+    run(test, body_bytes=4000)
 
 
 @every_route
