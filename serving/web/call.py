@@ -69,7 +69,7 @@ class Call:
         read: Whether the whole body has been read. The server's next message is then that the caller has left.
         status: Of the answer; 0 before it has begun.
         finished: Whether the last byte of the answer is out.
-        code: Of the problem that is the answer; "" for another answer.
+        code: Of the problem that is the answer, or the end of a stream; "" for another answer.
         version: Of the model that was asked; 0 for a request that asks no model.
         ended: Why the work was cancelled, as the answer to give.
     """

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import httpx2
 import openai
 import pytest
 
+from mlops_lib.wrappers.interface import StreamEvent
 from serving.protocols.inference import Decoded, InferenceRoute
 from serving.web import call, routes
 from serving.web.api_keys import make
@@ -237,6 +239,28 @@ def test_a_request_that_takes_too_long_is_cancelled(run, route):
         assert (caller.status, code_of(caller)) == (504, "timed_out") and toy.cancelled == 1
 
     run(test, request_timeout_s=1.0)
+
+
+class Breaking(Toy):
+    """Fails after the first event of a stream."""
+
+    async def astream(self, row):
+        yield StreamEvent("token", "half")
+        raise ValueError("a secret")
+
+
+def test_a_stream_that_breaks_is_logged_with_its_code(tmp_path, caplog):
+    """Its status is 200, so only the code tells."""
+    caplog.set_level(logging.INFO, "serving")
+
+    async def main():
+        async with toy_service(tmp_path, Breaking()) as app:
+            events = await Caller(app, "/predict", {"x": 1.0}, accept="text/event-stream")()
+            assert events.status == 200 and b"half" in events.body and b"model_failed" in events.body
+
+    asyncio.run(main())
+    (failed,) = [record for record in caplog.records if record.message == "request failed"]
+    assert (failed.status, failed.error) == (200, "model_failed")
 
 
 @every_route
