@@ -14,8 +14,8 @@ from serving.blocking_calls import gather
 from serving.inference.jobs import Job, settle
 from serving.web.problems import Problem
 
-#: Part of the time-out for a call with rows of several callers. When it hangs, each caller's rows have the rest alone, and so
-#: the row that hangs is answered after one time-out.
+#: Part of the time-out for a call with rows of several callers. When it hangs, each caller's rows have the
+#: rest alone, and so the row that hangs is answered after one time-out.
 SHARED = 0.25
 #: Gets the outcome of each job (predictions or an exception; None for all when the call took too long), and seconds.
 Done = Callable[[list[Any] | None, float], None]
@@ -49,9 +49,10 @@ class Batcher:
         executor: Calls the model.
         batch_rows: Most rows in one call; a caller with more is served in several.
         queue_rows: Most rows that wait.
-        timeout_s: Longest time of a caller's rows in the model. A call with rows of several callers that takes longer than
-            its part of it (`SHARED`) is stopped, and each caller's rows are tried again alone, in turns with the batches of
-            the others. If none of them hangs, the model is slow: its calls have the whole time from then on.
+        timeout_s: Longest time of a caller's rows in the model. A call with rows of several callers that takes
+            longer than its part of it (`SHARED`) is stopped, and each caller's rows are tried again alone, in
+            turns with the batches of the others. If none of them hangs, the model is slow: its calls have the
+            whole time from then on.
         on_batch: Gets rows and seconds of each call.
     """
 
@@ -96,7 +97,10 @@ class Batcher:
         return _joined(parts)
 
     async def drain(self) -> None:
-        """Wait until every row that waits is answered. Rows of a caller who has left, or whose time is over, wait no longer."""
+        """Wait until every row that waits is answered.
+
+        A caller who leaves, or whose time is over, takes its rows along, so this ends.
+        """
         while self._waiting or self._suspects or self._calling:
             await asyncio.sleep(0.01)
 

@@ -36,12 +36,14 @@ class Found(NamedTuple):
 
 
 def run(call: Callable[[list[Any]], tuple[Any, list[int]]], jobs: Sequence[Sequence[Any]]) -> Found:
-    """Call the model with the rows of all jobs. If the call fails, each half of the jobs is tried, down to single jobs.
+    """Call the model with the rows of all jobs.
 
+    If the call fails, each half of the jobs is tried, down to single jobs.
     So a bad row of one caller does not fail another caller, and costs few calls more.
 
     Args:
-        call: Rows to their predictions, one a row, and the places of those that are not finite. It may raise anything.
+        call: Rows to their predictions, one a row, and the places of those that are not finite. It may
+            raise anything.
 
     Raises:
         Interrupted: The call took too long.

@@ -1,9 +1,10 @@
 """Messages between the gateway, the template and the model processes.
 
-A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
-and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, unless the
-call ended before it began, and the `Event`s of a stream. `Load` is the first message, and its answer is `Loaded` or `Failed` with the id 0.
+A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`,
+`ChatRow` and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a
+call that was cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun`
+before it, unless the call ended before it began, and the `Event`s of a stream. `Load` is the first message, and its
+answer is `Loaded` or `Failed` with the id 0.
 """
 
 from typing import Any, Literal
@@ -190,7 +191,10 @@ class Answer(Message, frozen=True):
 
 
 class Begun(Message, frozen=True):
-    """The model works on a call. Until then, the gateway may give the call to another process, after a `GiveBack`."""
+    """The model works on a call.
+
+    Until then, the gateway may give the call to another process, after a `GiveBack`.
+    """
 
     id: int
 

@@ -12,8 +12,8 @@ from serving.blocking_calls import in_daemon_thread
 
 #: A registry that accepts a connection and does not answer for as long as this counts as away.
 REGISTRY_TIMEOUT_S = 10.0
-#: MLflow's modules that the first question to a server or a database needs. The headers of a request import plugins: Feast's
-#: takes seconds.
+#: MLflow's modules that the first question to a server or a database needs. The headers of a request import
+#: plugins: Feast's takes seconds.
 OF_SERVERS = ("mlflow", "mlflow.store.model_registry.rest_store", "mlflow.tracking.request_header.registry")
 OF_DATABASES = (
     "mlflow",

@@ -176,7 +176,10 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._loop.call_later(GRACE_S, self._require_end, number)
 
     def give_back(self) -> None:
-        """End the calls that the model has not begun with. Their handlers get an `Ended`, also where its loop is blocked."""
+        """End the calls that the model has not begun with, also where its event loop is blocked.
+
+        Their handlers get an `Ended`.
+        """
         for number in self._not_begun():
             self._send(GiveBack(number))
         self._loop.call_later(ON_ITS_WAY_S, self._give_up)
