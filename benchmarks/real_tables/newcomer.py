@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from tables import TABLES, download
 
 from mlops_lib import config, loaders
@@ -123,9 +122,12 @@ def test_rows(project: Path, source: pd.DataFrame) -> tuple[pd.DataFrame, np.nda
     """The rows of the source that are in the test split, and the predictions that 03_evaluate judged."""
     (written,) = project.glob(".mlops/runs/*/*/get-data/data/test.parquet")
     (judged,) = project.glob(".mlops/artifacts/*/artifacts/evaluation/test/rows-*.parquet")
-    frame = loaders.from_settings(config.load(project / "config.yaml")).source_frame()
-    digests = row_digests(frame[pq.read_schema(written).names])
-    places = {f"{digest:016x}": place for place, digest in enumerate(digests)}
+    settings = config.load(project / "config.yaml")
+    frame = loaders.from_settings(settings).source_frame()
+    types = loaders.prepared(settings, written.parent).load("test").dtypes
+    frame = frame.loc[frame[settings.data.label].notna(), types.index].astype(types)
+    digests = row_digests(frame)
+    places = {f"{digest:016x}": place for place, digest in zip(frame.index, digests, strict=True)}
     rows = rows_file.read(judged)
     return source.iloc[[places[one] for one in rows.ids]], np.asarray(rows.predicted)
 

@@ -26,7 +26,7 @@ SHOWN_IMAGES = 10
 #: Distinct texts that `_looks_like` compares.
 SHOWN_TEXTS = 1_000
 #: Distinct texts beside numbers that rather mean a missing value or a mistake than that the column has names.
-MAX_ODD = 5
+MAX_ODD, SHOWN_LETTERS = 5, 40
 #: A number and its unit, such as 70.5 kg.
 _UNIT = re.compile(r"\s*[+-]?\d[\d.,]*\s*([^\W\d_]{1,5})\s*")
 
@@ -168,7 +168,9 @@ def _looks_like(facts: "Facts") -> str:
     if facts.distinct < MIN_ROWS_OF_ID:
         return ""
     example = shown[0].as_py()
-    if facts.numbers and not pc.any(pc.match_substring_regex(shown, r"^[+-]?0\d")).as_py():  # as zip codes
+    if pc.any(pc.match_substring_regex(shown, r"^[+-]?0\d+$")).as_py():  # names, as zip codes
+        return ""
+    if facts.numbers:
         return f"; they are numbers, such as {example!r}: set its kind to number in data.columns to use their size"
     if pc.all(pc.match_substring_regex(shown, r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}([ T].*)?$")).as_py():
         return f"; they look like dates, such as {example!r}: write them as 2026-01-31 in the source to use them so"
@@ -191,7 +193,7 @@ def _almost_numbers(texts: "pa.Array") -> str:
         return f"; they look like numbers, such as {example!r}: store them as numbers in the source to use their size"
     if len(odd) > min(MAX_ODD, len(texts) / 10):
         return ""
-    listed = ", ".join(map(repr, odd))
+    listed = ", ".join(repr(text[:SHOWN_LETTERS]) for text in odd)
     return (
         f"; they are numbers but for {listed}: list these in data.missing_values if they mean a missing value, else mend "
         "them in the source"

@@ -166,7 +166,7 @@ def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
         if not names or _looks_like_dates(table, name):
             continue
         is_entity = is_id and any(entity in "".join(words) for entity in ENTITIES)
-        is_size = "numbers" in column.reason.partition("; they ")[2]
+        is_size = "they look like numbers" in column.reason or "they are numbers but" in column.reason
         if column.distinct == rows and (is_id or (column.role == "ignored" and not is_size)):
             found.append((0 if is_id else 2, name, "distinct in every row"))
         elif (is_entity or words == ["id"]) and column.distinct > max(20, rows / 1000):
