@@ -101,8 +101,9 @@ def ask(address: str, rows: list[dict[str, Any]]) -> list[Any]:
 
 
 def read(file: Path) -> pd.DataFrame:
-    """The rows as written: `NA` is a text where the column is text."""
-    frame, written = pd.read_csv(file), pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
+    """The rows as written: `NA` is a text where the column is text, and no bit of a number is rounded."""
+    frame = pd.read_csv(file, float_precision="round_trip")
+    written = pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""])
     texts = [name for name in frame if frame[name].dtype == object]
     return frame.assign(**{name: written[name] for name in texts})
 
