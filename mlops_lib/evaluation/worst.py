@@ -21,7 +21,8 @@ class Mistake(NamedTuple):
 
 
 def mistakes(task: str, y_true: Any, y_pred: Any, classes: Sequence[Any], most: int) -> list[Mistake]:
-    """The worst rows first: wrong classes that the model is most certain of, or the largest differences of numbers.
+    """The worst rows first: wrong classes that the model is most certain of,
+    or the largest differences of numbers.
 
     Args:
         task: ``classification`` or ``regression``; of others, there are none.

@@ -162,10 +162,10 @@ class SklearnWrapper(ModelWrapper):
         import mlflow.sklearn
         from mlflow.models import infer_signature
 
-        estimator_fit.require_probabilities(estimator, config)
+        rows = data_loader.load("train")
+        estimator_fit.require_predictions(estimator, rows, schema, config)
         before = skops_facts(estimator, config.model.implementation)
         Needs(before.modules, config.root).require_portable()
-        rows = data_loader.load("train")
         features = rows[list(schema.features)]
         more = estimator_fit.arguments(estimator, data_loader, schema, rows)
         try:

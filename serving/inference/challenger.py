@@ -33,8 +33,9 @@ class Mirror:
     """Sends the champion's requests to the challenger, after the answer has gone out.
 
     Args:
-        record: Called with served version, rows, context, predictions, the time of `time.perf_counter()` at which the
-            work began, the role "mirror", and for a request that the challenger failed on ``finished=False`` and the error.
+        record: Called with served version, rows, context, predictions, the time of `time.perf_counter()` at
+            which the work began, the role "mirror", and for a request that the challenger failed on
+            ``finished=False`` and the error.
     """
 
     def __init__(self, metrics: Metrics, budget: Budget, record: Callable[..., None]) -> None:

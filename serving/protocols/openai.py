@@ -1,8 +1,9 @@
 """OpenAI's protocol over the served model: /v1/chat/completions and /v1/models.
 
 https://platform.openai.com/docs/api-reference/chat. `model` is the name in the registry; ``thread_id`` (in
-the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt: `messages` may
-then be empty. An answer that is an interrupt has it in the field ``interrupt`` too, and as JSON in its content.
+the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an
+interrupt: `messages` may then be empty. An answer that is an interrupt has it in the field ``interrupt``
+too, and as JSON in its content.
 """
 
 import time

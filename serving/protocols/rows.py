@@ -101,7 +101,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
-    """The events of one row. Once the answer has begun, its status cannot say that it failed: an event does."""
+    """The events of one row. Once the answer has begun, its status cannot say that it failed:
+    an event does."""
     try:
         async with aclosing(events):
             async for kind, data, path in events:

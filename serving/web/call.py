@@ -64,7 +64,8 @@ class Call:
         caller: Name of the caller's API key; "" where the service has no keys.
         usage: Tokens of an answer in events; None for any other answer.
         body_bytes: Bytes of the body that have been read.
-        read: Whether the whole body has been read. The server's next message is then that the caller has left.
+        read: Whether the whole body has been read. The server's next message is then
+            that the caller has left.
         status: Of the answer; 0 before it has begun.
         finished: Whether the last byte of the answer is out.
         code: Of the problem that is the answer; "" for another answer.
@@ -126,8 +127,8 @@ class Call:
         """The whole body, inflated if it came compressed.
 
         Raises:
-            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway, or for a body that is
-                not of its Content-Encoding; 415 for a coding that is not known.
+            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway,
+                or for a body that is not of its Content-Encoding; 415 for a coding that is not known.
         """
         chunks = []
         while not self.read:
@@ -168,7 +169,8 @@ class Call:
         await self.reply(Reply(body, [PROBLEM, *problem.raw_headers], problem.status.value))
 
     async def stream(self, pieces: AsyncGenerator[str], headers: Headers) -> None:
-        """Send an answer in pieces. `pieces` is closed however it ends, in this task, whose context it may have set."""
+        """Send an answer in pieces. `pieces` is closed however it ends, in this task,
+        whose context it may have set."""
         async with aclosing(pieces):
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
             async for piece in pieces:

@@ -1,8 +1,8 @@
 """The outermost layer, plain ASGI: what every request goes through.
 
-It gives a request its id, finds its route, admits or refuses it before a byte of the body is read, cancels it when it
-takes too long or its caller leaves, and counts it. It answers inference itself: FastAPI's routing and response objects
-would cost more than the prediction. Other routes go on to FastAPI.
+It gives a request its id, finds its route, admits or refuses it before a byte of the body is read, cancels it
+when it takes too long or its caller leaves, and counts it. It answers inference itself: FastAPI's routing and
+response objects would cost more than the prediction. Other routes go on to FastAPI.
 """
 
 import asyncio
@@ -107,7 +107,8 @@ class Gateway:
                 )
 
     async def sweep(self) -> None:
-        """Cancel the requests that take too long, and watch for callers who leave the others. Never returns."""
+        """Cancel the requests that take too long, and watch for callers who leave the others.
+        Never returns."""
         while True:
             await asyncio.sleep(SWEEP_S)
             failures.report_left_out()

@@ -1,4 +1,5 @@
-"""Decide label, task, key, time, metric and left-out columns of a table; each is checked before a file is written."""
+"""Decide label, task, key, time, metric and left-out columns of a table;
+each is checked before a file is written."""
 
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mlops_lib.cli.init.labels import ENOUGH, Label
 from mlops_lib.cli.init.questions import Questions
 from mlops_lib.cli.init.table import Table
 from mlops_lib.errors import ConfigError, DataError
-from mlops_lib.nearest import did_you_mean
+from mlops_lib.wording import did_you_mean
 
 
 def decide(table: Table, given: Given, asked: Questions, choices: Choices) -> None:

@@ -10,7 +10,8 @@ MAX_SIDE, RESIZED_SIDE = 256, 128
 
 
 def choose_network(table: Table, choices: Choices) -> None:
-    """Set `choices.model` for a table with a column of images: a network, and one size where images have several."""
+    """Set `choices.model` for a table with a column of images: a network,
+    and one size where images have several."""
     names = [
         name for name, column in table.columns.items() if column.kind == "image" and name != choices.label
     ]

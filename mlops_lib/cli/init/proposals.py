@@ -99,7 +99,8 @@ _TIME = re.compile(
     r"|날짜|일자|일시|시각|시간|기준일자?|거래일자?|주문일자?)$"
 )
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-#: A date in other forms than 2026-01-31: 2026/1/31, 31.01.2026, 20260131, 31 Jan 2026, Jan 31, 2026, 2026년 1월 31일.
+#: A date in other forms than 2026-01-31: 2026/1/31, 31.01.2026, 20260131, 31 Jan 2026, Jan 31, 2026,
+#: 2026년 1월 31일.
 _DATE = re.compile(
     r"(\d{1,4}[/. -]+\d{1,2}[/. -]+\d{1,4}\.?"
     r"|(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
@@ -148,7 +149,8 @@ def label(table: Table, taken: tuple[str, ...] = ()) -> Proposal:
 
 
 def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
-    """The column that tells entities apart: distinct in every row, or ids of customers, patients and the like.
+    """The column that tells entities apart: distinct in every row, or ids of customers,
+    patients and the like.
 
     Args:
         table: The table.
@@ -190,7 +192,8 @@ def group(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposa
 
 
 def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
-    """The column that has one row for each time, such as store. Arguments as for `key`; the time is one of `taken`."""
+    """The column that has one row for each time, such as store. Arguments as for `key`;
+    the time is one of `taken`."""
     times = [name for name in taken if name in table.names and name != label_name]
     rows = table.sample.to_pandas()
     if any(not rows.duplicated([name]).any() for name in times):
@@ -206,12 +209,13 @@ def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Propos
 
 
 def of_key(task: str) -> Callable[[Table, str, tuple[str, ...]], Proposal]:
-    """What proposes the key of a task: an entity, a group or a series."""
+    """The function that proposes the key of a task: an entity, a group or a series."""
     return {"ranking": group, "forecast": series}.get(task, key)
 
 
 def _repeated(table: Table, names: list[str], label_name: str, taken: tuple[str, ...]) -> list[str]:
-    """Columns with such a name and two rows a value or more, in the order of the names; user_id before user_age."""
+    """Columns with such a name and two rows a value or more, in the order of the names;
+    user_id before user_age."""
     found = []
     for name, column in table.columns.items():
         fits = column.kind in ("category", "integer", "text") and not column.nullable

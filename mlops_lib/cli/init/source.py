@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.redact import mask, password_in, without_password
+from mlops_lib.wording import listed
 
 #: Schemes of addresses of files; every other scheme is a database's.
 FILE_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
@@ -78,10 +79,8 @@ def _no_file(path: Path) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder}, so no file {path}. Give the path from {Path.cwd()}."
     names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    near = difflib.get_close_matches(path.name, names, n=3) or names[:LISTED]
-    return (
-        f"There is no file or folder {path}. In {folder.resolve()} there is: {', '.join(near) or 'nothing'}."
-    )
+    near = difflib.get_close_matches(path.name, names, n=3) or names
+    return f"There is no file or folder {path}. In {folder.resolve()} there is: {listed(near, LISTED) or 'nothing'}."
 
 
 def _database(text: str, folder: Path, table: str, query: str) -> Source:
@@ -112,7 +111,7 @@ def _only_table(url: str) -> str:
         names = sorted([*found.get_table_names(), *found.get_view_names()])
     if len(names) != 1:
         raise ConfigError(
-            f"{mask(url)} has {len(names) or 'no'} tables{': ' if names else ''}{', '.join(names[:LISTED])}. Name one "
+            f"{mask(url)} has {len(names) or 'no'} tables{': ' if names else ''}{listed(names, LISTED)}. Name one "
             "with --table, or give a SELECT with an ORDER BY as --query."
         )
     return names[0]
