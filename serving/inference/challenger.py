@@ -54,9 +54,11 @@ class Mirror:
     async def _ask(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
         began, adopted = time.perf_counter(), rows
         try:
-            with challenger:
-                adopted = challenger.schema.adopt(rows)
-                predictions = await self._predictions(challenger, adopted)
+            # As of a request: a version that is let go waits for those who use it.
+            async with asyncio.timeout(context.deadline - time.monotonic()):
+                with challenger:
+                    adopted = challenger.schema.adopt(rows)
+                    predictions = await self._predictions(challenger, adopted)
         except Exception as error:  # no caller waits for it, so it is counted and logged here
             self._metrics.dropped("mirror_failed")
             name = _name_of(error)

@@ -125,7 +125,9 @@ async def events(
                     if rest or not sent:
                         yield _chunk(chat, rest)
     except Exception as error:
-        yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
+        failure = as_problem(error, call.request_id)
+        call.code = failure.code
+        yield f"data: {problem(call, failure).body.decode()}\n\n"
         return
     yield _last(chat, found.finish_reason, _usage(call.usage or Usage(), found))
 

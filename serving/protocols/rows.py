@@ -118,7 +118,9 @@ async def events(
                     answer = {"predictions": data, "model": model.card, "request_id": call.request_id}
                     yield event(kind, answer)
     except Exception as error:
-        yield event("error", json.loads(as_problem(error, call.request_id).body(call.request_id)))
+        problem = as_problem(error, call.request_id)
+        call.code = problem.code
+        yield event("error", json.loads(problem.body(call.request_id)))
 
 
 async def features(request: Request) -> Response:

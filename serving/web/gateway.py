@@ -83,6 +83,7 @@ class Gateway:
                 await call.problem(as_problem(error, call.request_id))
         finally:
             self.in_flight.discard(call)
+            service.body_bytes -= call.body_bytes
             if call.watch:
                 call.watch.cancel()
             # A path that is no route has no label of its own, or a scanner would make thousands.
@@ -91,7 +92,8 @@ class Gateway:
             service.metrics.answered(label, call.status, seconds, isinstance(route, InferenceRoute))
             if tracing:
                 tracing.end(span, method, label, call.status, call.request_id)
-            if call.status >= 400 and not is_public:  # a probe that fails every second is no news
+            # A stream that broke has status 200 and a code. A probe that fails every second is no news.
+            if (call.status >= 400 or call.code) and not is_public:
                 about = {
                     "method": method,
                     "route": label,

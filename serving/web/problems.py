@@ -127,6 +127,12 @@ def too_large(limit: int) -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
 
 
+def bodies_too_large(limit: int) -> Problem:
+    """The answer to a body for which there is no memory now."""
+    detail = f"The bodies of the requests that wait have {limit} bytes already. Try again after the time in Retry-After."
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail, retry_after_s=1)
+
+
 def disconnected(before: str) -> Problem:
     """The answer that is counted for a caller who has left."""
     detail = f"The caller hung up before {before}."
