@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class OwnMetric(TextMetric):
     """A user's function ``score(case) -> float``, plain or async.
 
-    The function may have the attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0, or none if
-    lower is better), and ``columns``: the columns of the reference that it needs.
+    The function may have the attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0,
+    or none if lower is better), and ``columns``: the columns of the reference that it needs.
     """
 
     def __init__(self, function: Callable[[Case], Any], name: str) -> None:
@@ -86,6 +86,8 @@ async def score_rows(
     limit = asyncio.Semaphore(concurrency)
 
     async def one(case: Case) -> tuple[float | None, str]:
+        if not metric.counts(case):
+            return None, ""
         if case.generation.error:
             return None, case.generation.error
         if not case.answer.strip():
@@ -106,7 +108,8 @@ async def score_rows(
 
 
 def require_a_score(name: str, cases: Sequence[Case], results: Sequence[tuple[float | None, str]]) -> None:
-    """Raise EvaluationError, with the first cause, if rows failed and none has a score: nothing was measured."""
+    """Raise EvaluationError, with the first cause, if rows failed and none has a score:
+    nothing was measured."""
     failed = [row for row, (_, problem) in enumerate(results) if problem]
     if not failed or any(value is not None for value, _ in results):
         return
@@ -118,9 +121,14 @@ def require_a_score(name: str, cases: Sequence[Case], results: Sequence[tuple[fl
 
 
 def total(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence[float | None]) -> Score:
+    """The metric over the rows that count in it, and how many do."""
+    pairs = [pair for pair in zip(cases, values, strict=True) if metric.counts(pair[0])]
+    left_out = len(cases) - len(pairs)
+    cases, values = [case for case, _ in pairs], [value for _, value in pairs]
     known = [value for value in values if value is not None]
     empty = sum(not case.generation.error and not case.answer.strip() for case in cases)
     counts = {"scored": len(known), "errored": len(values) - len(known) - empty, "empty": empty}
+    counts["left_out"] = left_out
     if not known:
         return Score(value=None, **counts)
     if len(known) < len(values) and metric.worst_of(known) is None:

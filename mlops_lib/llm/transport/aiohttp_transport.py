@@ -1,4 +1,5 @@
-"""Sends HTTP requests with aiohttp, whose parser is native: httpx2's own costs several times the processor time.
+"""Sends HTTP requests with aiohttp, whose parser is native:
+httpx2's own costs several times the processor time.
 
 It is a transport of httpx2, so that the vendors' SDKs can use it too.
 """
@@ -28,11 +29,12 @@ class Connector(aiohttp.TCPConnector):
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends the requests of one event loop, in which it must be made. The end of the loop closes its connections."""
+    """Sends the requests of one event loop, in which it must be made.
+    The end of the loop closes its connections."""
 
     def __init__(self) -> None:
         self._end: AsyncIterator[None] | None = None
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proxies: dict[tuple[str, str, int | None], str | None] = {}
         connector = Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=_trusted())
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -75,7 +77,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def _proxy_of(self, url: httpx2.URL) -> str | None:
         """`proxy_of`, read once for each server."""
-        server = url.scheme, url.host
+        server = url.scheme, url.host, url.port
         if server not in self._proxies:
             self._proxies[server] = proxy_of(url)
         return self._proxies[server]
@@ -85,7 +87,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         await self._session.close()
 
     async def _until_the_end(self) -> AsyncIterator[None]:
-        """Close all connections when the event loop ends, which closes the generators that have begun in it."""
+        """Close all connections when the event loop ends, which closes the
+        generators that have begun in it."""
         try:
             yield
         finally:

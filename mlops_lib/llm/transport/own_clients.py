@@ -1,7 +1,8 @@
 """Clients of LLM vendors that a model's own code makes: their calls go through the platform's transport too.
 
-The vendors' SDKs send with httpx2, and some clients with httpx, so their transports are changed, once a process. A client
-that was made before is changed as well. Requests of other kinds, and those that the platform has metered already, pass as they are.
+The vendors' SDKs send with httpx2, and some clients with httpx, so their transports are changed, once a
+process. A client that was made before is changed as well. Requests of other kinds, and those that the
+platform has metered already, pass as they are.
 """
 
 import os
@@ -15,7 +16,7 @@ import httpx2
 from mlops_lib.llm.accounting.ledger import in_force
 from mlops_lib.llm.accounting.usage import Prices
 from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
-from mlops_lib.llm.transport import legacy_httpx
+from mlops_lib.llm.transport import legacy_httpx, uncounted
 from mlops_lib.llm.transport.call import Provider
 from mlops_lib.llm.transport.metered import METERED, Metered
 
@@ -44,14 +45,17 @@ def meter(prices: Prices) -> None:
             httpx2.AsyncHTTPTransport.handle_async_request
         )
         legacy_httpx.change(_meter_for)
+        uncounted.watch()
 
 
 def with_stand_ins(build: Callable[[], T]) -> T:
-    """The result of `build`, whose clients can be made without a key; a call without a key is refused before it is sent.
+    """The result of `build`, whose clients can be made without a key;
+    a call without a key is refused before it is sent.
 
-    The code that `build` runs may set a missing key itself, from a .env file for example, and must find none there. So the
-    stand-in for Anthropic is in the variable that its clients read last. OpenAI's clients have no such variable: only after
-    an error about a missing key does `build` run again, with stand-ins for all missing keys.
+    The code that `build` runs may set a missing key itself, from a .env file for example, and must find
+    none there. So the stand-in for Anthropic is in the variable that its clients read last. OpenAI's
+    clients have no such variable: only after an error about a missing key does `build` run again, with
+    stand-ins for all missing keys.
     """
     with _stand_ins([] if os.environ.get(KEY_VARIABLES["anthropic"]) else [ANTHROPIC_TOKEN]):
         try:
@@ -107,8 +111,12 @@ class _Sender:
 
 
 def _meter_for(request: Any, sender: Any) -> "_InForce | None":
-    name = _provider_of(request)
-    return _InForce(_metered(name, request, sender)) if name else None
+    if request.extensions.get(METERED):
+        return None
+    if name := _provider_of(request):
+        return _InForce(_metered(name, request, sender))
+    uncounted.note(request.method, request.url.host, request.url.path)
+    return None
 
 
 class _InForce:
@@ -128,7 +136,8 @@ class _InForce:
 
 @contextmanager
 def _redirectable(request: Any) -> Iterator[None]:
-    """A client that follows a redirect copies the request's extensions: the copy must count as a call of its own."""
+    """A client that follows a redirect copies the request's extensions:
+    the copy must count as a call of its own."""
     try:
         yield
     finally:
@@ -136,8 +145,8 @@ def _redirectable(request: Any) -> Iterator[None]:
 
 
 def _provider_of(request: Any) -> str:
-    """The provider whose protocol a request has; "" for a request that is no LLM call, or is metered already."""
-    if request.method != "POST" or request.extensions.get(METERED):
+    """The provider whose protocol a request has; "" for another protocol."""
+    if request.method != "POST":
         return ""
     path = request.url.path
     if path.endswith(ANTHROPIC_PATH):
