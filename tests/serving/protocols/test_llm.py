@@ -1,11 +1,7 @@
 """An LLM model served over HTTP: one row or many, events, OpenAI's own client, conversations, cancelling."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +17,7 @@ from mlops_lib.registry import Registry
 from tests.llm.test_graph import GRAPH
 from tests.support.llm_fixtures import KEY, ROOT, Vendor, files_with
 from tests.support.promoting import promote
+from tests.support.shop import started
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -28,30 +25,12 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def service(file: Path, vendor: Vendor, log: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
+    environment = {
         "MLOPS_CONFIG": str(file), "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{vendor.url}/v1"
     }  # fmt: skip
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT / "serving", env=environment, stdout=output, stderr=output
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-
-            def ready() -> bool:
-                assert process.poll() is None, log.read_text()
-                with urllib.request.urlopen(f"{url}/readyz") as response:
-                    return response.status == 200
-
-            until(ready, "the service is ready", log.read_text)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(120)
+    with started(["uvicorn", "main:app"], ROOT / "serving", log, **environment) as running:
+        running.until_ready()
+        yield running.url
 
 
 @pytest.fixture(scope="module")
