@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx2
-import openai
 import pytest
 
 from serving.protocols.inference import Decoded, InferenceRoute
@@ -303,6 +302,8 @@ def test_a_vendors_refusal_is_the_status_of_the_answer(run, path, stream):
 
     async def test(app, toy):
         async def refuse(rows):
+            import openai
+
             response = httpx2.Response(
                 429, headers={"retry-after": "7"}, request=httpx2.Request("POST", "http://v")
             )
