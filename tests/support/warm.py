@@ -137,6 +137,7 @@ def _server() -> tuple[str, str]:
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, *map(str, numbers)],
         cwd=ROOT, stdin=subprocess.PIPE, pass_fds=numbers, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # without what the test of the first start adds
     )  # fmt: skip
     for listener in listeners:
         listener.close()
