@@ -169,7 +169,9 @@ def _serve(listener: socket.socket, templates: socket.socket | None) -> socket.s
     while True:
         watched = [listener, woken, NULL, *filter(None, [templates])]
         ready, _, _ = select.select(watched, [], [])
-        if NULL in ready:  # the tests have ended
+        if NULL in ready:  # the tests have ended, or were killed
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
             os._exit(0)
         if woken in ready:
             os.read(woken, 1 << 16)
