@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import yaml
 from mlops_lib import config, loaders
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
-from tests.support import forks, warm
+from tests.support import forks
 
 if TYPE_CHECKING:
     from mlops_lib.evaluation.report import EvaluationReport
@@ -52,16 +51,11 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in the project's folder. The steps of a run start from the fork server of the tests."""
         started = forks.environment() if {"run", "reproduce"} & set(arguments) else {}
-        variables = {**os.environ, **started, "COLUMNS": "200", **environment}
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
-            process = warm.start(["mlops", *arguments], self.root, variables, out.fileno(), error.fileno())
-            try:
-                process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-            said = [file.seek(0) or file.read() for file in (out, error)]
-        return subprocess.CompletedProcess(["mlops", *arguments], process.wait(), *said)
+        return subprocess.run(
+            [str(BIN / "mlops"), *arguments],
+            cwd=self.root, env={**os.environ, **started, "COLUMNS": "200", **environment},
+            capture_output=True, text=True, timeout=timeout_s, check=False,
+        )  # fmt: skip
 
     def copy(self, target: Path) -> "Project":
         """A copy to change freely; models stay where they are, since MLflow knows them by absolute paths."""
