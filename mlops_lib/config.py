@@ -25,7 +25,8 @@ from mlops_lib.settings.served_model import served_model
 from mlops_lib.yaml_files import read_yaml
 
 CONFIG_ENV = "MLOPS_CONFIG"
-#: Address of the model that `mlops serve` was given. It wins over all settings of the model's name and version.
+#: Address of the model that `mlops serve` was given. It wins over all settings of
+#: the model's name and version.
 SERVED_ENV = "MLOPS_SERVED_MODEL"
 
 #: Environment variable -> the setting it overrides.
@@ -55,7 +56,8 @@ NOT_SERVED: dict[str, Any] = {"data.source": "-", "data.label": "-", "evaluation
 
 
 class Loaded(NamedTuple):
-    """Settings, their file, and the origin of each value (dotted key -> file, environment variable or argument)."""
+    """Settings, their file, and the origin of each value (dotted key -> file,
+    environment variable or argument)."""
 
     settings: Settings
     file: Path
@@ -87,8 +89,8 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
         overrides: Dotted key -> value; these win over all others. None, "" and empty collections are ignored.
 
     Raises:
-        ConfigError: There is no config file, it is not a YAML mapping, a key is unknown or a value is bad. The
-            message names key, value, the accepted values, and the file or variable of the value.
+        ConfigError: There is no config file, it is not a YAML mapping, a key is unknown or a value is bad.
+            The message names key, value, the accepted values, and the file or variable of the value.
     """
     path = Path(file).resolve() if file else find_config()
     if path is None:
@@ -101,15 +103,16 @@ def load_with_origins(file: str | Path | None = None, overrides: Mapping[str, An
 def load_for_service(file: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Loaded:
     """Resolve settings for the service, which needs no `data` or `evaluation` section.
 
-    Without a config file, MLFLOW_TRACKING_URI and MLFLOW_MODEL_NAME (or MLOPS_SERVED_MODEL) are enough; `Loaded.file`
-    then does not exist, and paths start at the current directory.
+    Without a config file, MLFLOW_TRACKING_URI and MLFLOW_MODEL_NAME (or MLOPS_SERVED_MODEL) are enough;
+    `Loaded.file` then does not exist, and paths start at the current directory.
 
     Args:
         file: Config file; None looks for one (see `find_config`).
         overrides: As for `load_with_origins`.
 
     Raises:
-        ConfigError: As for `load_with_origins`; or there is no config file and one of these variables is not set.
+        ConfigError: As for `load_with_origins`; or there is no config file and one
+            of these variables is not set.
     """
     path = Path(file).resolve() if file else find_config()
     address = os.environ.get(SERVED_ENV, "")
@@ -238,7 +241,8 @@ def _walk(section: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _override(values: dict[str, Any], origins: dict[str, str], overrides: Mapping[str, Any]) -> None:
-    """Put arguments over the values. A data.source that is given so does not get the password of another address."""
+    """Put arguments over the values. A data.source that is given so does not get the
+    password of another address."""
     for key, value in overrides.items():
         if value not in (None, "", (), {}):
             _put(values, origins, key, value, "argument")
@@ -249,11 +253,12 @@ def _override(values: dict[str, Any], origins: dict[str, str], overrides: Mappin
 
 
 def _move_password(values: dict[str, Any], origins: dict[str, str]) -> None:
-    """Move a password in data.source to secrets, which are never printed. Files and arguments may not have one.
+    """Move a password in data.source to secrets, which are never printed.
+    Files and arguments may not have one.
 
     Raises:
-        ConfigError: The password is in a file or an argument, which are stored and shown; or there is a secret
-            other than the user's password, for which there is no setting.
+        ConfigError: The password is in a file or an argument, which are stored and shown;
+            or there is a secret other than the user's password, for which there is no setting.
     """
     source = values.get("data", {}).get("source") if isinstance(values.get("data"), dict) else None
     if not isinstance(source, str) or not (password := password_in(source)):
@@ -297,7 +302,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _flatten(values: Mapping[str, Any], model: type[Section] | None, prefix: str = "") -> dict[str, Any]:
-    """Turn sections into dotted keys. A dictionary that is a value, such as model.params, stays a dictionary."""
+    """Turn sections into dotted keys. A dictionary that is a value, such as model.params,
+    stays a dictionary."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         # The lines of the section are all commented out.

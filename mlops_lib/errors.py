@@ -61,8 +61,8 @@ class ThreadError(InputError):
     """A conversation cannot go on as a row asks.
 
     Args:
-        code: Stable name for programs: ``unknown_thread``, ``nothing_open``, ``unknown_interrupt``, ``several_interrupts`` or
-            ``invalid_resume``.
+        code: Stable name for programs: ``unknown_thread``, ``nothing_open``, ``unknown_interrupt``,
+            ``several_interrupts`` or ``invalid_resume``.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -71,4 +71,5 @@ class ThreadError(InputError):
 
 
 class ReproductionError(MlopsError):
-    """A version cannot be made again: its lineage, its code, its data or its environment is missing or changed."""
+    """A version cannot be made again: its lineage, its code,
+    its data or its environment is missing or changed."""

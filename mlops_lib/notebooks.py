@@ -29,19 +29,19 @@ from mlops_lib.steps.table import Step, step_of
 def run(notebook: str, **parameters: Any) -> Outputs:
     """Execute a notebook and return the outputs of its contract.
 
-    When the runner allows it (see `mlops_lib.step_cache.mode`) and the inputs are unchanged, the step is not run and
-    the cached outputs are returned.
+    When the runner allows it (see `mlops_lib.step_cache.mode`) and the inputs are unchanged,
+    the step is not run and the cached outputs are returned.
 
-    The executed notebook is stored in MLflow, as ``.ipynb`` and as self-contained HTML, under ``notebooks/`` of the
-    parent run, above all when it failed.
+    The executed notebook is stored in MLflow, as ``.ipynb`` and as self-contained HTML,
+    under ``notebooks/`` of the parent run, above all when it failed.
 
     Args:
         notebook: Name of a contract, ``02_train``; the file is looked for in ``pipeline.notebooks``.
         parameters: The notebook's parameters; a parameter left out has its default.
 
     Raises:
-        ContractError: A parameter is unknown or of the wrong type, or no cell is tagged ``parameters`` (before a
-            kernel starts); or an output is missing, of the wrong type or not finite (after).
+        ContractError: A parameter is unknown or of the wrong type, or no cell is tagged ``parameters``
+            (before a kernel starts); or an output is missing, of the wrong type or not finite (after).
         ConfigError: The notebook's file does not exist.
         NotebookError: A cell raised or the kernel died; names the cell and the place of the record.
     """
@@ -68,8 +68,8 @@ def run(notebook: str, **parameters: Any) -> Outputs:
 def glue(**outputs: Any) -> None:
     """Make values outputs of the notebook.
 
-    numpy scalars become Python scalars; scrapbook would turn them, and NaN, into texts. None is an output without a
-    value, which the contract must allow.
+    numpy scalars become Python scalars; scrapbook would turn them, and NaN, into texts.
+    None is an output without a value, which the contract must allow.
 
     Raises:
         ContractError: A value is not finite, or no scalar.

@@ -1,7 +1,7 @@
 """Implementations by name: a table of dotted paths, imported on first use.
 
-A new loader, wrapper, network, task, metric or baseline is one file and one line here. A class or function of the
-user's own needs no line: its name is its dotted path, ``package.module:Object``.
+A new loader, wrapper, network, task, metric or baseline is one file and one line here.
+A class or function of the user's own needs no line: its name is its dotted path, ``package.module:Object``.
 """
 
 import importlib
@@ -21,8 +21,8 @@ class Plugin(NamedTuple):
         extra: Extra of the distribution that installs what it imports.
         task: Metrics and baselines: the task that they belong to; of several, with blanks between them.
         imports: Slow packages that it imports on use; `mlops run` imports them once for all steps.
-        files: ``package.module:function`` of a wrapper's files: settings -> the files that `model.implementation` names.
-            Empty: those beside its module.
+        files: ``package.module:function`` of a wrapper's files:
+            settings -> the files that `model.implementation` names. Empty: those beside its module.
     """
 
     path: str
@@ -198,7 +198,8 @@ def check(kind: str, name: str, task: str = "") -> None:
 
 
 def files_of_model(wrapper: str) -> Callable[[Any], Iterable[Path]] | None:
-    """The function that gives the files of `model.implementation` from the settings; None: the wrapper has none."""
+    """The function that gives the files of `model.implementation` from the settings; None:
+    the wrapper has none."""
     path = TABLE["wrapper"].get(wrapper, Plugin("")).files
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name) if path else None

@@ -26,7 +26,8 @@ def is_running(name: str) -> bool:
 
 
 def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; "" for one that has ended, and where there is no /proc."""
+    """When a process started, in the kernel's ticks; "" for one that has ended,
+    and where there is no /proc."""
     fields = _stat(pid)
     return "" if not fields or fields[0] == "Z" else fields[19]
 

@@ -1,7 +1,7 @@
 """YAML files of users: a number is a number, and what YAML reads as something else than it looks is refused.
 
-PyYAML follows YAML 1.1, in which ``1e-3`` is a text, ``010`` is eight, ``1:30`` is ninety, and the last of two equal
-keys wins. Here ``1e-3`` is a number as in YAML 1.2, and the others are errors.
+PyYAML follows YAML 1.1, in which ``1e-3`` is a text, ``010`` is eight, ``1:30`` is ninety,
+and the last of two equal keys wins. Here ``1e-3`` is a number as in YAML 1.2, and the others are errors.
 """
 
 import math

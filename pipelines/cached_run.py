@@ -1,4 +1,5 @@
-"""Looks the whole pipeline up in the step cache, in the first process: an unchanged run starts no step and no MLflow."""
+"""Looks the whole pipeline up in the step cache, in the first process:
+an unchanged run starts no step and no MLflow."""
 
 from typing import Any, NamedTuple
 

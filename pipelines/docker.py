@@ -1,7 +1,7 @@
 """Runs each step in a container of this machine: the notebook image, hardened.
 
-The config file, the notebooks, the data (all read-only) and the work folder are mounted at their own paths, so that a path
-means the same inside and outside. The code is the image's.
+The config file, the notebooks, the data (all read-only) and the work folder are mounted at their own paths,
+so that a path means the same inside and outside. The code is the image's.
 """
 
 import os
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 IMAGE_USER = 10001
 #: Label of each container; its value is the pipeline run.
 LABEL = "mlops.run"
-#: Program that ends the step in a container. The first process there is a shell, which passes no signal on. A raw
-#: string, because an argument of a process cannot hold a zero byte.
+#: Program that ends the step in a container. The first process there is a shell, which passes no signal on.
+#: A raw string, because an argument of a process cannot hold a zero byte.
 TERMINATE = r"""
 import os, pathlib, signal
 for process in pathlib.Path("/proc").glob("[0-9]*"):

@@ -9,7 +9,8 @@ from typing import Any
 
 @contextlib.contextmanager
 def handed_to_step(stop: Callable[[], None]) -> Iterator[threading.Event]:
-    """Stop the running step at the first interrupt and wait for it; a second interrupt ends the block at once.
+    """Stop the running step at the first interrupt and wait for it;
+    a second interrupt ends the block at once.
 
     kfp.local alone would leave the step running without a parent.
 

@@ -15,7 +15,8 @@ from pipelines.cluster_options import finisher
 from pipelines.training import make
 
 POLL_S = 5.0
-#: Failed polls in a row before the wait ends. Two minutes: enough to restart a load balancer or renew a token.
+#: Failed polls in a row before the wait ends. Two minutes: enough to restart a load
+#: balancer or renew a token.
 MAX_POLL_FAILURES = 24
 #: Final states of a run (KFP v2 API, V2beta1RuntimeState).
 SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
@@ -76,7 +77,8 @@ def run_on_cluster(
         name: Its name on the server; empty: ``pipeline.name``.
 
     Raises:
-        MlopsError: The server does not answer or refuses, the run did not succeed, or `cron` has not six fields.
+        MlopsError: The server does not answer or refuses, the run did not succeed,
+            or `cron` has not six fields.
     """
     if cron and not cron.startswith("@") and len(cron.split()) != 6:
         raise MlopsError(

@@ -42,8 +42,8 @@ def run_local(
         on_start: Called with the run's id before the first step; not called when all outputs are cached.
 
     Raises:
-        MlopsError: A notebook cannot be run, before the first step; or a step failed: has the step's error, and says
-            how to continue.
+        MlopsError: A notebook cannot be run, before the first step; or a step failed: has the step's error,
+            and says how to continue.
         KeyboardInterrupt: The user stopped the run; says how to continue.
     """
     require_notebooks(settings)

@@ -62,7 +62,8 @@ class LocalRun:
             yield
 
     def to_its_end(self, answers: list[Answer]) -> PipelineResult:
-        """Run the steps and give the MLflow run its final status; an error after a finished step says how to continue.
+        """Run the steps and give the MLflow run its final status;
+        an error after a finished step says how to continue.
 
         Args:
             answers: The cache's answers so far; the steps that hit are not run.
@@ -99,7 +100,8 @@ class LocalRun:
     def _advice(self, command: str) -> list[str]:
         """How to continue, if a step has finished; else a resumed run would do what a new one does.
 
-        The folder of a run that makes a version again goes with the command, so such a run cannot be continued.
+        The folder of a run that makes a version again goes with the command,
+        so such a run cannot be continued.
         """
         if not events.finished(self.folder) or Expected.from_env() != Expected():
             return []
@@ -123,8 +125,8 @@ class LocalRun:
                 try:
                     with events.followed(self.folder, on_event) as seen:
                         training(parent_run_id=self.run_id, **self.arguments)
-                # When a container is gone before kfp.local asks for its exit code, kfp.local assumes success and
-                # later raises a ValueError for the missing outputs.
+                # When a container is gone before kfp.local asks for its exit code,
+                # kfp.local assumes success and later raises a ValueError for the missing outputs.
                 except (RuntimeError, ValueError, OSError) as error:
                     if interrupted.is_set():
                         raise KeyboardInterrupt from None

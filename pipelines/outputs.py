@@ -21,7 +21,8 @@ class PipelineResult:
     """The outputs of a pipeline run.
 
     Args:
-        parent_run_id: The MLflow run that has the record. For a cached run, the run that the last step ran in.
+        parent_run_id: The MLflow run that has the record. For a cached run,
+            the run that the last step ran in.
         outputs: Step name -> outputs; a step that was skipped has none.
     """
 

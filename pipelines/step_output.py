@@ -45,6 +45,7 @@ class Log(io.TextIOBase):
 
 @contextlib.contextmanager
 def captured(path: Path) -> Iterator[Log]:
-    """Send what kfp.local prints, which includes the output of the steps, to a file and not over the display."""
+    """Send what kfp.local prints, which includes the output of the steps,
+    to a file and not over the display."""
     with contextlib.closing(Log(path)) as log, contextlib.redirect_stdout(log):
         yield log

@@ -48,6 +48,15 @@ def test_every_path_exists(page):
             assert list(ROOT.glob(name.rstrip("/"))), name
 
 
+def test_the_structure_names_every_package():
+    """docs/structure.md has each package of the library and of the service."""
+    named = inline(ROOT / "docs" / "structure.md")
+    found = [
+        file.parent.name for top in ("mlops_lib", "serving") for file in ROOT.glob(f"{top}/*/__init__.py")
+    ]
+    assert found and not set(found) - set(named)
+
+
 def is_setting(name: str) -> bool:
     """Whether `section.key` is a setting; below a setting that holds a dictionary, any name is."""
     model: Any = Settings

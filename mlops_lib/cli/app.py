@@ -44,12 +44,13 @@ def main() -> None:
 
 
 def guarded(function: Callable[[], None]) -> None:
-    """Call `function`; print an error of the platform as a message, without its traceback, and exit with 1."""
+    """Call `function`; print an error of the platform as a message, without its traceback,
+    and exit with 1."""
     mask_output()
     try:
         function()
     except MlopsError as error:
-        err.print("[bold red]Error:[/] " + escape(mask(str(error))), highlight=False, soft_wrap=True)
+        err.print("[bold red]Error:[/] " + escape(mask(str(error))), soft_wrap=True)
         sys.exit(1)
 
 

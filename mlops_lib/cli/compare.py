@@ -13,6 +13,7 @@ from rich.text import Text
 from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, out, progress, show
 from mlops_lib.errors import ConfigError
+from mlops_lib.wording import cut
 
 if TYPE_CHECKING:
     from mlops_lib.comparison.result import ChangedRow, ComparisonReport
@@ -127,7 +128,7 @@ def compare(
         }[form](report)  # fmt: skip
         if output:
             output.write_text(text, encoding="utf-8")
-            out.print(f"Written to {output}.", highlight=False, soft_wrap=True, markup=False)
+            out.print(f"Written to {output}.", soft_wrap=True, markup=False)
         else:
             typer.echo(text, nl=False)
     good = {Required.NOT_WORSE: ("not_worse", "better"), Required.BETTER: ("better",)}
@@ -138,21 +139,19 @@ def compare(
 def _show(report: "ComparisonReport") -> None:
     from mlops_lib.comparison import view
 
-    out.print(f"[bold]{escape(view.title(report))}[/]\n", highlight=False, soft_wrap=True)
+    out.print(f"[bold]{escape(view.title(report))}[/]\n", soft_wrap=True)
     for one in view.headlines(report):
-        out.print(f"[{COLOURS[one.outcome]}]{one.outcome}[/]  {escape(one.text)}\n", highlight=False)
+        out.print(f"[{COLOURS[one.outcome]}]{one.outcome}[/]  {escape(one.text)}\n")
     if report.directions:
         show(_table(view.metrics(report)))
         out.print()
     show(_table(view.sides(report)))
     out.print()
     for text in view.remarks(report):
-        out.print(escape(text), highlight=False)
+        out.print(escape(text))
     rows = report.changed_rows[:MAX_ROWS]
     if rows:
-        out.print(
-            f"\n[bold]Rows that changed, the largest loss first[/] ({len(rows)} shown)", highlight=False
-        )
+        out.print(f"\n[bold]Rows that changed, the largest loss first[/] ({len(rows)} shown)")
     for row in rows:
         _show_row(report, row)
 
@@ -170,13 +169,13 @@ def _show_row(report: "ComparisonReport", row: "ChangedRow") -> None:
     from mlops_lib.evaluation.words import word_changes
 
     table = Table.grid(padding=(0, 2))
-    table.add_row(Text("row", "dim"), Text(view.cut(view.row_text(row), MAX_TEXT)))
-    table.add_row(Text("truth", "dim"), Text(view.cut(row.truth, MAX_TEXT)))
-    before = view.cut(row.predictions[0], MAX_TEXT)
+    table.add_row(Text("row", "dim"), Text(cut(view.row_text(row), MAX_TEXT)))
+    table.add_row(Text("truth", "dim"), Text(cut(row.truth, MAX_TEXT)))
+    before = cut(row.predictions[0], MAX_TEXT)
     for at, (side, prediction) in enumerate(zip(report.sides, row.predictions, strict=True)):
-        shown = Text(view.cut(prediction, MAX_TEXT) or "no prediction")
+        shown = Text(cut(prediction, MAX_TEXT) or "no prediction")
         if at and prediction and report.task == "text":
-            pieces = word_changes(before, view.cut(prediction, MAX_TEXT))
+            pieces = word_changes(before, cut(prediction, MAX_TEXT))
             plain = not out.is_terminal or out.no_color
             shown = Text.assemble(
                 *(

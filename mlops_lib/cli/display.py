@@ -1,4 +1,5 @@
-"""What the commands print: tables, the progress of a pipeline run, its result; and the option that all commands have."""
+"""The output of the commands: tables, progress and result of a pipeline run;
+and the option of all commands."""
 
 import io
 import sys
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from mlops_lib.evaluation.report import EvaluationReport, Verdict
 
 #: Results, for people and pipes.
-out = Console()
+out = Console(highlight=False)
 #: Progress and errors.
-err = Console(stderr=True)
+err = Console(stderr=True, highlight=False)
 #: Characters of a table's row in a pipe, where no terminal folds it.
 PIPE_WIDTH = 10_000
 #: Seconds between two lines about a running step where there is no terminal.
@@ -65,7 +66,7 @@ def progress(text: str = "") -> Iterator[Callable[[str], None]]:
         return
 
     def say(now: str) -> None:
-        err.print(now, highlight=False, markup=False, soft_wrap=True)
+        err.print(now, markup=False, soft_wrap=True)
 
     late = threading.Timer(QUIET_S, say, (text,))
     if text:
@@ -77,7 +78,8 @@ def progress(text: str = "") -> Iterator[Callable[[str], None]]:
 
 
 class PipelineDisplay:
-    """The progress of a pipeline run: one bar a step on a terminal; elsewhere one line a step, and one a minute."""
+    """The progress of a pipeline run: one bar a step on a terminal; elsewhere one line a step,
+    and one a minute."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -147,7 +149,7 @@ class PipelineDisplay:
         return f"{time.monotonic() - self.began:.0f} s after the start"
 
     def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
 
 def show_report(report: "EvaluationReport") -> None:
@@ -159,7 +161,7 @@ def show_report(report: "EvaluationReport") -> None:
         table.add_row(name, value, *counts, report.notes.get(name, ""))
     show(table)
     for name in report.notes.keys() - report.metrics.keys():
-        out.print(f"{name}: {report.notes[name]}", highlight=False)
+        out.print(f"{name}: {report.notes[name]}")
     if report.verdict:
         show_verdict(report.verdict)
 
@@ -167,7 +169,7 @@ def show_report(report: "EvaluationReport") -> None:
 def show_verdict(verdict: "Verdict") -> None:
     """Print the gate's verdict with its reasons, criteria and comparisons."""
     color = "green" if verdict.passed else "red"
-    out.print(str(verdict), style=color, markup=False, highlight=False, soft_wrap=True)
+    out.print(str(verdict), style=color, markup=False, soft_wrap=True)
 
 
 def _gate(result: Any, evaluated: EvaluateOutputs) -> str:

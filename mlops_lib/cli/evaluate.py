@@ -25,9 +25,7 @@ def evaluate(
     settings = config.load(config_file, {"evaluation.replay": replay})
     tracking.connect(settings)
     run_id = replay or run_id or tracking.latest_run(settings, "train-model")
-    out.print(
-        f"{settings.model.name}, {tracking.describe_run(settings, run_id)}", highlight=False, soft_wrap=True
-    )
+    out.print(f"{settings.model.name}, {tracking.describe_run(settings, run_id)}", soft_wrap=True)
     model = wrappers.load(wrappers.uri_of_run(run_id), settings.model.wrapper)
     folder = loaders.prepared_folder(settings)
     declared.write(settings, loaders.from_settings(settings), folder)

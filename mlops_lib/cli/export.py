@@ -43,4 +43,4 @@ def export(
     )
     for kind, tensors in (("input", done.inputs), ("output", done.outputs)):
         for one in tensors:
-            out.print(f"  {kind}  {one}", markup=False, highlight=False)
+            out.print(f"  {kind}  {one}", markup=False)

@@ -1,4 +1,5 @@
-"""Import the platform's packages `pipelines` and `serving` from beside this library, whatever the project has."""
+"""Import the platform's packages `pipelines` and `serving` from beside this library,
+whatever the project has."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -12,7 +13,8 @@ NAMES = ("pipelines", "serving")
 def prefer() -> None:
     """Let no `serving.py` or folder `pipelines` of a project take the place of the platform's package.
 
-    The project's folder is on the path behind installed packages, but before those of an editable installation.
+    The project's folder is on the path behind installed packages,
+    but before those of an editable installation.
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

@@ -26,9 +26,11 @@ def promote(
     reason: Annotated[str, typer.Option(help="With --force: why. It is stored with your name.")] = "",
     config_file: ConfigOption = None,
 ) -> None:
-    """Move a version to a stage, to Production if the gate passes; the version that holds the stage is archived.
+    """Move a version to a stage, to Production if the gate passes;
+    the version that holds the stage is archived.
 
-    The gate compares the version with the one at Production now, on the same rows. It refuses with exit status 1.
+    The gate compares the version with the one at Production now, on the same rows.
+    It refuses with exit status 1.
 
     [dim]Example:[/] mlops promote repurchase 3
 
@@ -53,7 +55,7 @@ def promote(
         err.print(
             f"Note: model.name of this configuration is {settings.model.name!r}. Its section evaluation decides on "
             f"{name!r}. If {name!r} has a configuration of its own, name it with: -c FILE",
-            highlight=False, markup=False, soft_wrap=True,
+            markup=False, soft_wrap=True,
         )  # fmt: skip
     with progress() as say:
         try:
@@ -70,7 +72,7 @@ def promote(
     forced = bool(done.decision and done.decision.kind == "forced")
     if done.verdict:
         if forced:
-            out.print("A person overrides this verdict of the gate:", highlight=False)
+            out.print("A person overrides this verdict of the gate:")
         show_verdict(done.verdict)
     _show_moved(settings, done.version, forced)
 
@@ -157,7 +159,6 @@ def models(
             except RegistryError as error:  # reading goes on
                 err.print(
                     f"Moves made outside the platform were not entered: {error}",
-                    highlight=False,
                     markup=False,
                 )
     if name and found and (moment or history):
@@ -175,7 +176,7 @@ def models(
     out.print(
         f"No model{f' {name!r}' if name else ''} in the registry at {registry.uri}. "
         f"Train one, which is registered when the gate passes, with: {escape(settings.command('run'))}",
-        highlight=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
     if name:
         raise typer.Exit(1)
@@ -202,7 +203,7 @@ def _show_moved(settings: "Settings", moved: "ModelVersion", forced: bool) -> No
     follows = not serving.alias and serving.version in (0, moved.version)
     if follows and moved.name == settings.model.name and moved.stage in STYLES:
         stage_set = "" if moved.stage == serving.stage else f"MLFLOW_MODEL_STAGE={moved.stage} "
-        out.print(f"Next: [bold]{stage_set}{escape(settings.command('serve'))}[/]", highlight=False)
+        out.print(f"Next: [bold]{stage_set}{escape(settings.command('serve'))}[/]")
 
 
 def _moment(text: str) -> datetime:
@@ -218,7 +219,8 @@ def _moment(text: str) -> datetime:
 
 
 def _show_history(registry: "Registry", name: str, moment: datetime | None) -> None:
-    """Print who held each stage at a time, or all entries. Exit status 1 if an entry is missing or altered."""
+    """Print who held each stage at a time, or all entries. Exit status 1 if an entry
+    is missing or altered."""
     found = registry.history(name)
     if moment:
         _show_holders(registry, name, moment)
@@ -242,10 +244,10 @@ def _show_history(registry: "Registry", name: str, moment: datetime | None) -> N
 
 def _show_holders(registry: "Registry", name: str, moment: datetime) -> None:
     found = registry.history(name)
-    out.print(f"{name} at {moment.isoformat(timespec='seconds')}:", highlight=False)
+    out.print(f"{name} at {moment.isoformat(timespec='seconds')}:")
     if not found.entries or found.entries[0].time > moment:
         begins = f"begins at {found.entries[0].at}" if found.entries else "is empty"
-        out.print(f"Not known: the history {begins}.", highlight=False)
+        out.print(f"Not known: the history {begins}.")
         return
     held = found.holders(moment)
     table = Table("stage", "version", "since", "by", box=None, pad_edge=False)

@@ -56,13 +56,13 @@ def reproduce(
     found = Registry(settings).resolve(name, **which)
 
     def say(text: str) -> None:
-        err.print(escape(mask(text)), highlight=False, soft_wrap=True)
+        err.print(escape(mask(text)), soft_wrap=True)
 
     say(f"{found.name} version {found.version}, run {found.run_id}")
     try:
         made = make_again(settings, found, tolerance, say, environment, keep)
     except ReproductionError as error:
-        err.print(f"[bold red]Not reproduced:[/] {escape(mask(str(error)))}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]Not reproduced:[/] {escape(mask(str(error)))}", soft_wrap=True)
         raise typer.Exit(STATUS["different"]) from None
     comparison = made.comparison
     table = Table.grid(padding=(0, 2))
@@ -73,9 +73,7 @@ def reproduce(
         table.add_row("environment", f"{len(made.environment)} differences, listed above")
     out.print(table)
     style = STYLES[comparison.outcome]
-    out.print(
-        f"[{style}]{escape(found.name)} version {found.version}: {comparison.outcome}[/]", highlight=False
-    )
+    out.print(f"[{style}]{escape(found.name)} version {found.version}: {comparison.outcome}[/]")
     raise typer.Exit(STATUS[comparison.outcome])
 
 

@@ -89,7 +89,6 @@ def run(
         arguments["max_epochs"] = 0
         err.print(
             f"--max-epochs has no effect: model.wrapper {loaded.settings.model.wrapper!r} trains without epochs.",
-            highlight=False,
         )
     if runner is Runner.KFP:
         _on_cluster(loaded.settings, arguments, host, token, cron, cache)
@@ -111,7 +110,7 @@ def run(
                 on_start=display.start,
             )
     except KeyboardInterrupt as error:
-        err.print(str(error), highlight=False, soft_wrap=True)
+        err.print(str(error), soft_wrap=True)
         raise typer.Exit(128 + signal.SIGINT) from None
     if not show_result(loaded.settings, result):
         raise typer.Exit(REFUSED)
@@ -162,6 +161,6 @@ def _on_cluster(
         token=token,
         cron=cron,
         use_cache=cache,
-        on_change=lambda task, state: err.print(f"{task:<15} {state}", highlight=False),
+        on_change=lambda task, state: err.print(f"{task:<15} {state}"),
     )
-    out.print(f"{started.state}  {started.url}", highlight=False, soft_wrap=True)
+    out.print(f"{started.state}  {started.url}", soft_wrap=True)

@@ -55,10 +55,9 @@ def search(
         so_far = f"best {leader.score:.4f}" if leader else ""
         values = "  ".join(f"{name.split('.')[-1]}={_short(value)}" for name, value in trial.values.items())
         if trial.error:
-            err.print(f"         {trial.error}", highlight=False, soft_wrap=True, markup=False)
+            err.print(f"         {trial.error}", soft_wrap=True, markup=False)
         err.print(
             f"{len(done):>3}/{total}  {metric} {score:<7} {so_far:<12} {values}",
-            highlight=False,
             soft_wrap=True,
         )
 
@@ -66,19 +65,16 @@ def search(
         found = searching.run(settings, dataset, parent, show_trial)
     except KeyboardInterrupt:
         text = f"Interrupted. Continue it with: {settings.command('search', '--resume', parent)}"
-        err.print(text, highlight=False, soft_wrap=True)
+        err.print(text, soft_wrap=True)
         raise typer.Exit(128 + signal.SIGINT) from None
-    out.print(f"[green]Best validation {metric}: {found.score:.4f}[/]  run {found.run_id}", highlight=False)
+    out.print(f"[green]Best validation {metric}: {found.score:.4f}[/]  run {found.run_id}")
     out.print(
         f"Put this into config.yaml, and judge it on the test split with: {settings.command('run')}\n",
-        highlight=False,
     )
     typer.echo(searching.as_config(settings, found.values))
     from mlops_lib import tracking
 
-    out.print(
-        f"Figure and trials: {tracking.describe_run(settings, parent)}", highlight=False, soft_wrap=True
-    )
+    out.print(f"Figure and trials: {tracking.describe_run(settings, parent)}", soft_wrap=True)
 
 
 def _on_cluster(settings: Any, host: str, token: str, compile_to: Path | None) -> None:
@@ -88,10 +84,8 @@ def _on_cluster(settings: Any, host: str, token: str, compile_to: Path | None) -
         compile_search(settings, compile_to)
         out.print(f"Search written to {compile_to}.")
         return
-    made = search_on_cluster(
-        settings, host, token, lambda task, state: err.print(f"{task:<15} {state}", highlight=False)
-    )
-    out.print(f"{made.state}  {made.url}", highlight=False, soft_wrap=True)
+    made = search_on_cluster(settings, host, token, lambda task, state: err.print(f"{task:<15} {state}"))
+    out.print(f"{made.state}  {made.url}", soft_wrap=True)
 
 
 def _short(value: Any) -> str:

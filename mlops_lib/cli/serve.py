@@ -11,7 +11,8 @@ from mlops_lib import config
 from mlops_lib.cli.display import ConfigOption, err
 from mlops_lib.errors import MlopsError
 
-#: Time for a worker to answer uvicorn, which kills it otherwise. Loading a model may hold Python's lock for long.
+#: Time for a worker to answer uvicorn, which kills it otherwise.
+#: Loading a model may hold Python's lock for long.
 HEALTHCHECK_S = 60
 
 
@@ -79,7 +80,7 @@ def key(
     from serving.web.api_keys import make
 
     secret, line = make(name, admin)
-    err.print(f"The key, shown this once: {secret}", highlight=False, soft_wrap=True)
+    err.print(f"The key, shown this once: {secret}", soft_wrap=True)
     typer.echo(line)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_lib.errors import DataError
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,8 @@ def to_numbers(column: "pd.Series", classes: Sequence[Any], split: str) -> np.nd
     if -1 in found:
         rows = [row for row, code in enumerate(found) if code < 0]
         value = column.tolist()[rows[0]]
-        listed = ", ".join(map(str, rows[:MAX_SHOWN])) + (", ..." if len(rows) > MAX_SHOWN else "")
         raise DataError(
             f"The train split has no rows of class {value!r}, which {len(rows)} row(s) of the {split} split have "
-            f"({listed}). Give the train split rows of it, or set data.split: {{by: label}}."
+            f"({listed(rows, MAX_SHOWN)}). Give the train split rows of it, or set data.split: {{by: label}}."
         )
     return np.array(found, dtype=np.float64)

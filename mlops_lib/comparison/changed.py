@@ -28,10 +28,10 @@ def changed_rows(
 ) -> tuple[list[int], list[ChangedRow]]:
     """How many rows of each other model differ from the reference, and the rows, the largest loss first.
 
-    Classification: rows with another most probable class, ordered by the probability of the true one. Regression and
-    forecast: other numbers, by the error, of quantiles its mean. Ranking: other places in the group. Loss: other losses.
-    Several labels: another label above 0.5, or another number, by the mean error; that of a number counts in ranges of
-    its label. Text: other answers, by `metric`.
+    Classification: rows with another most probable class, ordered by the probability of the true one.
+    Regression and forecast: other numbers, by the error, of quantiles its mean. Ranking: other places in the
+    group. Loss: other losses. Several labels: another label above 0.5, or another number, by the mean error;
+    that of a number counts in ranges of its label. Text: other answers, by `metric`.
     """
     score, shown = _forms(reference, metric, higher_is_better)
     ours, columns = [score(reference, at) for at in range(len(reference.ids))], [reference, *others]
@@ -67,7 +67,8 @@ def missing(rows: JudgedRows, at: int) -> bool:
 def _forms(
     rows: JudgedRows, metric: str, higher_is_better: bool
 ) -> tuple[Callable[[JudgedRows, int], float], Callable[[JudgedRows, int], str]]:
-    """Functions of a model's rows and a position: the row's score (higher is better), and its prediction as text."""
+    """Functions of a model's rows and a position: the row's score (higher is better),
+    and its prediction as text."""
 
     def of_true_class(model: JudgedRows, at: int) -> float:
         if missing(model, at):
@@ -166,7 +167,7 @@ def _gains(rows: JudgedRows, other: JudgedRows) -> np.ndarray:
 
 
 def _probabilities(prediction: Any) -> list[float]:
-    """Of each class; a single number is that of the second of two."""
+    """Probability of each class; a single number is that of the second of two."""
     if np.ndim(prediction):
         return [float(value) for value in prediction]
     return [1 - float(prediction), float(prediction)]

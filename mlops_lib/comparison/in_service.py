@@ -107,7 +107,8 @@ def _notes(requests: MirroredRequests, found: JudgedRequests) -> list[str]:
 
 
 def _names(settings: Settings, requests: MirroredRequests) -> Sequence[Any]:
-    """The classes, or several labels, of both versions in the order of their predictions; empty for other tasks.
+    """The classes, or several labels, of both versions in the order of their predictions;
+    empty for other tasks.
 
     Raises:
         DataError: The registry does not say, or the two have different ones.

@@ -5,6 +5,7 @@ import re
 from mlops_lib.comparison import view
 from mlops_lib.comparison.result import ChangedRow, ComparisonReport
 from mlops_lib.evaluation.words import word_changes
+from mlops_lib.wording import cut
 
 MARKS = {"better": "🟢", "not worse": "🟢", "worse": "🔴", "undecided": "🟡", "unknown": "⚪"}
 #: Rows that changed, and characters of a text: a pull request is read by people.
@@ -50,7 +51,8 @@ def _predictions(row: ChangedRow, report: ComparisonReport) -> list[str]:
 
 
 def _difference(before: str, after: str) -> str:
-    """Removed words are struck out and added ones bold. The marks must touch the words, so spaces are outside."""
+    """Removed words are struck out and added ones bold. The marks must touch the words,
+    so spaces are outside."""
     if not after:
         return "*no prediction*"
     found = []
@@ -73,7 +75,7 @@ def _line(cells: "tuple[str, ...] | list[str]") -> str:
 
 
 def _cell(text: str) -> str:
-    return _one_line(_plain(view.cut(text, MAX_TEXT))) or " "
+    return _one_line(_plain(cut(text, MAX_TEXT))) or " "
 
 
 def _one_line(text: str) -> str:

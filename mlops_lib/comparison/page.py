@@ -1,12 +1,16 @@
 """A comparison as one HTML page without anything from elsewhere."""
 
+from functools import partial
 from html import escape
 
 from mlops_lib.comparison import view
 from mlops_lib.comparison.result import ChangedRow, ComparisonReport
 from mlops_lib.evaluation.verdict_text import WORDS
 from mlops_lib.evaluation.words import word_changes
+from mlops_lib.wording import cut
 
+#: A long text of a row, without its end.
+_cut = partial(cut, most=1_500)
 TAGS = {"same": "", "removed": "del", "added": "ins"}
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #15803d; --bad: #dc2626; --warn: #b45309; }
@@ -70,13 +74,11 @@ def _cell(text: str) -> str:
 
 
 def _row(row: ChangedRow, report: ComparisonReport) -> str:
-    items = [("row", escape(view.cut(view.row_text(row)))), ("truth", escape(view.cut(row.truth)))]
+    items = [("row", escape(_cut(view.row_text(row)))), ("truth", escape(_cut(row.truth)))]
     before = row.predictions[0]
     for side, prediction in zip(report.sides, row.predictions, strict=True):
         is_text = report.task == "text" and side is not report.sides[0] and prediction
-        shown = (
-            _difference(view.cut(before), view.cut(prediction)) if is_text else escape(view.cut(prediction))
-        )
+        shown = _difference(_cut(before), _cut(prediction)) if is_text else escape(_cut(prediction))
         items.append((side.label, shown or "<i>no prediction</i>"))
     items.append((view.change_name(report), view.change(row)))
     return f'<div class="row"><dl>{"".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in items)}</dl></div>'

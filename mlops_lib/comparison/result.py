@@ -11,7 +11,8 @@ class Side(BaseModel):
 
     Attributes:
         stage: Registry stage, or the role in service.
-        latency_ms, latency_p95_ms: Median and 95th percentile of a row (in service: of a request); None: unknown.
+        latency_ms, latency_p95_ms: Median and 95th percentile of a row (in service: of a request);
+            None: unknown.
         cost_usd: Mean cost of a row's LLM calls; None: unknown.
         failed: Rows without a prediction; they count as the worst.
     """
@@ -40,9 +41,9 @@ class ChangedRow(BaseModel):
         name: Position and key of the row, as an evaluation shows them; in service: request id and row.
         input: The row, as text; "" where it is not known.
         predictions: Of each version as text, in the order of the report's sides; "" without one.
-        change: By how much the row became better; the largest change if there are several. Of the true class's
-            probability, of the error (regression; of several labels the mean), or of the metric (text). None: one of
-            them has no prediction.
+        change: By how much the row became better; the largest change if there are several. Of the true
+            class's probability, of the error (regression; of several labels the mean), or of the metric
+            (text). None: one of them has no prediction.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -30,12 +30,12 @@ MOST = 5
 def compare_versions(settings: Settings, name: str, numbers: Sequence[int]) -> ComparisonReport:
     """Compare versions with the first of them, or one version with the one at Production.
 
-    The predictions are those that the evaluations stored, where all were made for the same rows. Otherwise the models
-    are asked again, for the rows of the prepared dataset.
+    The predictions are those that the evaluations stored, where all were made for the same rows.
+    Otherwise the models are asked again, for the rows of the prepared dataset.
 
     Args:
-        numbers: Two to five versions; one: compared with Production; none: the candidate (at Staging, else the
-            newest if it is newer) is compared with Production.
+        numbers: Two to five versions; one: compared with Production; none: the candidate (at Staging,
+            else the newest if it is newer) is compared with Production.
 
     Raises:
         RegistryError: There is no such version, or nothing to compare it with.
@@ -79,7 +79,7 @@ class Stored:
 
     @property
     def ids(self) -> list[str] | None:
-        """Of the rows; None without rows."""
+        """Ids of the rows; None without rows."""
         return list(self.rows.ids) if self.rows else None
 
 

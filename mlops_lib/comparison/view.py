@@ -8,8 +8,6 @@ from mlops_lib.evaluation.report import Comparison
 from mlops_lib.evaluation.verdict_text import WORDS, differences, score_text, sentence
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
-#: Characters of a text in a table.
-MAX_SHOWN = 1_500
 
 
 class Headline(NamedTuple):
@@ -61,7 +59,7 @@ def metrics(report: ComparisonReport) -> Table:
 
 
 def change_name(report: ComparisonReport) -> str:
-    """What the change of a row is a change of; a positive one is better."""
+    """The name of the quantity that changes in a row; a positive change is better."""
     names = {
         "classification": "change of P(truth)",
         "regression": "error smaller by",
@@ -75,7 +73,8 @@ def change_name(report: ComparisonReport) -> str:
 
 
 def sides(report: ComparisonReport) -> Table:
-    """A row for each version: stage, latency, cost, failures and rows that changed. Columns without a value are left out."""
+    """A row for each version: stage, latency, cost, failures and rows that changed.
+    Columns without a value are left out."""
     priced = any(side.cost_usd is not None for side in report.sides)
     changed = [""] + [f"{one.changed:,}" if report.rows else "" for one in report.against]
     found = [
@@ -122,11 +121,6 @@ def row_text(row: ChangedRow) -> str:
 
 def change(row: ChangedRow) -> str:
     return "one has no prediction" if row.change is None else f"{row.change:+.3g}"
-
-
-def cut(text: str, most: int = MAX_SHOWN) -> str:
-    """The beginning of a long text."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def _numbers(c: Comparison) -> Sequence[str]:

@@ -40,7 +40,8 @@ def write(
         Rows written of each split.
 
     Raises:
-        DataError: See `require`, `label.require` and `named_columns.require_slices`, `named_columns.require_metrics`.
+        DataError: See `require`, `label.require` and `named_columns.require_slices`,
+            `named_columns.require_metrics`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(".unchecked-*"):  # of a writer that was killed
@@ -65,7 +66,7 @@ def write(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     for one in written.schema.columns:
-        if "; they " in one.reason and one.role in ("feature", "ignored"):
+        if "; they " in one.reason and one.role in ("feature", "ignored", "label"):
             print(f"WARNING: column {one.name!r}: {one.reason}")
     if said:
         print(said)
@@ -92,8 +93,8 @@ def require(settings: Settings, dataset: BaseDataLoader, run_id: str = "") -> in
         run_id: MLflow run that the failing rows are logged to; empty: they are written to the work folder.
 
     Raises:
-        DataError: A rule names a column that is not there; or rows break a rule: lists the first of them, and names
-            the file with all of them.
+        DataError: A rule names a column that is not there; or rows break a rule: lists the first of them,
+            and names the file with all of them.
     """
     if not settings.data.checks.columns and not settings.data.checks.unique:
         return sum(dataset.count(split) for split in SPLITS)

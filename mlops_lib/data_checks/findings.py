@@ -1,4 +1,5 @@
-"""Find the rows of a dataset that break ``data.checks``, part by part, so that no split needs to fit into memory."""
+"""Find the rows of a dataset that break ``data.checks``, part by part,
+so that no split needs to fit into memory."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -92,7 +93,8 @@ def _apart(checks: CheckSettings) -> tuple[CheckSettings, list[tuple[list[str], 
 
 
 def _twice(repeated: Repeated, dataset: BaseDataLoader, rule: CheckSettings) -> "pd.DataFrame":
-    """Findings of one rule of uniqueness: reads the rows again, and keeps only those whose hash occurs twice."""
+    """Findings of one rule of uniqueness: reads the rows again,
+    and keeps only those whose hash occurs twice."""
     import pandas as pd
 
     suspects: list[pd.DataFrame] = []

@@ -1,4 +1,5 @@
-"""Check that rows are series in time that can be forecast: one row for each time, no gaps, and a split by time."""
+"""Check that rows are series in time that can be forecast: one row for each time, no gaps,
+and a split by time."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -28,8 +29,8 @@ def require(schema: Schema, label: Column, files: Mapping[Split, Path], is_whole
         is_whole: Whether the splits have all rows; a limit on rows leaves gaps between them.
 
     Raises:
-        DataError: There is no time; the label is no number; a split begins before an earlier one ends; a series has two
-            rows of one time, or none of a time in between; the times have no regular step.
+        DataError: There is no time; the label is no number; a split begins before an earlier one ends;
+            a series has two rows of one time, or none of a time in between; the times have no regular step.
     """
     import pandas as pd
     import pyarrow.parquet as pq
@@ -80,7 +81,8 @@ def _require_order(name: str, parts: list[Rows]) -> None:
 
 
 def _require_steps(name: str, grid: np.ndarray, shown: Mapping[int, str], is_number: bool) -> None:
-    """Check that the times of all series together have a regular step, such as days, working days or months."""
+    """Check that the times of all series together have a regular step, such as days,
+    working days or months."""
     import pandas as pd
 
     if len(grid) < FEWEST:
@@ -101,7 +103,8 @@ def _require_steps(name: str, grid: np.ndarray, shown: Mapping[int, str], is_num
 
 
 def _of_summer_time(us: np.ndarray) -> list[np.ndarray]:
-    """Days whose beginnings are at two hours of UTC, as in a time zone with summer time; empty for other times.
+    """Days whose beginnings are at two hours of UTC, as in a time zone with summer time;
+    empty for other times.
 
     The days of the zone are those of UTC or the next ones, which matters for months.
     """

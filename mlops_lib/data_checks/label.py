@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
+from mlops_lib.columns.alike import classes_alike
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.data_checks import forecast, ranking
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.splits import SPLITS
 from mlops_lib.settings import Settings
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,9 +37,9 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
         is_whole: Whether these have all rows of the source.
 
     Raises:
-        DataError: The label is no class label, or no number, or validation or test has a class that train lacks;
-            there are several labels, and the task has one. See `ranking.require` and `forecast.require`
-            too.
+        DataError: The label is no class label, or no number, or validation or test has a class
+            that train lacks; there are several labels, and the task has one. See
+            `ranking.require` and `forecast.require` too.
     """
     labels = [column for column in schema.columns if column.role == "label"]
     task = settings.evaluation.task
@@ -49,7 +51,7 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
     label = labels[0]
     files = {split: folder / f"{split}.parquet" for split in SPLITS}
     if task == "ranking":
-        ranking.require(schema, label, files)
+        ranking.require(schema, label, files, settings.evaluation.gate.slices)
     if task == "forecast":
         forecast.require(schema, label, files, is_whole)
     if settings.evaluation.task == "regression" and label.kind not in ("number", "integer", "boolean"):
@@ -119,6 +121,8 @@ def _require_classes(schema: Schema, label: Column, folder: Path) -> None:
             "nothing to learn. Give rows of other classes; data.split: {by: label} puts rows of each class into every "
             "split."
         )
+    if problem := classes_alike(schema.classes):
+        raise DataError(f"Column {label.name!r} {problem}")
     if label.kind in ("integer", "number") and len(schema.classes) > MAX_NUMBERED_CLASSES:
         counts = _counts(folder, "train", label.name).field("counts").to_numpy()
         rare = int((counts < MIN_ROWS).sum())
@@ -141,7 +145,7 @@ def _require_known_classes(schema: Schema, label: Column, folder: Path) -> None:
         if unknown:
             raise DataError(
                 f"Column {label.name!r} has classes in the {split} split that the train split lacks: "
-                f"{', '.join(unknown[:SHOWN])}{', ...' if len(unknown) > SHOWN else ''}. No model can learn them. Give "
+                f"{listed(unknown, SHOWN)}. No model can learn them. Give "
                 "train rows of them; data.split: {by: label} puts rows of each class into every split. Or set "
                 "evaluation.unknown_class: wrong, which counts such rows as wrong."
             )

@@ -7,8 +7,8 @@ from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import chosen
 from mlops_lib.evaluation.simulation.script import GOAL
 from mlops_lib.evaluation.simulation.user import SimulatedUser
-from mlops_lib.nearest import did_you_mean
 from mlops_lib.settings import Settings
+from mlops_lib.wording import did_you_mean
 
 
 def require_checked(settings: Settings, schema: Schema) -> None:

@@ -32,15 +32,16 @@ def heading(label: "pd.Series", kind: str = "") -> str:
 
 
 def table(frame: "pd.DataFrame", label: str, kinds: Mapping[str, str] | None = None) -> "pd.DataFrame":
-    """A line for each column: type, share missing, distinct values, range, and how well it predicts the label alone.
+    """A line for each column: type, share missing, distinct values, range,
+    and how well it predicts the label alone.
 
     The last is blank (NaN) for a column that cannot be scored, such as free text.
 
     Args:
         frame: Rows of one split.
         label: Column to predict.
-        kinds: Feature -> kind of the schema; inferred from the values where it is missing. A label of kind number is an
-            amount, even with few values.
+        kinds: Feature -> kind of the schema; inferred from the values where it is missing.
+            A label of kind number is an amount, even with few values.
     """
     import pandas as pd
 

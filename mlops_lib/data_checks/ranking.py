@@ -1,6 +1,7 @@
-"""Check that rows can be learned and judged as a ranking: each has a group and a relevance, and no group is divided."""
+"""Check that rows can be learned and judged as a ranking: each has a group and a relevance,
+and no group is divided."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mlops_lib.columns.schema import Column, Schema
@@ -10,12 +11,17 @@ from mlops_lib.loaders.splits import SPLITS, Split
 KINDS = ("number", "integer", "boolean")
 
 
-def require(schema: Schema, label: Column, files: Mapping[Split, Path]) -> None:
+def require(schema: Schema, label: Column, files: Mapping[Split, Path], slices: Collection[str] = ()) -> None:
     """Check the written splits of a ranking.
 
+    Args:
+        schema, label: Of the dataset.
+        files: The rows of each split.
+        slices: Names in ``evaluation.gate.slices``; functions among them are checked when the gate is asked.
+
     Raises:
-        DataError: There is no group, or a weight; a group is in several splits; a relevance is no number or negative;
-            or a split has no group that can be ranked.
+        DataError: There is no group, or a weight; a group is in several splits or slices;
+            a relevance is no number or negative; or a split has no group that can be ranked.
     """
     import pyarrow.parquet as pq
 
@@ -32,8 +38,9 @@ def require(schema: Schema, label: Column, files: Mapping[Split, Path]) -> None:
             "use, and more for a relevant one. Write numbers in the source or in data.prepare."
         )
     seen: dict[object, str] = {}
+    sliced = [name for name in slices if name in schema.used]
     for split in SPLITS:
-        rows = pq.read_table(files[split], columns=[schema.key, label.name]).to_pandas()
+        rows = pq.read_table(files[split], columns=[*{schema.key, label.name, *sliced}]).to_pandas()
         relevance = rows[label.name].astype(float)
         if (negative := relevance < 0).any():
             raise DataError(
@@ -53,3 +60,11 @@ def require(schema: Schema, label: Column, files: Mapping[Split, Path]) -> None:
                 f"No group of the {split} split has two rows or more, one of them relevant ({label.name!r} above 0), so "
                 f"there is nothing to rank. It has {len(of_group)} groups with {len(rows)} rows; check data.key."
             )
+        for name in sliced:
+            values = rows.groupby(schema.key)[name].nunique(dropna=False)
+            if len(cut := values[values > 1]):
+                raise DataError(
+                    f"evaluation.gate.slices names {name!r}, which divides {len(cut)} groups of the {split} split; the first is "
+                    f"{schema.key!r} {cut.index.tolist()[0]!r}, with {cut.iloc[0]} values. A part of a group is no ranking: name a "
+                    "column with one value in each group."
+                )

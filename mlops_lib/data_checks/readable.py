@@ -1,4 +1,5 @@
-"""Check that the rules of ``data.checks`` can apply to a column at all: each misread rule is one line, not a finding a row."""
+"""Check that the rules of ``data.checks`` can apply to a column at all: each misread rule is one line,
+not a finding a row."""
 
 from datetime import date
 from decimal import Decimal
@@ -6,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import DataError
 from mlops_lib.settings import CheckSettings, ColumnCheck
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: What YAML makes of a text without quotes, by the type of the value.
 READ_AS = {bool: "yes, no, on, off, true and false as booleans", date: "2020-01-31 as a date"}
+
+MAX_SHOWN = 5
 
 
 def require_readable(frame: "pd.DataFrame", checks: CheckSettings) -> None:
@@ -22,7 +26,8 @@ def require_readable(frame: "pd.DataFrame", checks: CheckSettings) -> None:
         checks: The rules.
 
     Raises:
-        DataError: `values` are of another type than the column, or `min` or `max` limits a column without numbers.
+        DataError: `values` are of another type than the column,
+            or `min` or `max` limits a column without numbers.
     """
     problems = []
     for name, check in checks.columns.items():
@@ -33,7 +38,7 @@ def require_readable(frame: "pd.DataFrame", checks: CheckSettings) -> None:
 
 
 def _problems(check: ColumnCheck, known: "pd.Series") -> list[str]:
-    """What is wrong with the rules of a column, given its values."""
+    """The problems of a column's rules, given its values."""
     first, found = known.iloc[0], []
     kind = _kind(first)
     odd = [value for value in check.values if _kind(value) != kind and not _comparable(value, first)]
@@ -41,13 +46,13 @@ def _problems(check: ColumnCheck, known: "pd.Series") -> list[str]:
         how = next((f" YAML reads {text}." for of, text in READ_AS.items() if isinstance(odd[0], of)), "")
         quoted = ", ".join(repr(str(value)) for value in check.values)
         found.append(
-            f".values has {_listed(odd)}, and the column holds text, for example {first!r}.{how} Write text in "
+            f".values has {listed(odd, MAX_SHOWN)}, and the column holds text, for example {first!r}.{how} Write text in "
             f"quotes: as [{quoted}] if that is the spelling in the data."
         )
     elif odd and kind:
         hint = " Write numbers, booleans and dates without quotes." if isinstance(odd[0], str) else ""
         found.append(
-            f".values has {_listed(odd)}, and the column holds {kind}s, for example {_plain(first)!r}.{hint}"
+            f".values has {listed(odd, MAX_SHOWN)}, and the column holds {kind}s, for example {_plain(first)!r}.{hint}"
         )
     if (check.min is not None or check.max is not None) and kind not in ("number", "boolean", ""):
         limit = "min" if check.min is not None else "max"
@@ -74,7 +79,3 @@ def _comparable(value: Any, first: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
-
-
-def _listed(values: list[Any]) -> str:
-    return ", ".join(str(value) for value in values[:5]) + (", ..." if len(values) > 5 else "")

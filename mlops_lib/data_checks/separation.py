@@ -20,8 +20,9 @@ ROWS_A_BIN, MOST_BINS = 10, 50
 def scores(column: "pd.Series", label: "pd.Series", kind: str = "", label_kind: str = "") -> dict[Any, float]:
     """How well a column alone tells each class from the rest, or orders an amount.
 
-    A number and a date have their order; of several classes, also the classes of similar values. A category has the mean label
-    of its rows in other folds, so that a rare value does not see its own label. A pattern of missing values is scored too.
+    A number and a date have their order; of several classes, also the classes of similar values. A category
+    has the mean label of its rows in other folds, so that a rare value does not see its own label. A pattern
+    of missing values is scored too.
 
     Args:
         column: Values of a feature.
@@ -30,8 +31,9 @@ def scores(column: "pd.Series", label: "pd.Series", kind: str = "", label_kind: 
         label_kind: See `is_amount`.
 
     Returns:
-        Class -> ROC AUC against the rest, 0.5 to 1; of two classes the second alone. Of an amount, the name of the label ->
-        absolute rank correlation. Empty for a column that cannot be scored, such as free text.
+        Class -> ROC AUC against the rest, 0.5 to 1; of two classes the second alone. Of an
+        amount, the name of the label -> absolute rank correlation. Empty for a column that
+        cannot be scored, such as free text.
     """
     known = np.isfinite(numbers(label))
     column, label = comparable(column[known]), label[known]
@@ -82,7 +84,8 @@ def kind_of(column: "pd.Series") -> str:
 
 
 def numbers(column: "pd.Series") -> np.ndarray:
-    """Values as floats, NaN for missing ones; times as nanoseconds, text as the number of its first appearance."""
+    """Values as floats, NaN for missing ones; times as nanoseconds,
+    text as the number of its first appearance."""
     import pandas as pd
 
     if (kind := kind_of(column)) == "other":
@@ -119,7 +122,8 @@ def _microseconds(value: Any, order: str) -> float:
 
 
 def _groups(column: "pd.Series", kind: str) -> np.ndarray | None:
-    """The number of each row's category, -1 for a missing one; None for values that have an order or rarely repeat."""
+    """The number of each row's category, -1 for a missing one;
+    None for values that have an order or rarely repeat."""
     import pandas as pd
 
     is_category = kind == "category" or (kind_of(column) == "other" and kind not in ("text", "datetime"))
@@ -153,7 +157,8 @@ def _folds(target: np.ndarray) -> np.ndarray:
 
 
 def _out_of_fold(groups: np.ndarray, target: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Mean target of each row's group in the other folds, drawn to the mean of all rows; NaN for a missing group."""
+    """Mean target of each row's group in the other folds, drawn to the mean of all rows;
+    NaN for a missing group."""
     known, shape = groups >= 0, (groups.max() + 1, FOLDS)
     cells = groups[known] * FOLDS + folds[known]
     counts, sums = (
@@ -170,7 +175,8 @@ def _out_of_fold(groups: np.ndarray, target: np.ndarray, folds: np.ndarray) -> n
 
 
 def _strength(values: np.ndarray, target: np.ndarray, amount: bool) -> float:
-    """Rank correlation with an amount; of a class, 2 AUC - 1 (Mann and Whitney 1947). -1 to 1, and 0 without two values."""
+    """Rank correlation with an amount; of a class, 2 AUC - 1 (Mann and Whitney 1947). -1 to 1,
+    and 0 without two values."""
     import pandas as pd
 
     known = np.isfinite(values)

@@ -23,9 +23,9 @@ NO_VALUE = np.uint64(hash(None) % 2**64)
 class Repeated:
     """Finds rows that share their values in some columns with another row.
 
-    Call `see` with all rows first, then `among` with each part again. Eight bytes a row are written to a temporary
-    folder, and one of its 64 files is in memory at once. Two different values may have the same 64-bit hash, so
-    `among` may mark a row too many, but never misses one.
+    Call `see` with all rows first, then `among` with each part again. Eight bytes a row are written to a
+    temporary folder, and one of its 64 files is in memory at once. Two different values may have the same
+    64-bit hash, so `among` may mark a row too many, but never misses one.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -97,7 +97,8 @@ def _hashes(frame: "pd.DataFrame") -> np.ndarray:
 
 
 def _of_numbers(column: "pd.Series") -> np.ndarray:
-    """A 64-bit hash of each number: the bits of its float, or of the integer if a float cannot hold it exactly."""
+    """A 64-bit hash of each number: the bits of its float, or of the integer if a
+    float cannot hold it exactly."""
     numbers = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # of -0.0 too
     bits = numbers.view(np.uint64).copy()
     bits[np.isnan(numbers)] = NO_VALUE

@@ -1,7 +1,8 @@
-"""The estimator ``auto``: boosted trees and a piecewise-linear model, weighted by how well each predicts held-out rows.
+"""The estimator ``auto``: boosted trees and a piecewise-linear model,
+weighted by how well each predicts held-out rows.
 
-Small tables are cross-validated, so that every row is held out once; of a larger one, the validation split is held out.
-The learners are then fitted once more on all rows. See docs/decisions/0506-the-auto-estimator.md.
+Small tables are cross-validated, so that every row is held out once; of a larger one, the validation split is
+held out. The learners are then fitted once more on all rows. See docs/decisions/0506-the-auto-estimator.md.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ def fit(
         weights: Weight of each row; None: 1.
         held_out: Whether a row is of the validation split. A large table's learners are chosen by these rows.
         groups: Rows of one group are held out together.
-        in_time: The rows of `held_out` are later than the others, and choose the learners of a small table too.
+        in_time: The rows of `held_out` are later than the others,
+            and choose the learners of a small table too.
         seed: Decides folds and trees.
     """
     import joblib
@@ -106,7 +108,8 @@ class _Fit:
         return self._final(chosen, rounds, penalty, candidates, held)
 
     def _run_on_residuals(self, split: Split) -> "tuple[table_model.TableModel, dict[str, Any]]":
-        """A large regression: trees learn the error of the linear model, which many rows keep from overfitting."""
+        """A large regression: trees learn the error of the linear model,
+        which many rows keep from overfitting."""
         a, b = split
         arrays, learn, judge = self._expanded(a, b)
         segments = basis.fit_segments(learn, arrays)

@@ -1,6 +1,7 @@
 """Predict from the arrays of a fitted table model, with numpy alone.
 
-Every row is computed by itself, with no matrix product, so that its prediction has the same bits alone and in a batch.
+Every row is computed by itself, with no matrix product, so that its prediction has the
+same bits alone and in a batch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class TableModel:
             matrix: float64 [rows, outputs of the encoder]; NaN for a missing number.
 
         Returns:
-            P(second class) [rows] for two classes, probabilities [rows, classes] for more, values [rows] for regression.
+            P(second class) [rows] for two classes, probabilities [rows, classes] for more,
+            values [rows] for regression.
         """
         if len(matrix) <= self._chunk:
             return self._predict(matrix)
@@ -59,7 +61,8 @@ class TableModel:
 
 
 def expand(matrix: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Numbers as they are, one column for each frequent category, the mean label for the rest; [rows, columns]."""
+    """Numbers as they are, one column for each frequent category, the mean label for the rest; [rows,
+    columns]."""
     numbers, source, code = arrays["numbers"], arrays["hot_source"], arrays["hot_code"]
     finite = np.minimum(np.maximum(matrix.take(numbers, axis=1), -LARGEST), LARGEST)
     parts = [finite, matrix.take(source, axis=1) == code]
@@ -87,11 +90,12 @@ def linear(expanded: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray
 def trees(expanded: np.ndarray, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Scores of the trees; [rows, scores].
 
-    All comparisons of all trees are made at once (QuickScorer, Lucchese et al. 2015): each one that leads right rules out
-    the leaves on its left, and the first leaf that remains is the row's.
+    All comparisons of all trees are made at once (QuickScorer, Lucchese et al. 2015):
+    each one that leads right rules out the leaves on its left, and the first leaf that remains is the row's.
     """
     missing = np.isnan(expanded)
-    # A missing number is below all others for one half of the columns, and above all others for the other half.
+    # A missing number is below all others for one half of the columns,
+    # and above all others for the other half.
     both = np.concatenate([np.where(missing, -np.inf, expanded), np.where(missing, np.inf, expanded)], axis=1)
     right = both.take(arrays["tree_feature"], axis=1) > arrays["tree_threshold"]
     left = np.bitwise_and.reduceat(

@@ -126,7 +126,8 @@ class _Flattened:
             return
         own, first = len(self.feature), len(self.value)
         self.feature.append(int(node["feature_idx"]) + (0 if node["missing_go_to_left"] else self.columns))
-        # Infinity as a threshold sends numbers to the left and gaps, which count as infinite here, to the right.
+        # Infinity as a threshold sends numbers to the left and gaps, which count as infinite here,
+        # to the right.
         self.threshold.append(min(float(node["num_threshold"]), np.finfo(np.float64).max))
         self.mask.append(0)
         self._add(int(node["left"]))

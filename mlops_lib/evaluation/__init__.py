@@ -1,7 +1,7 @@
 """Scores predictions against the truth: numbers in, a report and figures out. Nothing is logged here.
 
-`evaluate` scores a model and its baselines with the metrics of a task; `decide` is the gate. Tasks, metrics and
-baselines are named in `mlops_lib.plugins` and imported on first use.
+`evaluate` scores a model and its baselines with the metrics of a task; `decide` is the gate. Tasks,
+metrics and baselines are named in `mlops_lib.plugins` and imported on first use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ def evaluate(
         y_true: The truth, N rows.
         y_pred: The predictions, N rows, in the form that the task's class describes.
         split: Name of the split that the rows come from; stored in the report.
-        classes: Classification: all classes of the train split, in the order of the prediction's columns. A label
-            that is none of them is an error, or counts as wrong (``evaluation.unknown_class``). Empty: the classes
-            of `y_true`, sorted.
+        classes: Classification: all classes of the train split, in the order of the prediction's columns. A
+            label that is none of them is an error, or counts as wrong (``evaluation.unknown_class``). Empty:
+            the classes of `y_true`, sorted.
         weights: Weights of the N rows; None: all count the same.
         references: The columns of ``data.reference_columns`` of the N rows; empty: there are none.
         facts: What else the task needs to know about the N rows; see `tasks.interface.Task`. None: nothing.

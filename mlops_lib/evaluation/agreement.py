@@ -23,9 +23,11 @@ class Agreement(NamedTuple):
 
 
 def agreement(judge: Sequence[Sequence[int]], people: Sequence[int], scale: Sequence[int]) -> list[Agreement]:
-    """Share of equal scores, Cohen's kappa with quadratic weights (Cohen 1968), and Spearman's rank correlation.
+    """Share of equal scores, Cohen's kappa with quadratic weights (Cohen 1968),
+    and Spearman's rank correlation.
 
-    Share and kappa take each score of the judge as a rating of its own, the correlation takes the mean of a row.
+    Share and kappa take each score of the judge as a rating of its own,
+    the correlation takes the mean of a row.
 
     Args:
         judge: Scores [rows, repeats] on the scale.
@@ -86,7 +88,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _kappa(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """1 less the mean squared difference over the one that chance would give; NaN where chance would give none."""
+    """1 less the mean squared difference over the one that chance would give;
+    NaN where chance would give none."""
     both = (1, 2)
     by_chance = one.var(axis=both) + other.var(axis=both) + (one.mean(axis=both) - other.mean(axis=both)) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,9 +1,9 @@
 """Baselines: simple models that a report sets beside the model.
 
 A baseline is a function ``fit(train_x, train_y) -> predict``, where ``predict(x)`` has the form that its task
-scores. It gets ``classes`` (all classes, in the order of the columns), ``weights`` (of the training rows, or None) and
-``facts`` (of all rows to predict, which come in order; see `tasks.interface.Task.facts_of`) if it has parameters of these
-names. Baselines are named in the ``baseline`` table of `mlops_lib.plugins`.
+scores. It gets ``classes`` (all classes, in the order of the columns), ``weights`` (of the training rows, or
+None) and ``facts`` (of all rows to predict, which come in order; see `tasks.interface.Task.facts_of`) if it
+has parameters of these names. Baselines are named in the ``baseline`` table of `mlops_lib.plugins`.
 """
 
 import inspect

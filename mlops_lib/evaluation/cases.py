@@ -7,6 +7,7 @@ import numpy as np
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import inputs
+from mlops_lib.wording import listed
 
 SUM_TOLERANCE = 1e-2  # rows of a float16 softmax over many classes miss 1 by this much
 #: How to get rows of every class into every split.
@@ -44,8 +45,8 @@ class ClassificationCases(NamedTuple):
         codes: Position of each label in `classes`, int [N].
         probabilities: float64 [N, C].
         weights: Weight of each row, float64 [N]; None: all count the same.
-        unknown: The rows whose label is none of `classes`, bool [N]. Their code and probabilities are those of a
-            model that is certain of a wrong class.
+        unknown: The rows whose label is none of `classes`, bool [N].
+            Their code and probabilities are those of a model that is certain of a wrong class.
     """
 
     classes: list[Any]
@@ -96,10 +97,12 @@ class ClassificationCases(NamedTuple):
             y_pred: For two classes P(the second class), [N]; for C > 2 [N, C].
             classes: All classes, in the order of the columns. Empty: those of `y_true`, sorted.
             weights: Weights of the rows; None: all count the same.
-            unknown_is_wrong: Count a label that is none of `classes` as wrongly predicted, instead of an error.
+            unknown_is_wrong: Count a label that is none of `classes` as wrongly predicted,
+                instead of an error.
 
         Raises:
-            EvaluationError: A label is missing or none of `classes`, or y_pred holds no probabilities for them.
+            EvaluationError: A label is missing or none of `classes`,
+                or y_pred holds no probabilities for them.
         """
         known, codes = inputs.labels(y_true, classes=classes)
         if len(known) == 1:
@@ -141,7 +144,7 @@ def _probabilities(given: np.ndarray, classes: list[Any], of_truth: bool) -> np.
         hint = " If the model knows classes that y_true lacks, name all with classes=." if of_truth else ""
         raise EvaluationError(
             f"y_pred has shape {given.shape}, and {whose} the {len(classes)} classes "
-            f"{inputs.listed([*map(repr, classes)])}. Give {form} {wanted}.{hint}"
+            f"{listed(map(repr, classes))}. Give {form} {wanted}.{hint}"
         )
     outside = np.any(((given < 0) | (given > 1)).reshape(len(given), -1), axis=1)
     if outside.any():
@@ -161,8 +164,8 @@ def _probabilities(given: np.ndarray, classes: list[Any], of_truth: bool) -> np.
 
 
 def _certain_and_wrong(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and probabilities that every metric counts as wrong: the most probable class is certain, and the truth
-    is the least probable."""
+    """Codes and probabilities that every metric counts as wrong: the most probable class is certain,
+    and the truth is the least probable."""
     size = probabilities.shape[1]
     # The last of several least probable classes, so that it differs from the first of the most probable.
     least = size - 1 - probabilities[:, ::-1].argmin(axis=1)
@@ -182,5 +185,5 @@ def _unknown_classes(y_true: Any, unknown: np.ndarray, classes: list[Any]) -> st
     more = f", and {len(names) - inputs.SHOWN} more classes" if len(names) > inputs.SHOWN else ""
     return (
         f"The train split has no row of class {', '.join(found)}{more}. It has the classes "
-        f"{inputs.listed([*map(repr, classes)])}. {STRATIFY}; evaluation.unknown_class: wrong counts such rows as wrong."
+        f"{listed(map(repr, classes))}. {STRATIFY}; evaluation.unknown_class: wrong counts such rows as wrong."
     )

@@ -23,10 +23,10 @@ def changed_rows(
 ) -> "tuple[pd.DataFrame, str]":
     """The rows that changed sides, and a sentence that counts all of them.
 
-    Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of quantiles,
-    the mean). Several labels: rows with more or fewer right labels, or with another mean error in ranges of the labels.
-    Ranking: rows with another place in their group. Loss: rows with another loss. Text: rows with another score in
-    `metric`, or with another answer if the metric has no score of single rows.
+    Classification: rows whose class became right or wrong. Regression, forecast: rows with another error (of
+    quantiles, the mean). Several labels: rows with more or fewer right labels, or with another mean error in
+    ranges of the labels. Ranking: rows with another place in their group. Loss: rows with another loss. Text:
+    rows with another score in `metric`, or with another answer if the metric has no score of single rows.
 
     Args:
         challenger, champion: Predictions for the same rows in the same order.
@@ -86,7 +86,8 @@ def _table(
 
 
 def _said(rows: JudgedRows, row: int) -> Any:
-    """A model's prediction as a reader wants it: the class with its probability, the number, the text, the error."""
+    """A model's prediction as a reader wants it: the class with its probability, the number, the text,
+    the error."""
     if rows.errors and rows.errors[row]:
         return f"error: {rows.errors[row]}"
     predicted = rows.predicted[row]

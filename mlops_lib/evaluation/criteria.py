@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.report import Criterion, EvaluationReport
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,8 +117,8 @@ def groups(rows: JudgedRows, gate: "GateSettings") -> "tuple[dict[str, np.ndarra
         if small:
             reason = (
                 f"evaluation.gate.min_slice_rows asks for {gate.min_slice_rows} rows in each slice, and there are: "
-                f"{_listed([f'{name} {sizes[name]}' for name in small])}. "
-                f"Values in the rows: {_listed(present)}."
+                f"{listed((f'{name} {sizes[name]}' for name in small), LISTED)}. "
+                f"Values in the rows: {listed(present, LISTED)}."
             )
         smallest = min(sizes, key=lambda name: sizes[name], default=column)
         criteria.append(
@@ -136,9 +136,9 @@ def outside(rows: JudgedRows, gate: "GateSettings") -> list[str]:
         others = Counter(str(value) for value in rows.slices[column] if asked != "all" and value not in asked)
         if others:
             count = sum(others.values())
-            listed = _listed([f"{name} {number:,}" for name, number in others.most_common()])
+            values = listed((f"{name} {number:,}" for name, number in others.most_common()), LISTED)
             found.append(
-                f"{count:,} of {len(rows.ids):,} rows ({count / len(rows.ids):.1%}) are in no slice of {column}: {listed}."
+                f"{count:,} of {len(rows.ids):,} rows ({count / len(rows.ids):.1%}) are in no slice of {column}: {values}."
             )
     return found
 
@@ -201,8 +201,3 @@ def _limit(name: str, value: float | None, limit: float, key: str, says: str) ->
         return Criterion(name=name, limit=limit, passed=False, reason=reason)
     reason = f"{says.format(value)}; {key} is {limit:g}." if value > limit else ""
     return Criterion(name=name, value=value, limit=limit, passed=not reason, reason=reason)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

@@ -55,7 +55,8 @@ class ForecastCases(NamedTuple):
             weights: Of the N rows.
 
         Raises:
-            EvaluationError: A number is missing, or `y_pred` has another number of columns than there are quantiles.
+            EvaluationError: A number is missing, or `y_pred` has another number of
+                columns than there are quantiles.
         """
         truth, predicted = inputs.numbers(y_true, "y_true"), inputs.numbers(y_pred, "y_pred", ndim=(1, 2))
         inputs.same_length(truth, predicted)

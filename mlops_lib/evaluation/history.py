@@ -57,10 +57,10 @@ class Rows(NamedTuple):
 def facts(rows: Rows, train: Rows, known: Rows, seasonality: int) -> dict[str, Any]:
     """Facts about rows that are forecast, by name; each is [N].
 
-    ``key`` and ``time`` as text; ``horizon``: steps after the last known time; ``scale``: mean absolute change of the
-    series over a season in the train split, NaN where it has none; ``last_value``: the last known value of the series;
-    ``seasonal_naive``: the last known value of the same place in the season. A series without known values gets
-    the mean of the others.
+    ``key`` and ``time`` as text; ``horizon``: steps after the last known time; ``scale``: mean absolute
+    change of the series over a season in the train split, NaN where it has none; ``last_value``: the last
+    known value of the series; ``seasonal_naive``: the last known value of the same place in the season. A
+    series without known values gets the mean of the others.
 
     Args:
         rows: The rows to forecast.
@@ -95,7 +95,8 @@ def facts(rows: Rows, train: Rows, known: Rows, seasonality: int) -> dict[str, A
 
 
 def scales(rows: Rows, seasonality: int) -> pd.Series:
-    """Mean absolute change of each series over a season; NaN for a series that is too short or does not change."""
+    """Mean absolute change of each series over a season; NaN for a series that is
+    too short or does not change."""
     step = np.searchsorted(np.unique(rows.time), rows.time)
     table = pd.DataFrame({"series": rows.series, "step": step, "value": rows.value})
     before = table.assign(step=table["step"] + seasonality)
@@ -105,7 +106,8 @@ def scales(rows: Rows, seasonality: int) -> pd.Series:
 
 
 def blocks(step: np.ndarray) -> list[str]:
-    """The block of consecutive times that each row is in: about as many blocks as times in one, and six at the least.
+    """The block of consecutive times that each row is in: about as many blocks as times in one,
+    and six at the least.
 
     See docs/decisions/0609 for the reasons.
     """

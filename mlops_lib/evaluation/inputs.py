@@ -7,21 +7,15 @@ import numpy as np
 import pandas as pd
 
 from mlops_lib.errors import EvaluationError
+from mlops_lib.wording import listed
 
-SHOWN, LISTED = 5, 10
+SHOWN = 5
 
 
 def bad_rows(bad: np.ndarray) -> str:
     """The positions of the first bad rows: 'row 3', or 'rows 3, 4, 8, 9, 11 and 20 more'."""
     rows = np.flatnonzero(bad)
-    text = ", ".join(str(row) for row in rows[:SHOWN])
-    more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return f"row{'s' if len(rows) > 1 else ''} {text}{more} (counted from 0)"
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first ten names, and dots for the rest."""
-    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+    return f"row{'s' if len(rows) > 1 else ''} {listed(rows, SHOWN)} (counted from 0)"
 
 
 def labels(values: Any, what: str = "y_true", classes: Sequence[Any] = ()) -> tuple[list[Any], np.ndarray]:
@@ -71,7 +65,8 @@ def numbers(values: Any, what: str, ndim: tuple[int, ...] = (1,)) -> np.ndarray:
 
 
 def weights(values: Any, rows: int) -> np.ndarray:
-    """Return the weights of N rows as float64 [N]; EvaluationError unless none is negative and some are positive."""
+    """Return the weights of N rows as float64 [N]; EvaluationError unless none is
+    negative and some are positive."""
     array = numbers(values, "The weights")
     if len(array) != rows:
         raise EvaluationError(f"There are {len(array)} weights for {rows} rows: they must match.")

@@ -7,6 +7,7 @@ import numpy as np
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import inputs
+from mlops_lib.wording import listed
 
 
 class LabelCases(NamedTuple):
@@ -46,7 +47,7 @@ class LabelCases(NamedTuple):
         for values, what in ((truth, "y_true"), (predicted, "y_pred")):
             if values.shape[1] != len(names):
                 raise EvaluationError(
-                    f"{what} has {values.shape[1]} columns for the {len(names)} labels {inputs.listed(names)}. Give one "
+                    f"{what} has {values.shape[1]} columns for the {len(names)} labels {listed(names)}. Give one "
                     "column for each label, in this order."
                 )
         if binary:

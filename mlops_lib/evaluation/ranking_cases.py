@@ -1,4 +1,5 @@
-"""Relevance and scores of the rows of groups, checked, in the form that metrics and figures of a ranking take."""
+"""Relevance and scores of the rows of groups, checked, in the form that metrics and
+figures of a ranking take."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
@@ -39,7 +40,8 @@ class RankingCases(NamedTuple):
             k: See the class.
 
         Raises:
-            EvaluationError: A number is missing, a relevance is negative, or there is not one score or group for each row.
+            EvaluationError: A number is missing, a relevance is negative,
+                or there is not one score or group for each row.
         """
         truth, predicted = inputs.numbers(y_true, "y_true"), inputs.numbers(y_pred, "y_pred", ndim=(1, 2))
         if predicted.ndim == 2:
@@ -59,7 +61,21 @@ class RankingCases(NamedTuple):
         return cls(truth, predicted, groups, names, k)
 
     def take(self, rows: np.ndarray) -> Self:
-        """The rows at these positions, int [M]. A group that comes several times is several groups."""
+        """The rows at these positions, int [M]. A group that comes several times is several groups.
+
+        Raises:
+            EvaluationError: They have a part of a group.
+        """
+        size, taken = (
+            np.bincount(groups, minlength=len(self.names)) for groups in (self.groups, self.groups[rows])
+        )
+        if (cut := taken % np.maximum(size, 1) > 0).any():
+            at = int(cut.argmax())
+            raise EvaluationError(
+                f"{int(cut.sum())} groups have rows inside the slice and outside it; the first is {self.names[at]!r}, with "
+                f"{taken[at]} of its {size[at]} rows inside. A part of a group is no ranking: in evaluation.gate.slices, name "
+                "a column with one value in each group."
+            )
         copies = pd.Series(rows).groupby(rows).cumcount().to_numpy()
         pairs = self.groups[rows] * (copies.max(initial=0) + 1) + copies
         found, groups = np.unique(pairs, return_inverse=True)

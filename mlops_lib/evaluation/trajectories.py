@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.evaluation.metrics.interface import Case
+from mlops_lib.wording import cut
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def table(case: Case) -> "pd.DataFrame":
         (f"reference: {name}", _text(value)) for name, value in case.columns.items() if value is not None
     ]
     lines.append(("reference", case.reference))
-    return pd.DataFrame([(who, _short(what)) for who, what in lines], columns=["who", "what"])
+    return pd.DataFrame([(who, cut(what, MAX_CHARS)) for who, what in lines], columns=["who", "what"])
 
 
 def title(case: Case, row: int, scores: Mapping[str, float | None]) -> str:
@@ -73,7 +74,3 @@ def _call(call: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_CHARS else f"{text[:MAX_CHARS]}… ({len(text):,} characters)"

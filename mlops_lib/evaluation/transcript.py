@@ -5,7 +5,8 @@ from mlops_lib.llm import conversation
 
 
 def transcript(case: Case) -> str:
-    """The messages of user and assistant that have a text, a paragraph each; at least the question and the answer.
+    """The messages of user and assistant that have a text, a paragraph each;
+    at least the question and the answer.
 
     Those of a row with several turns are what both have seen, without the messages of an agent's inner work.
     """

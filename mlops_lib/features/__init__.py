@@ -50,11 +50,12 @@ class FeatureService:
         dtypes: Feature -> pandas dtype of its values, on-demand features included.
         ttl_s: Stored feature or input -> seconds after which a value is stale; None: never.
         on_demand: On-demand feature -> the columns that it is computed from.
-        inputs: Stored columns that only on-demand features read -> pandas dtype. They are no features themselves.
+        inputs: Stored columns that only on-demand features read -> pandas dtype.
+            They are no features themselves.
         request_dtypes: Columns of the request's row that on-demand features read -> pandas dtype.
         structured: Feature with values of several parts -> its type in the store. The values are JSON text.
-        labels: Features that are labels of people, such as those of a Feast label view. No model learns from them
-            unless they are named.
+        labels: Features that are labels of people, such as those of a Feast label view.
+            No model learns from them unless they are named.
     """
 
     name: str
@@ -74,11 +75,13 @@ class FeatureService:
 
     @property
     def stored_dtypes(self) -> dict[str, str]:
-        """Columns that the store has -> pandas dtype: the features that are not computed on demand, and the inputs."""
+        """Columns that the store has -> pandas dtype: the features that are not computed on demand,
+        and the inputs."""
         return {n: d for n, d in self.dtypes.items() if n not in self.on_demand} | dict(self.inputs)
 
     def only(self, names: Iterable[str]) -> Self:
-        """The same service with those of its features that are in `names`, in that order, and what they need."""
+        """The same service with those of its features that are in `names`, in that order,
+        and what they need."""
         chosen = {name: self.dtypes[name] for name in names if name in self.dtypes}
         on_demand = {name: self.on_demand[name] for name in chosen if name in self.on_demand}
         stored, request = (
@@ -129,8 +132,8 @@ class FeatureProvider(ABC):
     def historical(self, service: FeatureService, rows: "pd.DataFrame", timestamp: str) -> "pd.DataFrame":
         """The features of each row at the row's time: the same number of rows, in the same order and index.
 
-        A value that did not exist then, or was past its TTL, is missing. On-demand features are computed from the
-        other values.
+        A value that did not exist then, or was past its TTL, is missing.
+        On-demand features are computed from the other values.
 
         Args:
             service: From `describe`.
@@ -154,8 +157,8 @@ class FeatureProvider(ABC):
 
         Args:
             service: From `describe`; has on-demand features.
-            rows: Each has stored values, the request's columns and, where the caller sent them, the entity keys. A
-                feature is computed for the rows that have all its columns.
+            rows: Each has stored values, the request's columns and, where the caller sent them,
+                the entity keys. A feature is computed for the rows that have all its columns.
 
         Raises:
             FeatureStoreError: The function of a feature failed.

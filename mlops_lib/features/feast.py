@@ -1,4 +1,5 @@
-"""Feast as a feature provider, with workarounds for faults of Feast 0.67 (docs/decisions/0101-around-feast.md)."""
+"""Feast as a feature provider, with workarounds for faults of Feast 0.67
+(docs/decisions/0101-around-feast.md)."""
 
 import contextlib
 import io
@@ -143,8 +144,8 @@ class FeastProvider(FeatureProvider):
         return registered
 
     def materialize(self, since: datetime, until: datetime) -> None:
-        # The registry, not the store: the store takes the placeholder entity off its cached views without entities,
-        # and their values would be written under no key.
+        # The registry, not the store: the store takes the placeholder entity off its cached views without
+        # entities, and their values would be written under no key.
         registry, project = self.store.registry, self.store.project
         if not [*registry.list_feature_views(project), *registry.list_stream_feature_views(project)]:
             raise FeatureStoreError(
@@ -193,7 +194,8 @@ class FeastProvider(FeatureProvider):
         return found[[*columns, *view.columns]].rename(columns={**columns, **view.columns})
 
     def _restore_placeholder(self, view: str) -> None:
-        """Undo a change that a join makes to Feast's cached view without entities: online reads would find no row."""
+        """Undo a change that a join makes to Feast's cached view without entities:
+        online reads would find no row."""
         from feast.feature_view import DUMMY_ENTITY_FIELD, DUMMY_ENTITY_NAME
 
         cached: Any = self.store.registry.get_any_feature_view(view, self.store.project, allow_cache=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_lib.columns.text import text_of
 from mlops_lib.errors import FeatureStoreError
 from mlops_lib.features.feast_values import typed
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +17,8 @@ def declared(values: "pd.Series", dtype: str, where: str) -> "pd.Series":
     """Values of the user's rows in the type that the store declares for their column.
 
     Raises:
-        FeatureStoreError: Values that the type does not have, with their rows; `where` says whose column it is.
+        FeatureStoreError: Values that the type does not have, with their rows;
+            `where` says whose column it is.
     """
     import pandas as pd
 
@@ -29,7 +31,7 @@ def declared(values: "pd.Series", dtype: str, where: str) -> "pd.Series":
         except (ValueError, TypeError, KeyError):
             wrong.append((row, value))
     if wrong:
-        shown = ", ".join(f"{value!r} (row {row})" for row, value in wrong[:5])
+        shown = listed((f"{value!r} (row {row})" for row, value in wrong), 5)
         raise FeatureStoreError(
             f"Column {values.name!r}, {where}, is {dtype} in the feature store; {len(wrong)} values are not: {shown}."
         )

@@ -9,7 +9,8 @@ from mlops_lib.redact import mask
 
 @contextlib.contextmanager
 def feast_errors(doing: str) -> Iterator[None]:
-    """Raise whatever Feast raises as a FeatureStoreError; `doing` completes "The feature store could not ..."."""
+    """Raise whatever Feast raises as a FeatureStoreError; `doing` completes "The
+    feature store could not ..."."""
     try:
         yield
     except FeatureStoreError:

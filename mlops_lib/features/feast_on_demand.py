@@ -27,7 +27,8 @@ def computed(
         rows: Length of each column.
 
     Raises:
-        FeatureStoreError: The view's function failed, left out a value, or gave one of another type than declared.
+        FeatureStoreError: The view's function failed, left out a value,
+            or gave one of another type than declared.
     """
     names = {key: [key] for key in (*service.entity_keys, *view.request) if key in columns} | view.inputs
     found: dict[str, list[Any]] = {column: [None] * rows for column in view.columns.values()}
@@ -54,7 +55,8 @@ def computed(
 
 
 def require_rowwise(service: FeatureService, view: OnDemandView, columns: Columns, made: Columns) -> None:
-    """Raise FeatureStoreError when a row alone, as the service computes it, gets other values than among all rows."""
+    """Raise FeatureStoreError when a row alone, as the service computes it,
+    gets other values than among all rows."""
     rows = len(next(iter(made.values())))
     for row in range(0, rows, -(-rows // CHECKED_ROWS)):
         alone = computed(service, view, {name: [values[row]] for name, values in columns.items()}, 1)
@@ -132,7 +134,8 @@ def _frame(given: Mapping[str, Sequence[Any]], dtypes: Mapping[str, str]) -> Any
 
 
 def _array(values: Sequence[Any], dtype: str) -> Any:
-    """One column in NumPy's types; a missing integer is a float, any other missing value but a time is None or NaN."""
+    """One column in NumPy's types; a missing integer is a float,
+    any other missing value but a time is None or NaN."""
     import numpy as np
     import pandas as pd
 

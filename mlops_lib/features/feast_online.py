@@ -21,7 +21,8 @@ NOT_FOUND = 3
 
 
 class Reads:
-    """The online reads of one feature service: one for all views, more only where views need other key columns."""
+    """The online reads of one feature service: one for all views,
+    more only where views need other key columns."""
 
     def __init__(self, store: "FeatureStore", service: FeatureService, views: Sequence[StoredView]) -> None:
         self.store, self.service = store, service
@@ -107,7 +108,8 @@ class _Row:
 
 
 def _go_together(one: StoredView, other: StoredView) -> bool:
-    """Whether Feast can read both in one call: different views, with the same column and type for a key they share."""
+    """Whether Feast can read both in one call: different views,
+    with the same column and type for a key they share."""
     shared = one.keys.keys() & other.keys.keys()
     same = all((one.keys[k], one.key_dtypes[k]) == (other.keys[k], other.key_dtypes[k]) for k in shared)
     return one.name != other.name and same and bool(one.keys) == bool(other.keys)

@@ -1,4 +1,5 @@
-"""A Feast repository: its definitions, as ``feast apply`` reads and registers them, and the progress of writes."""
+"""A Feast repository: its definitions, as ``feast apply`` reads and registers them,
+and the progress of writes."""
 
 import contextlib
 import sys
@@ -49,7 +50,8 @@ def register(store: "FeatureStore", repo: Path) -> list[str]:
 def _keep_source_times(store: "FeatureStore", found: "RepoContents") -> None:
     """Give the sources of views the times of their registration.
 
-    Feast dates a source when its file is read. It would report each materialised view with a new date as updated.
+    Feast dates a source when its file is read. It would report each materialised
+    view with a new date as updated.
     """
     registry, project = store.registry, store.project
     registered = [*registry.list_feature_views(project), *registry.list_stream_feature_views(project)]

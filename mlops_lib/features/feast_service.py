@@ -105,7 +105,8 @@ class _Reading:
                 )
 
     def on_demand(self, view: Any, columns: Mapping[str, str]) -> OnDemandView:
-        """An on-demand view; its inputs that the service does not have are read from the store beside them."""
+        """An on-demand view; its inputs that the service does not have are read from
+        the store beside them."""
         if view.mode not in ("pandas", "python") or view.aggregations:
             raise FeatureStoreError(
                 f"On-demand feature view {view.name!r} has mode {view.mode!r}"

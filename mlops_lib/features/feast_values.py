@@ -34,8 +34,8 @@ LARGEST_IN_FLOAT = 2**53
 def dtype(field: Any) -> str:
     """The pandas dtype of a feature, an entity's column or a column of a request.
 
-    "list of float32" and the like for lists of numbers, which pandas has no type for; object for other values of
-    several parts.
+    "list of float32" and the like for lists of numbers, which pandas has no type for;
+    object for other values of several parts.
     """
     if number := LISTS.get(type_name(field)):
         return LIST + number

@@ -30,7 +30,8 @@ TIMEOUT_S = 30.0
 
 
 class TectonProvider(FeatureProvider):
-    """A workspace of a Tecton cluster. Tecton decides itself which values are stale, so features have no TTL here.
+    """A workspace of a Tecton cluster. Tecton decides itself which values are stale,
+    so features have no TTL here.
 
     Args:
         url: Address of the cluster, https://example.tecton.ai.

@@ -13,7 +13,8 @@ from mlops_lib.tracking.runs import ARGUMENTS_TAG
 
 #: Folder of the artifacts.
 FOLDER = "lineage"
-#: On a run and on the versions of its model: SHA-256 of the manifest, which has the digests of the files beside it.
+#: On a run and on the versions of its model: SHA-256 of the manifest,
+#: which has the digests of the files beside it.
 LINEAGE_TAG = "mlops.lineage_sha256"
 
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from mlops_lib import files
 from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.wording import listed
 
-#: Files of a logged model that name its run, its time or its environment. They differ between any two trainings.
+#: Files of a logged model that name its run, its time or its environment.
+#: They differ between any two trainings.
 OF_THE_RUN = {"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta"}
 Outcome = Literal["identical", "within tolerance", "different"]
 
@@ -23,7 +25,8 @@ class Comparison:
         outcome: The answer.
         predictions: A sentence about the predictions.
         files: A sentence about the model's files.
-        largest: Largest difference of a prediction, as a share of the truth's range (probabilities: of 1); None for texts.
+        largest: Largest difference of a prediction, as a share of the truth's range (probabilities: of 1);
+            None for texts.
     """
 
     outcome: Outcome
@@ -75,7 +78,7 @@ def _files(before: Path, now: Path) -> tuple[bool, str]:
     changed = [name for name in names if old.get(name) != new.get(name)]
     if not changed:
         return True, f"all {len(names)} are identical"
-    return False, f"{len(names) - len(changed)} of {len(names)} are identical; not {', '.join(changed[:5])}"
+    return False, f"{len(names) - len(changed)} of {len(names)} are identical; not {listed(changed, 5)}"
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -96,7 +99,8 @@ def _numbers(predicted: Any) -> "np.ndarray | None":
 
 
 def _range(rows: JudgedRows) -> np.ndarray:
-    """Distance of the largest from the smallest truth, of each label; of scores of a ranking and of losses; 1 for classes."""
+    """Distance of the largest from the smallest truth, of each label; of scores of a ranking and of losses;
+    1 for classes."""
     of_task = {
         "regression": rows.truth,
         "multioutput": rows.truth,

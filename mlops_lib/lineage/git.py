@@ -1,7 +1,7 @@
 """The code of a run from Git: the commit, and the uncommitted changes as a patch that `git apply` takes.
 
-The user's index, files and object store stay as they are: the patch is made through an index and an object store in a
-temporary folder.
+The user's index, files and object store stay as they are: the patch is made through an index and an
+object store in a temporary folder.
 """
 
 import os
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +106,14 @@ def code_of(project: Path, skipped: Iterable[Path] = ()) -> Code:
             made = patch.of(taken)
     except OSError as error:
         raise NoGit(f"a file changed or vanished while it was read: {error}") from None
-    return Code(commit, prefix, made.diff, made.paths, sorted([*left, *made.left], key=_path), made.masked)
+    return Code(
+        commit,
+        prefix,
+        made.diff,
+        made.paths,
+        sorted([*left, *made.left], key=attrgetter("path")),
+        made.masked,
+    )
 
 
 class _Made(NamedTuple):
@@ -134,7 +142,8 @@ class _Patch:
             diff = self._diff(paths, {})
         digests: dict[str, str] = {}
         if has_secret(_lines(diff), masker):
-            # Secrets that the patch adds are masked. One that it removes is in the commit, and stays out of sight here.
+            # Secrets that the patch adds are masked. One that it removes is in the commit,
+            # and stays out of sight here.
             contents = {
                 path: masked((self.top / path).read_bytes(), masker)
                 for path in paths
@@ -150,7 +159,8 @@ class _Patch:
         return _Made(diff, paths, left, digests)
 
     def _encoded(self) -> list[str]:
-        """Files of the latest `_diff` whose patch is compressed: binary ones, and others by ``.gitattributes``."""
+        """Files of the latest `_diff` whose patch is compressed: binary ones,
+        and others by ``.gitattributes``."""
         listed = os.fsdecode(
             self._git("diff-index", "--numstat", "--cached", "--no-renames", "-z", self._base)
         )
@@ -158,7 +168,8 @@ class _Patch:
         return [path for added, _, path in found if added == "-"]
 
     def _has_secret(self, path: str, masker: Masker) -> bool:
-        """Whether a file has a secret, in the working tree or in the commit: a compressed patch holds both."""
+        """Whether a file has a secret, in the working tree or in the commit:
+        a compressed patch holds both."""
         if self._is_plain(path) and has_secret((self.top / path).read_bytes(), masker):
             return True
         try:
@@ -201,7 +212,8 @@ class _Patch:
 
 
 def _lines(diff: bytes) -> bytes:
-    """The text of a patch. A sign before a line would hide a key that begins it, or part a secret of several lines."""
+    """The text of a patch. A sign before a line would hide a key that begins it,
+    or part a secret of several lines."""
     return _SIGN.sub(b"", diff.replace(b"\0", b""))
 
 
@@ -216,7 +228,3 @@ def _parsed(status: str) -> tuple[str, list[str]]:
         elif line[:1] in fields:
             changed.append(line.split(" ", fields[line[0]])[-1])
     return commit, changed
-
-
-def _path(left: LeftOut) -> str:
-    return left.path

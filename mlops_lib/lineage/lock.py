@@ -11,7 +11,8 @@ from typing import Any
 
 from mlops_lib.redact import mask_secrets, without_password
 
-# Folder of a distribution: name-version.dist-info; a file or folder of old ones: name-version-py3.11.egg-info.
+# Folder of a distribution: name-version.dist-info; a file or folder of old ones:
+# name-version-py3.11.egg-info.
 _FOLDER = re.compile(r"(?P<name>[^~].*?)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
@@ -19,8 +20,8 @@ _FOLDER = re.compile(r"(?P<name>[^~].*?)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:di
 def lock() -> str:
     """One line a distribution, sorted; computed once in a process.
 
-    Names and versions come from the names of the folders: importlib.metadata reads a file of each distribution, which
-    takes many times as long.
+    Names and versions come from the names of the folders: importlib.metadata reads a file of each
+    distribution, which takes many times as long.
     """
     head = f"# Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     lines = sorted(_lines(sys.path), key=str.lower)
@@ -41,7 +42,8 @@ def read_lock(text: str) -> dict[str, str]:
 def _lines(folders: Iterable[str]) -> Iterator[str]:
     seen = set()
     for folder in dict.fromkeys(folders):
-        # Setuptools puts its private copies of other packages on the path when it is imported: nobody installed them.
+        # Setuptools puts its private copies of other packages on the path when it is imported:
+        # they are not installed distributions.
         if Path(folder).parts[-2:] == ("setuptools", "_vendor"):
             continue
         for path in _distributions(Path(folder or ".")):

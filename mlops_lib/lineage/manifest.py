@@ -72,13 +72,15 @@ def machine() -> dict[str, Any]:
 
 
 def config_text(settings: Settings) -> str:
-    """The resolved settings as a config file, without secrets and without the folder that paths start from."""
+    """The resolved settings as a config file, without secrets and without the folder
+    that paths start from."""
     values = settings.model_dump(mode="json", exclude={"root", "secrets"})
     return mask_secrets(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def _code(settings: Settings) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Facts about the code, and its patch (in a repository that has changes) or archive (without a repository)."""
+    """Facts about the code, and its patch (in a repository that has changes) or
+    archive (without a repository)."""
     skipped = [settings.path(settings.pipeline.work_dir)]
     source = settings.data.source
     if "://" not in source and (named := settings.path(source)) != settings.root.resolve():
@@ -105,7 +107,8 @@ def _code(settings: Settings) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def _exceptions(left: list[LeftOut], masked: dict[str, str]) -> dict[str, Any]:
-    """Files that are not stored as they were. A file with ``***`` for its secrets may not run, and is another file."""
+    """Files that are not stored as they were. A file with ``***`` for its secrets may not run,
+    and is another file."""
     return {
         "left_out": [asdict(one) for one in left[:MAX_LISTED]],
         "left_out_more": max(len(left) - MAX_LISTED, 0),
@@ -124,9 +127,9 @@ def _notebooks(settings: Settings) -> dict[str, str]:
     return {file.name: files.sha256(file) for file in sorted(folder.glob("*.ipynb"))}
 
 
-def _accelerator(modules: Any = sys.modules) -> str:
+def _accelerator() -> str:
     """The graphics cards, if the training has loaded PyTorch; "" for none."""
-    torch = modules.get("torch")
+    torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return ""
     names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]

@@ -128,7 +128,8 @@ def _differences(facts: Mapping[str, Any], locked: str) -> list[str]:
 
 
 def _configuration(lineage: stored.Stored, scratch: Path) -> dict[str, Any]:
-    """The configuration of the training, with the data section of the preparation, and stores in `scratch`."""
+    """The configuration of the training, with the data section of the preparation,
+    and stores in `scratch`."""
     content: dict[str, Any] = yaml.safe_load((lineage.folder / manifest.CONFIG).read_text(encoding="utf-8"))
     content["data"] = lineage.manifest["data"].get("settings") or content["data"]
     content["mlflow"]["tracking_uri"] = f"sqlite:///{scratch}/mlflow.db"
@@ -164,7 +165,7 @@ def _source(data: Mapping[str, Any], project: Path, code: Path, top: Path) -> st
         top: The folder with all code of the version: the worktree, or the archived files.
 
     Raises:
-        ReproductionError: It is gone. The error of the step would name a folder that nobody knows.
+        ReproductionError: It is gone. The error of the step would name a temporary folder.
     """
     source = str(data["source"])
     name = source.removeprefix("sqlite:///")
@@ -190,7 +191,7 @@ def _data_shown(source: str, code: Path) -> str:
 def _expected(
     version: ModelVersion, facts: Mapping[str, Any], differing: list[str], scratch: Path
 ) -> Expected:
-    """What the steps must find: the data of the version and, for an LLM, its recorded calls."""
+    """The data of the version and, for an LLM, its recorded calls, which the steps must find."""
     data = facts["data"]
     # Parquet files name the version of pyarrow that wrote them, so the same rows have another fingerprint.
     rewritten = any(line.startswith("pyarrow:") for line in differing) and data.get("source_fingerprint")
@@ -267,7 +268,8 @@ def _run(
 def _compared(
     version: ModelVersion, metric: str, scratch: Path, tolerance: float, differing: list[str]
 ) -> Reproduction:
-    """Compare the models. Their store is read as files: another version of MLflow may have made its database."""
+    """Compare the models. Their store is read as files: another version of MLflow
+    may have made its database."""
     import mlflow
 
     finished: dict[str, Any] = {}

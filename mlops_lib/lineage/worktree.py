@@ -1,4 +1,5 @@
-"""The code of a version in a folder of its own, with the files that Git does not have linked to the user's."""
+"""The code of a version in a folder of its own, with the files that Git does not
+have linked to the user's."""
 
 import contextlib
 import io

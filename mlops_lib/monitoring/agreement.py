@@ -1,4 +1,4 @@
-"""How much two versions agree that answered the same requests, where nobody said which answer was right."""
+"""How much two versions agree on the same requests, where the right answers are not known."""
 
 from typing import Any
 
@@ -55,7 +55,8 @@ def agreement(log: PredictionLog, requests: MirroredRequests, task: str) -> Agre
 
 
 def _gap(ours: Any, theirs: Any) -> float | None:
-    """The largest difference of two numbers, or of two lists of numbers of one length; None for other values."""
+    """The largest difference of two numbers, or of two lists of numbers of one length;
+    None for other values."""
     try:
         one, other = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
     except (TypeError, ValueError):

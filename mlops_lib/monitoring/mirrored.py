@@ -1,4 +1,5 @@
-"""Finds the requests that a service's champion and challenger both answered, in 24 bytes a record of the log."""
+"""Finds the requests that a service's champion and challenger both answered,
+in 24 bytes a record of the log."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,7 +113,8 @@ def mirrored(log: PredictionLog, since: datetime | None = None) -> MirroredReque
 
 
 def request_digests(rows: "pa.Table") -> np.ndarray:
-    """A 64-bit digest of the request of each row, uint64 [rows]: of its id and the name of the caller's API key.
+    """A 64-bit digest of the request of each row, uint64 [rows]:
+    of its id and the name of the caller's API key.
 
     Two requests with one digest would count as one request id that was used twice, and be left out.
     """

@@ -1,4 +1,5 @@
-"""Reads the answers of champion and challenger to the same requests from the prediction log, the newest file first."""
+"""Reads the answers of champion and challenger to the same requests from the prediction log,
+the newest file first."""
 
 import json
 from collections.abc import Iterator

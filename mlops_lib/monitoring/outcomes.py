@@ -83,7 +83,8 @@ def judged_requests(
 
     Args:
         task: Name of the task.
-        key: Column with the entity of a row. Rows without it are of one entity with their request's other rows.
+        key: Column with the entity of a row. Rows without it are of one entity with
+            their request's other rows.
         classes: Read for a classification: the classes, in the order of the probabilities.
         output: The judged output of models that give several.
     """
@@ -139,7 +140,8 @@ def _judge(
 
 
 def _reader(task: str, classes: Sequence[Any]) -> Callable[[Any, Any], str]:
-    """A function from an outcome and a prediction to the reason why the outcome is no truth of the task; "" if it is one."""
+    """A function from an outcome and a prediction to the reason why the outcome is no truth of the task;
+    "" if it is one."""
 
     def of_class(value: Any, _: Any) -> str:
         known = not isinstance(value, list | dict) and value in classes

@@ -97,8 +97,8 @@ class PredictionLog:
     def of_request(self, kind: Kind, request_id: str) -> list[dict[str, Any]]:
         """All rows of one request id, in the order of their files: several callers may have used the same id.
 
-        Predictions are looked for at the times that the service's index has, and if it has none, in all files. Of an id
-        that one caller used twice, the index has the later time.
+        Predictions are looked for at the times that the service's index has, and if it has none,
+        in all files. Of an id that one caller used twice, the index has the later time.
         """
         import pyarrow.compute as pc
 

@@ -1,4 +1,5 @@
-"""Training-serving skew: compares training rows with the features that the running service finds for their keys."""
+"""Training-serving skew: compares training rows with the features that the running
+service finds for their keys."""
 
 import math
 from collections.abc import Callable

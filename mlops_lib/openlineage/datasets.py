@@ -51,7 +51,8 @@ def dataset(kind: str, settings: Settings, values: Mapping[str, Any]) -> dict[st
 
 
 def quality(kind: str, settings: Settings, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The facets of an input with what is known of its columns: figures of the train split of the prepared dataset."""
+    """The facets of an input with what is known of its columns:
+    figures of the train split of the prepared dataset."""
     columns = _columns(settings, values.get("data", "")) if kind == "dataset" else []
     figures = {
         column.name: {"distinctCount": column.distinct}

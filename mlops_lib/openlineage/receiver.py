@@ -1,4 +1,5 @@
-"""Sends events to a receiver, in the background. A receiver that is away costs events, and neither a step nor its time."""
+"""Sends events to a receiver, in the background. A receiver that is away costs events,
+and neither a step nor its time."""
 
 import json
 import queue

@@ -1,4 +1,5 @@
-"""Promotion behind the gate: `promote` asks it on the current champion, and moves the version when it passes."""
+"""Promotion behind the gate: `promote` asks it on the current champion,
+and moves the version when it passes."""
 
 from mlops_lib.promotion.promote import OVERRIDE, Promoted, RefusedError, promote
 

@@ -129,7 +129,8 @@ def _champion(
     kept: stored.Stored,
     say: Say,
 ) -> Champion | None:
-    """The version at Production with its predictions: the stored ones if the evaluation compared with the same one."""
+    """The version at Production with its predictions: the stored ones if the evaluation
+    compared with the same one."""
     if holder is None:
         _check_first(settings, registry, candidate)
         return None

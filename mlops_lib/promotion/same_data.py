@@ -15,7 +15,8 @@ from mlops_lib.settings import Settings
 
 @contextmanager
 def same_data(settings: Settings, fingerprint: str, say: Callable[[str], None]) -> Iterator[BaseDataLoader]:
-    """The prepared dataset if it is the one with the fingerprint, else the source prepared again in a scratch folder.
+    """The prepared dataset if it is the one with the fingerprint,
+    else the source prepared again in a scratch folder.
 
     Raises:
         EvaluationError: Neither has the fingerprint: the data changed since.

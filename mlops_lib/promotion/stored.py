@@ -81,22 +81,20 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
 
 
 def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
-    """The scores that the gate needs, from the checked verdict or computed from the stored rows, with these rows.
+    """The scores that the gate needs, computed from the stored rows, with these rows.
+
+    The scores in the verdict may be of other settings, such as another ``evaluation.k``;
+    the comparison with the champion is of today's.
 
     Raises:
-        EvaluationError: The settings ask for the threshold of a metric that the rows cannot give.
+        EvaluationError: The rows cannot give a metric that has a threshold.
     """
-    gate, found = settings.evaluation.gate, stored.verdict.criteria
-    values = {one.metric: one.value for one in found if one.name == "threshold"}
-    coverage = {one.metric: one.value for one in reversed(found) if one.name == "coverage"}
-    count, model = len(stored.rows.ids), Model(stored.rows, stored.rows, settings)
-    scores = {}
-    for metric in {settings.evaluation.metric: 0.0} | gate.thresholds:
-        if metric not in values:
-            scores[metric] = _computed(stored.rows, model, metric, version, settings)
-            continue
-        scored = round(count * (coverage.get(metric) or 0.0)) if values[metric] is not None else 0
-        scores[metric] = Score(value=values[metric], scored=scored, errored=count - scored)
+    gate, count = settings.evaluation.gate, len(stored.rows.ids)
+    model = Model(stored.rows, stored.rows, settings)
+    scores = {
+        metric: _computed(stored.rows, model, metric, version, settings)
+        for metric in {settings.evaluation.metric: 0.0} | gate.thresholds
+    }
     for metric in gate.slice_thresholds | gate.margins:  # the gate computes them from the rows
         scores.setdefault(metric, Score(value=None, scored=0, empty=count))
     return EvaluationReport(
@@ -112,7 +110,7 @@ def report(stored: Stored, version: ModelVersion, settings: Settings) -> Evaluat
 def _computed(
     rows: JudgedRows, model: Model, metric: str, version: ModelVersion, settings: Settings
 ) -> Score:
-    """A score that the evaluation did not decide on. Rows without a prediction count as the worst."""
+    """A score of the stored rows. Rows without a prediction count as the worst."""
     count = len(rows.ids)
     try:
         value = float(model.statistic(metric, np.arange(count))(np.ones((1, count)))[0])

@@ -1,7 +1,7 @@
 """Secrets in texts. They are masked where a text leaves the process, see docs/decisions/0311.
 
-`mask` is for messages that people read, `mask_secrets` for content that is kept as data. `output` and `traces` mask all
-that a process logs, prints and traces.
+`mask` is for messages that people read, `mask_secrets` for content that is kept as data.
+`output` and `traces` mask all that a process logs, prints and traces.
 """
 
 from mlops_lib.redact.addresses import mask_addresses, other_secrets_in, password_in, without_password

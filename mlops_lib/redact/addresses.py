@@ -3,7 +3,8 @@
 import re
 from urllib.parse import unquote
 
-# scheme://user:password@host as SQLAlchemy reads it: a password may have '/' and spaces (and '@', for safety).
+# scheme://user:password@host as SQLAlchemy reads it: a password may have '/' and spaces (and '@',
+# for safety).
 _USER_INFO = re.compile(r"(?P<before>\w[\w+.-]*://[^:/]*):(?P<password>[^@]*(?:@[^@/?#\s]*(?=@))*)@")
 # The same for addresses of files, whose host ends at the first slash; the path after it may have an '@'.
 _USER_INFO_OF_A_FILE = re.compile(r"(?P<before>[^:/?#]+://[^:/?#@]*):(?P<password>[^/?#]*)@")
@@ -47,8 +48,8 @@ def without_password(uri: str) -> str:
 def mask_addresses(text: str) -> str:
     """`text` with ``***`` for user, password and secrets in every address.
 
-    It rather hides too much than too little: half an address or one with an odd password is hidden too. Takes time in
-    proportion to the length of `text`.
+    It rather hides too much than too little: half an address or one with an odd password is hidden too.
+    Takes time in proportion to the length of `text`.
     """
     return _SHOWN_QUERY.sub(_without_value, _without_users(text))
 
@@ -62,7 +63,8 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _without_users(text: str) -> str:
-    """Mask from ``//`` to the last '@' before a space; without one, and without a port, to the first '@' of the line."""
+    """Mask from ``//`` to the last '@' before a space; without one, and without a port,
+    to the first '@' of the line."""
     shown: list[str] = []
     done = 0
     at = line_end = run_end = -1

@@ -1,7 +1,7 @@
 """Secrets in content that is kept as data: the known ones by their values, others by their well-known shapes.
 
-The rules here are exact, so that a notebook, an artifact or a logged row keeps its other characters. For messages that
-people read, `mlops_lib.redact.mask` adds rules that hide more.
+The rules here are exact, so that a notebook, an artifact or a logged row keeps its other characters.
+For messages that people read, `mlops_lib.redact.mask` adds rules that hide more.
 """
 
 import base64
@@ -30,7 +30,8 @@ _NO_SECRET = re.compile(r"[./~].*|\d{1,9}|true|false|none|null|disabled|enabled"
 _ADDRESS = re.compile(r"(?<=://)[^\s:/@\"'<>\\]{0,256}:(?P<password>[^\s/@\"'<>\\]{1,512})@")
 # A key begins a word; in JSON the letter of an escaped line end may be before it.
 _BEGIN = r"(?:(?<![\w-])|(?<=\\[nrt]))"
-#: Text that every match has -> the shape. A search for the text costs a hundredth of the search for the shape.
+#: Text that every match has -> the shape. A search for the text costs a hundredth of
+#: the search for the shape.
 _SHAPES: dict[str, re.Pattern[str]] = {
     "sk-": re.compile(_BEGIN + r"sk-(?=[\w-]{0,64}\d)[\w-]{16,}"),  # OpenAI, Anthropic and those who copied them
     "k_live_": re.compile(_BEGIN + r"[sr]k_live_\w{16,}"),
@@ -68,7 +69,8 @@ class _Known:
 
 
 class Masker:
-    """Masks the secrets that are known when it is made. One for many texts saves a look at the environment for each."""
+    """Masks the secrets that are known when it is made. One for many texts saves a look
+    at the environment for each."""
 
     def __init__(self) -> None:
         self._known = _known_secrets()
@@ -92,7 +94,8 @@ class Masker:
         """Encoded `content` without the known secrets. Shapes stay: an answer may hold anything.
 
         Args:
-            keep_length: Put as many ``*`` as the secret has bytes, in a format that stores the lengths of its texts.
+            keep_length: Put as many ``*`` as the secret has bytes,
+                in a format that stores the lengths of its texts.
         """
         for known in self._known:
             if known.encoded in content:
@@ -121,7 +124,8 @@ def _masked(found: re.Match[str]) -> str:
 
 
 def _known_secrets() -> list[_Known]:
-    """The secrets of the environment and those that were added, each with an expression for it, the longest first."""
+    """The secrets of the environment and those that were added, each with an expression for it,
+    the longest first."""
     # The mapping behind os.environ: a look through os.environ itself costs twenty times as much.
     environment: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
     return _expressions(tuple(environment.items()), frozenset(_added))

@@ -9,7 +9,8 @@ from typing import Any, TextIO
 
 from mlops_lib.redact import mask, mask_secrets
 
-#: Characters of a message or traceback: an error may quote a whole request, and lines are made on the event loop.
+#: Characters of a message or traceback: an error may quote a whole request,
+#: and lines are made on the event loop.
 MAX_CHARS = 16_384
 
 

@@ -1,4 +1,5 @@
-"""Masking of secrets in MLflow's traces: inputs, outputs, attributes, errors and stack traces of every span."""
+"""Masking of secrets in MLflow's traces: inputs, outputs, attributes,
+errors and stack traces of every span."""
 
 from typing import Any
 
@@ -6,7 +7,8 @@ from mlops_lib.redact.keys import MASKED, Masker
 
 
 def mask_traces() -> None:
-    """Mask secrets in every span that this process exports from now on. MLflow calls the processor as a span ends."""
+    """Mask secrets in every span that this process exports from now on.
+    MLflow calls the processor as a span ends."""
     import mlflow.tracing
     from mlflow.tracing.config import get_config
 
@@ -16,7 +18,8 @@ def mask_traces() -> None:
 
 
 def mask_span(span: Any) -> None:
-    """Mask a live span of MLflow's. A span that cannot be masked loses its content: MLflow would export it as it is."""
+    """Mask a live span of MLflow's. A span that cannot be masked loses its content:
+    MLflow would export it as it is."""
     inner = span._span  # events and attributes have no public setters
     try:
         masker = Masker()

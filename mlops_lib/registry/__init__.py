@@ -1,4 +1,5 @@
-"""MLflow's model registry: `versions`, `registration` behind the gate, `promotion` on a `decision`, and `history`.
+"""MLflow's model registry: `versions`, `registration` behind the gate, `promotion` on a `decision`,
+and `history`.
 
 A name and a stage are resolved to a version number once, and then the number is used. So a stage that moves
 never changes the model that a caller works with.

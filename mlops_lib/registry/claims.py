@@ -1,8 +1,9 @@
 """One move at a time: a process claims a registered model before it moves one of its versions.
 
-MLflow has no compare-and-swap. So each process writes a tag of its own and then reads all claims: of two processes, the
-one whose write comes later sees the other's claim. A process that sees another claim withdraws its own and tries again
-after a random time. A claim ends with its process, as far as that can be seen. See docs/decisions/0010-a-claim-before-each-move.md.
+MLflow has no compare-and-swap. So each process writes a tag of its own and then reads all claims: of two
+processes, the one whose write comes later sees the other's claim. A process that sees another claim withdraws
+its own and tries again after a random time. A claim ends with its process, as far as that can be seen. See
+docs/decisions/0010-a-claim-before-each-move.md.
 """
 
 import json

@@ -10,7 +10,8 @@ class Decision:
 
     Attributes:
         kind: ``passed``: the gate let it pass; ``forced``: a person overrode the gate.
-        champion: Version that held the stage when the gate decided; 0: none. Promotion fails if another one holds it by then.
+        champion: Version that held the stage when the gate decided; 0: none.
+            Promotion fails if another one holds it by then.
         evidence: Address of the gate's evidence (gate.json), and its SHA-256; "" if forced without any.
         reason: Forced: the person's reason.
         overridden: Forced: the reasons of the refusal.

@@ -1,4 +1,5 @@
-"""Moves made outside the platform, in MLflow's UI or through its API: found by comparing the registry with its history."""
+"""Moves made outside the platform, in MLflow's UI or through its API:
+found by comparing the registry with its history."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ IN_USE = ("Staging", "Production")
 
 @dataclass(frozen=True)
 class FoundMove:
-    """A stage, or an alias apart from its stage (``@production``), whose version is not the one of the history."""
+    """A stage, or an alias apart from its stage (``@production``),
+    whose version is not the one of the history."""
 
     place: str
     version: ModelVersion | None

@@ -1,7 +1,7 @@
 """The history of a registered model: one entry for each move of a version, in a chain of hashes.
 
-MLflow keeps no history of stages. An entry is a tag of the registered model and is never changed: it holds its own
-SHA-256 and that of the entry before, so that an entry that was altered or deleted is found and named.
+MLflow keeps no history of stages. An entry is a tag of the registered model and is never changed: it holds
+its own SHA-256 and that of the entry before, so that an entry that was altered or deleted is found and named.
 """
 
 import getpass
@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 #: Prefix of the tags. An entry's number follows, so that the tags are in order in MLflow's UI too.
 HISTORY_TAG = "mlops.history."
-#: On a version: number and SHA-256 of the newest entry about it, and the model's name. A deleted last entry is missed by it.
+#: On a version: number and SHA-256 of the newest entry about it, and the model's name.
+#: A deleted last entry is missed by it.
 ENTRY_TAG = "mlops.history_entry"
-#: Characters of an entry: the column of MLflow's database has 5,000.
-MAX_ENTRY_CHARS = 5_000
 #: Characters of a person's reason, and of all overridden reasons of the gate together.
+#: An entry fits into MLflow's column of 5,000.
 MAX_REASON_CHARS, MAX_OVERRIDDEN_CHARS = 1_000, 2_500
 
 Action = Literal["promoted", "forced", "rolled_back", "archived", "found_moved"]
@@ -107,7 +107,8 @@ class History:
     """The entries of one registered model, oldest first.
 
     Attributes:
-        problems: Entry number -> why it cannot be trusted: it is missing or was altered. Those are not in `entries`.
+        problems: Entry number -> why it cannot be trusted: it is missing or was altered.
+            Those are not in `entries`.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -131,7 +132,8 @@ class History:
         return f"History entry {number} {self.problems[number]}."
 
     def holders(self, until: datetime | None = None) -> dict[str, Holder]:
-        """Stage -> its version, at a time or after all entries; ``@production`` and ``@staging`` for the aliases.
+        """Stage -> its version, at a time or after all entries;
+        ``@production`` and ``@staging`` for the aliases.
 
         Args:
             until: With a time zone; the entries of that moment count.
@@ -141,10 +143,6 @@ class History:
             if until is None or entry.time <= until:
                 _apply(entry, held)
         return held
-
-    def holder_at(self, stage: str, time: datetime) -> Holder | None:
-        """The version that held `stage` at a time with a time zone; None: no version is known to have held it."""
-        return self.holders(time).get(stage.title())
 
 
 def read(name: str, tags: Mapping[str, str], of_versions: Iterable[str] = ()) -> History:

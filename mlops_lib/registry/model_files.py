@@ -1,6 +1,7 @@
 """The digest of a model's files: the identity of a model, which its name and version number are not.
 
-A number is given again when a model was deleted and its name is used anew; files with the same digest are the same model.
+A number is given again when a model was deleted and its name is used anew;
+files with the same digest are the same model.
 """
 
 import tempfile
@@ -13,8 +14,8 @@ from mlops_lib.redact import mask
 
 #: On a run and on a version: the digest of the model's files.
 MODEL_DIGEST_TAG = "mlops.model_digest"
-#: MLflow writes this file with name and version into a model that it downloads from the registry. With a store on
-#: this machine it writes the file into the store itself.
+#: MLflow writes this file with name and version into a model that it downloads from the registry.
+#: With a store on this machine it writes the file into the store itself.
 DOWNLOAD_NOTE = "registered_model_meta"
 
 
@@ -24,7 +25,8 @@ def model_digest(folder: Path) -> str:
 
 
 def added_files(folder: Path) -> Iterator[Path]:
-    """Files in a model's folder that MLflow's download and Python's import add: they are no part of the model."""
+    """Files in a model's folder that MLflow's download and Python's import add:
+    they are no part of the model."""
     for file in _files(folder):
         if file == folder / DOWNLOAD_NOTE or (file.suffix == ".pyc" and file.parent.name == "__pycache__"):
             yield file

@@ -36,8 +36,9 @@ class Registry(Journal):
             decision: Needed for Production: `mlops_lib.promotion.promote` asks the gate for it.
 
         Raises:
-            RegistryError: The decision is missing, its evidence is not as it was written, another version holds the stage
-                by now, another process is moving a version of the model, or the registry cannot be reached.
+            RegistryError: The decision is missing, its evidence is not as it was written, another
+                version holds the stage by now, another process is moving a version of the model, or
+                the registry cannot be reached.
         """
         if stage.title() not in STAGES:
             raise RegistryError(f"Unknown stage {stage!r}. Stages: {', '.join(STAGES)}.")

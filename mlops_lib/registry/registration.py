@@ -16,7 +16,8 @@ CHAMPION_TAG = "mlops.champion"
 
 
 def champion_tag(version: int, run_id: str) -> str:
-    """A version and its run; numbers start again when a model is deleted and made anew. Without a version "none"."""
+    """A version and its run; numbers start again when a model is deleted and made anew.
+    Without a version "none"."""
     return f"{version} {run_id}" if version else "none"
 
 

@@ -1,7 +1,8 @@
 """Signatures of model versions, by the library model-signing with a key pair of the user's own.
 
-A signature covers the name and bytes of every file of the model, and the model's name and version number. It is a tag of
-the version, in Sigstore's bundle format. The service checks it before it loads the files; see docs/decisions/0316.
+A signature covers the name and bytes of every file of the model, and the model's name and version
+number. It is a tag of the version, in Sigstore's bundle format. The service checks it before it loads
+the files; see docs/decisions/0316.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from mlops_lib.redact import mask
 from mlops_lib.registry.model_files import DOWNLOAD_NOTE, added_files
 from mlops_lib.registry.versions import ModelVersion, Versions
 from mlops_lib.settings import Settings
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     from model_signing.hashing import Config as Hashing
@@ -70,7 +72,8 @@ def sign(settings: Settings, version: ModelVersion) -> None:
 
 
 def check(version: ModelVersion, folder: Path, public_key: Path, remedy: str = "") -> None:
-    """Check that the files in `folder` are those of the version that the owner of a key signed. Runs no code of the model.
+    """Check that the files in `folder` are those of the version that the owner of a key signed.
+    Runs no code of the model.
 
     Args:
         version: The version.
@@ -79,7 +82,8 @@ def check(version: ModelVersion, folder: Path, public_key: Path, remedy: str = "
         remedy: Command that signs the version, for the error.
 
     Raises:
-        ModelError: The version is not signed, is signed with another key or for another version, or its files differ.
+        ModelError: The version is not signed, is signed with another key or for another version,
+            or its files differ.
     """
     name = f"{version.name} version {version.version}"
     refused = f"{name} is refused by serving.signed_by"
@@ -107,7 +111,8 @@ def check(version: ModelVersion, folder: Path, public_key: Path, remedy: str = "
 
 
 def _subject(version: ModelVersion) -> str:
-    """What a signature is made for. A digest, because the library takes a folder's name and a model's may be longer."""
+    """The subject of a signature. A digest, because the library takes a folder's name
+    and a model's may be longer."""
     return hashlib.sha256(version.uri.encode()).hexdigest()
 
 
@@ -131,8 +136,8 @@ def _downloaded(version: ModelVersion, into: Path) -> Path:
 def _signed(signature: str, public_key: Path) -> "Manifest":
     """The names and digests of the files that the owner of the key has signed.
 
-    The library's `verifying.Config` compares files too, but neither tells which model a signature is for nor refuses one
-    that leaves files out.
+    The library's `verifying.Config` compares files too, but neither tells which model a signature is for nor
+    refuses one that leaves files out.
 
     Raises:
         PluginError: The library is not installed.
@@ -172,11 +177,7 @@ def _differences(signed: "Manifest", found: "Manifest") -> str:
         "added": [name for name in now if name not in before],
         "removed": [name for name in before if name not in now],
     }
-    return "; ".join(
-        f"{kind} {', '.join(names[:MAX_NAMES])}{', ...' if len(names) > MAX_NAMES else ''}"
-        for kind, names in kinds.items()
-        if names
-    )
+    return "; ".join(f"{kind} {listed(names, MAX_NAMES)}" for kind, names in kinds.items() if names)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from mlops_lib.redact import mask
 from mlops_lib.registry.model_files import MODEL_DIGEST_TAG, digest_of_logged
 from mlops_lib.settings import Settings
 from mlops_lib.tracking import made_meanwhile, use_store
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -156,7 +157,7 @@ class Versions:
         if not versions:
             names = ", ".join(self.names()) or "none"
             return f"Models it has: {names}. `{self._command('run')}` trains one, and registers it when the gate passes."
-        stages = ", ".join(f"{v.stage} ({v.version})" for v in versions[:5])
+        stages = listed((f"{v.stage} ({v.version})" for v in versions), 5)
         found = f"Versions it has: {stages}."
         if not stage or stage.lower() == "production":
             return f"{found} Promote one with: {self._command('promote', name, versions[0].version)}"

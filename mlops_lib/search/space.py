@@ -11,7 +11,8 @@ from mlops_lib.settings import Dimension, Settings
 
 
 def check(settings: Settings) -> None:
-    """Check that the space has dimensions that change the model, and that each bound and choice is a valid setting.
+    """Check that the space has dimensions that change the model,
+    and that each bound and choice is a valid setting.
 
     Raises:
         ConfigError: The space is empty, or has an invalid value or a dimension without effect.

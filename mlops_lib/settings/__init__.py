@@ -79,7 +79,8 @@ class Settings(Section):
         return self
 
     _configured_digest: str = PrivateAttr("")
-    #: Words that a printed command needs to find this configuration again; empty where it is found without them.
+    #: Words that a printed command needs to find this configuration again;
+    #: empty where it is found without them.
     _config_option: tuple[str, ...] = PrivateAttr(())
 
     def path(self, value: str) -> Path:
@@ -115,8 +116,9 @@ class Settings(Section):
     def digest(self) -> str:
         """Twelve hex digits of the configuration: config.yaml, environment and defaults, without arguments.
 
-        All steps of a pipeline run have the same digest, although each has arguments of its own. Secrets, `root` and
-        the address of MLflow do not count: MLflow writes the resolved address into the environment of the steps.
+        All steps of a pipeline run have the same digest, although each has arguments of its own.
+        Secrets, `root` and the address of MLflow do not count: MLflow writes the resolved address
+        into the environment of the steps.
         """
         if self._configured_digest:
             return self._configured_digest
@@ -124,7 +126,8 @@ class Settings(Section):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def with_digest_of(self, configured: "Settings") -> "Settings":
-        """These settings, which arguments changed, with the digest of the configuration that they came from."""
+        """These settings, which arguments changed, with the digest of the
+        configuration that they came from."""
         copy = self.model_copy()
         copy._configured_digest = configured.digest()
         copy._config_option = configured._config_option

@@ -195,7 +195,8 @@ class EvaluationSettings(Section):
 
 
 def _check_metric(name: str, info: ValidationInfo) -> None:
-    """Raise ValueError if a task of the platform has no such metric and it is no path and no rubric, or needs quantiles."""
+    """Raise ValueError if a task of the platform has no such metric and it is no path and no rubric,
+    or needs quantiles."""
     task, rubrics = info.data.get("task", ""), info.data.get("rubrics", {})
     known = [*plugins.names("metric", task), *rubrics] if task in plugins.TABLE["task"] else []
     if known and name not in known and not plugins.is_path(name):

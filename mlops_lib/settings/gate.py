@@ -13,7 +13,8 @@ Positive = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class GateSettings(Section):
-    """Criteria of the gate, beside ``evaluation.metric`` and ``evaluation.threshold``. All of them must hold."""
+    """Criteria of the gate, beside ``evaluation.metric`` and ``evaluation.threshold``.
+    All of them must hold."""
 
     thresholds: dict[Name, FiniteFloat] = Field(
         {}, description="further metrics and the score that each must reach"
@@ -51,7 +52,8 @@ class GateSettings(Section):
     @field_validator("slices", mode="before")
     @classmethod
     def _lists_values(cls, slices: Any) -> Any:
-        """Lists as tuples, which the settings' strict types ask for; one error instead of one for each type."""
+        """Lists as tuples, which the settings' strict types ask for;
+        one error instead of one for each type."""
         if not isinstance(slices, dict):
             return slices
         for name, values in slices.items():

@@ -1,4 +1,5 @@
-"""Metadata of settings: which steps read a setting. The step cache uses it to tell which change affects which step."""
+"""Metadata of settings: which steps read a setting. The step cache uses it to tell
+which change affects which step."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,7 +9,8 @@ from mlops_lib.settings.section import Section
 
 
 class Marker(NamedTuple):
-    """The names of the steps that read a setting (None: all), and of those that run the code that it names."""
+    """The names of the steps that read a setting (None: all),
+    and of those that run the code that it names."""
 
     steps: tuple[str, ...] | None = None
     code: tuple[str, ...] = ()
@@ -17,8 +19,8 @@ class Marker(NamedTuple):
 def read_by(*steps: str, code: tuple[str, ...] = ()) -> dict[str, Any]:
     """The ``json_schema_extra`` of a setting that only some steps read.
 
-    On a section, it holds for each setting in it that has no marker of its own. A setting without a marker is read
-    by every step, so that a new setting is never overlooked.
+    On a section, it holds for each setting in it that has no marker of its own.
+    A setting without a marker is read by every step, so that a new setting is never overlooked.
 
     Args:
         steps: Names of the steps whose result depends on the value; none for a setting that no step reads.

@@ -1,6 +1,7 @@
 """Arguments of Lightning's Trainer in ``train.trainer``, and classes that config.yaml names.
 
-They are checked when config.yaml is read, without importing Lightning. A test compares the two tables with the Trainer.
+They are checked when config.yaml is read, without importing Lightning.
+A test compares the two tables with the Trainer.
 """
 
 import re

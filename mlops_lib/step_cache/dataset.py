@@ -1,4 +1,5 @@
-"""The prepared dataset of a cached step: checked, copied to where it lasts, linked into the folder of a new run."""
+"""The prepared dataset of a cached step: checked, copied to where it lasts,
+linked into the folder of a new run."""
 
 import contextlib
 import os
@@ -32,7 +33,8 @@ def current(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> 
 def lasting_folder(settings: Settings, folder: str, fingerprint: str, copy: bool) -> str:
     """A folder in which the dataset stays available after the run.
 
-    The folder of a pod is deleted with the pod, so the cache has a copy in the work folder, which is on a volume.
+    The folder of a pod is deleted with the pod, so the cache has a copy in the work folder,
+    which is on a volume.
 
     Args:
         settings: Resolved settings.
@@ -82,7 +84,8 @@ def link(folder: str, target: str) -> None:
 
 
 def _same_dataset(settings: Settings, kept: Path, folder: str, fingerprint: str) -> bool:
-    """Whether `kept` has the dataset of `folder`, with the same tags, which are no part of the fingerprint."""
+    """Whether `kept` has the dataset of `folder`, with the same tags,
+    which are no part of the fingerprint."""
     with contextlib.suppress(Exception):  # a dataset that cannot be read is another one
         found, own = loaders.prepared(settings, kept), loaders.prepared(settings, folder)
         return found.fingerprint() == fingerprint and found.tags == own.tags

@@ -91,7 +91,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _digest_of_named(settings: Settings, text: str) -> str:
-    """The digest of the module (with the files beside it), the file or the folder that a text names; else ""."""
+    """The digest of the module (with the files beside it), the file or the folder
+    that a text names; else ""."""
     work = settings.path(settings.pipeline.work_dir)
     module, colon, _ = text.partition(":")
     if colon:
@@ -99,8 +100,9 @@ def _digest_of_named(settings: Settings, text: str) -> str:
             spec = importlib.util.find_spec(module)
             if spec and spec.origin and spec.has_location:
                 folder = Path(spec.origin).resolve().parent
-                # Beside a module outside any package may be anything, so only code counts there. In the project's
-                # root its packages count too; elsewhere, as in an environment, packages belong to others.
+                # Beside a module outside any package may be anything, so only code counts
+                # there. In the project's root its packages count too; elsewhere, as in an
+                # environment, packages belong to others.
                 own = folder == settings.root.resolve()
                 suffixes = CODE if own or not spec.parent else CODE_AND_TEXT
                 return digest_of_code(folder, suffixes, work, deep=own or bool(spec.parent))
@@ -115,7 +117,8 @@ def _digest_of_named(settings: Settings, text: str) -> str:
 
 
 def _digest_of_read(settings: Settings) -> str:
-    """The digest of the data files that ``data.prepare`` reads from the folders of its modules; "" if it reads none."""
+    """The digest of the data files that ``data.prepare`` reads from the folders of its modules;
+    "" if it reads none."""
     from mlops_lib.wrappers.code.data_beside import data_of
     from mlops_lib.wrappers.code.own_code import Needs
 
@@ -130,7 +133,8 @@ def _digest_of_read(settings: Settings) -> str:
 
 
 def _digest_of_model(settings: Settings) -> str:
-    """The digest of the files that a model's wrapper finds for ``model.implementation``; "" if it finds none."""
+    """The digest of the files that a model's wrapper finds for ``model.implementation``;
+    "" if it finds none."""
     if (files_of := plugins.files_of_model(settings.model.wrapper)) is None:
         return ""
     try:
@@ -156,7 +160,8 @@ def digest_of_code(
 def _files(folder: Path, suffixes: tuple[str, ...], work: Path | None, deep: bool) -> Iterator[Path]:
     """The files that people wrote: not those of hidden folders, virtual environments or the work folder.
 
-    Code alone is taken only from folders that an import can name; MLflow stores models' code in numbered folders.
+    Code alone is taken only from folders that an import can name;
+    MLflow stores models' code in numbered folders.
     """
     for parent, folders, names in os.walk(folder):
         yield from (path for name in names if (path := Path(parent, name)).suffix in suffixes)

@@ -1,8 +1,8 @@
 """Checks that a step's MLflow objects still exist: its run, its verdict, its registered version.
 
-Each check returns the step's outputs as they are now and raises `Stale` when the object is gone. An embedded store
-is read with sqlite3, because importing MLflow takes five seconds. A server, or a database that sqlite3 cannot read,
-is asked through MLflow's client.
+Each check returns the step's outputs as they are now and raises `Stale` when the object is gone. An embedded
+store is read with sqlite3, because importing MLflow takes five seconds. A server, or a database that sqlite3
+cannot read, is asked through MLflow's client.
 """
 
 import sqlite3
@@ -18,7 +18,8 @@ from mlops_lib.tracking import WARM_START_TAG, sqlite_file, tracking_uri
 
 
 class RunState(NamedTuple):
-    """Whether a run exists and is FINISHED, the gate's verdict on its model, and the version it compared with."""
+    """Whether a run exists and is FINISHED, the gate's verdict on its model,
+    and the version it compared with."""
 
     finished: bool
     verdict: str
@@ -26,12 +27,12 @@ class RunState(NamedTuple):
 
 
 def always_valid(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves nothing but its outputs."""
+    """The outputs of a step that leaves nothing in MLflow."""
     return entry.outputs
 
 
 def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves a run with a model."""
+    """The outputs of a step that leaves a run with a model, if the run still exists."""
     run_id = entry.outputs["run_id"]
     if not run_state(settings, run_id).finished:
         raise Stale(f"run {run_id} is gone")
@@ -47,10 +48,10 @@ def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry)
 
 
 def verdict(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves the gate's verdict on the run that it was given.
+    """The outputs of a step that leaves the gate's verdict on a run, if the verdict still counts.
 
-    A verdict counts while the version at Production is the one that it compared with. It also counts when the model
-    itself was promoted since.
+    A verdict counts while the version at Production is the one that it compared with.
+    It also counts when the model itself was promoted since.
     """
     run_id = parameters["run_id"]
     expected = "passed" if entry.outputs["passed"] else "refused"
@@ -66,7 +67,7 @@ def verdict(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> 
 
 
 def version(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves a registered version. The version may have been promoted since."""
+    """The outputs of a step that leaves a registered version, which may have been promoted since."""
     name, number = entry.outputs["model_name"], entry.outputs["version"]
     stage = stage_of(settings, name, number, parameters["run_id"])
     if stage not in IN_USE:
@@ -146,7 +147,8 @@ def stage_of(settings: Settings, name: str, version: int, run_id: str) -> str:
 
 
 def _raise_unless_missing(error: Exception) -> None:
-    """A server that does not answer for a moment must not count as a deleted run: that would train a model again."""
+    """A server that does not answer for a moment must not count as a deleted run:
+    that would train a model again."""
     if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
         raise error
 

@@ -1,7 +1,7 @@
 """The store of the step cache: a step whose inputs are unchanged is not run again.
 
-A finished step leaves its outputs in ``<work_dir>/step_cache/<notebook>/<key>.json``. A small file and not MLflow,
-because importing MLflow alone takes longer than an unchanged run may take.
+A finished step leaves its outputs in ``<work_dir>/step_cache/<notebook>/<key>.json``.
+A small file and not MLflow, because importing MLflow alone takes longer than an unchanged run may take.
 """
 
 from pathlib import Path
@@ -117,7 +117,8 @@ class CachedStep:
         return str(loaders.prepared_folder(self.settings, given["data"])) if "data" in given else ""
 
     def _what_changed(self) -> str:
-        """The parts that differ from the most similar of the last runs of this step; of several, from the newest.
+        """The parts that differ from the most similar of the last runs of this step; of several,
+        from the newest.
 
         The last run alone may have been an experiment that nobody goes on with.
         """
@@ -141,7 +142,8 @@ def lookup(
     fingerprint: str = "",
     restore: bool = True,
 ) -> tuple[CachedStep | None, Lookup]:
-    """Look a step up. An error counts as a miss; the notebook then meets the same error and puts it on record.
+    """Look a step up. An error counts as a miss; the notebook then meets the same
+    error and puts it on record.
 
     Args:
         settings: See `CachedStep`.

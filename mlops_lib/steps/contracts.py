@@ -1,7 +1,8 @@
 """The contract of each notebook: its parameters and its outputs.
 
-The fields of a `Parameters` class are the notebook's ``parameters`` cell and the component's signature. The fields
-of an `Outputs` class are the names that the notebook glues and the component returns. A test holds them equal.
+The fields of a `Parameters` class are the notebook's ``parameters`` cell and the component's
+signature. The fields of an `Outputs` class are the names that the notebook glues and the component
+returns. A test holds them equal.
 """
 
 from typing import Annotated, Any, get_args
@@ -58,7 +59,8 @@ class Outputs(_Contract):
     """Outputs of a notebook; `astuple` is what a pipeline component returns."""
 
     def astuple(self) -> tuple[Any, ...]:
-        """Values in the order of the fields. Kubeflow has no null: an output that may be None is a text, "" for None."""
+        """Values in the order of the fields. Kubeflow has no null: an output that may be None is a text,
+        "" for None."""
         nullable = {name for name, field in type(self).model_fields.items() if may_be_none(field.annotation)}
         return tuple(
             ("" if value is None else str(value)) if name in nullable else value
@@ -84,7 +86,8 @@ class GetDataParameters(Parameters):
 
 
 class GetDataOutputs(Outputs):
-    """How many rows each split has and the fingerprint of the prepared dataset; a golden set may be all test."""
+    """How many rows each split has and the fingerprint of the prepared dataset;
+    a golden set may be all test."""
 
     train_rows: int = Field(ge=0)
     validation_rows: int = Field(ge=0)

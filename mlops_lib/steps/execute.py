@@ -22,8 +22,8 @@ from mlops_lib.steps.table import STEPS, Step
 if TYPE_CHECKING:
     from papermill.exceptions import PapermillExecutionError
 
-#: In bytes. The address of a socket file holds 104 bytes on macOS and 108 on Linux. Five of them are the kernel's
-#: suffix "-5" and a zero byte.
+#: In bytes. The address of a socket file holds 104 bytes on macOS and 108 on Linux.
+#: Five of them are the kernel's suffix "-5" and a zero byte.
 MAX_SOCKET_PATH = 100
 
 #: Tag of the cell after which Papermill puts the step's parameters.
@@ -40,8 +40,8 @@ OnCell = Callable[[int, int], None]
 def require_parameters_cell(source: Path, step: Step) -> None:
     """Refuse a notebook without exactly one code cell tagged ``parameters``.
 
-    Without one Papermill puts the parameters before the first cell, and with two behind the first of them; the
-    notebook's own values would then replace the parameters. Editors drop tags.
+    Without one Papermill puts the parameters before the first cell, and with two behind the first of them;
+    the notebook's own values would then replace the parameters. Editors drop tags.
 
     Raises:
         ContractError: There is none or a second one, or the file is no notebook.
@@ -197,7 +197,8 @@ def _use_engine(on_cell: OnCell) -> None:
 def _transport(folder: Path) -> dict[str, str]:
     """Sockets in a folder, where the path is short enough; else TCP.
 
-    Jupyter picks free TCP ports and releases them before the kernel binds them, so another program can take one.
+    Jupyter picks free TCP ports and releases them before the kernel binds them,
+    so another program can take one.
     """
     sockets = str(folder / "kernel")
     return {"transport": "ipc", "ip": sockets} if len(os.fsencode(sockets)) < MAX_SOCKET_PATH else {}

@@ -1,4 +1,5 @@
-"""Runs a function in a fork of the fork server: the runner starts the server, the process of each step asks it."""
+"""Runs a function in a fork of the fork server: the runner starts the server,
+the process of each step asks it."""
 
 import contextlib
 import json
@@ -22,13 +23,14 @@ T = TypeVar("T")
 FORK_SERVER_ENV = "MLOPS_FORK_SERVER"
 #: How a request starts: its length in bytes.
 LENGTH = struct.Struct("!I")
-#: Seconds for the server to end by itself; it may be in the middle of an import that nobody needs any more.
+#: Seconds for the server to end by itself; it may be in the middle of an import that is no longer needed.
 END_S = 1
 
 
 @contextlib.contextmanager
 def server(modules: tuple[str, ...]) -> Iterator[None]:
-    """Have a fork server for the processes that the block starts. Without one (not on Linux) steps start cold.
+    """Have a fork server for the processes that the block starts.
+    Without one (not on Linux) steps start cold.
 
     A server that the environment names already is used, and left running.
 
@@ -55,7 +57,7 @@ def server(modules: tuple[str, ...]) -> Iterator[None]:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        listener.close()  # so that nobody waits for an answer when the server has ended
+        listener.close()  # so that no client waits for an answer of a server that has ended
         os.environ[FORK_SERVER_ENV] = address
         try:
             yield
@@ -108,7 +110,7 @@ def run(function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
         with _forwarding(*LENGTH.unpack(pid)):
             reply = receive(connection)
     if not reply:
-        raise MlopsError("The process of the step was killed: out of memory, or by somebody.")
+        raise MlopsError("The process of the step was killed: by a person, or because the memory ran out.")
     result = pickle.loads(reply)
     if isinstance(result, BaseException):
         raise result
@@ -126,7 +128,8 @@ def receive(connection: socket.socket, length: int = sys.maxsize) -> bytes:
 
 @contextlib.contextmanager
 def _forwarding(pid: int) -> Iterator[None]:
-    """Forward the first interrupt to the fork, which then stores its record and answers with KeyboardInterrupt."""
+    """Forward the first interrupt to the fork, which then stores its record and
+    answers with KeyboardInterrupt."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield

@@ -1,8 +1,9 @@
 """A process that imports once what all steps of a local run import, and forks a fresh child for each step.
 
-The server runs nobody's code: it imports packages, waits on a socket, and forks. It has no Python thread when it
-forks; OpenBLAS and jemalloc, which start threads of their own on import, can be forked. The server ends when its
-standard input is closed, that is, with the runner that started it. Its children end with their callers.
+The server runs no code of its own: it imports packages, waits on a socket, and forks. It has no Python
+thread when it forks; OpenBLAS and jemalloc, which start threads of their own on import, can be forked.
+The server ends when its standard input is closed, that is, with the runner that started it. Its
+children end with their callers.
 """
 
 import contextlib
@@ -30,8 +31,8 @@ STDIN, STDOUT, STDERR = range(3)
 def main(arguments: list[str]) -> None:
     """Serve the listening socket with file descriptor `arguments[0]`; then load `arguments[1:]`."""
     preload.leave_current_folder()
-    # The children run the code that is imported now, also when somebody edits it during the run. So their keys in the
-    # step cache have the digest of now.
+    # The children run the code that is imported now, also when somebody edits it during the run.
+    # So their keys in the step cache have the digest of now.
     key.digest_of_library()
     listener = socket.socket(fileno=int(arguments[0]))
     if connection := _serve(listener, tuple(arguments[1:])):
@@ -66,13 +67,15 @@ def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket |
 
 
 def _reseed() -> None:
-    """Give a child random numbers of its own. Python's `random` does so by itself; torch starts from a constant."""
+    """Give a child random numbers of its own. Python's `random` does so by itself;
+    torch starts from a constant."""
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
 
 
 def _call(connection: socket.socket) -> None:
-    """Call the function that the connection asks for, with the streams, folder and environment of its caller."""
+    """Call the function that the connection asks for, with the streams,
+    folder and environment of its caller."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     length, streams, _, _ = socket.recv_fds(connection, LENGTH.size, 2)
     request: dict[str, Any] = json.loads(receive(connection, *LENGTH.unpack(length)))

@@ -90,7 +90,8 @@ _waiting: Waiting | None = None
 
 @contextlib.contextmanager
 def started(modules: tuple[str, ...]) -> Iterator[None]:
-    """Have a process waiting for the kernel that starts in the block; a child of the fork server has one already.
+    """Have a process waiting for the kernel that starts in the block;
+    a child of the fork server has one already.
 
     Args:
         modules: Packages to import after those that every notebook needs.
@@ -116,7 +117,8 @@ def take() -> Waiting | None:
 
 
 def fork(connection: socket.socket) -> None:
-    """Fork the process that waits, in a child of the fork server; `connection` belongs to the caller alone."""
+    """Fork the process that waits, in a child of the fork server;
+    `connection` belongs to the caller alone."""
     global _waiting
     orders, end = os.pipe()
     if pid := os.fork():
@@ -132,7 +134,7 @@ def fork(connection: socket.socket) -> None:
 
 
 def _wait() -> None:
-    """Wait for the orders and be a kernel until its end; returns to nobody."""
+    """Wait for the orders, then run as a kernel; never returns."""
     with open(0, "rb", closefd=False) as pipe:
         orders = pipe.read()
     if orders:

@@ -59,13 +59,15 @@ def chosen(settings: Settings, model: bool = True) -> tuple[str, ...]:
 
 
 def leave_current_folder() -> None:
-    """Let no module in the current folder hide a package; a Jupyter kernel does the same before its imports."""
+    """Let no module in the current folder hide a package; a Jupyter kernel does the
+    same before its imports."""
     if sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
 
 
 def take_environment(environment: Mapping[str, str]) -> None:
-    """Give this process the environment of another; variables that its imports have set stay, unless that has them.
+    """Give this process the environment of another; variables that its imports have set stay,
+    unless that has them.
 
     Packages such as Lightning and scikit-learn set variables when they are imported, and read them later.
     """

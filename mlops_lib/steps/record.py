@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 FOLDER = "notebooks"
 #: On the parent run, with the notebook's name appended: SHA-256 of the executed notebook as it is stored.
 RECORD_DIGEST_TAG = "mlops.record_sha256"
-#: An interrupt inside an import can leave the importing thread stuck, so an interrupted step waits only this long.
+#: An interrupt inside an import can leave the importing thread stuck,
+#: so an interrupted step waits only this long.
 STUCK_TIMEOUT_S = 30
 
 
 class Record:
     """Stores the record of one notebook on the parent run, and sets that run's status.
 
-    MLflow and nbconvert take seconds to import. The notebook runs in another process, so this one imports them in a
-    thread meanwhile.
+    MLflow and nbconvert take seconds to import. The notebook runs in another process,
+    so this one imports them in a thread meanwhile.
 
     Args:
         settings: Resolved settings.
@@ -43,13 +44,13 @@ class Record:
         self._ready: Future[tuple[MlflowClient, Any]] = Future()
 
     def __enter__(self) -> Self:
-        # Before the thread, which imports scrapbook and with it papermill: of two threads that import modules that
-        # import each other, Python fails one.
+        # Before the thread, which imports scrapbook and with it papermill:
+        # of two threads that import modules that import each other, Python fails one.
         with without(JSON_SCHEMA_EXTRAS):
             import papermill  # noqa: F401
 
-        # A daemon thread: after an interrupt inside an import, Python's lock of that module is never released, and
-        # the process could not end.
+        # A daemon thread: after an interrupt inside an import,
+        # Python's lock of that module is never released, and the process could not end.
         threading.Thread(target=self._fetch, daemon=True, name="record").start()
         return self
 
@@ -122,7 +123,8 @@ class Record:
         return client, _exporter()
 
     def _keep_here(self, executed: Path, error: Exception, status: str) -> str:
-        """Copy the record to the work folder, for `send_kept`; to the temporary folder when that disk is full too."""
+        """Copy the record to the work folder, for `send_kept`;
+        to the temporary folder when that disk is full too."""
         elsewhere = Path(tempfile.gettempdir()) / "mlops" / "records"
         for place, promise in ((_kept(self.settings), "; the next run sends it there"), (elsewhere, "")):
             folder = place / self.run_id / FOLDER
@@ -141,8 +143,8 @@ class Record:
 def send_kept(settings: Settings) -> None:
     """Log the records that were stored locally while MLflow was away, and set the final status of their runs.
 
-    A record that MLflow still refuses stays for the next time. Records in the temporary folder are not sent, because
-    any user of the machine can write there.
+    A record that MLflow still refuses stays for the next time. Records in the temporary folder are not sent,
+    because any user of the machine can write there.
     """
     if not (folders := [file.parent for file in _kept(settings).glob("*/status")]):
         return
@@ -164,7 +166,8 @@ def send_kept(settings: Settings) -> None:
 
 
 def _note_digest(client: "MlflowClient", run_id: str, executed: Path) -> None:
-    """Write the digest of an executed notebook on the run that keeps it. Before the file: an upload may fail."""
+    """Write the digest of an executed notebook on the run that keeps it. Before the file:
+    an upload may fail."""
     client.set_tag(run_id, f"{RECORD_DIGEST_TAG}.{executed.stem}", sha256(executed))
 
 
@@ -187,7 +190,8 @@ def _head(executed: Path, message: str) -> None:
 
 
 def _mask(executed: Path) -> None:
-    """Mask secrets in the notebook, whatever cell or error they are in. It gets no longer: a full disk has room."""
+    """Mask secrets in the notebook, whatever cell or error they are in. It gets no longer:
+    a full disk has room."""
     text = executed.read_text(encoding="utf-8")
     if (masked := mask_secrets(text)) != text:
         executed.write_text(masked, encoding="utf-8")

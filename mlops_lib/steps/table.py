@@ -1,7 +1,7 @@
 """The step table: one row a step, with every fact about it. Nothing else names a notebook.
 
-A new step is a row here, a contract in `contracts`, a component in `pipelines.components`, and its place in the
-wiring of a pipeline. A step that no setting names (see `mlops_lib.settings.readers`) reads every setting.
+A new step is a row here, a contract in `contracts`, a component in `pipelines.components`, and its place in
+the wiring of a pipeline. A step that no setting names (see `mlops_lib.settings.readers`) reads every setting.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,10 +28,11 @@ from mlops_lib.steps.contracts import (
     TrainParameters,
 )
 
-#: What a step reads and writes, for OpenLineage: rows at ``data.source``, the prepared dataset, a trained model, its
-#: evaluation, a registered version.
+#: What a step reads and writes, for OpenLineage: rows at ``data.source``, the prepared dataset,
+#: a trained model, its evaluation, a registered version.
 Dataset = Literal["source", "dataset", "model", "evaluation", "version"]
-#: Returns a cached step's outputs as they are now. Raises `mlops_lib.step_cache.entry.Stale` when they are gone.
+#: Returns a cached step's outputs as they are now. Raises
+#: `mlops_lib.step_cache.entry.Stale` when they are gone.
 Current = Callable[[Settings, Mapping[str, Any], Entry], dict[str, Any]]
 
 
@@ -41,7 +42,8 @@ class Step:
 
     Args:
         notebook: File name of the notebook, without its suffix.
-        name: Name of the Kubeflow task, which the display shows; with ``_`` for ``-``, of the component function.
+        name: Name of the Kubeflow task, which the display shows; with ``_`` for ``-``,
+            of the component function.
         parameters: The contract's parameters.
         outputs: The contract's outputs.
         current: Checks that a cached result still exists.

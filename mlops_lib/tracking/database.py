@@ -1,7 +1,7 @@
 """Makes the tables of MLflow's store in a database, one process at a time.
 
-Two processes that find a fresh database both migrate it, and alembic stops one of them: "Online migration expected to
-match one row". MLflow takes no lock there.
+Two processes that find a fresh database both migrate it, and alembic stops one of them:
+"Online migration expected to match one row". MLflow takes no lock there.
 """
 
 import contextlib
@@ -78,7 +78,8 @@ def _dialect(uri: str) -> str:
 
 @contextmanager
 def _locked(uri: str) -> Iterator[None]:
-    """Hold the lock of a database: a file beside SQLite's, else a lock of the server. Without it where there is none."""
+    """Hold the lock of a database: a file beside SQLite's, else a lock of the server.
+    Without it where there is none."""
     with ExitStack() as held:
         if file := sqlite_file(uri):
             with suppress(OSError):  # a file system without locks

@@ -34,7 +34,8 @@ def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
 
 
 def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str | None]) -> None:
-    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags; None is left out."""
+    """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags;
+    None is left out."""
     import mlflow
 
     client = mlflow.MlflowClient()
@@ -87,7 +88,8 @@ def log_text(run_id: str, text: str, path: str) -> None:
 
 
 def log_figure(run_id: str, figure: "Figure", path: str) -> None:
-    """Log a figure as a PNG file of a run; one that has its PNG already (`NotebookFigure`) is not drawn again."""
+    """Log a figure as a PNG file of a run; one that has its PNG already
+    (`NotebookFigure`) is not drawn again."""
     import mlflow
 
     client, drawn = mlflow.MlflowClient(), getattr(figure, "png", None)

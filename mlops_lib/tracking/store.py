@@ -59,7 +59,8 @@ def connect(settings: Settings) -> "MlflowClient":
 
 
 def use_store(settings: Settings) -> str:
-    """Make MLflow use the configured server in this process, with its tables made, and return the server's URI."""
+    """Make MLflow use the configured server in this process, with its tables made,
+    and return the server's URI."""
     uri = use_existing_store(settings)
     make_tables(uri)
     return uri

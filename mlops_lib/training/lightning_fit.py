@@ -29,10 +29,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
-#: Values of a training split's images from which starting processes to decode them pays off, and most processes.
+#: Most epochs without a better validation loss, and most epochs. An epoch of images is long,
+#: and a few dozen are enough.
+MOST, MOST_OF_IMAGES = (30, 300), (10, 50)
+#: Values of a training split's images from which starting processes to decode them pays off,
+#: and most processes.
 MANY_VALUES, MAX_DECODERS = 1 << 25, 8
-#: The memory that processes share, of which a container often has 64 MiB; and the batches of training and of validation
-#: that each process may have there.
+#: The memory that processes share, of which a container often has 64 MiB;
+#: and the batches of training and of validation that each process may have there.
 SHARED, SHARED_BATCHES = Path("/dev/shm"), 6
 #: Folder of the run's artifacts with the profile of the training.
 PROFILER = "profiler"
@@ -46,7 +50,7 @@ def begin(seed: int) -> None:
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
-def sized(config: Settings, rows: int) -> Settings:
+def sized(config: Settings, rows: int, has_images: bool = False) -> Settings:
     """The settings with those of `train` that are 0 chosen by the number of training rows.
 
     A small table needs small batches and more epochs: else the fit ends after a few steps.
@@ -56,10 +60,11 @@ def sized(config: Settings, rows: int) -> Settings:
     power = max(4, min(8, (rows // 16).bit_length() - 1))
     batch_size = train.batch_size or max(2**power, 2 * workers)
     steps = -(-rows // batch_size)
+    patience, epochs = MOST_OF_IMAGES if has_images else MOST
     chosen = {
         "batch_size": batch_size,
-        "patience": train.patience or max(5, min(30, -(-PATIENCE_STEPS // steps))),
-        "max_epochs": train.max_epochs or max(50, min(300, -(-MAX_STEPS // steps))),
+        "patience": train.patience or max(5, min(patience, -(-PATIENCE_STEPS // steps))),
+        "max_epochs": train.max_epochs or max(50, min(epochs, -(-MAX_STEPS // steps))),
     }
     return config.model_copy(update={"train": train.model_copy(update=chosen)})
 
@@ -72,7 +77,8 @@ def rows_of_a_batch(config: Settings, workers: int = 1) -> int:
 def batches(
     data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
-    """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
+    """Shuffled training batches and validation batches; each of `workers` takes its
+    share of a step's rows."""
     size, seed = rows_of_a_batch(config, workers), config.train.seed
     number = _decoders(data_loader, config, encoder, workers)
     train = data_loader.torch("train", size, shuffle=True, seed=seed, num_workers=number, encoder=encoder)
@@ -122,7 +128,8 @@ def fit(
         config: The `train` section is read.
         run_id: MLflow run to log to.
         describe: Returns a sentence about the rows of a batch, for the error of a loss that is not finite.
-        checkpoints: Folder to continue an interrupted training from, the same in all workers; None: a temporary one.
+        checkpoints: Folder to continue an interrupted training from, the same in all workers; None:
+            a temporary one.
         datamodule: Of the user's own: it gives the batches and its hooks are called.
         more: Arguments for Lightning's Trainer, about workers.
 
@@ -198,7 +205,8 @@ def _trainer(
 
 
 def _inlined(call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call` from code outside torch: `Module.compile` has no effect on torch's own layers, whose code it skips."""
+    """`call` from code outside torch: `Module.compile` has no effect on torch's own layers,
+    whose code it skips."""
     return lambda *inputs, **named: call(*inputs, **named)
 
 

@@ -1,4 +1,5 @@
-"""A callback that checks the losses: a training loss that is not finite ends the training, with the rows behind it."""
+"""A callback that checks the losses: a training loss that is not finite ends the training,
+with the rows behind it."""
 
 import math
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs.encode import InputEncoder
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Rows and columns that an error names.
 MAX_NAMED = 5
-#: Rows that tell the usual values of a column, and the distance from them that counts as extreme, in usual distances.
+#: Rows that tell the usual values of a column, and the distance from them that counts as extreme,
+#: in usual distances.
 SAMPLE_ROWS, EXTREME = 2_000, 1_000.0
 REMEDY = "Lower the learning rate, or clip gradients: train.trainer: {gradient_clip_val: 1.0}."
 REMEDY_DATA = "Correct them in the data or in data.prepare; a network must replace missing numbers, which are NaN, itself."
@@ -51,7 +54,8 @@ class Losses(Callback):
         self._epoch, self._batches = trainer.current_epoch, trainer.num_val_batches[dataloader_idx]
 
     def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: torch.Tensor) -> None:
-        # With float16, the scaled loss may overflow; the scaler then skips the step and takes a smaller scale.
+        # With float16, the scaled loss may overflow; the scaler then skips the step
+        # and takes a smaller scale.
         if trainer.scaler is None and not bool(torch.isfinite(loss).all()):
             raise TrainingError(f"The training loss is {_value(loss)} {self._about()}")
 
@@ -114,13 +118,11 @@ def describe(batch: Any, split: Split, data_loader: BaseDataLoader, encoder: Enc
         return "The rows of the batch cannot be named."
     schema = data_loader.schema
     named = rows[schema.key] if schema.key else rows.index
-    keys = ", ".join(str(key) for key in list(named)[:MAX_NAMED])
-    more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
-    found = [f"Rows with its values: {schema.key or 'number'} {keys}{more}."]
+    found = [f"Rows with its values: {schema.key or 'number'} {listed(named, MAX_NAMED)}."]
     usual = data_loader.sample("train", SAMPLE_ROWS)
     columns = [name for name in (*schema.features, *schema.labels, schema.weight) if name in rows.columns]
     if missing := [f"{name!r} ({int(n)} rows)" for name in columns if (n := rows[name].isna().sum())]:
-        found.append(f"Missing values: {', '.join(missing[:MAX_NAMED])}.")
+        found.append(f"Missing values: {listed(missing, MAX_NAMED)}.")
     worst = sorted((one for name in columns if (one := _worst(rows[name], usual[name]))), reverse=True)
     extreme = [
         f"{rows[name].iloc[at]:g} in {name!r} ({schema.key or 'row'} {named.iloc[at] if schema.key else named[at]})"
@@ -168,7 +170,8 @@ def _as_bytes(columns: list[np.ndarray], widths: list[int]) -> list[bytes]:
 
 
 def _worst(values: "pd.Series", usual: "pd.Series") -> tuple[float, str, int] | None:
-    """Distance, column and position of the value that is furthest from the usual ones; None if it is not extreme."""
+    """Distance, column and position of the value that is furthest from the usual ones;
+    None if it is not extreme."""
     if values.dtype.kind not in "iuf" or not len(values):
         return None
     known = usual.dropna().to_numpy("float64")

@@ -1,6 +1,5 @@
 """The champion: the version at Production, asked on the rows that a new model is judged on."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,13 +11,13 @@ from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.redact import mask
 from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, Registry
 from mlops_lib.settings import Settings
+from mlops_lib.wording import listed
 from mlops_lib.wrappers.load import load
 
 if TYPE_CHECKING:
     from mlops_lib.wrappers.interface import ModelWrapper
 
 STAGE = "Production"
-LISTED = 10
 
 
 def find(config: Settings, name: str = "") -> ModelVersion | None:
@@ -43,8 +42,8 @@ def ask(
     Args:
         version: The version at Production.
         data_loader, config, split: As for the evaluation of the challenger.
-        challenger_run_id: Run of the challenger, which is not asked when it is the champion itself. LLM calls of a
-            comparison are recorded there.
+        challenger_run_id: Run of the challenger, which is not asked when it is the champion itself.
+            LLM calls of a comparison are recorded there.
         ledger: LLM calls that the challenger's evaluation made, which count in the same limits.
     """
     known = Champion(version.name, version.version, version.run_id, version.tags.get(MODEL_DIGEST_TAG, ""))
@@ -74,26 +73,20 @@ def _way_out(config: Settings, name: str) -> str:
 
 
 def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:
-    """Why a model cannot be asked on these rows, from the facts that it carries; "" if none speaks against it."""
+    """Why a model cannot be asked on these rows, from the facts that it carries;
+    "" if none speaks against it."""
     task, columns = config.evaluation.task, model.columns
     if columns and columns.labels and columns.labels != schema.labels:
-        return f"it predicts {_listed(columns.labels)}, and the new model {_listed(schema.labels)}."
+        return f"it predicts {listed(map(repr, columns.labels))}, and the new model {listed(map(repr, schema.labels))}."
     if lacking := [name for name in model.features_of(schema) if name not in schema.used]:
         if config.data.features and not set(lacking) & set(config.data.features):
-            return f"it takes columns that data.features leaves out: {_listed(lacking)}."
-        return f"it takes columns that the data no longer has: {_listed(lacking)}."
+            return f"it takes columns that data.features leaves out: {listed(map(repr, lacking))}."
+        return f"it takes columns that the data no longer has: {listed(map(repr, lacking))}."
     if task == "classification" and model.classes and schema.classes:
         if set(model.classes) != set(schema.classes):
-            return (
-                f"it knows the classes {_listed(model.classes)}, and the data has {_listed(schema.classes)}."
-            )
+            return f"it knows the classes {listed(map(repr, model.classes))}, and the data has {listed(map(repr, schema.classes))}."
     elif task == "classification" and columns and schema.classes:
         return "it predicts numbers, and the new model classes."
     elif task != "classification" and model.classes:
-        return f"it predicts the classes {_listed(model.classes)}, and evaluation.task is {task}."
+        return f"it predicts the classes {listed(map(repr, model.classes))}, and evaluation.task is {task}."
     return ""
-
-
-def _listed(names: Sequence[object]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(repr(name) for name in names[:LISTED]) + more

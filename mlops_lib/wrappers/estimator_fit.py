@@ -14,17 +14,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def require_probabilities(estimator: Any, config: Settings) -> None:
-    """Refuse a classifier without probabilities before the fit: most metrics and the gate need them.
+def require_predictions(estimator: Any, rows: "pd.DataFrame", schema: Schema, config: Settings) -> None:
+    """Refuse an estimator whose predictions the task cannot score, before the fit.
+
+    Args:
+        estimator: The user's.
+        rows: The train split.
 
     Raises:
-        TrainingError: It has no ``predict_proba``.
+        TrainingError: A classification without ``predict_proba``, which most metrics and the gate need;
+            or probabilities of more than two classes, where the task takes one number for each row.
     """
-    if config.evaluation.task in ("classification", "multilabel") and not hasattr(estimator, "predict_proba"):
+    task, name = config.evaluation.task, config.model.implementation
+    if not hasattr(estimator, "predict_proba"):
+        if task in ("classification", "multilabel"):
+            raise TrainingError(
+                f"{name} gives no probabilities (it has no predict_proba), which a classification is "
+                "scored by. Return sklearn.calibration.CalibratedClassifierCV(estimator) from a function of your own, set "
+                "probability=True where the estimator has it, or take model.implementation: auto."
+            )
+    elif task in ("ranking", "regression", "forecast") and (values := rows[schema.label].nunique()) > 2:
         raise TrainingError(
-            f"{config.model.implementation} gives no probabilities (it has no predict_proba), which a classification is "
-            "scored by. Return sklearn.calibration.CalibratedClassifierCV(estimator) from a function of your own, set "
-            "probability=True where the estimator has it, or take model.implementation: auto."
+            f"{name} is a classifier: it gives a probability for each of the {values} values of {schema.label!r}, and "
+            f"evaluation.task {task} takes one number for each row. Take a regressor, such as "
+            "sklearn.ensemble:HistGradientBoostingRegressor, or model.implementation: auto."
         )
 
 
@@ -40,7 +53,8 @@ def require_columns(predictions: Any, schema: Schema, config: Settings) -> None:
     """Refuse an estimator that does not predict a column for each of several labels.
 
     Raises:
-        TrainingError: It gives another form, such as a list with the probabilities of both classes of each label.
+        TrainingError: It gives another form, such as a list with the probabilities
+            of both classes of each label.
     """
     labels = len(schema.labels)
     if labels > 1 and np.shape(predictions)[1:] != (labels,):

@@ -3,8 +3,10 @@
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from mlops_lib import wording
 from mlops_lib.columns.encode import BadValue
 from serving.inference.fields import Field, shape_text
 from serving.web.problems import Problem, as_problem, invalid_input, shown_value
@@ -12,8 +14,8 @@ from serving.web.problems import Problem, as_problem, invalid_input, shown_value
 #: msgspec's message, and the place in the body that it names.
 MESSAGE = re.compile(r"(?P<said>.*?)(?: - at `\$(?P<place>.*)`)?", re.DOTALL)
 NAMED = re.compile(r"Object (?P<what>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
-#: Most names in a message.
-MAX_NAMES = 30
+#: Names for a message, the first ones of many.
+listed = partial(wording.listed, most=30)
 
 
 def refusal(
@@ -71,7 +73,8 @@ def refusal(
 
 
 def refusal_of_tensor(error: Exception, rows: Any, spec: Any) -> Problem:
-    """The answer to rows of the only tensor of a signature (`spec`) that msgspec has refused, as of `refusal`."""
+    """The answer to rows of the only tensor of a signature (`spec`) that msgspec has refused,
+    as of `refusal`."""
     found = MESSAGE.fullmatch(str(error))
     assert found
     number, place = _row_number(found["place"] or "")
@@ -107,13 +110,6 @@ def _named(missing: Sequence[Field]) -> str:
     if len(missing) == 1:
         return f"column {missing[0].name!r}, which must be {missing[0].wanted}"
     return f"columns {listed(f'{field.name!r} ({field.wanted})' for field in missing)}"
-
-
-def listed(names: Any) -> str:
-    """Names for a message, the first ones of many."""
-    names = list(names)
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def _row_number(place: str) -> tuple[int, str]:

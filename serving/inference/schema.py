@@ -12,7 +12,6 @@ import msgspec
 
 from mlops_lib.columns.schema import Schema
 from mlops_lib.network_inputs.spec import InputSpec
-from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.fields import Field, casts_of, plain
 from serving.inference.images import ImageColumn, read_all
 from serving.inference.odd_names import OddNames
@@ -56,6 +55,7 @@ class RequestSchema:
         has_optional: Whether the model sees the difference between null and a column that is left out.
         params: Name -> specification of each of the signature's ``params``.
         images: Names of the columns with images.
+        unused_images: Those of the source that the model does not take.
     """
 
     def __init__(
@@ -75,6 +75,11 @@ class RequestSchema:
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
         self.casts = casts_of(named)
         self.images = tuple(field.name for field in named if field.kind == "image")
+        self.unused_images = tuple(
+            column.name
+            for column in (source.columns if source else ())
+            if column.kind == "image" and column.name not in self.model_fields
+        )
         self._image_columns = {
             f"c{number}": ImageColumn(field, network_inputs)
             for number, field in enumerate(named)
@@ -189,13 +194,9 @@ class RequestSchema:
         return components
 
     def _checked(self, rows: list[Any]) -> list[Any]:
-        """Rows, of which there is at least one, and none of which would count as a whole request of many rows."""
+        """Rows, of which there is at least one."""
         if not rows:
             raise invalid_input("There are no rows: send at least one.")
-        if not self.columns and any(map(requests.is_request, rows)):
-            raise invalid_input(
-                f"A row's only key is {requests.REQUEST!r}, which the service keeps for itself. Send the rows themselves."
-            )
         return rows
 
     def _rows_of(self, values: list[Any], single: bool = False) -> Rows:

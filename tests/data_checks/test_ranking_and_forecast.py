@@ -86,6 +86,15 @@ def test_ready_made_splits_that_divide_a_group_are_refused(tmp_path):
         ranking(tmp_path, splits)
 
 
+def test_slices_that_divide_a_group_are_refused(tmp_path):
+    """A column with one value in each group is a slice; one with several is named with the first such group."""
+    rows = GROUPS.assign(지역=np.repeat(np.arange(20), 10).astype(str), 색=np.tile(list("abcde"), 40))
+    gate = {"slices": {"지역": "all"}}
+    assert write(tmp_path, rows, RANKED, task="ranking", metric="ndcg_at_k", gate=gate).count("test")
+    with pytest.raises(DataError, match=r"names '색', which divides \d+ groups .* '질의' \d+, with 5 values"):
+        write(tmp_path, rows, RANKED, task="ranking", metric="ndcg_at_k", gate={"slices": {"색": "all"}})
+
+
 IN_TIME = {"label": "매출", "key": "가게", "split": {"by": "time", "column": "날짜"}}
 
 

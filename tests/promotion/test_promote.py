@@ -14,7 +14,8 @@ from mlops_lib import config, loaders, tracking, wrappers
 from mlops_lib.cli import app
 from mlops_lib.data_checks import declared
 from mlops_lib.errors import RegistryError
-from mlops_lib.promotion import RefusedError, promote
+from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.promotion import RefusedError, promote, stored
 from mlops_lib.registry import Registry
 from mlops_lib.training import judging
 from mlops_lib.wrappers import champion
@@ -262,6 +263,21 @@ def test_a_threshold_that_was_added_later_is_decided_from_the_stored_rows(settin
     (found,) = (one for one in done.verdict.criteria if (one.name, one.metric) == ("threshold", "brier"))
     logged = Registry(settings).run(done.version.run_id).data.metrics["test.brier"]
     assert found.passed and found.value == pytest.approx(logged)
+
+
+def test_threshold_and_comparison_take_the_same_settings(settings):
+    """After a change of evaluation.k, the score is computed again from the stored rows, not taken from the verdict."""
+    ids = [str(row) for row in range(6)]
+    rows = JudgedRows("ranking", ids, list("aaabbb"), np.array([0.0, 0, 1, 1, 0, 0]), [3.0, 2, 1, 3, 2, 1])
+    of_k = {}
+    for k in (1, 3):
+        chosen = {"task": "ranking", "metric": "ndcg_at_k", "k": k}
+        changed = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update=chosen)})
+        kept = stored.Stored("test", None, rows, None)  # the verdict is not read
+        of_k[k] = stored.report(kept, Registry(settings).resolve("churn", version=1), changed).metrics[
+            "ndcg_at_k"
+        ]
+    assert (of_k[1].value, of_k[3].value) == (0.5, 0.75) and of_k[1].scored == 6
 
 
 @pytest.mark.parametrize("added", [{"slices": {"region": "all"}}, {"max_latency_ms": 50.0}])

@@ -1,10 +1,14 @@
 """SklearnWrapper: estimators and pipelines of the user's own, for both tasks."""
 
 import mlflow
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from mlops_lib import loaders, registry, tracking, wrappers
+from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import TrainingError
+from mlops_lib.wrappers import estimator_fit
 from mlops_lib.wrappers.sklearn import SklearnWrapper
 
 
@@ -145,3 +149,25 @@ def test_a_classifier_without_probabilities_is_refused_before_the_fit(stored):
     )
     with pytest.raises(TrainingError, match=r"LinearSVC gives no probabilities.*CalibratedClassifierCV"):
         trained_model(stored)
+
+
+@pytest.mark.parametrize("task", ["ranking", "regression"])
+def test_probabilities_of_several_classes_are_refused_where_one_number_is_needed(task, stored):
+    """A classifier of relevance 0, 1, 2 is refused before the fit, with the remedy."""
+    metric = {"ranking": "ndcg_at_k", "regression": "r2"}[task]
+    stored.configure(
+        model={
+            "wrapper": "sklearn",
+            "implementation": "sklearn.linear_model:LogisticRegression",
+            "params": {},
+        },
+        evaluation={"task": task, "metric": metric, "threshold": 0.1, "baselines": []},
+    )
+    classifier, rows = LogisticRegression(), pd.DataFrame({"relevance": [0, 1, 2, 0]})
+    schema = Schema((Column("relevance", "integer", "label"),))
+    with pytest.raises(
+        TrainingError, match=f"probability for each of the 3 values.*task {task} takes one number"
+    ):
+        estimator_fit.require_predictions(classifier, rows, schema, stored.settings())
+    estimator_fit.require_predictions(classifier, rows.clip(upper=1), schema, stored.settings())
+    estimator_fit.require_predictions(Ridge(), rows, schema, stored.settings())

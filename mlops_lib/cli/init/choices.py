@@ -1,4 +1,4 @@
-"""What is chosen for a new project, and the text of its config.yaml."""
+"""The choices for a new project, and the text of its config.yaml."""
 
 import json
 import os
@@ -81,7 +81,8 @@ class Choices:
         return made
 
     def settings(self, folder: Path, threshold: Threshold | None = None) -> Settings:
-        """The settings of the project in `folder`, without environment variables other than the source's password.
+        """The settings of the project in `folder`, without environment variables
+        other than the source's password.
 
         Raises:
             ConfigError: A setting does not allow its value.

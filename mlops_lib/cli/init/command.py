@@ -101,7 +101,7 @@ def init(
     show_winning(winning)
     made = escape(f"{folder / 'config.yaml'} and {folder / 'notebooks'}")
     run = escape(first_command(folder))
-    out.print(f"\n{made} are made. Next: [bold]{run}[/]", soft_wrap=True, highlight=False)
+    out.print(f"\n{made} are made. Next: [bold]{run}[/]", soft_wrap=True)
 
 
 def _ask_and_check(choices: Choices, given: Given, asked: Questions, folder: Path) -> Threshold:
@@ -110,7 +110,7 @@ def _ask_and_check(choices: Choices, given: Given, asked: Questions, folder: Pat
         looked = _look(loaders.from_settings(choices.settings(folder)), choices.source.shown)
         show_columns(looked, _proposed_roles(looked, given))
         for hint in hints.missing_values(looked):
-            out.print(f"[yellow]{escape(hint)}[/]", highlight=False, soft_wrap=True)
+            out.print(f"[yellow]{escape(hint)}[/]", soft_wrap=True)
         if asked.asks:
             out.print("\n[dim]Enter takes the proposal; - means none.[/]")
         decide(looked, given, asked, choices)

@@ -28,7 +28,6 @@ def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
     sampled = f" (kinds from {len(table.sample):,} of them)" if table.is_sampled else ""
     out.print(
         f"[bold]{escape(table.shown)}[/]: {table.rows:,} rows{sampled}, {len(table.names)} columns",
-        highlight=False,
         soft_wrap=True,
     )
     grid = Grid(box=None, pad_edge=False)
@@ -59,7 +58,7 @@ def show_columns(table: Table, roles: Mapping[str, tuple[str, str]]) -> None:
     show(grid)
     if left:
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(left).most_common())
-        out.print(f"[dim]and {len(left)} more features: {kinds}[/]", highlight=False)
+        out.print(f"[dim]and {len(left)} more features: {kinds}[/]")
 
 
 def show_choices(record: Mapping[str, tuple[str, str]]) -> None:
@@ -74,9 +73,7 @@ def show_choices(record: Mapping[str, tuple[str, str]]) -> None:
 def show_winning(variables: Sequence[str]) -> None:
     """Warn of environment variables that win over the new config.yaml."""
     if variables:
-        err.print(
-            f"[yellow]{', '.join(variables)} in the environment wins over config.yaml.[/]", highlight=False
-        )
+        err.print(f"[yellow]{', '.join(variables)} in the environment wins over config.yaml.[/]")
 
 
 def first_command(folder: Path) -> str:

@@ -14,7 +14,7 @@ from mlops_lib.cli.init import project
 from mlops_lib.cli.init.choices import project_name, yaml_text
 from mlops_lib.cli.init.display import first_command, show_winning
 from mlops_lib.errors import ConfigError
-from mlops_lib.nearest import did_you_mean
+from mlops_lib.wording import did_you_mean
 
 FOLDER = Path(__file__).parent / "templates"
 #: Name of experiment and model in the files of every template.
@@ -57,7 +57,7 @@ def begin(folder: Path, name: str) -> None:
     out.print(
         f"\n{escape(str(folder))} is made: the template {name}, {found.questions} questions with reference answers, and a "
         "model that needs no key.\n",
-        soft_wrap=True, highlight=False,
+        soft_wrap=True,
     )  # fmt: skip
     steps = Table.grid(padding=(0, 2))
     steps.add_column(no_wrap=True)
@@ -71,7 +71,7 @@ def begin(folder: Path, name: str) -> None:
     out.print(
         f"\nA real model: set OPENAI_API_KEY in the environment, and [bold]{found.model_setting}: openai:gpt-4o-mini[/] in "
         "config.yaml. README.md has the rest.",
-        soft_wrap=True, highlight=False,
+        soft_wrap=True,
     )  # fmt: skip
 
 

@@ -96,7 +96,8 @@ def _parsed(text: str) -> tuple[str, Any]:
 
 
 def _entry(path: list[str], value: str, kind: Any) -> dict[str, Any]:
-    """One entry of a mapping; the name may have dots, and an entry that is a section has settings of its own."""
+    """One entry of a mapping; the name may have dots, and an entry that is a section
+    has settings of its own."""
     if len(path) > 1 and isinstance(kind, type) and issubclass(kind, Section):
         field = kind.model_fields.get(path[-1])
         return {".".join(path[:-1]): {path[-1]: _value(value, field.annotation if field else None)}}

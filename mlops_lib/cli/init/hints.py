@@ -11,7 +11,8 @@ TOKENS = ("na", "n/a", "#n/a", "<na>", "nan", "none", "null", "nil", "?")
 
 
 def missing_values(table: Table) -> list[str]:
-    """One hint for each column of text with values such as NA and None: how many, and the setting that makes them missing."""
+    """One hint for each column of text with values such as NA and None: how many,
+    and the setting that makes them missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.alike import classes_alike
 from mlops_lib.columns.schema import Kind
 from mlops_lib.errors import DataError
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +33,7 @@ class Label:
         rows: Rows of the table.
         gaps: Rows without a label.
         counts: Value -> rows, the most frequent first.
+        odd: The first row without a label, and the first one with an infinite number; -1 without such a row.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Label:
     rows: int
     gaps: int
     counts: dict[Any, int]
+    odd: tuple[int, int]
 
     @classmethod
     def of(cls, name: str, where: str, kind: Kind, values: "pa.ChunkedArray") -> "Label":
@@ -52,12 +56,15 @@ class Label:
             )
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
+        endless = -1
         if pa.types.is_floating(values.type):
             values = pc.if_else(pc.is_nan(values), None, values)
+            endless = pc.index(pc.is_inf(values), True).as_py()
         counted = pc.value_counts(values.drop_null())
         pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
         counts = dict(sorted(pairs, key=lambda pair: -pair[1]))
-        return cls(name, where, kind, len(values), values.null_count, counts)
+        odd = pc.index(pc.is_null(values), True).as_py(), endless
+        return cls(name, where, kind, len(values), values.null_count, counts, odd)
 
     @property
     def numeric(self) -> bool:
@@ -73,9 +80,11 @@ class Label:
         """The values for people: classes with their rows, or the range of numbers."""
         if self.numeric and len(self.counts) > FEW:
             return f"{_text(min(self.counts))} to {_text(max(self.counts))}"
-        few = [f"{_text(value)} ({count:,} rows)" for value, count in list(self.counts.items())[:most]]
-        more = f" and {len(self.counts) - most} more" if len(self.counts) > most else ""
-        return f"{', '.join(few)}{more}"
+        return listed((f"{_text(value)} ({count:,} rows)" for value, count in self.counts.items()), most)
+
+    @property
+    def _few(self) -> str:
+        return listed(map(repr, self.counts), 4)
 
     def task(self) -> tuple[str, str]:
         """The proposed task, and why."""
@@ -99,7 +108,7 @@ class Label:
             )
         if self.kind == "datetime":
             raise DataError(
-                f"{place} holds times ({_listed(self.counts)}). Choose another column, or make a number or classes of it."
+                f"{place} holds times ({self._few}). Choose another column, or make a number or classes of it."
             )
         if task in ("regression", "ranking", "forecast"):
             self._check_numbers(place, task)
@@ -109,12 +118,13 @@ class Label:
     def _check_numbers(self, place: str, task: str) -> None:
         if not self.numeric:
             raise DataError(
-                f"{place} holds {_listed(self.counts)}, which are no numbers. Set --task classification, or choose "
+                f"{place} holds {self._few}, which are no numbers. Set --task classification, or choose "
                 "another column."
             )
         if endless := sum(count for value, count in self.counts.items() if not math.isfinite(value)):
             raise DataError(
-                f"{place} is infinite in {endless:,} rows. Remove or mend these rows in the source."
+                f"{place} is infinite in {endless:,} rows, the first of them row {self.odd[1]} (counted from 0). Remove or "
+                "mend these rows in the source."
             )
         if task == "ranking" and (least := min(self.counts)) < 0:
             raise DataError(
@@ -132,11 +142,13 @@ class Label:
         if distinct > MANY and (self.numeric or known / distinct < ROWS_OF_MANY):
             remedy = "Set --task regression" if self.numeric else "Choose another column, or merge its values"
             raise DataError(
-                f"{place} has {distinct:,} distinct values in {known:,} rows ({_listed(self.counts)}), too many for "
+                f"{place} has {distinct:,} distinct values in {known:,} rows ({self._few}), too many for "
                 f"classes. {remedy}."
             )
+        if problem := classes_alike(self.counts):
+            raise DataError(f"{place} {problem}")
         if rare := {value: count for value, count in self.counts.items() if count < FEWEST}:
-            each = ", ".join(f"{_text(value)!r} has {count}" for value, count in list(rare.items())[:5])
+            each = listed((f"{_text(value)!r} has {count}" for value, count in rare.items()), 5)
             raise DataError(
                 f"{place} has classes with fewer than {FEWEST} rows ({each}): train, validation and test need one each. "
                 "Remove these rows, merge the classes, or add rows."
@@ -145,8 +157,3 @@ class Label:
 
 def _text(value: Any) -> str:
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
-
-
-def _listed(values: dict[Any, int]) -> str:
-    few = ", ".join(repr(value) for value in list(values)[:4])
-    return few + (", ..." if len(values) > 4 else "")

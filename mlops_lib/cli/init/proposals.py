@@ -99,7 +99,8 @@ _TIME = re.compile(
     r"|날짜|일자|일시|시각|시간|기준일자?|거래일자?|주문일자?)$"
 )
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-#: A date in other forms than 2026-01-31: 2026/1/31, 31.01.2026, 20260131, 31 Jan 2026, Jan 31, 2026, 2026년 1월 31일.
+#: A date in other forms than 2026-01-31: 2026/1/31, 31.01.2026, 20260131, 31 Jan 2026, Jan 31, 2026,
+#: 2026년 1월 31일.
 _DATE = re.compile(
     r"(\d{1,4}[/. -]+\d{1,2}[/. -]+\d{1,4}\.?"
     r"|(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
@@ -148,7 +149,8 @@ def label(table: Table, taken: tuple[str, ...] = ()) -> Proposal:
 
 
 def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
-    """The column that tells entities apart: distinct in every row, or ids of customers, patients and the like.
+    """The column that tells entities apart: distinct in every row, or ids of customers,
+    patients and the like.
 
     Args:
         table: The table.
@@ -159,13 +161,15 @@ def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
     for name, column in table.columns.items():
         if name == label_name or name in taken or column.nullable:
             continue
-        if column.kind not in ("category", "integer", "text") or _looks_like_dates(table, name):
-            continue
         rows = len(table.sample)
         words = _words(name)
         is_id = bool(_ID.fullmatch(words[-1])) or words[-1] in ENTITIES
+        names = column.kind in ("category", "integer", "text") or (is_id and _is_whole(table, name))
+        if not names or _looks_like_dates(table, name):
+            continue
         is_entity = is_id and any(entity in "".join(words) for entity in ENTITIES)
-        if column.distinct == rows and (is_id or column.role == "ignored"):
+        is_size = "they look like numbers" in column.reason or "they are numbers but" in column.reason
+        if column.distinct == rows and (is_id or (column.role == "ignored" and not is_size)):
             found.append((0 if is_id else 2, name, "distinct in every row"))
         elif (is_entity or words == ["id"]) and column.distinct > max(20, rows / 1000):
             each = rows / column.distinct
@@ -188,7 +192,8 @@ def group(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposa
 
 
 def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
-    """The column that has one row for each time, such as store. Arguments as for `key`; the time is one of `taken`."""
+    """The column that has one row for each time, such as store. Arguments as for `key`;
+    the time is one of `taken`."""
     times = [name for name in taken if name in table.names and name != label_name]
     rows = table.sample.to_pandas()
     if any(not rows.duplicated([name]).any() for name in times):
@@ -204,12 +209,13 @@ def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Propos
 
 
 def of_key(task: str) -> Callable[[Table, str, tuple[str, ...]], Proposal]:
-    """What proposes the key of a task: an entity, a group or a series."""
+    """The function that proposes the key of a task: an entity, a group or a series."""
     return {"ranking": group, "forecast": series}.get(task, key)
 
 
 def _repeated(table: Table, names: list[str], label_name: str, taken: tuple[str, ...]) -> list[str]:
-    """Columns with such a name and two rows a value or more, in the order of the names; user_id before user_age."""
+    """Columns with such a name and two rows a value or more, in the order of the names;
+    user_id before user_age."""
     found = []
     for name, column in table.columns.items():
         fits = column.kind in ("category", "integer", "text") and not column.nullable
@@ -234,6 +240,12 @@ def time(table: Table, label_name: str, key_name: str) -> Proposal:
     if key_name and table.columns[key_name].distinct < len(table.sample):
         return Proposal("", f"rows of one {key_name} stay in one split", others=tuple(dates))
     return Proposal(named[0], f"{named[0]} is the time of a row: the latest rows are the test split")
+
+
+def _is_whole(table: Table, name: str) -> bool:
+    """Whether a column has whole numbers alone, which may be written as 1.0."""
+    values = [value for value in table.some_values(name) if value is not None]
+    return table.columns[name].kind == "number" and all(float(value).is_integer() for value in values)
 
 
 def _looks_like_dates(table: Table, name: str) -> bool:

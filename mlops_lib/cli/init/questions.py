@@ -59,7 +59,7 @@ class Questions:
             try:
                 check(value)
             except MlopsError as error:
-                err.print(f"  [red]{escape(str(error))}[/]", highlight=False)
+                err.print(f"  [red]{escape(str(error))}[/]")
                 continue
             self.record[what] = (value, reason if value == proposed else "")
             return value

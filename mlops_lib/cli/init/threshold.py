@@ -81,7 +81,8 @@ def choose(settings: Settings, is_given: bool = False) -> Threshold:
         is_given: Whether ``evaluation.threshold`` of `settings` is the user's, so that it is taken as it is.
 
     Raises:
-        DataError: The rows cannot be loaded as `settings` say, a split has no rows, or a class is in no train row.
+        DataError: The rows cannot be loaded as `settings` say, a split has no rows,
+            or a class is in no train row.
     """
     loader = loaders.from_settings(settings)
     rows = {split: loader.count(split) for split in SPLITS}
@@ -167,7 +168,8 @@ def _between(guess: float | None, linear: float | None, name: str) -> float:
 
 
 def _rounded(middle: float, guess: float, linear: float) -> float:
-    """The middle of two scores with two significant digits, or with as many as it takes to stay in the middle."""
+    """The middle of two scores with two significant digits,
+    or with as many as it takes to stay in the middle."""
     rounded = (float(f"{middle:.{digits}g}") for digits in range(2, 17))
     return next((value for value in rounded if _is_near(value, middle, guess, linear)), middle)
 

@@ -1,4 +1,5 @@
-"""Figure of the features of a dataset: their distribution for each class, or the mean amount for their values."""
+"""Figure of the features of a dataset: their distribution for each class,
+or the mean amount for their values."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,14 +33,16 @@ NOT_DRAWN = ("text", "image")
 def distributions(
     frame: "pd.DataFrame", label: str, features: Sequence[str], kinds: Mapping[str, str] | None = None
 ) -> "Figure":
-    """Small multiples: the share of rows by value for each class; for a label of many numbers, its mean by value.
+    """Small multiples: the share of rows by value for each class; for a label of many numbers,
+    its mean by value.
 
     Args:
         frame: Rows with the features and the label.
         label: Name of the label column.
-        features: Columns to draw, the first 12 of them without free text; of an array, the mean of its numbers.
-        kinds: Feature -> kind of the schema; inferred from the values where it is missing. A label of kind number has many
-            numbers, even with few values.
+        features: Columns to draw, the first 12 of them without free text; of an array,
+            the mean of its numbers.
+        kinds: Feature -> kind of the schema; inferred from the values where it is missing.
+            A label of kind number has many numbers, even with few values.
     """
     kinds = kinds or {}
     left_out = [name for name in features if kinds.get(name) in NOT_DRAWN]
@@ -93,7 +96,8 @@ def _number_axes(axes: "Axes", *, is_time: bool, is_share: bool) -> None:
 
 
 def _shares(axes: "Axes", values: "pd.Series", every: "pd.Series", colour: str, name: str) -> None:
-    """Share of rows by value. The bins span 98 % of the rows, so that a long tail does not flatten the rest."""
+    """Share of rows by value. The bins span 98 % of the rows,
+    so that a long tail does not flatten the rest."""
     if every.dtype.kind not in "biuf":
         counts = values.value_counts(normalize=True).reindex(_frequent(every), fill_value=0)
         axes.plot(range(len(counts)), counts, "o", color=colour, label=name, markersize=4)
@@ -109,7 +113,8 @@ def _shares(axes: "Axes", values: "pd.Series", every: "pd.Series", colour: str, 
 
 
 def _mean_amounts(axes: "Axes", values: "pd.Series", amounts: np.ndarray) -> None:
-    """Mean amount and twice its standard error, of the frequent categories or of bins with equally many rows."""
+    """Mean amount and twice its standard error, of the frequent categories or of
+    bins with equally many rows."""
     if values.dtype.kind in "biuf":
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         known = np.isfinite(numbers) & np.isfinite(amounts)

@@ -24,8 +24,8 @@ class Bins(NamedTuple):
 def reliability(probability: np.ndarray, happened: np.ndarray, weights: np.ndarray | None = None) -> Bins:
     """Group rows into up to ten bins of equal size (20 rows or more), equal probabilities together.
 
-    The interval is Wilson's (1927), which stays within 0 and 1 also for a bin in which all rows agree. Weights change
-    the means of a bin, and not the number of rows that the interval counts.
+    The interval is Wilson's (1927), which stays within 0 and 1 also for a bin in which all rows agree.
+    Weights change the means of a bin, and not the number of rows that the interval counts.
     """
     _, group, rows = np.unique(style.bins(probability), return_inverse=True, return_counts=True)
     weights = np.ones(len(group)) if weights is None else weights

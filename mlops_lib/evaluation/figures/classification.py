@@ -103,7 +103,8 @@ def _curves(
     curve: Callable,
     area: Callable,
 ) -> None:
-    """Draw `curve` of the model and of the baselines, labelled with `area`; the model's thick line is below."""
+    """Draw `curve` of the model and of the baselines, labelled with `area`;
+    the model's thick line is below."""
     axes.plot(
         *curve(cases, cases.columns), color=style.MODEL, linewidth=2.4, label=f"model {area(cases):.3f}"
     )

@@ -1,7 +1,7 @@
 """Figures of forecasts: true values and forecasts over time, and the error by steps ahead."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -27,8 +27,12 @@ MAX_STEPS = 40
 
 
 def series(cases: "ForecastCases") -> "Figure":
-    """True values and forecasts over time of up to four series, from the largest mean absolute error to the smallest."""
-    errors = np.bincount(cases.series, np.abs(cases.truth - cases.predicted)) / np.bincount(cases.series)
+    """True values and forecasts over time of up to four series,
+    from the largest mean absolute error to the smallest."""
+    weights = np.ones(len(cases.truth)) if cases.weights is None else cases.weights
+    sizes = np.bincount(cases.series, weights)
+    sums = np.bincount(cases.series, weights * np.abs(cases.truth - cases.predicted))
+    errors = np.divide(sums, sizes, out=np.zeros(len(sums)), where=sizes > 0)
     order = np.argsort(-errors, kind="stable")
     shown = order[np.unique(np.linspace(0, len(order) - 1, min(PANELS, len(order))).astype(int))]
     with matplotlib.rc_context(STYLE):
@@ -60,11 +64,14 @@ def horizon(cases: "ForecastCases", baselines: "Mapping[str, ForecastCases]") ->
     """Mean absolute error by steps after the last known time, of model and baselines."""
     width = -(-int(np.ptp(cases.horizon) + 1) // MAX_STEPS)
     group = (cases.horizon - cases.horizon.min()) // width
-    rows = np.bincount(group)
-    at = np.bincount(group, cases.horizon)[rows > 0] / rows[rows > 0]
+    weights = np.ones(len(group)) if cases.weights is None else cases.weights
+    sizes = np.bincount(group, weights)
 
-    def errors(of: "ForecastCases") -> Any:
-        return np.bincount(group, np.abs(of.truth - of.predicted))[rows > 0] / rows[rows > 0]
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(group, weights * values)[sizes > 0] / sizes[sizes > 0]
+
+    def errors(of: "ForecastCases") -> np.ndarray:
+        return mean(np.abs(of.truth - of.predicted))
 
     own = errors(cases)
     with chart(
@@ -74,8 +81,8 @@ def horizon(cases: "ForecastCases", baselines: "Mapping[str, ForecastCases]") ->
         "mean absolute error",
     ) as (figure, axes):
         for position, (name, other) in enumerate(baselines.items()):
-            axes.plot(at, errors(other), label=shorten(name), **baseline_style(position))
-        axes.plot(at, own, "o-", color=MODEL, label="model", markersize=3)
+            axes.plot(mean(cases.horizon), errors(other), label=shorten(name), **baseline_style(position))
+        axes.plot(mean(cases.horizon), own, "o-", color=MODEL, label="model", markersize=3)
         axes.set_ylim(bottom=0)
     return figure
 

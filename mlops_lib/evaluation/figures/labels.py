@@ -46,7 +46,8 @@ def average_precisions(cases: "LabelCases") -> "Figure":
 
 
 def predicted_vs_true(cases: "LabelCases") -> "Figure":
-    """Predictions against the truth, a panel for each label in its own unit; at most 12 labels and 2,000 rows."""
+    """Predictions against the truth, a panel for each label in its own unit;
+    at most 12 labels and 2,000 rows."""
     shown = list(range(len(cases.names)))[:12]
     step = -(-len(cases.truth) // MAX_POINTS)
     high = -(-len(shown) // COLUMNS_WIDE)

@@ -1,4 +1,5 @@
-"""Images of a dataset for people: in a table of rows, as examples of each label, and the worst mistakes of a model."""
+"""Images of a dataset for people: in a table of rows, as examples of each label,
+and the worst mistakes of a model."""
 
 import base64
 import io
@@ -84,7 +85,8 @@ def grid(rows: Sequence[tuple[Sequence[Any], Sequence[str]]], question: str) -> 
 
 
 def thumbnail(value: Any, side: int = SIDE) -> np.ndarray:
-    """The pixels of an image, uint8 [height, width] or [height, width, 3], at most `side` on a side; of none, one grey pixel."""
+    """The pixels of an image, uint8 [height, width] or [height, width, 3], at most `side` on a side; of none,
+    one grey pixel."""
     try:
         image = upright(_FILE.file(0, value), at_least=side)
     except (BadValue, ValueError):

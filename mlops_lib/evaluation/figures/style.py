@@ -1,7 +1,7 @@
 """One style for every figure: plain axes, colours that colour-blind people can distinguish, no pyplot state.
 
-Figures are ``matplotlib.figure.Figure`` objects of 5 by 3.6 inches. They need no display, and no global state keeps
-them in memory.
+Figures are ``matplotlib.figure.Figure`` objects of 5 by 3.6 inches. They need no display,
+and no global state keeps them in memory.
 """
 
 import io
@@ -53,13 +53,15 @@ class NotebookFigure(Figure):
     _drawn: bytes = b""
 
     def finish(self) -> None:
-        """Lay the figure out, once: each later drawing would do it again. Called inside the style's context."""
+        """Lay the figure out, once: each later drawing would do it again.
+        Called inside the style's context."""
         self.draw_without_rendering()
         self.set_layout_engine("none")
 
     @property
     def png(self) -> bytes:
-        """The figure as a PNG file, drawn again only after a change: notebook and MLflow show the same one."""
+        """The figure as a PNG file, drawn again only after a change:
+        notebook and MLflow show the same one."""
         if self.stale or not self._drawn:
             buffer = io.BytesIO()
             self.savefig(buffer, format="png")
@@ -78,7 +80,8 @@ class NotebookFigure(Figure):
 def chart(question: str, answer: str, xlabel: str, ylabel: str) -> Iterator[tuple[Figure, Axes]]:
     """Open a figure with one set of axes, and finish it at the end of the block.
 
-    The title is the question that the figure answers, and the answer in numbers. The legend is below the axes.
+    The title is the question that the figure answers, and the answer in numbers.
+    The legend is below the axes.
     """
     with matplotlib.rc_context(STYLE):
         figure = NotebookFigure(layout="constrained")

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class OwnMetric(TextMetric):
     """A user's function ``score(case) -> float``, plain or async.
 
-    The function may have the attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0, or none if
-    lower is better), and ``columns``: the columns of the reference that it needs.
+    The function may have the attributes ``higher_is_better`` (default True) and ``worst`` (default 0.0,
+    or none if lower is better), and ``columns``: the columns of the reference that it needs.
     """
 
     def __init__(self, function: Callable[[Case], Any], name: str) -> None:
@@ -106,7 +106,8 @@ async def score_rows(
 
 
 def require_a_score(name: str, cases: Sequence[Case], results: Sequence[tuple[float | None, str]]) -> None:
-    """Raise EvaluationError, with the first cause, if rows failed and none has a score: nothing was measured."""
+    """Raise EvaluationError, with the first cause, if rows failed and none has a score:
+    nothing was measured."""
     failed = [row for row, (_, problem) in enumerate(results) if problem]
     if not failed or any(value is not None for value, _ in results):
         return

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 @metric(higher_is_better=False, lowest=0)
 def mase(cases: "ForecastCases") -> float:
-    """Mean absolute scaled error: of each row in mean absolute changes of its series over a season, in the train split.
+    """Mean absolute scaled error: of each row in mean absolute changes of its series over a season,
+    in the train split.
 
-    Below 1 the forecast is better than the naive one was in training (Hyndman and Koehler 2006). Rows of a series without such a
-    change are left out.
+    Below 1 the forecast is better than the naive one was in training (Hyndman and Koehler 2006).
+    Rows of a series without such a change are left out.
     """
     errors, weights = scaled_errors(cases)
     if not weights.any():
@@ -27,7 +28,8 @@ def mase(cases: "ForecastCases") -> float:
 
 @metric(higher_is_better=False, lowest=0)
 def wape(cases: "ForecastCases") -> float:
-    """Weighted absolute percentage error: sum of the absolute errors, as a share of the sum of the absolute true values."""
+    """Weighted absolute percentage error: sum of the absolute errors,
+    as a share of the sum of the absolute true values."""
     errors, sizes = np.abs(cases.truth - cases.predicted), np.abs(cases.truth)
     if not (total := np.average(sizes, weights=cases.weights)):
         raise UndefinedError("all true values are 0")
@@ -48,12 +50,14 @@ def pinball(cases: "ForecastCases") -> float:
 
 @metric(higher_is_better=False, lowest=0)
 def coverage_error(cases: "ForecastCases") -> float:
-    """How far the share of true values between the outer quantiles is from what they promise; 0.1 and 0.9 promise 0.8."""
+    """How far the share of true values between the outer quantiles is from what they promise;
+    0.1 and 0.9 promise 0.8."""
     return abs(float(np.average(covered(cases), weights=cases.weights)) - promised(cases))
 
 
 def scaled_errors(cases: "ForecastCases") -> tuple[np.ndarray, np.ndarray]:
-    """Absolute error of each row in the scale of its series, and the weight of each row; 0 for a row without a scale."""
+    """Absolute error of each row in the scale of its series, and the weight of each row;
+    0 for a row without a scale."""
     known = np.isfinite(cases.scale) & (cases.scale > 0)
     errors = np.divide(
         np.abs(cases.truth - cases.predicted), cases.scale, out=np.zeros(len(known)), where=known

@@ -27,8 +27,9 @@ class Metric:
     """A metric of classification or regression.
 
     Attributes:
-        function: Checked rows (`ClassificationCases` or `RegressionCases`) -> the value. Raises `UndefinedError`, or
-            returns None, where the metric is not defined on them. Uses ``cases.weights`` where they are not None.
+        function: Checked rows (`ClassificationCases` or `RegressionCases`) -> the value. Raises
+            `UndefinedError`, or returns None, where the metric is not defined on them. Uses
+            ``cases.weights`` where they are not None.
         higher_is_better: Which way is better.
         lowest, highest: Bounds of the value. config.yaml may not ask for a threshold beyond them.
     """
@@ -74,7 +75,8 @@ class Case:
 
     @property
     def conversation(self) -> Conversation | None:
-        """What user and model said, where the row has several turns, and why it ended: `messages`, `end` and `turns`."""
+        """What user and model said, where the row has several turns, and why it ended: `messages`,
+        `end` and `turns`."""
         return self.generation.conversation
 
     @property
@@ -89,7 +91,8 @@ class Case:
 
     @property
     def question(self) -> str:
-        """The row's input as text: the value of its first column. Of several turns, the user's first message."""
+        """The row's input as text: the value of its first column. Of several turns,
+        the user's first message."""
         return str(next(iter(self.generation.input.values()), ""))
 
     @property
@@ -133,7 +136,8 @@ class TextMetric:
         raise NotImplementedError
 
     def facts(self, cases: Sequence[Case]) -> dict[str, list[Any]]:
-        """Further columns of the table of rows, such as a judge's reasons; called after the rows are scored."""
+        """Further columns of the table of rows, such as a judge's reasons;
+        called after the rows are scored."""
         return {}
 
     def tables(self, cases: Sequence[Case], values: Sequence[float | None]) -> "dict[str, pd.DataFrame]":
@@ -155,13 +159,14 @@ class TextMetric:
 
 
 def chosen(task: str, settings: "Settings | None", default: Sequence[str] = ()) -> list[str]:
-    """Names of the metrics to compute: those of ``evaluation.metrics``, else the default; always the gate's metrics.
+    """Names of the metrics to compute: those of ``evaluation.metrics``, else the default;
+    always the gate's metrics.
 
     Args:
         task: Name of the task.
         settings: None takes the default.
-        default: Names; empty: all metrics that the plugin table has for the task, without those of quantiles where
-            predictions have none.
+        default: Names; empty: all metrics that the plugin table has for the task,
+            without those of quantiles where predictions have none.
     """
     names = list(default) or plugins.names("metric", task)
     if settings is None or not settings.evaluation.quantiles:

@@ -24,10 +24,12 @@ TOKENIZERS = {"ko": "ko-mecab", "ja": "ja-mecab", "zh": "zh"}
 
 
 def language_of(text: str, chosen: str = AUTO) -> str:
-    """``en``, ``ko``, ``ja``, ``zh``; ``latin``, ``characters`` (a script without spaces) or ``spaces`` for others.
+    """``en``, ``ko``, ``ja``, ``zh``; ``latin``, ``characters`` (a script without
+    spaces) or ``spaces`` for others.
 
     Args:
-        text: A reference answer. Latin letters are English unless some are outside ASCII and no English word is there.
+        text: A reference answer. Latin letters are English unless some are outside
+            ASCII and no English word is there.
         chosen: ``evaluation.language``; a code decides without a look at the text.
     """
     if chosen in ("en", *TOKENIZERS):

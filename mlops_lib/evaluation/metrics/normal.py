@@ -15,15 +15,16 @@ ARTICLES = frozenset(("a", "an", "the"))
 PLAIN = str.maketrans(
     dict.fromkeys("‘’‚‛′`´", "'") | dict.fromkeys("“”„‟″«»", '"') | dict.fromkeys("‐‑‒–—―−", "-")
 )
-#: No one sees these: soft hyphens, marks of direction, variation selectors, the Arabic tatweel. Joiners and the tags of
-#: flags stay, since they make emoji and Persian words.
+#: No one sees these: soft hyphens, marks of direction, variation selectors, the Arabic tatweel.
+#: Joiners and the tags of flags stay, since they make emoji and Persian words.
 UNSEEN = regex.compile(r"(?![\u200c\u200d\U000E0020-\U000E007F])[\p{Cf}\ufe00-\ufe0f\u0640]")
 #: Punctuation of all scripts, and the signs that SQuAD removes from English.
 PUNCTUATION = regex.compile(rf"[\p{{P}}{regex.escape(string.punctuation)}]")
 
 
 def normal(text: str) -> str:
-    """The text in Unicode's form NFKC, case-folded, with plain quotes and dashes, without unseen characters."""
+    """The text in Unicode's form NFKC, case-folded, with plain quotes and dashes,
+    without unseen characters."""
     folded = UNSEEN.sub("", unicodedata.normalize("NFKC", text)).translate(PLAIN).casefold()
     # NFKC cuts the vowel am of Thai and Lao in two characters.
     return (
@@ -36,8 +37,8 @@ def normal(text: str) -> str:
 def same(answer: str, reference: str, english: bool) -> bool:
     """Whether two texts have the same words in the same order.
 
-    Case, punctuation and, in English, articles do not count, nor do spaces in a script that is written without. A
-    reference of nothing else is compared as it is: "A" is no "the", and "+" no "-".
+    Case, punctuation and, in English, articles do not count, nor do spaces in a script that is written
+    without. A reference of nothing else is compared as it is: "A" is no "the", and "+" no "-".
     """
     if english and (words := _words(reference, ARTICLES)):
         return _words(answer, ARTICLES) == words

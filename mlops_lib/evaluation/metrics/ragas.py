@@ -1,4 +1,5 @@
-"""RAGAS metrics (https://docs.ragas.io), through its `metrics.collections` API and any OpenAI-compatible judge.
+"""RAGAS metrics (https://docs.ragas.io), through its `metrics.collections` API and
+any OpenAI-compatible judge.
 
 The judge's calls go through the platform's transport, so they are retried, limited, counted and recorded
 like the model's own.
@@ -124,7 +125,8 @@ class FactualCorrectness(_Ragas):
 
 
 class AnswerCorrectness(_Ragas):
-    """Three quarters F1 of the answer's statements against the reference's, one quarter their similarity, 0 to 1."""
+    """Three quarters F1 of the answer's statements against the reference's,
+    one quarter their similarity, 0 to 1."""
 
     metric = "AnswerCorrectness"
     arguments: ClassVar = {"user_input": "question", "response": "answer", "reference": "reference"}

@@ -1,7 +1,7 @@
 """Metrics of rankings: means over the groups that can be ranked (two rows or more, one of them relevant).
 
-Rows with equal scores have no order, so each value is its mean over all orders of them (McSherry and Najork 2008,
-"Computing information retrieval performance measures efficiently in the presence of tied scores").
+Rows with equal scores have no order, so each value is its mean over all orders of them (McSherry and Najork
+2008, "Computing information retrieval performance measures efficiently in the presence of tied scores").
 """
 
 from collections.abc import Callable
@@ -116,7 +116,8 @@ def recall_by_group(cases: "RankingCases") -> np.ndarray:
 
 
 def mean_relevance(cases: "RankingCases") -> np.ndarray:
-    """Mean relevance of the rows at each of the first k places, over the groups that have such a place, [k at most]."""
+    """Mean relevance of the rows at each of the first k places, over the groups that have such a place,
+    [k at most]."""
     rows = _Ordered.of(cases)
     mean = np.bincount(rows.block, rows.truth)[rows.block] / rows.size
     counted = cases.ranked[rows.groups] & (rows.place < cases.k)

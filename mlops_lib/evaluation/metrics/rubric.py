@@ -1,7 +1,7 @@
 """Judges of one's own: an LLM scores each answer on the scale of a rubric of ``evaluation.rubrics``.
 
-The judge answers in JSON, which the provider holds it to where it can. An answer that is no score of the scale is an
-error of the row, never a guess.
+The judge answers in JSON, which the provider holds it to where it can.
+An answer that is no score of the scale is an error of the row, never a guess.
 """
 
 import asyncio

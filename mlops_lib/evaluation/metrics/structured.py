@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 class JsonFields(TextMetric):
-    """Share of the reference's fields, by path (``address.city``, ``tags.0``), that the answer has with the same value.
+    """Share of the reference's fields, by path (``address.city``, ``tags.0``),
+    that the answer has with the same value.
 
     An answer that is no JSON has none of them. Further fields of the answer do not count.
     """

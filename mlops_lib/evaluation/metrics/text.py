@@ -66,7 +66,8 @@ class SacrebleuMetric(LanguageMetric):
 class Bleu(SacrebleuMetric):
     """BLEU (Papineni et al. 2002), 0 to 100, as sacrebleu (Post 2018) computes it; its signature is the note.
 
-    Each row is cut into tokens in the language of its reference, so that a golden set may have several languages.
+    Each row is cut into tokens in the language of its reference,
+    so that a golden set may have several languages.
     """
 
     def __init__(self, settings: "Settings | None" = None) -> None:
@@ -103,8 +104,8 @@ class ChrF(SacrebleuMetric):
 class ExactMatch(LanguageMetric):
     """1 where answer and reference have the same words in the same order, else 0.
 
-    Case, punctuation and the English articles do not count, as in SQuAD (Rajpurkar et al. 2016). A reference that is a
-    JSON object or list is compared as a value.
+    Case, punctuation and the English articles do not count, as in SQuAD (Rajpurkar et al. 2016).
+    A reference that is a JSON object or list is compared as a value.
     """
 
     note = f"{normal.NOTE}|no punctuation, no English articles"

@@ -1,6 +1,7 @@
 """Words of a text in any language: by spaces where the script has them, else by character.
 
-A character is what a reader takes for one (Unicode's grapheme cluster): an emoji, a letter with its vowel signs.
+A character is what a reader takes for one (Unicode's grapheme cluster): an emoji,
+a letter with its vowel signs.
 """
 
 import unicodedata

@@ -1,7 +1,8 @@
 """Metrics of the tools that a model called, against the column ``expected_tools`` of the golden data.
 
-A row has a list: names of tools, or objects with ``name`` and ``args`` (or ``arguments``, also in OpenAI's form).
-Arguments are compared as values; a call without them is compared by name. An empty list means: no tool.
+A row has a list: names of tools, or objects with ``name`` and ``args`` (or ``arguments``,
+also in OpenAI's form). Arguments are compared as values; a call without them is compared by
+name. An empty list means: no tool.
 """
 
 from collections.abc import Mapping

@@ -115,7 +115,8 @@ class _Contest:
         if not self.has_value:
             return self._comparison(
                 margin or 0.0, outcome="undecided", rows_needed=outcome.MAX_ROWS,
-                reason=f"{self.metric} has no value on these rows, for example because all are of one class",
+                reason=f"{self.metric} has no value on these rows: "
+                + (self.ours.undefined(self.metric, self.rows) or self.theirs.undefined(self.metric, self.rows)),
             )  # fmt: skip
         if margin is None:
             margin = outcome.usual_margin(*self._bounds, self._champion)
@@ -132,6 +133,8 @@ class _Contest:
                 reason=f"{self.metric} has no value on {share:.0%} of the resamples: a slice or a class has too few rows",
             )  # fmt: skip
         low, high = outcome.interval(drawn, self._entities(), confidence)
+        wider = self.ours.widening(self.theirs, self.rows, self.codes[self.rows])
+        low, high = difference - wider * (difference - low), difference + wider * (high - difference)
         decided, needed, reason = self._decide(difference, low, high, margin, confidence)
         return self._comparison(
             margin, difference=difference, low=low, high=high, smallest_difference=(high - low) / 2,

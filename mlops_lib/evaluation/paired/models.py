@@ -8,6 +8,7 @@ import numpy as np
 from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
+from mlops_lib.evaluation.forecast_cases import ForecastCases
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.label_cases import LabelCases
 from mlops_lib.evaluation.metrics import classification as metrics_of_classes
@@ -130,6 +131,16 @@ class Model:
             name, lambda places: _value(metric, cases.take(places))
         )
 
+    def undefined(self, name: str, rows: np.ndarray) -> str:
+        """Why the metric has no value on the rows at these positions; "" if it has one."""
+        try:
+            value = _value(self.metric(name), self.cases.take(rows))
+        except UndefinedError as error:
+            return str(error)
+        except Exception:  # text, or a task or metric of the user's own: it says no more
+            value = None
+        return "" if value is not None and np.isfinite(value) else "it cannot be computed from them"
+
     @property
     def counted(self) -> np.ndarray:
         """The rows that have weight, bool [N]."""
@@ -155,6 +166,12 @@ class Model:
             else:
                 ours, theirs = self._values(name), other._values(name)
         return np.array([not np.array_equal(*pair) for pair in zip(ours, theirs, strict=True)])
+
+    def widening(self, other: "Model", rows: np.ndarray, entities: np.ndarray) -> float:
+        """How many times wider the bootstrap's interval must be, where entities depend on each other."""
+        if not isinstance(self.cases, ForecastCases):
+            return 1.0
+        return forecast.widening(self.cases, other.cases, rows, entities)
 
     def mcnemar_p(self, other: "Model", rows: np.ndarray) -> float | None:
         """p of McNemar's exact test of the two models' hits on these rows; None unless this is classification."""

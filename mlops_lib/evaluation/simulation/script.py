@@ -1,8 +1,9 @@
 """The user's part of a conversation, in columns of ``data.reference_columns``.
 
-``turns`` has the user's messages after the first, as a list of texts. ``goal`` is what the user wants, ``persona`` who the
-user is, and ``facts`` what the user knows (a text, a list or an object): an LLM plays this user. A row may have both: the
-messages of ``turns`` come first. The first message is the question of the row; where it is empty, the user begins.
+``turns`` has the user's messages after the first, as a list of texts. ``goal`` is what the user wants,
+``persona`` who the user is, and ``facts`` what the user knows (a text, a list or an object): an LLM plays
+this user. A row may have both: the messages of ``turns`` come first. The first message is the question of the
+row; where it is empty, the user begins.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,8 @@ SIDES = {
 
 
 def ends(cases: Sequence[Case]) -> dict[str, float]:
-    """``conversations.<end>`` -> conversations with this end, and ``conversations.turns``, the mean; empty without any."""
+    """``conversations.<end>`` -> conversations with this end, and ``conversations.turns``, the mean;
+    empty without any."""
     found = [case.conversation for case in cases if case.conversation]
     if not found:
         return {}

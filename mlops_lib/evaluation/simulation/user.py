@@ -64,7 +64,8 @@ class SimulatedUser:
             row: The features of the row, which the prompt may name too.
 
         Raises:
-            EvaluationError: The LLM's reply has another form, or the prompt names a column that the row lacks.
+            EvaluationError: The LLM's reply has another form,
+                or the prompt names a column that the row lacks.
             Exception: The LLM did not answer.
         """
         so_far = f"<conversation>\n{transcript(messages)}\n</conversation>"

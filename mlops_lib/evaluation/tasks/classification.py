@@ -8,6 +8,7 @@ import numpy as np
 from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.cases import ClassificationCases
 from mlops_lib.evaluation.tasks.arrays import ArrayTask
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ class Classification(ArrayTask):
         notes = {}
         absent = [repr(name) for code, name in enumerate(cases.classes) if code not in cases.present]
         if absent:
-            notes["classes"] = f"no rows of class {inputs.listed(absent)}; means over classes leave it out"
+            notes["classes"] = f"no rows of class {listed(absent)}; means over classes leave it out"
         if cases.unknown.any():
             _, codes = inputs.labels(np.asarray(y_true, dtype=object)[cases.unknown])
             notes["unknown_class"] = (
@@ -43,7 +44,8 @@ class Classification(ArrayTask):
         return {"notes": notes}
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
-        """Draw ``calibration`` and ``confusion``, and with rows of two classes ``roc`` and ``precision_recall``."""
+        """Draw ``calibration`` and ``confusion``, and with rows of two classes
+        ``roc`` and ``precision_recall``."""
         from mlops_lib.evaluation.figures import classification as draw
         from mlops_lib.evaluation.figures.calibration import calibration
 

@@ -51,7 +51,8 @@ class Forecast(ArrayTask):
         return ForecastCases.read(y_true, y_pred, self.facts, quantiles, self.weights)
 
     def details(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
-        """A table of the series with the largest errors, one of the quantiles, and notes about rows without a scale."""
+        """A table of the series with the largest errors, one of the quantiles,
+        and notes about rows without a scale."""
         cases = self.read(y_true, y_pred)
         notes = {}
         unscaled = int((scaled_errors(cases)[1] == 0).sum())
@@ -92,16 +93,11 @@ def _series(cases: ForecastCases) -> Any:
             "scaled": np.where(cases.scale > 0, np.abs(cases.truth - cases.predicted) / cases.scale, np.nan),
         }
     )
-    grouped = rows.groupby("series", sort=False)
-    table = pd.DataFrame(
-        {
-            "rows": grouped.size(),
-            "mean true": grouped["true"].mean(),
-            "mean forecast": grouped["forecast"].mean(),
-            "mae": grouped["error"].mean(),
-            "mase": grouped["scaled"].mean(),
-        }
-    )
+    names = {"true": "mean true", "forecast": "mean forecast", "error": "mae", "scaled": "mase"}
+    weights = pd.Series(1.0 if cases.weights is None else cases.weights, index=rows.index)
+    sums = rows[[*names]].mul(weights, axis=0).groupby(rows["series"], sort=False).sum(min_count=1)
+    means = sums.div(weights.groupby(rows["series"], sort=False).sum(), axis=0).rename(columns=names)
+    table = pd.concat([rows.groupby("series", sort=False).size().rename("rows"), means], axis=1)
     return table.sort_values("mae", ascending=False, kind="stable").head(MAX_SERIES).reset_index()
 
 

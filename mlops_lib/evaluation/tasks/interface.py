@@ -20,16 +20,18 @@ class Task(ABC):
     """One kind of prediction.
 
     Args:
-        settings: ``evaluation.metrics`` and ``evaluation.metric`` choose the metrics; None: the task's defaults.
-        classes: Classification: all classes, in the order of the columns of a prediction. Empty: those of the truth.
+        settings: ``evaluation.metrics`` and ``evaluation.metric`` choose the metrics; None:
+            the task's defaults.
+        classes: Classification: all classes, in the order of the columns of a prediction. Empty:
+            those of the truth.
         weights: Weights of the N rows to score; None: all count the same.
         references: The columns of ``data.reference_columns`` of the N rows; empty: there are none.
 
     Attributes:
         name: Its name in the plugin table.
         metrics: Metric -> whether higher is better; the gate reads the direction from here.
-        facts: What else is known about the N rows, by name, set before `score`: ``key`` (of each row, as text, where the
-            data has a key), and what `facts_of` gives.
+        facts: What else is known about the N rows, by name, set before `score`: ``key`` (of each row,
+            as text, where the data has a key), and what `facts_of` gives.
     """
 
     name: ClassVar[str]
@@ -51,7 +53,8 @@ class Task(ABC):
     def facts_of(cls, data_loader: Any, split: str, settings: "Settings") -> dict[str, Any]:
         """Facts about the rows of a split that the task needs beside truth and prediction: name -> N values.
 
-        ``entity`` takes the place of the key where the gate draws rows again. Facts are stored with the judged rows.
+        ``entity`` takes the place of the key where the gate draws rows again.
+        Facts are stored with the judged rows.
 
         Args:
             data_loader: Has ``parts(split)`` and ``schema``.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Loss(ArrayTask):
-    """y_pred is a finite loss for each of N rows, such as the reconstruction error of an autoencoder; y_true is not read."""
+    """y_pred is a finite loss for each of N rows, such as the reconstruction error of an autoencoder;
+    y_true is not read."""
 
     name: ClassVar[str] = "loss"
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.label_cases import LabelCases
 from mlops_lib.evaluation.metrics.multilabel import ranked
 from mlops_lib.evaluation.tasks.arrays import ArrayTask
+from mlops_lib.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,13 +51,14 @@ class MultiLabel(ArrayTask):
         notes = {}
         if others := [repr(name) for place, name in enumerate(cases.names) if place not in both]:
             notes["labels"] = (
-                f"all rows have, or no row has, the label {inputs.listed(others)}; means over labels leave it out where "
+                f"all rows have, or no row has, the label {listed(others)}; means over labels leave it out where "
                 "they compare rows"
             )
         return {"tables": {"Labels": pd.DataFrame(lines)}, "notes": notes}
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
-        """Draw ``labels``: the average precision of each label beside its share of rows, which chance reaches."""
+        """Draw ``labels``: the average precision of each label beside its share of rows,
+        which chance reaches."""
         from mlops_lib.evaluation.figures import labels as draw
 
         cases = self.read(y_true, y_pred)

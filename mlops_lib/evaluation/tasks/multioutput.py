@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class MultiOutput(ArrayTask):
-    """y_true and y_pred: finite numbers [N, L], each label in its own unit. The labels are those of `Task.classes`."""
+    """y_true and y_pred: finite numbers [N, L], each label in its own unit.
+    The labels are those of `Task.classes`."""
 
     name: ClassVar[str] = "multioutput"
 

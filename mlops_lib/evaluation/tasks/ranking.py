@@ -56,7 +56,8 @@ class Ranking(ArrayTask):
         return {"tables": {"Groups with the lowest NDCG": worst}, "notes": {"groups": note}}
 
     def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
-        """Draw ``places``: the mean relevance at each place; ``groups``: how the NDCG of the groups is spread."""
+        """Draw ``places``: the mean relevance at each place; ``groups``:
+        how the NDCG of the groups is spread."""
         from mlops_lib.evaluation.figures import ranking as draw
 
         cases = self.read(y_true, y_pred)

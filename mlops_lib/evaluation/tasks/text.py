@@ -33,9 +33,9 @@ WORST_TRAJECTORIES = 3
 class Text(Task):
     """y_true are N reference answers, y_pred N `Generation` objects (or N plain answers).
 
-    A row counts as *scored* if the metric has a value for it, *empty* if the model's answer is empty, and *errored* if
-    the model or the metric failed. A score covers all rows: a row without a value counts as the metric's worst
-    value, so that a model does not gain from rows that it failed on.
+    A row counts as *scored* if the metric has a value for it, *empty* if the model's answer is empty, and
+    *errored* if the model or the metric failed. A score covers all rows: a row without a value counts as the
+    metric's worst value, so that a model does not gain from rows that it failed on.
     """
 
     name: ClassVar[str] = "text"
@@ -62,8 +62,8 @@ class Text(Task):
         """Score answers.
 
         Raises:
-            EvaluationError: Truth and answers do not fit together; a metric cannot use a reference; or the model or a
-                metric failed on all rows.
+            EvaluationError: Truth and answers do not fit together; a metric cannot use a reference;
+                or the model or a metric failed on all rows.
         """
         self._cases = _cases(y_true, y_pred, self.references)
         concurrency = self.settings.evaluation.concurrency if self.settings else CONCURRENCY
@@ -162,7 +162,8 @@ class Text(Task):
         return by if by in self._metrics else next(iter(self._metrics))
 
     def _worst_first(self, per_row: "pd.DataFrame") -> list[int]:
-        """Rows without an answer first, then by the metric of the order; a row that another metric failed on is no worse."""
+        """Rows without an answer first, then by the metric of the order;
+        a row that another metric failed on is no worse."""
         by = self._metric_of_the_order
         order = per_row.assign(answered=[not case.generation.error for case in self._cases]).sort_values(
             ["answered", by],

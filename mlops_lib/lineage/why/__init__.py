@@ -1,1 +1,2 @@
-"""Explains a prediction or a version: each link of its past, from the model's files to the code, hashed again."""
+"""Explains a prediction or a version: each link of its past, from the model's files to the code,
+hashed again."""

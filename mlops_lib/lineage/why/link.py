@@ -16,7 +16,8 @@ class Link:
     """One link, with the links behind it.
 
     Attributes:
-        kind: ``prediction``, ``model``, ``version``, ``decision``, ``evidence``, ``run``, ``notebook``, ``data``, ...
+        kind: ``prediction``, ``model``, ``version``, ``decision``, ``evidence``, ``run``, ``notebook``,
+            ``data``, ...
         title: The link in a line.
         detail: Why it is in this state, if it is not verified.
         facts: What is known of it, for people and programs.
@@ -53,10 +54,11 @@ class Link:
 
 
 def disagreeing(digest: str, stated: Mapping[str, str]) -> dict[str, str]:
-    """Who states another digest than `digest` -> a sentence about it. Who states none is left out.
+    """The sources that state another digest than `digest` -> a sentence;
+    sources without a digest are left out.
 
     Args:
-        stated: Who -> the SHA-256 that stands there.
+        stated: Source -> its SHA-256.
     """
     return {
         who: f"{who} has SHA-256 {short(value)}, and the stored bytes have {short(digest)}."

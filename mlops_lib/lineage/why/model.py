@@ -15,7 +15,8 @@ LOG, VERSION, RUN, HISTORY = "The prediction log", "The version's tag", "The run
 
 @dataclass(frozen=True)
 class Identified:
-    """The version of today that is the subject's model; `problem` says why there is none, or another than was named."""
+    """The version of today that is the subject's model; `problem` says why there is none,
+    or another than was named."""
 
     version: ModelVersion | None
     problem: str = ""
@@ -23,7 +24,8 @@ class Identified:
 
 
 def identify(subject: Subject, versions: Sequence[ModelVersion]) -> Identified:
-    """Find the version of a prediction's model. Its number alone is not believed: a deleted number is given again.
+    """Find the version of a prediction's model. Its number alone is not believed:
+    a deleted number is given again.
 
     Args:
         versions: All versions of the name today.
@@ -56,7 +58,7 @@ def identify(subject: Subject, versions: Sequence[ModelVersion]) -> Identified:
 def statements(
     subject: Subject, version: ModelVersion | None, run_tags: Mapping[str, str], entry_digest: str
 ) -> dict[str, str]:
-    """Who states a digest of the model's files -> the digest."""
+    """Source of a digest of the model's files -> the digest."""
     stated = {
         LOG: subject.digest,
         VERSION: version.tags.get(MODEL_DIGEST_TAG, "") if version else "",
@@ -74,8 +76,9 @@ def files_link(uri: str, stated: Mapping[str, str]) -> tuple[Link, dict[str, str
         stated: See `statements`.
 
     Returns:
-        The link, and who states another digest than the files have -> a sentence. It is empty when nobody states the
-        digest of the files: then the files are the altered part.
+        The link, and the sources that state another digest than the files have -> a sentence.
+        It is empty when no
+        source states the digest of the files: then the files are the altered part.
     """
     digest = next(iter(stated.values()), "")
     link = Link(
@@ -127,7 +130,8 @@ def _by_time(subject: Subject, numbered: ModelVersion | None) -> Identified:
 
 
 def _is_model(version: ModelVersion, subject: Subject) -> bool:
-    """Whether run or digest are the subject's: if one of them was altered, the other one still finds the version."""
+    """Whether run or digest are the subject's: if one of them was altered,
+    the other one still finds the version."""
     by_run = bool(subject.run_id) and version.run_id == subject.run_id
     return by_run or (bool(subject.digest) and version.tags.get(MODEL_DIGEST_TAG) == subject.digest)
 

@@ -1,4 +1,5 @@
-"""The executed notebooks behind a model: of the pipeline run that trained it, and of runs that reused the training."""
+"""The executed notebooks behind a model: of the pipeline run that trained it,
+and of runs that reused the training."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -60,7 +61,8 @@ def _pipeline_runs(client: "MlflowClient", run: "Run") -> Iterator["Run"]:
 
 
 def _of_same_data(client: "MlflowClient", run: "Run", notebook: str, tag: str) -> list["Run"]:
-    """The newest run that executed a step whose result this run took from the step cache: it left the same dataset."""
+    """The newest run that executed a step whose result this run took from the step cache:
+    it left the same dataset."""
     output = f"{notebook}.fingerprint"
     if not (fingerprint := run.data.tags.get(output)):
         return []

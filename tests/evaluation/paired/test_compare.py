@@ -128,7 +128,9 @@ def test_a_resample_without_a_value_is_counted():
     rare[:20] = 1
     assert one(judged(rare, ours), judged(rare, theirs), "roc_auc").undefined == 0
     none = one(judged(np.zeros(400, int), ours), judged(np.zeros(400, int), theirs), "roc_auc")
-    assert none.outcome == "undecided" and none.champion is None and "of one class" in none.reason
+    assert (
+        none.outcome == "undecided" and none.champion is None and "all 400 rows are of class 0" in none.reason
+    )
 
 
 def test_slices_are_compared_on_their_own_rows():

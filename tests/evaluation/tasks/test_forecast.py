@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import mean_pinball_loss
 
-from mlops_lib import evaluation
+from mlops_lib import evaluation, plugins
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import history, paired
@@ -225,6 +225,45 @@ def test_few_times_decide_nothing():
     sides = [judged(rows.value, rows.value + error, facts) for error in (0.0, 1.0)]
     (found,) = paired.compare(*sides, {"mae": None}, resampled=50)
     assert found.outcome == "undecided" and "5 entities, and 6 are needed" in found.reason
+
+
+def test_dependent_blocks_widen_the_interval():
+    """Errors that last for weeks make the interval wider, and errors of single days do not; without times nothing does."""
+    rng = np.random.default_rng(3)
+    grid = rows_of({"a": [0.0] * 60}, "2024-02-01")
+    facts = history.facts(grid, TRAIN, TRAIN, 1)
+    lasting = np.repeat(rng.normal(size=4), 15)
+
+    def half(errors, **changed):
+        sides = [judged(grid.value, grid.value + one, facts | changed) for one in (errors, np.zeros(60))]
+        return paired.compare(*sides, {"mae": None}, resampled=200)[0].smallest_difference
+
+    assert half(lasting) > 1.5 * half(lasting, horizon=[])
+    single = rng.normal(size=60)
+    assert half(single) == pytest.approx(half(single, horizon=[]), rel=0.1)
+
+
+def test_a_comparison_without_a_value_says_why():
+    """A service does not know the train split, so there is no MASE."""
+    truth, facts = long_series()
+    facts = {"entity": facts["entity"]}
+    (found,) = paired.compare(
+        *(judged(truth, truth + e, facts) for e in (0, 1)), {"mase": None}, resampled=50
+    )
+    assert found.outcome == "undecided" and "or the train split is not known" in found.reason
+
+
+def test_weights_count_in_tables_and_in_the_figure_of_steps():
+    """A row of weight 0 has no part in them."""
+    truth, facts = np.zeros(4), {"key": ["a", "a", "b", "b"], "time": list("1212"), "horizon": [1, 2, 1, 2]}
+    task = plugins.load("task", "forecast")(None, weights=[1.0, 1.0, 1.0, 0.0])
+    task.facts = facts
+    found = task.details(truth, [1.0, 2.0, 3.0, 99.0])
+    table = found["tables"]["Series with the largest errors, 20 at most"].set_index("series")
+    assert table["mae"].to_dict() == {"a": 1.5, "b": 3.0} and table["rows"].tolist() == [2, 2]
+    figures = task.figures(truth, [1.0, 2.0, 3.0, 99.0], {})
+    (line,) = figures["horizon"].axes[0].lines
+    assert line.get_ydata().tolist() == [2.0, 2.0]
 
 
 def test_a_row_without_a_forecast_is_off_by_the_largest_error():

@@ -198,3 +198,16 @@ def test_a_baseline_learns_the_relevance():
     truth, keys = (x["점수"] > 0.5).astype(float).to_numpy(), np.arange(300) % 30
     found = report(truth, np.zeros(300), keys, train=(x, truth), test_x=x, baseline_names=["ridge"])
     assert found.baselines["ridge"]["mrr"].value == 1.0
+
+
+def test_a_slice_with_parts_of_groups_is_refused():
+    """The gate refuses with the first group that is cut; a slice of whole groups is compared."""
+    truth, scores, keys = groups_of(np.random.default_rng(6), 40, (4, 5))
+    sides = judged(truth, scores + truth, keys), judged(truth, scores, keys)
+    whole, cut = np.flatnonzero(keys < 20), np.flatnonzero(np.arange(160) % 2)
+    every, some = paired.compare(*sides, {"mrr": None}, {"region=north": whole}, resampled=50)
+    assert (every.entities, some.entities) == (40, 20)
+    with pytest.raises(
+        EvaluationError, match=r"groups have rows inside the slice and outside it; the first is '\d+'"
+    ):
+        paired.compare(*sides, {"mrr": None}, {"half=a": cut}, resampled=50)

@@ -1,4 +1,5 @@
-"""An agent for customers of a bookshop, with two tools: the state of an order, and a search in the terms of the shop."""
+"""An agent for customers of a bookshop, with two tools: the state of an order,
+and a search in the terms of the shop."""
 
 from typing import Annotated
 

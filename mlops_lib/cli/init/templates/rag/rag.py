@@ -1,4 +1,5 @@
-"""Answers from the Markdown files in docs/: find the sections that fit, and let the model answer from them."""
+"""Answers from the Markdown files in docs/: find the sections that fit,
+and let the model answer from them."""
 
 import re
 from pathlib import Path

@@ -1,8 +1,21 @@
-"""The known name that a mistyped one is nearest to, for errors."""
+"""Parts of messages: the first of many names, the beginning of a long text,
+the known name nearest to a mistyped one."""
 
 import difflib
 import unicodedata
 from collections.abc import Iterable
+
+
+def listed(names: Iterable[object], most: int = 10) -> str:
+    """The first names, and how many more there are: "a, b and 3 more"."""
+    known = list(names)
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return ", ".join(map(str, known[:most])) + more
+
+
+def cut(text: str, most: int) -> str:
+    """The beginning of a long text, and its length."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
