@@ -13,8 +13,7 @@ from mlops_lib.registry import SCORE_TAG, Registry
 def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
     pipeline_run, make_project, tmp_path, monkeypatch
 ):
-    """`mlops run` on the joined rows scores like the local run, the service answers a key at the default budget, and
-    `mlops reproduce` makes the version again from the same store."""
+    """`mlops run` on the joined rows scores like the local run, and the service answers a key at the default budget."""
     project = make_project(tmp_path / "project", serving={"stage": "Staging"})
     monkeypatch.setenv("DATA_LOADER_TYPE", "feature_store")
     settings = project.settings()
@@ -38,7 +37,3 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
         answer = demo.post(f"{url}/predict", {"inputs": row})
     assert answer["features"] == {"counts": {"online": 7}, "troubled": []}
     assert answer["predictions"] and answer["model"]["version"] == version.version
-    monkeypatch.delenv("DATA_LOADER_TYPE")
-    again = project.mlops("reproduce", "repurchase", str(version.version))
-    assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-3000:]
-    assert "identical" in again.stdout
