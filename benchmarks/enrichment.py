@@ -1,7 +1,7 @@
 """Compare the service's feature lookup with one `get_online_features` call for each request.
 
-``python -m benchmarks.enrichment [concurrency] [redis]``. First the lookup alone, then a
-whole service over HTTP, in interleaved rounds. The store is SQLite, or with `redis` a Redis that is started here.
+``python -m benchmarks.enrichment [concurrency] [redis]``. First the lookup alone, then a whole service over
+HTTP, in interleaved rounds. The store is SQLite, or with `redis` a Redis that is started here.
 """
 
 import asyncio
@@ -32,7 +32,8 @@ COLUMNS = ["visits", "age"]
 
 
 class Naive(Enricher):
-    """The method of Feast's own feature server: each request resolves the feature service and reads one row."""
+    """The method of Feast's own feature server: each request resolves the feature
+    service and reads one row."""
 
     def feature_service(self) -> Any:
         return self.provider.store.get_feature_service("numbers", allow_cache=True)  # type: ignore[attr-defined]
@@ -151,7 +152,8 @@ class served:
         self.process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments)
 
     def __enter__(self) -> int:
-        # Importing Feast set these variables, which would make every metric slow. In a service that import comes too late.
+        # Importing Feast set these variables, which would make every metric slow.
+        # In a service that import comes too late.
         for name in ("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"):
             os.environ.pop(name, None)
         self.process.start()
@@ -178,7 +180,8 @@ def _serve(kind: type[Enricher], settings: Settings, port: int) -> None:
 
 
 async def _over_http(port: int, concurrency: int, requests: int = REQUESTS, whole: bool = False) -> float:
-    """Measure requests a second over kept-alive connections. Written by hand: a client library costs more than the service.
+    """Measure requests a second over kept-alive connections. Written by hand:
+    a client library costs more than the service.
 
     With `whole` rows nothing is looked up; this measures everything but the lookup.
     """

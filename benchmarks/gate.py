@@ -25,7 +25,8 @@ WORDS = [f"word{number}" for number in range(60)]
 
 
 def classification(rng: np.random.Generator, entities: int = 200) -> Pair:
-    """Two equally good classifiers on entities of one to five rows that share label and most of their noise."""
+    """Two equally good classifiers on entities of one to five rows that share label
+    and most of their noise."""
     entity = np.repeat(np.arange(entities), rng.integers(1, 6, entities))
     truth = rng.integers(0, 2, entities)[entity]
 

@@ -1,6 +1,8 @@
-"""Models that must not be promoted: what this gate decides on each, and what MLflow's `validate_evaluation_results` does.
+"""Models that must not be promoted: what this gate decides on each,
+and what MLflow's `validate_evaluation_results` does.
 
-``python -m benchmarks.gate_cases``. MLflow asks for accuracy of 0.6 or more, and for more than the baseline has.
+``python -m benchmarks.gate_cases``. MLflow asks for accuracy of 0.6 or more,
+and for more than the baseline has.
 """
 
 import dataclasses
@@ -105,7 +107,8 @@ def ours(case: Case, settings: Settings) -> str:
 
 
 def mlflows(case: Case) -> str:
-    """MLflow's decision on the same predictions; rows without one are left out, as its evaluation of LLMs does."""
+    """MLflow's decision on the same predictions; rows without one are left out,
+    as its evaluation of LLMs does."""
     import mlflow
     from mlflow.models import MetricThreshold
 

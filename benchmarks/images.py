@@ -2,10 +2,10 @@
 
     python benchmarks/images.py /tmp/images --rounds 5
 
-FOLDER gets 1,200 JPEG files of 500 x 375 pixels (or `--width`) in class folders. Both ways make batches of 224 x 224
-pixels with the same number of workers; the stock way is a `Dataset` by hand (Pillow) in a `DataLoader`. Rounds are
-interleaved. Compare ratios, because hosts differ; processor time is what a busy machine changes least. For uploads to the
-service see `images_serving.py`.
+FOLDER gets 1,200 JPEG files of 500 x 375 pixels (or `--width`) in class folders. Both ways make batches of
+224 x 224 pixels with the same number of workers; the stock way is a `Dataset` by hand (Pillow) in a
+`DataLoader`. Rounds are interleaved. Compare ratios, because hosts differ; processor time is what a busy
+machine changes least. For uploads to the service see `images_serving.py`.
 """
 
 import argparse
@@ -86,7 +86,8 @@ def main() -> None:
 
 
 def make_images(folder: Path, width: int) -> None:
-    """Write JPEG files of smooth shapes with noise, about as large as photographs, half of them cats and half dogs."""
+    """Write JPEG files of smooth shapes with noise, about as large as photographs,
+    half of them cats and half dogs."""
     draw, height = np.random.default_rng(0), width * 3 // 4
     for row in range(IMAGES):
         file = folder / ("cat", "dog")[row % 2] / f"{row:05}.jpg"

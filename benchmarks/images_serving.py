@@ -1,6 +1,6 @@
 """Compare uploads a second with a route by hand and with LitServe: the same network, the same form with one image.
 
-    PYTHONPATH=. python benchmarks/images_serving.py /tmp/images-served --peers /tmp/peers --rounds 3
+    python benchmarks/images_serving.py /tmp/images-served --peers /tmp/peers --rounds 3
 
 FOLDER gets two projects: `small` has grey PNG files of 28 x 28 pixels, `photo` has JPEG files of 500 x 375 pixels, which the
 network takes as 224 x 224. Servers and load are those of `benchmarks/serving/run.py`: each server is one worker on core 0.
@@ -131,8 +131,7 @@ def make_project(kind: Kind, folder: Path) -> None:
     import pyarrow.parquet as pq
 
     from mlops_lib import config, loaders, wrappers
-    from mlops_lib.registry import Registry
-    from tests.support.promoting import promote
+    from mlops_lib.registry import Decision, Registry
 
     folder.mkdir(parents=True)
     (folder / "net.py").write_text(NETWORK)
@@ -153,7 +152,9 @@ def make_project(kind: Kind, folder: Path) -> None:
     settings = config.load(folder / "config.yaml")
     loaders.from_settings(settings).write(loaders.prepared_folder(settings))
     run_id = wrappers.from_settings(settings).train(loaders.prepared(settings), settings).run_id
-    promote(settings, "images", Registry(settings).register("images", run_id, {}).version)
+    registry = Registry(settings)
+    version = registry.register("images", run_id, {}).version
+    registry.promote("images", version, "Production", Decision("forced", reason="a benchmark"))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Compare the service in front of an LLM vendor with a hand-written proxy, LiteLLM's proxy and LangGraph alone.
+"""Compare the service in front of an LLM vendor with a hand-written proxy,
+LiteLLM's proxy and LangGraph alone.
 
     python -m benchmarks.llm_gateway /tmp/llm --litellm /tmp/litellm --rounds 3
 
-The upstream is a fast server of OpenAI's protocol that answers after 50 ms, or streams 20 pieces from then on. Each
-measured server is one worker on core 0; upstream and load generator are on core 1. Each round asks every server at each
-concurrency, so that other load on the machine affects all alike; the tables have medians over rounds. `cpu ms` is the
-processor time of the server and its children (the model's process) for a request, which a busy machine changes least;
-`first ms` the time to the first token. The service counts tokens and money against `serving.budget`, masks secrets and
-gives request ids; `traced` writes a trace of each answer to MLflow too. `--litellm` is a virtual environment with
-``litellm[proxy]``; without one it is left out with a message.
+The upstream is a fast server of OpenAI's protocol that answers after 50 ms, or streams 20 pieces from then
+on. Each measured server is one worker on core 0; upstream and load generator are on core 1. Each round
+asks every server at each concurrency, so that other load on the machine affects all alike; the tables have
+medians over rounds. `cpu ms` is the processor time of the server and its children (the model's process)
+for a request, which a busy machine changes least; `first ms` the time to the first token. The service
+counts tokens and money against `serving.budget`, masks secrets and gives request ids; `traced` writes a
+trace of each answer to MLflow too. `--litellm` is a virtual environment with ``litellm[proxy]``; without
+one it is left out with a message.
 """
 
 import argparse
@@ -68,7 +70,8 @@ class Server:
 
 
 class Figures(NamedTuple):
-    """Of one run: requests/s, ms to the first token, 99th percentile in ms, processor time of a request in ms, failures."""
+    """Of one run: requests/s, ms to the first token, 99th percentile in ms,
+    processor time of a request in ms, failures."""
 
     rate: float
     first_ms: float

@@ -3,10 +3,11 @@
     python benchmarks/pipeline.py --rounds 3
     python benchmarks/pipeline.py --rounds 3 --alone
 
-Bare Papermill runs the notebooks one after another in one process, with no contract check, no record in MLflow and no
-KFP. The figures to look at are the ratios of the medians: of wall-clock time and, for a busy machine, of processor time
-(user and system, children included). Every round does all of the work: the step cache is off. With `--alone`, each
-notebook is run by itself, as on a cluster, against Papermill in a process of its own.
+Bare Papermill runs the notebooks one after another in one process, with no contract check, no record in
+MLflow and no KFP. The figures to look at are the ratios of the medians: of wall-clock time and, for a
+busy machine, of processor time (user and system, children included). Every round does all of the work:
+the step cache is off. With `--alone`, each notebook is run by itself, as on a cluster, against
+Papermill in a process of its own.
 """
 
 import argparse

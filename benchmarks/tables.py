@@ -1,7 +1,8 @@
 """Compare the work of 01_get_data with a bare pyarrow read and write: rows per second and peak memory.
 
-``python -m benchmarks.tables [million rows] [csv of another table ...]``. The generated table has ten columns of mixed
-kinds beside key and label. Each measurement is a process of its own; both run in turn, and the best of three counts.
+``python -m benchmarks.tables [million rows] [csv of another table ...]``. The generated table has ten
+columns of mixed kinds beside key and label. Each measurement is a process of its own; both run in
+turn, and the best of three counts.
 """
 
 import json

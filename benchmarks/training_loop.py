@@ -1,9 +1,10 @@
-"""The cost of the platform's training loop beside Lightning's own: ``python benchmarks/training_loop.py [rounds]``.
+"""The cost of the platform's training loop beside Lightning's own:
+``python benchmarks/training_loop.py [rounds]``.
 
-The same network learns from the same batches for the same epochs, by turns in one process, with the platform's callbacks,
-metrics and checkpoints and with a bare Trainer that has the logger, early stopping and the best checkpoint that a
-user of Lightning has. Both log to one MLflow store. Prints the processor seconds of each, and
-the median of the ratios of neighbouring pairs.
+The same network learns from the same batches for the same epochs, by turns in one process, with the
+platform's callbacks, metrics and checkpoints and with a bare Trainer that has the logger, early stopping and
+the best checkpoint that a user of Lightning has. Both log to one MLflow store. Prints the processor seconds
+of each, and the median of the ratios of neighbouring pairs.
 """
 
 import os

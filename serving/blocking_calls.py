@@ -1,7 +1,7 @@
 """Blocking calls off the event loop: gathered into batches, made in daemon threads, limited in time.
 
-A daemon thread does not hold up the end of the process, however long its call hangs. Everything here is called in the
-event loop's thread, except the work itself.
+A daemon thread does not hold up the end of the process, however long its call hangs.
+Everything here is called in the event loop's thread, except the work itself.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 A = TypeVar("A")
 T = TypeVar("T")
-#: Hung calls, each with a thread that Python cannot stop; with more of them only a restart of the process helps.
+#: Hung calls, each with a thread that Python cannot stop; with more of them only a
+#: restart of the process helps.
 MAX_HUNG = 32
 #: Threads that wait for the next call.
 MAX_IDLE = 4
@@ -61,7 +62,8 @@ class DaemonThreads:
 
     Args:
         name: Of the threads.
-        interrupt: Raise `Interrupted` in the thread of a call that takes too long. It stops Python code, and no other.
+        interrupt: Raise `Interrupted` in the thread of a call that takes too long. It stops Python code,
+            and no other.
     """
 
     def __init__(self, name: str, interrupt: bool = False) -> None:
@@ -90,8 +92,8 @@ class DaemonThreads:
             work: Must not raise.
             about: See `Call`.
             limit_s: Seconds until the call is late.
-            done: Gets the call, what `work` returned and its seconds, on the event loop; also of a late call that
-                ends after all.
+            done: Gets the call, what `work` returned and its seconds, on the event loop;
+                also of a late call that ends after all.
             late: Gets the call when it is late.
         """
         call = Call(work, about, done)
@@ -148,7 +150,8 @@ def future_error(error: BaseException) -> Exception:
 
 
 def gather(loop: asyncio.AbstractEventLoop, waiting: Callable[[], int], then: Callable[[], None]) -> None:
-    """Call `then` once a turn of the event loop has brought nothing new; at the latest after `MAX_TURNS` turns.
+    """Call `then` once a turn of the event loop has brought nothing new;
+    at the latest after `MAX_TURNS` turns.
 
     This does not wait for time to pass: it lets the loop take in what has already reached the process.
 

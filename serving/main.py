@@ -3,8 +3,8 @@
 import os
 import sys
 
-# uvicorn puts this folder on the path, where `import features` or `import models` would find the service's own
-# folders instead of a user's module. The package itself is found from the folder above.
+# uvicorn puts this folder on the path, where `import features` or `import models` would find the service's
+# own folders instead of a user's module. The package itself is found from the folder above.
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != os.path.realpath(FOLDER)]
 if os.path.dirname(FOLDER) not in sys.path:
@@ -12,8 +12,8 @@ if os.path.dirname(FOLDER) not in sys.path:
 
 import gc
 
-# The imports below make half a million objects that are never freed. With Python's default thresholds, collecting
-# among them costs seconds of the start and, later, hundreds of milliseconds of a request.
+# The imports below make half a million objects that are never freed. With Python's default thresholds,
+# collecting among them costs seconds of the start and, later, hundreds of milliseconds of a request.
 gc.set_threshold(50_000, 50, 100)
 
 from serving.operations import worker_metrics

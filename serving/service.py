@@ -23,6 +23,7 @@ class Service:
         threads: Owners of conversations.
         budget: Spending of LLM models, by key and in total.
         masker: Masks known secrets in answers: a graph may answer with the text of an error.
+        body_bytes: Bytes of the bodies of requests in flight.
         draining: SIGTERM has come: not ready, but requests are answered.
         refusing: Requests are refused, because the process ends.
     """
@@ -43,6 +44,7 @@ class Service:
         self.threads = ThreadOwners(stored)
         self.budget = Budget(stored, wanted.budget)
         self.predictor = Predictor(self.models, self.metrics, self.log, self.tracing, self.budget, wanted)
+        self.body_bytes = 0
         self.draining = self.refusing = False
 
     def start(self) -> None:

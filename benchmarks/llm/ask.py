@@ -1,6 +1,7 @@
 """Send one request again and again on some connections, and print figures as JSON.
 
-python benchmarks/llm/ask.py '{"port": 8000, "path": "/predict", "body": "{}", "concurrency": 32, "seconds": 3,
+python benchmarks/llm/ask.py '{"port": 8000, "path": "/predict", "body": "{}", "concurrency": 32,
+"seconds": 3,
     "headers": {}, "first": "text of the first token", "last": "text that each answer has"}'
 """
 

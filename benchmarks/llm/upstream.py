@@ -1,4 +1,5 @@
-"""A fast server of OpenAI's chat completions: one answer after DELAY_MS, or a stream of CHUNKS pieces from then on.
+"""A fast server of OpenAI's chat completions: one answer after DELAY_MS,
+or a stream of CHUNKS pieces from then on.
 
     python benchmarks/llm/upstream.py PORT
 

@@ -1,4 +1,5 @@
-"""Scores of the platform's two defaults on the splits of `tables.py`, through loader, encoder, wrapper and MLflow.
+"""Scores of the platform's two defaults on the splits of `tables.py`, through loader, encoder,
+wrapper and MLflow.
 
 `python benchmarks/real_tables/ours.py FOLDER [table ...]` prints one JSON line a fit, as `peers.py` does.
 """

@@ -1,7 +1,9 @@
-"""Scores of the peers, each with its defaults, on the splits of `tables.py`; runs in the peers' own environment.
+"""Scores of the peers, each with its defaults, on the splits of `tables.py`;
+runs in the peers' own environment.
 
-`python benchmarks/real_tables/peers.py FOLDER [table ...]` prints one JSON line a fit. The peers have no early stopping by
-default and so no use for validation rows: they are fitted on the train and the validation split together.
+`python benchmarks/real_tables/peers.py FOLDER [table ...]` prints one JSON line a fit. The peers
+have no early stopping by default and so no use for validation rows: they are fitted on the train and
+the validation split together.
 """
 
 import json

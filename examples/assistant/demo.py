@@ -1,4 +1,5 @@
-"""`make demo-llm`: graph, prompts and golden dataset -> four notebooks -> Production -> one question over HTTP."""
+"""`make demo-llm`: graph, prompts and golden dataset -> four notebooks -> Production
+-> one question over HTTP."""
 
 import json
 import time
@@ -21,7 +22,8 @@ console = Console()
 
 
 def main() -> None:
-    """Run the pipeline on the assistant and promote the new version, and ask the service one question; needs no key."""
+    """Run the pipeline on the assistant and promote the new version, and ask the service one question;
+    needs no key."""
     from pipelines.local import run_local
 
     began = time.monotonic()

@@ -1,6 +1,7 @@
 """Write scikit-learn's 1,797 handwritten digits (8 x 8 pixels, grey) as PNG files, a folder for each digit.
 
-``python examples/digits/get_data.py`` fills ``examples/digits/data``: ``3/0003.png`` is the image at position 3, of a 3.
+``python examples/digits/get_data.py`` fills ``examples/digits/data``:
+``3/0003.png`` is the image at position 3, of a 3.
 """
 
 import sys

@@ -96,7 +96,8 @@ def fill_feature_store(settings: Settings) -> None:
 
 
 def one_customer(settings: Settings) -> dict[str, Any]:
-    """The first customer of the test split as a request row: with a feature store the id only, else the features."""
+    """The first customer of the test split as a request row: with a feature store the id only,
+    else the features."""
     dataset = loaders.from_settings(settings)
     key, in_store = settings.data.key, settings.data.loader == "feature_store"
     columns = [key] if in_store else list(dataset.schema.features)

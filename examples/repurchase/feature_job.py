@@ -1,6 +1,7 @@
 """The feature job: writes each customer's features to the Parquet file that Feast reads.
 
-``python -m examples.repurchase.feature_job``, then ``mlops features apply`` and ``mlops features materialize``.
+``python -m examples.repurchase.feature_job``, then ``mlops features apply`` and
+``mlops features materialize``.
 """
 
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Make ``data/messages.parquet``: the messages of Django 5.2.8 (BSD-3-Clause), and their translations into eleven languages.
+"""Make ``data/messages.parquet``: the messages of Django 5.2.8 (BSD-3-Clause),
+and their translations into eleven languages.
 
 The result is kept in the repository; this makes it again, byte for byte::
 

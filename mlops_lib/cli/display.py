@@ -1,5 +1,5 @@
-"""What the commands print: tables, the progress of a pipeline run, its result;
-and the option that all commands have."""
+"""The output of the commands: tables, progress and result of a pipeline run;
+and the option of all commands."""
 
 import io
 import sys

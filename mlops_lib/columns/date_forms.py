@@ -1,7 +1,8 @@
-"""Dates in other forms than ISO: 2012/01/31, 31.01.2012, Jan 31 2012, 31 Jan 2012 and, where the order is known, 31/01/2012.
+"""Dates in other forms than ISO: 2012/01/31, 31.01.2012, Jan 31 2012, 31 Jan 2012 and,
+where the order is known, 31/01/2012.
 
-Also Korean ones (2012년 1월 31일, 2012. 1. 31. 오후 3:30), those of Japanese and Chinese (2012年1月31日), and the names of months in
-German, French and Spanish.
+Also Korean ones (2012년 1월 31일, 2012. 1. 31. 오후 3:30), those of Japanese and Chinese (2012年1月31日),
+and the names of months in German, French and Spanish.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def orders_of(texts: Iterable[str]) -> set[str]:
 
 
 def order_of(values: Iterable[Any]) -> str:
-    """The only order of day and month that fits all texts among the values; "" if none is needed, or both fit."""
+    """The only order of day and month that fits all texts among the values; "" if none is needed,
+    or both fit."""
     texts = [value for value in values if isinstance(value, str)]
     if not texts or not is_either(texts[0]):
         return ""

@@ -28,7 +28,8 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
 class Datetime(Part):
-    """Calendar parts, and the days since the first date of the train split. Hours if the train split has any."""
+    """Calendar parts, and the days since the first date of the train split.
+    Hours if the train split has any."""
 
     def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
         super().__init__(column, learned)

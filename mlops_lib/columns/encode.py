@@ -61,7 +61,8 @@ class Encoder:
         """The matrix of rows.
 
         Args:
-            rows: Values of each row in the order of ``schema.features``: those of JSON, of Python or of NumPy.
+            rows: Values of each row in the order of ``schema.features``: those of JSON,
+                of Python or of NumPy.
 
         Returns:
             float64 [rows, outputs]; NaN for a missing number.
@@ -123,7 +124,8 @@ def encode_frame(encoder: Encoder, frame: Any) -> np.ndarray:
 
 
 def values_of(column: Any) -> Any:
-    """The values of a column of pandas as the encoder takes them: an array of NumPy's types, or Python's values."""
+    """The values of a column of pandas as the encoder takes them: an array of NumPy's types,
+    or Python's values."""
     if getattr(column.dtype, "tz", None) is not None:
         column = column.dt.tz_convert("UTC").dt.tz_localize(None)
     return column.to_numpy() if isinstance(column.dtype, np.dtype) else column.tolist()

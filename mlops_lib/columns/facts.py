@@ -32,7 +32,8 @@ class Facts:
         complete: Whether `values` has all of them.
         counted: Rows with a value up to the last one in `values`.
         infinite: Whether a number, or one in a list, is infinite or beyond the range of float32.
-        least, most: Smallest and largest finite value of numbers and times; None without one. Of durations, seconds.
+        least, most: Smallest and largest finite value of numbers and times; None without one.
+            Of durations, seconds.
         spans: Lengths of the shortest and the longest list, then those of the lists in them, and so on.
         dates, times, numbers: Whether each text is a date, a time of day, or a number.
         orders: Orders of day and month with which each text is a date; both if none is like 03/04/2012.
@@ -82,7 +83,8 @@ class Facts:
 
     @property
     def date_order(self) -> str:
-        """The order of day and month in texts such as 03/04/2012; "" without them, or where both orders fit."""
+        """The order of day and month in texts such as 03/04/2012; "" without them,
+        or where both orders fit."""
         return next(iter(self.orders)) if self.dates and self.either and len(self.orders) == 1 else ""
 
     @property

@@ -130,8 +130,9 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
         declared: What is known about the columns; None: kinds and roles stay as they are.
 
     Raises:
-        DataError: Validation or test has values that the train split's kinds do not take; see `require_agreement`.
-            A weight is missing, negative or infinite. Images cannot be read; see `checked`.
+        DataError: Validation or test has values that the train split's kinds do not take;
+            see `require_agreement`. A weight is missing, negative or infinite. Images
+            cannot be read; see `checked`.
     """
     basis = _basis(splits)
     facts = {split: _facts(file, count=split == basis) for split, file in splits.items()}
@@ -157,7 +158,8 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
 
 
 def _require_exact(column: Column) -> None:
-    """Check that values which are names, not sizes, survive in a DataFrame: integers with gaps are floats there."""
+    """Check that values which are names, not sizes, survive in a DataFrame:
+    integers with gaps are floats there."""
     sizes = [abs(one) for one in (column.least, column.most) if one is not None]
     named = column.role == "feature" and column.kind in ("category", "text")
     if named and column.nullable and column.stored == "int64" and max(sizes, default=0) >= 2**53:
@@ -168,7 +170,8 @@ def _require_exact(column: Column) -> None:
 
 
 def _basis(splits: Mapping[Any, Path]) -> str:
-    """The split to infer from: train, or test where train has no rows, as in a golden set that is judged whole."""
+    """The split to infer from: train, or test where train has no rows,
+    as in a golden set that is judged whole."""
     import pyarrow.parquet as pq
 
     return "train" if pq.read_metadata(splits["train"]).num_rows else "test"
@@ -192,7 +195,8 @@ def _schema(facts: Mapping[str, Facts], declared: Declared) -> Schema:
 
 
 def _labels_as_declared(columns: Iterable[Column], declared: Declared) -> tuple[Column, ...]:
-    """Several labels in the order of config.yaml, in the places of the labels: so are the numbers of a prediction."""
+    """Several labels in the order of config.yaml, in the places of the labels:
+    so are the numbers of a prediction."""
     found = {column.name: column for column in columns}
     labels = (found[name] for name in declared.labels if found[name].role == "label")
     return tuple(next(labels) if column.role == "label" else column for column in found.values())

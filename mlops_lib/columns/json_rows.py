@@ -17,10 +17,11 @@ from .text import is_missing, text_of
 
 
 def example_rows(frame: Any, schema: Schema) -> list[dict[str, Any]]:
-    """The features of each row of a DataFrame, in the forms of JSON. The encoder makes the same numbers of them as of the frame.
+    """The features of each row of a DataFrame, in the forms of JSON.
+    The encoder makes the same numbers of them as of the frame.
 
-    A missing value is None, a date or time is text in ISO form and in UTC, and a duration is a number of seconds. The
-    file of an image is base64.
+    A missing value is None, a date or time is text in ISO form and in UTC,
+    and a duration is a number of seconds. The file of an image is base64.
     """
     columns = {
         name: [json_value(value, column) for value in frame[name].tolist()]

@@ -1,16 +1,20 @@
 """The rules of inference: which kind a column has, why, and whether it carries information."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.alike import alike
 from mlops_lib.columns.date_forms import ORDERS
-from mlops_lib.columns.facts import is_list
+from mlops_lib.columns.facts import NUMBER_PATTERN, is_list
 from mlops_lib.columns.images import is_image_file
 from mlops_lib.columns.schema import Kind
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mlops_lib.columns.facts import Facts
 
 #: Rows from which "distinct in every row" means something.
@@ -19,8 +23,12 @@ MIN_ROWS_OF_ID = 20
 PROSE_WORDS, PROSE_LETTERS = 4, 40
 #: Distinct files that tell whether a column holds images.
 SHOWN_IMAGES = 10
-#: Distinct texts that are shown to `_looks_like`.
+#: Distinct texts that `_looks_like` compares.
 SHOWN_TEXTS = 1_000
+#: Distinct texts beside numbers that rather mean a missing value or a mistake than that the column has names.
+MAX_ODD, SHOWN_LETTERS = 5, 40
+#: A number and its unit, such as 70.5 kg.
+_UNIT = re.compile(r"\s*[+-]?\d[\d.,]*\s*([^\W\d_]{1,5})\s*")
 
 
 def kind_of(facts: "Facts") -> tuple[Kind, str]:
@@ -152,19 +160,44 @@ def _looks_like(facts: "Facts") -> str:
             f"; they look like dates, such as {facts.values[0].as_py()!r}, in which day or month may come first: set "
             "day_first or month_first in data.columns"
         )
+    shown = facts.values[:SHOWN_TEXTS]
+    if (pair := alike(shown.to_pylist()))[0]:
+        return (
+            f"; they hold {pair[0]!r} and {pair[1]!r}, which {pair[2]}: write them in one way in the source"
+        )
     if facts.distinct < MIN_ROWS_OF_ID:
         return ""
-    shown = facts.values[:SHOWN_TEXTS]
     example = shown[0].as_py()
-    if facts.numbers and not pc.any(pc.match_substring_regex(shown, r"^[+-]?0\d")).as_py():  # as zip codes
+    if pc.any(pc.match_substring_regex(shown, r"^[+-]?0\d+$")).as_py():  # names, as zip codes
+        return ""
+    if facts.numbers:
         return f"; they are numbers, such as {example!r}: set its kind to number in data.columns to use their size"
     if pc.all(pc.match_substring_regex(shown, r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}([ T].*)?$")).as_py():
         return f"; they look like dates, such as {example!r}: write them as 2026-01-31 in the source to use them so"
-    if pc.all(
-        pc.match_substring_regex(shown, r"^\s*[^\w\s]{0,2}\s*\d[\d.,'\x{00a0}\x{202f} ]*\s*[^\w\s]{0,2}\s*$")
-    ).as_py():
+    return _almost_numbers(facts.values)
+
+
+def _almost_numbers(texts: "pa.Array") -> str:
+    """A hint at texts that are numbers with marks or a unit, or are numbers but for a few."""
+    import pyarrow.compute as pc
+
+    unit = next(filter(None, map(_UNIT.fullmatch, texts[:MIN_ROWS_OF_ID].to_pylist())), None)
+    after = re.escape(unit[1]) if unit else ""
+    # Digits of full width are from U+FF10 to U+FF19, their point and comma U+FF0E and U+FF0C.
+    number = r"[\d\x{ff10}-\x{ff19}][\d\x{ff10}-\x{ff19}\x{ff0e}\x{ff0c}.,'\x{00a0}\x{202f} ]*"
+    pattern = rf"{NUMBER_PATTERN}|^\s*[^\w\s]{{0,2}}\s*{number}\s*([^\w\s]{{0,2}}|{after})\s*$"
+    are = pc.match_substring_regex(texts, pattern)
+    odd = texts.filter(pc.invert(are)).to_pylist()
+    if not odd:
+        example = texts[0].as_py()
         return f"; they look like numbers, such as {example!r}: store them as numbers in the source to use their size"
-    return ""
+    if len(odd) > min(MAX_ODD, len(texts) / 10):
+        return ""
+    listed = ", ".join(repr(text[:SHOWN_LETTERS]) for text in odd)
+    return (
+        f"; they are numbers but for {listed}: list these in data.missing_values if they mean a missing value, else mend "
+        "them in the source"
+    )
 
 
 def _has_no_kind(kind: Any) -> bool:

@@ -57,7 +57,8 @@ class Text(PartOfTexts):
 
 
 def normal(text: str) -> str:
-    """Lower case, in one Unicode form: Korean letters and their parts, or wide and narrow letters, are the same."""
+    """Lower case, in one Unicode form: Korean letters and their parts, or wide and narrow letters,
+    are the same."""
     return unicodedata.normalize("NFKC", text).lower()
 
 
@@ -82,7 +83,8 @@ def counts(texts: Sequence[str | None], width: int) -> np.ndarray:
 
 
 def _letters(texts: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Row and hash of each run of letters, of all texts at once. A space stands before and after each text."""
+    """Row and hash of each run of letters, of all texts at once.
+    A space stands before and after each text."""
     padded = ["" if text is None else f" {text} " for text in texts]
     points = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     rows = np.repeat(np.arange(len(padded)), [len(text) for text in padded])

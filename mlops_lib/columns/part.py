@@ -1,4 +1,5 @@
-"""The encoding of one column: one value at a time in the service, whole columns in training, to the same last bit."""
+"""The encoding of one column: one value at a time in the service, whole columns in training,
+to the same last bit."""
 
 from __future__ import annotations
 

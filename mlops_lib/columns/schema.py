@@ -1,4 +1,5 @@
-"""The columns of a dataset: a role and a kind for each. Written with the dataset, the model and the version."""
+"""The columns of a dataset: a role and a kind for each. Written with the dataset,
+the model and the version."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ class Column:
     Attributes:
         name: As in the source.
         kind: What its values are.
-        role: What it is for. A ``reference`` column is for metrics and slices, beside the label; an ``ignored`` column is
-            in the dataset and no feature; an ``unused`` one is in the source alone.
+        role: What it is for. A ``reference`` column is for metrics and slices, beside the label;
+            an ``ignored`` column is in the dataset and no feature; an ``unused`` one is in the source alone.
         reason: Why it has this kind and role, for people.
         stored: Arrow type of the values in the dataset.
         nullable: Whether a row of the dataset, in any split, lacks a value.
@@ -37,8 +38,8 @@ class Column:
         least, most: Smallest and largest finite number in the train split; None without one.
         infinite: Whether the train split has infinite numbers, or numbers beyond float32.
         width: Numbers in each value of an array; else 0.
-        shape: Of each value of a list: its length, and those of the lists in it; of an image: channels (1 or 3), height and
-            width. -1 where they differ.
+        shape: Of each value of a list: its length, and those of the lists in it; of an image:
+            channels (1 or 3), height and width. -1 where they differ.
         date_order: Of day and month in dates such as 03/04/2012: day_first or month_first; "" for others.
     """
 
@@ -161,7 +162,8 @@ class Schema:
         return Schema((*chosen, *others), self.classes)
 
     def table(self) -> list[dict[str, Any]]:
-        """A line for each column, for people: kind, role, stored type, gaps, distinct values and the reason."""
+        """A line for each column, for people: kind, role, stored type, gaps,
+        distinct values and the reason."""
         return [
             {
                 "column": one.name,

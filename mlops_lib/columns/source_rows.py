@@ -38,6 +38,7 @@ class SourceRows:
         features: The columns that ``prepare`` makes and the model takes.
         example: Rows as a caller would send them.
         made: Their features, in the same form.
+        code_sha256: Digest of the modules of `prepare` when they were made.
     """
 
     prepare: str
@@ -46,6 +47,7 @@ class SourceRows:
     features: tuple[Column, ...]
     example: Sequence[Mapping[str, Any]] = ()
     made: Sequence[Mapping[str, Any]] = ()
+    code_sha256: str = ""
 
     def prepared(self, prepare: Callable[[Any], Any], rows: Any) -> pd.DataFrame:
         """The features of rows of the source, with the types of the dataset.
@@ -89,6 +91,7 @@ class SourceRows:
             "features": features,
             "example": list(self.example),
             "made": list(self.made),
+            "code_sha256": self.code_sha256,
         }
 
     @classmethod
@@ -97,7 +100,13 @@ class SourceRows:
         features = Schema.from_dict({"columns": found["features"], "classes": ()}).columns
         source = Schema.from_dict(found["source"])
         return cls(
-            found["prepare"], source, found["constants"], features, found["example"], found.get("made", ())
+            found["prepare"],
+            source,
+            found["constants"],
+            features,
+            found["example"],
+            found.get("made", ()),
+            found.get("code_sha256", ""),
         )
 
 

@@ -12,8 +12,8 @@ import numpy as np
 def text_of(value: Any) -> str:
     """The text that keys and categories are compared and hashed by.
 
-    A number has the same text in every type: 7, 7.0, ``Decimal("7.00")`` and NumPy's integers are "7". Text is itself:
-    "007" and "1E2" stay apart from 7 and 100, and no letter is normalised.
+    A number has the same text in every type: 7, 7.0, ``Decimal("7.00")`` and NumPy's integers are "7".
+    Text is itself: "007" and "1E2" stay apart from 7 and 100, and no letter is normalised.
     """
     if isinstance(value, str):
         return value

@@ -167,7 +167,7 @@ def _gains(rows: JudgedRows, other: JudgedRows) -> np.ndarray:
 
 
 def _probabilities(prediction: Any) -> list[float]:
-    """Of each class; a single number is that of the second of two."""
+    """Probability of each class; a single number is that of the second of two."""
     if np.ndim(prediction):
         return [float(value) for value in prediction]
     return [1 - float(prediction), float(prediction)]

@@ -79,7 +79,7 @@ class Stored:
 
     @property
     def ids(self) -> list[str] | None:
-        """Of the rows; None without rows."""
+        """Ids of the rows; None without rows."""
         return list(self.rows.ids) if self.rows else None
 
 

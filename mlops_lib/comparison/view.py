@@ -59,7 +59,7 @@ def metrics(report: ComparisonReport) -> Table:
 
 
 def change_name(report: ComparisonReport) -> str:
-    """What the change of a row is a change of; a positive one is better."""
+    """The name of the quantity that changes in a row; a positive change is better."""
     names = {
         "classification": "change of P(truth)",
         "regression": "error smaller by",

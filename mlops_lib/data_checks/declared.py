@@ -66,7 +66,7 @@ def write(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     for one in written.schema.columns:
-        if "; they " in one.reason and one.role in ("feature", "ignored"):
+        if "; they " in one.reason and one.role in ("feature", "ignored", "label"):
             print(f"WARNING: column {one.name!r}: {one.reason}")
     if said:
         print(said)

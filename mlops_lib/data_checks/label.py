@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops_lib import plugins
+from mlops_lib.columns.alike import classes_alike
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.data_checks import forecast, ranking
 from mlops_lib.errors import DataError
@@ -120,6 +121,8 @@ def _require_classes(schema: Schema, label: Column, folder: Path) -> None:
             "nothing to learn. Give rows of other classes; data.split: {by: label} puts rows of each class into every "
             "split."
         )
+    if problem := classes_alike(schema.classes):
+        raise DataError(f"Column {label.name!r} {problem}")
     if label.kind in ("integer", "number") and len(schema.classes) > MAX_NUMBERED_CLASSES:
         counts = _counts(folder, "train", label.name).field("counts").to_numpy()
         rare = int((counts < MIN_ROWS).sum())

@@ -38,7 +38,7 @@ def require_readable(frame: "pd.DataFrame", checks: CheckSettings) -> None:
 
 
 def _problems(check: ColumnCheck, known: "pd.Series") -> list[str]:
-    """What is wrong with the rules of a column, given its values."""
+    """The problems of a column's rules, given its values."""
     first, found = known.iloc[0], []
     kind = _kind(first)
     odd = [value for value in check.values if _kind(value) != kind and not _comparable(value, first)]

@@ -16,7 +16,7 @@ THUMBNAIL = 8
 
 
 def kind_of(column: pd.Series) -> Kind:
-    """What a baseline makes of a column; ``other``, such as lists, is of no use to it."""
+    """The kind of a column for a baseline, which cannot use ``other``, such as lists."""
     if types.is_numeric_dtype(column.dtype):
         return "number"
     if types.is_datetime64_any_dtype(column.dtype):

@@ -32,7 +32,8 @@ def decide(
     digest: str = "",
     fingerprint: str = "",
 ) -> Verdict:
-    """Hold a model against the threshold of one metric; with `settings`, against all criteria of ``evaluation.gate``.
+    """Hold a model against the threshold of one metric; with `settings`,
+    against all criteria of ``evaluation.gate``.
 
     Args:
         report: Scores; its `directions` say whether higher or lower values of a metric are better.
@@ -41,13 +42,14 @@ def decide(
         min_coverage: Least share of the rows that must have been scored, 0 to 1.
         settings: With section ``evaluation.gate``. None: the threshold and the coverage alone decide.
         candidate: The model's predictions; slices, latency, cost and the comparison need them.
-        champion: The version at Production, and its predictions for the same rows. None: there is no such version.
+        champion: The version at Production, and its predictions for the same rows. None:
+            there is no such version.
         run_id, digest: The model's run and the SHA-256 of its files, so that it is not compared with itself.
         fingerprint: Of the data; kept in the verdict.
 
     Raises:
-        EvaluationError: The report has no such metric or no direction for it, the rows have no such slice, or a limit
-            is not a usable number.
+        EvaluationError: The report has no such metric or no direction for it, the rows have no such slice,
+            or a limit is not a usable number.
     """
     gate = settings.evaluation.gate if settings else None
     thresholds = {metric: threshold} | (gate.thresholds if gate else {})

@@ -44,7 +44,8 @@ def markdown(verdict: Verdict) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """The verdict in a few words: whether the threshold holds, and the outcome against the version at Production."""
+    """The verdict in a few words: whether the threshold holds,
+    and the outcome against the version at Production."""
     holds = all(
         one.passed for one in verdict.criteria if (one.name, one.metric) == ("threshold", verdict.metric)
     )
@@ -94,7 +95,8 @@ def _asked(verdict: Verdict) -> str:
 
 
 def _tables(verdict: Verdict) -> list[tuple[Sequence[str], list[list[str]], str]]:
-    """Header, lines, and a remark on lines that are left out, for criteria and comparisons; none if a sentence does."""
+    """Header, lines, and a remark on lines that are left out, for criteria and comparisons;
+    none if a sentence does."""
     criteria = [one for one in verdict.criteria if one.name != "champion"]
     found: list[tuple[Sequence[str], list[list[str]], str]] = []
     if verdict.comparisons or len(criteria) > 2:  # threshold and coverage are in the sentence
@@ -152,7 +154,8 @@ def score_text(value: float) -> str:
 
 
 def differences(one: Comparison) -> tuple[str, str, str]:
-    """Difference, interval and margin, with the digits that show the outcome; "" for a number that is not known."""
+    """Difference, interval and margin, with the digits that show the outcome;
+    "" for a number that is not known."""
     digits = 2
     if one.low is not None:
         # The lower end decides by its sign and by its distance from the margin.

@@ -39,7 +39,7 @@ def archive_of(project: Path, skipped: Iterable[Path] = ()) -> Archive:
     """The code files of a project, but for hidden folders, virtual environments and `skipped`."""
     project, skipped = project.resolve(), [path.resolve() for path in skipped]
     found = list(islice(_walk(project, skipped), MAX_FILES + 1))
-    if len(found) > MAX_FILES:  # somebody's home, say, whose files are nobody's business
+    if len(found) > MAX_FILES:  # a home folder, say, whose files must not be stored
         return Archive(b"", [], [], {}, False)
     taken, left = sorted_out(project, found, skipped)
     files_taken = {project / path for path in taken}

@@ -21,7 +21,7 @@ from mlops_lib.lineage.manifest import NUMERIC_VARIABLES
 def differences(
     manifest: Mapping[str, Any], locked: str, here: Mapping[str, Any], installed: str
 ) -> list[str]:
-    """What differs between the environment of a version and another one, a line each.
+    """The differences between the environment of a version and another one, a line each.
 
     Args:
         manifest: Of the version.

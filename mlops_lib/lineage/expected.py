@@ -1,4 +1,4 @@
-"""What a run that makes a version again must find. The command tells the steps by their environment."""
+"""The data and LLM calls that a reproduction must find. Steps get them through an environment variable."""
 
 import os
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Expected(BaseModel):
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """What the command expects; without it, nothing."""
+        """The expectations of the command; without the variable, none."""
         return cls.model_validate_json(environment.get(VARIABLE) or "{}")
 
     def require_data(self, fingerprint: str, origin: Mapping[str, Any]) -> None:

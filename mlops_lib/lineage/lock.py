@@ -43,7 +43,7 @@ def _lines(folders: Iterable[str]) -> Iterator[str]:
     seen = set()
     for folder in dict.fromkeys(folders):
         # Setuptools puts its private copies of other packages on the path when it is imported:
-        # nobody installed them.
+        # they are not installed distributions.
         if Path(folder).parts[-2:] == ("setuptools", "_vendor"):
             continue
         for path in _distributions(Path(folder or ".")):

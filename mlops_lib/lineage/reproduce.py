@@ -165,7 +165,7 @@ def _source(data: Mapping[str, Any], project: Path, code: Path, top: Path) -> st
         top: The folder with all code of the version: the worktree, or the archived files.
 
     Raises:
-        ReproductionError: It is gone. The error of the step would name a folder that nobody knows.
+        ReproductionError: It is gone. The error of the step would name a temporary folder.
     """
     source = str(data["source"])
     name = source.removeprefix("sqlite:///")
@@ -191,7 +191,7 @@ def _data_shown(source: str, code: Path) -> str:
 def _expected(
     version: ModelVersion, facts: Mapping[str, Any], differing: list[str], scratch: Path
 ) -> Expected:
-    """What the steps must find: the data of the version and, for an LLM, its recorded calls."""
+    """The data of the version and, for an LLM, its recorded calls, which the steps must find."""
     data = facts["data"]
     # Parquet files name the version of pyarrow that wrote them, so the same rows have another fingerprint.
     rewritten = any(line.startswith("pyarrow:") for line in differing) and data.get("source_fingerprint")

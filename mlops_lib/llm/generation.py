@@ -20,8 +20,10 @@ class Generation:
         error: Why there is no answer; "" if there is one.
         latency_s: Seconds from question to answer; in a conversation, the mean of its answers.
         usage: Tokens and money of the calls for it.
-        trajectory: What the model did for it, as far as it was recorded; a service records nothing but tool calls.
-        conversation: What user and model said, where the row has several turns; the output is the last answer.
+        trajectory: What the model did for it, as far as it was recorded;
+            a service records nothing but tool calls.
+        conversation: What user and model said, where the row has several turns;
+            the output is the last answer.
     """
 
     input: Mapping[str, Any]

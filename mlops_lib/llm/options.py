@@ -1,4 +1,5 @@
-"""Options of a chat in OpenAI's form (``temperature``, ``tools``, ...): used by a model, or refused by name."""
+"""Options of a chat in OpenAI's form (``temperature``, ``tools``, ...): used by a model,
+or refused by name."""
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any

@@ -17,8 +17,9 @@ from uuid import UUID
 def plain(value: Any) -> Any:
     """A value with the types of JSON.
 
-    A message of LangChain is its text, without reasoning; a pydantic model, a dataclass or a NamedTuple is an object; tuples and
-    sets are lists; NumPy's values are numbers and lists. Numbers that are not finite, and pandas' missing values, are null.
+    A message of LangChain is its text, without reasoning; a pydantic model, a dataclass or a NamedTuple is an
+    object; tuples and sets are lists; NumPy's values are numbers and lists. Numbers that are not finite, and
+    pandas' missing values, are null.
 
     Raises:
         TypeError: The value has no form in JSON.

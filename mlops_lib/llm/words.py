@@ -11,7 +11,8 @@ ENDING = regex.compile(r"(ing|ed|es|s)$")
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case, without plural and past endings; Korean, Japanese, Chinese and Thai as pairs of letters.
+    """Words in lower case, without plural and past endings; Korean, Japanese,
+    Chinese and Thai as pairs of letters.
 
     ``"가격은 retries"`` is ``["가격", "격은", "retri"]``.
     """

@@ -50,7 +50,8 @@ def prepared(settings: Settings, folder: str | Path = "") -> "BaseDataLoader":
 def log_inputs(settings: Settings, dataset: "BaseDataLoader", run_id: str, *splits: "Split") -> None:
     """Log splits of a dataset as inputs of a run, each with the dataset's fingerprint as its digest.
 
-    The schema is logged as MLflow's own description of the columns and, with the train split, as ``columns.json``.
+    The schema is logged as MLflow's own description of the columns and, with the train split,
+    as ``columns.json``.
     """
     if not run_id:
         return

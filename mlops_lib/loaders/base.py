@@ -1,4 +1,5 @@
-"""The interface of a data loader. A loader loses and doubles no row, and keeps order, labels and declared types."""
+"""The interface of a data loader. A loader loses and doubles no row, and keeps order,
+labels and declared types."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,7 +99,8 @@ class BaseDataLoader(ABC):
 
     @property
     def source_rows(self) -> SourceRows | None:
-        """How rows of the source become the features, where ``data.prepare`` travels with the model; else None."""
+        """How rows of the source become the features, where ``data.prepare`` travels with the model;
+        else None."""
         return None
 
     @property
@@ -178,9 +180,9 @@ class BaseDataLoader(ABC):
     ) -> "DataLoader":
         """Batches of a split as ``(x, y)``, or ``(x, y, weights)`` where ``data.weight`` is set.
 
-        x: the encoder's outputs [rows, outputs], or without an encoder the features; with an `InputEncoder` a dict of
-        its inputs, or the tensor of the only one. y: the label as float32; with an
-        encoder whose schema has classes, the class's position among them, int64 where there are more than two.
+        x: the encoder's outputs [rows, outputs], or without an encoder the features; with an `InputEncoder` a
+        dict of its inputs, or the tensor of the only one. y: the label as float32; with an encoder whose
+        schema has classes, the class's position among them, int64 where there are more than two.
 
         Args:
             split: Which split.
@@ -227,13 +229,15 @@ class BaseDataLoader(ABC):
             yield split, table.from_pydict(columns)
 
     def write(self, folder: Path, limit: int = 0) -> dict[str, int]:
-        """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all), and the schema.
+        """Write every split to ``<folder>/<split>.parquet``, the first `limit` rows of each (0: all),
+        and the schema.
 
         Returns:
             Rows written of each split.
 
         Raises:
-            DataError: A split is empty, or an object of the reference has lost its form (see `require_whole_objects`).
+            DataError: A split is empty, or an object of the reference has lost its form
+                (see `require_whole_objects`).
         """
         with ExitStack() as written:  # a reader sees each file whole, or the one before
             targets = {s: written.enter_context(files.replacing(folder / f"{s}.parquet")) for s in SPLITS}
@@ -253,7 +257,8 @@ class BaseDataLoader(ABC):
         return rows
 
     def _rows_in_group(self, table: "pa.Table") -> int | None:
-        """Rows of a row group; None: as many as Parquet's default. A group of images is small, to shuffle them well."""
+        """Rows of a row group; None: as many as Parquet's default. A group of images is small,
+        to shuffle them well."""
         if not self.schema.has_images:
             return None
         return max(GROUP_BYTES * len(table) // max(table.nbytes, 1), 1)

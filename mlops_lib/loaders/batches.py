@@ -28,15 +28,16 @@ Batch = tuple[Any, ...]
 
 
 class Batches(IterableDataset):
-    """Batches ``(x, y)`` of one split: a new order in each epoch, and a share of the rows for each worker and rank.
+    """Batches ``(x, y)`` of one split: a new order in each epoch,
+    and a share of the rows for each worker and rank.
 
-    Where a batch decodes images, workers take turns instead: each finishes every n-th batch of the rank, so that the
-    batches do not depend on the number of workers, which the machine decides.
+    Where a batch decodes images, workers take turns instead: each finishes every n-th batch of the rank,
+    so that the batches do not depend on the number of workers, which the machine decides.
 
     Args:
         rows: Rows of the whole split.
-        batch_size: Rows in a batch; the last of each worker may be shorter. With `shuffle`, a last batch of one row
-            joins the one before: batch normalisation cannot learn from one row.
+        batch_size: Rows in a batch; the last of each worker may be shorter. With `shuffle`,
+            a last batch of one row joins the one before: batch normalisation cannot learn from one row.
         shuffle: Use a new order in each epoch.
         seed: Decides the orders.
         finish: Makes the batch of its columns; None: they are the batch.
@@ -73,7 +74,8 @@ class Batches(IterableDataset):
         return map(self.finish, batches) if self.finish else batches
 
     def share(self, shard: int, shards: int) -> tuple[int, int]:
-        """First row of `shard` out of `shards`, and the row after its last; shares differ by at most one row."""
+        """First row of `shard` out of `shards`, and the row after its last;
+        shares differ by at most one row."""
         return self.rows * shard // shards, self.rows * (shard + 1) // shards
 
     def my_share(self) -> tuple[int, int]:
@@ -158,7 +160,8 @@ class Batches(IterableDataset):
 
 
 class TensorBatches(Batches):
-    """Batches of tensors in memory with one item a row: ``x`` [rows, features], ``y`` [rows], and perhaps weights."""
+    """Batches of tensors in memory with one item a row: ``x`` [rows, features], ``y`` [rows],
+    and perhaps weights."""
 
     def __init__(
         self,
@@ -193,7 +196,8 @@ class EpochLoader(DataLoader):
         super().__init__(batches, batch_size=None, num_workers=num_workers, **more)
 
     def __iter__(self) -> Any:
-        # Without workers there is nothing to collate; DataLoader's own iterator takes ten times as long as the slicing.
+        # Without workers there is nothing to collate; DataLoader's own iterator takes ten
+        # times as long as the slicing.
         iterator = super().__iter__() if self.num_workers else iter(self.dataset)
         self.dataset.epoch += 1  # type: ignore[attr-defined]
         return iterator
@@ -204,8 +208,9 @@ def to_tensors(
 ) -> Columns:
     """Features as float32 [rows, features or outputs of the encoder], label and weights as float32 [rows].
 
-    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows, labels]. The label is
-    int64 where it has more than two classes, as ``cross_entropy`` takes it; two are float32 for ``binary_cross_entropy``.
+    Of an `InputEncoder`, a column for each input that it prepares. Several labels are float32 [rows,
+    labels]. The label is int64 where it has more than two classes, as ``cross_entropy`` takes it; two are
+    float32 for ``binary_cross_entropy``.
 
     Raises:
         DataError: A value does not fit its column, or without an encoder a column is not numeric; names it.
@@ -221,7 +226,8 @@ def to_tensors(
 
 
 def shared_empty(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """An array in memory that a worker shares with its parent, so that a batch is not copied; its base is the tensor."""
+    """An array in memory that a worker shares with its parent, so that a batch is not copied;
+    its base is the tensor."""
     kind = getattr(torch, dtype)
     storage = torch.UntypedStorage._new_shared(math.prod(shape) * kind.itemsize)  # as torch's default_collate
     return torch.empty(0, dtype=kind).set_(storage, 0, shape).numpy()

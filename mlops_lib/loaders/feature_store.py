@@ -41,14 +41,15 @@ TEXT_KINDS = ("text", "category")
 class FeatureStoreDataLoader(BaseDataLoader):
     """Labelled rows (entity key, time, label) with the features of one feature service.
 
-    The labelled rows come from ``data.source`` (files, or ``view://NAME``: the rows of a view), through the function
-    ``data.feature_store.labels`` if it is set. They never pass through the store: features are joined to them by key
-    and time, so no row is lost, doubled or moved.
-    A value that did not exist at the row's time, or was past its TTL, is missing. A label that the rows do not have is
-    a feature of the service, such as a column of a label view.
+    The labelled rows come from ``data.source`` (files, or ``view://NAME``: the rows of a view), through the
+    function ``data.feature_store.labels`` if it is set. They never pass through the store: features are
+    joined to them by key and time, so no row is lost, doubled or moved. A value that did not exist at the
+    row's time, or was past its TTL, is missing. A label that the rows do not have is a feature of the
+    service, such as a column of a label view.
 
     Args:
-        labels: Files of the labelled rows: keys, time column, label, and columns that on-demand features need.
+        labels: Files of the labelled rows: keys, time column, label,
+            and columns that on-demand features need.
         provider: The feature store.
         service: Name of the feature service.
         timestamp: Column of the rows' times.

@@ -16,10 +16,11 @@ def cache_file(settings: Settings) -> Path:
 
 
 class Fingerprints:
-    """SHA-256 of files. A digest is reused while size, inode, modification time and change time all stay the same.
+    """SHA-256 of files. A digest is reused while size, inode,
+    modification time and change time all stay the same.
 
-    The change time detects a file that was edited in place and given its old modification time: no program can
-    set it.
+    The change time detects a file that was edited in place and given its old modification time:
+    no program can set it.
 
     Args:
         cache: JSON file to cache digests in; None caches nothing.
@@ -43,7 +44,8 @@ class Fingerprints:
         return digest
 
     def save(self) -> None:
-        """Write new digests to the cache, beside those that other processes wrote; drop files that are gone."""
+        """Write new digests to the cache, beside those that other processes wrote;
+        drop files that are gone."""
         if not self._changed or self.cache is None:
             return
         known = {name: entry for name, entry in (self._read() | self._known).items() if Path(name).exists()}

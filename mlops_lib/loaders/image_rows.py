@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from mlops_lib.loaders.formats.data_file import DataFile
 
-#: First values that tell whether a column has paths; rows whose images are read together; paths that an error lists.
+#: First values that tell whether a column has paths; rows whose images are read together;
+#: paths that an error lists.
 SHOWN, PART_ROWS, LISTED = 10, 256, 10
 
 

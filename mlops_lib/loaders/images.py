@@ -46,11 +46,13 @@ class ImageFiles(SplitFiles):
 
 
 class ImagesDataLoader(LocalDataLoader):
-    """Images with a folder for each class (``cat/1.png``), also below train, validation and test; or tables of them.
+    """Images with a folder for each class (``cat/1.png``), also below train, validation and test;
+    or tables of them.
 
-    Of folders, the columns are ``key`` (the path), ``image`` and ``label`` (the folder's name). Of a table, those that it
-    has: a column of paths, relative to the table's folder, becomes the bytes of the files. Files of other formats and
-    broken ones are named before anything is trained (`mlops_lib.columns.image_checks`).
+    Of folders, the columns are ``key`` (the path), ``image`` and ``label`` (the folder's name). Of a table,
+    those that it has: a column of paths, relative to the table's folder, becomes the bytes of the files.
+    Files of other formats and broken ones are named before anything is trained
+    (`mlops_lib.columns.image_checks`).
 
     Args:
         path: A folder, or a table.

@@ -1,4 +1,5 @@
-"""How the rows of a source are read, named and split: the same options for files, databases and feature stores."""
+"""How the rows of a source are read, named and split: the same options for files,
+databases and feature stores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -63,7 +64,8 @@ class ReadOptions:
 
     @cached_property
     def declared(self) -> Declared:
-        """What is known about the columns: the column of a split by time is no feature, nor is one with its names."""
+        """What is known about the columns: the column of a split by time is no feature,
+        nor is one with its names."""
         time = self.split.column if self.split.by == "time" else ""
         kinds = dict(self.kinds)
         if self.split.by == "column":

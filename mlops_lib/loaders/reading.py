@@ -133,7 +133,8 @@ class SplitFiles:
     def head(
         self, split: Split, rows: int, columns: Sequence[str] | None = None, most_bytes: float = math.inf
     ) -> "pa.Table":
-        """The first rows of a split, with these columns (None: all); not many more than `rows` or `most_bytes`."""
+        """The first rows of a split, with these columns (None: all);
+        not many more than `rows` or `most_bytes`."""
         import pyarrow as pa
 
         empty = self.rows.schema.empty_table()
@@ -167,7 +168,8 @@ class SplitFiles:
 
     @property
     def decides(self) -> str:
-        """The settings that decide rows and splits beside the content of the files; empty for a ready-made folder."""
+        """The settings that decide rows and splits beside the content of the files;
+        empty for a ready-made folder."""
         ready, one = self.by_split and self.by_split["validation"], self.options
         chosen: list[tuple[object, ...]] = []
         if not ready:

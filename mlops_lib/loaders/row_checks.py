@@ -1,9 +1,9 @@
 """Checks that every loader makes of its rows: columns and values that must be there."""
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from mlops_lib.columns.alike import as_seen
 from mlops_lib.columns.images import ImageFile
 from mlops_lib.columns.part import BadValue
 from mlops_lib.columns.schema import Schema
@@ -46,17 +46,12 @@ def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: s
 
 def look_alike(missing: Iterable[str], columns: Iterable[object]) -> str:
     """The end of an error message: a column that is written with other characters and looks the same."""
-    of = {_as_seen(name): name for name in columns if isinstance(name, str)}
-    pairs = ((name, of[_as_seen(name)]) for name in missing if _as_seen(name) in of)
+    of = {as_seen(name): name for name in columns if isinstance(name, str)}
+    pairs = ((name, of[as_seen(name)]) for name in missing if as_seen(name) in of)
     return "".join(
         f" {wanted!r} and {found!a} look the same: rename the column in the source, or copy its name from there."
         for wanted, found in pairs
     )
-
-
-def _as_seen(name: str) -> str:
-    """Composed letters, as of Hangul or ä, without white space at the ends: macOS writes letters apart (NFD)."""
-    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def require_values(

@@ -1,4 +1,5 @@
-"""Checks that ``data.prepare`` makes each row from one row of the source, so that it may travel with the model.
+"""Checks that ``data.prepare`` makes each row from one row of the source,
+so that it may travel with the model.
 
 The check runs the function on rows alone, in halves and in another order, and compares all values exactly.
 """
@@ -20,7 +21,8 @@ from mlops_lib.loaders.row_checks import Prepare
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows that are prepared in halves and in another order; of them, those prepared alone; rows of one part of the source.
+#: Rows that are prepared in halves and in another order; of them, those prepared alone;
+#: rows of one part of the source.
 SAMPLE_ROWS, LONE_ROWS, PART_ROWS = 2_000, 50, 50_000
 #: Least parts of the source: a small one is divided too.
 MIN_PARTS = 17
@@ -44,7 +46,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class FeaturesOf:
-    """Rows of the source -> the features, with the types of the dataset. Copies the rows, which `prepare` may change.
+    """Rows of the source -> the features, with the types of the dataset. Copies the rows,
+    which `prepare` may change.
 
     Attributes:
         prepare: ``data.prepare``.
@@ -123,7 +126,8 @@ def difference(whole: "pd.DataFrame", made: "pd.DataFrame", rows: "np.ndarray | 
 
 
 def unneeded(features_of: FeaturesOf, frame: "pd.DataFrame") -> tuple[list[str], dict[str, Any]]:
-    """The columns of the source that no feature depends on: those that ``data.prepare`` does not read, and a value for the others.
+    """The columns of the source that no feature depends on: those that ``data.prepare`` does not read,
+    and a value for the others.
 
     The label is one of the others, where `data.prepare` makes it: a row of a request does not have it.
     """
@@ -153,7 +157,8 @@ def unneeded(features_of: FeaturesOf, frame: "pd.DataFrame") -> tuple[list[str],
 def reason_in_parts(
     features_of: FeaturesOf, as_served: Prepare, frame: "pd.DataFrame", parts: int = 0
 ) -> str:
-    """Why the features of some row of the source differ when it is prepared as the service does; "" if none do.
+    """Why the features of some row of the source differ when it is prepared as the service does;
+    "" if none do.
 
     Args:
         features_of: Makes the features.

@@ -56,7 +56,8 @@ class Rows:
         """The columns in the order of the first file, each with one type for the values of all files.
 
         Raises:
-            DataError: The files differ in their columns, or in types that cannot meet; names file, row and value.
+            DataError: The files differ in their columns, or in types that cannot meet; names file,
+                row and value.
         """
         import pyarrow as pa
 
@@ -73,7 +74,8 @@ class Rows:
 
     @cached_property
     def gaps(self) -> frozenset[str]:
-        """Columns that may have a missing value in any file; every column of floats and text counts as one."""
+        """Columns that may have a missing value in any file;
+        every column of floats and text counts as one."""
         import pyarrow as pa
 
         exact = (pa.bool_(),) if _numbers(self.missing) else (pa.int64(), pa.bool_())

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib import files, plugins
@@ -64,7 +65,8 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
         why = _reason(rows, features_of, frame, settings.root)
     if why:
         raise _refused(data.prepare, why)
-    rows = replace(rows, made=rows.features_of_example(features_of.prepare))
+    made = rows.features_of_example(features_of.prepare)
+    rows = replace(rows, made=made, code_sha256=code_sha256(data.prepare, settings.root))
     with files.replacing(folder / SOURCE_ROWS_FILE) as partial:
         partial.write_text(json.dumps(rows.to_dict(), ensure_ascii=False), encoding="utf-8")
     others = [one.name for one in rows.schema.columns if one.role != "feature"]
@@ -128,7 +130,7 @@ def _column(column: Column, frame: "pd.DataFrame", role: Role) -> Column:
 
 def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame", root: Path) -> str:
     """Why the features of some row differ in the service; "" if none do."""
-    anew = _imported_anew(rows.prepare, root)
+    anew, _ = _imported_anew(rows.prepare, root)
 
     def from_json(part: "pd.DataFrame") -> "pd.DataFrame":
         return rows.prepared(anew, example_rows(part, rows.schema))
@@ -142,15 +144,30 @@ def _reason(rows: SourceRows, features_of: FeaturesOf, frame: "pd.DataFrame", ro
     )
 
 
-def _imported_anew(prepare: str, root: Path) -> Prepare:
+def code_sha256(prepare: str, root: Path) -> str:
+    """The digest of the project's modules that ``data.prepare`` imports, as they are on disk.
+
+    Args:
+        prepare: ``package.module:function``.
+        root: The project's folder.
+    """
+    _, modules = _imported_anew(prepare, root)
+    return files.digest_of_folder(root.resolve(), (Path(str(one.__file__)).resolve() for one in modules))
+
+
+def _imported_anew(prepare: str, root: Path) -> tuple[Prepare, list[ModuleType]]:
     """``data.prepare`` of the project's modules imported once more: they keep nothing of an earlier call, as in a service."""
-    own = {name: one for name, one in sys.modules.copy().items() if _is_own(name, one, root.resolve())}
+    own = _own(root.resolve())
     for name in own:
         del sys.modules[name]
     try:
-        return plugins.load("prepare", prepare)
+        return plugins.load("prepare", prepare), list(_own(root.resolve()).values())
     finally:
         sys.modules.update(own)
+
+
+def _own(root: Path) -> dict[str, ModuleType]:
+    return {name: one for name, one in sys.modules.copy().items() if _is_own(name, one, root)}
 
 
 def _is_own(name: str, module: object, root: Path) -> bool:

@@ -1,4 +1,5 @@
-"""Ways to split rows: by key, stratified by label, by time, or by a column that names the split of each row."""
+"""Ways to split rows: by key, stratified by label, by time,
+or by a column that names the split of each row."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -71,7 +72,8 @@ class Splitter:
         self.plan, self.where = plan, where
 
     def of(self, table: "pa.Table", first_row: int) -> np.ndarray:
-        """Names of the splits [rows] of consecutive rows, the first of which is row `first_row` of the source."""
+        """Names of the splits [rows] of consecutive rows, the first of which is row
+        `first_row` of the source."""
         raise NotImplementedError
 
 
@@ -83,10 +85,11 @@ class _ByKey(Splitter):
 
 
 class _ByLabel(Splitter):
-    """In each class, the keys (rows without a key) in the order of their hashes: the first are test, then validation.
+    """In each class, the keys (rows without a key) in the order of their hashes: the first are test,
+    then validation.
 
-    A key with several labels counts for the first of them in the order of their texts. A new key of a class moves at
-    most one other key of this class across each border, and none of other classes.
+    A key with several labels counts for the first of them in the order of their texts. A new key of a class
+    moves at most one other key of this class across each border, and none of other classes.
     """
 
     def __init__(self, plan: SplitPlan, parts: Parts, where: str) -> None:

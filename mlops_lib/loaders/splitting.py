@@ -1,4 +1,5 @@
-"""Deterministic splits: the split of a key does not depend on other rows, nor on the type its file was read as."""
+"""Deterministic splits: the split of a key does not depend on other rows,
+nor on the type its file was read as."""
 
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ def assign(
     """The split of each key, by a hash of its text and `seed`.
 
     Args:
-        keys: Entity keys [rows], or the positions of rows; equal keys get the same split. Each block of `BLOCK`
-            positions has its shares of each split, so that a small table has them too.
+        keys: Entity keys [rows], or the positions of rows; equal keys get the same split.
+            Each block of `BLOCK` positions has its shares of each split, so that a small table has them too.
         validation_fraction: Share of keys, 0 to 1.
         test_fraction: Share of keys, 0 to 1.
         seed: Another seed gives another split.
@@ -62,7 +63,8 @@ def hashes(keys: "pd.Series | pa.Array | pa.ChunkedArray | range", seed: int) ->
     if isinstance(keys, pd.Series):
         keys = _arrow(keys)
     text = texts(keys)
-    # pandas writes integers with a gap as 7.0: that text is hashed as the integer, though it is another key than 7.
+    # pandas writes integers with a gap as 7.0: that text is hashed as the integer,
+    # though it is another key than 7.
     if pc.any(pc.ends_with(text, ".0")).as_py():
         text = pc.replace_substring_regex(text, r"^(-?[0-9]+)\.0$", r"\1")
     assert isinstance(text, pa.Array)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class SQLDataLoader(BaseDataLoader):
     """The rows of a query or of a table, split by a hash of the key (by position where there is none).
 
-    The query is read twice, because a database does not tell the types of a query's values beforehand: once for
-    types, NULLs and the fingerprint, once for the rows. A difference between the two is an error. Never more than
-    `chunk_rows` rows are held, except by `load` and by `prepare`, which takes all rows at once.
+    The query is read twice, because a database does not tell the types of a query's values beforehand: once
+    for types, NULLs and the fingerprint, once for the rows. A difference between the two is an error. Never
+    more than `chunk_rows` rows are held, except by `load` and by `prepare`, which takes all rows at once.
 
     Args:
         url, password: See `Database`.

@@ -1,4 +1,5 @@
-"""Types of the columns of a query, inferred from the values, because drivers describe them too differently."""
+"""Types of the columns of a query, inferred from the values,
+because drivers describe them too differently."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -28,8 +28,8 @@ READ_BYTES, WINDOW_BYTES = 16 << 20, 128 << 20
 class ParquetBatches(Batches):
     """Batches of the rows of Parquet files. Only a window of rows is in memory.
 
-    With `shuffle`, each epoch reads the row groups of all files in a new order and shuffles rows within a window of
-    65,536, or of 128 MiB of images. Files with many row groups are mixed better.
+    With `shuffle`, each epoch reads the row groups of all files in a new order and shuffles rows within a
+    window of 65,536, or of 128 MiB of images. Files with many row groups are mixed better.
 
     Args:
         files: Parquet files, in order.

@@ -1,4 +1,4 @@
-"""How much two versions agree that answered the same requests, where nobody said which answer was right."""
+"""How much two versions agree on the same requests, where the right answers are not known."""
 
 from typing import Any
 

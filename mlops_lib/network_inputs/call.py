@@ -35,7 +35,8 @@ class NetworkCall(nn.Module):
         self.network, self.names, self.style, self.in_double = network, inputs.names, inputs.style, double
 
     def forward(self, *tensors: Tensor) -> Any:
-        """The predictions: a tensor [rows, ...], a dict of such, or a list with a dict of tensors for each row."""
+        """The predictions: a tensor [rows, ...], a dict of such,
+        or a list with a dict of tensors for each row."""
         if self.in_double:
             tensors = tuple(one.double() if one.is_floating_point() else one for one in tensors)
         if self.style == "positions":

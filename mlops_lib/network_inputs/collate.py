@@ -17,7 +17,8 @@ ALONE = 16
 
 
 class Collated:
-    """Calls the function with rows as ``{column: value}``, in the forms that JSON has, as a caller of the service sends them.
+    """Calls the function with rows as ``{column: value}``, in the forms that JSON has,
+    as a caller of the service sends them.
 
     Args:
         path: ``package.module:function``; it returns a dict of tensors, or one tensor.

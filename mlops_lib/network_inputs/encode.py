@@ -19,16 +19,16 @@ from .images import Images
 from .spec import BESIDE, RAGGED, Inputs, InputSpec
 from .tokens import Tokens
 
-#: Values of images in a batch of predictions: in float64, a convolution of more takes twice the time for each of them, since
-#: they are beyond the processor's cache.
+#: Values of images in a batch of predictions: in float64, a convolution of more takes twice the time for each
+#: of them, since they are beyond the processor's cache.
 MAX_VALUES = 1 << 20
 
 
 class InputEncoder:
     """Encodes rows as the inputs of a network.
 
-    Rows are `prepared` once, an array for each input with one item a row: of a sequence an array, of an image the bytes
-    of its file. `padded` makes a batch of the prepared arrays of any rows, and decodes its images.
+    Rows are `prepared` once, an array for each input with one item a row: of a sequence an array, of an image
+    the bytes of its file. `padded` makes a batch of the prepared arrays of any rows, and decodes its images.
 
     Args:
         inputs: The tensors.
@@ -96,7 +96,8 @@ class InputEncoder:
         return self.prepared({name: values_of(frame[name]) for name in self.schema.features}, len(frame))
 
     def prepared(self, columns: Mapping[str, Sequence[Any] | np.ndarray], rows: int) -> list[np.ndarray]:
-        """An array for each of `prepared_specs`, with an item for each row; of sequences and images an array of objects.
+        """An array for each of `prepared_specs`, with an item for each row;
+        of sequences and images an array of objects.
 
         For a collate function, one array of the rows.
 
@@ -110,7 +111,8 @@ class InputEncoder:
     def padded(
         self, prepared: Sequence[np.ndarray], extra: int = 0, empty: Callable[..., np.ndarray] = np.empty
     ) -> dict[str, np.ndarray]:
-        """The inputs by name: sequences padded with 0 to the longest of these rows, with their lengths or mask; images.
+        """The inputs by name: sequences padded with 0 to the longest of these rows,
+        with their lengths or mask; images.
 
         Args:
             prepared: Of the rows of a batch.
@@ -138,7 +140,8 @@ class InputEncoder:
         return {spec.name: found[spec.name] for spec in self.inputs.specs}
 
     def parts(self, prepared: Sequence[np.ndarray], most: int) -> Iterator[np.ndarray]:
-        """Row numbers of batches of at most `most` rows; with ``by_length``, of rows with sequences of one length."""
+        """Row numbers of batches of at most `most` rows; with ``by_length``,
+        of rows with sequences of one length."""
         rows = len(prepared[0])
         groups = [np.arange(rows)]
         if self.inputs.by_length and rows:
@@ -213,7 +216,8 @@ def _lengths(items: np.ndarray) -> np.ndarray:
 
 
 def _padded(items: np.ndarray, spec: InputSpec, extra: int) -> np.ndarray:
-    """The items of all rows as one array; at least one place long, since networks refuse an empty sequence."""
+    """The items of all rows as one array; at least one place long,
+    since networks refuse an empty sequence."""
     longest = spec.shape[0] or int(_lengths(items).max(initial=1)) + extra
     made = np.zeros((len(items), longest, *(size or 0 for size in spec.shape[1:])), dtype=spec.dtype)
     for row, one in enumerate(items):

@@ -1,4 +1,5 @@
-"""Find the inputs of a network: from the parameters of its forward, config.yaml and the columns of the dataset."""
+"""Find the inputs of a network: from the parameters of its forward,
+config.yaml and the columns of the dataset."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence

@@ -26,8 +26,8 @@ class Tokens(PartOfTexts):
 
     Args:
         column: Of texts.
-        tokenizer: ``package.module:name`` of a function, an object or a class without arguments, called with a text or
-            with a method ``encode``; else a file ``tokenizer.json``.
+        tokenizer: ``package.module:name`` of a function, an object or a class without arguments,
+            called with a text or with a method ``encode``; else a file ``tokenizer.json``.
         length: Most ids, the first ones; 0: all.
         folder: Of the file.
 

@@ -77,8 +77,8 @@ class ImageNetwork(pl.LightningModule):
             x: float32 [rows, channels, height, width], from 0 to 1.
 
         Returns:
-            P(positive) [rows] for two classes, probabilities [rows, classes] for more, values [rows] for regression; of
-            several labels [rows, labels].
+            P(positive) [rows] for two classes, probabilities [rows, classes] for more,
+            values [rows] for regression; of several labels [rows, labels].
         """
         scores = self._scores(x)
         if self.n_classes > 2:

@@ -44,7 +44,8 @@ class Sample:
             self.count += len(batch)
 
     def segments(self, pieces: int) -> tuple[Tensor, Tensor]:
-        """Start and width of `pieces` parts with as many rows each, of each column; width infinite for an empty part."""
+        """Start and width of `pieces` parts with as many rows each, of each column;
+        width infinite for an empty part."""
         found = torch.cat(self.rows).double()
         at = torch.linspace(0, 1, pieces + 1, dtype=torch.double)
         knots = found.nanquantile(at, dim=0).T.nan_to_num(0.0)

@@ -14,9 +14,10 @@ from mlops_lib.networks.moments import Moments, Sample
 class TabularNetwork(pl.LightningModule):
     """Several perceptrons with shared weights, beside a linear model.
 
-    Numbers: signed log, standardised, 0 where missing, and their position in each of `pieces` parts (Gorishniy et al.
-    2022). Categories: an embedding of each code; codes without training rows have zeros. The perceptrons differ in the scale
-    of each input and in their last layer (TabM, Gorishniy et al. 2024); the prediction is their mean.
+    Numbers: signed log, standardised, 0 where missing, and their position in each of `pieces` parts
+    (Gorishniy et al. 2022). Categories: an embedding of each code; codes without training rows have zeros.
+    The perceptrons differ in the scale of each input and in their last layer (TabM, Gorishniy et al.
+    2024); the prediction is their mean.
 
     Args:
         n_features: Columns of the input.

@@ -111,7 +111,7 @@ def check(version: ModelVersion, folder: Path, public_key: Path, remedy: str = "
 
 
 def _subject(version: ModelVersion) -> str:
-    """What a signature is made for. A digest, because the library takes a folder's name
+    """The subject of a signature. A digest, because the library takes a folder's name
     and a model's may be longer."""
     return hashlib.sha256(version.uri.encode()).hexdigest()
 

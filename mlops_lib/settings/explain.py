@@ -57,7 +57,7 @@ def explain(error: ValidationError, origins: Mapping[str, str], path: Path) -> s
 
 
 def _quotes(problem: Any) -> str:
-    """What to do about a value that YAML read as another type than it looks like."""
+    """The remedy for a value that YAML read as another type than it looks like."""
     value = problem["input"]
     if problem["type"] == "string_type" and isinstance(value, bool | int | float | date):
         return " YAML reads it so; write it in quotes for a text."
@@ -67,7 +67,7 @@ def _quotes(problem: Any) -> str:
 
 
 def _near_choice(problem: Any) -> str:
-    """Of a setting with a few possible values: the nearest one."""
+    """The nearest of the few values that a setting can have."""
     if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
         return ""
     return did_you_mean(problem["input"], re.findall(r"'([^']+)'", problem["ctx"]["expected"]))

@@ -86,7 +86,7 @@ class ServingSettings(Section):
     extra_columns: Literal["refuse", "ignore"] = Field(
         "refuse", description="columns in a row that the source does not have"
     )
-    predict_timeout_s: float = Field(10.0, gt=0, description="longest call of the model")
+    predict_timeout_s: float = Field(10.0, gt=0, description="longest time of a caller's rows in the model")
     request_timeout_s: float = Field(120.0, gt=0, description="longest request, waiting included")
     drain_s: float = Field(1.0, ge=0, description="seconds between unready and refusing, after SIGTERM")
 

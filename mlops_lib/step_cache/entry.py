@@ -1,4 +1,4 @@
-"""What the step cache stores of one finished step."""
+"""An entry of the step cache: one finished step."""
 
 from typing import Any
 

@@ -27,12 +27,12 @@ class RunState(NamedTuple):
 
 
 def always_valid(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves nothing but its outputs."""
+    """The outputs of a step that leaves nothing in MLflow."""
     return entry.outputs
 
 
 def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves a run with a model."""
+    """The outputs of a step that leaves a run with a model, if the run still exists."""
     run_id = entry.outputs["run_id"]
     if not run_state(settings, run_id).finished:
         raise Stale(f"run {run_id} is gone")
@@ -48,7 +48,7 @@ def trained_run(settings: Settings, parameters: Mapping[str, Any], entry: Entry)
 
 
 def verdict(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves the gate's verdict on the run that it was given.
+    """The outputs of a step that leaves the gate's verdict on a run, if the verdict still counts.
 
     A verdict counts while the version at Production is the one that it compared with.
     It also counts when the model itself was promoted since.
@@ -67,7 +67,7 @@ def verdict(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> 
 
 
 def version(settings: Settings, parameters: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """For a step that leaves a registered version. The version may have been promoted since."""
+    """The outputs of a step that leaves a registered version, which may have been promoted since."""
     name, number = entry.outputs["model_name"], entry.outputs["version"]
     stage = stage_of(settings, name, number, parameters["run_id"])
     if stage not in IN_USE:

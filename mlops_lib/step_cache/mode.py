@@ -1,5 +1,4 @@
-"""How the steps of a pipeline run use the step cache. The runner decides and tells the
-steps by their environment."""
+"""How the steps of a pipeline run use the step cache. The runner passes it on as an environment variable."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a step reports to its runner: typed events, one JSON object a line, in a file of the run's folder.
+"""The events that a step reports to its runner: typed, one JSON object a line, in a file of the run's folder.
 
 The local runner makes the file. On a cluster there is none, and then no event is written.
 """

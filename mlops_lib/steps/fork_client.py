@@ -23,7 +23,7 @@ T = TypeVar("T")
 FORK_SERVER_ENV = "MLOPS_FORK_SERVER"
 #: How a request starts: its length in bytes.
 LENGTH = struct.Struct("!I")
-#: Seconds for the server to end by itself; it may be in the middle of an import that nobody needs any more.
+#: Seconds for the server to end by itself; it may be in the middle of an import that is no longer needed.
 END_S = 1
 
 
@@ -57,7 +57,7 @@ def server(modules: tuple[str, ...]) -> Iterator[None]:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        listener.close()  # so that nobody waits for an answer when the server has ended
+        listener.close()  # so that no client waits for an answer of a server that has ended
         os.environ[FORK_SERVER_ENV] = address
         try:
             yield
@@ -110,7 +110,7 @@ def run(function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
         with _forwarding(*LENGTH.unpack(pid)):
             reply = receive(connection)
     if not reply:
-        raise MlopsError("The process of the step was killed: out of memory, or by somebody.")
+        raise MlopsError("The process of the step was killed: by a person, or because the memory ran out.")
     result = pickle.loads(reply)
     if isinstance(result, BaseException):
         raise result

@@ -1,6 +1,6 @@
 """A process that imports once what all steps of a local run import, and forks a fresh child for each step.
 
-The server runs nobody's code: it imports packages, waits on a socket, and forks. It has no Python
+The server runs no code of its own: it imports packages, waits on a socket, and forks. It has no Python
 thread when it forks; OpenBLAS and jemalloc, which start threads of their own on import, can be forked.
 The server ends when its standard input is closed, that is, with the runner that started it. Its
 children end with their callers.

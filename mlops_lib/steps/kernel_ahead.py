@@ -134,7 +134,7 @@ def fork(connection: socket.socket) -> None:
 
 
 def _wait() -> None:
-    """Wait for the orders and be a kernel until its end; returns to nobody."""
+    """Wait for the orders, then run as a kernel; never returns."""
     with open(0, "rb", closefd=False) as pipe:
         orders = pipe.read()
     if orders:

@@ -59,7 +59,7 @@ def checked(step: Step, parameters: dict[str, Any]) -> Parameters:
 
 
 def problems(error: ValidationError) -> str:
-    """What is wrong with which value, in one line; secrets are masked."""
+    """The wrong values and the reasons, in one line; secrets are masked."""
     return "; ".join(
         f"{'.'.join(map(str, problem['loc']))} has value {mask(repr(problem['input']))}: {problem['msg']}"
         if problem["type"] != "missing"

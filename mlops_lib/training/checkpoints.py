@@ -1,7 +1,7 @@
 """The folder of a training's checkpoints, named after everything that its weights depend on.
 
-A training that was killed leaves its folder; the next one with the same inputs finds it, and a training that ends
-deletes it. See docs/decisions/0509-a-training-resumes-by-its-inputs.md.
+A training that was killed leaves its folder; the next one with the same inputs finds it,
+and a training that ends deletes it. See docs/decisions/0509-a-training-resumes-by-its-inputs.md.
 """
 
 import contextlib
@@ -66,7 +66,8 @@ def folder(config: Settings, name: str) -> Iterator[Path]:
 def identity(
     config: Settings, data_loader: BaseDataLoader, encoder: Encoder | InputEncoder, module: "nn.Module"
 ) -> str:
-    """A name for a training with these inputs: settings, task, rows, encoder, code, versions and initial weights.
+    """A name for a training with these inputs: settings, task, rows, encoder, code,
+    versions and initial weights.
 
     Args:
         config: The sections `model` and `train`, with the sizes chosen.

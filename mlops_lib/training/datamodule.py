@@ -26,8 +26,8 @@ def make(
 ) -> LightningDataModule:
     """The module that ``train.datamodule`` names.
 
-    Its constructor gets ``params`` and, if it has parameters of these names, ``loader`` (the dataset), ``encoder``,
-    ``batch_size`` (rows in a batch of one process) and ``seed``.
+    Its constructor gets ``params`` and, if it has parameters of these names, ``loader`` (the dataset),
+    ``encoder``, ``batch_size`` (rows in a batch of one process) and ``seed``.
 
     Raises:
         TrainingError: It cannot be made, is no LightningDataModule, or lacks training or validation batches.
@@ -51,7 +51,8 @@ def make(
 
 
 def loaders(datamodule: LightningDataModule, config: Settings) -> "tuple[DataLoader, DataLoader]":
-    """Set the module up and return its training and validation batches, the ones that Lightning then takes too.
+    """Set the module up and return its training and validation batches,
+    the ones that Lightning then takes too.
 
     Raises:
         TrainingError: The module's code raises.

@@ -11,7 +11,8 @@ TITLE = "Training: the module's own metrics"
 
 
 def tables(run_id: str) -> "dict[str, pd.DataFrame]":
-    """A table with every metric in the epoch whose weights were kept and in the last one; none without epochs.
+    """A table with every metric in the epoch whose weights were kept and in the last one;
+    none without epochs.
 
     Args:
         run_id: Run of the model.

@@ -1,4 +1,5 @@
-"""The gate's evidence on a model's run: verdict, judged rows, rows that changed sides, and the plot of differences.
+"""The gate's evidence on a model's run: verdict, judged rows, rows that changed sides,
+and the plot of differences.
 
 `evaluation/<split>/` of the run has the evidence of its evaluation, `promotion/<time>/` that of a promotion.
 """
@@ -87,8 +88,8 @@ def log(
 ) -> Evidence:
     """Log the evidence of a decision below `path` of a run.
 
-    The verdict is stored twice: as ``gate.json``, which the next evaluation replaces, and under a name with its own
-    digest, which stays: a registered version names that file. So do the names of its rows.
+    The verdict is stored twice: as ``gate.json``, which the next evaluation replaces, and under a name with
+    its own digest, which stays: a registered version names that file. So do the names of its rows.
     """
     import mlflow
 
@@ -141,7 +142,8 @@ def read(run_id: str, path: str, sha256: str) -> Evidence:
 def of_version(version: ModelVersion) -> Evidence | None:
     """The evidence that a version was registered on, as it is stored; None for a version without any.
 
-    The rows that changed sides are found again in the stored rows: a later evaluation of the run replaces its table.
+    The rows that changed sides are found again in the stored rows:
+    a later evaluation of the run replaces its table.
 
     Raises:
         EvaluationError: It is missing on the run, or was altered.
@@ -162,7 +164,8 @@ def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:
     """Judged rows beside the verdict at `path`: `ROWS_FILE` or `CHAMPION_FILE`.
 
     Raises:
-        EvaluationError: The run does not have them, or they are not those of the verdict, which has their `sha256`.
+        EvaluationError: The run does not have them, or they are not those of the verdict,
+            which has their `sha256`.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
@@ -181,7 +184,8 @@ def read_rows(run_id: str, path: str, name: str, sha256: str) -> JudgedRows:
 
 
 def rows_path(path: str, name: str, sha256: str) -> str:
-    """Judged rows beside the verdict at `path`. A later evaluation has other rows, and so files of other names."""
+    """Judged rows beside the verdict at `path`. A later evaluation has other rows,
+    and so files of other names."""
     return f"{path.rpartition('/')[0]}/{name}-{sha256[:12]}.parquet"
 
 
@@ -193,7 +197,8 @@ def run_tags(run_id: str) -> Mapping[str, str]:
 
 
 def tag(run_id: str, found: Evidence) -> None:
-    """Name the gate's verdict and its evidence in the tags of a run; registration copies them to the version."""
+    """Name the gate's verdict and its evidence in the tags of a run;
+    registration copies them to the version."""
     import mlflow
     from mlflow.entities import RunTag
 

@@ -92,7 +92,8 @@ def _require_two_rows(module: "LightningModule", rows: int, config: Settings) ->
     """Check that no worker gets a batch of one row, where the network has batch normalisation.
 
     Raises:
-        TrainingError: One does: the workers' shares have different numbers of rows, and must have as many batches.
+        TrainingError: One does: the workers' shares have different numbers of rows,
+            and must have as many batches.
     """
     from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
@@ -189,7 +190,8 @@ def _wait(workers: list[subprocess.Popen], folder: Path) -> None:
 
 
 def _reason(codes: list[int | None], folder: Path) -> str:
-    """Why the training failed: a worker that was killed, else the oldest error file, else the end of a log."""
+    """Why the training failed: a worker that was killed, else the oldest error file,
+    else the end of a log."""
     world = len(codes)
     for number, code in enumerate(codes):
         if code and code < 0:

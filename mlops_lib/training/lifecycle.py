@@ -19,7 +19,8 @@ COLUMNS_TAG = "mlops.columns"
 def training_run(
     data_loader: BaseDataLoader, config: Settings, parent_run_id: str, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Open a run for a training, log lineage, parameters and datasets, make it MLflow's current experiment; give its id.
+    """Open a run for a training, log lineage, parameters and datasets, make it MLflow's current experiment;
+    give its id.
 
     Args:
         data_loader: Rows with a label.
@@ -28,7 +29,8 @@ def training_run(
         tags: Tags of the run, beside those of the data.
 
     Raises:
-        MlopsError: The gate's slices name a column that is not there; or MLflow or the object store of its artifacts cannot be reached.
+        MlopsError: The gate's slices name a column that is not there;
+            or MLflow or the object store of its artifacts cannot be reached.
     """
     import mlflow
 

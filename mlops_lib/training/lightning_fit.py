@@ -29,10 +29,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
-#: Values of a training split's images from which starting processes to decode them pays off, and most processes.
+#: Values of a training split's images from which starting processes to decode them pays off,
+#: and most processes.
 MANY_VALUES, MAX_DECODERS = 1 << 25, 8
-#: The memory that processes share, of which a container often has 64 MiB; and the batches of training and of validation
-#: that each process may have there.
+#: The memory that processes share, of which a container often has 64 MiB;
+#: and the batches of training and of validation that each process may have there.
 SHARED, SHARED_BATCHES = Path("/dev/shm"), 6
 #: Folder of the run's artifacts with the profile of the training.
 PROFILER = "profiler"
@@ -72,7 +73,8 @@ def rows_of_a_batch(config: Settings, workers: int = 1) -> int:
 def batches(
     data_loader: BaseDataLoader, config: Settings, encoder: Encoder | InputEncoder, workers: int = 1
 ) -> "tuple[DataLoader, DataLoader]":
-    """Shuffled training batches and validation batches; each of `workers` takes its share of a step's rows."""
+    """Shuffled training batches and validation batches; each of `workers` takes its
+    share of a step's rows."""
     size, seed = rows_of_a_batch(config, workers), config.train.seed
     number = _decoders(data_loader, config, encoder, workers)
     train = data_loader.torch("train", size, shuffle=True, seed=seed, num_workers=number, encoder=encoder)
@@ -122,7 +124,8 @@ def fit(
         config: The `train` section is read.
         run_id: MLflow run to log to.
         describe: Returns a sentence about the rows of a batch, for the error of a loss that is not finite.
-        checkpoints: Folder to continue an interrupted training from, the same in all workers; None: a temporary one.
+        checkpoints: Folder to continue an interrupted training from, the same in all workers; None:
+            a temporary one.
         datamodule: Of the user's own: it gives the batches and its hooks are called.
         more: Arguments for Lightning's Trainer, about workers.
 
@@ -198,7 +201,8 @@ def _trainer(
 
 
 def _inlined(call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call` from code outside torch: `Module.compile` has no effect on torch's own layers, whose code it skips."""
+    """`call` from code outside torch: `Module.compile` has no effect on torch's own layers,
+    whose code it skips."""
     return lambda *inputs, **named: call(*inputs, **named)
 
 

@@ -70,7 +70,8 @@ def changed_parts(before: dict[str, str], now: dict[str, str]) -> str:
 def comparison_table(
     config: Settings, run_id: str, split: Split, report: EvaluationReport, digests: dict[str, str]
 ) -> "dict[str, pd.DataFrame]":
-    """Title -> table of the rows that differ from an earlier version; empty if there is nothing to compare."""
+    """Title -> table of the rows that differ from an earlier version;
+    empty if there is nothing to compare."""
     if (before := previous_version(config, run_id)) is None or report.per_row is None:
         return {}
     if (rows := recorded_rows(before.run_id, split)) is None:
@@ -103,8 +104,8 @@ def compare_rows(
 ) -> "pd.DataFrame":
     """Rows whose answer or score changed: first those that lost their score, then the largest loss.
 
-    Rows are matched by their input; of equal inputs the first with the first, the second with the second. A row that
-    has a score in one evaluation alone has no `change`.
+    Rows are matched by their input; of equal inputs the first with the first, the second with the second.
+    A row that has a score in one evaluation alone has no `change`.
     """
     wanted = ["input", "output", "error", metric]
     if any(column not in frame for frame in (before, now) for column in wanted):

@@ -38,8 +38,8 @@ def session(config: Settings, run_id: str, split: Split, data_loader: BaseDataLo
     The answers of an evaluation that fails are recorded too, so that the next one need not pay for them.
 
     Raises:
-        EvaluationError: The run to replay has no cassette; an LLM has no price, and the money is limited; or the block
-            failed, and why.
+        EvaluationError: The run to replay has no cassette; an LLM has no price, and the money is limited;
+            or the block failed, and why.
     """
     _require_prices(config)
     ledger = Ledger.of(config.evaluation, _cassette(config, run_id, split))
@@ -62,9 +62,11 @@ def session(config: Settings, run_id: str, split: Split, data_loader: BaseDataLo
 def comparison(
     config: Settings, run_id: str, challenger_run_id: str, split: Split, before: Ledger | None
 ) -> Iterator[Ledger]:
-    """A comparison with the model of `run_id`: its recorded calls are reused, and those of a comparison before.
+    """A comparison with the model of `run_id`: its recorded calls are reused,
+    and those of a comparison before.
 
-    Live calls count in the limits of the challenger's evaluation (`before`), and are recorded with the challenger.
+    Live calls count in the limits of the challenger's evaluation (`before`),
+    and are recorded with the challenger.
     """
     known = Cassette()
     if config.evaluation.reuse:
@@ -151,7 +153,8 @@ class Session:
         )
 
     def require_calls(self) -> None:
-        """Raise EvaluationError if the evaluation repeats an earlier one, and made other calls or has other parts."""
+        """Raise EvaluationError if the evaluation repeats an earlier one,
+        and made other calls or has other parts."""
         misses, replayed = self.ledger.cassette.misses, self.config.evaluation.replay
         if not replayed:
             if misses:
@@ -178,7 +181,8 @@ class Session:
     def log_costs(self) -> None:
         """Log calls, tokens and money to the model's run.
 
-        Those of the first evaluation stay, also if it failed: one that reuses its calls would say that it cost nothing.
+        Those of the first evaluation stay, also if it failed:
+        one that reuses its calls would say that it cost nothing.
         """
         import mlflow
 

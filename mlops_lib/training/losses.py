@@ -1,4 +1,5 @@
-"""A callback that checks the losses: a training loss that is not finite ends the training, with the rows behind it."""
+"""A callback that checks the losses: a training loss that is not finite ends the training,
+with the rows behind it."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 #: Rows and columns that an error names.
 MAX_NAMED = 5
-#: Rows that tell the usual values of a column, and the distance from them that counts as extreme, in usual distances.
+#: Rows that tell the usual values of a column, and the distance from them that counts as extreme,
+#: in usual distances.
 SAMPLE_ROWS, EXTREME = 2_000, 1_000.0
 REMEDY = "Lower the learning rate, or clip gradients: train.trainer: {gradient_clip_val: 1.0}."
 REMEDY_DATA = "Correct them in the data or in data.prepare; a network must replace missing numbers, which are NaN, itself."
@@ -52,7 +54,8 @@ class Losses(Callback):
         self._epoch, self._batches = trainer.current_epoch, trainer.num_val_batches[dataloader_idx]
 
     def on_before_backward(self, trainer: Trainer, module: LightningModule, loss: torch.Tensor) -> None:
-        # With float16, the scaled loss may overflow; the scaler then skips the step and takes a smaller scale.
+        # With float16, the scaled loss may overflow; the scaler then skips the step
+        # and takes a smaller scale.
         if trainer.scaler is None and not bool(torch.isfinite(loss).all()):
             raise TrainingError(f"The training loss is {_value(loss)} {self._about()}")
 
@@ -167,7 +170,8 @@ def _as_bytes(columns: list[np.ndarray], widths: list[int]) -> list[bytes]:
 
 
 def _worst(values: "pd.Series", usual: "pd.Series") -> tuple[float, str, int] | None:
-    """Distance, column and position of the value that is furthest from the usual ones; None if it is not extreme."""
+    """Distance, column and position of the value that is furthest from the usual ones;
+    None if it is not extreme."""
     if values.dtype.kind not in "iuf" or not len(values):
         return None
     known = usual.dropna().to_numpy("float64")

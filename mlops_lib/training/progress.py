@@ -7,7 +7,8 @@ import time
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-#: Most lines of a training whose epochs are short; an epoch that ends this long after the last line has one anyway.
+#: Most lines of a training whose epochs are short; an epoch that ends this long after
+#: the last line has one anyway.
 MAX_LINES, LONG_S = 30, 10.0
 #: Metrics of each epoch that the platform adds to those of the module.
 SECONDS, MEMORY = "epoch_seconds", "peak_memory_mb"

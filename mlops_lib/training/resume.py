@@ -1,7 +1,7 @@
 """A callback that saves the state of a training between two epochs, and continues from it.
 
-The state is saved when an epoch begins and not when one ends: only then has every scheduler made its step. It holds the random
-states of all workers, so that dropout and shuffling go on as they would have.
+The state is saved when an epoch begins and not when one ends: only then has every scheduler made its step.
+It holds the random states of all workers, so that dropout and shuffling go on as they would have.
 """
 
 import os
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 FILE, KEPT = "last.ckpt", "best-{epoch}.ckpt"
 #: In the checkpoint: what Lightning does not save.
 STATE = "mlops"
-#: Largest share of the training's time that saving may take. Of a training with short epochs, not every one is saved.
+#: Largest share of the training's time that saving may take. Of a training with short epochs,
+#: not every one is saved.
 MAX_SHARE = 0.01
 #: On a run: the interrupted run that it continues.
 RESUMED_TAG = "mlops.resumed_from"
@@ -49,7 +50,8 @@ class Resume(Callback):
         return self.folder / FILE
 
     def find(self) -> str | None:
-        """The checkpoint to continue from. None: there is none, or it cannot be used; the reason is printed."""
+        """The checkpoint to continue from. None: there is none, or it cannot be used;
+        the reason is printed."""
         if not self.path.exists():
             return None
         try:

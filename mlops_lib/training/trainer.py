@@ -17,7 +17,8 @@ def make(config: Settings, callbacks: "Sequence[Callback]", **more: Any) -> "Tra
     """A Trainer with the platform's arguments, those of ``train.trainer``, and `more`, which wins.
 
     Raises:
-        TrainingError: Lightning refuses the arguments, for example a precision that the machine does not have.
+        TrainingError: Lightning refuses the arguments, for example a precision that
+            the machine does not have.
     """
     import lightning.pytorch as pl
     from lightning.fabric.utilities.exceptions import MisconfigurationException

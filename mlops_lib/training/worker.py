@@ -1,4 +1,5 @@
-"""One worker of a distributed training, started by any launcher: ``python -m mlops_lib.training.worker PLACE``.
+"""One worker of a distributed training, started by any launcher:
+``python -m mlops_lib.training.worker PLACE``.
 
 PLACE is the folder with the plan of `mlops_lib.training.launch`, or ``runs:/<id>/workers`` if the workers
 share no disk. The environment is that of torchrun: RANK (the worker's number), WORLD_SIZE, LOCAL_RANK,
@@ -166,7 +167,8 @@ def _upload(weights: Path, place: str) -> None:
 
 
 def _write_error(error: BaseException) -> None:
-    """Write one line about the error for the process that started this worker; the traceback is in the log."""
+    """Write one line about the error for the process that started this worker;
+    the traceback is in the log."""
     text = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
     file = Path(os.environ.get(ERROR_FILE_ENV, TERMINATION_LOG))
     if file.parent.is_dir() and (ERROR_FILE_ENV in os.environ or file.exists()):
@@ -174,7 +176,8 @@ def _write_error(error: BaseException) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process with its parent. A killed kernel cannot stop its workers, which would wait for ever."""
+    """End this process with its parent. A killed kernel cannot stop its workers,
+    which would wait for ever."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

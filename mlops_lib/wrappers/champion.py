@@ -42,8 +42,8 @@ def ask(
     Args:
         version: The version at Production.
         data_loader, config, split: As for the evaluation of the challenger.
-        challenger_run_id: Run of the challenger, which is not asked when it is the champion itself. LLM calls of a
-            comparison are recorded there.
+        challenger_run_id: Run of the challenger, which is not asked when it is the champion itself.
+            LLM calls of a comparison are recorded there.
         ledger: LLM calls that the challenger's evaluation made, which count in the same limits.
     """
     known = Champion(version.name, version.version, version.run_id, version.tags.get(MODEL_DIGEST_TAG, ""))
@@ -73,7 +73,8 @@ def _way_out(config: Settings, name: str) -> str:
 
 
 def _mismatch(model: "ModelWrapper", schema: Schema, config: Settings) -> str:
-    """Why a model cannot be asked on these rows, from the facts that it carries; "" if none speaks against it."""
+    """Why a model cannot be asked on these rows, from the facts that it carries;
+    "" if none speaks against it."""
     task, columns = config.evaluation.task, model.columns
     if columns and columns.labels and columns.labels != schema.labels:
         return f"it predicts {listed(map(repr, columns.labels))}, and the new model {listed(map(repr, schema.labels))}."

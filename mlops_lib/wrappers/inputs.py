@@ -54,7 +54,8 @@ def encoded(encoder: Encoder, input_data: "pd.DataFrame | Sequence[dict[str, Any
 
 
 class RefusedValue(InputError, BadValue):
-    """A value that a column cannot have, for callers of a model; a server reads row, column and value from it."""
+    """A value that a column cannot have, for callers of a model; a server reads row,
+    column and value from it."""
 
     @classmethod
     def of(cls, error: BadValue) -> "RefusedValue":

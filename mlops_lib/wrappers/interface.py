@@ -87,7 +87,7 @@ class ModelWrapper(ABC):
     #: The model answers by waiting for other services. A server then calls `apredict` for each request, many
     #: at once, instead of `predict` for a batch of requests.
     waits: bool = False
-    #: `predict` also takes a row that is a whole request (`wrappers.pyfunc.requests`), and answers it with any number
+    #: `predict` also takes a `wrappers.pyfunc.requests.WholeRequest` as a row, and answers it with any number
     #: of predictions. A server sends one where it must ("on demand"), or for every request of a protocol that allows it.
     whole_requests: Literal["never", "on demand", "always"] = "never"
     #: `fit` makes passes over the data, and reads `train.max_epochs` and the like. Otherwise `train.seed` alone counts.

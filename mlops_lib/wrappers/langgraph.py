@@ -1,8 +1,8 @@
 """LangGraph graphs: packaged, evaluated and served like any other model.
 
-``model.implementation`` is ``my_agent.py:graph``, ``package.module:graph``, or a folder with ``langgraph.py`` (which has
-``build(package)``), ``prompts.yaml`` and ``config.json``. ``model.params`` says how rows become the graph's input and its
-state an answer; in a folder, config.json may say so too.
+``model.implementation`` is ``my_agent.py:graph``, ``package.module:graph``, or a folder with ``langgraph.py``
+(which has ``build(package)``), ``prompts.yaml`` and ``config.json``. ``model.params`` says how rows become
+the graph's input and its state an answer; in a folder, config.json may say so too.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -45,10 +45,11 @@ __all__ = ["GraphPackage", "LangGraphWrapper"]
 class LangGraphWrapper(TextModelWrapper):
     """The graph of ``model.implementation``.
 
-    ``model.params``, all optional: ``input``, ``output`` and ``contexts`` (see `GraphInput`, `GraphOutput`), ``threads``
-    (whether conversations are kept), ``stream`` and ``answer_nodes`` (see `StreamSettings`), ``context`` and ``configurable``
-    (the graph's runtime context and config), ``prompts`` (path of a prompts.yaml), ``files`` (more files and
-    folders to package, name -> path) and ``config`` (for the function that builds the graph).
+    ``model.params``, all optional: ``input``, ``output`` and ``contexts`` (see `GraphInput`, `GraphOutput`),
+    ``threads`` (whether conversations are kept), ``stream`` and ``answer_nodes`` (see `StreamSettings`),
+    ``context`` and ``configurable`` (the graph's runtime context and config), ``prompts`` (path of a
+    prompts.yaml), ``files`` (more files and folders to package, name -> path) and ``config`` (for the
+    function that builds the graph).
     """
 
     name = "langgraph"

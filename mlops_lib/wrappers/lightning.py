@@ -5,8 +5,6 @@ It loads without pickle, without Lightning, and without the module's class.
 """
 
 import os
-import tempfile
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,8 +15,6 @@ import numpy as np
 from mlops_lib import plugins
 from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.columns.schema import Schema
-from mlops_lib.errors import TrainingError
-from mlops_lib.imports import MLFLOW_PYTORCH_EXTRAS, without
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs import resolve
 from mlops_lib.network_inputs.encode import InputEncoder
@@ -27,11 +23,11 @@ from mlops_lib.training import checkpoints, launch, learning_rate, lightning_fit
 from mlops_lib.training import trainer as trainers
 from mlops_lib.training.implementation import build
 from mlops_lib.training.labels import training_schema
-from mlops_lib.wrappers import MODEL_PATH, table_package
+from mlops_lib.wrappers import table_package
 from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.inputs import prepared, refusals
 from mlops_lib.wrappers.interface import ModelWrapper
-from mlops_lib.wrappers.network import warm_start
+from mlops_lib.wrappers.network import matrix, warm_start
 from mlops_lib.wrappers.network.frozen import freeze
 from mlops_lib.wrappers.preparing import Preparation
 
@@ -68,12 +64,12 @@ class PytorchLightningWrapper(ModelWrapper):
         """False for an exported graph without a pickle in its archive."""
         if table_package.has_encoder(folder):
             network = folder / table_package.FOLDER / table_package.NETWORK
-            return table_package.inputs_hold_code(folder) or not _is_pickle_free(network)
+            return table_package.inputs_hold_code(folder) or not matrix.is_pickle_free(network)
         flavour = info.flavors.get("pytorch", {})
         files = folder / str(flavour.get("model_data"))
         if flavour.get("code") or (files / "model.pth").exists():
             return True
-        return not _is_pickle_free(files / "model.pt2")
+        return not matrix.is_pickle_free(files / "model.pt2")
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
         import mlflow
@@ -127,8 +123,8 @@ class PytorchLightningWrapper(ModelWrapper):
             example = encode_frame(encoder, features).astype(np.float32)
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
             if encoder.is_plain and not preparation:
-                return _log(final, features, example, run_id, metadata)
-            return _log_encoded(final, encoder, features, example, run_id, metadata, preparation)
+                return matrix.log(final, features, example, run_id, metadata)
+            return matrix.log_encoded(final, encoder, features, example, run_id, metadata, preparation)
 
     def open(self, folder: Path) -> None:
         import torch
@@ -149,7 +145,7 @@ class PytorchLightningWrapper(ModelWrapper):
         else:
             width = len(self.feature_names)
             example = np.linspace(-2, 2, EXAMPLE_ROWS * width, dtype=np.float32).reshape(EXAMPLE_ROWS, -1)
-            module = _mlflow_pytorch().load_model(str(folder))
+            module = matrix.mlflow_pytorch().load_model(str(folder))
         self._module = freeze(module, torch.from_numpy(example))
         self.straight_line = self._module is not module
 
@@ -196,12 +192,12 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
 
     network = plugins.load("network", config.model.implementation)
     plan = resolve.plan(network, config.model, schema)
-    matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
-    encoder: Encoder | InputEncoder = matrix
+    of_matrix = fit_encoder(plan.encoded_schema if plan else schema, data_loader.parts("train"))
+    encoder: Encoder | InputEncoder = of_matrix
     if plan:
-        encoder = plan.encoder(matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
+        encoder = plan.encoder(of_matrix, data_loader.head("train", resolve.SAMPLE_ROWS), config.root)
     features = data_loader.head("train", EXAMPLE_ROWS)[list(encoder.schema.features)]
-    codes = tuple(output.codes for output in matrix.outputs)
+    codes = tuple(output.codes for output in of_matrix.outputs)
     n_classes = 2 if config.evaluation.task == "multilabel" else len(schema.classes)
     n_labels = len(schema.labels)
     facts = {"n_features": len(codes), "n_classes": n_classes, "n_labels": n_labels, "codes": codes}
@@ -212,12 +208,12 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
         module = build(config, "network", **facts)
         example = encode_frame(encoder, features).astype(np.float32)
         if not _gives_one_tensor(module, example):  # outputs have names only beside inputs by name
-            encoder = resolve.of_matrix(network, schema).encoder(matrix, features, config.root)
+            encoder = resolve.of_matrix(network, schema).encoder(of_matrix, features, config.root)
     if isinstance(encoder, InputEncoder):
         network_log.require_loggable(module, encoder, features, config)
     else:
         network_log.require_output([], config)
-        _export(module, example)
+        matrix.require_exportable(module, example)
         if config.evaluation.task == "classification":
             with torch.inference_mode():
                 answer = module.eval()(torch.from_numpy(example)).numpy()
@@ -241,117 +237,3 @@ def _show(encoder: InputEncoder, schema: Schema) -> None:
     print("inputs  " + "  ".join(map(str, encoder.inputs.specs)), flush=True)
     if unused := [name for name in schema.features if name not in encoder.schema.features]:
         print(f"not used by the network: {', '.join(unused)}", flush=True)
-
-
-def _log(
-    module: "torch.nn.Module",
-    features: "pd.DataFrame",
-    example: np.ndarray,
-    run_id: str,
-    metadata: dict[str, Any],
-) -> str:
-    """Log a network whose features are numbers as they are: MLflow's own flavour takes raw rows too."""
-    import mlflow
-    import torch
-    from mlflow.models import ModelSignature, infer_signature, set_signature
-    from mlflow.types import Schema, TensorSpec
-
-    with torch.inference_mode():
-        outputs = module(torch.from_numpy(example)).numpy()
-    tensors = ModelSignature(
-        Schema([TensorSpec(example.dtype, (-1, example.shape[1]))]),
-        Schema([TensorSpec(outputs.dtype, (-1, *outputs.shape[1:]))]),
-    )
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
-        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
-        info = _mlflow_pytorch().log_model(
-            module,
-            name=MODEL_PATH,
-            serialization_format="pt2",
-            signature=tensors,
-            input_example=example,
-            pip_requirements=[f"mlflow=={mlflow.__version__}", _torch_version()],
-            metadata=metadata,
-        )
-        # MLflow traces only with a signature of tensors, but callers send rows of named columns.
-        set_signature(info.model_uri, infer_signature(features, outputs))
-    return info.model_uri
-
-
-def _log_encoded(
-    module: "torch.nn.Module",
-    encoder: Encoder,
-    features: "pd.DataFrame",
-    example: np.ndarray,
-    run_id: str,
-    metadata: dict[str, Any],
-    preparation: Preparation | None,
-) -> str:
-    """Log a network with the encoder that makes its numbers."""
-    import mlflow
-    import torch
-
-    with torch.inference_mode():
-        outputs = module(torch.from_numpy(example)).numpy()
-    with tempfile.TemporaryDirectory() as name, mlflow.start_run(run_id=run_id):
-        folder = Path(name) / Path(table_package.FOLDER).name
-        folder.mkdir()
-        torch.export.save(_traced(module, example), folder / table_package.NETWORK)
-        needed = [table_package.numpy_version(), _torch_version()]
-        return table_package.log(
-            folder, encoder, features, outputs, metadata, needed, preparation=preparation
-        )
-
-
-def _torch_version() -> str:
-    import torch
-
-    return f"torch=={torch.__version__.split('+')[0]}"
-
-
-def _traced(module: "torch.nn.Module", example: np.ndarray) -> Any:
-    import torch
-
-    rows = [{0: torch.export.Dim.AUTO}]
-    x = torch.from_numpy(example)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.export.export(module.eval(), (x,), dynamic_shapes=rows)
-        try:
-            with torch.inference_mode():
-                program.module()(x[:2])
-        except AssertionError:
-            # A forward with len(x) was exported for this number of rows alone. A strict export is slower, and follows len(x).
-            program = torch.export.export(module.eval(), (x,), dynamic_shapes=rows, strict=True)
-            with torch.inference_mode():
-                program.module()(x[:2])
-    return program
-
-
-def _export(module: "torch.nn.Module", example: np.ndarray) -> None:
-    try:
-        _traced(module, example)
-    except Exception as error:  # torch.export raises whatever the traced code raises
-        raise TrainingError(
-            f"{type(module).__name__}.forward cannot be traced by torch.export, so the trained model could not be "
-            f"logged: {error}\nMake forward(x) free of Python branches on tensor values; x is float32 "
-            f"[rows, {example.shape[1]}]."
-        ) from error
-
-
-def _is_pickle_free(archive: Path) -> bool:
-    """Whether a file of `torch.export` has no pickle but of tensors, and no compiled library."""
-    if not archive.is_file():
-        return False
-    try:
-        _mlflow_pytorch()._validate_pt2_archive_is_pickle_free(str(archive))
-    except Exception:  # refused, or a release of MLflow without this check
-        return False
-    return True
-
-
-def _mlflow_pytorch() -> Any:
-    with without(MLFLOW_PYTORCH_EXTRAS):
-        import mlflow.pytorch
-
-    return mlflow.pytorch

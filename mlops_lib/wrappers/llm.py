@@ -150,7 +150,8 @@ def _output(row: Mapping[str, Any], answer: Answer) -> Any:
 
 @contextmanager
 def vendors_refusals(row: Mapping[str, Any]) -> Iterator[None]:
-    """Make the vendor's refusal of a chat the caller's error: the messages and options are the caller's own."""
+    """Make the vendor's refusal of a chat the caller's error:
+    the messages and options are the caller's own."""
     try:
         yield
     except Exception as error:
@@ -169,8 +170,8 @@ def fill(template: str, row: Mapping[str, Any], columns: Collection[str] = ()) -
     """A prompt with the row's values in place of its fields.
 
     Args:
-        columns: Those of a logged model. Older models may have other text between double braces, such as ``{{a, b}}``,
-            which stays as it is: when they were logged, it was no field.
+        columns: Those of a logged model. Older models may have other text between double braces,
+            such as ``{{a, b}}``, which stays as it is: when they were logged, it was no field.
 
     Raises:
         InputError: The prompt names a column that the row lacks.

@@ -81,7 +81,8 @@ def download(model_uri: str, into: Path | None = None) -> Path:
 
 
 def _readable(folder: Path) -> Path:
-    """The folder, or a copy of it that MLflow can read: MLflow decodes a path with %20 in it as if it were an address."""
+    """The folder, or a copy of it that MLflow can read: MLflow decodes a path with %20 in
+    it as if it were an address."""
     if not ENCODED.search(str(folder)):
         return folder
     places = [tempfile.gettempdir(), "/tmp", "/var/tmp"]

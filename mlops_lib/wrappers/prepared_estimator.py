@@ -1,4 +1,5 @@
-"""Log an estimator with ``data.prepare``: MLflow's own files, and a pyfunc that prepares rows of the source first."""
+"""Log an estimator with ``data.prepare``: MLflow's own files,
+and a pyfunc that prepares rows of the source first."""
 
 import json
 import tempfile

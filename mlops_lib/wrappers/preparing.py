@@ -12,6 +12,7 @@ from mlops_lib import plugins
 from mlops_lib.columns.encode import BadValue
 from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import InputError, ModelError, TrainingError
+from mlops_lib.loaders import served_rows
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.code.carried_code import carried_code
@@ -52,6 +53,11 @@ class Preparation:
             raise TrainingError(
                 "data.served_rows is raw, and the dataset was prepared without it or with another data.prepare. Run "
                 "01_get_data again."
+            )
+        if rows.code_sha256 not in ("", served_rows.code_sha256(rows.prepare, config.root)):
+            raise TrainingError(
+                f"data.prepare ({rows.prepare}) or a module that it imports was edited since 01_get_data ran. Run 01_get_data "
+                "again."
             )
         if rows.made and rows.features_of_example(plugins.load("prepare", rows.prepare)) != list(rows.made):
             raise TrainingError(

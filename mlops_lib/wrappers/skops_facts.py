@@ -1,4 +1,4 @@
-"""What skops would store of an estimator: its types and their modules."""
+"""The types that skops would store of an estimator, and their modules."""
 
 import io
 import json
@@ -15,7 +15,8 @@ class SkopsFacts(NamedTuple):
     """Facts about a stored estimator.
 
     Attributes:
-        untrusted: Types that skops must be told to trust. They are trusted because config.yaml names the estimator.
+        untrusted: Types that skops must be told to trust. They are trusted because
+            config.yaml names the estimator.
         modules: Modules of all classes and functions in it.
     """
 
@@ -31,7 +32,8 @@ def skops_facts(estimator: Any, name: str) -> SkopsFacts:
         name: `model.implementation`, for errors.
 
     Raises:
-        TrainingError: skops cannot store it, or could not find one of the user's own classes or functions again.
+        TrainingError: skops cannot store it, or could not find one of the user's own
+            classes or functions again.
     """
     with without(SKOPS_EXTRAS):
         import skops.io

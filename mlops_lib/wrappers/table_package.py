@@ -1,7 +1,8 @@
-"""Log and open a model of tables as files without code that must run: numbers, a graph, and the encoder as JSON.
+"""Log and open a model of tables as files without code that must run: numbers, a graph,
+and the encoder as JSON.
 
-For ``mlflow.pyfunc.load_model`` a package of its own lies beside them, which needs NumPy (and torch for a network) but
-not this library. The platform reads the files itself and never imports that package.
+For ``mlflow.pyfunc.load_model`` a package of its own lies beside them, which needs NumPy (and torch for a
+network) but not this library. The platform reads the files itself and never imports that package.
 """
 
 import hashlib
@@ -42,7 +43,8 @@ def log(
     code: Sequence[str] = (),
     preparation: Preparation | None = None,
 ) -> str:
-    """Log the model in `folder` to MLflow's current run, with the encoder and the code for pyfunc; return its URI.
+    """Log the model in `folder` to MLflow's current run, with the encoder and the code for pyfunc;
+    return its URI.
 
     Args:
         folder: Called ``table``; holds ``model.npz`` or ``network.pt2``.
@@ -107,7 +109,8 @@ def signature_of(schema: Schema, outputs: Any) -> "ModelSignature":
 class _Unasked:
     """MLflow's pyfunc flavour for a model that need not answer its example when it is logged.
 
-    For that, MLflow would load the network a second time, and the package's code into the process of the training.
+    For that, MLflow would load the network a second time, and the package's code
+    into the process of the training.
     """
 
     @staticmethod
@@ -136,7 +139,8 @@ def read_inputs(folder: Path) -> InputEncoder | None:
 
 
 def described_inputs(folder: Path) -> Inputs | None:
-    """The inputs of a logged network with inputs by name; their code is not imported. None for any other model."""
+    """The inputs of a logged network with inputs by name; their code is not imported.
+    None for any other model."""
     file = folder / FOLDER / INPUTS
     return Inputs.from_dict(json.loads(file.read_text("utf-8"))["inputs"]) if file.is_file() else None
 
@@ -158,7 +162,8 @@ def numpy_version() -> str:
 
 
 def pyfunc_package(folder: Path) -> Path:
-    """A package with the code for pyfunc; its name has a digest, so that two versions of it can be imported."""
+    """A package with the code for pyfunc; its name has a digest,
+    so that two versions of it can be imported."""
     target = folder / "package"
     for package in (columns, network_inputs):
         source = Path(str(package.__file__)).parent

@@ -1,7 +1,7 @@
 """The budget of LLM calls, tokens and money: for each API key and for the whole service, in a period of time.
 
-Rows are counted as calls before they are sent. Tokens and money are known after an answer; a limit that is reached
-refuses the next request. Requests in flight at that moment may exceed it.
+Rows are counted as calls before they are sent. Tokens and money are known after an answer;
+a limit that is reached refuses the next request. Requests in flight at that moment may exceed it.
 """
 
 import asyncio
@@ -70,7 +70,8 @@ class Budget:
             version: Name and number of the version that answers.
 
         Raises:
-            Problem: 429 when a limit is reached, or the rows would exceed one; 503 for calls whose price is unknown.
+            Problem: 429 when a limit is reached, or the rows would exceed one;
+                503 for calls whose price is unknown.
         """
         if not self.limited:
             with tally() as usage:

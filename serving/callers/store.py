@@ -1,4 +1,5 @@
-"""One SQLite file for the facts that all workers share and that outlive a restart: owners of threads, and spending."""
+"""One SQLite file for the facts that all workers share and that outlive a restart: owners of threads,
+and spending."""
 
 import asyncio
 import sqlite3
@@ -44,8 +45,8 @@ class Store:
     def apply(self, change: Change) -> "asyncio.Future[Any]":
         """The result of a change, which is made in a thread.
 
-        Changes that come while the thread is at work share its next transaction: a thread and a transaction for each would
-        cost more than a request. One that raises does not affect the others.
+        Changes that come while the thread is at work share its next transaction: a thread and a transaction
+        for each would cost more than a request. One that raises does not affect the others.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -58,7 +59,8 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that other workers see whole or not at all. It is rolled back when the block raises."""
+        """A transaction that other workers see whole or not at all.
+        It is rolled back when the block raises."""
         with self._lock:
             connection = self._connection = self._connection or self._opened()
             connection.execute("BEGIN IMMEDIATE")

@@ -33,7 +33,8 @@ _counter = cache(FEATURES.labels)
 
 
 class Enricher:
-    """Fills in the features that rows lack. One lookup serves all rows of a request, and requests that wait meanwhile.
+    """Fills in the features that rows lack. One lookup serves all rows of a request,
+    and requests that wait meanwhile.
 
     Args:
         provider: The feature store.
@@ -71,7 +72,8 @@ class Enricher:
 
     @classmethod
     def for_version(cls, version: ModelVersion, columns: Sequence[str], settings: Settings) -> Self | None:
-        """The enricher of a model version, after a first lookup; None for a version trained without a feature store.
+        """The enricher of a model version, after a first lookup;
+        None for a version trained without a feature store.
 
         Raises:
             MlopsError: The store is not configured, or no longer has what the version was trained with.
@@ -94,9 +96,9 @@ class Enricher:
         """Rows with every column of the model. A value that a row has already stays.
 
         Raises:
-            Problem: 422 for a row without its entity key or a column of its own that a feature is computed from, for an
-                unknown entity and for a stale value; 503 when the store is down or too slow. Trouble with the store
-                only where the policy is to reject.
+            Problem: 422 for a row without its entity key or a column of its own that a feature is computed
+                from, for an unknown entity and for a stale value; 503 when the store is down or too slow.
+                Trouble with the store only where the policy is to reject.
         """
         lacking = [self._on_demand.lacking(row) for row in rows]
         wanted = [self._lookups_of(number, row, lacking[number]) for number, row in enumerate(rows)]
@@ -137,7 +139,8 @@ class Enricher:
         return EnrichedRows([{n: row[n] for n in self.columns if n in row} for row in enriched], statuses)
 
     def _look_up_once(self) -> None:
-        """Read once before any request: the first read imports and connects, and takes longer than a request may wait."""
+        """Read once before any request: the first read imports and connects,
+        and takes longer than a request may wait."""
 
         def read() -> None:
             try:
@@ -176,7 +179,8 @@ class Enricher:
         return tuple(row[name] for name in self.service.entity_keys)
 
     async def _find(self, keys: Sequence[Key]) -> tuple[dict[Key, OnlineRow], Collection[Key], str]:
-        """The row of each entity, the entities whose row is from the cache, and why the others have no row."""
+        """The row of each entity, the entities whose row is from the cache,
+        and why the others have no row."""
         found: dict[Key, OnlineRow] = {}
         if self.settings.cache_ttl_s:
             found = {key: known for key in keys if (known := self._known.fresh(key))}

@@ -1,4 +1,5 @@
-"""Many requests, one lookup at a time: requests that arrive while a lookup is under way share the next one."""
+"""Many requests, one lookup at a time: requests that arrive while a lookup is under
+way share the next one."""
 
 import asyncio
 import logging
@@ -16,7 +17,8 @@ V = TypeVar("V")
 log = logging.getLogger("serving")
 #: Lookups that hang; with as many as this, callers are refused at once.
 MAX_OVERDUE = 4
-#: Seconds until one caller may try the store again on new connections; doubled each time the store does not answer.
+#: Seconds until one caller may try the store again on new connections;
+#: doubled each time the store does not answer.
 PROBE_S, MAX_PROBE_S = 1.0, 300.0
 
 
@@ -27,9 +29,9 @@ class LookupTimeout(Exception):
 class Lookups(Generic[K, V]):
     """Reads keys through `read`, which blocks, in batches that form while the lookup before is under way.
 
-    A lone request is read at once. A lookup that hangs does not hold up the lookups behind it. With `MAX_OVERDUE` of
-    them callers are refused at once, except one caller every now and then, who tries the store on new connections. When
-    that lookup is answered, all callers are let in again.
+    A lone request is read at once. A lookup that hangs does not hold up the lookups behind it. With
+    `MAX_OVERDUE` of them callers are refused at once, except one caller every now and then, who tries the
+    store on new connections. When that lookup is answered, all callers are let in again.
 
     Args:
         read: Distinct keys to their values, in order. Runs in a thread.

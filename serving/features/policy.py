@@ -1,4 +1,5 @@
-"""Policies: what a feature is when the store has no usable value for it, and the answer when that is nothing."""
+"""Policies: what a feature is when the store has no usable value for it,
+and the answer when that is nothing."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -9,7 +9,8 @@ from mlops_lib.tracking import read_list_tag
 
 
 def require_unchanged(version: ModelVersion, service: FeatureService, columns: Sequence[str]) -> None:
-    """Raise ModelError when the feature service no longer has the keys and features of the version's training."""
+    """Raise ModelError when the feature service no longer has the keys and features
+    of the version's training."""
     who = f"{version.name} version {version.version} was trained with"
     advice = "Train again, or restore the service."
     trained = read_list_tag(version.tags.get(KEYS_TAG, ""))

@@ -14,6 +14,9 @@ from serving.blocking_calls import gather
 from serving.inference.jobs import Job, settle
 from serving.web.problems import Problem
 
+#: Part of the time-out for a call with rows of several callers. When it hangs, each caller's rows have the
+#: rest alone, and so the row that hangs is answered after one time-out.
+SHARED = 0.25
 #: Gets the outcome of each job (predictions or an exception; None for all when the call took too long), and seconds.
 Done = Callable[[list[Any] | None, float], None]
 
@@ -46,8 +49,10 @@ class Batcher:
         executor: Calls the model.
         batch_rows: Most rows in one call; a caller with more is served in several.
         queue_rows: Most rows that wait.
-        timeout_s: Longest call. When rows of several callers were in a call that took longer, each caller's rows are
-            tried again alone, in turns with the batches of the others.
+        timeout_s: Longest time of a caller's rows in the model. A call with rows of several callers that takes
+            longer than its part of it (`SHARED`) is stopped, and each caller's rows are tried again alone, in
+            turns with the batches of the others. If none of them hangs, the model is slow: its calls have the
+            whole time from then on.
         on_batch: Gets rows and seconds of each call.
     """
 
@@ -69,6 +74,9 @@ class Batcher:
         #: Jobs of a call that took too long. One of them was the reason, and the others must not pay for it.
         self._suspects: deque[Job] = deque()
         self._suspect_last = False
+        #: Whether the reason was found, or may have been the row of a caller who has left.
+        self._reason_found = False
+        self._shared_s, self._alone_s = timeout_s * SHARED, timeout_s * (1 - SHARED)
         self._gathering = self._calling = False
 
     def __call__(self, rows: Sequence[Any]) -> Awaitable[list[Any]]:
@@ -89,7 +97,10 @@ class Batcher:
         return _joined(parts)
 
     async def drain(self) -> None:
-        """Wait until every row that waits is answered."""
+        """Wait until every row that waits is answered.
+
+        A caller who leaves, or whose time is over, takes its rows along, so this ends.
+        """
         while self._waiting or self._suspects or self._calling:
             await asyncio.sleep(0.01)
 
@@ -123,9 +134,12 @@ class Batcher:
             if not (jobs := self._next_batch()):
                 continue
             self._calling = True
+            limit_s = (
+                self._alone_s if self._suspect_last else self._shared_s if len(jobs) > 1 else self.timeout_s
+            )
             try:
                 computed = self._executor.start(
-                    jobs, self.timeout_s, lambda *about, jobs=jobs: self._done(jobs, *about)
+                    jobs, limit_s, lambda *about, jobs=jobs: self._done(jobs, *about)
                 )
             except Exception as error:  # a defect may cost this batch its answers, and never the next one
                 computed = [error] * len(jobs), 0.0
@@ -137,6 +151,7 @@ class Batcher:
         self._suspect_last = bool(self._suspects) and not (self._waiting and self._suspect_last)
         if self._suspect_last:
             job = self._suspects.popleft()
+            self._reason_found |= job.future.done()
             return [] if job.future.done() else [job]
         jobs: list[Job] = []
         free_rows = self.batch_rows
@@ -152,8 +167,13 @@ class Batcher:
         self._calling = False
         # Counted with the callers who have left: the row that hangs may have been one of theirs.
         if outcomes is None and len(jobs) > 1:
+            self._reason_found = False
             self._suspects += jobs
             jobs = []
+        elif outcomes is None:
+            self._reason_found = True
+        elif self._suspect_last and not self._suspects and not self._reason_found:
+            self._shared_s = self._alone_s = self.timeout_s
         self._dispatch()  # the model goes on while the answers go out
         if outcomes is None:
             detail = f"The model did not answer within {self.timeout_s:g} s (serving.predict_timeout_s)."

@@ -33,8 +33,9 @@ class Mirror:
     """Sends the champion's requests to the challenger, after the answer has gone out.
 
     Args:
-        record: Called with served version, rows, context, predictions, the time of `time.perf_counter()` at which the
-            work began, the role "mirror", and for a request that the challenger failed on ``finished=False`` and the error.
+        record: Called with served version, rows, context, predictions, the time of `time.perf_counter()` at
+            which the work began, the role "mirror", and for a request that the challenger failed on
+            ``finished=False`` and the error.
     """
 
     def __init__(self, metrics: Metrics, budget: Budget, record: Callable[..., None]) -> None:
@@ -53,9 +54,11 @@ class Mirror:
     async def _ask(self, challenger: ServedModel, rows: Rows, context: Context) -> None:
         began, adopted = time.perf_counter(), rows
         try:
-            with challenger:
-                adopted = challenger.schema.adopt(rows)
-                predictions = await self._predictions(challenger, adopted)
+            # As of a request: a version that is let go waits for those who use it.
+            async with asyncio.timeout(context.deadline - time.monotonic()):
+                with challenger:
+                    adopted = challenger.schema.adopt(rows)
+                    predictions = await self._predictions(challenger, adopted)
         except Exception as error:  # no caller waits for it, so it is counted and logged here
             self._metrics.dropped("mirror_failed")
             name = _name_of(error)

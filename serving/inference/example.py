@@ -13,7 +13,8 @@ from serving.web.problems import Problem
 def answer_example(wrapper: ModelWrapper, predict: Callable[[Any], Any], model: str) -> Any:
     """Let a model answer the example it was logged with.
 
-    A wrapper that takes whole requests gets nothing else from now on if the answer is not one prediction a row.
+    A wrapper that takes whole requests gets nothing else from now on if the answer
+    is not one prediction a row.
 
     Args:
         predict: Predictions for the example.

@@ -57,7 +57,8 @@ class Field(NamedTuple):
         objects: Whether its values hold objects, which no tensor can carry.
         optional: Whether the model sees the difference between null and a column that is left out.
         datatype: Of its tensors in the Open Inference Protocol.
-        cast: Makes the value that the model's own DataFrame has; None: the JSON value is that. Raises ValueError.
+        cast: Makes the value that the model's own DataFrame has; None: the JSON value is that.
+            Raises ValueError.
         reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
         sizes: Shape of a list and the lists in it; -1: any length.
     """
@@ -82,7 +83,8 @@ class Field(NamedTuple):
         return (self.sizes or (-1,)) if self.kind == "array" else ()
 
     def read(self, text: str) -> Any:
-        """A cell of a CSV, as the loader reads it; None if it is missing, the text itself if it does not fit."""
+        """A cell of a CSV, as the loader reads it; None if it is missing,
+        the text itself if it does not fit."""
         cell = text.strip() if self.reads else text
         if cell == "" or (self.reads and cell in TOKENS):
             return None
@@ -156,7 +158,8 @@ def _holds_objects(kind: Any) -> bool:
 
 
 def nested(kind: Any) -> Any:
-    """The JSON type for an MLflow type of lists and dicts. JSON's 1 is a float in it where the signature has floats."""
+    """The JSON type for an MLflow type of lists and dicts. JSON's 1 is a float in it
+    where the signature has floats."""
     name = getattr(kind, "name", type(kind).__name__)
     if name in ("float", "double"):
         return float | None
@@ -191,7 +194,8 @@ def tensor_item(spec: Any) -> Any:
 
 
 def cast_rows(rows: list[Any], casts: Mapping[str, Field]) -> list[Any]:
-    """Rows with the values that the model's own DataFrame has: dates for their texts, say. They are changed in place.
+    """Rows with the values that the model's own DataFrame has: dates for their texts, say.
+    They are changed in place.
 
     Args:
         rows: ``{column: value}``; of any form where no field has a cast.

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from mlops_lib.columns.encode import BadValue
-from serving.blocking_calls import Interrupted, future_error
-from serving.inference.predictions import as_list, require_finite
+from serving.blocking_calls import Interrupted
+from serving.inference.predictions import require_finite
 from serving.web.problems import Problem
-
-#: Times that a batch is called again without a job that it failed at.
-MAX_SPLITS = 4
 
 
 class Job:
@@ -22,25 +21,57 @@ class Job:
         self.rows, self.first, self.future = rows, first, future
 
 
-def run(predict: Callable[[list[Any]], Any], jobs: list[Job], splits: int = MAX_SPLITS) -> list[Any]:
-    """Call the model with the rows of all jobs; predictions or an exception for each job.
+class Found(NamedTuple):
+    """What a model answers to jobs.
 
-    A bad row of one caller must not fail another caller. When the call fails at a value, the job with the value is tried
-    alone, and the others together; when it fails for another reason, or `splits` times, each job is tried alone.
+    Attributes:
+        predictions: One a row, without the rows of failed jobs: an array or a list.
+        bad: Places in `predictions` whose numbers are not all finite.
+        failed: Number of a job -> why it failed.
     """
-    rows = [row for job in jobs for row in job.rows] if len(jobs) > 1 else list(jobs[0].rows)
+
+    predictions: Any
+    bad: list[int]
+    failed: dict[int, BaseException]
+
+
+def run(call: Callable[[list[Any]], tuple[Any, list[int]]], jobs: Sequence[Sequence[Any]]) -> Found:
+    """Call the model with the rows of all jobs.
+
+    If the call fails, each half of the jobs is tried, down to single jobs.
+    So a bad row of one caller does not fail another caller, and costs few calls more.
+
+    Args:
+        call: Rows to their predictions, one a row, and the places of those that are not finite. It may
+            raise anything.
+
+    Raises:
+        Interrupted: The call took too long.
+    """
     try:
-        predictions, bad = as_list(predict(rows), len(rows))
+        return Found(*call([row for rows in jobs for row in rows]), {})
     except Interrupted:
         raise
     except BaseException as error:  # a model may raise anything, SystemExit too; the service lives on
-        if len(jobs) > 1:
-            if splits and isinstance(error, BadValue) and (number := _job_of(error.row, jobs)) is not None:
-                found = run(predict, jobs[:number] + jobs[number + 1 :], splits - 1)
-                return [*found[:number], *run(predict, [jobs[number]]), *found[number:]]
-            return [run(predict, [job])[0] for job in jobs]
-        return [_of_caller(future_error(error), jobs[0])]
-    return [predictions] if len(jobs) == 1 and not bad else outcomes(jobs, predictions, bad, {})
+        if len(jobs) == 1:
+            return Found([], [], {0: error})
+    half = len(jobs) // 2
+    one = run(call, jobs[:half])
+    if isinstance(one.predictions, np.ndarray):  # a model may fill the same array again for the next call
+        one = one._replace(predictions=one.predictions.copy())
+    other = run(call, jobs[half:])
+    places = [len(one.predictions) + place for place in other.bad]
+    failed = one.failed | {half + number: error for number, error in other.failed.items()}
+    return Found(_together(one.predictions, other.predictions), one.bad + places, failed)
+
+
+def _together(one: Any, other: Any) -> Any:
+    if not len(one) or not len(other):
+        return one if len(one) else other
+    arrays = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    if arrays and (one.dtype, one.shape[1:]) == (other.dtype, other.shape[1:]):
+        return np.concatenate([one, other])
+    return [row for part in (one, other) for row in (part.tolist() if isinstance(part, np.ndarray) else part)]
 
 
 def outcomes(
@@ -68,15 +99,6 @@ def outcomes(
             found.append(problem)
         start = end
     return found
-
-
-def _job_of(row: int, jobs: list[Job]) -> int | None:
-    """The number of the job that has a row of the batch; None where the row is beyond it."""
-    for number, job in enumerate(jobs):
-        row -= len(job.rows)
-        if row < 0:
-            return number
-    return None
 
 
 def _of_caller(error: Exception, job: Job) -> Exception:

@@ -6,7 +6,8 @@ import msgspec
 
 
 def plain(value: Any) -> Any:
-    """Values for a type that JSON does not have: of numpy's arrays and scalars, of pydantic's models; else its text."""
+    """Values for a type that JSON does not have: of numpy's arrays and scalars, of pydantic's models;
+    else its text."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if hasattr(value, "model_dump"):

@@ -1,13 +1,15 @@
-"""Column names that msgspec cannot have as the names of fields: with quotes, backslashes or control characters.
+"""Column names that msgspec cannot have as the names of fields: with quotes,
+backslashes or control characters.
 
-A row with such a name is decoded to a dict, its names are replaced, and the dict is checked. This is slower than msgspec's
-one pass, and used for tables with such a name alone.
+A row with such a name is decoded to a dict, its names are replaced, and the dict is checked.
+This is slower than msgspec's one pass, and used for tables with such a name alone.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-#: Characters that a field's name cannot have, and those of the private use area of Unicode that stand for them.
+#: Characters that a field's name cannot have, and those of the private use area of
+#: Unicode that stand for them.
 STANDS_FOR = {code: chr(0xE000 + code) for code in (*range(32), ord('"'), ord("\\"))}
 
 

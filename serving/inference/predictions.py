@@ -19,7 +19,8 @@ def as_list(predictions: Any, rows: int) -> tuple[list[Any], list[int]]:
 
 
 def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[int]]:
-    """Predictions as an array of numbers or a list, and the rows (counted from 0) whose prediction is not finite.
+    """Predictions as an array of numbers or a list, and the rows (counted from 0)
+    whose prediction is not finite.
 
     Args:
         predictions: An array [rows, ...], a list, a Series, or a dict of these, which becomes a dict a row.
@@ -69,7 +70,8 @@ def require_finite(bad: list[int], start: int, rows: int, first: int = 0) -> Non
 
 
 def _by_row(named: dict[str, Any], rows: int) -> Any:
-    """A dict of columns as one dict a row. A dict whose values do not have one item a row is returned as it is."""
+    """A dict of columns as one dict a row. A dict whose values do not have one item
+    a row is returned as it is."""
     items = [value.tolist() if hasattr(value, "tolist") else value for value in named.values()]
     if not all(isinstance(value, list) and len(value) == rows for value in items):
         return named

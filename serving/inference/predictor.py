@@ -95,7 +95,8 @@ class Predictor:
             if champion.enricher:
                 rows = rows.with_features(await champion.enricher.enrich(rows.given()))
             challenger = self.models.challenger
-            # A row that changes the model's state is the champion's alone: the challenger would change it again.
+            # A row that changes the model's state is the champion's alone:
+            # the challenger would change it again.
             if challenger is None or context.champion_only or await champion.keeps_state(rows):
                 return await self._answer(champion, rows, context)
             if is_canary(rows.entity() or context.request_id, self._settings.canary_share):
@@ -111,7 +112,8 @@ class Predictor:
     async def stream(
         self, champion: ServedModel, rows: Rows, context: Context, used: Usage
     ) -> AsyncGenerator[StreamEvent]:
-        """The events of one row, answered by a champion that waits on others. They are recorded however it ends.
+        """The events of one row, answered by a champion that waits on others.
+        They are recorded however it ends.
 
         Args:
             champion: Held by the caller (`ServedModel.hold`) until this is closed.
@@ -196,7 +198,8 @@ class Predictor:
 
 
 def _as_problem(served: ServedModel, error: Exception, context: Context) -> Exception:
-    """The answer for a model's exception. The log has its text; the caller gets the text of a ModelError only."""
+    """The answer for a model's exception. The log has its text;
+    the caller gets the text of a ModelError only."""
     if isinstance(error, Problem | InputError | BadValue):
         return error
     if refused := upstream.refusal(error):

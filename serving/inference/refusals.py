@@ -73,7 +73,8 @@ def refusal(
 
 
 def refusal_of_tensor(error: Exception, rows: Any, spec: Any) -> Problem:
-    """The answer to rows of the only tensor of a signature (`spec`) that msgspec has refused, as of `refusal`."""
+    """The answer to rows of the only tensor of a signature (`spec`) that msgspec has refused,
+    as of `refusal`."""
     found = MESSAGE.fullmatch(str(error))
     assert found
     number, place = _row_number(found["place"] or "")

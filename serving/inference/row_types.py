@@ -68,7 +68,8 @@ def unnamed_row(spec: Any) -> Any:
 
 
 def _key_type(dtype: str) -> Any:
-    """Type of the JSON value of an entity key. Its bounds are those of the dtype: a store would reject other numbers."""
+    """Type of the JSON value of an entity key. Its bounds are those of the dtype:
+    a store would reject other numbers."""
     kind = dtype.lower()
     if "int" in kind:
         bounds = np.iinfo(kind)

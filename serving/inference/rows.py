@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from mlops_lib.wrappers.pyfunc import requests
+from mlops_lib.wrappers.pyfunc.requests import WholeRequest
 from serving.features.statuses import EnrichedRows
 from serving.inference.fields import cast_rows
 
@@ -98,7 +98,7 @@ class Rows(msgspec.Struct, frozen=True):
         return self._packed(self._dicts())
 
     def _packed(self, rows: list[Any]) -> list[Any]:
-        return [requests.as_row(rows, self.params)] if self.as_request else rows
+        return [WholeRequest(rows, dict(self.params))] if self.as_request else rows
 
     def _dicts(self) -> list[Any]:
         if self.completed and self.looked_up:

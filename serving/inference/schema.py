@@ -12,7 +12,6 @@ import msgspec
 
 from mlops_lib.columns.schema import Schema
 from mlops_lib.network_inputs.spec import InputSpec
-from mlops_lib.wrappers.pyfunc import requests
 from serving.inference.fields import Field, casts_of, plain
 from serving.inference.images import ImageColumn, read_all
 from serving.inference.odd_names import OddNames
@@ -189,13 +188,9 @@ class RequestSchema:
         return components
 
     def _checked(self, rows: list[Any]) -> list[Any]:
-        """Rows, of which there is at least one, and none of which would count as a whole request of many rows."""
+        """Rows, of which there is at least one."""
         if not rows:
             raise invalid_input("There are no rows: send at least one.")
-        if not self.columns and any(map(requests.is_request, rows)):
-            raise invalid_input(
-                f"A row's only key is {requests.REQUEST!r}, which the service keeps for itself. Send the rows themselves."
-            )
         return rows
 
     def _rows_of(self, values: list[Any], single: bool = False) -> Rows:

@@ -1,4 +1,5 @@
-"""The fields of a row of the source: each column's JSON values, by its kind and by the type of the stored values."""
+"""The fields of a row of the source: each column's JSON values,
+by its kind and by the type of the stored values."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -5,15 +5,19 @@ loop, computes a small batch faster than the batch can be handed to a thread and
 computed on the event loop; see docs/decisions/0301.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from serving.blocking_calls import Call, DaemonThreads
+from serving.blocking_calls import Call, DaemonThreads, Interrupted, future_error
 from serving.inference.batching import Done
-from serving.inference.jobs import Job, run
+from serving.inference.jobs import Job, outcomes, run
+from serving.inference.predictions import as_list
 from serving.web.problems import Problem
+
+log = logging.getLogger("serving")
 
 
 class ThreadExecutor:
@@ -29,7 +33,7 @@ class ThreadExecutor:
     trouble: Problem | None = None
 
     def __init__(self, predict: Callable[[list[Any]], Any], inline_rows: int = 0) -> None:
-        self._run, self.inline_rows = partial(run, predict), inline_rows
+        self._run, self.inline_rows = partial(_outcomes, predict), inline_rows
         self._threads = DaemonThreads("model", interrupt=True)
 
     @property
@@ -53,3 +57,15 @@ class ThreadExecutor:
     def close(self) -> None:
         """Let the idle threads end, and the others after their call."""
         self._threads.close()
+
+
+def _outcomes(predict: Callable[[list[Any]], Any], jobs: list[Job]) -> list[Any]:
+    try:
+        found = run(lambda rows: as_list(predict(rows), len(rows)), [job.rows for job in jobs])
+    except Interrupted:
+        log.warning(
+            "a call with rows of %d requests took too long, and was stopped", len(jobs), exc_info=True
+        )
+        raise
+    failed = {number: future_error(error) for number, error in found.failed.items()}
+    return outcomes(jobs, found.predictions, found.bad, failed)

@@ -9,7 +9,8 @@ from serving.web.problems import Problem
 
 
 async def predictions_of(served: ServedModel, rows: Rows) -> Any:
-    """One prediction a row; or, where the protocol has room for it, whatever the model answers to the whole request.
+    """One prediction a row; or, where the protocol has room for it,
+    whatever the model answers to the whole request.
 
     Values for ``params`` of the signature reach the model with the whole request alone.
     """

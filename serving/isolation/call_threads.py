@@ -26,7 +26,8 @@ class Jobs:
         future.add_done_callback(self._jobs.pop)
 
     def interrupt(self) -> None:
-        """Drop jobs that wait for a thread, and raise `Interrupted` once in the others. It ends Python code, and no other."""
+        """Drop jobs that wait for a thread, and raise `Interrupted` once in the others. It ends Python code,
+        and no other."""
         for future, job in list(self._jobs.items()):
             if not future.cancel():
                 job.interrupt()

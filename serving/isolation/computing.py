@@ -4,20 +4,26 @@ Python runs signal handlers in the main thread. So SIGUSR1 ends a call there, al
 """
 
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from mlops_lib.errors import ModelError
 from mlops_lib.llm.accounting.usage import Usage
 from serving.blocking_calls import Interrupted
+from serving.inference.jobs import run
 from serving.inference.json_values import builtins
-from serving.isolation.batch import answer
+from serving.inference.predictions import checked
 from serving.isolation.channel import Channel
 from serving.isolation.failures import failed
 from serving.isolation.loading import Model, loaded
-from serving.isolation.messages import Answer, Batch, ChatRow, KeepsState, Ping, Pong, ToProcess
+from serving.isolation.messages import Answer, Answers, Batch, ChatRow, KeepsState, Ping, Pong, ToProcess
 from serving.isolation.wire import Part
+
+Frame = Callable[[Answers], list[Part]]
 
 
 class Computing:
@@ -67,3 +73,34 @@ class Computing:
         if self._running:
             self._running = False
             raise Interrupted
+
+
+def answer(predict: Callable[[list[Any]], Any], batch: Batch, frame: Frame) -> list[Part]:
+    """The frame of the answers to a batch. A job with an answer that cannot be sent fails alone.
+
+    Args:
+        frame: Makes the frame of a message; raises when a value cannot be sent.
+
+    Raises:
+        Interrupted: SIGUSR1 came.
+    """
+    began = time.perf_counter()
+
+    def call(rows: list[Any]) -> tuple[Any, list[int]]:
+        predictions, bad = checked(predict(rows), len(rows))
+        return predictions if isinstance(predictions, np.ndarray) else builtins(predictions), bad
+
+    def sent(rows: list[Any]) -> tuple[Any, list[int]]:
+        predictions, bad = call(rows)
+        frame(Answers(batch.id, predictions, bad, {}, 0.0))
+        return predictions, bad
+
+    def answers(call: Callable[[list[Any]], tuple[Any, list[int]]]) -> list[Part]:
+        found = run(call, batch.jobs)
+        failures = {number: failed(batch.id, error) for number, error in found.failed.items()}
+        return frame(Answers(batch.id, found.predictions, found.bad, failures, time.perf_counter() - began))
+
+    try:
+        return answers(call)
+    except Exception:
+        return answers(sent)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.images import Described
 from mlops_lib.errors import InputError, MlopsError, ModelError, ThreadError
 from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.redact.output import shown
@@ -37,12 +38,12 @@ def failed(call: int, error: BaseException, usage: Usage | None = None) -> Faile
     error = upstream.refusal(error) or error
     text = _sound(shown(_text(error)))
     if isinstance(error, Interrupted):
-        return Failed(call, "interrupted", "The call was ended.", usage=usage)
+        return Failed(call, "interrupted", "The call was ended.", traceback=_traceback(error), usage=usage)
     if isinstance(error, BadValue):
-        value = _sendable(error.value)
+        value, described = _sendable(error.value), isinstance(error.value, Described)
         return Failed(
-            call, "bad_value", text, row=error.row, column=error.column, value=value, wanted=error.wanted,
-            usage=usage,
+            call, "bad_value", text, row=error.row, column=error.column, value=value, described=described,
+            wanted=error.wanted, usage=usage,
         )  # fmt: skip
     if isinstance(error, InputError):
         code = error.code if isinstance(error, ThreadError) else ""
@@ -52,17 +53,18 @@ def failed(call: int, error: BaseException, usage: Usage | None = None) -> Faile
         return Failed(
             call, "problem", text, status=status, code=error.code, retry_after_s=after_s, usage=usage
         )
-    lines = _sound(shown(_traceback(error)))
     if isinstance(error, MlopsError):
-        return Failed(call, "model", text, traceback=lines, usage=usage)
-    return Failed(call, "error", type(error).__name__[:MAX_NAME], traceback=lines, usage=usage)
+        return Failed(call, "model", text, traceback=_traceback(error), usage=usage)
+    kind = type(error).__name__[:MAX_NAME]
+    return Failed(call, "error", kind, traceback=_traceback(error), usage=usage)
 
 
 def exception(sent: Failed) -> Exception:
     """The exception of a message that is no interruption. A row number still counts from the call's first row."""
     error: Exception
     if sent.kind == "bad_value":
-        return BadValue(sent.row, sent.column, sent.value, sent.wanted)
+        value = Described(sent.value) if sent.described else sent.value
+        return BadValue(sent.row, sent.column, value, sent.wanted)
     if sent.kind == "input":
         return ThreadError(sent.code, sent.message) if sent.code else InputError(sent.message)
     if sent.kind == "problem" and sent.status in STATUSES:
@@ -87,9 +89,10 @@ def _text(error: BaseException) -> str:
 
 def _traceback(error: BaseException) -> str:
     try:
-        return "".join(traceback.format_exception(error))
+        lines = "".join(traceback.format_exception(error))
     except Exception:
-        return type(error).__name__
+        lines = type(error).__name__
+    return _sound(shown(lines))
 
 
 def _sendable(value: Any) -> Any:

@@ -8,7 +8,7 @@ from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.tracking.store import use_existing_store
 from mlops_lib.wrappers.code.carried_code import expect_one_model
 from mlops_lib.wrappers.interface import ModelWrapper
-from mlops_lib.wrappers.pyfunc import requests
+from mlops_lib.wrappers.pyfunc.requests import WholeRequest
 from serving.inference.example import answer_example
 from serving.inference.fields import cast_rows, casts_of
 from serving.inference.matrix import MatrixModel
@@ -39,9 +39,11 @@ class Model:
     def cast(self, rows: list[Any]) -> list[Any]:
         """Rows, also those in whole requests, with the values that the model's own DataFrame has."""
         if self._casts:
-            for row in filter(requests.is_request, rows):
-                cast_rows(requests.unpacked(row)[0], self._casts)
-        return cast_rows(rows, self._casts)
+            cast_rows([row for row in rows if not isinstance(row, WholeRequest)], self._casts)
+            for row in rows:
+                if isinstance(row, WholeRequest):
+                    cast_rows(row.rows, self._casts)
+        return rows
 
     def keeps_state(self, rows: list[Any]) -> bool:
         """Whether the answer to any of the rows changes later answers."""

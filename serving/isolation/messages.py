@@ -1,9 +1,10 @@
 """Messages between the gateway, the template and the model processes.
 
-A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`, `ChatRow`
-and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a call that was
-cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun` before it, and the
-`Event`s of a stream. `Load` is the first message, and its answer is `Loaded` or `Failed` with the id 0.
+A call has a number, `id`, that the gateway chooses. The model process answers each `Batch`, `Ask`, `Stream`,
+`ChatRow` and `KeepsState` with exactly one last message under that number (`Answers`, `Answer` or `Failed`). For a
+call that was cancelled it comes when the call's work has ended, in every thread. A model that waits sends `Begun`
+before it, unless the call ended before it began, and the `Event`s of a stream. `Load` is the first message, and its
+answer is `Loaded` or `Failed` with the id 0.
 """
 
 from typing import Any, Literal
@@ -85,6 +86,12 @@ class Cancel(Message, frozen=True):
     id: int
 
 
+class GiveBack(Message, frozen=True):
+    """Do not begin with a call. It is answered as a call that was cancelled; one that has begun goes on."""
+
+    id: int
+
+
 class Took(Message, frozen=True):
     """That many events of a stream have been taken. A process sends `WINDOW` events ahead and no more.
 
@@ -131,6 +138,7 @@ class Failed(Message, frozen=True):
         message: For the caller; for kind ``error`` the exception's type alone.
         status, code, retry_after_s: Of a Problem; `code` also of a ThreadError.
         row, column, value, wanted: Of a BadValue. The row is counted from the first one of the call or job.
+        described: Whether `value` is a description of the value, which people read without quotes.
         traceback: For the log; secrets are masked.
         usage: Tokens that the call had cost; None for a model that does not wait.
     """
@@ -145,6 +153,7 @@ class Failed(Message, frozen=True):
     column: str = ""
     value: Any = None
     wanted: str = ""
+    described: bool = False
     traceback: str = ""
     usage: Usage | None = None
 
@@ -182,7 +191,10 @@ class Answer(Message, frozen=True):
 
 
 class Begun(Message, frozen=True):
-    """The model works on a call. Until then, the gateway may give the call to another process."""
+    """The model works on a call.
+
+    Until then, the gateway may give the call to another process, after a `GiveBack`.
+    """
 
     id: int
 
@@ -202,7 +214,7 @@ class Pong(Message, frozen=True):
     id: int
 
 
-ToProcess = Load | Batch | Ask | Stream | Took | ChatRow | KeepsState | Cancel | Ping
+ToProcess = Load | Batch | Ask | Stream | Took | ChatRow | KeepsState | Cancel | GiveBack | Ping
 ToGateway = Loaded | Begun | Failed | Answers | Answer | Event | Pong
 
 # Between the gateway and the template: one message a packet.

@@ -26,8 +26,9 @@ OF_KINDS = {
     "lightning": ("torch", "mlflow.pytorch", "mlops_lib.wrappers.lightning"),
     "langgraph": ("mlops_lib.wrappers.langgraph", "mlops_lib.llm.chat", "langgraph.graph", "langgraph.types"),
 }
-#: Large packages that others import for a corner of what they do, if they are installed: skops asks scikit-learn for all
-#: its estimators, which imports torch; mlflow.pytorch has a callback for Lightning. A model that needs one imports it.
+#: Large packages that others import for a corner of what they do, if they are installed: skops asks
+#: scikit-learn for all its estimators, which imports torch; mlflow.pytorch has a callback for Lightning. A
+#: model that needs one imports it.
 LATER = ("torch", "dask", "pytest", "pytorch_lightning")
 
 

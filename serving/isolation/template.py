@@ -1,9 +1,9 @@
 """The template: a process with the common imports ready, which forks a process for each served version.
 
-It runs no model's code, and has no other thread when it forks. The gateway starts it with `start`, and sends `Fork` with one
-end of a socket pair. The template answers `Forked`, and later `Exited`. When a model process ends, its whole process group
-is killed, so that nothing it started outlives it. The template ends when the gateway's end of its socket is closed, and all
-model processes end with it, however it ends.
+It runs no model's code, and has no other thread when it forks. The gateway starts it with `start`, and sends
+`Fork` with one end of a socket pair. The template answers `Forked`, and later `Exited`. When a model process
+ends, its whole process group is killed, so that nothing it started outlives it. The template ends when the
+gateway's end of its socket is closed, and all model processes end with it, however it ends.
 """
 
 import contextlib
@@ -43,7 +43,8 @@ _decode = msgspec.msgpack.Decoder(ToTemplate).decode
 
 
 def start() -> tuple["subprocess.Popen[bytes]", socket.socket]:
-    """Start a template with the import path of this process. Its first message is `Ready`; requests may come before it.
+    """Start a template with the import path of this process. Its first message is `Ready`;
+    requests may come before it.
 
     Returns:
         The process, and the socket (SOCK_SEQPACKET) for `ToTemplate` and `FromTemplate`.
@@ -129,7 +130,8 @@ class _Template:
         return True
 
     def _fork_next(self) -> None:
-        """Fork as asked. Packages are imported in a thread, so that no `Kill` waits; it has ended before a fork."""
+        """Fork as asked. Packages are imported in a thread, so that no `Kill` waits;
+        it has ended before a fork."""
         if self._importing and self._importing.is_alive():
             return
         self._importing = None

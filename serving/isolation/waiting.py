@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 from contextlib import aclosing
 from typing import Any
 
@@ -25,6 +26,7 @@ from serving.isolation.messages import (
     Cancel,
     ChatRow,
     Event,
+    GiveBack,
     KeepsState,
     Message,
     Ping,
@@ -67,10 +69,10 @@ async def _connect(channel: Channel, model: Model) -> None:
 class _Call:
     """A call under way: its task, its jobs in threads, and the tokens it has cost so far."""
 
-    __slots__ = ("cancelled", "jobs", "number", "task", "usage", "window")
+    __slots__ = ("begun", "cancelled", "jobs", "number", "task", "usage", "window")
 
     def __init__(self, number: int) -> None:
-        self.number, self.cancelled = number, False
+        self.number, self.begun, self.cancelled = number, False, False
         self.jobs, self.usage = Jobs(), Usage()
         self.window = asyncio.Semaphore(WINDOW)
         self.task: asyncio.Task[tuple[Any, list[int]]]
@@ -85,12 +87,14 @@ class Waiting(asyncio.BufferedProtocol):
         self._reader = Reader[ToProcess](ToProcess, unpickles=True)
         self._frame = Writer().frame
         self._transport: asyncio.Transport
+        self._unread = select.poll()
         self._writable = asyncio.Event()
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._unread.register(transport.get_extra_info("socket"), select.POLLIN)
 
     def get_buffer(self, _: int) -> memoryview:
         return self._reader.space()
@@ -109,8 +113,8 @@ class Waiting(asyncio.BufferedProtocol):
         end()
 
     def _handle(self, message: ToProcess) -> None:
-        if isinstance(message, Cancel):
-            self._cancel(message.id)
+        if isinstance(message, Cancel | GiveBack):
+            self._cancel(message)
         elif isinstance(message, Took):
             self._took(message)
         elif isinstance(message, Ping):
@@ -130,13 +134,16 @@ class Waiting(asyncio.BufferedProtocol):
             for _ in range(message.events):
                 call.window.release()
 
-    def _cancel(self, number: int) -> None:
-        call = self._calls.get(number)  # None: its answer is on its way
-        if call and not call.cancelled:
+    def _cancel(self, message: Cancel | GiveBack) -> None:
+        call = self._calls.get(message.id)  # None: its answer is on its way
+        if call and not call.cancelled and not (call.begun and isinstance(message, GiveBack)):
             call.cancelled = True
             call.task.cancel()
 
     async def _work(self, message: Any, call: _Call) -> tuple[Any, list[int]]:
+        while self._unread.poll(0):  # perhaps a `GiveBack`, which came while the loop was blocked
+            await asyncio.sleep(0)
+        call.begun = True
         self._send(Begun(call.number))
         with tally() as call.usage:
             return await self._answer(message)

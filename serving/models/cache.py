@@ -42,7 +42,8 @@ class ModelCache:
         self._locks: dict[Path, list[int]] = defaultdict(list)
 
     def hold(self, folder: Path) -> None:
-        """Keep a version's folder until `release`, or until this process ends. No worker deletes it meanwhile.
+        """Keep a version's folder until `release`, or until this process ends.
+        No worker deletes it meanwhile.
 
         Raises:
             ModelError: Another worker has deleted it, or is about to.
@@ -71,7 +72,8 @@ class ModelCache:
         for card_file in self._home(version.name).glob(f"{version.version}-*.json"):
             card = read_json(card_file)
             folder = card_file.with_suffix("")
-            # A model that was deleted and made again starts at version 1: its number must not find the old files.
+            # A model that was deleted and made again starts at version 1:
+            # its number must not find the old files.
             same = card.get("run_id") == version.run_id and card.get("created_ms") == version.created_ms
             if same and folder.is_dir() and digest_of_folder(folder) == card.get("digest"):
                 # With its tags of today: a version may have been signed since it was downloaded.
@@ -80,7 +82,8 @@ class ModelCache:
         return self._download(version)
 
     def mark_good(self, wanted: str, folder: Path) -> None:
-        """Record that the version in `folder` serves `wanted`, and delete the versions that were not used for longest.
+        """Record that the version in `folder` serves `wanted`,
+        and delete the versions that were not used for longest.
 
         A folder that any worker holds stays: the worker may start a process of it again.
         """
@@ -114,7 +117,8 @@ class ModelCache:
         return ModelVersion(**{**card, "aliases": tuple(card["aliases"])}), folder
 
     def digest(self, folder: Path) -> str:
-        """The model's digest, where `fetch` or `last_good` has just hashed the files; "" where it must be computed."""
+        """The model's digest, where `fetch` or `last_good` has just hashed the files;
+        "" where it must be computed."""
         # Files of an older release's cache, whose digest covers them too.
         return "" if any(added_files(folder)) else str(read_json(Path(f"{folder}.json")).get("digest", ""))
 
@@ -168,7 +172,8 @@ def _unused(folder: Path) -> Iterator[bool]:
 
 
 def _folder_name(name: str) -> str:
-    """A folder's name for any model name. MLflow decodes ``%`` in paths, and a file system takes 255 bytes."""
+    """A folder's name for any model name. MLflow decodes ``%`` in paths,
+    and a file system takes 255 bytes."""
     readable = re.sub(r"[^\w.-]", "_", name)[:MAX_NAME]
     if readable == name and not name.startswith("."):
         return name

@@ -52,7 +52,8 @@ class ModelFacts:
 
     @property
     def labels(self) -> list[str]:
-        """The labels of a model with several, in the order of its prediction's columns; empty for other models."""
+        """The labels of a model with several, in the order of its prediction's columns;
+        empty for other models."""
         return list(self.predicted) if len(self.predicted) > 1 else []
 
     @property

@@ -30,8 +30,8 @@ async def load(
         digest: Of the files, if they have just been hashed.
 
     Raises:
-        ModelError: It cannot be loaded, does not answer the example that was logged with it, or takes longer than
-            ``serving.load_timeout_s``.
+        ModelError: It cannot be loaded, does not answer the example that was logged with it,
+            or takes longer than ``serving.load_timeout_s``.
     """
     name, limit_s = f"{version.name} version {version.version}", settings.serving.load_timeout_s
     try:

@@ -13,10 +13,11 @@ class Model(Protocol):
     """An open model. All methods belong to the event loop's thread.
 
     Attributes:
-        waits: Whether it answers by waiting on others: it is asked with `ask` and `stream`, many requests at once.
-            Otherwise `executor` calls it with one batch at a time.
+        waits: Whether it answers by waiting on others: it is asked with `ask` and `stream`,
+            many requests at once. Otherwise `executor` calls it with one batch at a time.
         whole_requests: As of `ModelWrapper`.
-        example: First row of the example that was logged with it, as a caller would send it; None without one.
+        example: First row of the example that was logged with it, as a caller would send it;
+            None without one.
     """
 
     waits: bool
@@ -58,7 +59,8 @@ class Model(Protocol):
     async def chat_row(
         self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The row for a chat, as of `ModelWrapper.chat_row`; raises InputError where the model cannot use it."""
+        """The row for a chat, as of `ModelWrapper.chat_row`;
+        raises InputError where the model cannot use it."""
         ...
 
     async def keeps_state(self, rows: list[Any]) -> bool:

@@ -12,8 +12,10 @@ from serving.blocking_calls import in_daemon_thread
 
 #: A registry that accepts a connection and does not answer for as long as this counts as away.
 REGISTRY_TIMEOUT_S = 10.0
-#: MLflow's modules that the first question needs; all but the first for a database, by its own clients.
-CLIENTS = (
+#: MLflow's modules that the first question to a server or a database needs. The headers of a request import
+#: plugins: Feast's takes seconds.
+OF_SERVERS = ("mlflow", "mlflow.store.model_registry.rest_store", "mlflow.tracking.request_header.registry")
+OF_DATABASES = (
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store",
@@ -59,7 +61,7 @@ class RegistryQuery:
 
     def _import_clients(self) -> None:
         with contextlib.suppress(Exception):  # the question reports the error
-            for name in CLIENTS[:1] if tracking_uri(self.settings).startswith("http") else CLIENTS:
+            for name in OF_SERVERS if tracking_uri(self.settings).startswith("http") else OF_DATABASES:
                 importlib.import_module(name)
 
     def _resolve(self) -> dict[str, ModelVersion]:

@@ -1,4 +1,5 @@
-"""Watches the registry. The version at the stage or alias is loaded beside the running one, checked, and swapped in.
+"""Watches the registry. The version at the stage or alias is loaded beside the running one, checked,
+and swapped in.
 
 When a step fails, the running version goes on, and the status has the reason.
 """
@@ -280,7 +281,8 @@ class RegistryWatcher:
 
 
 def _same(one: ModelVersion, other: ModelVersion) -> bool:
-    """Whether the files are the same. Stage and aliases may differ; a deleted number may be another model's now."""
+    """Whether the files are the same. Stage and aliases may differ;
+    a deleted number may be another model's now."""
     return (one.name, one.version, one.run_id, one.created_ms) == (
         other.name, other.version, other.run_id, other.created_ms,
     )  # fmt: skip

@@ -34,7 +34,8 @@ CONVERSATION = [*QUESTION, {"role": "assistant", "content": "!"}, *QUESTION]
 
 @dataclass
 class Loaded:
-    """A version whose model is open and has answered its own example; `folder` has its files, if it has files."""
+    """A version whose model is open and has answered its own example; `folder` has its files,
+    if it has files."""
 
     version: ModelVersion
     facts: ModelFacts
@@ -45,7 +46,8 @@ class Loaded:
 
 
 class ServedModel:
-    """A loaded version with its queue. `in_use` counts the requests that use it; it is drained when that is 0."""
+    """A loaded version with its queue. `in_use` counts the requests that use it;
+    it is drained when that is 0."""
 
     def __init__(self, loaded: Loaded, role: str, settings: Settings, metrics: Metrics) -> None:
         limits = settings.serving
@@ -67,8 +69,8 @@ class ServedModel:
         #: Rows in flight in an asynchronous model.
         self.waiting_rows = 0
         self._on_batch = metrics.on_batch(self.version.version, role)
-        #: Field of an answer -> its value, encoded once: a classifier's ``classes`` in the order of its probabilities, or
-        #: several ``labels`` in the order of the columns; empty for other models.
+        #: Field of an answer -> its value, encoded once: a classifier's ``classes`` in the order of its
+        #: probabilities, or several ``labels`` in the order of the columns; empty for other models.
         names = {"classes": loaded.facts.classes, "labels": loaded.facts.labels}
         self.names_json = {field: msgspec.Raw(encode_json(one)) for field, one in names.items() if one}
         self.batcher = Batcher(
@@ -132,7 +134,8 @@ class ServedModel:
         return self.batcher.queue_rows
 
     async def takes_chat(self, messages: Sequence[dict[str, Any]]) -> bool:
-        """Whether a chat alone, such as `QUESTION` or `CONVERSATION`, is enough for an answer. The model is asked once."""
+        """Whether a chat alone, such as `QUESTION` or `CONVERSATION`, is enough for an answer.
+        The model is asked once."""
         if not self.waits:
             return False
         if (known := self._takes_chats.get(len(messages))) is not None:

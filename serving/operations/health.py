@@ -1,4 +1,5 @@
-"""Liveness, readiness and metrics. A service without a model is live, so that it is not restarted, and unready."""
+"""Liveness, readiness and metrics. A service without a model is live, so that it is not restarted,
+and unready."""
 
 from http import HTTPStatus
 from typing import Any
@@ -20,8 +21,8 @@ async def livez(request: Request) -> dict[str, str]:
 async def readyz(request: Request) -> dict[str, Any]:
     """A model is loaded and warm, in each worker that takes requests; else 503 with the reason.
 
-    Also 503 while the process stops. `stale`: the registry cannot be reached, and the model is the last one known to
-    work.
+    Also 503 while the process stops. `stale`: the registry cannot be reached,
+    and the model is the last one known to work.
     """
     return readiness(request.app.state.service)
 

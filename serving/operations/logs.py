@@ -1,4 +1,5 @@
-"""Structured logs: one JSON object a line on standard error, without secrets. Bodies and headers are never in them."""
+"""Structured logs: one JSON object a line on standard error, without secrets.
+Bodies and headers are never in them."""
 
 import json
 import logging

@@ -1,6 +1,7 @@
 """Metrics for Prometheus, and the latest latencies for the pages.
 
-With several workers, each writes to files in PROMETHEUS_MULTIPROC_DIR, and the one that is asked adds them up.
+With several workers, each writes to files in PROMETHEUS_MULTIPROC_DIR,
+and the one that is asked adds them up.
 """
 
 import os
@@ -17,12 +18,14 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 #: Requests that `recent` is about.
 RECENT = 2000
-#: Whether several workers share metrics. Read once, as prometheus_client does: importing Feast sets the variable too.
+#: Whether several workers share metrics. Read once, as prometheus_client does:
+#: importing Feast sets the variable too.
 SHARED = worker_metrics.VARIABLE in os.environ
 
 
 class Metrics:
-    """The service's counters, histograms and gauges. Names start with ``mlops_serving_``; times are in seconds."""
+    """The service's counters, histograms and gauges. Names start with ``mlops_serving_``;
+    times are in seconds."""
 
     def __init__(self, workers: Workers | None = None) -> None:
         self._workers = workers

@@ -1,7 +1,7 @@
 """Every prediction and every later outcome, as Parquet files, written off the request's path.
 
-`predictions-*.parquet` and `feedback-*.parquet` are joined on `request_id`. A file appears every few seconds. A record
-for which memory has no room is dropped and counted; a request never waits for the log.
+`predictions-*.parquet` and `feedback-*.parquet` are joined on `request_id`. A file appears every few seconds.
+A record for which memory has no room is dropped and counted; a request never waits for the log.
 """
 
 import logging
@@ -89,7 +89,8 @@ class PredictionLog:
 
     def add(self, record: Record) -> None:
         """Add a record, at the cost of an append. It is dropped, and counted, when there is no room."""
-        # Known before it is queued: else the writer could forget it first, and it would be in memory for ever.
+        # Known before it is queued: else the writer could forget it first,
+        # and it would be in memory for ever.
         self.requests.expect(record.context.request_id, record.context.caller, len(record.rows))
         if self._append(self._records, record):
             self._new.append(record.request)

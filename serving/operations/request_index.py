@@ -1,4 +1,5 @@
-"""The requests in the prediction log: whose each one was, and how many rows it had. Feedback is checked against it."""
+"""The requests in the prediction log: whose each one was, and how many rows it had.
+Feedback is checked against it."""
 
 import asyncio
 import time

@@ -32,7 +32,8 @@ async def sweep_forever(service: Service) -> None:
 
 
 def sweep(service: Service, now_s: float) -> None:
-    """Delete all that is too old at `now_s` (Unix time). A part that fails is logged; the others are swept."""
+    """Delete all that is too old at `now_s` (Unix time). A part that fails is logged;
+    the others are swept."""
     wanted = service.settings.serving.retention
     for days, part in (
         (wanted.threads_days, _threads), (wanted.traces_days, _traces), (wanted.predictions_days, _predictions),

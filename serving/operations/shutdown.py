@@ -1,4 +1,5 @@
-"""SIGTERM: the service is unready first, then refuses requests, then ends. Every accepted request is answered."""
+"""SIGTERM: the service is unready first, then refuses requests, then ends.
+Every accepted request is answered."""
 
 import asyncio
 import logging
@@ -28,11 +29,12 @@ def ended_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def on_sigterm(service: Service) -> Iterator[None]:
-    """While the block runs, SIGTERM starts a drain, and after it the earlier handler (uvicorn's graceful shutdown).
+    """While the block runs, SIGTERM starts a drain, and after it the earlier handler
+    (uvicorn's graceful shutdown).
 
-    For ``serving.drain_s`` the service is unready and still answers; each answer closes its connection, so that the
-    load balancer chooses another instance. After that it refuses requests, and uvicorn closes the sockets and waits
-    for the requests in flight.
+    For ``serving.drain_s`` the service is unready and still answers; each answer closes its connection, so
+    that the load balancer chooses another instance. After that it refuses requests, and uvicorn closes the
+    sockets and waits for the requests in flight.
     """
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield

@@ -1,8 +1,8 @@
 """OpenTelemetry: one span a request, sent to OTEL_EXPORTER_OTLP_ENDPOINT when that is set.
 
 The caller's trace is continued from its `traceparent`. The SDK's own variables apply (OTEL_SERVICE_NAME,
-OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, ...). Bodies, keys and predictions are never in a span. Spans are sent
-by a thread of the SDK, which drops spans when its queue is full.
+OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, ...). Bodies, keys and predictions are never in a span. Spans
+are sent by a thread of the SDK, which drops spans when its queue is full.
 """
 
 import os
@@ -30,7 +30,8 @@ class Tracing:
                 f"{ENDPOINTS[0]} is set, but the exporter cannot be imported: {error}. "
                 "Install it with: pip install 'mlops-lib[otel]'"
             ) from None
-        # Otherwise MLflow would send a model's prompts and answers to this endpoint, in place of its experiment.
+        # Otherwise MLflow would send a model's prompts and answers to this endpoint,
+        # in place of its experiment.
         os.environ.setdefault("MLFLOW_ENABLE_OTLP_EXPORTER", "false")
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -66,7 +67,8 @@ class Tracing:
             )
 
     def end(self, span: Any, method: str, route: str, status: int, request_id: str) -> None:
-        """End a span with the outcome of its request. Status 0: the caller left before there was an answer."""
+        """End a span with the outcome of its request. Status 0:
+        the caller left before there was an answer."""
         span.update_name(f"{method} {route}")
         about = {"http.request.method": method, "http.route": route, "mlops.request_id": request_id}
         span.set_attributes(about | ({"http.response.status_code": status} if status else {}))

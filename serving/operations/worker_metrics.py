@@ -10,7 +10,8 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def share(workers: Workers) -> None:
-    """Keep the metrics in the workers' folder, unless the operator chose another; call it before prometheus_client is imported."""
+    """Keep the metrics in the workers' folder, unless the operator chose another;
+    call it before prometheus_client is imported."""
     os.environ.setdefault(VARIABLE, str(workers.folder))
     remove_dead(workers)
 

@@ -1,7 +1,8 @@
 """The worker processes of one service, and what each tells the others through a folder.
 
-The folder is named after the process that started the workers. A record in it is named after a worker and holds the
-worker's state. Process ids are used again, so both names also have the time at which the process started.
+The folder is named after the process that started the workers. A record in it is named after a
+worker and holds the worker's state. Process ids are used again, so both names also have the
+time at which the process started.
 """
 
 import asyncio
@@ -62,8 +63,8 @@ class Workers:
     async def wait_for_turn(self) -> None:
         """Return when this worker may take connections: it has a model, or no other worker has one.
 
-        All workers listen on one socket, so a worker without a model would take requests from a worker that has one.
-        Without any model, some worker must still answer the probes.
+        All workers listen on one socket, so a worker without a model would take requests from a worker that
+        has one. Without any model, some worker must still answer the probes.
         """
         while self.state is not State.READY:
             if State.READY not in self.others().values():

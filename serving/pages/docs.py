@@ -1,4 +1,5 @@
-"""/docs and /openapi.json. FastAPI's own page fetches its scripts from the internet, which a cluster may not reach."""
+"""/docs and /openapi.json. FastAPI's own page fetches its scripts from the internet,
+which a cluster may not reach."""
 
 import importlib.resources
 from http import HTTPStatus

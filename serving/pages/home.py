@@ -1,6 +1,7 @@
 """/: the page for people: a chat for models that take messages, a form for the others.
 
-The page is static files. Its data come from /status and the routes of the API, behind the key where there is one.
+The page is static files. Its data come from /status and the routes of the API,
+behind the key where there is one.
 """
 
 import hashlib
@@ -20,8 +21,8 @@ DIGEST = hashlib.sha256(
     b"\0".join(part for item in FILES.items() for part in (item[0].encode(), item[1]))
 ).hexdigest()[:16]
 PAGE = FILES.pop("index.html").replace(b"{digest}", DIGEST.encode())
-#: Nothing from elsewhere, no inline code, and no text that the browser would parse as HTML. Images are those that the
-#: page itself has read from a file.
+#: Nothing from elsewhere, no inline code, and no text that the browser would parse as HTML.
+#: Images are those that the page itself has read from a file.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

@@ -1,6 +1,7 @@
 """Batches of a model in a process of its own."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,8 @@ from serving.isolation.wire import Exact
 from serving.processes.process import GRACE_S, Ended, ModelProcess
 from serving.processes.supervisor import Supervisor
 from serving.web.problems import Problem
+
+log = logging.getLogger("serving")
 
 
 class BatchExecutor:
@@ -70,7 +73,7 @@ class _BatchCall:
 
     def _kill(self) -> None:
         self._process.drop(self._number)
-        self._process.kill("a call could not be stopped")
+        self._process.kill(f"{self._described()} could not be stopped")
         self._finish(None)
 
     def _answered(self, message: Any) -> None:
@@ -81,10 +84,18 @@ class _BatchCall:
             self._supervisor.health.answered()
             self._finish(outcomes(self._jobs, message), message.seconds)
         elif self._is_late:
+            if isinstance(message, Failed):
+                log.warning(
+                    "%s: %s was stopped.\n%s", self._supervisor.name, self._described(), message.traceback
+                )
             self._supervisor.took_too_long()
             self._finish(None)
         else:
             self._finish([_error(message)] * len(self._jobs))
+
+    def _described(self) -> str:
+        rows, seconds = sum(len(job.rows) for job in self._jobs), self._loop.time() - self._began
+        return f"a call with {rows} rows of {len(self._jobs)} requests, which took {seconds:.1f} s,"
 
     def _finish(self, result: list[Any] | None, seconds: float = -1.0) -> None:
         self._done(result, seconds if seconds >= 0 else self._loop.time() - self._began)

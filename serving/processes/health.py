@@ -3,7 +3,8 @@
 import time
 from collections import deque
 
-#: So many failures within so many seconds make a version unhealthy, and so many calls in a row that took too long.
+#: So many failures within so many seconds make a version unhealthy,
+#: and so many calls in a row that took too long.
 MAX_FAILURES, WINDOW_S, MAX_LATE = 5, 60.0, 5
 #: Seconds before the first restarts; an unhealthy version waits `UNHEALTHY_S`, twice as long each time.
 PAUSES_S, UNHEALTHY_S, MAX_PAUSE_S = (0.0, 0.1, 0.5, 1.0), 5.0, 60.0

@@ -81,7 +81,8 @@ class ProcessModel:
 
     @property
     def hung(self) -> int:
-        """See `Model`: a call that cannot be stopped has a process of its own by now, which is ended in time."""
+        """See `Model`: a call that cannot be stopped has a process of its own by now,
+        which is ended in time."""
         return self._supervisor.retiring
 
     def rows(self, rows: Rows) -> list[Any]:

@@ -15,6 +15,7 @@ from serving.isolation.messages import (
     Cancel,
     Event,
     Failed,
+    GiveBack,
     Load,
     Loaded,
     Message,
@@ -29,6 +30,8 @@ from serving.web.problems import Problem
 
 #: Seconds for a process to confirm the end of a call, to answer a ping, and to be reported after its socket closed.
 GRACE_S = 1.0
+#: Seconds for a message that is on its way.
+ON_ITS_WAY_S = 0.05
 
 
 class Ended(Exception):
@@ -43,6 +46,7 @@ class Ended(Exception):
         self.begun = begun
 
 
+_REPLACED = Ended("the process was replaced", begun=False)
 #: Gets what answers a call: `Event`s, and at last `Answers`, `Answer`, `Failed` or the end of the process.
 Handler = Callable[[Answers | Answer | Event | Failed | Ended], None]
 
@@ -172,11 +176,13 @@ class ModelProcess(asyncio.BufferedProtocol):
             self._loop.call_later(GRACE_S, self._require_end, number)
 
     def give_back(self) -> None:
-        """End the calls that the model has not begun with. Their handlers get an `Ended`."""
-        for number in self._calls.keys() - self._begun - self._dropped:
-            handler = self._calls[number]
-            self.cancel(number)
-            handler(Ended("the process was replaced", begun=False))
+        """End the calls that the model has not begun with, also where its event loop is blocked.
+
+        Their handlers get an `Ended`.
+        """
+        for number in self._not_begun():
+            self._send(GiveBack(number))
+        self._loop.call_later(ON_ITS_WAY_S, self._give_up)
 
     def interrupt(self) -> None:
         """End the batch of a model that computes. Its handler gets a `Failed` of kind ``interrupted``, or its answers."""
@@ -235,9 +241,11 @@ class ModelProcess(asyncio.BufferedProtocol):
             if handler := self._calls.get(message.id):
                 handler(message)
         elif message.id in self._calls:
+            ended = isinstance(message, Failed) and message.kind == "interrupted"
+            given_back = ended and self.loaded.waits and message.id in self._not_begun()
             self._dropped.discard(message.id)
             self._begun.discard(message.id)
-            self._calls.pop(message.id)(message)
+            self._calls.pop(message.id)(_REPLACED if given_back else message)
         elif isinstance(message, Failed) and not self._load.done():
             self._load.set_exception(exception(message))
 
@@ -269,6 +277,15 @@ class ModelProcess(asyncio.BufferedProtocol):
         for number, handler in calls.items():
             handler(Ended(reason, begun=not self.loaded.waits or number in self._begun))
         self.on_end(self)
+
+    def _not_begun(self) -> set[int]:
+        return self._calls.keys() - self._begun - self._dropped
+
+    def _give_up(self) -> None:
+        for number in self._not_begun():
+            handler = self._calls[number]
+            self.drop(number)
+            handler(_REPLACED)
 
     def _require_end(self, number: int) -> None:
         if number in self._calls:

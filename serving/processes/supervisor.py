@@ -34,6 +34,7 @@ class Supervisor:
         version: For metrics and log.
 
     Attributes:
+        name: Name and version of the model.
         changed: Called when there is a process again, and when the version becomes unhealthy.
     """
 
@@ -48,6 +49,7 @@ class Supervisor:
     ) -> None:
         self._load, self._kinds, self._limit_s = load, kinds, limit_s
         self._version, self._metrics = version, metrics
+        self.name = load.model
         self.changed: Callable[[], None] = lambda: None
         self.health = Health()
         self._current: ModelProcess | None = None
@@ -79,7 +81,7 @@ class Supervisor:
         if not reason:
             return None
         after_s = max(1, round(self.health.next_try - now))
-        detail = f"{self._load.model} does not answer: {reason}. It is started again."
+        detail = f"{self.name} does not answer: {reason}. It is started again."
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "model_unhealthy", detail, after_s)
 
     @property
@@ -130,7 +132,7 @@ class Supervisor:
         self._retiring.discard(process)
         if process is not self._current or self._closed:
             return
-        log.error("%s: %s", self._load.model, process.ended)
+        log.error("%s: %s", self.name, process.ended)
         self._metrics.crashed(self._version)
         self._current, self._is_blocked, self._is_stuck = None, False, False
         self._down_since = self._down_since or time.monotonic()
@@ -153,7 +155,7 @@ class Supervisor:
     def _replace(self) -> None:
         """Start another process for the calls to come."""
         if self._current and not self._starting and len(self._retiring) < MAX_RETIRING:
-            log.warning("%s: process %d has a call that does not end", self._load.model, self._current.pid)
+            log.warning("%s: process %d has a call that does not end", self.name, self._current.pid)
             self._starting = asyncio.create_task(self._start())
 
     def _back(self, process: ModelProcess) -> None:
@@ -173,7 +175,7 @@ class Supervisor:
                     process = await ModelProcess.start(self._load, self._kinds)
             except Exception as error:  # a model's code may raise anything
                 reason = str(error) or f"it was not loaded within {self._limit_s:g} s"
-                log.error("%s cannot be started again: %s", self._load.model, reason)
+                log.error("%s cannot be started again: %s", self.name, reason)
                 self.health.failed(reason)
                 self._wake()
             else:

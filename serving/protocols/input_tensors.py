@@ -11,7 +11,8 @@ from serving.web.problems import invalid_input
 
 
 def column_of(name: str, inputs: Mapping[str, InputSpec], fields: Mapping[str, Field]) -> str:
-    """The column that a tensor holds; the tensor's own name where it is no input, or one of several columns."""
+    """The column that a tensor holds; the tensor's own name where it is no input,
+    or one of several columns."""
     spec = inputs.get(name)
     if name in fields or spec is None or spec.of or len(spec.columns) > 1:
         return name
@@ -21,7 +22,8 @@ def column_of(name: str, inputs: Mapping[str, InputSpec], fields: Mapping[str, F
 def columns_of(
     tensors: Mapping[str, list[Any]], inputs: Mapping[str, InputSpec], fields: Mapping[str, Field]
 ) -> dict[str, list[Any]]:
-    """Values of the columns: an input's tensor is its column, or several, and lengths or a mask cut padded lists.
+    """Values of the columns: an input's tensor is its column, or several,
+    and lengths or a mask cut padded lists.
 
     Args:
         tensors: Name -> a value for each row.
@@ -54,7 +56,8 @@ def columns_of(
 
 
 def _padded_column(name: str, inputs: Mapping[str, InputSpec], fields: Mapping[str, Field]) -> str:
-    """The column of a sequence whose lengths or mask a tensor holds, whether or not the network takes them; else ""."""
+    """The column of a sequence whose lengths or mask a tensor holds,
+    whether or not the network takes them; else ""."""
     stem, _, kind = name.rpartition("_")
     spec = inputs.get(stem)
     is_beside = name not in fields and kind in ("lengths", "mask") and spec and spec.form == "sequence"

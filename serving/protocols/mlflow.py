@@ -22,8 +22,8 @@ from serving.web.call import JSON, Call, Reply
 from serving.web.problems import MAX_SHOWN, Problem
 from serving.web.route import get
 
-#: Headers of an answer. MLflow's server ignores these names too: params that the model does not have, and keys of the body
-#: beside the format and ``params``.
+#: Headers of an answer. MLflow's server ignores these names too: params that the model does not have,
+#: and keys of the body beside the format and ``params``.
 IGNORED_PARAMS, IGNORED_FIELDS = b"mlops-ignored-params", b"mlops-ignored-fields"
 
 #: Characters that no header may have.
@@ -31,7 +31,8 @@ CONTROL = bytes([*range(32), 127])
 
 
 class Own(NamedTuple):
-    """The fields of a request that the encoder needs: whether the body was the row, and the names that were ignored."""
+    """The fields of a request that the encoder needs: whether the body was the row,
+    and the names that were ignored."""
 
     is_row: bool
     ignored_params: Sequence[str]
@@ -59,7 +60,8 @@ ANSWER = {
 
 
 def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
-    """Rows in one of MLflow's formats, by the content type. Columns and params that the model lacks are ignored."""
+    """Rows in one of MLflow's formats, by the content type.
+    Columns and params that the model lacks are ignored."""
     kind = _content_type(call.headers.get(b"content-type", b"application/json").decode("latin-1"))
     if kind == "text/csv":
         sent = mlflow_bodies.Sent(mlflow_bodies.from_csv(body, model.schema, model.max_rows))

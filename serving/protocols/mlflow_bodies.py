@@ -43,7 +43,8 @@ def from_json(body: bytes, schema: RequestSchema, most: int) -> Sent:
     """The content of a JSON body with at most `most` rows.
 
     Raises:
-        Problem: 400 for a body that is not JSON; 422 for one that has none of the formats; 413 for too many rows.
+        Problem: 400 for a body that is not JSON; 422 for one that has none of the formats;
+            413 for too many rows.
     """
     sent = _decode(body)
     given = [name for name in FORMATS if isinstance(sent, dict) and name in sent]

@@ -1,10 +1,11 @@
 """The Open Inference Protocol, version 2, over HTTP, with binary tensors.
 
-https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes
-one tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts, dates and bytes are BYTES;
-null and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one tensor, ``predictions``, or
-one for each output of a network that gives several; a classifier's classes are in its parameters. A field that is null counts as absent. A parameter is the protocol's, or one of
-``params`` of the model's signature; any other is refused.
+https://github.com/kserve/open-inference-protocol and its binary extension. A model of named columns takes one
+tensor for each column, [rows] or [rows, 1], and [rows, width] for a column of lists; texts, dates and bytes
+are BYTES; null and NaN are missing values. A model of one tensor takes that, [rows, ...]. The answer is one
+tensor, ``predictions``, or one for each output of a network that gives several; a classifier's classes are in
+its parameters. A field that is null counts as absent. A parameter is the protocol's, or one of ``params`` of
+the model's signature; any other is refused.
 """
 
 from base64 import b64encode
@@ -209,7 +210,8 @@ def _outputs(served: ServedModel) -> list[dict[str, Any]]:
     if not served.facts.outputs:
         return [{"name": ONLY, "datatype": "FP64", "shape": [-1]}]
     return [
-        # Answers are JSON numbers, also of a float32; another number of items in each row makes a text of JSON.
+        # Answers are JSON numbers, also of a float32; another number of items in
+        # each row makes a text of JSON.
         {
             "name": one.name,
             "datatype": "BYTES" if None in one.shape else "FP64" if "float" in one.dtype else "INT64",

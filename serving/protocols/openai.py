@@ -1,8 +1,9 @@
 """OpenAI's protocol over the served model: /v1/chat/completions and /v1/models.
 
 https://platform.openai.com/docs/api-reference/chat. `model` is the name in the registry; ``thread_id`` (in
-the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an interrupt: `messages` may
-then be empty. An answer that is an interrupt has it in the field ``interrupt`` too, and as JSON in its content.
+the client: ``extra_body={"thread_id": ...}``) continues a conversation, and ``resume`` answers an
+interrupt: `messages` may then be empty. An answer that is an interrupt has it in the field ``interrupt``
+too, and as JSON in its content.
 """
 
 import time
@@ -124,7 +125,9 @@ async def events(
                     if rest or not sent:
                         yield _chunk(chat, rest)
     except Exception as error:
-        yield f"data: {problem(call, as_problem(error, call.request_id)).body.decode()}\n\n"
+        failure = as_problem(error, call.request_id)
+        call.code = failure.code
+        yield f"data: {problem(call, failure).body.decode()}\n\n"
         return
     yield _last(chat, found.finish_reason, _usage(call.usage or Usage(), found))
 

@@ -32,9 +32,9 @@ class Choice(NamedTuple):
 def choice_of(prediction: Any) -> Choice:
     """The answer in a prediction.
 
-    A prediction is a text; an object with OpenAI's ``choices`` (of the `llm` wrapper, or MLflow's ChatModel); one with
-    ``messages`` (ChatAgent), of which the last is the answer; or one with ``output`` (ResponsesAgent). Any other is shown as
-    JSON.
+    A prediction is a text; an object with OpenAI's ``choices`` (of the `llm` wrapper, or MLflow's ChatModel);
+    one with ``messages`` (ChatAgent), of which the last is the answer; or one with ``output``
+    (ResponsesAgent). Any other is shown as JSON.
     """
     if isinstance(prediction, Mapping):
         if choice := _last(prediction, "choices"):

@@ -1,7 +1,7 @@
 """The body of a chat in OpenAI's protocol.
 
-A field that is null counts as absent. Options (fields that change the answer) reach the model, which uses each or refuses
-it by name.
+A field that is null counts as absent. Options (fields that change the answer) reach the model,
+which uses each or refuses it by name.
 """
 
 from typing import Annotated, Any

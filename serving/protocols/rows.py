@@ -101,7 +101,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
-    """The events of one row. Once the answer has begun, its status cannot say that it failed: an event does."""
+    """The events of one row. Once the answer has begun, its status cannot say that it failed:
+    an event does."""
     try:
         async with aclosing(events):
             async for kind, data, path in events:
@@ -117,7 +118,9 @@ async def events(
                     answer = {"predictions": data, "model": model.card, "request_id": call.request_id}
                     yield event(kind, answer)
     except Exception as error:
-        yield event("error", json.loads(as_problem(error, call.request_id).body(call.request_id)))
+        problem = as_problem(error, call.request_id)
+        call.code = problem.code
+        yield event("error", json.loads(problem.body(call.request_id)))
 
 
 async def features(request: Request) -> Response:

@@ -41,7 +41,8 @@ class Tensor(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def rows_of(inputs: list[Tensor], binary: memoryview, schema: RequestSchema, max_rows: int) -> list[Any]:
-    """The rows of a request's tensors: one dict a row, or the items of the one tensor of an unnamed signature.
+    """The rows of a request's tensors: one dict a row, or the items of the one
+    tensor of an unnamed signature.
 
     Raises:
         Problem: 422 for tensors that do not fit; 413 for more than `max_rows` rows.
@@ -103,7 +104,8 @@ def require_known(
 
 
 def _plain(tensor: Tensor) -> list[Any] | None:
-    """The data of a tensor that are one value a row already, as most are: without numpy it takes a tenth of the time."""
+    """The data of a tensor that are one value a row already, as most are:
+    without numpy it takes a tenth of the time."""
     data, datatype = tensor.data, tensor.datatype
     if tensor.parameters or type(data) is not list or tensor.shape != [len(data)] or not data:
         return None
@@ -139,8 +141,8 @@ def _values(tensor: Tensor, binary: memoryview | None, kind: str) -> list[Any]:
     """One value a row: a scalar for shape [rows] or [rows, 1], else nested lists. None for null and NaN.
 
     Args:
-        kind: Of the column. A value of an ``array`` is a list, even of one item; one of a ``binary`` is bytes; one of an
-            ``image`` is bytes, or base64 in JSON, or an array.
+        kind: Of the column. A value of an ``array`` is a list, even of one item;
+            one of a ``binary`` is bytes; one of an ``image`` is bytes, or base64 in JSON, or an array.
     """
     shape, datatype = tensor.shape, tensor.datatype
     if not shape or min(shape) < 0 or 0 in shape[1:]:

@@ -15,7 +15,8 @@ from serving.web.route import delete
 async def delete_thread(request: Request, thread_id: str) -> Response:
     """Delete a conversation of the caller: its turns and its open interrupts. Its id stays the caller's.
 
-    Other workers remember owners for minutes: if the id were free, a former owner could read the next one's turns.
+    Other workers remember owners for minutes: if the id were free,
+    a former owner could read the next one's turns.
 
     404 for a thread that never was, 403 for another key's, 409 while a turn of it runs.
     """

@@ -25,8 +25,8 @@ def of_form(body: bytes, content_type: bytes, schema: RequestSchema, max_rows: i
     A value is read as a cell of a CSV is: an empty one is missing. A column of lists or objects takes JSON.
 
     Raises:
-        Problem: 400 for a body that is no form; 413 for too many rows; 415 for a model without named columns; 422 for a
-            field that does not fit.
+        Problem: 400 for a body that is no form; 413 for too many rows; 415 for a model without named columns;
+            422 for a field that does not fit.
     """
     if not schema.columns:
         detail = f"A form has a field for each column, and this model has no named columns. Send JSON instead of {FORM}."

@@ -3,8 +3,8 @@
     - {name: shop, sha256: 9f86d081..., rate_per_s: 50}
     - {name: ops, sha256: 60303ae2..., admin: true}
 
-The file has only digests. `mlops key` makes keys that are long and random, so nobody can find a key from its SHA-256.
-To rotate a key: add the new line, move the callers, remove the old line.
+The file has only digests. `mlops key` makes keys that are long and random, so nobody can find a key from its
+SHA-256. To rotate a key: add the new line, move the callers, remove the old line.
 """
 
 import hashlib
@@ -76,7 +76,8 @@ class Keys:
     def admit(self, given: bytes, admin: bool) -> str:
         """The name of a caller with this key, who may go on; "" where the service has no keys.
 
-        Threads, requests and feedback belong to the name, so that they stay with a caller whose key is rotated.
+        Threads, requests and feedback belong to the name, so that they stay with a
+        caller whose key is rotated.
 
         Raises:
             Problem: 401 without a known key, 403 for an admin route without an admin's, 429 too fast.

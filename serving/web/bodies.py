@@ -9,8 +9,8 @@ import msgspec
 from serving.web.problems import Problem, invalid_input
 
 T = TypeVar("T")
-#: Exceptions of msgspec for a body that is not JSON. Catch its ValidationError (JSON of another type) first: that is a
-#: DecodeError too.
+#: Exceptions of msgspec for a body that is not JSON. Catch its ValidationError (JSON of another type) first:
+#: that is a DecodeError too.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 

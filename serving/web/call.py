@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from mlops_lib.llm.accounting.usage import Usage
 from serving.service import Service
 from serving.web.compression import inflated
-from serving.web.problems import MEDIA_TYPE, Problem, disconnected, too_large
+from serving.web.problems import MEDIA_TYPE, Problem, bodies_too_large, disconnected, too_large
 
 #: A caller's request id is repeated if it looks like this: safe in a log line and in a header.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}", re.ASCII)
@@ -26,6 +26,8 @@ BINARY = (b"content-type", b"application/octet-stream")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 CLOSE = (b"connection", b"close")
 NEVER = float("inf")
+#: Most bytes of the bodies of all requests in flight, as a multiple of `serving.body_bytes`.
+MAX_BODIES = 32
 NO_VALUES: Mapping[str, str] = MappingProxyType({})
 Headers = list[tuple[bytes, bytes]]
 #: Headers of every answer that does not set them itself.
@@ -63,11 +65,12 @@ class Call:
         deadline: Time of `time.monotonic()` at which the request ends; `NEVER` once its answer has begun.
         caller: Name of the caller's API key; "" where the service has no keys.
         usage: Tokens of an answer in events; None for any other answer.
-        body_bytes: Bytes of the body that have been read.
-        read: Whether the whole body has been read. The server's next message is then that the caller has left.
+        body_bytes: Bytes of the body that have been read; then of the body without its compression.
+        read: Whether the whole body has been read. The server's next message is then
+            that the caller has left.
         status: Of the answer; 0 before it has begun.
         finished: Whether the last byte of the answer is out.
-        code: Of the problem that is the answer; "" for another answer.
+        code: Of the problem that is the answer, or the end of a stream; "" for another answer.
         version: Of the model that was asked; 0 for a request that asks no model.
         ended: Why the work was cancelled, as the answer to give.
     """
@@ -126,8 +129,9 @@ class Call:
         """The whole body, inflated if it came compressed.
 
         Raises:
-            Problem: 413 once it is longer than it may be; 400 when the caller hangs up midway, or for a body that is
-                not of its Content-Encoding; 415 for a coding that is not known.
+            Problem: 413 once it is longer than it may be; 503 while the bodies of all requests are; 499
+                when the caller hangs up midway; 400 for a body that is not of its Content-Encoding,
+                415 for a coding that is not known.
         """
         chunks = []
         while not self.read:
@@ -137,7 +141,8 @@ class Call:
             chunks.append(message.get("body", b""))
         body = b"".join(chunks)
         if coding := self.headers.get(b"content-encoding"):
-            return await inflated(body, coding, self._limit)
+            sent, body = len(body), await inflated(body, coding, self._limit)
+            self._hold(len(body) - sent)
         return body
 
     async def left(self) -> None:
@@ -168,7 +173,8 @@ class Call:
         await self.reply(Reply(body, [PROBLEM, *problem.raw_headers], problem.status.value))
 
     async def stream(self, pieces: AsyncGenerator[str], headers: Headers) -> None:
-        """Send an answer in pieces. `pieces` is closed however it ends, in this task, whose context it may have set."""
+        """Send an answer in pieces. `pieces` is closed however it ends, in this task,
+        whose context it may have set."""
         async with aclosing(pieces):
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
             async for piece in pieces:
@@ -188,11 +194,18 @@ class Call:
         await self._send(message)
 
     def _counted(self, message: Message) -> Message:
-        self.body_bytes += len(message.get("body", b""))
+        self._hold(len(message.get("body", b"")))
         if self.body_bytes > self._limit:
             raise too_large(self._limit)
         self.read = not message.get("more_body")
         return message
+
+    def _hold(self, count: int) -> None:
+        """Count bytes of the body, which the gateway takes back when the request ends."""
+        self.body_bytes += count
+        self._service.body_bytes += count
+        if self._service.body_bytes > MAX_BODIES * self._limit:
+            raise bodies_too_large(MAX_BODIES * self._limit)
 
     def _headers(self, own: Iterable[tuple[bytes, bytes]], security: Headers = SECURITY) -> Headers:
         headers = [*own, *security, (b"x-request-id", self.request_id.encode())]

@@ -1,6 +1,8 @@
-"""Compressed bodies (``Content-Encoding``): requests are inflated up to a limit, answers deflated for callers who ask.
+"""Compressed bodies (``Content-Encoding``): requests are inflated up to a limit,
+answers deflated for callers who ask.
 
-gzip and deflate, from the standard library. Long bodies are worked on in a thread: zlib releases Python's lock.
+gzip and deflate, from the standard library. Long bodies are worked on in a thread:
+zlib releases Python's lock.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""Limits of a connection, before a request reaches the gateway: size of the head, time for it, bytes after the answer.
+"""Limits of a connection, before a request reaches the gateway: size of the head, time for it,
+bytes after the answer.
 
-uvicorn has none of them with its fast parser: it buffers a head of any length, waits for ever for its end, and reads on
-after a refusal. See docs/decisions/0312.
+uvicorn has none of them with its fast parser: it buffers a head of any length, waits for ever for its end,
+and reads on after a refusal. See docs/decisions/0312.
 """
 
 import asyncio
@@ -16,8 +17,8 @@ from mlops_lib.settings import ServingSettings
 from serving.web.failures import failures
 from serving.web.problems import MEDIA_TYPE, Problem
 
-#: Seconds that the rest of a body is read and dropped after its answer. A connection that is closed with unread bytes may
-#: lose the answer.
+#: Seconds that the rest of a body is read and dropped after its answer.
+#: A connection that is closed with unread bytes may lose the answer.
 LINGER_S = 5.0
 
 

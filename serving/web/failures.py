@@ -23,8 +23,8 @@ class _Seen:
 class Failures:
     """The log of requests that were not answered as asked, without bodies and headers.
 
-    Of lines that differ only in their request, `MAX_LINES` are written in `WINDOW_S`, then one with the number of the others:
-    a caller's loop or a broken model must not fill the disk.
+    Of lines that differ only in their request, `MAX_LINES` are written in `WINDOW_S`,
+    then one with the number of the others: a caller's loop or a broken model must not fill the disk.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,5 @@
-"""Decoding of ``multipart/form-data`` bodies (RFC 7578), which are whole in memory and bounded by the gateway."""
+"""Decoding of ``multipart/form-data`` bodies (RFC 7578), which are whole in memory
+and bounded by the gateway."""
 
 import logging
 from http import HTTPStatus
@@ -25,7 +26,8 @@ class Part(NamedTuple):
     """One part of a form: the value of a field, or a file.
 
     Attributes:
-        filename: "" for a file without a name, such as that of a file chooser without a choice; None for a value.
+        filename: "" for a file without a name, such as that of a file chooser without a choice;
+            None for a value.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The outermost layer, plain ASGI: what every request goes through.
 
-It gives a request its id, finds its route, admits or refuses it before a byte of the body is read, cancels it when it
-takes too long or its caller leaves, and counts it. It answers inference itself: FastAPI's routing and response objects
-would cost more than the prediction. Other routes go on to FastAPI.
+It gives a request its id, finds its route, admits or refuses it before a byte of the body is read, cancels it
+when it takes too long or its caller leaves, and counts it. It answers inference itself: FastAPI's routing and
+response objects would cost more than the prediction. Other routes go on to FastAPI.
 """
 
 import asyncio
@@ -83,6 +83,7 @@ class Gateway:
                 await call.problem(as_problem(error, call.request_id))
         finally:
             self.in_flight.discard(call)
+            service.body_bytes -= call.body_bytes
             if call.watch:
                 call.watch.cancel()
             # A path that is no route has no label of its own, or a scanner would make thousands.
@@ -91,7 +92,8 @@ class Gateway:
             service.metrics.answered(label, call.status, seconds, isinstance(route, InferenceRoute))
             if tracing:
                 tracing.end(span, method, label, call.status, call.request_id)
-            if call.status >= 400 and not is_public:  # a probe that fails every second is no news
+            # A stream that broke has status 200 and a code. A probe that fails every second is no news.
+            if (call.status >= 400 or call.code) and not is_public:
                 about = {
                     "method": method,
                     "route": label,
@@ -107,7 +109,8 @@ class Gateway:
                 )
 
     async def sweep(self) -> None:
-        """Cancel the requests that take too long, and watch for callers who leave the others. Never returns."""
+        """Cancel the requests that take too long, and watch for callers who leave the others.
+        Never returns."""
         while True:
             await asyncio.sleep(SWEEP_S)
             failures.report_left_out()

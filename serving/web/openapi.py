@@ -117,7 +117,8 @@ def _document(app: FastAPI, table: RouteTable, served: ServedModel | None, has_k
             content, parts = _content(route)
             schemas.update(parts)
             content = {kind: about for kind, about in content.items() if _is_known(about, schemas)}
-            # It is a row of somebody's data: where there are keys, only /status shows it, to callers with a key.
+            # It is a row of somebody's data: where there are keys, only /status shows it,
+            # to callers with a key.
             is_shown = served is not None and not has_keys and not served.long_images
             example = route.example(served) if route.example and is_shown else None
             if example is not None:

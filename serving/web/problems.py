@@ -47,7 +47,8 @@ class Problem(Exception):
         detail: What happened, with which value, and what to do.
         retry_after_s: When to try again, where that helps.
         headers: Further headers of the answer.
-        columns: The values at fault, where they are known: ``row``, ``column`` and the value wanted as ``detail``.
+        columns: The values at fault, where they are known: ``row``,
+            ``column`` and the value wanted as ``detail``.
     """
 
     def __init__(
@@ -108,13 +109,15 @@ def unsupported(path: str, kind: str) -> Problem:
 
 
 def other_than_json(header: bytes) -> str:
-    """The content type that a caller declares; "" if it is JSON, or what clients send when they are told none."""
+    """The content type that a caller declares; "" if it is JSON,
+    or what clients send when they are told none."""
     given = header.decode("latin-1").split(";")[0].strip().lower()
     return "" if "json" in given or given in UNDECLARED else given
 
 
 def invalid_input(detail: str, columns: Sequence[Mapping[str, int | str]] = ()) -> Problem:
-    """The answer to a well-formed request that the model or the protocol does not take; `columns` as of `Problem`."""
+    """The answer to a well-formed request that the model or the protocol does not take;
+    `columns` as of `Problem`."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", detail, columns=columns)
 
 
@@ -122,6 +125,12 @@ def too_large(limit: int) -> Problem:
     """The answer to a body of more than `limit` bytes."""
     detail = f"The body is longer than {limit} bytes (serving.body_bytes). Send fewer rows a request."
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
+
+
+def bodies_too_large(limit: int) -> Problem:
+    """The answer to a body for which there is no memory now."""
+    detail = f"The bodies of the requests that wait have {limit} bytes already. Try again after the time in Retry-After."
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail, retry_after_s=1)
 
 
 def disconnected(before: str) -> Problem:

@@ -24,7 +24,8 @@ class Route:
         tag: Heading in the API's description.
         access: Who may call it.
         request: Type of the body, for OpenAPI; None: the route takes no body.
-        example: Makes a JSON body that works from the served model, for OpenAPI; None from it: this model has none.
+        example: Makes a JSON body that works from the served model, for OpenAPI; None from it:
+            this model has none.
     """
 
     method: str

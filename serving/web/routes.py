@@ -1,7 +1,7 @@
 """The route table: every route of the service, and how a request finds its own.
 
-Gateway, keys, metrics, cancellation and the API's description are derived from it. A new protocol is one module in
-`serving.protocols` and one line here.
+Gateway, keys, metrics, cancellation and the API's description are derived from it.
+A new protocol is one module in `serving.protocols` and one line here.
 """
 
 import re
@@ -32,7 +32,8 @@ class RouteTable:
         self._templates = [(r.method, _pattern(r.path), r) for r in self.routes if "{" in r.path]
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
-        """The route for a path, and the values of its placeholders. A slash at the path's end does not matter."""
+        """The route for a path, and the values of its placeholders.
+        A slash at the path's end does not matter."""
         if found := self._exact.get((method, path)):
             return found
         path = path.rstrip("/")

@@ -66,6 +66,40 @@ def test_a_number_that_only_people_read_is_named_with_its_remedy(tmp_path, capsy
 
 
 @pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("{n}.5kg", "they look like numbers, such as"),
+        ("１{n}", "they look like numbers, such as"),
+        ("{n}.5|#DIV/0!", "they are numbers but for '#DIV/0!'"),
+        ("{n}.5|-", "they are numbers but for '-'"),
+        ("서울|서울 ", "they hold '서울' and '서울 ', which look the same"),
+        ("Seoul|seoul", "they hold 'Seoul' and 'seoul', which differ in upper and lower case alone"),
+    ],
+)
+def test_texts_that_mean_something_else_are_named(tmp_path, capsys, cell, said):
+    """Units, digits of full width, errors of a sheet and marks for a gap among numbers, categories written in two ways."""
+    ways = cell.split("|")
+    way = {n: ways[n % 12 == 0] if len(ways) > 1 else cell for n in range(ROWS)}
+    write(tmp_path, {"rows.csv": text(["x", "z"], lambda n: [way[n].format(n=n % 40 + 1), str(n % 30)])})
+    assert said in capsys.readouterr().out
+
+
+def test_a_mark_for_a_gap_that_is_declared_leaves_numbers(tmp_path):
+    """The remedy of the warning."""
+    content = text(["x"], lambda n: ["-" if n % 12 == 0 else f"{n}.5"])
+    schema = write(tmp_path, {"rows.csv": content}, ", missing_values: ['-']")
+    assert (schema.kinds["x"], schema.features["x"].nullable) == ("number", True)
+
+
+@pytest.mark.parametrize("other", ["예 ", unicodedata.normalize("NFD", "예")])
+def test_classes_that_look_the_same_are_refused(tmp_path, other):
+    """Each would be a class of its own, and the model could not tell them apart."""
+    content = "x,y\n" + "".join(f"{n % 30},{('예', '아니오', other)[n % 3]}\n" for n in range(ROWS))
+    with pytest.raises(DataError, match="has the classes .*look the same.*in one way in the source"):
+        write(tmp_path, {"rows.csv": content})
+
+
+@pytest.mark.parametrize(
     ("files", "data", "error"),
     [
         ({"a.csv": text(["x", "x"], lambda n: [str(n), "1"])}, "", "more than one column named 'x'"),
@@ -74,6 +108,7 @@ def test_a_number_that_only_people_read_is_named_with_its_remedy(tmp_path, capsy
             {name: text([one], lambda n: [str(n % 30)]) for name, one in (("a.csv", "요금"), ("b.csv", APART))},
             "", "b.csv does not have the columns of .*a.csv.* look the same",
         ),
+        ({"a.csv": "요금 현황\n" + text(["x"], lambda n: [str(n)])}, "", "line 2: 2 cells.*If a title is above the header, delete"),
         ({"a.csv": "x, y\n" + "1, a\n2, b\n" * 40}, "", "'y' and ' y' look the same"),
     ],
 )  # fmt: skip

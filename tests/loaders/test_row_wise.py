@@ -16,6 +16,7 @@ from mlops_lib.loaders.base import SOURCE_ROWS_FILE
 MODULE = "row_wise_prepares"
 SOURCE = """
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,12 @@ def repeats(frame):
 
 def forgets(frame):
     return plain(frame[frame["note"] != "gone"])
+
+
+def rated(frame):
+    frame = plain(frame)
+    frame.loc[frame["visits"] > 6, "ratio"] = frame["spent"] / 100
+    return frame.assign(ratio=frame["ratio"] * float((Path(__file__).parent / "rate.txt").read_text()))
 
 
 def leaks(frame):
@@ -225,14 +232,21 @@ def test_a_dataset_of_other_settings_is_not_trained_on(tmp_path):
         wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
 
 
-def test_a_prepare_that_was_edited_since_the_dataset_was_made_is_not_logged(tmp_path):
-    """The service would make other features than those that the model has learned from."""
-    settings = settings_of(tmp_path, "plain")
+@pytest.mark.parametrize(
+    ("file", "content", "error"),
+    [
+        (f"{MODULE}.py", SOURCE.replace("/ 100", "/ 10"), "or a module that it imports was edited since"),
+        ("rate.txt", "3", "makes other features than when 01_get_data ran"),
+    ],
+)
+def test_a_prepare_that_was_edited_since_the_dataset_was_made_is_not_logged(tmp_path, file, content, error):
+    """The service would make other features than those that the model has learned from, if only of rows beyond the example."""
+    (tmp_path / "rate.txt").write_text("2")
+    settings = settings_of(tmp_path, "rated")
     dataset = write(settings)
-    file = tmp_path / f"{MODULE}.py"
-    file.write_text(SOURCE.replace('/ frame["visits"]', '* frame["visits"] * 10'))
+    (tmp_path / file).write_text(content)
     del sys.modules[MODULE]
-    with pytest.raises(TrainingError, match="makes other features than when 01_get_data ran"):
+    with pytest.raises(TrainingError, match=error):
         wrappers.from_settings(settings).train(dataset, settings)
 
 

@@ -72,7 +72,7 @@ SETTINGS = {
         "keep_alive_s": 600,  # longer than a step takes
         "poll_s": 0.2,
         "retry_s": 0.2,
-        "predict_timeout_s": 3.0,
+        "predict_timeout_s": 5.0,
         "load_timeout_s": 60.0,
         "features": {"timeout_s": 5.0},
     },
@@ -127,12 +127,12 @@ class Chaos:
 
     def promote(self) -> None:
         """Another good version; it is served once the registry can be reached."""
-        self.move_to(self.random.choice([version for version in GOOD if version != self.wanted]))
+        self.move_to(self.another())
         self.confirm()
 
     def promote_and_go_on(self) -> None:
         """The next step comes while it is loaded."""
-        self.move_to(self.random.choice([version for version in GOOD if version != self.wanted]))
+        self.move_to(self.another())
 
     def roll_back(self) -> None:
         """The version that was wanted before."""
@@ -227,6 +227,12 @@ class Chaos:
             until(answered, "features are found again", self.service.log.read_text)
             for period in self.rules.store_away:
                 period.end()
+
+    def another(self) -> int:
+        """A good version that is neither served nor named by the registry."""
+        return self.random.choice(
+            [version for version in GOOD if version not in (self.wanted, self.confirmed)]
+        )
 
     def move_to(self, version: int) -> None:
         """Move the alias."""

@@ -1,4 +1,4 @@
-"""Moves versions to Production without the gate, for tests and benchmarks of other parts."""
+"""Moves versions to Production without the gate, for tests of other parts."""
 
 from mlops_lib.errors import NoSuchVersionError
 from mlops_lib.registry import Decision, ModelVersion, Registry

@@ -1,4 +1,5 @@
-"""Feast's definitions: the customer, the features and the feature service. ``python -m examples.repurchase.feature_job`` writes the Parquet file."""
+"""Feast's definitions: the customer, the features and the feature service.
+``python -m examples.repurchase.feature_job`` writes the Parquet file."""
 
 from datetime import timedelta
 

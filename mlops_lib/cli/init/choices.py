@@ -1,4 +1,4 @@
-"""What is chosen for a new project, and the text of its config.yaml."""
+"""The choices for a new project, and the text of its config.yaml."""
 
 import json
 import os

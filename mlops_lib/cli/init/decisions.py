@@ -92,8 +92,8 @@ def _missing_label(label: Label, given: Given, asked: Questions, choices: Choice
         asked.asks and asked.agrees(f"{gaps}. Leave these rows out?", default=False)
     ):
         raise DataError(
-            f"{label.where}: {gaps}. If these rows are to be left out, add --missing-label drop; else fill them in the "
-            "source."
+            f"{label.where}: {gaps}, the first of them row {label.odd[0]} (counted from 0). If these rows are to be left out, "
+            "add --missing-label drop; else fill them in the source."
         )
     choices.data["missing_label"] = "drop"
     choices.reasons["data.missing_label"] = gaps
@@ -216,6 +216,8 @@ def _require(table: Table, name: str, option: str) -> None:
     if name in table.names:
         return
     hint = did_you_mean(name, table.names)
+    if name in map(str, table.sample.slice(0, 1).to_pylist()[0].values()):
+        hint = " It is in the row after the header: if the header has several lines, delete all but the last."
     raise ConfigError(
         f"{table.shown} has no column {name!r} (--{option}).{hint} Columns it has: {', '.join(table.names)}."
     )

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.alike import classes_alike
 from mlops_lib.columns.schema import Kind
 from mlops_lib.errors import DataError
 from mlops_lib.wording import listed
@@ -32,6 +33,7 @@ class Label:
         rows: Rows of the table.
         gaps: Rows without a label.
         counts: Value -> rows, the most frequent first.
+        odd: The first row without a label, and the first one with an infinite number; -1 without such a row.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Label:
     rows: int
     gaps: int
     counts: dict[Any, int]
+    odd: tuple[int, int]
 
     @classmethod
     def of(cls, name: str, where: str, kind: Kind, values: "pa.ChunkedArray") -> "Label":
@@ -53,12 +56,15 @@ class Label:
             )
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
+        endless = -1
         if pa.types.is_floating(values.type):
             values = pc.if_else(pc.is_nan(values), None, values)
+            endless = pc.index(pc.is_inf(values), True).as_py()
         counted = pc.value_counts(values.drop_null())
         pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
         counts = dict(sorted(pairs, key=lambda pair: -pair[1]))
-        return cls(name, where, kind, len(values), values.null_count, counts)
+        odd = pc.index(pc.is_null(values), True).as_py(), endless
+        return cls(name, where, kind, len(values), values.null_count, counts, odd)
 
     @property
     def numeric(self) -> bool:
@@ -117,7 +123,8 @@ class Label:
             )
         if endless := sum(count for value, count in self.counts.items() if not math.isfinite(value)):
             raise DataError(
-                f"{place} is infinite in {endless:,} rows. Remove or mend these rows in the source."
+                f"{place} is infinite in {endless:,} rows, the first of them row {self.odd[1]} (counted from 0). Remove or "
+                "mend these rows in the source."
             )
         if task == "ranking" and (least := min(self.counts)) < 0:
             raise DataError(
@@ -138,6 +145,8 @@ class Label:
                 f"{place} has {distinct:,} distinct values in {known:,} rows ({self._few}), too many for "
                 f"classes. {remedy}."
             )
+        if problem := classes_alike(self.counts):
+            raise DataError(f"{place} {problem}")
         if rare := {value: count for value, count in self.counts.items() if count < FEWEST}:
             each = listed((f"{_text(value)!r} has {count}" for value, count in rare.items()), 5)
             raise DataError(

@@ -161,13 +161,15 @@ def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
     for name, column in table.columns.items():
         if name == label_name or name in taken or column.nullable:
             continue
-        if column.kind not in ("category", "integer", "text") or _looks_like_dates(table, name):
-            continue
         rows = len(table.sample)
         words = _words(name)
         is_id = bool(_ID.fullmatch(words[-1])) or words[-1] in ENTITIES
+        names = column.kind in ("category", "integer", "text") or (is_id and _is_whole(table, name))
+        if not names or _looks_like_dates(table, name):
+            continue
         is_entity = is_id and any(entity in "".join(words) for entity in ENTITIES)
-        if column.distinct == rows and (is_id or column.role == "ignored"):
+        is_size = "they look like numbers" in column.reason or "they are numbers but" in column.reason
+        if column.distinct == rows and (is_id or (column.role == "ignored" and not is_size)):
             found.append((0 if is_id else 2, name, "distinct in every row"))
         elif (is_entity or words == ["id"]) and column.distinct > max(20, rows / 1000):
             each = rows / column.distinct
@@ -207,7 +209,7 @@ def series(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Propos
 
 
 def of_key(task: str) -> Callable[[Table, str, tuple[str, ...]], Proposal]:
-    """What proposes the key of a task: an entity, a group or a series."""
+    """The function that proposes the key of a task: an entity, a group or a series."""
     return {"ranking": group, "forecast": series}.get(task, key)
 
 
@@ -238,6 +240,12 @@ def time(table: Table, label_name: str, key_name: str) -> Proposal:
     if key_name and table.columns[key_name].distinct < len(table.sample):
         return Proposal("", f"rows of one {key_name} stay in one split", others=tuple(dates))
     return Proposal(named[0], f"{named[0]} is the time of a row: the latest rows are the test split")
+
+
+def _is_whole(table: Table, name: str) -> bool:
+    """Whether a column has whole numbers alone, which may be written as 1.0."""
+    values = [value for value in table.some_values(name) if value is not None]
+    return table.columns[name].kind == "number" and all(float(value).is_integer() for value in values)
 
 
 def _looks_like_dates(table: Table, name: str) -> bool:

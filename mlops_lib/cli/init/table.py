@@ -1,4 +1,4 @@
-"""What a source holds: its columns with their kinds, a sample of its rows, and any whole column."""
+"""The columns of a source with their kinds, a sample of its rows, and any whole column."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -28,8 +28,8 @@ SLICE_WIDTH, MAX_LINES = 28, 40
 def differences(verdict: "Verdict") -> "Figure | None":
     """Challenger minus champion with its interval, a panel for each metric and a line for each slice.
 
-    The dashed line marks 0, the dotted one the margin. At most 40 lines of a metric are drawn: all rows, then the
-    slices with the lowest intervals. None without a comparison.
+    The dashed line marks 0, the dotted one the margin. At most 40 lines of a metric are drawn: all rows,
+    then the slices with the lowest intervals. None without a comparison.
     """
     if not verdict.comparisons or verdict.champion is None:
         return None
@@ -61,7 +61,8 @@ def differences(verdict: "Verdict") -> "Figure | None":
 
 
 def _drawn(lines: "Sequence[Comparison]") -> "list[Comparison]":
-    """All rows, then the slices, at most `MAX_LINES`: of more, those with the lowest intervals, in their own order."""
+    """All rows, then the slices, at most `MAX_LINES`: of more, those with the lowest intervals,
+    in their own order."""
     if len(lines) <= MAX_LINES:
         return list(lines)
     low = sorted(lines, key=lambda one: (one.slice != "", one.low is not None, one.low or 0.0))[:MAX_LINES]

@@ -1,7 +1,7 @@
 """Metrics of classification on many resamples at once.
 
-Each function prepares checked rows and returns a function: counts of the rows [b, N] -> values [b], NaN where the metric
-has no value. It equals the metric of the same name on the repeated rows.
+Each function prepares checked rows and returns a function: counts of the rows [b, N] -> values [b],
+NaN where the metric has no value. It equals the metric of the same name on the repeated rows.
 """
 
 import numpy as np

@@ -1,4 +1,5 @@
-"""What an interval of a difference says: better, not worse, worse or undecided, and how many rows would decide."""
+"""What an interval of a difference says: better, not worse, worse or undecided,
+and how many rows would decide."""
 
 import math
 
@@ -21,7 +22,8 @@ def usual_margin(lowest: float, highest: float, champion: float) -> float:
 
 
 def fewest_entities(confidence: float) -> int:
-    """Entities on which two models must differ before one can be better: with fewer, no test has this confidence.
+    """Entities on which two models must differ before one can be better: with fewer,
+    no test has this confidence.
 
     If all of k entities favour one model, the exact sign test has p = 2 / 2**k.
     """
@@ -31,8 +33,8 @@ def fewest_entities(confidence: float) -> int:
 def interval(differences: np.ndarray, entities: int, confidence: float) -> tuple[float, float]:
     """Two-sided percentile interval of resampled differences, widened for few entities.
 
-    The bootstrap's interval is too narrow for small samples; Hesterberg (2015, The American Statistician 69, 371-386)
-    widens it by the ratio of Student's t to the normal distribution.
+    The bootstrap's interval is too narrow for small samples; Hesterberg (2015, The American Statistician 69,
+    371-386) widens it by the ratio of Student's t to the normal distribution.
     """
     from scipy import stats
 
@@ -55,7 +57,8 @@ def outcome(low: float, high: float, margin: float) -> Outcome:
 
 
 def rows_needed(difference: float, low: float, high: float, margin: float, rows: int) -> int:
-    """Rows that would decide, if the difference stays and the interval shrinks with the square root of the rows."""
+    """Rows that would decide, if the difference stays and the interval shrinks with
+    the square root of the rows."""
     factors = []
     if difference + margin > 0:
         factors.append((difference - low) / (difference + margin))

@@ -17,8 +17,9 @@ def codes(entities: Sequence[str]) -> np.ndarray:
 def blocks(entity_codes: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each of N rows is in each resample: blocks of float64 [b, N], `resamples` rows in all.
 
-    A resample draws as many entities as there are, with replacement, and takes all rows of each. The draws depend on
-    the seed and the number of entities alone, so that sacrebleu draws the same ones from the same seed.
+    A resample draws as many entities as there are, with replacement, and takes all rows of
+    each. The draws depend on the seed and the number of entities alone, so that sacrebleu draws
+    the same ones from the same seed.
     """
     rng = np.random.default_rng(seed)
     entities = int(entity_codes.max()) + 1

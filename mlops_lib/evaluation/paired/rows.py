@@ -1,4 +1,5 @@
-"""Brings two models' predictions into one form: the same rows, the same classes, a prediction for each row."""
+"""Brings two models' predictions into one form: the same rows, the same classes,
+a prediction for each row."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -39,9 +40,10 @@ def check_same(candidate: JudgedRows, champion: JudgedRows) -> None:
 def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
     """Predictions for all N rows, and where the model has none of its own (bool [N]).
 
-    A missing prediction becomes the worst one: certain of a wrong class, or of the opposite of each yes/no label; numbers
-    are off by the largest error that either model makes; in a ranking, relevant rows are last and others first; a loss is
-    the largest of either model. A text stays missing: its metrics have a worst value.
+    A missing prediction becomes the worst one: certain of a wrong class, or of the opposite of each
+    yes/no label; numbers are off by the largest error that either model makes; in a ranking,
+    relevant rows are last and others first; a loss is the largest of either model. A text stays
+    missing: its metrics have a worst value.
     """
     failed = _failed(rows)
     worst = {
@@ -66,7 +68,8 @@ def complete(rows: JudgedRows, other: JudgedRows) -> tuple[Any, np.ndarray]:
 
 
 def same_classes(candidate: JudgedRows, champion: JudgedRows) -> tuple[JudgedRows, JudgedRows]:
-    """Both with the classes of both; a class that a model does not know has probability 0 in its predictions."""
+    """Both with the classes of both; a class that a model does not know has
+    probability 0 in its predictions."""
     if list(candidate.classes) == list(champion.classes):
         return candidate, champion
     if not len(candidate.classes) or not len(champion.classes):
@@ -124,7 +127,8 @@ def _opposite(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.nda
 
 
 def _far_off(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
-    """The true value (of each label, for each quantile) plus the largest error of either model, for each failed row."""
+    """The true value (of each label, for each quantile) plus the largest error of either model,
+    for each failed row."""
     truth = inputs.numbers(rows.truth, "y_true", ndim=(1, 2))
     far = np.zeros(np.shape(rows.predicted[np.flatnonzero(~failed)[0]]))
     for model, missing in ((rows, failed), (other, _failed(other))):
@@ -148,7 +152,8 @@ def _largest(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndar
 
 
 def _upside_down(rows: JudgedRows, other: JudgedRows, failed: np.ndarray) -> np.ndarray:
-    """A score below all others for a relevant row, the lower the more relevant; one above all others for the rest."""
+    """A score below all others for a relevant row, the lower the more relevant;
+    one above all others for the rest."""
     truth = inputs.numbers(rows.truth, "y_true")[failed]
     made = np.array([one for one, bad in zip(rows.predicted, failed, strict=True) if not bad], dtype=float)
     return np.where(truth > 0, made.min() - 1 - truth, made.max() + 1)

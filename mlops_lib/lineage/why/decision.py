@@ -63,7 +63,7 @@ def decision_link(
 
 
 def _evidence(version: ModelVersion, entry: Entry | None) -> tuple[str, dict[str, str]] | None:
-    """Path of the evidence, and who states its digest; None: nobody names any."""
+    """Path of the evidence, and the sources of its digest; None: no source names evidence."""
     of_version = version.tags.get(EVIDENCE_TAG, ""), version.tags.get(SHA256_TAG, "")
     if entry and entry.evidence:
         stated = {"The history entry": entry.evidence_sha256}

@@ -54,10 +54,11 @@ class Link:
 
 
 def disagreeing(digest: str, stated: Mapping[str, str]) -> dict[str, str]:
-    """Who states another digest than `digest` -> a sentence about it. Who states none is left out.
+    """The sources that state another digest than `digest` -> a sentence;
+    sources without a digest are left out.
 
     Args:
-        stated: Who -> the SHA-256 that stands there.
+        stated: Source -> its SHA-256.
     """
     return {
         who: f"{who} has SHA-256 {short(value)}, and the stored bytes have {short(digest)}."

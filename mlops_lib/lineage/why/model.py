@@ -58,7 +58,7 @@ def identify(subject: Subject, versions: Sequence[ModelVersion]) -> Identified:
 def statements(
     subject: Subject, version: ModelVersion | None, run_tags: Mapping[str, str], entry_digest: str
 ) -> dict[str, str]:
-    """Who states a digest of the model's files -> the digest."""
+    """Source of a digest of the model's files -> the digest."""
     stated = {
         LOG: subject.digest,
         VERSION: version.tags.get(MODEL_DIGEST_TAG, "") if version else "",
@@ -76,9 +76,9 @@ def files_link(uri: str, stated: Mapping[str, str]) -> tuple[Link, dict[str, str
         stated: See `statements`.
 
     Returns:
-        The link, and who states another digest than the files have -> a sentence.
-        It is empty when nobody states the
-        digest of the files: then the files are the altered part.
+        The link, and the sources that state another digest than the files have -> a sentence.
+        It is empty when no
+        source states the digest of the files: then the files are the altered part.
     """
     digest = next(iter(stated.values()), "")
     link = Link(

@@ -1,4 +1,4 @@
-"""What a training was made from: data, code, configuration and environment, as its manifest names them."""
+"""The origin of a training: data, code, configuration and environment, as its manifest names them."""
 
 import json
 import os

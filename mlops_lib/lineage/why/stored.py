@@ -1,4 +1,4 @@
-"""What MLflow stores, read for a check: artifacts of a run, and the files of a model."""
+"""Reads from MLflow for a check: artifacts of a run, and the files of a model."""
 
 import tempfile
 from collections.abc import Mapping

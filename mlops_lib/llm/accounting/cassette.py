@@ -40,7 +40,8 @@ Entries = dict[tuple[str, int], Entry]
 
 @dataclass
 class Cassette:
-    """Entries by key and turn: a row may repeat a call to get several samples, and gets them again in their order.
+    """Entries by key and turn: a row may repeat a call to get several samples,
+    and gets them again in their order.
 
     Attributes:
         known: Entries of earlier evaluations.

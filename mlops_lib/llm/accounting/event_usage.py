@@ -14,9 +14,9 @@ LAST_EVENTS = ("response.completed", "response.incomplete")
 class EventUsage:
     """Reads server-sent events of OpenAI and Anthropic. Their last events hold the usage.
 
-    A stream that ends before has cost money all the same, and so has one that tells no usage. Then each event counts as a
-    token, and so do each four bytes of the request: without that, a caller who always hangs up early would spend without
-    a limit.
+    A stream that ends before has cost money all the same, and so has one that tells no usage. Then each event
+    counts as a token, and so do each four bytes of the request: without that, a caller who always hangs up
+    early would spend without a limit.
 
     Args:
         request_bytes: Size of the request.

@@ -27,8 +27,8 @@ _tally: ContextVar[Usage | None] = ContextVar("tally", default=None)
 
 @dataclass
 class Ledger:
-    """Limits (0: none), usage `spent` on live calls, usage `reused` from the cassette, and calls that were not seen, by
-    the name of their model.
+    """Limits (0: none), usage `spent` on live calls, usage `reused` from the cassette,
+    and calls that were not seen, by the name of their model.
 
     What the ledger `before` spent counts in the limits too.
     """
@@ -104,7 +104,8 @@ def current() -> Ledger | None:
 
 @contextmanager
 def in_force() -> Iterator[None]:
-    """Make the innermost open ledger the one in force, for a thread that a model's code began without its context."""
+    """Make the innermost open ledger the one in force, for a thread that a model's
+    code began without its context."""
     if _ledger.get() is not None or not _opened:
         yield
         return
@@ -117,7 +118,8 @@ def in_force() -> Iterator[None]:
 
 @contextmanager
 def tally() -> Iterator[Usage]:
-    """Add up the usage of all calls in the block, with those from the cassette. A tally around it gets them too."""
+    """Add up the usage of all calls in the block, with those from the cassette.
+    A tally around it gets them too."""
     usage, outer = Usage(), _tally.get()
     token = _tally.set(usage)
     try:

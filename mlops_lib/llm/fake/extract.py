@@ -1,10 +1,11 @@
 """What ``fake:extract`` answers: the sentence of the context that shares most words with the question.
 
-Passages are blocks whose first line begins with a label such as ``[1]`` or ``[terms.md]``, in the prompt or in the result
-of a tool; the answer cites the label. If no sentence fits, the answer is that it does not know.
+Passages are blocks whose first line begins with a label such as ``[1]`` or ``[terms.md]``, in the prompt or
+in the result of a tool; the answer cites the label. If no sentence fits, the answer is that it does not know.
 
-A tool is called when the question has its required arguments: as ``name=value``, or as text that fits the
-``pattern`` of the argument's schema. A tool that needs ``query`` alone is asked the question, if no other fits.
+A tool is called when the question has its required arguments: as ``name=value``, or as text
+that fits the ``pattern`` of the argument's schema. A tool that needs ``query`` alone is asked
+the question, if no other fits.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What ``fake:user`` answers: it plays the user of a conversation, see `mlops_lib.evaluation.simulation`.
 
-It begins with its goal and then tells its facts, one a turn. The goal is reached when an answer has at least half of the
-words of the goal; with no more facts to tell, the user gives up.
+It begins with its goal and then tells its facts, one a turn. The goal is reached when an answer has at least
+half of the words of the goal; with no more facts to tell, the user gives up.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Traces of a model's answers in MLflow, written by a process of its own.
 
-MLflow needs some 40 ms of processor time for a trace, ten times as much as an answer takes. Here an answer costs a place
-in a queue. When the queue is full, traces are dropped, and the log says how many.
+MLflow needs some 40 ms of processor time for a trace, ten times as much as an answer takes. Here an answer
+costs a place in a queue. When the queue is full, traces are dropped, and the log says how many.
 """
 
 import atexit

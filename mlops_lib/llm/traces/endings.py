@@ -34,5 +34,6 @@ class Endings(BaseCallbackHandler):
         return len(self._found)
 
     def of(self, answer: str) -> str:
-        """The finish reason of the last text that is in a graph's answer; empty: the answer has none of the texts."""
+        """The finish reason of the last text that is in a graph's answer; empty:
+        the answer has none of the texts."""
         return next((finish for text, finish in reversed(self._found) if text and text in answer), "")

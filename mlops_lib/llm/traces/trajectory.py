@@ -1,4 +1,5 @@
-"""What a model did for one row: the nodes it went through, the messages of its LLMs, and the tools it called."""
+"""What a model did for one row: the nodes it went through, the messages of its LLMs,
+and the tools it called."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,8 @@ class Trajectory:
 
     @property
     def tool_calls(self) -> list[dict[str, Any]]:
-        """Name and arguments of each call that an LLM asked for, and of each that code made without an LLM."""
+        """Name and arguments of each call that an LLM asked for,
+        and of each that code made without an LLM."""
         found: list[dict[str, Any]] = []
         asked: set[Any] = set()
         for message in self.messages:
@@ -60,7 +62,8 @@ def of_output(output: Any) -> Trajectory:
 
 
 def message_of(output: Any) -> Mapping[str, Any] | None:
-    """The message of a completion; None for another answer, such as an object with ``choices`` of a graph's own."""
+    """The message of a completion; None for another answer,
+    such as an object with ``choices`` of a graph's own."""
     choices = output.get("choices") if isinstance(output, Mapping) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, Mapping) else None

@@ -1,4 +1,5 @@
-"""Sends HTTP requests with aiohttp, whose parser is native: httpx2's own costs several times the processor time.
+"""Sends HTTP requests with aiohttp, whose parser is native:
+httpx2's own costs several times the processor time.
 
 It is a transport of httpx2, so that the vendors' SDKs can use it too.
 """
@@ -28,7 +29,8 @@ class Connector(aiohttp.TCPConnector):
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends the requests of one event loop, in which it must be made. The end of the loop closes its connections."""
+    """Sends the requests of one event loop, in which it must be made.
+    The end of the loop closes its connections."""
 
     def __init__(self) -> None:
         self._end: AsyncIterator[None] | None = None
@@ -85,7 +87,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         await self._session.close()
 
     async def _until_the_end(self) -> AsyncIterator[None]:
-        """Close all connections when the event loop ends, which closes the generators that have begun in it."""
+        """Close all connections when the event loop ends, which closes the
+        generators that have begun in it."""
         try:
             yield
         finally:

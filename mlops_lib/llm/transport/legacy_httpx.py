@@ -1,4 +1,5 @@
-"""Transports of httpx, which some clients use in place of httpx2: requests and answers are passed on between the two."""
+"""Transports of httpx, which some clients use in place of httpx2:
+requests and answers are passed on between the two."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,7 +8,8 @@ from typing import Any
 
 import httpx2
 
-#: Gives the platform's transport for a request and the transport that sends it; None: the request passes as it is.
+#: Gives the platform's transport for a request and the transport that sends it; None:
+#: the request passes as it is.
 Meter = Callable[[Any, Any], Any]
 
 

@@ -24,7 +24,8 @@ METERED = "mlops.metered"
 
 @dataclass
 class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
-    """Sends the requests of one provider. Any thread and any event loop may use it; a call has no time-out if it is None."""
+    """Sends the requests of one provider. Any thread and any event loop may use it;
+    a call has no time-out if it is None."""
 
     provider: Provider
     timeout_s: float | None

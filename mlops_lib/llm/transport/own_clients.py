@@ -1,7 +1,8 @@
 """Clients of LLM vendors that a model's own code makes: their calls go through the platform's transport too.
 
-The vendors' SDKs send with httpx2, and some clients with httpx, so their transports are changed, once a process. A client
-that was made before is changed as well. Requests of other kinds, and those that the platform has metered already, pass as they are.
+The vendors' SDKs send with httpx2, and some clients with httpx, so their transports are changed, once a
+process. A client that was made before is changed as well. Requests of other kinds, and those that the
+platform has metered already, pass as they are.
 """
 
 import os
@@ -47,11 +48,13 @@ def meter(prices: Prices) -> None:
 
 
 def with_stand_ins(build: Callable[[], T]) -> T:
-    """The result of `build`, whose clients can be made without a key; a call without a key is refused before it is sent.
+    """The result of `build`, whose clients can be made without a key;
+    a call without a key is refused before it is sent.
 
-    The code that `build` runs may set a missing key itself, from a .env file for example, and must find none there. So the
-    stand-in for Anthropic is in the variable that its clients read last. OpenAI's clients have no such variable: only after
-    an error about a missing key does `build` run again, with stand-ins for all missing keys.
+    The code that `build` runs may set a missing key itself, from a .env file for example, and must find
+    none there. So the stand-in for Anthropic is in the variable that its clients read last. OpenAI's
+    clients have no such variable: only after an error about a missing key does `build` run again, with
+    stand-ins for all missing keys.
     """
     with _stand_ins([] if os.environ.get(KEY_VARIABLES["anthropic"]) else [ANTHROPIC_TOKEN]):
         try:
@@ -128,7 +131,8 @@ class _InForce:
 
 @contextmanager
 def _redirectable(request: Any) -> Iterator[None]:
-    """A client that follows a redirect copies the request's extensions: the copy must count as a call of its own."""
+    """A client that follows a redirect copies the request's extensions:
+    the copy must count as a call of its own."""
     try:
         yield
     finally:
@@ -136,7 +140,8 @@ def _redirectable(request: Any) -> Iterator[None]:
 
 
 def _provider_of(request: Any) -> str:
-    """The provider whose protocol a request has; "" for a request that is no LLM call, or is metered already."""
+    """The provider whose protocol a request has; "" for a request that is no LLM call,
+    or is metered already."""
     if request.method != "POST" or request.extensions.get(METERED):
         return ""
     path = request.url.path

@@ -1,4 +1,5 @@
-"""The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case."""
+"""The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY,
+in either case."""
 
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 

@@ -27,7 +27,8 @@ from mlops_lib.llm.vendors.vendor import Answer, Messages, Part, VendorError, Ve
 #: Parameters of a model that are fields of the request, by their own names or inside one of EXTRA.
 FIELDS = OPTIONS["openai"] | {"logprobs", "store", "top_logprobs", "metadata"}
 EXTRA = ("extra_body", "model_kwargs")
-#: Parameters that are sent as numbers with a point, so that a call has the key on a cassette that it always had.
+#: Parameters that are sent as numbers with a point, so that a call has the key on a
+#: cassette that it always had.
 FLOATS = ("frequency_penalty", "presence_penalty", "temperature", "top_p")
 #: Models for which LangChain's client changes the request, or sends it to OpenAI's other protocol.
 OTHERS = re.compile(r"o\d|gpt-5(?!.*chat)|gpt-6|.*(?:codex|-pro|deep-research)")

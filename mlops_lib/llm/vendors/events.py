@@ -1,4 +1,5 @@
-"""Read server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) from pieces of any size."""
+"""Read server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)
+from pieces of any size."""
 
 from collections.abc import Iterator
 

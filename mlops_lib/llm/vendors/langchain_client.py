@@ -1,4 +1,5 @@
-"""A vendor's chat model through LangChain: Anthropic's, and OpenAI's newer models with a protocol of their own."""
+"""A vendor's chat model through LangChain: Anthropic's, and OpenAI's newer models
+with a protocol of their own."""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any

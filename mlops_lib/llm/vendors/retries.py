@@ -24,7 +24,8 @@ def may_retry(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def wait_s(attempt: int, headers: Mapping[str, str]) -> float:
-    """Seconds before the next try: what the vendor asks for, else a time that doubles, less up to a quarter by chance.
+    """Seconds before the next try: what the vendor asks for, else a time that doubles,
+    less up to a quarter by chance.
 
     Args:
         attempt: Tries that failed before this one.

@@ -27,7 +27,8 @@ class ArrowFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns, in order, without an index of pandas that has no name (``__index_level_0__``)."""
+        """Names of the columns, in order, without an index of pandas that has no
+        name (``__index_level_0__``)."""
         names = self._schema.names
         indexes = (self._schema.pandas_metadata or {}).get("index_columns", ())
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -56,7 +57,8 @@ class ArrowFile:
         return self._facts[0]
 
     def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, at most `rows` at a time, with the columns of `kinds` (name -> canonical type) that the file has."""
+        """The rows in order, at most `rows` at a time, with the columns of `kinds` (name ->
+        canonical type) that the file has."""
         import pyarrow as pa
 
         chosen = [name for name in self.names if name in kinds]

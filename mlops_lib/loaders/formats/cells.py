@@ -13,8 +13,8 @@ BOOLEANS = {"true": ("true", "false"), "True": ("True", "False"), "TRUE": ("TRUE
 
 _EXPONENT = r"([eE][+-]?[0-9]+)?"
 _INFINITE = r"-?[Ii]nf(inity)?"
-#: What every cell of a column must match to be read in a way. Each integer matches the other three as well, but that
-#: "thousands" are written in groups.
+#: What every cell of a column must match to be read in a way. Each integer matches the other three as well,
+#: but that "thousands" are written in groups.
 PATTERNS = {
     "integer": r"^-?(0|[1-9][0-9]*)$",
     "point": rf"^(-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+){_EXPONENT}|{_INFINITE})$",
@@ -128,13 +128,15 @@ class Cells:
             self.ways.discard("integer")
 
     def decimal(self) -> str:
-        """The decimal mark in these cells, "." or ","; empty if they have none; both if a comma may mean thousands."""
+        """The decimal mark in these cells, "." or ","; empty if they have none;
+        both if a comma may mean thousands."""
         if not self.values or not self.ways & {"point", "comma"} or {"point", "comma"} <= self.ways:
             return ""
         return "." if "point" in self.ways else ",." if "thousands" in self.ways else ","
 
     def settle(self, decimal: str) -> None:
-        """Choose the decimal mark of the file; integers of more than 64 bits alone stay text, digit by digit."""
+        """Choose the decimal mark of the file; integers of more than 64 bits alone stay text,
+        digit by digit."""
         lost = {"point", "comma", "thousands", "number"}
         integers = {"point", "comma"} <= self.ways and self.wide
         number = ("comma" if decimal == "," else "point") in self.ways and not integers

@@ -53,5 +53,8 @@ def data_file(path: Path, shown: str = "", partition: Mapping[str, str | None] |
     shown = shown or str(path)
     found, compression = format_of(path.name)
     if not found:
-        raise DataError(f"{shown} ends in {path.suffix!r}; known endings are {ENDINGS}.")
+        raise DataError(
+            f"{shown} ends in {path.suffix!r}; known endings are {ENDINGS}. Rename or convert it: a program for sheets "
+            "can save one as CSV."
+        )
     return DataFile(path, shown, found, compression, partition or {})

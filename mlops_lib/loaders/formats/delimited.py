@@ -178,10 +178,11 @@ class DelimitedFile:
         for line, row in rows_of(self.file, self.dialect):
             found += bool(row)
             if row and len(row) != width:
+                title = " If a title is above the header, delete it." if width == 1 else ""
                 return DataError(
                     f"{self.file.shown}, line {line}: {len(row)} cells, and the header has {width} (separator "
                     f"{self.dialect.separator!r}, quote {self.dialect.quote!r}). Mend the line, or set data.csv: "
-                    "{separator: ..., quote: ...}."
+                    f"{{separator: ..., quote: ...}}.{title}"
                 )
         if found == 1:
             return DataError(f"{self.file.shown} has no rows.")

@@ -26,7 +26,8 @@ def active(root: Path, shown: str) -> list[str]:
 
 
 class DeltaFile:
-    """A whole table. Its rows come in the order of the names of its files; rows that were deleted do not come."""
+    """A whole table. Its rows come in the order of the names of its files;
+    rows that were deleted do not come."""
 
     def __init__(self, file: DataFile, key: str) -> None:
         self.file, self.key = file, key
@@ -58,7 +59,8 @@ class DeltaFile:
         return found
 
     def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, at most `rows` at a time, with the columns of `kinds` (name -> canonical type)."""
+        """The rows in order, at most `rows` at a time, with the columns of `kinds`
+        (name -> canonical type)."""
         import pyarrow as pa
 
         own = self._dataset.schema

@@ -38,8 +38,8 @@ csv.field_size_limit(1 << 24)
 class Dialect(NamedTuple):
     """How one file is written, the names in its header, and the number of rows up to the header.
 
-    `escape` is a backslash where quotes inside of cells are written ``\\"``; empty where they are doubled. `is_whole`:
-    the file is not longer than its head, from which the dialect was recognised.
+    `escape` is a backslash where quotes inside of cells are written ``\\"``; empty where they are doubled.
+    `is_whole`: the file is not longer than its head, from which the dialect was recognised.
     """
 
     encoding: str

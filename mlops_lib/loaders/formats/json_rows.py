@@ -21,8 +21,8 @@ INT64 = range(-(2**63), 2**63)
 class JsonFile:
     """One file in memory: a list of objects, an object a line, or an object of columns (as pandas writes it).
 
-    A label or another reference that is an object is JSON text, so that each keeps its own fields, and null is no missing
-    field.
+    A label or another reference that is an object is JSON text, so that each keeps its own fields,
+    and null is no missing field.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class JsonFile:
         return {name for name in self.names if self._table[name].null_count}
 
     def tables(self, kinds: "Mapping[str, pa.DataType]", rows: int) -> Iterator["pa.Table"]:
-        """The rows in order, `rows` at a time, with the columns of `kinds` (name -> canonical type) that the file has."""
+        """The rows in order, `rows` at a time, with the columns of `kinds` (name ->
+        canonical type) that the file has."""
         import pyarrow as pa
 
         chosen = [name for name in self.names if name in kinds]
@@ -151,7 +152,8 @@ def _lines(text: str) -> list[Any]:
 
 
 def _rows(text: str) -> list[Any]:
-    """The rows of a list of objects, of an object of columns, or of JSON Lines in a file that ends in .json."""
+    """The rows of a list of objects, of an object of columns,
+    or of JSON Lines in a file that ends in .json."""
     try:
         content = _parsed(text)
     except ValueError:

@@ -117,9 +117,12 @@ def _shown(value: "pa.Scalar") -> object:
 
 def conflict(place: Place, value: object, kind: "pa.DataType") -> DataError:
     """The error for a value that the type of its column cannot hold."""
+    remedy = "Write the column with one type in all files."
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        remedy = "Write the column as text if it holds ids, or as float64."
     return DataError(
         f"{place.file}, row {place.first_row} (counted from 0): column {place.column!r} has {value!r}, which "
-        f"does not fit its type {kind}. Write the column with one type in all files."
+        f"does not fit its type {kind}. {remedy}"
     )
 
 

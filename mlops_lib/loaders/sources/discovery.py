@@ -27,7 +27,8 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def is_beside(name: str) -> bool:
-    """Whether a file of this name holds no rows: hidden, a marker (_SUCCESS), a document, an image, a description."""
+    """Whether a file of this name holds no rows: hidden, a marker (_SUCCESS), a document, an image,
+    a description."""
     lower = name.lower()
     if format_of(lower)[0]:
         return lower.startswith(".") or lower in DESCRIPTIONS

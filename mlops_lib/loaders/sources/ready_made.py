@@ -1,4 +1,5 @@
-"""Folders that are split already, under any usual names: train.csv and test.csv, Training/, data/dev-00000-of-00002."""
+"""Folders that are split already, under any usual names: train.csv and test.csv, Training/,
+data/dev-00000-of-00002."""
 
 import re
 from collections.abc import Sequence
@@ -46,11 +47,12 @@ def split_named(word: str) -> Split | None:
 def by_split(
     root: Path, files: Sequence[DataFile], shown: str = "", needed: Sequence[Split] = ("train", "test")
 ) -> dict[Split, list[DataFile]]:
-    """The files of each split if the folder is split already, else nothing; splits that are not `needed` may be missing.
+    """The files of each split if the folder is split already, else nothing;
+    splits that are not `needed` may be missing.
 
     Raises:
-        DataError: The folder looks split, but a file belongs to no split, a split is there twice, or a needed one is
-            missing.
+        DataError: The folder looks split, but a file belongs to no split, a split is there twice,
+            or a needed one is missing.
     """
     shown = shown or str(root)
     places = [_place(file.path.relative_to(root).parts) for file in files]
@@ -127,7 +129,8 @@ def _inside(file: DataFile, place: _Place) -> DataFile:
 
 
 def _named(entry: str) -> tuple[str, tuple[str, ...], bool]:
-    """Split that the name of a file or folder names ("" or "eval" too), its other words, and whether it has numbers.
+    """Split that the name of a file or folder names ("" or "eval" too), its other words,
+    and whether it has numbers.
 
     The split is the first or the last word.
     """

@@ -1,4 +1,5 @@
-"""Files behind an address: listed with a version each, and kept on this machine while the version is the same."""
+"""Files behind an address: listed with a version each, and kept on this machine
+while the version is the same."""
 
 import contextlib
 import hashlib
@@ -102,7 +103,8 @@ def _named(shown: str) -> Iterator[None]:
 
 
 class S3Store:
-    """Objects of S3 (or a server that speaks it), with the credentials that boto3 finds in the environment."""
+    """Objects of S3 (or a server that speaks it), with the credentials that boto3
+    finds in the environment."""
 
     is_folder = False
 

@@ -34,7 +34,8 @@ class WebStore:
             self.headers["Authorization"] = f"Bearer {password}"
 
     def versions(self) -> dict[str, str]:
-        """The ETag, or the time of change and the size; a server that gives neither is asked for the file each time."""
+        """The ETag, or the time of change and the size; a server that gives neither is
+        asked for the file each time."""
         try:
             with self._open("HEAD") as answer:
                 headers = answer.headers

@@ -29,8 +29,9 @@ def expect_one_model() -> None:
 def carried_code(folder: Path, alone: bool = False) -> Iterator[PrivateModules | None]:
     """Imports in the block find the modules that the model in `folder` carries.
 
-    Where the process has, or would find, another module of the same name, the carried ones are imported for this
-    model alone, and are not in `sys.modules` afterwards. Imports in their functions find them all the same.
+    Where the process has, or would find, another module of the same name, the carried ones are
+    imported for this model alone, and are not in `sys.modules` afterwards. Imports in their
+    functions find them all the same.
 
     Args:
         folder: It has the modules in a folder ``code``.
@@ -103,7 +104,8 @@ def _late(file: Path, names: Iterable[str], package: str = "") -> list[str]:
 
 
 def _import_late(names: Iterable[str]) -> None:
-    """Import what functions of the loaded modules import later, when the model's folder is no longer on the path."""
+    """Import what functions of the loaded modules import later,
+    when the model's folder is no longer on the path."""
     seen: set[str] = set()
     while todo := {name: module for name, module in modules_of(names).items() if name not in seen}:
         seen |= set(todo)

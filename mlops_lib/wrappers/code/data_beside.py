@@ -1,4 +1,5 @@
-"""Data files that the user's own modules read from their folders, found in the source; nothing is imported."""
+"""Data files that the user's own modules read from their folders, found in the source;
+nothing is imported."""
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping

@@ -19,8 +19,9 @@ LOCK = threading.RLock()
 class PrivateModules:
     """The modules in a folder, in `sys.modules` only while they are `active`.
 
-    Python's import statement calls ``__import__`` of the builtins of the module that it is in. The private modules have
-    builtins of their own, so that imports inside functions find private modules too, long after the load.
+    Python's import statement calls ``__import__`` of the builtins of the module that it is in. The
+    private modules have builtins of their own, so that imports inside functions find private
+    modules too, long after the load.
 
     Args:
         code: The folder.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 
 def place_of(top: str) -> Path | None:
-    """The file of a top-level module or the folder of a package, as an import would find it; imports nothing."""
+    """The file of a top-level module or the folder of a package, as an import would find it;
+    imports nothing."""
     spec = None
     with suppress(ValueError, ImportError):  # a loaded module without a spec
         spec = importlib.util.find_spec(top)
@@ -21,8 +22,8 @@ def place_of(top: str) -> Path | None:
 def place_on(path: Sequence[Path], top: str) -> Path | None:
     """The file or folder of a top-level module in one of these folders.
 
-    As for Python, a folder without ``__init__.py`` gives way to a module of its name anywhere, and a folder without any
-    module is none.
+    As for Python, a folder without ``__init__.py`` gives way to a module of its name anywhere,
+    and a folder without any module is none.
     """
     spec = PathFinder.find_spec(top, [str(folder) for folder in path]) if path else None
     if spec is None:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langgraph.types import StateSnapshot
 
-#: The result of a tool call whose turn was given up for a new question. Vendors refuse a call without a result.
+#: The result of a tool call whose turn was given up for a new question.
+#: Vendors refuse a call without a result.
 CANCELLED = "Cancelled: the next message came before this call was made."
 
 
 async def given_up(graph: Any, options: Any, state: "StateSnapshot", payload: Any) -> Any:
-    """The input for a new question. The thread's open tool calls get the result `CANCELLED`, unless the input has theirs.
+    """The input for a new question. The thread's open tool calls get the result `CANCELLED`,
+    unless the input has theirs.
 
-    The results are added to the input, or to the thread's state where the input of the graph lacks its messages.
+    The results are added to the input, or to the thread's state where the input of
+    the graph lacks its messages.
     """
     builder = getattr(graph, "builder", None)  # none: an entrypoint, whose state has no keys
     if builder is None or not isinstance(state.values, Mapping):

@@ -13,14 +13,16 @@ def checkpointer(file: Path | None, importable: Callable[[], AbstractContextMana
 
     Args:
         file: A SQLite file; None: the memory of this process.
-        importable: In this context, the classes of the graph's code can be imported: a state may hold their objects.
+        importable: In this context, the classes of the graph's code can be imported:
+            a state may hold their objects.
     """
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
     class Serializer(JsonPlusSerializer):
         """Finds the graph's own classes.
 
-        Writes no known secret: LangGraph stores the error of a failed node, and a state may hold a tool's error.
+        Writes no known secret: LangGraph stores the error of a failed node,
+        and a state may hold a tool's error.
         """
 
         def dumps_typed(self, obj: Any) -> tuple[str, bytes]:

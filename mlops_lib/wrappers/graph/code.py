@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from mlops_lib.wrappers.code.private_modules import PrivateModules
 
-#: In a package: the folder of the user's own modules, the key of config.json with ``module:name``, and the file of a
-#: graph that is a folder.
+#: In a package: the folder of the user's own modules, the key of config.json with ``module:name``,
+#: and the file of a graph that is a folder.
 CODE, ENTRY, FOLDER_FILE = "code", "implementation", "langgraph.py"
 
 

@@ -18,9 +18,9 @@ class GraphInput:
 
     Args:
         shape: What the graph takes.
-        mapping: ``model.params.input``: state key -> column or text with ``{{column}}``, or one text for a graph
-            whose input has no keys; None: columns are the keys of the same names, and a state of messages gets the
-            question as a message.
+        mapping: ``model.params.input``: state key -> column or text with ``{{column}}``, or one text for a
+            graph whose input has no keys; None: columns are the keys of the same names, and a state of
+            messages gets the question as a message.
     """
 
     def __init__(self, shape: Shape, mapping: Any) -> None:

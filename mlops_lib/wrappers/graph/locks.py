@@ -1,4 +1,5 @@
-"""Locks of conversations, so that no two turns of one run at once: in one process or in several on one machine."""
+"""Locks of conversations, so that no two turns of one run at once:
+in one process or in several on one machine."""
 
 import asyncio
 import fcntl
@@ -14,7 +15,8 @@ from weakref import WeakValueDictionary
 POLL_S = 0.02
 #: A thread's lock is one byte of the file, at a place below this. The file stays empty.
 PLACES = 2**62
-#: The descriptors of the files. A process loses all its locks of a file when it closes any of them, so none is closed.
+#: The descriptors of the files. A process loses all its locks of a file when it closes any of them,
+#: so none is closed.
 _files: dict[Path, int] = {}
 #: Locks that this process has: its id (a fork inherits none), file and place.
 _held: set[tuple[int, Path, int]] = set()

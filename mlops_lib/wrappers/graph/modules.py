@@ -18,7 +18,8 @@ PREFIX = "mlops_graph_"
 
 @contextmanager
 def importable(module: Any, own: "PrivateModules | None") -> Iterator[None]:
-    """Imports by name find a graph's modules in the block; a ``langgraph.py`` also by the name that another version has.
+    """Imports by name find a graph's modules in the block; a ``langgraph.py`` also by the
+    name that another version has.
 
     Args:
         module: The module with the graph.

@@ -18,8 +18,8 @@ class GraphOutput:
 
     Args:
         shape: What the graph gives.
-        output: ``model.params.output``: a state key or a dotted path, or a list of them for an object of several; None:
-            ``answer``, else the last message, else the only key.
+        output: ``model.params.output``: a state key or a dotted path, or a list of them for an object of
+            several; None: ``answer``, else the last message, else the only key.
         contexts: ``model.params.contexts``: the state key of the passages.
     """
 

@@ -15,8 +15,8 @@ class Shape(NamedTuple):
     """What a graph takes and gives.
 
     Attributes:
-        kind: ``keys``: an object with these keys; ``text``: a text; ``messages``: a list of messages; ``unknown``: not
-            declared.
+        kind: ``keys``: an object with these keys; ``text``: a text; ``messages``: a list of messages;
+            ``unknown``: not declared.
         inputs: Key -> whether the graph fails without it.
         outputs: Key of the answer -> its type; None: not declared.
         has_messages: The key ``messages`` of the input holds messages.

@@ -49,7 +49,8 @@ class Threads:
     """A graph with the state of its conversations, in memory or in a SQLite file.
 
     Args:
-        importable: In this context, the classes of the graph's code can be imported: a state may hold their objects.
+        importable: In this context, the classes of the graph's code can be imported:
+            a state may hold their objects.
     """
 
     def __init__(
@@ -75,11 +76,12 @@ class Threads:
 
     @asynccontextmanager
     async def turn(self, row: Mapping[str, Any]) -> AsyncIterator[Turn]:
-        """The call of the graph for a row. The thread is locked in the block: two turns at once would overwrite each other.
+        """The call of the graph for a row. The thread is locked in the block:
+        two turns at once would overwrite each other.
 
         Raises:
-            InputError: The row has no question, its thread_id or resume cannot be used, or the graph has no place for the
-                earlier messages of a chat.
+            InputError: The row has no question, its thread_id or resume cannot be used,
+                or the graph has no place for the earlier messages of a chat.
             ThreadError: The thread cannot go on as the row asks.
         """
         values = {name: value for name, value in row.items() if name != CHAT and not _is_missing(value)}
@@ -114,14 +116,16 @@ class Threads:
             yield turn
 
     async def with_pause(self, turn: Turn, state: Any) -> Any:
-        """The state; with an interrupt, if the graph stopped at a node of its ``interrupt_before`` or ``_after``."""
+        """The state; with an interrupt, if the graph stopped at a node of its
+        ``interrupt_before`` or ``_after``."""
         if not pauses(self._graph) or not isinstance(state, Mapping) or state.get(INTERRUPT):
             return state
         found = turns.open_interrupts(await turn.graph.aget_state(turn.options), pauses=True)  # type: ignore[arg-type]
         return {**state, INTERRUPT: found} if found else state
 
     def _question(self, row: Mapping[str, Any], values: dict[str, Any], begun: bool = False) -> Any:
-        """The graph's input for a question. A conversation that has begun has the earlier messages of a chat already."""
+        """The graph's input for a question. A conversation that has begun has the earlier
+        messages of a chat already."""
         chat = chat_of(row) or {}
         history = [] if begun else chat.get("history", [])
         return self._input.payload(values, self._text_column, history, chat.get("last"))
@@ -150,7 +154,8 @@ def pauses(graph: "Pregel") -> bool:
 
 
 def keeps_threads(graph: "Pregel", wanted: bool | None) -> bool:
-    """Whether a graph keeps conversations: as `wanted`; None: if it has a checkpointer of its own, or stops at nodes."""
+    """Whether a graph keeps conversations: as `wanted`; None: if it has a checkpointer of its own,
+    or stops at nodes."""
     return bool(graph.checkpointer) or pauses(graph) if wanted is None else bool(wanted)
 
 

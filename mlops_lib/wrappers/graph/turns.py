@@ -1,4 +1,5 @@
-"""What a row asks of its conversation: a new question, answers to open interrupts, or the rest of a turn that broke off."""
+"""What a row asks of its conversation: a new question, answers to open interrupts,
+or the rest of a turn that broke off."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,8 @@ def shown(interrupts: Sequence["Interrupt"]) -> list[dict[str, Any]]:
 
 
 def open_interrupts(state: "StateSnapshot", pauses: bool) -> list["Interrupt"]:
-    """The interrupts of a thread that wait for answers. A graph that stops before or after a node waits for any answer.
+    """The interrupts of a thread that wait for answers. A graph that stops before or
+    after a node waits for any answer.
 
     Args:
         pauses: Whether the graph was compiled with nodes at which it stops.
@@ -50,8 +52,8 @@ def answers(resume: Any, asked: Sequence["Interrupt"], state: "StateSnapshot", t
         asked: The open interrupts.
 
     Raises:
-        ThreadError: No interrupt is open, several are open and the value names none, an id is not open, or the value cannot
-            be kept.
+        ThreadError: No interrupt is open, several are open and the value names none, an id is not open,
+            or the value cannot be kept.
     """
     from langgraph.types import Command
 
@@ -117,7 +119,8 @@ def require_unfinished(state: "StateSnapshot", thread: str) -> None:
 
 @contextmanager
 def invalid_answers() -> Iterator[None]:
-    """A graph may give a schema for the answer to its interrupt. An answer that does not fit is the caller's error.
+    """A graph may give a schema for the answer to its interrupt.
+    An answer that does not fit is the caller's error.
 
     Raises:
         ThreadError: In place of LangGraph's error. The interrupt stays open.

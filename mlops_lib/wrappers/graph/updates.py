@@ -1,4 +1,5 @@
-"""The changes of a graph's state as its callers see them: messages in OpenAI's form, and perhaps not all of them."""
+"""The changes of a graph's state as its callers see them: messages in OpenAI's form,
+and perhaps not all of them."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

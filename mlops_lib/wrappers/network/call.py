@@ -17,7 +17,8 @@ from mlops_lib.network_inputs.spec import Inputs
 from mlops_lib.wrappers.network.double import MAX_IMAGE_VALUES, MAX_PARAMETERS
 from mlops_lib.wrappers.network.recurrent import any_length
 
-#: Sizes of the batches with which an exported network is compared, and the most items of their sequences (None: all).
+#: Sizes of the batches with which an exported network is compared,
+#: and the most items of their sequences (None: all).
 CHECKED: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 2), (3, 3), (17, None))
 #: Difference of two answers that comes from rounding.
 RTOL, ATOL = 1e-4, 1e-5
@@ -201,7 +202,8 @@ def described(inputs: Inputs) -> str:
 
 
 def of_unlike_sizes(encoder: InputEncoder, example: Sequence[np.ndarray]) -> Iterator[Tensor]:
-    """Tensors whose free sizes differ from each other and from the rows: torch.export takes equal sizes for one."""
+    """Tensors whose free sizes differ from each other and from the rows:
+    torch.export takes equal sizes for one."""
     taken = {1, len(example[0])}
     longest: dict[str, int] = {}
     for spec, one in zip(encoder.inputs.specs, tensors_of(encoder, example), strict=True):

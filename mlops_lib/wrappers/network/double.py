@@ -1,7 +1,8 @@
-"""A network that computes in float64, so that a row's float32 prediction does not depend on the rows beside it.
+"""A network that computes in float64, so that a row's float32 prediction does not
+depend on the rows beside it.
 
-Matrix products of other sizes add in another order. In float32 that changes the last bit of about one row in ten; in float64
-the change is below what a float32 result can show.
+Matrix products of other sizes add in another order. In float32 that changes the last bit of about one row in
+ten; in float64 the change is below what a float32 result can show.
 """
 
 import copy
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 #: Parameters of the largest network for it: float64 halves the speed of a large one and doubles its memory.
 MAX_PARAMETERS = 1_000_000
-#: Values of the largest images for it, such as 3 x 104 x 104: a convolution of float64 takes 5 to 15 times as long.
+#: Values of the largest images for it, such as 3 x 104 x 104:
+#: a convolution of float64 takes 5 to 15 times as long.
 MAX_IMAGE_VALUES = 1 << 15
 
 

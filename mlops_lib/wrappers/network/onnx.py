@@ -37,10 +37,12 @@ class Exported(NamedTuple):
 
 
 def export(model: PytorchLightningWrapper, file: Path) -> Exported:
-    """Write a loaded network as an ONNX file of float32, for any number of rows and any length of its sequences.
+    """Write a loaded network as an ONNX file of float32, for any number of rows and
+    any length of its sequences.
 
     Raises:
-        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX. No file is left, and an earlier one stays.
+        ModelError: A package is missing, or the network cannot be exported, or answers otherwise in ONNX.
+            No file is left, and an earlier one stays.
     """
     graph = _graph_file(model)
     batches = list(_batches(model, model.example() or []))
@@ -127,7 +129,8 @@ def _graph_file(model: PytorchLightningWrapper) -> Path:
 
 
 def _batches(model: PytorchLightningWrapper, rows: Any) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors of the model's example rows in batches of several sizes; the first has unlike sizes throughout."""
+    """Tensors of the model's example rows in batches of several sizes;
+    the first has unlike sizes throughout."""
     if not model.inputs:
         x = torch.from_numpy(model.matrix(rows))
         yield (x,)

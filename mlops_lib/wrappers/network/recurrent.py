@@ -15,7 +15,8 @@ OPERATORS = tuple(getattr(torch.ops.aten, name).input for name in ("lstm", "gru"
 def any_length() -> Iterator[None]:
     """Export recurrent layers within the block as operators of torch, for any length.
 
-    torch.export finds the shape of their result by a loop over the steps of the example: it would fix the length.
+    torch.export finds the shape of their result by a loop over the steps of the example:
+    it would fix the length.
     """
     kernels = [dict(one.py_kernels) for one in OPERATORS]
     try:

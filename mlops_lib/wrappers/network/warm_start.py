@@ -29,14 +29,16 @@ def load(module: "nn.Module", encoder: Encoder | InputEncoder, config: Settings,
     """Put the weights of ``train.warm_start`` into a network.
 
     Args:
-        module: The network, with its preprocessing fitted; the weights bring the preprocessing that they learned with.
-        encoder: Of the new rows. The weights of a version must have learned with the same inputs, and with its categories' codes.
+        module: The network, with its preprocessing fitted; the weights bring the
+            preprocessing that they learned with.
+        encoder: Of the new rows. The weights of a version must have learned with the same inputs,
+            and with its categories' codes.
         config: The `train` section is read.
         run_id: Run that gets the address of the version as a tag.
 
     Raises:
-        TrainingError: The weights or inputs do not fit, and ``train.warm_start_strict`` is true; names them. Or nothing
-            fits, or the file holds no weights.
+        TrainingError: The weights or inputs do not fit, and ``train.warm_start_strict`` is true; names them.
+            Or nothing fits, or the file holds no weights.
         RegistryError: There is no such version.
     """
     import mlflow

@@ -4,7 +4,8 @@ from typing import Any
 
 
 def by_row(predictions: Any) -> Any:
-    """A DataFrame as an array (one column) or a list of dicts, a Series as an array; anything else as it is."""
+    """A DataFrame as an array (one column) or a list of dicts, a Series as an array;
+    anything else as it is."""
     if hasattr(predictions, "columns"):
         one = predictions.shape[1] == 1
         return predictions.iloc[:, 0].to_numpy() if one else predictions.to_dict("records")

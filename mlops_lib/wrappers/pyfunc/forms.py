@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from mlflow.models import Model
     from mlflow.types import Schema
 
-#: The input of a model's `predict`: a DataFrame; one request (a dict) at a time; a list of items; an array; a dict of
-#: arrays; or whatever was sent, for a model without a signature.
+#: The input of a model's `predict`: a DataFrame; one request (a dict) at a time; a list of items; an array;
+#: a dict of arrays; or whatever was sent, for a model without a signature.
 Form = Literal["frame", "request", "items", "tensor", "tensors", "any"]
 #: Loader of a conversational model (ChatModel, ChatAgent, ResponsesAgent) -> the column of its messages.
 CONVERSATIONS = {
@@ -42,8 +42,8 @@ def form_of(info: "Model") -> Form:
 def rows_of(value: Any, inputs: "Schema | None", scalars: bool = False) -> list[Any]:
     """The rows of a value in MLflow's format ``inputs``, or of an input example.
 
-    A dict holds columns if its values are one level deeper than the signature says; else it is one row. A list holds
-    rows, or the values of a signature's only column. Any other value is a row.
+    A dict holds columns if its values are one level deeper than the signature says; else it is one row.
+    A list holds rows, or the values of a signature's only column. Any other value is a row.
 
     Args:
         scalars: Whether a column of any type holds single values, as those of the platform's own models do.
@@ -101,7 +101,8 @@ def _types(inputs: "Schema | None") -> dict[str, int | None]:
 
 
 def _levels_of(kind: Any) -> int | None:
-    """Levels of lists in a value of a type: 0 for a scalar, an object or a map; None where it may be anything."""
+    """Levels of lists in a value of a type: 0 for a scalar, an object or a map;
+    None where it may be anything."""
     if hasattr(kind, "dtype"):  # an Array
         inner = _levels_of(kind.dtype)
         return None if inner is None else inner + 1

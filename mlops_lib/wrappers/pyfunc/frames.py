@@ -1,7 +1,7 @@
 """Rows as the DataFrames that MLflow takes, in the types of the signature.
 
-MLflow leaves a column out of the frame when a request lacks it. So rows that lack different columns go into different
-frames: a row's answer does not depend on the rows beside it.
+MLflow leaves a column out of the frame when a request lacks it. So rows that lack different columns go into
+different frames: a row's answer does not depend on the rows beside it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +29,13 @@ WANTED = {
 
 
 class FrameMaker:
-    """Makes frames of rows: ``{column: value}``, or for columns without names a list of values, or the only value.
+    """Makes frames of rows: ``{column: value}``, or for columns without names a list of values,
+    or the only value.
 
     Args:
         columns: Columns of the signature. Some names are numbers, which rows have as text.
-        fill: Whether a column that a row lacks has a missing value, in the types that can hold one: an estimator needs
-            all its columns, and Python code can tell null from absent.
+        fill: Whether a column that a row lacks has a missing value, in the types that can hold one:
+            an estimator needs all its columns, and Python code can tell null from absent.
     """
 
     def __init__(self, columns: "Sequence[ColSpec]", fill: bool) -> None:

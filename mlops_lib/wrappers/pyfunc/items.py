@@ -1,4 +1,5 @@
-"""Items of a function with type hints, in Python's types: JSON has no dates, and its whole numbers may be floats."""
+"""Items of a function with type hints, in Python's types: JSON has no dates,
+and its whole numbers may be floats."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

@@ -32,8 +32,8 @@ class NativeModel:
         predict: Its answers to a matrix.
         columns: Columns of the signature, all of numbers.
         dtype: Of the matrix.
-        like_frame: Whether the matrix must lie in memory as that of a DataFrame does, column by column: a matrix product
-            adds in an order that depends on it.
+        like_frame: Whether the matrix must lie in memory as that of a DataFrame does, column by column:
+            a matrix product adds in an order that depends on it.
     """
 
     def __init__(self, predict: Predict, columns: "Sequence[ColSpec]", dtype: Any, like_frame: bool) -> None:
@@ -53,7 +53,8 @@ class NativeModel:
         return self._predict(matrix)
 
     def matrix(self, rows: Sequence[Any]) -> np.ndarray | None:
-        """The matrix of rows ``{column: number}``; None if a row lacks a column or has another value than a number."""
+        """The matrix of rows ``{column: number}``; None if a row lacks a column or has
+        another value than a number."""
         try:
             values = [[self._value(row, name) for name in self._names] for row in rows]
             found = np.array(values)
@@ -98,7 +99,8 @@ def native_model(
 
 
 def native_tensor(model: "PyFuncModel", example: np.ndarray | None, answers: Predict) -> Predict | None:
-    """The same for a signature of one tensor; None without an example. MLflow's own path only checks the array."""
+    """The same for a signature of one tensor; None without an example.
+    MLflow's own path only checks the array."""
     try:
         predict = _flavours_own(model) if model.loader_module in FLAVOURS else None
         if predict and example is not None and not model.metadata.get_params_schema():

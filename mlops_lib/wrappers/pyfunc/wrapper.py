@@ -14,12 +14,12 @@ from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
-from mlops_lib.wrappers.pyfunc import requests
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
 from mlops_lib.wrappers.pyfunc.frames import FrameMaker
 from mlops_lib.wrappers.pyfunc.items import as_items
 from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
+from mlops_lib.wrappers.pyfunc.requests import WholeRequest
 from mlops_lib.wrappers.pyfunc.streams import can_stream, events
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ class PyfuncWrapper(ModelWrapper):
             return by_row(self._call(self._known(input_data)))
         if self._native and (matrix := self._native.matrix(input_data)) is not None:
             return self._on_matrix(self._native, matrix)
-        whole = [number for number, row in enumerate(input_data) if requests.is_request(row)]
+        whole = [number for number, row in enumerate(input_data) if isinstance(row, WholeRequest)]
         if not whole:
             return self._predict_rows(input_data, {})
-        parts = [([number], [self._answer(*requests.unpacked(input_data[number]))]) for number in whole]
+        parts = [([number], [self._answer(*input_data[number])]) for number in whole]
         if rest := [number for number in range(len(input_data)) if number not in whole]:
             parts.append((rest, self._predict_rows([input_data[number] for number in rest], {})))
         return joined(parts, len(input_data))

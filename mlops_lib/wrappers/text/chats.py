@@ -1,8 +1,8 @@
 """Chats in OpenAI's form as rows of a text model.
 
-The row of a chat has the last question in the text column, and the whole chat in the column ``chat``. The rule for a model
-with prompts: its own ``system`` prompt comes first, then all messages of the caller in their order, with the text of the
-last ``user`` message put into the prompt ``user``.
+The row of a chat has the last question in the text column, and the whole chat in the column ``chat``. The
+rule for a model with prompts: its own ``system`` prompt comes first, then all messages of the caller in their
+order, with the text of the last ``user`` message put into the prompt ``user``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,8 @@ from typing import Any
 
 from mlops_lib.errors import InputError
 
-#: Column with a chat. No caller can set it by a row: its value is an object, and columns of text models are texts.
+#: Column with a chat. No caller can set it by a row: its value is an object,
+#: and columns of text models are texts.
 CHAT = "chat"
 
 

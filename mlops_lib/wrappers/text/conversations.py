@@ -47,7 +47,8 @@ class FailedTurnError(Exception):
 async def converse(
     model: Partner, row: Mapping[str, Any], script: Script, user: SimulatedUser | None
 ) -> Generation:
-    """The last answer of a conversation, with all of it. Costs and time are the model's alone, without the user's.
+    """The last answer of a conversation, with all of it. Costs and time are the model's alone,
+    without the user's.
 
     Args:
         row: Features; the question is the user's first message.
@@ -143,7 +144,8 @@ class _Talk:
 
 
 def answer_of(output: Any) -> Any:
-    """What a user sees of a prediction: the text of a completion, the question of an interrupt, or the answer itself."""
+    """What a user sees of a prediction: the text of a completion, the question of an interrupt,
+    or the answer itself."""
     if (message := message_of(output)) is not None:
         return message.get("content") or ""
     is_interrupt = isinstance(output, Mapping) and {"interrupt", "interrupts"} <= output.keys()

@@ -1,4 +1,5 @@
-"""Questions of the golden dataset that travel with a text model, as examples for the people who talk to it."""
+"""Questions of the golden dataset that travel with a text model,
+as examples for the people who talk to it."""
 
 from typing import Any
 
@@ -12,7 +13,8 @@ SPLITS: tuple[Split, ...] = ("test", "validation", "train")
 
 
 def example_questions(data_loader: BaseDataLoader) -> dict[str, Any]:
-    """Metadata with a few short questions, evenly spaced over the dataset; empty for rows of more than a question."""
+    """Metadata with a few short questions, evenly spaced over the dataset;
+    empty for rows of more than a question."""
     columns = list(data_loader.schema.features)
     if len(columns) != 1:
         return {}

@@ -79,7 +79,7 @@ def test_a_label_without_a_usual_name_is_asked_for(init, customers, tmp_path):
         (("--label", "tenure", "--task", "classification"), ["71 distinct values in 400 rows", "regression"]),
         (("--label", "Contract", "--task", "regression"), ["'Contract' holds 'Two year'", "--task classification"]),
         (("--label", "customerID"), ["'customerID' has 400 distinct values", "too many for classes"]),
-        (("--label", "TotalCharges"), ["of 400 rows have no TotalCharges", "--missing-label drop"]),
+        (("--label", "TotalCharges"), ["of 400 rows have no TotalCharges, the first of them row ", "--missing-label drop"]),
         (("--task", "text"), ["--task is 'text'", "classification, regression"]),
         (("--metric", "auc"), ["--metric is 'auc'", "roc_auc"]),
         (("--metric", "mine:gain"), ["--metric is 'mine:gain'", "in config.yaml for a metric of your own"]),
@@ -111,14 +111,23 @@ def test_a_choice_that_cannot_be_is_an_error_before_a_file_is_written(
         (["a"] * 60 + ["b"] * 39 + ["c"], ["'c' has 1", "fewer than 3 rows", "merge the classes"]),
         ([None] * 100, ["has no value in any of 100 rows"]),
         ([f"c{i % 60}" for i in range(100)], ["60 distinct values", "too many"]),
+        (["a", "b", "b "] * 33 + ["a"], ["the classes 'b' and 'b ', which look the same"]),
+        ([0.5, float("-inf")] * 50, ["is infinite in 50 rows, the first of them row 1"]),
     ],
 )
 def test_a_label_that_cannot_be_learned_is_an_error(init, tmp_path, labels, words):
-    """A single class, a class with one row, no value at all."""
+    """A single class, a class with one row, no value at all, classes that look the same, an infinite number."""
     pd.DataFrame({"x": np.arange(100) * 1.5, "label": labels}).to_parquet("rows.parquet")
     code, said = init("--source", "rows.parquet")
     assert code == 1 and [word for word in words if word not in said] == [], said
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_label_below_the_header_is_named(init, tmp_path):
+    """A file whose header has two lines."""
+    (tmp_path / "rows.csv").write_text("고객,결과\nx,y\n" + "1,a\n2,b\n" * 20)
+    code, said = init("--source", "rows.csv", "--label", "y")
+    assert code == 1 and "'y' (--label). It is in the row after the header" in said
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,14 @@ IDS = [f"{i:05}" for i in range(ROWS)]
         ({"paid": range(0, 5 * ROWS, 5), "valid": YES_NO}, ""),
         ({"user_id": [None, *IDS[1:]], "a": numbers()}, ""),
         ({"flight": RANDOM.integers(1, 9999, ROWS), "a": numbers()}, ""),
+        ({"id": [1.0 + i for i in range(ROWS)], "a": numbers()}, "id"),
+        ({"id": [1.5 + i for i in range(ROWS)], "a": numbers()}, ""),
+        ({"pay": [f"{i + 1:,},000" for i in range(ROWS)], "a": numbers()}, ""),
+        ({"pay": [f"{i}.5" if i else "-" for i in range(ROWS)], "a": numbers()}, ""),
     ],
 )
 def test_a_key_identifies_rows_or_people(columns, name):
-    """By values that are distinct in every row, or ids of customers and the like; never one with gaps."""
+    """By values that are distinct in every row, or ids of customers and the like; never one with gaps, and no sizes."""
     assert proposals.key(table(**columns, y=YES_NO), "y").value == name
 
 

@@ -157,6 +157,50 @@ def test_a_call_that_hangs_is_stopped_and_the_others_are_answered():
     run(scenario, timeout_s=2)
 
 
+class Slow:
+    """An executor whose calls the test ends. `calls` has the rows and the limit of each."""
+
+    ready, trouble = True, None
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[int], float]] = []
+
+    def start(self, jobs, timeout_s, done):
+        """See `Executor`."""
+        self.calls.append(([row for job in jobs for row in job.rows], timeout_s))
+        self.jobs, self.done = jobs, done
+
+    def end(self, late: bool) -> None:
+        """End the call under way: it took too long, or each row is its own prediction."""
+        self.done(None if late else [list(job.rows) for job in self.jobs], 1.0)
+
+
+def test_a_row_that_hangs_among_others_costs_its_caller_one_time_out():
+    """The shared call has a quarter of the time, and its rows alone the rest. Where none hangs, the model is only slow: its
+    calls have all of the time."""
+
+    async def main():
+        executor = Slow()
+        batcher = Batcher(executor, batch_rows=8, queue_rows=64, timeout_s=8.0)
+
+        async def shared(*lates: bool):
+            answers = [asyncio.ensure_future(batcher([row])) for row in range(len(lates))]
+            await until(lambda: len(executor.calls) == 1)
+            executor.end(late=True)
+            for late in lates:
+                executor.end(late)
+            calls, executor.calls = executor.calls, []
+            found = await asyncio.gather(*answers, return_exceptions=True)
+            assert [isinstance(one, Problem) and "within 8 s" in one.detail for one in found] == list(lates)
+            return calls
+
+        assert await shared(False, True) == [([0, 1], 2.0), ([0], 6.0), ([1], 6.0)]
+        assert await shared(False, False) == [([0, 1], 2.0), ([0], 6.0), ([1], 6.0)]
+        assert await shared(False, True) == [([0, 1], 8.0), ([0], 8.0), ([1], 8.0)]
+
+    asyncio.run(main())
+
+
 def test_a_caller_who_leaves_during_a_call_that_hangs_takes_nobody_along():
     """The caller whose row hangs has left when the call is stopped; the other row is tried again alone, and answered."""
 

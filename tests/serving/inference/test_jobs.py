@@ -1,41 +1,48 @@
 """Jobs of several callers in one call: a value that is refused costs its own caller the answer, and no other."""
 
-from concurrent.futures import Future
-from typing import Any
-
 import numpy as np
 import pytest
 
 from mlops_lib.columns.encode import BadValue
-from serving.inference.jobs import MAX_SPLITS, Job, run
+from serving.inference.jobs import Found, run
 
 
-def answered(*jobs: list[int]) -> tuple[list[Any], list[int]]:
-    """Outcomes of jobs at a model that refuses negative numbers, and the sizes of its calls."""
+def answered(*jobs: list[int], as_array: bool = True) -> tuple[Found, list[int]]:
+    """What a model that refuses negative numbers answers to jobs, and the sizes of its calls. Zero is not finite."""
     sizes: list[int] = []
 
-    def predict(rows: list[int]) -> np.ndarray:
+    def call(rows: list[int]) -> tuple[np.ndarray | list[int], list[int]]:
         sizes.append(len(rows))
         for number, row in enumerate(rows):
             if row < 0:
                 raise BadValue(number, "x", row, "positive")
-        return np.array(rows) * 2
+        doubled = np.array(rows) * 2
+        bad = [place for place, row in enumerate(rows) if row == 0]
+        return (doubled if as_array else doubled.tolist()), bad
 
-    futures: list[Any] = [Future() for _ in jobs]
-    return run(predict, [Job(rows, 10, future) for rows, future in zip(jobs, futures, strict=True)]), sizes
-
-
-def test_the_others_stay_together_without_a_job_that_is_refused():
-    """One call for all, one for the others, one for the bad job; its row is counted from its caller's first."""
-    found, sizes = answered([1, 2], [3], [4, -5, 6], [7])
-    assert [found[0], found[1], found[3]] == [[2, 4], [6], [14]]
-    assert isinstance(found[2], BadValue) and found[2].row == 11
-    assert sizes == [7, 4, 3]
+    return run(call, jobs), sizes
 
 
-@pytest.mark.parametrize("bad", [MAX_SPLITS, MAX_SPLITS + 3])
-def test_many_jobs_that_are_refused_cost_no_more_than_each_alone(bad):
-    """After some calls of the others together, each job is tried alone."""
-    found, sizes = answered(*[[-1]] * bad, *[[1]] * 5)
-    assert [isinstance(one, BadValue) for one in found] == [True] * bad + [False] * 5
-    assert len(sizes) <= 2 * MAX_SPLITS + bad + 7
+@pytest.mark.parametrize("as_array", [True, False])
+def test_a_job_that_is_refused_fails_alone(as_array):
+    """Its row is counted from its own first; places of the others are those among the predictions that are left."""
+    found, sizes = answered([1, 2], [3], [4, -5, 6], [0, 7], as_array=as_array)
+    assert list(found.predictions) == [2, 4, 6, 0, 14] and found.bad == [3]
+    assert isinstance(found.predictions, np.ndarray) == as_array
+    assert list(found.failed) == [2] and found.failed[2].row == 1  # type: ignore[attr-defined]
+    assert sizes == [8, 3, 5, 3, 2]
+
+
+def test_one_bad_job_of_many_costs_few_calls():
+    """The others are called in halves, and not one by one."""
+    for place in range(64):
+        found, sizes = answered(*[[1]] * place, [-1], *[[1]] * (63 - place))
+        assert list(found.failed) == [place] and len(found.predictions) == 63
+        assert len(sizes) == 13 and sum(sizes) < 4 * 64
+
+
+def test_all_jobs_may_fail():
+    """Each job has its own reason."""
+    found, sizes = answered(*([-number] for number in range(1, 6)))
+    assert [found.failed[number].value for number in range(5)] == [-1, -2, -3, -4, -5]  # type: ignore[attr-defined]
+    assert not len(found.predictions) and len(sizes) == 9

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mlops_lib.columns.encode import BadValue
+from mlops_lib.columns.images import Described
 from mlops_lib.errors import InputError, ModelError
 from serving.isolation import failures, messages
-from serving.isolation.batch import answer
+from serving.isolation.computing import answer
 from serving.isolation.wire import Reader, WireError, Writer
 from serving.web.problems import Problem
 from tests.support import model_process
@@ -106,14 +107,12 @@ def test_any_exception_fails_the_callers_rows_alone(process, text, kind):
 
 
 def test_a_model_that_returns_one_array_again_and_again_mixes_up_no_callers():
-    """One row fails, so each caller is tried alone, into the same array: each gets its own number."""
-    out = np.zeros(1)
+    """One row fails, so parts of the batch are called one after another, into the same array: each gets its own number."""
+    out = np.zeros(4)
 
     def predict(rows):
-        if len(rows) > 1 or rows == ["bad"]:
-            raise ValueError
-        out[:] = rows
-        return out
+        out[: len(rows)] = rows
+        return out[: len(rows)]
 
     answers = answer(predict, messages.Batch(1, [[1.0], ["bad"], [2.0], [3.0]]), Writer().frame)
     (found,) = received(answers)
@@ -160,6 +159,8 @@ def test_errors_keep_their_kind():
         "when",
         "2020-01-01T00:00:00",
     )
+    described = back(BadValue(3, "photo", Described("12 bytes"), "an image")).value
+    assert isinstance(described, Described) and described == "12 bytes"
     too_large = back(WireError("9 bytes are too many"))
     assert type(too_large) is ModelError and str(too_large) == "9 bytes are too many"
     assert len(str(back(InputError("x" * 10**7)))) < 20_000

@@ -1,12 +1,18 @@
 """A model that waits, in a process of its own: many calls at once, streams, cancellation; one call fails alone."""
 
+import asyncio
 import os
+import socket
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mlops_lib.errors import InputError
 from mlops_lib.llm.accounting.usage import Usage
-from serving.isolation import failures, messages
+from serving.isolation import failures, messages, waiting
+from serving.isolation.waiting import Waiting
+from serving.isolation.wire import Reader, Writer
 from tests.support import model_process
 from tests.support.waiting import until
 
@@ -66,6 +72,38 @@ def test_any_exception_is_that_callers(process, tmp_path, form, text):
     assert (first.id, first.kind) in [(number, "error"), (number, "model")] and first.usage == Usage()
     assert (second.id, second.predictions) == (other, ["slow"])
     assert answer(process, "1 + 1") == "2"
+
+
+def test_a_call_that_is_given_back_does_not_begin_any_more(monkeypatch):
+    """The loop was blocked when the gateway gave the call to another process: it reads that before it begins with calls."""
+    asked: list[str] = []
+    monkeypatch.setattr(waiting, "end", lambda: None)  # it is this process's end
+
+    class Wrapper:
+        async def apredict(self, rows):
+            asked.extend(rows)
+            return rows
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        model = SimpleNamespace(wrapper=Wrapper(), cast=lambda rows: rows, name="toy version 1")
+        ours, its = socket.socketpair()
+        its.setblocking(False)
+        _, protocol = await loop.create_connection(lambda: Waiting(model), sock=its)
+        writer, reader = Writer(), Reader(messages.ToGateway)
+        protocol._handle(messages.Ask(1, ["given back"]))
+        protocol._handle(messages.Ask(2, ["begun"]))
+        for message in (messages.GiveBack(1), messages.Ping(3)):
+            ours.sendall(b"".join(writer.frame(message)))
+        came: list[Any] = []
+        while not any(isinstance(message, messages.Answer) for message in came):
+            count = await asyncio.to_thread(ours.recv_into, reader.space())
+            came += reader.received(count)
+        ours.close()
+        return [(type(message).__name__, message.id) for message in came]
+
+    came = asyncio.run(scenario())
+    assert sorted(came) == [("Answer", 2), ("Begun", 2), ("Failed", 1), ("Pong", 3)] and asked == ["begun"]
 
 
 def test_a_refused_row(process):

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from mlops_lib.llm.accounting.usage import Usage
 from serving.inference.batching import Batcher
 from serving.inference.jobs import Job
 from serving.isolation import template
-from serving.isolation.messages import Answer, Answers, Event, Loaded
+from serving.isolation.messages import Answer, Answers, Ask, Begun, Event, Failed, Loaded
 from serving.processes import health, process, supervisor
 from serving.processes.executor import BatchExecutor, outcomes
 from serving.processes.forker import Forker, forker
@@ -273,6 +274,31 @@ def test_a_batch_that_is_answered_with_another_message_is_over():
 
     asyncio.run(scenario())
     assert [str(error) for (error,) in ended] == ["its process sent Answer for a batch"]
+
+
+def test_calls_that_a_process_has_begun_with_are_not_given_back():
+    """The news that it began may come after the call was asked back; a loop that is blocked tells nothing."""
+
+    async def scenario():
+        process, heard = ModelProcess(), {}
+        process.loaded = Loaded(True, False, None, False, False)
+        for name in ("begun", "begins", "returned", "silent"):
+            process.call(lambda number: Ask(number, None), partial(heard.__setitem__, name))
+        process._take(Begun(1))
+        process.give_back()
+        process._take(Begun(2))
+        process._take(Failed(3, "interrupted", ""))
+        assert list(heard) == ["returned"]
+        await until_async(lambda: "silent" in heard, "the process tells nothing")
+        assert [(name, message.begun) for name, message in heard.items()] == [
+            ("returned", False),
+            ("silent", False),
+        ]
+        assert process.wanted == 2
+        process._take(Answer(2, [1], [], Usage()))
+        assert heard["begins"].predictions == [1]
+
+    asyncio.run(scenario())
 
 
 def test_pauses_between_restarts_grow_and_end():

@@ -39,8 +39,8 @@ def test_a_batch_that_takes_too_long_is_stopped(tmp_path, obedient, hangs, survi
     asyncio.run(scenario())
 
 
-def test_callers_who_shared_a_batch_with_a_hanging_row_are_answered(tmp_path, obedient):
-    """Each is tried again alone, in turns with new callers; the hanging row alone gets 504."""
+def test_callers_who_shared_a_batch_with_a_hanging_row_are_answered(tmp_path, obedient, caplog):
+    """Each is tried again alone, in turns with new callers; the hanging row alone gets 504, and the log has its code."""
 
     async def scenario():
         async with staged(tmp_path, predict_timeout_s=1.0) as stage:
@@ -50,6 +50,8 @@ def test_callers_who_shared_a_batch_with_a_hanging_row_are_answered(tmp_path, ob
             assert stage.figure("model_crashes_total") == 0
 
     asyncio.run(scenario())
+    stopped = [text for text in caplog.messages if "was stopped" in text]
+    assert "a call with 4 rows of 4 requests" in stopped[0] and "in loop" in stopped[1], stopped
 
 
 def test_a_version_that_answers_no_call_any_longer_is_unhealthy(tmp_path, obedient, monkeypatch):

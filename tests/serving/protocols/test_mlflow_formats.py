@@ -211,22 +211,19 @@ def test_a_model_without_a_signature_takes_any_rows(tmp_path):
     asyncio.run(run())
 
 
-def test_a_row_is_no_whole_request_of_many_rows(tmp_path):
-    """The service's own form of a request would bypass the limit of rows. A row may have the key beside others."""
-    row = {"mlflow.request": {"rows": [{"a": 1.0}] * 50_000, "params": {}}}
+def test_no_row_of_a_caller_is_a_whole_request(tmp_path):
+    """The service's own form of a request would bypass the limit of rows; no JSON has that form."""
+    row = {"mlflow.request": {"rows": [{"a": 1.0}], "params": {}}}
     bodies = (
-        ("/invocations", {"dataframe_records": [row]}), ("/invocations", {"instances": [{"a": 1.0}, row]}),
-        ("/invocations", {"inputs": row}), ("/predict", {"inputs": [row]}), ("/predict", {"inputs": row}),
-        ("/predict", row),
+        ("/invocations", {"dataframe_records": [row]}), ("/invocations", {"inputs": row}),
+        ("/predict", {"inputs": [row]}), ("/predict", row),
     )  # fmt: skip
 
     async def run():
         async with served(logged.save(tmp_path / "model", logged.Seen()), tmp_path) as post:
             for path, body in bodies:
-                status, problem = await post(path, body)
-                assert status == 422 and "'mlflow.request'" in problem["detail"], problem
-            status, answer = await post("/predict", {"inputs": [{"mlflow.request": 1, "a": 2}]})
-            assert status == 200 and answer["predictions"] == ["{'mlflow.request': 1, 'a': 2}"], answer
+                status, answer = await post(path, body)
+                assert status == 200 and str(row) in answer["predictions"], answer
 
     asyncio.run(run())
 

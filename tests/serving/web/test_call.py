@@ -12,7 +12,7 @@ LIMITS = SimpleNamespace(body_bytes=2**30, request_timeout_s=60.0)
 def test_a_body_in_many_pieces_is_put_together_once():
     """Eight times the pieces take about eight times as long, not sixty-four times."""
 
-    service = SimpleNamespace(settings=SimpleNamespace(serving=LIMITS))
+    service = SimpleNamespace(settings=SimpleNamespace(serving=LIMITS), body_bytes=0)
 
     def seconds(pieces: int) -> float:
         async def main() -> float:

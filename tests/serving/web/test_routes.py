@@ -1,7 +1,9 @@
 """What holds for every inference route of the table alike, and for a protocol that a test adds to it."""
 
 import asyncio
+import gzip
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +12,9 @@ import httpx2
 import openai
 import pytest
 
+from mlops_lib.wrappers.interface import StreamEvent
 from serving.protocols.inference import Decoded, InferenceRoute
-from serving.web import routes
+from serving.web import call, routes
 from serving.web.api_keys import make
 from serving.web.call import Reply
 from tests.support.toy_service import Caller, Toy, toy_service
@@ -207,6 +210,25 @@ def test_a_full_queue_refuses_before_the_body_is_read(run, route):
     run(test, queue_rows=1)
 
 
+def test_bodies_in_flight_are_bounded_in_bytes(run, monkeypatch):
+    """503 with Retry-After for a body beyond what all requests may hold, compressed or not; then there is room again."""
+    monkeypatch.setattr(call, "MAX_BODIES", 1)
+    padded = json.dumps({"x": 2.0}).encode() + b" " * 2500
+
+    async def test(app, toy):
+        toy.gate.clear()
+        first = asyncio.create_task(Caller(app, "/predict", padded)())
+        await until_async(lambda: toy.asked, "the model is asked")
+        for body, headers in ((padded, {}), (gzip.compress(padded), {"content_encoding": "gzip"})):
+            refused = await Caller(app, "/predict", body, **headers)()
+            assert (refused.status, code_of(refused)) == (503, "overloaded")
+            assert int(refused.headers["retry-after"]) > 0
+        toy.gate.set()
+        assert (await first).status == 200 == (await Caller(app, "/predict", padded)()).status
+
+    run(test, body_bytes=4000)
+
+
 @every_route
 def test_a_request_that_takes_too_long_is_cancelled(run, route):
     """504 after serving.request_timeout_s, and the model's work has ended."""
@@ -217,6 +239,28 @@ def test_a_request_that_takes_too_long_is_cancelled(run, route):
         assert (caller.status, code_of(caller)) == (504, "timed_out") and toy.cancelled == 1
 
     run(test, request_timeout_s=1.0)
+
+
+class Breaking(Toy):
+    """Fails after the first event of a stream."""
+
+    async def astream(self, row):
+        yield StreamEvent("token", "half")
+        raise ValueError("a secret")
+
+
+def test_a_stream_that_breaks_is_logged_with_its_code(tmp_path, caplog):
+    """Its status is 200, so only the code tells."""
+    caplog.set_level(logging.INFO, "serving")
+
+    async def main():
+        async with toy_service(tmp_path, Breaking()) as app:
+            events = await Caller(app, "/predict", {"x": 1.0}, accept="text/event-stream")()
+            assert events.status == 200 and b"half" in events.body and b"model_failed" in events.body
+
+    asyncio.run(main())
+    (failed,) = [record for record in caplog.records if record.message == "request failed"]
+    assert (failed.status, failed.error) == (200, "model_failed")
 
 
 @every_route
