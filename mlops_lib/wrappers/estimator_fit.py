@@ -53,7 +53,8 @@ def require_columns(predictions: Any, schema: Schema, config: Settings) -> None:
     """Refuse an estimator that does not predict a column for each of several labels.
 
     Raises:
-        TrainingError: It gives another form, such as a list with the probabilities of both classes of each label.
+        TrainingError: It gives another form, such as a list with the probabilities
+            of both classes of each label.
     """
     labels = len(schema.labels)
     if labels > 1 and np.shape(predictions)[1:] != (labels,):

@@ -35,11 +35,12 @@ MAX_REASON = 500
 
 
 class SklearnWrapper(ModelWrapper):
-    """``auto``, an estimator named by dotted path (``sklearn.linear_model:LogisticRegression``), or a function of your
-    own that returns an estimator (for example a Pipeline with preprocessing).
+    """``auto``, an estimator named by dotted path (``sklearn.linear_model:LogisticRegression``),
+    or a function of your own that returns an estimator (for example a Pipeline with preprocessing).
 
-    Predictions are P(second class) [rows] for two classes, probabilities [rows, classes] for more, and values
-    [rows] for a regressor. `classes` has their order. Of several labels they are [rows, labels]: P(1) or values.
+    Predictions are P(second class) [rows] for two classes, probabilities [rows, classes] for
+    more, and values [rows] for a regressor. `classes` has their order. Of several labels they are
+    [rows, labels]: P(1) or values.
     """
 
     name = "sklearn"
