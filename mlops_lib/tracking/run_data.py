@@ -42,7 +42,7 @@ def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float
     texts = {
         name: mask_secrets(str(value)) for name, value in outputs.items() if isinstance(value, bool | str)
     }
-    numbers = {n: value for n, value in outputs.items() if value is not None and n not in texts}
+    numbers = {n: float(value) for n, value in outputs.items() if value is not None and n not in texts}
     log_values(run_id, numbers, texts, f"{step}.")
 
 
