@@ -2,8 +2,8 @@
 
     python benchmarks/images_serving.py /tmp/images-served --peers /tmp/peers --rounds 3
 
-FOLDER gets two projects: `small` has grey PNG files of 28 x 28 pixels, `photo` has JPEG files of 500 x 375 pixels, which the
-network takes as 224 x 224. Servers and load are those of `benchmarks/serving/run.py`: each server is one worker on core 0.
+FOLDER gets a project for each of `KINDS`: grey PNG files of 28 x 28 pixels, JPEG files of 64 x 64 pixels, and photographs of 500 x 375
+and 2,000 x 1,500 pixels, which the network takes as 224 x 224. Servers and load are those of `benchmarks/serving/run.py`: each server is one worker on core 0.
 """
 
 import argparse
@@ -62,7 +62,9 @@ class Kind(NamedTuple):
 
 KINDS = {
     "small": Kind(28, 28, "L", "PNG", (1, 28, 28)),
+    "icon": Kind(64, 64, "RGB", "JPEG", (3, 64, 64)),
     "photo": Kind(500, 375, "RGB", "JPEG", (3, 224, 224)),
+    "large": Kind(2000, 1500, "RGB", "JPEG", (3, 224, 224)),
 }
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlops_lib.columns.images import ImageFile, opened, upright
 from mlops_lib.columns.memory import rows_at_once
 from mlops_lib.columns.part import BadValue
@@ -93,14 +95,22 @@ def _measured(value: Any) -> tuple[str, tuple[int, int], bool] | str | None:
         return None
     try:
         file = _FILE.file(0, value)
-        image = upright(file)
-        return opened(file).format, image.size, image.mode != "L"
+        image, stored = upright(file), opened(file)
+        return stored.format, image.size, image.mode != "L" and _has_colour(image, stored.mode)
     except BadValue as error:
         return str(error.value)
     except ValueError as error:
         return f"{len(file):,} bytes, {error}"
     except ImportError as error:
         raise DataError(str(error)) from None
+
+
+def _has_colour(image: Any, stored: str) -> bool:
+    """Whether an image has colours; of a palette, and of grey with transparency, its pixels say so."""
+    if stored not in ("P", "PA", "L", "LA", "1"):
+        return True
+    pixels = np.asarray(image)
+    return bool((pixels != pixels[..., :1]).any())
 
 
 def _add(found: _Found, name: str, result: tuple[str, tuple[int, int], bool] | str | None) -> None:

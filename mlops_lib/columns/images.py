@@ -5,7 +5,9 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from io import BytesIO
+from threading import Lock
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +23,12 @@ STARTS = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|BM"
 MAX_SHOWN = 60
 #: Most pixels of an image: a small file may hold an image that fills the memory.
 MAX_PIXELS = 50_000_000
+#: An image of more is decoded alone in its process: of odd modes, it takes up to 16 bytes a pixel.
+LARGE_PIXELS = 12_000_000
+_decodes_large = Lock()
+#: Characters of base64 that are decoded at once: binascii holds Python's lock, and the event
+#: loop may wait for it.
+PIECE = 2**18
 #: Number of the orientation in EXIF data, and the number of Pillow's operation for each of its values.
 _ORIENTATION, _TURNS = 0x0112, {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 #: Start of the base64 in a data URL.
@@ -43,9 +51,17 @@ def decoded(text: str) -> bytes:
         if not found:
             raise ValueError(f"a data URL without {_BASE64}")
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return _in_pieces(text)
     except ValueError:  # whitespace is rare, and to search for it takes as long as to decode
-        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        return _in_pieces("".join(text.split()))
+
+
+def _in_pieces(text: str) -> bytes:
+    starts = range(0, len(text), PIECE)
+    found = [binascii.a2b_base64(text[at : at + PIECE], strict_mode=True) for at in starts]
+    if any(len(piece) != PIECE // 4 * 3 for piece in found[:-1]):
+        raise ValueError("padding in the middle")
+    return b"".join(found)
 
 
 def opened(file: bytes) -> Any:
@@ -97,22 +113,29 @@ def upright(file: bytes, at_least: int = 0) -> Any:
     Raises:
         ValueError: As of `opened`, or the pixels are broken.
     """
-    from PIL import Image
-
     image = opened(file)
     try:
         if at_least:
             image.draft(None, (at_least, at_least))
-        image.load()
-        image = _turned(image)
-        if image.mode.startswith("I"):  # Pillow would cut off at 255
-            return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-        return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+        is_large = image.width * image.height > LARGE_PIXELS
+        with _decodes_large if is_large else nullcontext():
+            return _loaded(image)
     except Exception as error:  # a broken file makes decoders raise anything
         raise ValueError(f"broken: {error}") from None
+
+
+def _loaded(image: Any) -> Any:
+    """The decoded image; raises whatever a broken file makes decoders raise."""
+    from PIL import Image
+
+    image.load()
+    image = _turned(image)
+    if image.mode.startswith("I"):  # Pillow would cut off at 255
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _turned(image: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
+from mlops_lib.evaluation.label_cases import LabelCases
 
 
 class Mistake(NamedTuple):
@@ -25,8 +26,8 @@ def mistakes(task: str, y_true: Any, y_pred: Any, classes: Sequence[Any], most: 
     or the largest differences of numbers.
 
     Args:
-        task: ``classification`` or ``regression``; of others, there are none.
-        y_true, y_pred, classes: As `Classification` and `Regression` take them.
+        task: ``classification``, ``multilabel`` or ``regression``; of others, there are none.
+        y_true, y_pred, classes: As the task takes them; of several labels, `classes` are their names.
         most: Most rows.
     """
     if task == "classification":
@@ -48,5 +49,19 @@ def mistakes(task: str, y_true: Any, y_pred: Any, classes: Sequence[Any], most: 
         return [
             Mistake(int(row), f"is {numbers.truth[row]:.4g}\nmodel: {numbers.predicted[row]:.4g}")
             for row in worst
+        ]
+    if task == "multilabel":
+        labels = LabelCases.read(y_true, y_pred, classes, binary=True)
+        distance = np.abs(labels.truth - labels.predicted)
+        at = distance.argmax(axis=1)  # of each row, the label that is most wrong
+        far = distance[np.arange(len(at)), at]
+        wrong = np.flatnonzero(far > 0.5)
+        return [
+            Mistake(
+                int(row),
+                f"{labels.names[at[row]]}: {'yes' if labels.truth[row, at[row]] else 'no'}\n"
+                f"model: {labels.predicted[row, at[row]]:.0%}",
+            )
+            for row in wrong[np.argsort(-far[wrong], kind="stable")][:most]
         ]
     return []

@@ -38,6 +38,7 @@ class Images:
         self.threads: ThreadPoolExecutor | None = None
         self._part, self._resize, self._dtype = ImageFile(column, {}), spec.resize, spec.dtype
         self.channels, self.height, self.width = (size or 0 for size in spec.shape)
+        self._at_least = spec.draft * max(self.width, self.height)
         self._mean, self._std = (_of_channels(one) for one in (spec.mean, spec.std))
 
     def files(self, values: Sequence[Any] | np.ndarray, rows: int) -> np.ndarray:
@@ -113,8 +114,7 @@ class Images:
         from PIL import Image, ImageOps
 
         size, mode = (self.width, self.height), "L" if self.channels == 1 else "RGB"
-        # Twice the size, so that bilinear resizing still averages several pixels.
-        image = upright(file, at_least=2 * max(size))
+        image = upright(file, self._at_least)
         if image.mode != mode:  # convert would copy it
             image = image.convert(mode)
         if self._resize == "crop":

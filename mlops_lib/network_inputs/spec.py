@@ -44,6 +44,8 @@ class InputSpec:
         tokenizer: ``package.module:name``, or the name of a file.
         mean, std: Of each channel of an image with values from 0 to 1; empty: 0 and 1.
         resize: How an image gets its shape: squash, crop or pad.
+        draft: A JPEG may be decoded at a half of its size or less while its sides stay so many
+            times the input's; 2 in models that were logged without it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class InputSpec:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     resize: str = ""
+    draft: int = 2
 
     @property
     def is_free(self) -> bool:

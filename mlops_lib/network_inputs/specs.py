@@ -90,7 +90,7 @@ def _image(name: str, wanted: InputSettings, column: Column) -> InputSpec:
         raise TrainingError(str(error)) from None
     return InputSpec(
         name, (column.name,), "image", wanted.dtype, shape, mean=tuple(wanted.mean), std=tuple(wanted.std),
-        resize=wanted.resize or "squash",
+        resize=wanted.resize or "squash", draft=1,
     )  # fmt: skip
 
 

@@ -114,7 +114,8 @@ class DataSettings(Section):
         json_schema_extra=read_by("get-data", "train-model", code=("train-model",)),
     )
     label: Names = Field(
-        description="column to predict; a list: several columns, for the tasks multilabel and multioutput"
+        description="column to predict; a list: several columns, for the tasks multilabel and multioutput; label with the "
+        "loader images, whose folders give it"
     )
     key: str = Field("", description="entity column (user_id); it decides the split and is no feature")
     weight: str = Field(
@@ -169,6 +170,13 @@ class DataSettings(Section):
     def labels(self) -> tuple[str, ...]:
         """The columns to predict."""
         return (self.label,) if isinstance(self.label, str) else self.label
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folders_of_images_give_the_label(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("loader") == "images":
+            return {"label": "label", **values}
+        return values
 
     @model_validator(mode="after")
     def _labels_fit_the_source(self) -> "DataSettings":

@@ -15,12 +15,13 @@ class TrainSettings(Section):
     """How a network is fitted. Estimators without epochs use only `seed`."""
 
     max_epochs: int = Field(
-        0, ge=0, description="most passes over the training data; 0: by its rows, 50 to 300"
+        0, ge=0, description="most passes over the training data; 0: by its rows, 50 to 300; 50 for images"
     )
     patience: int = Field(
         0,
         ge=0,
-        description="epochs without a better validation loss before stopping; 0: by the rows, 5 to 30",
+        description="epochs without a better validation loss before stopping; 0: by the rows, 5 to 30, and 5 to 10 for "
+        "images",
     )
     batch_size: int = Field(
         0, ge=0, description="rows in one step, over all processes; 0: by the rows, 16 to 256"

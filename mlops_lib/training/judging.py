@@ -188,9 +188,9 @@ def judged_rows(
     task.facts = rows.facts | facts
     metrics = task.score(rows.truth, rows.predicted)
     for name in config.evaluation.margins:
-        if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:
+        if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].counted:
             raise EvaluationError(
-                f"{metrics[name].errored} of {metrics[name].rows} rows have no {name}, and evaluation.min_coverage "
+                f"{metrics[name].errored} of {metrics[name].counted} rows have no {name}, and evaluation.min_coverage "
                 f"asks for {config.evaluation.min_coverage:.2%}"
             )
     per_row = task.details(rows.truth, rows.predicted).get("per_row")

@@ -29,6 +29,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 #: Steps without a better validation loss before stopping, and most steps, where the settings choose by rows.
 PATIENCE_STEPS, MAX_STEPS = 200, 3_000
+#: Most epochs without a better validation loss, and most epochs. An epoch of images is long,
+#: and a few dozen are enough.
+MOST, MOST_OF_IMAGES = (30, 300), (10, 50)
 #: Values of a training split's images from which starting processes to decode them pays off,
 #: and most processes.
 MANY_VALUES, MAX_DECODERS = 1 << 25, 8
@@ -47,7 +50,7 @@ def begin(seed: int) -> None:
     pl.seed_everything(seed, workers=True, verbose=False)
 
 
-def sized(config: Settings, rows: int) -> Settings:
+def sized(config: Settings, rows: int, has_images: bool = False) -> Settings:
     """The settings with those of `train` that are 0 chosen by the number of training rows.
 
     A small table needs small batches and more epochs: else the fit ends after a few steps.
@@ -57,10 +60,11 @@ def sized(config: Settings, rows: int) -> Settings:
     power = max(4, min(8, (rows // 16).bit_length() - 1))
     batch_size = train.batch_size or max(2**power, 2 * workers)
     steps = -(-rows // batch_size)
+    patience, epochs = MOST_OF_IMAGES if has_images else MOST
     chosen = {
         "batch_size": batch_size,
-        "patience": train.patience or max(5, min(30, -(-PATIENCE_STEPS // steps))),
-        "max_epochs": train.max_epochs or max(50, min(300, -(-MAX_STEPS // steps))),
+        "patience": train.patience or max(5, min(patience, -(-PATIENCE_STEPS // steps))),
+        "max_epochs": train.max_epochs or max(50, min(epochs, -(-MAX_STEPS // steps))),
     }
     return config.model_copy(update={"train": train.model_copy(update=chosen)})
 

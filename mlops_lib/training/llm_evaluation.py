@@ -100,8 +100,8 @@ def uncounted(ledger: Ledger) -> str:
     if not (unseen := ledger.unseen):
         return ""
     return (
-        f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use the "
-        "HTTP client of OpenAI's and Anthropic's packages. A replay makes them again."
+        f"{unseen.total()} LLM calls of {'; '.join(unseen)} were not counted, limited or recorded: they do not use "
+        "OpenAI's or Anthropic's protocol over httpx. A replay makes them again."
     )
 
 

@@ -83,7 +83,7 @@ class PytorchLightningWrapper(ModelWrapper):
         trainers.check(config)
         preparation = Preparation.of(data_loader, config)
         schema = training_schema(data_loader, config.evaluation.task)
-        config = lightning_fit.sized(config, data_loader.count("train"))
+        config = lightning_fit.sized(config, data_loader.count("train"), schema.has_images)
         chosen = {name: getattr(config.train, name) for name in ("batch_size", "patience", "max_epochs")}
         print("  ".join(f"{name} {value}" for name, value in chosen.items()), flush=True)
         for name, value in chosen.items():

@@ -4,16 +4,20 @@ A value is checked here as far as it can be without opening it. `mlops_lib` deco
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from msgspec import UNSET
 
 from mlops_lib.columns.encode import BadValue
-from mlops_lib.columns.images import Described, decoded
+from mlops_lib.columns.images import MAX_PIXELS, Described, decoded, opened
 from mlops_lib.network_inputs.spec import InputSpec
 from serving.inference.fields import Field, shape_text
+from serving.web.problems import Problem
 
+#: Most pixels of all files in a request: files of a few kB may take minutes to decode.
+MAX_REQUEST_PIXELS = 4 * MAX_PIXELS
 #: Characters of a text for an error.
 MAX_TEXT = 60
 
@@ -97,7 +101,30 @@ def read_all(rows: Sequence[Any], columns: Mapping[str, ImageColumn]) -> None:
 
     Raises:
         BadValue: A value is no image.
+        Problem: 413 for files of more than `MAX_REQUEST_PIXELS`.
     """
+    files: list[bytes] = []
     for attribute, column in columns.items():
         for number, row in enumerate(rows):
-            setattr(row, attribute, column.read(number, getattr(row, attribute)))
+            value = column.read(number, getattr(row, attribute))
+            setattr(row, attribute, value)
+            if isinstance(value, bytes):
+                files.append(value)
+    if (
+        len(files) * MAX_PIXELS > MAX_REQUEST_PIXELS
+        and (pixels := sum(map(_pixels, files))) > MAX_REQUEST_PIXELS
+    ):
+        detail = (
+            f"The {len(files)} images have {pixels:,} pixels, and a request may have {MAX_REQUEST_PIXELS:,}. "
+            "Send fewer rows a request."
+        )
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_many_pixels", detail)
+
+
+def _pixels(file: bytes) -> int:
+    """Pixels of a file, by its head; 0 for one that cannot be opened: decoding it refuses its row."""
+    try:
+        image = opened(file)
+    except (ValueError, ImportError):
+        return 0
+    return int(image.width * image.height)

@@ -55,6 +55,7 @@ class RequestSchema:
         has_optional: Whether the model sees the difference between null and a column that is left out.
         params: Name -> specification of each of the signature's ``params``.
         images: Names of the columns with images.
+        unused_images: Those of the source that the model does not take.
     """
 
     def __init__(
@@ -74,6 +75,11 @@ class RequestSchema:
         self.columns, self.entity_keys = tuple(self.model_fields), tuple(keys)
         self.casts = casts_of(named)
         self.images = tuple(field.name for field in named if field.kind == "image")
+        self.unused_images = tuple(
+            column.name
+            for column in (source.columns if source else ())
+            if column.kind == "image" and column.name not in self.model_fields
+        )
         self._image_columns = {
             f"c{number}": ImageColumn(field, network_inputs)
             for number, field in enumerate(named)

@@ -1,11 +1,11 @@
 """Frames over a Unix socket: a header in msgpack, and arrays beside it, which are not copied into it.
 
-A frame is ``u32 header bytes | u32 buffers | u64 bytes of each buffer | header | buffers``. The header and each buffer
+A frame is ``u64 header bytes | u64 data bytes | header | data``. The header, the data and each array in the data
 begin at a multiple of `ALIGN` bytes, so that arrays are views of the bytes that came. Numbers are little-endian. The
 header is one message (a tagged Struct of `messages`), in which msgpack's extension types stand for:
 
-1. an array of numbers: number of its buffer, dtype, shape
-2. a pickled value (`Exact`); arrays in it are buffers. Only the gateway writes it, and only a model process reads it
+1. an array of numbers: its place in the data, dtype, shape
+2. a pickled value (`Exact`), and the places of the arrays in it. Only the gateway writes it, and only a model process reads it
 3. a whole number beyond 64 bits
 
 The bytes of a model process are not trusted: `Reader` bounds sizes, checks types, and does not unpickle unless told to.
@@ -25,17 +25,14 @@ from mlops_lib.errors import ModelError
 M = TypeVar("M")
 ARRAY, PICKLED, BIG_INT = 1, 2, 3
 ALIGN = 16
-#: Header bytes and number of buffers; then the size of each buffer.
-PREFIX = struct.Struct("<II")
-SIZE = struct.Struct("<Q")
-#: Buffers of a pickled value: the first one's number, and how many.
-RANGE = struct.Struct("<II")
-#: Largest frame, and most buffers in it.
-MAX_BYTES, MAX_BUFFERS = 2**28, 1024
+#: Bytes of the header, and of the data.
+PREFIX = struct.Struct("<QQ")
+#: Largest frame.
+MAX_BYTES = 2**28
 MAX_BIG_INT_BYTES = 1024
 #: A frame of at most this size is sent in one piece, and received into a buffer that is used again.
 SMALL_BYTES = 2**16
-#: Kinds of arrays that are buffers: booleans, integers, floats.
+#: Kinds of arrays that are sent as data: booleans, integers, floats.
 NUMERIC, MAX_ITEM_BYTES = "biuf", 8
 Part = bytes | memoryview
 
@@ -63,7 +60,9 @@ class Writer:
 
     def __init__(self, pickles: bool = False, max_bytes: int = MAX_BYTES) -> None:
         self._pickles, self._max_bytes = pickles, max_bytes
-        self._buffers: list[memoryview] = []
+        #: Arrays of the message and their padding, and their bytes.
+        self._data: list[Part] = []
+        self._data_bytes = 0
         self._encode = msgspec.msgpack.Encoder(enc_hook=self._extension).encode
 
     def frame(self, message: msgspec.Struct) -> list[Part]:
@@ -73,43 +72,45 @@ class Writer:
             WireError: The frame would be too large, or a value is nested too deeply.
             Exception: A value has no encoding.
         """
-        buffers: list[memoryview] = []
-        self._buffers = buffers
+        self._data, self._data_bytes = [], 0
         try:
             header = self._encode(message)
         except OverflowError:
-            buffers.clear()
+            self._data, self._data_bytes = [], 0
             header = self._encode(_big_ints_apart(message))
         except RecursionError:
             raise WireError("values are nested too deeply for one message") from None
-        prefix = PREFIX.pack(len(header), len(buffers)) + b"".join(SIZE.pack(part.nbytes) for part in buffers)
-        parts: list[Part] = [prefix + _padding(len(prefix)), header + _padding(len(header))]
-        for buffer in buffers:
-            parts += [buffer, _padding(buffer.nbytes)]
-        total = sum(map(len, parts))
-        if total > self._max_bytes or len(buffers) > MAX_BUFFERS:
-            raise WireError(
-                f"{total} bytes in {len(buffers)} arrays are too many for one message; the limits are {self._max_bytes} "
-                f"and {MAX_BUFFERS}"
-            )
+        data, self._data = self._data, []
+        parts = [PREFIX.pack(len(header), self._data_bytes), header + _padding(len(header)), *data]
+        total = PREFIX.size + len(parts[1]) + self._data_bytes
+        if total > self._max_bytes:
+            raise WireError(f"{total} bytes are too many for one message; the limit is {self._max_bytes}")
         return [b"".join(parts)] if total <= SMALL_BYTES else parts
 
     def _extension(self, value: Any) -> Any:
         if isinstance(value, Exact) and self._pickles:
-            first = len(self._buffers)
-            pickled = pickle.dumps(value.value, 5, buffer_callback=self._add_pickled)
-            return Ext(PICKLED, RANGE.pack(first, len(self._buffers) - first) + pickled)
+            places: list[tuple[int, int]] = []
+
+            def add(buffer: pickle.PickleBuffer) -> None:
+                raw = buffer.raw()
+                places.append((self._placed(raw), raw.nbytes))
+
+            pickled = pickle.dumps(value.value, 5, buffer_callback=add)
+            return Ext(PICKLED, msgspec.msgpack.encode((places, pickled)))
         if isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC and value.itemsize <= MAX_ITEM_BYTES:
             little = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-            about = (len(self._buffers), little.dtype.str, value.shape)
-            self._buffers.append(little.reshape(-1).view(np.uint8).data)
-            return Ext(ARRAY, msgspec.msgpack.encode(about))
+            at = self._placed(little.reshape(-1).view(np.uint8).data)
+            return Ext(ARRAY, msgspec.msgpack.encode((at, little.dtype.str, value.shape)))
         if isinstance(value, np.ndarray | np.generic):
             return value.tolist()
         raise TypeError(f"A value of type {type(value).__name__} cannot be sent.")
 
-    def _add_pickled(self, buffer: pickle.PickleBuffer) -> None:
-        self._buffers.append(buffer.raw())
+    def _placed(self, array: memoryview) -> int:
+        """Add the bytes of an array to the data; where they begin."""
+        at = self._data_bytes
+        self._data += [array, _padding(array.nbytes)]
+        self._data_bytes += _aligned(array.nbytes)
+        return at
 
 
 class Reader(Generic[M]):
@@ -127,7 +128,7 @@ class Reader(Generic[M]):
         #: Bytes of the frame that is coming: its first ones in `_small`, or all of them in `_large`.
         self._large: memoryview | None = None
         self._filled = 0
-        self._buffers: list[memoryview] = []
+        self._data = memoryview(b"")
         self._decode = msgspec.msgpack.Decoder(messages, ext_hook=self._value).decode
 
     def space(self) -> memoryview:
@@ -164,26 +165,15 @@ class Reader(Generic[M]):
         """Bytes of the frame that begins here; 0 while its prefix is not complete."""
         if len(begun) < PREFIX.size:
             return 0
-        header, buffers = PREFIX.unpack_from(begun)
-        prefix = PREFIX.size + SIZE.size * buffers
-        if buffers > MAX_BUFFERS or header > self._max_bytes:
-            raise WireError(f"a message with a header of {header} bytes and {buffers} arrays")
-        if len(begun) < prefix:
-            return 0
-        sizes = [prefix, header, *(size for (size,) in SIZE.iter_unpack(begun[PREFIX.size : prefix]))]
-        if (total := sum(map(_aligned, sizes))) > self._max_bytes:
+        header, data = PREFIX.unpack_from(begun)
+        if (total := int(PREFIX.size + _aligned(header) + data)) > self._max_bytes:
             raise WireError(f"a message of {total} bytes; the limit is {self._max_bytes}")
         return total
 
     def _message(self, frame: memoryview) -> M:
-        size, buffers = PREFIX.unpack_from(frame)
-        prefix = PREFIX.size + SIZE.size * buffers
-        header = at = _aligned(prefix)
-        at += _aligned(size)
-        self._buffers = []
-        for (length,) in SIZE.iter_unpack(frame[PREFIX.size : prefix]):
-            self._buffers.append(frame[at : at + length])
-            at += _aligned(length)
+        size, _ = PREFIX.unpack_from(frame)
+        header, data = PREFIX.size, PREFIX.size + _aligned(size)
+        self._data = frame[data:]
         try:
             return self._decode(frame[header : header + size])
         except WireError:
@@ -191,24 +181,21 @@ class Reader(Generic[M]):
         except Exception as error:  # the header may be anything
             raise WireError(f"a message that cannot be read: {type(error).__name__}: {error}") from error
         finally:
-            self._buffers = []
+            self._data = memoryview(b"")
 
     def _value(self, code: int, data: memoryview) -> Any:
         if code == ARRAY:
-            number, dtype, shape = msgspec.msgpack.decode(data, type=tuple[int, str, tuple[int, ...]])
+            at, dtype, shape = msgspec.msgpack.decode(data, type=tuple[int, str, tuple[int, ...]])
             kind = np.dtype(dtype)
-            if (
-                kind.kind not in NUMERIC
-                or min(number, *shape, 0) < 0
-                or kind.itemsize * prod(shape) != len(self._buffers[number])
-            ):
+            end = at + kind.itemsize * prod(shape)
+            if kind.kind not in NUMERIC or min(at, *shape, 0) < 0 or at % ALIGN or end > len(self._data):
                 raise WireError(f"an array of {dtype} in the shape {shape} that its bytes do not fit")
-            return np.frombuffer(self._buffers[number], kind).reshape(shape)
+            return np.frombuffer(self._data[at:end], kind).reshape(shape)
         if code == BIG_INT and len(data) <= MAX_BIG_INT_BYTES:
             return int.from_bytes(data, "big", signed=True)
         if code == PICKLED and self._unpickles:
-            first, count = RANGE.unpack_from(data)
-            return pickle.loads(data[RANGE.size :], buffers=self._buffers[first : first + count])
+            places, pickled = msgspec.msgpack.decode(data, type=tuple[list[tuple[int, int]], bytes])
+            return pickle.loads(pickled, buffers=[self._data[at : at + size] for at, size in places])
         raise WireError(f"a value of the unknown type {code}")
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlops_lib.columns.images import decoded
 from mlops_lib.monitoring.prediction_log import COLUMNS
 from mlops_lib.redact.keys import Masker
 from serving.inference.json_values import encode_json
@@ -126,15 +127,27 @@ def _masked(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
 
 def _without_files(rows: Rows) -> list[Any]:
     """The rows as the caller sent them; of an image, the SHA-256 and the size of its bytes."""
-    images = rows.schema.images
-    return [{**row, **_digests(row, images)} for row in rows.given()] if images else rows.given()
+    names = (*rows.schema.images, *rows.schema.unused_images)
+    return [{**row, **_digests(row, names)} for row in rows.given()] if names else rows.given()
 
 
 def _digests(row: dict[str, Any], images: Sequence[str]) -> dict[str, Any]:
-    files = {name: bytes(row[name]) for name in images if isinstance(row.get(name), bytes | np.ndarray)}
+    files = {
+        name: _bytes(row[name]) for name in images if isinstance(row.get(name), bytes | str | np.ndarray)
+    }
     return {
         name: {"sha256": hashlib.sha256(file).hexdigest(), "bytes": len(file)} for name, file in files.items()
     }
+
+
+def _bytes(value: bytes | str | np.ndarray) -> bytes:
+    """The bytes of an image; a text is one of a column that the model does not take, as it came."""
+    if not isinstance(value, str):
+        return bytes(value)
+    try:
+        return decoded(value)
+    except ValueError:
+        return value.encode()
 
 
 def _json(value: Any) -> str:

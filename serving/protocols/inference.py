@@ -3,6 +3,7 @@
 A protocol is a module of this package with `ROUTES`, and one line in `serving.web.routes`.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from serving.web.call import BINARY, Call, Reply
 from serving.web.problems import Problem, as_problem, other_than_json, unsupported
 from serving.web.route import Route
 from serving.web.sse import HEADERS
+
+#: Bytes of a body with images from which a thread decodes it: base64 and the parts of forms
+#: would hold up other requests.
+LARGE_BODY = 2**16
 
 
 class Decoded(msgspec.Struct):
@@ -97,7 +102,10 @@ async def answer(route: InferenceRoute, call: Call, service: Service) -> None:
         model = service.models.current()
         call.version = model.version.version
         with model:  # this version answers, though another may take its place meanwhile
-            made = route.decode(call, body, model)
+            if model.schema.images and len(body) > LARGE_BODY:
+                made = await asyncio.to_thread(route.decode, call, body, model)
+            else:
+                made = route.decode(call, body, model)
             decoded = made if isinstance(made, Decoded) else await made
             context = Context(call.request_id, len(body), call.deadline, decoded.champion_only, call.caller)
             if model.waits:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mlops_lib.columns.image_checks import checked
-from mlops_lib.columns.images import ImageFile, is_image_file, upright
+from mlops_lib.columns.images import PIECE, ImageFile, decoded, is_image_file, upright
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.json_rows import json_value
 from mlops_lib.columns.part import BadValue
@@ -119,6 +119,16 @@ def test_values_are_bytes_or_base64():
     for value, shown in (("cat/1.png", "'cat/1.png', which is no base64"), (None, "None"), (3, "3"), (float("nan"), "nan")):  # fmt: skip
         with pytest.raises(BadValue, match=f"Row 5: 'photo' is {shown}, and must be an image"):
             PHOTO.file(5, value)
+    large = bytes(range(256)) * 3_000
+    pieces = base64.b64encode(large).decode()
+    assert decoded(pieces) == decoded(base64.encodebytes(large).decode()) == large
+    for broken in (
+        pieces[: PIECE - 1] + "=" + pieces[PIECE:],
+        pieces[:PIECE] + "!" + pieces[PIECE:],
+        pieces[:-1],
+    ):
+        with pytest.raises(ValueError, match=r"\w"):
+            decoded(broken)
     with pytest.raises(BadValue) as refused:
         PHOTO.file(0, "é" * 10_000)
     assert len(str(refused.value)) < 300
@@ -146,6 +156,16 @@ def test_all_broken_files_are_named(tmp_path):
 
     found = check(good)
     assert found.shape == (3, 10, 12) and found.reason == "files of images; 60 PNG, all of 12 x 10"
+    grey = noise(DRAW, mode="L")
+    palette = grey.quantize(16)
+    as_grey = [
+        encoded(palette, "GIF"),
+        encoded(palette),
+        encoded(grey.convert("LA")),
+        encoded(grey, transparency=7),
+    ]
+    assert check([*as_grey, *[encoded(grey)] * 26]).shape == (1, 10, 12)
+    assert check([*as_grey, *good[4:]]).shape == (3, 10, 12)
     sizes = check([*good[1:], encoded(noise(DRAW, 40, 10, "L"), "JPEG")])
     assert sizes.shape == (3, 10, -1)
     assert (

@@ -35,7 +35,14 @@ def test_wrong_classes_are_the_worst_where_the_model_is_sure():
     found = mistakes("classification", truth, predicted, ["a", "b"], 5)
     assert found == [(3, "is b\nmodel: a 95%"), (1, "is b\nmodel: a 80%"), (2, "is a\nmodel: b 70%")]
     assert [one.row for one in mistakes("regression", [1, 2, 3], [1.5, 2.1, 9], (), 2)] == [2, 0]
-    assert mistakes("multilabel", [[1]], [[0.1]], (), 2) == []
+    assert mistakes("ranking", [1], [0.1], (), 2) == []
+
+
+def test_the_worst_of_several_labels_is_named():
+    """A row comes once, with the label that is most wrong; rows without a wrong label do not come."""
+    truth, predicted = [[1, 0], [0, 1], [1, 1]], [[0.2, 0.9], [0.3, 0.6], [0.1, 0.05]]
+    found = mistakes("multilabel", truth, predicted, ["cat", "dog"], 5)
+    assert found == [(2, "dog: yes\nmodel: 5%"), (0, "dog: no\nmodel: 90%")]
 
 
 def test_rows_are_shown_with_pictures():

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mlops_lib.cli.init.source import parse
 from mlops_lib.columns.encode import Encoder
 from mlops_lib.errors import DataError
 from mlops_lib.loaders import streaming
@@ -291,6 +292,7 @@ def test_images_in_s3_are_those_of_files(s3_keys, tmp_path, monkeypatch):
         s3_keys.client.put_object(
             Bucket="mlops", Key=f"photos/{file.relative_to(folder)}", Body=file.read_bytes()
         )
+    assert parse("s3://mlops/photos", tmp_path).loader == "images"
     remote = loader("s3://mlops/photos", remote_folder=tmp_path / "remote")
     remote.fingerprint()
     assert not list((tmp_path / "remote").rglob("*.png"))
@@ -298,6 +300,7 @@ def test_images_in_s3_are_those_of_files(s3_keys, tmp_path, monkeypatch):
     s3_keys.client.put_object(
         Bucket="mlops", Key="photos/t.csv", Body=b"file,y\n" + b"cat/1.png,0\ndog/2.png,1\n" * 20
     )
+    assert parse("s3://mlops/photos", tmp_path).loader == "local"
     table = loader("s3://mlops/photos", label="y", remote_folder=tmp_path / "other")
     assert set(rows(table)) == {"cat/1.png", "dog/2.png"}
     assert len(list((tmp_path / "other").rglob("*.png"))) == 2

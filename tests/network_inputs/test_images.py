@@ -2,24 +2,30 @@
 
 import base64
 import json
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from mlops_lib.columns.encode import BadValue, Encoder
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.loaders.files import LocalDataLoader
+from mlops_lib.network_inputs.call import answers
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.resolve import plan
 from mlops_lib.settings.model import InputSettings, ModelSettings
 from mlops_lib.wrappers.inputs import prepared
+from mlops_lib.wrappers.network.call import call_in_double
 from tests.support.pictures import encoded, noise, random_files
+from tests.toys.architectures import Block
 
 ONE = Schema((Column("photo", "image", stored="binary", shape=(3, 10, 12)), Column("y", "integer", "label")))
 TWO = Schema((*ONE.columns[:1], Column("age", "integer"), *ONE.columns[1:]))
@@ -102,11 +108,24 @@ def test_the_thinnest_images_are_seen(resize):
 
 
 def test_large_jpegs_are_decoded_small_and_look_the_same():
-    """Within one of 255 levels, on average, of the whole image resized."""
+    """Within one of 255 levels, on average, of the whole image resized.
+
+    A model that was logged before has its own pixels still.
+    """
     smooth = noise(DRAW, 15, 10).resize((1_600, 1_200), Image.Resampling.BICUBIC)
-    quick = tensor(encoder_of(shape=[3, 40, 60], dtype="uint8"), encoded(smooth, "JPEG", quality=95))[0]
-    whole = np.asarray(smooth.resize((60, 40), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-    assert np.abs(quick.astype(int) - whole).mean() < 1
+    file = encoded(smooth, "JPEG", quality=95)
+    encoder = encoder_of(shape=[3, 120, 160], dtype="uint8")
+    logged = encoder.to_dict()
+    del logged["inputs"]["specs"][0]["draft"]
+    whole = np.asarray(smooth.resize((160, 120), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    quick, before = tensor(encoder, file)[0], tensor(InputEncoder.from_dict(logged), file)[0]
+    assert np.abs(quick.astype(int) - whole).mean() < 1 and np.abs(before.astype(int) - whole).mean() < 1
+    image = Image.open(BytesIO(file))
+    image.draft(None, (320, 320))
+    assert np.array_equal(
+        before, np.asarray(image.resize((160, 120), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    )
+    assert image.size == (800, 600) and not np.array_equal(quick, before)
 
 
 def test_a_network_of_one_parameter_takes_the_only_image():
@@ -206,3 +225,28 @@ def test_images_of_a_source_are_inferred():
     """A table with a column of files needs no setting but the label."""
     rows = pa.table({"photo": [encoded(noise(DRAW))] * 3, "y": [0, 1, 0]})
     assert infer(rows, Declared("y")).kinds == {"photo": "image"}
+
+
+class Residual(nn.Sequential):
+    """Layers with an input of this name."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("side", [64, 224])
+def test_an_image_is_answered_alone_as_in_a_batch(side):
+    """Bit for bit in float64; within 1e-6 where images are too large for float64."""
+    torch.manual_seed(0)
+    network = Residual(
+        nn.Conv2d(3, 8, 7, 2, 3), Block(8), nn.MaxPool2d(2), Block(8), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 5), nn.Softmax(-1),
+    ).eval()  # fmt: skip
+    encoder = encoder_of(shape=[3, side, side])
+    rows = prepared(encoder, [{"photo": encoded(noise(DRAW, 30, 20))} for _ in range(17)])
+    call = call_in_double(network, encoder, [one[:2] for one in rows])
+    assert call.in_double == (side == 64)
+    together = answers(call, encoder, rows)
+    alone = np.concatenate([answers(call, encoder, [one[at : at + 1] for one in rows]) for at in range(17)])
+    assert np.abs(together - alone).max() <= (0 if side == 64 else 1e-6)
+    assert together.std(0).min() > 0

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from mlops_lib.wording import listed
 
 #: Schemes of addresses of files; every other scheme is a database's.
 FILE_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
+#: Of them, those of places that list the files of a folder.
+BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 #: Endings of files with an SQLite database.
 SQLITE = (".db", ".sqlite", ".sqlite3")
 #: Names listed in an error.
@@ -61,17 +63,30 @@ def parse(text: str, folder: Path, table: str = "", query: str = "") -> Source:
     if table or query:
         raise ConfigError(f"--table and --query are for a database, and --source {mask(text)} is none.")
     if is_address:
-        return Source(text, mask(text))
+        return Source(text, mask(text), _remote_loader(text) if scheme in BUCKETS else "local")
     if not path.exists():
         raise DataError(_no_file(path))
-    return Source(os.path.relpath(path, folder), text, _loader(path))
+    return Source(os.path.relpath(path, folder), text, _local_loader(path))
 
 
-def _loader(path: Path) -> str:
+def _local_loader(path: Path) -> str:
+    from mlops_lib.loaders.sources.discovery import names_below
+
+    return _loader(names_below(path)) if path.is_dir() else "local"
+
+
+def _remote_loader(address: str) -> str:
+    from mlops_lib.loaders.sources.remote import open_remote
+
+    remote = open_remote(address, None, "")
+    return _loader(list(remote.versions)) if remote.is_folder else "local"
+
+
+def _loader(names: Sequence[str]) -> str:
     """``images`` for a folder of images in folders of classes."""
     from mlops_lib.loaders.sources.image_source import is_image_folder
 
-    return "images" if path.is_dir() and is_image_folder(path) else "local"
+    return "images" if is_image_folder(names) else "local"
 
 
 def _no_file(path: Path) -> str:

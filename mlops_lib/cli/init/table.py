@@ -54,7 +54,9 @@ class Table:
         """Each column with its kind, by name; the roles are not decided yet."""
         from mlops_lib.columns.infer import Declared, infer
 
-        return {column.name: column for column in infer(self.sample, Declared("")).columns}
+        declared = getattr(self.loader, "declared", None)
+        images = {n: kind for n, kind in (declared.kinds if declared else {}).items() if kind == "image"}
+        return {column.name: column for column in infer(self.sample, Declared("", kinds=images)).columns}
 
     def some_values(self, name: str) -> list[Any]:
         """Values of a column from evenly spaced rows, for examples."""

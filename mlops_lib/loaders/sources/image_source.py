@@ -10,7 +10,7 @@ from mlops_lib.loaders.formats import IMAGES
 from mlops_lib.loaders.formats.data_file import DataFile, format_of
 from mlops_lib.loaders.formats.image_folder import is_image_row
 from mlops_lib.loaders.sources import Source, open_source
-from mlops_lib.loaders.sources.discovery import is_beside, names_below
+from mlops_lib.loaders.sources.discovery import is_beside
 from mlops_lib.loaders.sources.ready_made import EVALUATION, by_split, split_named
 
 #: Endings of images, of which one may lie beside the folders of classes by mistake.
@@ -78,9 +78,9 @@ def _kind_of(names: Sequence[str]) -> type[Source]:
     return Source if any(format_of(name)[0] and not is_beside(name) for name in own) else ImageSource
 
 
-def is_image_folder(folder: Path) -> bool:
-    """Whether a folder holds images in folders of classes, and no tables."""
-    names = [name for name in names_below(folder) if is_image_row(name)]
+def is_image_folder(found: Sequence[str]) -> bool:
+    """Whether a folder with files of these names holds images in folders of classes, and no tables."""
+    names = [name for name in found if is_image_row(name)]
     images = sum(name.lower().endswith(ENDINGS) for name in names if "/" in name)
     return images > len(names) / 2 and _kind_of(names) is ImageSource
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import http.server
+import re
 import shlex
 import shutil
 import threading
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 import yaml
 
 from mlops_lib import config
+from tests.support.pictures import noise
 
 
 @contextlib.contextmanager
@@ -385,3 +387,28 @@ def test_a_time_in_another_form_than_iso_splits_the_rows(init, written, customer
     code, said = init("--source", "rows.csv", "--time", "date", "--key", "")
     assert code == 0, said
     assert written()["data"]["split"] == {"by": "time", "column": "date"}
+
+
+def test_a_folder_of_images_is_a_network(init, written, tmp_path):
+    """Its size is that of most images; broken files are named before anything is written."""
+    draw = np.random.default_rng(0)
+    for number in range(30):
+        size = {0: (400, 3), 1: (1, 1)}.get(number, (40, 32))
+        file = tmp_path / "photos" / ("고양이", "dog")[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        noise(draw, *size).save(file)
+    code, said = init("--source", "photos")
+    assert code == 0, said
+    assert written()["data"]["loader"] == "images"
+    assert written()["model"]["inputs"] == {"x": {"column": "image", "shape": [3, 32, 32]}}
+    text = (tmp_path / "mine/config.yaml").read_text()
+    unnamed = re.sub("  label: label.*\n", "", text)
+    (tmp_path / "mine/config.yaml").write_text(unnamed)
+    assert unnamed != text and config.load(tmp_path / "mine/config.yaml").data.label == "label"
+    for name in ("dog/3.png", "고양이/2.png"):
+        file = tmp_path / "photos" / name
+        file.write_bytes(file.read_bytes()[:60])
+    code, said = init("--source", "photos", folder="other")
+    assert code and "2 of 30 values of column 'image' that were looked at are no images" in said
+    assert "dog/3.png: 60 bytes, broken" in said and "고양이/2.png" in said
+    assert not (tmp_path / "other/config.yaml").exists()

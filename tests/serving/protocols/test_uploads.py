@@ -4,14 +4,18 @@ import asyncio
 import base64
 import hashlib
 import json
+from io import BytesIO
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from PIL import Image
 
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.network_inputs.spec import InputSpec
+from serving.protocols.inference import LARGE_BODY
 from serving.protocols.tensors import packed
 from serving.web.forms import MAX_PARTS
 from tests.support.toy_service import Caller, Toy, toy_service
@@ -176,6 +180,32 @@ def test_a_form_has_a_field_for_each_column_and_repeats_it_for_each_row(tmp_path
 JSON = "application/json"
 
 
+def test_a_request_has_a_limited_number_of_pixels(tmp_path):
+    """A form of 40 kB with five images of 49 million pixels each; four of them are within the limit."""
+    held = BytesIO()
+    Image.new("1", (7_000, 7_000)).save(held, "PNG")
+    bombs = [("photo", held.getvalue(), "a.png")] * 5
+    requests = [("/predict", form(*bombs[:count]), BOUNDARY) for count in (5, 4)]
+    refused, taken = asked(tmp_path, (PHOTO, LABEL), *requests)
+    assert (refused.status, refused.json["code"]) == (413, "too_many_pixels")
+    assert (
+        "The 5 images have 245,000,000 pixels, and a request may have 200,000,000" in refused.json["detail"]
+    )
+    assert seen(taken) == [{"photo": digest(held.getvalue())}] * 4
+
+
+def test_large_bodies_are_decoded_beside_the_event_loop(tmp_path):
+    """In a thread, above 64 KiB: its rows and its refusals are the same."""
+    text = base64.b64encode(CAT + bytes(LARGE_BODY)).decode()
+    bodies = [{"photo": text}, {"photo": text + "!"}]
+    with patch.object(asyncio, "to_thread", wraps=asyncio.to_thread) as threaded:
+        good, bad = asked(
+            tmp_path, (PHOTO, LABEL), *(("/predict", one, "application/json") for one in bodies)
+        )
+    assert seen(good) == {"photo": digest(CAT + bytes(LARGE_BODY))} and bad.status == 422
+    assert sum("decode" in call.args[0].__name__ for call in threaded.call_args_list) == 2
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status", "words"),
     [
@@ -241,14 +271,19 @@ def test_a_column_may_have_any_name_in_a_form(tmp_path):
 
 
 def test_the_log_has_digest_and_size_of_an_image(tmp_path):
-    """Of bytes, and of a tensor; also for the challenger's copy of the request. Feedback finds the request."""
+    """Of bytes, of a tensor, and of a column that the model does not take.
+
+    Also for the challenger's copy of the request. Feedback finds the request.
+    """
 
     async def ask() -> list[dict[str, Any]]:
         log = tmp_path / "log"
-        champion, challenger = Seen(PHOTO, LABEL), Seen(PHOTO, LABEL)
+        unused = Column("scan", "image", "unused", stored="binary")
+        champion, challenger = Seen(PHOTO, unused, LABEL), Seen(PHOTO, unused, LABEL)
         async with toy_service(tmp_path, champion, challenger=challenger, prediction_log=str(log)) as app:
             one = await Caller(app, "/predict", CAT, content_type="image/png", x_request_id="one")()
-            await Caller(app, "/predict", {"photo": PIXELS.tolist()}, x_request_id="two")()
+            two = {"photo": PIXELS.tolist(), "scan": base64.b64encode(DOG).decode()}
+            await Caller(app, "/predict", two, x_request_id="two")()
             assert one.status == 200
             said = await Caller(app, "/feedback", {"request_id": "one", "outcome": "cat"})()
             assert said.status == 202
@@ -258,7 +293,12 @@ def test_the_log_has_digest_and_size_of_an_image(tmp_path):
 
     found = {(row["request_id"], row["role"]): json.loads(row["request"]) for row in asyncio.run(ask())}
     of_file = [{"photo": {"sha256": digest(CAT), "bytes": len(CAT)}}]
-    of_tensor = [{"photo": {"sha256": digest(PIXELS.tobytes()), "bytes": PIXELS.nbytes}}]
+    of_tensor = [
+        {
+            "photo": {"sha256": digest(PIXELS.tobytes()), "bytes": PIXELS.nbytes},
+            "scan": {"sha256": digest(DOG), "bytes": len(DOG)},
+        }
+    ]
     assert found == {
         ("one", "champion"): of_file, ("one", "mirror"): of_file,
         ("two", "champion"): of_tensor, ("two", "mirror"): of_tensor,
