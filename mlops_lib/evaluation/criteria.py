@@ -44,7 +44,7 @@ def threshold(report: EvaluationReport, metric: str, limit: float, min_coverage:
     score = report.metrics[metric]
     reason = ""
     if score.value is None:
-        reason = f"{metric} has no value: {score.reason or f'none of {score.rows} rows could be scored'}."
+        reason = f"{metric} has no value: {score.reason or f'none of {score.counted} rows could be scored'}."
     elif missed(score.value, limit, report.directions[metric]):
         reason = short_of(metric, score.value, limit, report.directions[metric])
     missing = ""

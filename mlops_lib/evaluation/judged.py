@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+#: End of the name of a fact: whether each row counts in a metric of text. Without the fact, all rows do.
+COUNTED = " counts"
+
 
 @dataclass(frozen=True)
 class JudgedRows:

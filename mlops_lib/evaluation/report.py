@@ -7,9 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Fields of a `Score` that count rows.
+COUNTS = ("scored", "errored", "empty", "left_out")
+
 
 class Score(BaseModel):
-    """One metric's value, and how many rows it covers.
+    """One metric's value, and how many rows it covers. Rows that are left out have nothing that it could score.
 
     ``value`` is None exactly when no row could be scored; ``reason`` then says why. NaN, infinities and a value without rows (or rows
     without a value) are refused with pydantic's ValidationError, which is a ValueError.
@@ -21,6 +24,7 @@ class Score(BaseModel):
     scored: NonNegativeInt
     errored: NonNegativeInt = 0
     empty: NonNegativeInt = 0
+    left_out: NonNegativeInt = 0
     reason: str = ""
 
     @model_validator(mode="after")
@@ -34,13 +38,18 @@ class Score(BaseModel):
 
     @property
     def rows(self) -> int:
-        """All rows: scored, errored and empty together."""
-        return self.scored + self.errored + self.empty
+        """All rows: scored, errored, empty and left out together."""
+        return self.scored + self.errored + self.empty + self.left_out
+
+    @property
+    def counted(self) -> int:
+        """All rows but those left out."""
+        return self.rows - self.left_out
 
     @property
     def coverage(self) -> float:
-        """Share of the rows that were scored, 0 to 1; 0.0 when there are no rows."""
-        return self.scored / self.rows if self.rows else 0.0
+        """Share of the rows that were scored, 0 to 1; 0.0 when there are none. Rows that are left out do not count."""
+        return self.scored / self.counted if self.counted else 0.0
 
 
 Outcome = Literal["better", "not_worse", "worse", "undecided"]
@@ -199,7 +208,7 @@ class EvaluationReport(BaseModel):
         """Names and finite numbers for an experiment tracker.
 
         ``roc_auc``, ``baseline.majority.roc_auc``, and `counts`; where not every row was scored also ``roc_auc.scored``,
-        ``roc_auc.errored`` and ``roc_auc.empty`` (rows). A score without a value leaves only its counts.
+        ``roc_auc.errored``, ``roc_auc.empty`` and ``roc_auc.left_out`` (rows). A score without a value leaves only its counts.
         """
         flat: dict[str, float] = dict(self.counts)
         groups = {"": self.metrics} | {f"baseline.{name}.": scores for name, scores in self.baselines.items()}
@@ -207,21 +216,20 @@ class EvaluationReport(BaseModel):
             for metric, score in scores.items():
                 if score.value is not None:
                     flat[f"{prefix}{metric}"] = score.value
-                if score.coverage < 1:
-                    counts = {"scored": score.scored, "errored": score.errored, "empty": score.empty}
-                    flat |= {f"{prefix}{metric}.{name}": float(rows) for name, rows in counts.items()}
+                if score.scored < score.rows:
+                    flat |= {f"{prefix}{metric}.{name}": float(getattr(score, name)) for name in COUNTS}
         return flat
 
     def table(self) -> "pd.DataFrame":
         """One row for the model and one for each baseline, one column a metric; NaN for no value.
 
-        Where the model was not scored on every row, three more rows say how many were scored, errored and empty.
+        Where the model was not scored on every row, four more rows say how many were scored, errored, empty and left out.
         """
         import pandas as pd
 
         groups = {"model": self.metrics} | self.baselines
         values = {name: {m: s.value for m, s in scores.items()} for name, scores in groups.items()}
-        if any(score.coverage < 1 for score in self.metrics.values()):
-            for count in ("scored", "errored", "empty"):
+        if any(score.scored < score.rows for score in self.metrics.values()):
+            for count in COUNTS:
                 values[count] = {m: float(getattr(s, count)) for m, s in self.metrics.items()}
         return pd.DataFrame.from_dict(values, orient="index", columns=list(self.metrics), dtype=float)

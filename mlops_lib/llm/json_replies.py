@@ -1,6 +1,7 @@
 """Replies of LLMs in JSON: how a vendor is held to the form, and how a reply is read."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,9 @@ from mlops_lib.llm.options import OPTIONS, as_arguments
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+#: From the first fence to the last one: a text in the object may have fences too.
+FENCED = re.compile(r"^\s*```\w*\s*\n(.*)\n\s*```\s*$", re.DOTALL | re.MULTILINE)
 
 
 def arguments(name: str, model: "BaseChatModel", title: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,9 +37,12 @@ def arguments(name: str, model: "BaseChatModel", title: str, fields: Mapping[str
 
 
 def read(text: str) -> dict[str, Any]:
-    """The object of a reply; empty where it is none."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    """The object of a reply, alone or in a block between ``` fences; empty where there is none, or no single one."""
+    block = FENCED.search(text)
+    for part in (text, block[1] if block else ""):
+        try:
+            found = json.loads(part)
+        except ValueError:
+            continue
+        return found if isinstance(found, dict) else {}
+    return {}

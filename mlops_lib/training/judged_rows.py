@@ -12,7 +12,7 @@ from mlops_lib import plugins
 from mlops_lib.columns.schema import Schema
 from mlops_lib.data_checks import named_columns
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.judged import COUNTED, JudgedRows
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.llm.generation import Generation
 from mlops_lib.settings import Settings
@@ -109,6 +109,9 @@ class Collector:
         stored = dict(facts or {})
         ids = [f"{digest:016x}" for digest in chain.from_iterable(self._ids)]
         names = [] if per_row is None else [name for name in metrics if name in per_row]
+        for name in names:
+            if (counted := f"{name}{COUNTED}") in per_row:  # type: ignore[operator]
+                stored[counted] = per_row[counted].tolist()  # type: ignore[index]
         return JudgedRows(
             task=self.config.evaluation.task,
             ids=ids,

@@ -188,9 +188,9 @@ def judged_rows(
     task.facts = rows.facts | facts
     metrics = task.score(rows.truth, rows.predicted)
     for name in config.evaluation.margins:
-        if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].rows:
+        if metrics[name].errored > (1 - config.evaluation.min_coverage) * metrics[name].counted:
             raise EvaluationError(
-                f"{metrics[name].errored} of {metrics[name].rows} rows have no {name}, and evaluation.min_coverage "
+                f"{metrics[name].errored} of {metrics[name].counted} rows have no {name}, and evaluation.min_coverage "
                 f"asks for {config.evaluation.min_coverage:.2%}"
             )
     per_row = task.details(rows.truth, rows.predicted).get("per_row")
@@ -259,11 +259,8 @@ def _withdraw_verdict(run_id: str) -> None:
 
 def _log_report(run_id: str, report: EvaluationReport) -> None:
     """Log metrics, report, figures and rows to the model's run."""
-    import mlflow
 
-    client = mlflow.MlflowClient()
-    for name, value in report.flat().items():
-        client.log_metric(run_id, f"{report.split}.{name}", value)
+    tracking.log_values(run_id, report.flat(), prefix=f"{report.split}.")
     tracking.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
     for name, figure in report.figures.items():
         tracking.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")

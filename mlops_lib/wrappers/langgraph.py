@@ -111,7 +111,7 @@ class LangGraphWrapper(TextModelWrapper):
                 options = self._options(turn, endings)
                 with invalid_answers(), tally() as usage:
                     state = await turn.graph.ainvoke(turn.payload, options, **self._context())
-                note_unseen(endings.models, endings.answers - usage.calls)
+                note_unseen(endings.models, endings.answers - usage.calls - usage.unseen)
                 state = await self._threads.with_pause(turn, state)
         return self._generation(row, state, turn.payload, endings)
 

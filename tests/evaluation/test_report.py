@@ -66,9 +66,11 @@ def test_flat_gives_the_counts_of_incomplete_scores():
         "auc.scored": 6.0,
         "auc.errored": 1.0,
         "auc.empty": 1.0,
+        "auc.left_out": 0.0,
         "f1.scored": 0.0,
         "f1.errored": 8.0,
         "f1.empty": 0.0,
+        "f1.left_out": 0.0,
         "baseline.majority.auc": 0.5,
     }
     assert all(isinstance(value, float) for value in flat.values())
@@ -77,7 +79,7 @@ def test_flat_gives_the_counts_of_incomplete_scores():
 def test_table_has_a_row_for_the_model_and_each_baseline():
     """Metrics that a baseline lacks, and scores without a value, are NaN in a numeric table."""
     table = report(auc=FULL, f1=NOTHING).table()
-    assert list(table.index) == ["model", "majority", "scored", "errored", "empty"]
+    assert list(table.index) == ["model", "majority", "scored", "errored", "empty", "left_out"]
     assert list(table.columns) == ["auc", "f1"]
     assert table.loc["model", "auc"] == 0.75 and table.loc["majority", "auc"] == 0.5
     assert table.loc[["model", "majority"], "f1"].isna().all() and table.loc["errored", "f1"] == 8

@@ -143,7 +143,12 @@ def test_a_simulated_user_talks_until_the_goal_is_reached(
     assert ends == ["goal_reached", "gave_up", "max_turns", None]
     assert report.metrics["turns"].value == (2 + 1 + 3 + 1) / 4
     reached = report.metrics["goal_reached"]
-    assert (reached.value, reached.scored, reached.errored) == (0.25, 3, 1)
+    assert reached.value == pytest.approx(1 / 3)
+    assert (reached.scored, reached.errored, reached.left_out, reached.coverage) == (3, 0, 1, 1.0)
+    assert (
+        "1 of 4 rows have no goal" in report.notes["goal_reached"]
+        and list(report.per_row["error"]) == [""] * 4
+    )
     assert report.flat()["conversations.gave_up"] == 1.0
     asked = [body for body in vendor.stats["bodies"] if body["model"] == "user"]
     assert len(asked) == 6 and all(body["seed"] == 0 for body in asked)
@@ -365,12 +370,14 @@ def test_a_champion_of_one_message_has_a_way_out(talked: Callable[..., Evaluated
 
 
 def test_the_champion_talks_with_the_same_user(vendor: Vendor, talked: Callable[..., Evaluated]) -> None:
-    """A rubric reads the whole conversation; champion and challenger are judged on conversations of their own."""
+    """A rubric reads the whole conversation; champion and challenger are judged on conversations of their own, and a row
+    without a goal counts in neither."""
     rubric = {"prompt": "Polite? {{conversation}}", "scale": {1: "no", 2: "yes"}, "judge": "openai:judge"}
     evaluation = {"rubrics": {"polite": rubric}, "metrics": ["polite"], "metric": "goal_reached"}
     replies = [said("continue", "More."), said("goal_reached"), json.dumps({"reason": "", "score": 2})]
     vendor.control(verdicts=replies)
-    _, champion, settings = talked([{"goal": "a"}], simulated_user=USER, **evaluation)
+    rows = [{"goal": "a"}, {}]
+    _, champion, settings = talked(rows, simulated_user=USER, **evaluation)
     promote(settings, "toy", Registry(settings).register("toy", champion.run_id, {}).version)
     judged = [body for body in vendor.stats["bodies"] if body["model"] == "judge"]
     assert "<conversation>\nuser: Q0?\n\nassistant: Answer to: Q0?\n\nuser: More." in str(
@@ -379,9 +386,11 @@ def test_the_champion_talks_with_the_same_user(vendor: Vendor, talked: Callable[
     vendor.control(verdicts=replies)
     Path("other.yaml").write_text("user: 'Well: {{question}}'\n")
     model = {"params": {"prompts": "other.yaml"}}
-    report, _, _ = talked([{"goal": "a"}], model, simulated_user=USER, **evaluation)
-    assert report.verdict is not None and [one.metric for one in report.verdict.comparisons] == [
-        "goal_reached"
+    report, _, _ = talked(rows, model, simulated_user=USER, **evaluation)
+    assert report.verdict is not None
+    compared = [
+        (one.metric, one.champion, one.challenger, one.entities) for one in report.verdict.comparisons
     ]
+    assert compared == [("goal_reached", 1.0, 1.0, 1)]
     users = [body for body in vendor.stats["bodies"] if body["model"] == "user"]
     assert len(users) == 2 and report.notes["champion"].startswith("comparing: 0 LLM calls made")

@@ -22,6 +22,7 @@ from mlops_lib.errors import (
 )
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.tasks.text import Text
+from mlops_lib.llm.prompt_fields import fields
 from mlops_lib.loaders.formats.data_file import data_file
 from mlops_lib.loaders.rows import Rows
 from mlops_lib.settings import Settings
@@ -290,6 +291,13 @@ def test_a_field_of_a_prompt_may_have_any_name() -> None:
     assert fill('{{고객 질문}} {{ a-b }} {{c}} {{"x": 1}}', row) == '왜? 1 {{d}} {{"x": 1}}'
     with pytest.raises(InputError, match="'d e', which the row lacks"):
         fill("{{ d e }}", row)
+
+
+def test_a_backslash_makes_a_field_text() -> None:
+    """Only before a field; a value with the same signs stays as it is."""
+    prompt = r'Write \{{user.name}} or \{{ 이름 }} for {{q}}. \{{"x": 1}} \d'
+    assert fields(prompt) == ["q"]
+    assert fill(prompt, {"q": r"\{{q}}"}) == r'Write {{user.name}} or {{ 이름 }} for \{{q}}. \{{"x": 1}} \d'
 
 
 def test_a_logged_model_keeps_braces_that_were_no_field() -> None:

@@ -1,5 +1,6 @@
 """Clients of vendors that a graph makes itself: counted, limited, recorded and replayed, whoever made them and where."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -193,6 +194,94 @@ graph = one_node(MessagesState, node)
     with Ledger().open() as ledger:
         assert opened({"my_agent.py": HEAD + code}).predict(["hi", "hi"]) == ["You said: hi"] * 2
     assert ledger.unseen == {"FakeListChatModel": 2}
+
+
+#: Client of another protocol -> the code of a node that asks it at `url`, and the path of its call.
+OTHERS = {
+    "Gemini": (
+        """
+client = genai.Client(api_key="k", http_options={"base_url": url})
+def node(state):
+    answer = client.models.generate_content(model="gemini-test", contents="hi")
+    return {"messages": [AIMessage(answer.text)]}
+""",
+        "/v1/models/gemini-test:generateContent",
+    ),
+    "Gemini, asynchronous": (
+        """
+client = genai.Client(api_key="k", http_options={"base_url": url})
+async def node(state):
+    stream = await client.aio.models.generate_content_stream(model="gemini-test", contents="hi")
+    return {"messages": [AIMessage("".join([part.text async for part in stream]))]}
+""",
+        "/v1/models/gemini-test:streamGenerateContent",
+    ),
+    "Ollama": (
+        """
+async def node(state):
+    answer = await ollama.AsyncClient(url).chat("llama-test", [{"role": "user", "content": "hi"}])
+    return {"messages": [AIMessage(answer.message.content)]}
+""",
+        "/api/chat",
+    ),
+    "Bedrock": (
+        """
+client = boto3.client("bedrock-runtime", "us-east-1", endpoint_url=url, aws_access_key_id="a", aws_secret_access_key="b")
+def node(state):
+    answer = client.converse(modelId="titan-test", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+    return {"messages": [AIMessage(answer["output"]["message"]["content"][0]["text"])]}
+""",
+        "/model/titan-test/converse",
+    ),
+    "requests": (
+        """
+def node(state):
+    answer = requests.post(f"{url}/v1/chat/completions", json={"model": "gpt-test"}).json()
+    return {"messages": [AIMessage(answer["choices"][0]["message"]["content"])]}
+""",
+        "/v1/chat/completions",
+    ),
+}
+
+
+class OtherVendor(BaseHTTPRequestHandler):
+    """Answers "Hello" in the protocols of Google, Ollama, Bedrock and OpenAI, all at once."""
+
+    def do_POST(self) -> None:
+        """Answer."""
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        message = {"role": "assistant", "content": "Hello"}
+        answer = {
+            "candidates": [{"content": {"role": "model", "parts": [{"text": "Hello"}]}}],
+            "message": message, "choices": [{"message": message}], "done": True, "stopReason": "end_turn",
+            "output": {"message": {"role": "assistant", "content": [{"text": "Hello"}]}},
+        }  # fmt: skip
+        streams = "stream" in self.path
+        body = json.dumps(answer).encode()
+        body = b"data: " + body + b"\n\n" if streams else body
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream" if streams else "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Be quiet."""
+
+
+@pytest.mark.parametrize("client", OTHERS)
+def test_calls_of_other_protocols_are_named(opened: Opened, client: str) -> None:
+    """The report cannot count them, and has their addresses; the calls themselves work as before."""
+    code, path = OTHERS[client]
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherVendor) as server:
+        Thread(target=server.serve_forever).start()
+        imports = "import boto3, ollama, requests\nfrom google import genai\n"
+        url = f"url = 'http://127.0.0.1:{server.server_port}'\n"
+        model = opened({"my_agent.py": HEAD + imports + url + code + "graph = one_node(MessagesState, node)"})
+        with Ledger().open() as ledger:
+            assert model.predict(["hi", "hi"]) == ["Hello"] * 2
+        server.shutdown()
+    assert (ledger.spent.calls, ledger.unseen) == (0, {f"127.0.0.1{path}": 2})
 
 
 class Moved(BaseHTTPRequestHandler):

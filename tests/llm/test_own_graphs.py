@@ -477,6 +477,15 @@ def test_a_secret_beside_a_graph_does_not_travel(opened: Opened) -> None:
         opened({"my_agent.py": code + FORMS["a compiled graph"], "key.pem": "1"})
 
 
+@pytest.mark.parametrize("path", ["docs", "docs/key.pem"])
+def test_a_secret_among_the_files_of_a_graph_does_not_travel(opened: Opened, path: str) -> None:
+    """A folder of model.params.files is searched too; what is hidden is not copied, and is no error."""
+    files = {"docs/a/b.md": "1", "docs/.env": "1", "my_agent.py": HEAD + FORMS["a compiled graph"]}
+    opened(files, files={"handbook": "docs"})
+    with pytest.raises(TrainingError, match=r"docs/key\.pem, which by its name holds a secret"):
+        opened({**files, "docs/key.pem": "1"}, files={"handbook": path})
+
+
 @pytest.mark.parametrize(
     "read", ["open('a.txt').read()", "Path('a.txt').read_text()", "json.load(open('a.txt', 'r'))"]
 )

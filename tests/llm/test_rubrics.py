@@ -12,11 +12,25 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.errors import ConfigError, DataError, EvaluationError
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.evaluation.tasks.text import Text
+from mlops_lib.llm import json_replies
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import Vendor
 
 SCALE = {1: "rude", 2: "cold", 3: "polite"}
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ('{"score": 1}', 1), ('```json\n{"score": 2}\n```', 2), ('Here it is:\n\n```\n{"score": 3}\n```\nGood luck!', 3),
+        ('```json\n{"score": 4, "reason": "it has ```\\n``` in it"}\n```', 4), ("```json\n[1]\n```", None),
+        ('```json\n{"score": 1}\n```\nor\n```json\n{"score": 2}\n```', None), ("Score: 5", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_reply_may_have_its_json_between_fences(text: str, score: int | None) -> None:
+    """Models without a response format answer so. Two blocks are no answer."""
+    assert json_replies.read(text).get("score") == score
 
 
 @pytest.fixture(autouse=True)

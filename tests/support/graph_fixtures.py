@@ -41,6 +41,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     def make(
         files: dict[str, str],
+        /,
         implementation: str = "my_agent.py:graph",
         columns: tuple[str, ...] = ("question",),
         prices: Any = None,

@@ -16,7 +16,7 @@ from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import create_react_agent
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, RetryPolicy, interrupt
 
 from mlops_lib.errors import ModelError, TrainingError
 from mlops_lib.wrappers.graph.stream import INTERRUPT, GraphStream, StreamSettings
@@ -269,3 +269,34 @@ def test_an_answer_node_that_the_graph_lacks_is_an_error() -> None:
     """Named with the nodes that there are."""
     with pytest.raises(TrainingError, match="'sumary'; the graph has the nodes: agent, summary, tools"):
         StreamSettings({"answer_nodes": ["summary", "sumary"]}).check(supervisor())
+
+
+@pytest.mark.parametrize("is_inside", [False, True])
+@pytest.mark.parametrize(
+    ("texts", "sent"),
+    [
+        (["one two three"] * 3, "one two three "),
+        (["one two", "one two three"], "one two three "),
+        (["one two", "one 2 three"], "one two \n\none 2 three "),
+    ],
+)
+def test_a_node_that_is_tried_again_repeats_no_text(is_inside: bool, texts: list[str], sent: str) -> None:
+    """What the new attempt has in common with the failed one comes once; another text comes whole, as a new paragraph."""
+    left = iter(texts)
+
+    def node(state: Any) -> Any:
+        model = StreamedModel(text=next(left))
+        answer = (
+            chain(ask=lambda state: {"messages": [model.invoke("x")]}).invoke(state) if is_inside else None
+        )
+        answer = answer or {"messages": [model.invoke("x")]}
+        if model.text != texts[-1] or next(left, None):
+            raise ConnectionError("broken")
+        return answer
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("say", node, retry_policy=RetryPolicy(initial_interval=0, jitter=False, max_attempts=5))
+    graph.add_node("more", says("and more"))
+    graph.add_edge(START, "say").add_edge("say", "more")
+    events, _ = run(graph.compile())
+    assert "".join(event.data for event in events if event.kind == "token") == sent + "and more "

@@ -86,6 +86,8 @@ async def score_rows(
     limit = asyncio.Semaphore(concurrency)
 
     async def one(case: Case) -> tuple[float | None, str]:
+        if not metric.counts(case):
+            return None, ""
         if case.generation.error:
             return None, case.generation.error
         if not case.answer.strip():
@@ -119,9 +121,14 @@ def require_a_score(name: str, cases: Sequence[Case], results: Sequence[tuple[fl
 
 
 def total(name: str, metric: TextMetric, cases: Sequence[Case], values: Sequence[float | None]) -> Score:
+    """The metric over the rows that count in it, and how many do."""
+    pairs = [pair for pair in zip(cases, values, strict=True) if metric.counts(pair[0])]
+    left_out = len(cases) - len(pairs)
+    cases, values = [case for case, _ in pairs], [value for _, value in pairs]
     known = [value for value in values if value is not None]
     empty = sum(not case.generation.error and not case.answer.strip() for case in cases)
     counts = {"scored": len(known), "errored": len(values) - len(known) - empty, "empty": empty}
+    counts["left_out"] = left_out
     if not known:
         return Score(value=None, **counts)
     if len(known) < len(values) and metric.worst_of(known) is None:

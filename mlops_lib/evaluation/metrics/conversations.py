@@ -11,7 +11,7 @@ from mlops_lib.llm.conversation import GOAL_REACHED
 
 
 class GoalReached(TextMetric):
-    """1 where the simulated user says that its goal is reached, else 0; an error in a row without a goal."""
+    """1 where the simulated user says that its goal is reached, else 0. Rows without a goal are left out."""
 
     note = "by the simulated user"
     columns: ClassVar = (GOAL,)
@@ -21,15 +21,20 @@ class GoalReached(TextMetric):
             raise EvaluationError(
                 "The metric goal_reached needs an LLM that plays the user. Set evaluation.simulated_user.model."
             )
-        if not any(case.columns.get(GOAL) for case in cases):
+        if not any(map(self.counts, cases)):
             raise EvaluationError(
                 "The metric goal_reached needs a goal in the rows, and none of them has one."
             )
 
+    def counts(self, case: Case) -> bool:
+        return bool(str(case.columns.get(GOAL) or "").strip())
+
     async def row(self, case: Case) -> float:
-        if not case.columns.get(GOAL) or case.conversation is None:
-            raise EvaluationError("the row has no goal. Give it one, or take goal_reached out of evaluation")
-        return float(case.conversation.end == GOAL_REACHED)
+        return float(case.conversation is not None and case.conversation.end == GOAL_REACHED)
+
+    def warning(self, cases: Sequence[Case]) -> str:
+        without = sum(not self.counts(case) for case in cases)
+        return f"{without} of {len(cases)} rows have no goal and do not count" if without else ""
 
 
 class Turns(Effort):

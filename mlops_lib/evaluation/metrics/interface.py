@@ -131,6 +131,13 @@ class TextMetric:
             EvaluationError: A reference cannot be used; names row, column and value.
         """
 
+    def counts(self, case: Case) -> bool:
+        """Whether the row counts in the total.
+
+        It depends on the reference alone, so that all models are judged on the same rows.
+        """
+        return True
+
     async def row(self, case: Case) -> float:
         """The score of one answer."""
         raise NotImplementedError

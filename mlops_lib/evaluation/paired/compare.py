@@ -147,7 +147,7 @@ class _Contest:
         """The outcome, the rows that would decide, and why the interval alone does not decide."""
         found = outcome.outcome(low, high, margin)
         entities, fewest = self._entities(), outcome.fewest_entities(confidence)
-        changed = self.ours.changed(self.theirs, self.metric) & self.ours.counted
+        changed = self.ours.changed(self.theirs, self.metric) & self.ours.counted(self.metric)
         differ = len(np.unique(self.codes[self.rows][changed[self.rows]]))
         if differ and entities < fewest:
             needed = outcome.capped(len(self.rows) * fewest / entities)
@@ -163,7 +163,7 @@ class _Contest:
         return found, needed, ""
 
     def _entities(self) -> int:
-        return len(np.unique(self.codes[self.rows][self.ours.counted[self.rows]]))
+        return len(np.unique(self.codes[self.rows][self.ours.counted(self.metric)[self.rows]]))
 
     def _comparison(self, margin: float, **facts: object) -> Comparison:
         values = {"champion": self._champion, "challenger": self._challenger}

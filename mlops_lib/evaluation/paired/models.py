@@ -9,7 +9,7 @@ from mlops_lib import plugins
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.cases import ClassificationCases, RegressionCases
 from mlops_lib.evaluation.forecast_cases import ForecastCases
-from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.judged import COUNTED, JudgedRows
 from mlops_lib.evaluation.label_cases import LabelCases
 from mlops_lib.evaluation.metrics import classification as metrics_of_classes
 from mlops_lib.evaluation.metrics import forecast as metrics_of_series
@@ -141,11 +141,11 @@ class Model:
             value = None
         return "" if value is not None and np.isfinite(value) else "it cannot be computed from them"
 
-    @property
-    def counted(self) -> np.ndarray:
-        """The rows that have weight, bool [N]."""
-        weights = self._rows.weights
-        return np.ones(len(self._rows.ids), bool) if weights is None else np.asarray(weights) > 0
+    def counted(self, name: str) -> np.ndarray:
+        """The rows that have weight and count in a metric, bool [N]."""
+        weights, counts = self._rows.weights, self._rows.facts.get(f"{name}{COUNTED}")
+        found = np.ones(len(self._rows.ids), bool) if weights is None else np.asarray(weights) > 0
+        return found if counts is None else found & np.array(counts, bool)
 
     def changed(self, other: "Model", name: str) -> np.ndarray:
         """The rows on which the metric can tell the two models apart, bool [N]."""
@@ -196,17 +196,20 @@ class Model:
 
     def _of_text(self, name: str, rows: np.ndarray) -> Statistic:
         values, metric = self._values(name), self.metric(name)
-        cases = [self.cases[i] for i in rows]
-        return text.statistic(metric, cases, [values[i] for i in rows], _worst(metric))
+        cases, counted = [self.cases[i] for i in rows], self.counted(name)[rows]
+        statistic = text.statistic(metric, cases, [values[i] for i in rows], _worst(metric) or 0.0)
+        return lambda counts: statistic(counts * counted)
 
     def _values(self, name: str) -> list[float | None]:
         if name not in self._rows.values:
             raise EvaluationError(f"The rows have no values of metric {name!r}.")
         values = [None if bad else v for v, bad in zip(self._rows.values[name], self.failed, strict=True)]
-        worst = _worst(self.metric(name))
-        if worst is None and None in values:
+        missing = sum(
+            v is None for v, is_counted in zip(values, self.counted(name), strict=True) if is_counted
+        )
+        if missing and _worst(self.metric(name)) is None:
             raise EvaluationError(
-                f"Metric {name} has no value for {values.count(None)} rows, and lower is better. Set the attribute "
+                f"Metric {name} has no value for {missing} rows, and lower is better. Set the attribute "
                 "`worst` of the function to the score of such a row."
             )
         return values

@@ -7,10 +7,11 @@ import numpy as np
 
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import trajectories
+from mlops_lib.evaluation.judged import COUNTED
 from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import Case, TextMetric, chosen
 from mlops_lib.evaluation.metrics.json_values import text_of, value_of
-from mlops_lib.evaluation.report import Score
+from mlops_lib.evaluation.report import COUNTS, Score
 from mlops_lib.evaluation.simulation import shown
 from mlops_lib.evaluation.tasks.interface import Task
 from mlops_lib.llm.conversation import transcript
@@ -88,9 +89,8 @@ class Text(Task):
         notes = {name: note for name, metric in self._metrics.items() if (note := self._note(metric))}
         counts = pd.DataFrame(
             [
-                {"metric": n, "value": s.value, "scored": s.scored, "errored": s.errored, "empty": s.empty,
-                 "note": notes.get(n, "")}
-                for n, s in self._scores.items()
+                {"metric": name, "value": score.value, **{count: getattr(score, count) for count in COUNTS}, "note": notes.get(name, "")}
+                for name, score in self._scores.items()
             ]
         )  # fmt: skip
         return {
@@ -128,6 +128,9 @@ class Text(Task):
 
         rows = []
         facts = {k: v for metric in self._metrics.values() for k, v in metric.facts(self._cases).items()}
+        partial = {
+            n: metric for n, metric in self._metrics.items() if not all(map(metric.counts, self._cases))
+        }
         works = any(map(trajectories.is_worth_showing, self._cases))
         talks = any(case.conversation for case in self._cases)
         for i, case in enumerate(self._cases):
@@ -142,6 +145,7 @@ class Text(Task):
                     **(_conversation(case) if talks else {}),
                     **(_work(case) if works else {}),
                     **{name: values[i] for name, values in self._values.items()},
+                    **{f"{name}{COUNTED}": metric.counts(case) for name, metric in partial.items()},
                     **{name: values[i] for name, values in facts.items()},
                     "latency_s": made.latency_s,
                     "prompt_tokens": made.usage.prompt_tokens,
@@ -165,17 +169,23 @@ class Text(Task):
         """Rows without an answer first, then by the metric of the order;
         a row that another metric failed on is no worse."""
         by = self._metric_of_the_order
-        order = per_row.assign(answered=[not case.generation.error for case in self._cases]).sort_values(
-            ["answered", by],
-            ascending=[True, self._metrics[by].higher_is_better],
+        metric = self._metrics[by]
+        order = per_row.assign(
+            answered=[not case.generation.error for case in self._cases],
+            left_out=[not metric.counts(case) for case in self._cases],
+        ).sort_values(
+            ["answered", "left_out", by],
+            ascending=[True, True, metric.higher_is_better],
             na_position="first",
             kind="stable",
         )
         return list(order.index)
 
     def _is_right(self, row: int) -> bool:
-        """Whether a row has the best score in the metric of the order, and no error."""
+        """Whether a row has the best score in the metric of the order, or does not count in it."""
         metric = self._metrics[self._metric_of_the_order]
+        if not metric.counts(self._cases[row]):
+            return True
         best = metric.highest if metric.higher_is_better else metric.lowest
         return self._values[self._metric_of_the_order][row] == best
 

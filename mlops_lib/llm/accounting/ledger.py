@@ -139,6 +139,14 @@ def count(usage: Usage, ledger: Ledger | None, live: bool) -> None:
         (ledger.spent if live else ledger.reused).add(usage)
 
 
+def note_call(name: str) -> None:
+    """Note a call that the platform's transport did not send, by its address."""
+    if (row := _tally.get()) is not None:
+        row.unseen += 1
+    if (ledger := current()) is not None:
+        ledger.unseen[name] += 1
+
+
 def note_unseen(models: Mapping[str, int], calls: int) -> None:
     """Note calls of LangChain's models that made no request through the platform's transport.
 

@@ -14,6 +14,7 @@ class Usage:
     Attributes:
         reused: Calls that were answered from the cassette.
         unpriced: Calls of models that llm.prices does not have; their money is not in `cost_usd`.
+        unseen: Calls that the platform's transport did not send. They are in none of the other numbers.
     """
 
     calls: int = 0
@@ -22,6 +23,7 @@ class Usage:
     cost_usd: float = 0.0
     reused: int = 0
     unpriced: int = 0
+    unseen: int = 0
 
     @property
     def tokens(self) -> int:
@@ -36,6 +38,7 @@ class Usage:
         self.cost_usd += other.cost_usd
         self.reused += other.reused
         self.unpriced += other.unpriced
+        self.unseen += other.unseen
 
 
 def price_of(model: str, prices: Prices) -> Sequence[float] | None:

@@ -3,7 +3,7 @@
 So a graph is recorded however it is made, with its subgraphs, and a wrapper has nothing to pass on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -35,9 +35,8 @@ class Recorder(BaseCallbackHandler):
 
     def on_chain_start(self, serialized: Any, inputs: Any, **about: Any) -> None:
         """Keep the start of a node."""
-        node = (about.get("metadata") or {}).get("langgraph_node")
-        if node == about.get("name") and any(tag.startswith(NODE_TAG) for tag in about.get("tags") or ()):
-            self._events.append({"node": node})
+        if is_node(about):
+            self._events.append({"node": about["name"]})
 
     def on_llm_end(self, response: Any, **_: Any) -> None:
         """Keep the message of an LLM."""
@@ -71,6 +70,12 @@ class Recorder(BaseCallbackHandler):
     def _ended(self, about: dict[str, Any], name: str, value: str) -> None:
         if event := self._tools.pop(about["run_id"], None):
             event[name] = value
+
+
+def is_node(about: Mapping[str, Any]) -> bool:
+    """Whether a chain that starts is a node of LangGraph, by what LangChain tells its callbacks."""
+    node = (about.get("metadata") or {}).get("langgraph_node")
+    return node == about.get("name") and any(tag.startswith(NODE_TAG) for tag in about.get("tags") or ())
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._end: AsyncIterator[None] | None = None
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proxies: dict[tuple[str, str, int | None], str | None] = {}
         connector = Connector(limit=0, keepalive_timeout=KEEPALIVE_S, ssl=_trusted())
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -77,7 +77,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
     def _proxy_of(self, url: httpx2.URL) -> str | None:
         """`proxy_of`, read once for each server."""
-        server = url.scheme, url.host
+        server = url.scheme, url.host, url.port
         if server not in self._proxies:
             self._proxies[server] = proxy_of(url)
         return self._proxies[server]

@@ -71,16 +71,16 @@ class Call:
             if entry := ledger.cassette.find(self.key, self.server, self.turn):
                 return self._replayed(entry)
             if ledger.cassette.strict:
-                return self._refused("This call is not on the cassette.")
+                return self.refused("This call is not on the cassette.")
             if ledger.stopped:
-                return self._refused(f"The budget stops here: {ledger.stopped}")
+                return self.refused(f"The budget stops here: {ledger.stopped}")
             if ledger.max_cost_usd and price_of(self.model, self.prices) is None:
-                return self._refused(
+                return self.refused(
                     f"evaluation.max_cost_usd is set, but llm.prices has no {self.model!r}. Add its prices."
                 )
         if not self.provider.has_key:
             variable = self.provider.key_variable
-            return self._refused(f"No key for {self.model}. Set {variable} in the environment.")
+            return self.refused(f"No key for {self.model}. Set {variable} in the environment.")
         if ledger is not None:
             self.wait_s = ledger.start_call()
         return None
@@ -142,7 +142,7 @@ class Call:
 
     def _replayed(self, entry: Entry, book: bool = True) -> httpx2.Response:
         if entry.status == 0:
-            return self._refused(entry.body)
+            return self.refused(entry.body)
         if book and entry.succeeded and "json" in entry.content_type:
             self.book(json.loads(entry.body), live=False)
         elif book and entry.succeeded:
@@ -152,7 +152,7 @@ class Call:
             entry.status, headers=headers, content=entry.body.encode(), request=self.request
         )
 
-    def _refused(self, message: str) -> httpx2.Response:
+    def refused(self, message: str) -> httpx2.Response:
         """The platform's own answer to a call that is not sent. It is recorded too, for a replay."""
         if self.ledger is None or not self.ledger.cassette.strict:
             self._keep(0, message)

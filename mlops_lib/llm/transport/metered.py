@@ -42,12 +42,15 @@ class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         inner = self._of_loop(asyncio.get_running_loop())
         if call.streams:
             request.headers["accept-encoding"] = "identity"  # the events are read as they pass
-            return EventStream.over(await inner.handle_async_request(request), call)
         try:
+            if call.streams:
+                return EventStream.over(await inner.handle_async_request(request), call)
             async with asyncio.timeout(self.timeout_s):
                 response = await inner.handle_async_request(request)
                 body = await response.aread()
                 await response.aclose()
+        except httpx2.UnsupportedProtocol as error:  # of the address or its proxy: no retry helps
+            return call.refused(str(error))
         except TimeoutError:
             raise call.failed(
                 httpx2.ReadTimeout(f"no answer within {self.timeout_s:g} s", request=request)
@@ -81,6 +84,8 @@ class Metered(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
                 return EventStream.over(response, call)
             body = response.read()
             response.close()
+        except httpx2.UnsupportedProtocol as error:
+            return call.refused(str(error))
         except httpx2.TransportError as error:
             raise call.failed(error) from None
         return call.after(response, body)

@@ -16,7 +16,7 @@ import httpx2
 from mlops_lib.llm.accounting.ledger import in_force
 from mlops_lib.llm.accounting.usage import Prices
 from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
-from mlops_lib.llm.transport import legacy_httpx
+from mlops_lib.llm.transport import legacy_httpx, uncounted
 from mlops_lib.llm.transport.call import Provider
 from mlops_lib.llm.transport.metered import METERED, Metered
 
@@ -45,6 +45,7 @@ def meter(prices: Prices) -> None:
             httpx2.AsyncHTTPTransport.handle_async_request
         )
         legacy_httpx.change(_meter_for)
+        uncounted.watch()
 
 
 def with_stand_ins(build: Callable[[], T]) -> T:
@@ -110,8 +111,12 @@ class _Sender:
 
 
 def _meter_for(request: Any, sender: Any) -> "_InForce | None":
-    name = _provider_of(request)
-    return _InForce(_metered(name, request, sender)) if name else None
+    if request.extensions.get(METERED):
+        return None
+    if name := _provider_of(request):
+        return _InForce(_metered(name, request, sender))
+    uncounted.note(request.method, request.url.host, request.url.path)
+    return None
 
 
 class _InForce:
@@ -140,9 +145,8 @@ def _redirectable(request: Any) -> Iterator[None]:
 
 
 def _provider_of(request: Any) -> str:
-    """The provider whose protocol a request has; "" for a request that is no LLM call,
-    or is metered already."""
-    if request.method != "POST" or request.extensions.get(METERED):
+    """The provider whose protocol a request has; "" for another protocol."""
+    if request.method != "POST":
         return ""
     path = request.url.path
     if path.endswith(ANTHROPIC_PATH):

@@ -1,11 +1,14 @@
 """The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY,
 in either case."""
 
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import httpx2
 
 LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+PORTS = {"http": 80, "https": 443}
 
 
 def proxy_of(url: httpx2.URL) -> str | None:
@@ -16,7 +19,7 @@ def proxy_of(url: httpx2.URL) -> str | None:
     """
     found = getproxies_environment()
     proxy = (found.get(url.scheme) or found.get("all") or "").strip()
-    if not proxy or proxy_bypass_environment(url.host, found):
+    if not proxy or _is_direct(url, found):
         return None
     scheme = proxy.partition("://")[0].lower() if "://" in proxy else ""
     if scheme not in ("", "http", "https"):
@@ -25,6 +28,20 @@ def proxy_of(url: httpx2.URL) -> str | None:
             f"name {url.host} in NO_PROXY."
         )
     return proxy if scheme else f"http://{proxy}"
+
+
+def _is_direct(url: httpx2.URL, found: dict[str, str]) -> bool:
+    """Whether NO_PROXY names the server: ``example.com``, ``example.com:8000``, ``10.0.0.1``, ``10.0.0.0/8`` or ``*``."""
+    port = url.port or PORTS.get(url.scheme)
+    if any(proxy_bypass_environment(server, found) for server in (url.host, f"{url.host}:{port}")):
+        return True
+    with suppress(ValueError):
+        address = ip_address(url.host)
+        for text in found.get("no", "").split(","):
+            with suppress(ValueError):  # the name of a server
+                if address in ip_network(text.strip(), strict=False):
+                    return True
+    return False
 
 
 class BlockingTransport(httpx2.BaseTransport):

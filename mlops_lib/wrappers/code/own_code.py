@@ -86,20 +86,25 @@ class Needs:
 def require_portable(files: Iterable[Path], name: str) -> None:
     """Raise TrainingError if files look like secrets, or are too large to travel with each model; `name` says what they are."""
     sizes = {file: file.stat().st_size for file in files}
+    require_no_secret(sizes, name)
+    if (size := sum(sizes.values())) > MAX_BYTES:
+        raise TrainingError(
+            f"The model would carry {name}. It holds {size / MIB:.0f} MiB, and the limit is {MAX_BYTES / MIB:.0f}. Move "
+            f"data out of it; the largest file is {max(sizes, key=lambda file: sizes[file])}."
+        )
+
+
+def require_no_secret(files: Iterable[Path], name: str) -> None:
+    """Raise TrainingError if a file looks like a secret; `name` says what the files are."""
     secrets = [
         file
-        for file in sizes
+        for file in files
         if file.suffix != ".py" and any(fnmatch(file.name.lower(), pattern) for pattern in SECRETS)
     ]
     if secrets:
         raise TrainingError(
             f"The model would carry {name}, and with it {min(secrets)}, which by its name holds a secret. Read secrets from "
             "the environment. Give the file another name if it holds none."
-        )
-    if (size := sum(sizes.values())) > MAX_BYTES:
-        raise TrainingError(
-            f"The model would carry {name}. It holds {size / MIB:.0f} MiB, and the limit is {MAX_BYTES / MIB:.0f}. Move "
-            f"data out of it; the largest file is {max(sizes, key=lambda file: sizes[file])}."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mlops_lib.errors import TrainingError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.code.data_beside import data_of
-from mlops_lib.wrappers.code.own_code import LIBRARY, Needs, require_portable
+from mlops_lib.wrappers.code.own_code import LIBRARY, Needs, require_no_secret, require_portable
 from mlops_lib.wrappers.code.source_imports import imports_in
 from mlops_lib.wrappers.graph.code import CODE, ENTRY, FOLDER_FILE
 from mlops_lib.wrappers.graph.source import Source, require_module, source_of
@@ -45,7 +45,10 @@ def collect(folder: Path, config: Settings) -> None:
         settings = read_json(folder / "config.json")
     _copy_code(folder, source, config)
     for name, path in params.get("files", {}).items():
-        copy_into(folder, name, config.path(path))
+        original, target = config.path(path), folder / name
+        copy_into(folder, name, original)
+        copied = (original / file.relative_to(target) for file in (target, *target.rglob("*")))
+        require_no_secret(filter(Path.is_file, copied), "model.params.files")
     settings |= {name: params[name] for name in MAPPINGS if name in params}
     _write(folder / "config.json", settings | params.get("config", {}))
 

@@ -100,10 +100,16 @@ class GraphStream:
 
     async def events(self) -> AsyncIterator[StreamEvent]:
         """Tokens of the answer; updates and custom events, where the settings show them."""
-        shown, interrupts = self._settings.shown, dict[str, Any]()
+        from mlops_lib.wrappers.graph.attempts import (
+            Attempts,
+            Unrepeated,
+        )  # LangChain takes a while to import
+
+        options = {**self._options, "callbacks": [*self._options.get("callbacks", ()), Attempts()]}
+        shown, interrupts, unrepeated = self._settings.shown, dict[str, Any](), Unrepeated()
         run = self._graph.astream(
             self._payload,
-            self._options,
+            options,
             stream_mode=["messages", "updates", "values", "custom"],
             subgraphs=True,
             **self._more,
@@ -117,7 +123,7 @@ class GraphStream:
                     if not inside:
                         self.state = data
                 elif mode == "messages":
-                    if text := self._token(path, *data):
+                    if text := unrepeated.text(self._token(path, *data), data[1]):
                         yield StreamEvent("token", text, (*path, data[1]["langgraph_node"]))
                 elif mode == "custom":
                     if shown != "answer":

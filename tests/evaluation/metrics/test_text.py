@@ -63,7 +63,7 @@ def test_a_row_without_an_answer_counts_as_the_worst(llm_project: Callable[..., 
     assert (score.scored, score.errored, score.empty) == (1, 1, 1)
     assert score.value == pytest.approx(1 / 3)
     assert found.metrics["bleu"].value < 60
-    assert list(found.table().index) == ["model", "scored", "errored", "empty"]
+    assert list(found.table().index) == ["model", "scored", "errored", "empty", "left_out"]
     assert found.per_row["error"][2] == "boom"
 
 
