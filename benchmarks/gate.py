@@ -4,17 +4,21 @@
 """
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
 
+from mlops_lib.evaluation.history import blocks
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.paired import compare
 from mlops_lib.evaluation.report import Comparison
 
 RESAMPLES = 2_000
+#: Series, times of each, and autocorrelation of the errors.
+FORECASTS = [(1, times, c) for times in (28, 60, 365) for c in (0.0, 0.5, 0.8)] + [(30, 60, 0.5)]
 #: Challenger, champion, and the metric to compare them in.
 Pair = tuple[JudgedRows, JudgedRows, str]
 WORDS = [f"word{number}" for number in range(60)]
@@ -52,6 +56,37 @@ def text(rng: np.random.Generator, rows: int = 200) -> Pair:
         return judged("text", references, made, values={"bleu": [1.0] * rows})
 
     return answers(), answers(), "bleu"
+
+
+def ranking(rng: np.random.Generator, groups: int = 200) -> Pair:
+    """Two equally good rankings of groups of 5 to 15 rows, whose scores share most of their noise."""
+    keys = np.repeat(np.arange(groups), rng.integers(5, 16, groups))
+    truth = rng.choice([0.0, 1.0, 2.0], len(keys), p=[0.7, 0.2, 0.1])
+    shared = truth + rng.normal(size=len(keys))
+    one, other = (
+        judged("ranking", truth, shared + 0.3 * rng.normal(size=len(keys)), [str(key) for key in keys])
+        for _ in range(2)
+    )
+    return one, other, "ndcg_at_k"
+
+
+def forecast(rng: np.random.Generator, times: int, correlation: float, series: int = 1) -> Pair:
+    """Two equally good forecasts, whose errors depend on the time before; half of the variance is of all series."""
+    steps = np.tile(np.arange(times), series)
+    facts = {"horizon": steps + 1, "key": np.repeat(np.arange(series), times).astype(str).tolist()}
+
+    def errors(columns: int) -> np.ndarray:
+        found = rng.normal(size=(times, columns))
+        for at in range(1, times):
+            found[at] = correlation * found[at - 1] + np.sqrt(1 - correlation**2) * found[at]
+        return found
+
+    def model() -> JudgedRows:
+        off = errors(1) if series == 1 else np.sqrt(0.5) * (errors(1) + errors(series))
+        rows = judged("forecast", np.zeros(len(steps)), off.T.ravel(), blocks(steps))
+        return dataclasses.replace(rows, facts=facts)
+
+    return model(), model(), "mae"
 
 
 def binormal(rng: np.random.Generator, rows: int, difference: float) -> Pair:
@@ -106,6 +141,14 @@ def false_promotions(pairs: int) -> None:
         ("the same, if rows counted as entities", rows_as_entities),
         ("regression, RMSE, 400 rows", regression),
         ("text, BLEU, 200 rows", text),
+        ("ranking, NDCG at 10, 200 groups", ranking),
+        *(
+            (
+                f"forecast, MAE, {series} series of {times} times, autocorrelation {correlation:g}",
+                lambda rng, t=times, c=correlation, s=series: forecast(rng, t, c, s),  # type: ignore[misc]
+            )
+            for series, times, correlation in FORECASTS
+        ),
     ):
         print(
             f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares(draw, pairs).values()) + " |",

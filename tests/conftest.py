@@ -65,8 +65,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         slow = item.get_closest_marker("slow") is not None
         # Quick tests of a file stay together, and slow ones that share a fixture of their module: it is made once.
-        file = item.nodeid.partition("::")[0] if not slow or _shares_a_fixture(item) else ""
-        if group := next((name for name in GROUPS if name in fixtures), file):
+        file = item.nodeid.partition("::")[0]
+        of_file = file if not slow or _shares_a_fixture(item) else ""
+        # Importing Feast takes ten seconds: one worker does.
+        default = "feast" if "features" in file else of_file
+        if group := next((name for name in GROUPS if name in fixtures), default):
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=_turn)
 
@@ -75,6 +78,14 @@ def _shares_a_fixture(item: pytest.Item) -> bool:
     """Whether a test uses a fixture of module scope that is the same for all tests of the module."""
     fixtures = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     return any(found[-1].scope == "module" and not found[-1].params for found in fixtures.values())
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """A test that passed is a dot in a terminal, and nothing in a log."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if report.when == "call" and report.passed and not (terminal and terminal.isatty):
+        return "passed", "", "PASSED"
+    return None
 
 
 def pytest_collection_finish() -> None:

@@ -14,6 +14,7 @@ from mlops_lib.tracking.run_data import (
     log_outputs,
     log_params,
     log_text,
+    log_values,
 )
 from mlops_lib.tracking.runs import (
     ARGUMENTS_TAG,
@@ -45,6 +46,6 @@ __all__ = [
     "ARGUMENTS_TAG", "MODEL_TAG", "PARENT_TAG", "RUN_ID_ENV", "STEP_TAG", "STORE_ENV", "WARM_START_TAG",
     "arguments_of", "artifact_location", "check_artifacts", "child_run", "choice", "connect", "describe_run", "end",
     "end_children", "ended", "history", "keep_text", "latest_run", "lineage", "list_tag", "log_choice", "log_dataset", "log_figure",
-    "log_outputs", "log_params", "log_text", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",
+    "log_outputs", "log_params", "log_text", "log_values", "made_meanwhile", "open_parent", "read_list_tag", "reopen_parent", "sqlite_file", "status_after", "tracking_uri",
     "use_store",
 ]  # fmt: skip

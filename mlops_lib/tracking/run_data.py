@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: File of a training run: the learners of a model without epochs.
 CHOICE_FILE = "learners.json"
+#: Metrics in one transaction; MLflow takes 1,000 metrics and tags together.
+BATCH = 800
 
 
 def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
@@ -36,14 +39,32 @@ def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
 def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float | str | None]) -> None:
     """Log a step's outputs to the parent run: numbers as metrics, texts and booleans as tags;
     None is left out."""
-    import mlflow
+    texts = {
+        name: mask_secrets(str(value)) for name, value in outputs.items() if isinstance(value, bool | str)
+    }
+    numbers = {n: float(value) for n, value in outputs.items() if value is not None and n not in texts}
+    log_values(run_id, numbers, texts, f"{step}.")
 
-    client = mlflow.MlflowClient()
-    for name, value in outputs.items():
-        if isinstance(value, bool | str):
-            client.set_tag(run_id, f"{step}.{name}", mask_secrets(str(value)))
-        elif value is not None:
-            client.log_metric(run_id, f"{step}.{name}", value)
+
+def log_values(
+    run_id: str, numbers: Mapping[str, float], texts: Mapping[str, str] | None = None, prefix: str = ""
+) -> None:
+    """Log metrics and tags, `BATCH` metrics in one transaction.
+
+    Args:
+        run_id: The run.
+        numbers: Metric -> value.
+        texts: Tag -> value.
+        prefix: Before each name.
+    """
+    import mlflow
+    from mlflow.entities import Metric, RunTag
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(prefix + name, float(value), now, 0) for name, value in numbers.items()]
+    tags = [RunTag(prefix + name, text) for name, text in (texts or {}).items()]
+    for first in range(0, max(len(metrics), 1), BATCH):
+        mlflow.MlflowClient().log_batch(run_id, metrics[first : first + BATCH], tags=tags)
 
 
 def log_dataset(

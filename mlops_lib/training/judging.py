@@ -270,11 +270,8 @@ def _withdraw_verdict(run_id: str) -> None:
 
 def _log_report(run_id: str, report: EvaluationReport) -> None:
     """Log metrics, report, figures and rows to the model's run."""
-    import mlflow
 
-    client = mlflow.MlflowClient()
-    for name, value in report.flat().items():
-        client.log_metric(run_id, f"{report.split}.{name}", value)
+    tracking.log_values(run_id, report.flat(), prefix=f"{report.split}.")
     tracking.log_text(run_id, report.model_dump_json(indent=2), f"evaluation/{report.split}/report.json")
     for name, figure in report.figures.items():
         tracking.log_figure(run_id, figure, f"evaluation/{report.split}/{name}.png")

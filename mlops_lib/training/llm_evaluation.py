@@ -172,14 +172,10 @@ class Session:
             )
 
     def _save(self, digests: dict[str, str]) -> None:
-        import mlflow
-
-        client = mlflow.MlflowClient()
         tracking.log_text(self.run_id, self.ledger.cassette.text(), _cassette_path(self.split))
         tags = {f"{DIGEST_TAG}{part}": digest for part, digest in digests.items()}
         tags |= {CASSETTE_TAG: "yes", PARTIAL_TAG: self.ledger.stopped or "no"}
-        for tag, text in tags.items():
-            client.set_tag(self.run_id, tag, text)
+        tracking.log_values(self.run_id, {}, tags)
         self.log_costs()
 
     def log_costs(self) -> None:
@@ -190,17 +186,16 @@ class Session:
         """
         import mlflow
 
-        client = mlflow.MlflowClient()
-        known = client.get_run(self.run_id).data.metrics
+        known = mlflow.MlflowClient().get_run(self.run_id).data.metrics
         group = f"{self.split}.llm"
         group += ".again" if f"{group}.calls" in known else ""
-        for name, value in (
-            ("calls", self.ledger.spent.calls),
-            ("tokens", self.ledger.spent.tokens),
-            ("cost_usd", self.ledger.spent.cost_usd),
-            ("calls_reused", self.ledger.reused.calls),
-        ):
-            client.log_metric(self.run_id, f"{group}.{name}", value)
+        spent = {
+            "calls": self.ledger.spent.calls,
+            "tokens": self.ledger.spent.tokens,
+            "cost_usd": self.ledger.spent.cost_usd,
+            "calls_reused": self.ledger.reused.calls,
+        }
+        tracking.log_values(self.run_id, spent, prefix=f"{group}.")
 
     def _notes(self) -> dict[str, str]:
         notes = {"calls": calls(self.ledger)}

@@ -1,7 +1,6 @@
 """A version made again: after the project moved on, with changed data, in another environment, from recorded LLM calls."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from mlops_lib.lineage import reproduce
 from mlops_lib.lineage.stored import Stored
 from mlops_lib.settings import Settings
 from tests.support.llm_fixtures import KEY, Vendor
-from tests.support.projects import BIN, Project
+from tests.support.projects import Project
 
 OWN_MODEL = """
 from sklearn.linear_model import LogisticRegression
@@ -54,11 +53,7 @@ def trained(settings: Settings, limit: int = 0) -> registry.ModelVersion:
 
 def reproduced(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`mlops reproduce` as a user types it."""
-    variables = {**os.environ, "COLUMNS": "200", **environment}
-    return subprocess.run(
-        [str(BIN / "mlops"), "reproduce", *arguments],
-        cwd=root, env=variables, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    return Project(root).mlops("reproduce", *arguments, **environment)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,7 @@
 """The documentation's graph of one's own: trained, evaluated, registered and served, without a key."""
 
-import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -16,9 +9,9 @@ import yaml
 
 from mlops_lib import config, wrappers
 from mlops_lib.registry import Registry
-from tests.support.projects import ROOT
+from tests.support.projects import ROOT, Project
 from tests.support.promoting import promote
-from tests.support.waiting import until
+from tests.support.shop import running
 
 pytestmark = pytest.mark.slow
 
@@ -41,11 +34,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "golden.jsonl").write_text("".join(lines * 4))
     content = yaml.safe_load(settings) | {"pipeline": {"notebooks": str(ROOT / "notebooks")}}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    done = subprocess.run(
-        [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run"],
-        cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = Project(folder).mlops("run")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "config.yaml"
 
@@ -66,34 +55,14 @@ def test_the_graph_is_served(shop: Path, tmp_path: Path) -> None:
     """The service answers rows and chats, in the process of the version, which has the graph's code alone."""
     settings = config.load(shop)
     promote(settings, "shop", 1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url, log = f"http://127.0.0.1:{port}", tmp_path / "service.log"
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(port)]
     hidden = shop.with_name("my_agent.py").rename(tmp_path / "hidden.py")
-    with log.open("w") as output:
-        environment = os.environ | {"MLOPS_CONFIG": str(shop)}
-        process = subprocess.Popen(
-            command, cwd=ROOT / "serving", env=environment, stdout=output, stderr=output
-        )
-        try:
-            until(lambda: _post(f"{url}/readyz", None) is not None, "the service is ready", log.read_text)
+    try:
+        with running(settings) as service:
             question = "What is the price of item=juice?"
             answer = "juice costs 5 dollars"
-            assert _post(f"{url}/invoke", {"inputs": {"question": question}})["predictions"] == answer
+            assert service.post("/invoke", {"inputs": {"question": question}})[1]["predictions"] == answer
             chat = {"model": "shop", "messages": [{"role": "user", "content": question}]}
-            found = _post(f"{url}/v1/chat/completions", chat)
+            found = service.post("/v1/chat/completions", chat)[1]
             assert found["choices"][0]["message"]["content"] == answer
-        finally:
-            process.terminate()
-            process.wait(60)
-            hidden.rename(shop.with_name("my_agent.py"))
-
-
-def _post(url: str, body: Any) -> Any:
-    request = urllib.request.Request(
-        url, body and json.dumps(body).encode(), {"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as response:
-        return json.load(response) or {}
+    finally:
+        hidden.rename(shop.with_name("my_agent.py"))

@@ -13,6 +13,7 @@ from mlops_lib.registry import Registry
 from mlops_lib.steps.table import STEPS
 from tests import toy_notebooks
 from tests.conftest import ROOT
+from tests.support import forks
 
 pytestmark = pytest.mark.slow
 
@@ -54,18 +55,18 @@ def quick(toy):
 
 
 @pytest.fixture
-def library(tmp_path, monkeypatch):
-    """A copy of the code, which the runs of the test use and the test may edit."""
+def library(tmp_path):
+    """A copy of the code, which a run may use and the test may edit."""
     for package in ("mlops_lib", "pipelines"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return tmp_path / "mlops_lib"
 
 
-def start(project, seed):
+def start(project, seed, environment):
+    """Start `mlops run` with these variables."""
     command = [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run", "--seed", seed]
     return subprocess.Popen(
-        command, cwd=project.root, env={**os.environ, "COLUMNS": "200"},
+        command, cwd=project.root, env={**os.environ, "COLUMNS": "200", **environment},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -78,7 +79,7 @@ def finish(process):
 
 def test_two_runs_at_the_same_time_and_an_edited_library(quick, library):
     """Both finish, each with a version of its own run; both are cached; an edit of the library misses all steps."""
-    for process in [start(quick, seed) for seed in "12"]:
+    for process in [start(quick, seed, forks.environment()) for seed in "12"]:
         finish(process)
     client = tracking.connect(quick.settings())
     experiment = client.get_experiment_by_name(quick.settings().mlflow.experiment).experiment_id
@@ -98,9 +99,10 @@ def test_two_runs_at_the_same_time_and_an_edited_library(quick, library):
 
     [last] = [version for version in versions if version.stage == "Staging"]
     seed = "1" if '"seed": 1' in parents[children[last.run_id]].data.tags[tracking.ARGUMENTS_TAG] else "2"
-    said = finish(start(quick, seed))
+    copied = {"PYTHONPATH": str(library.parent)}
+    said = finish(start(quick, seed, copied))
     assert said.count("hit: nothing changed since run") == 4, f"{last.version} was moved last\n{said}"
     with (library / "loaders/local.py").open("a") as file:
         file.write("# one more line\n")
-    missed = re.findall(r"miss: because (.* )?the library changed", finish(start(quick, seed)))
+    missed = re.findall(r"miss: because (.* )?the library changed", finish(start(quick, seed, copied)))
     assert len(missed) == 4  # the later ones because of the new model too

@@ -8,6 +8,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from mlops_lib import config, search, tracking
 from pipelines import search as search_pipeline
 from tests import toy_notebooks
+from tests.support import forks
 from tests.support.kfp_server import KfpServer
 
 TREE = {
@@ -65,7 +66,8 @@ def test_the_tasks_search_like_the_command(stored, monkeypatch, tmp_path):
 
     stored.configure(model=TREE, search={"trials": 2, "parallel": 1, "space": SPACE})
     toy_notebooks.replace(stored.root, "01_get_data", DATA)
-    monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
+    for name, value in {config.CONFIG_ENV: str(stored.config_file), **forks.environment()}.items():
+        monkeypatch.setenv(name, value)
     settings = stored.settings()
     local.init(
         local.SubprocessRunner(use_venv=False), str(tmp_path), raise_on_error=True, enable_caching=False

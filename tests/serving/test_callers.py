@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import openai
 import pyarrow.parquet as pq
 import pytest
 
@@ -119,6 +118,8 @@ def test_rows_count_against_the_budget_before_they_are_sent(place: Place, url: s
         assert refused.status_code == 429 and refused.json()["code"] == "budget_exceeded"
         assert int(refused.headers["retry-after"]) <= 86_401 and "key_calls" in refused.json()["detail"]
         assert chat(poor).status_code == 200
+        import openai
+
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=place.keys["poor"])
         for stream in (False, True):
             with pytest.raises(openai.RateLimitError, match="key_calls"):

@@ -92,7 +92,7 @@ def test_one_line_serves_a_model_of_any_name(shop, tmp_path):
     database = settings.root / "mlflow.db"
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{database}"}
     for _ in ("with the registry", "from the cache"):
-        command = [str(BIN / "mlops"), "serve", f"models:/{name}@champion"]
+        command = ["mlops", "serve", f"models:/{name}@champion"]
         with shop_module.started(command, tmp_path / "empty", tmp_path / "log", **environment) as service:
             service.until_ready()
             status, answer = service.post("/predict", shop_module.ROW)

@@ -50,7 +50,7 @@ class Project:
         self, *arguments: str, timeout_s: int = 900, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in the project's folder. The steps of a run start from the fork server of the tests."""
-        started = forks.environment() if "run" in arguments else {}
+        started = forks.environment() if {"run", "reproduce"} & set(arguments) else {}
         return subprocess.run(
             [str(BIN / "mlops"), *arguments],
             cwd=self.root, env={**os.environ, **started, "COLUMNS": "200", **environment},

@@ -20,6 +20,7 @@ import yaml
 from mlops_lib import config, loaders, wrappers
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
+from tests.support import warm
 from tests.support.promoting import promote
 from tests.support.servers import free_port
 from tests.support.waiting import LIMIT_S, until
@@ -110,7 +111,7 @@ class Service:
     """A running service."""
 
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | warm.Process"
     log: Path
 
     def get(self, path: str, **headers: str) -> tuple[int, Any]:
@@ -170,9 +171,17 @@ def answer_to(request: urllib.request.Request) -> tuple[int, Any]:
 
 
 @contextmanager
-def running(settings: Settings, *options: str, ready: bool = True, **environment: str) -> Iterator[Service]:
-    """Start the service on a free port with the command of the image."""
-    command = [sys.executable, "-m", "uvicorn", "main:app", *options]
+def running(
+    settings: Settings, *options: str, ready: bool = True, fresh: bool = False, **environment: str
+) -> Iterator[Service]:
+    """Start the service on a free port with the command of the image.
+
+    Args:
+        fresh: Start a new process instead of a fork; options always do.
+    """
+    command = ["uvicorn", "main:app", *options]
+    if fresh or options:
+        command = [sys.executable, "-m", *command]
     environment = {"MLOPS_CONFIG": str(settings.root / "config.yaml"), **environment}
     with started(command, ROOT / "serving", settings.root / "service.log", **environment) as service:
         if ready:
@@ -182,13 +191,18 @@ def running(settings: Settings, *options: str, ready: bool = True, **environment
 
 @contextmanager
 def started(command: list[str], folder: Path, log: Path, **environment: str) -> Iterator[Service]:
-    """Start a command that serves, in a folder, on a free port; its output goes to the file `log`."""
+    """Start a command that serves, in a folder, on a free port; its output goes to the file `log`.
+
+    ``uvicorn`` and ``mlops`` without a path start as forks, see `warm`.
+    """
     port = free_port()
+    command, variables = [*command, "--port", str(port)], {**os.environ, **environment}
+    process: subprocess.Popen[bytes] | warm.Process
     with log.open("w") as stream:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)],
-            cwd=folder, stdout=stream, stderr=stream, env={**os.environ, **environment},
-        )  # fmt: skip
+        if command[0] in warm.NAMES:
+            process = warm.start(command, folder, variables, stream.fileno(), stream.fileno())
+        else:
+            process = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=stream, env=variables)
     try:
         yield Service(f"http://127.0.0.1:{port}", process, log)
     finally:

@@ -5,23 +5,21 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from pathlib import Path
+
+from tests.support import warm
 
 
 def in_terminal(*arguments: str, columns: int, answers: str = "", cwd: Path | None = None) -> tuple[int, str]:
     """Exit status, and everything that the terminal showed while `answers` were typed; lines end as they were sent."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-    command = [sys.executable, "-m", "mlops_lib.cli.app", *arguments]
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
     environment |= {"TERM": "xterm-256color"}
     os.write(leader, answers.encode())
-    process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, env=environment, cwd=cwd, close_fds=True
-    )
+    command = ["mlops", *arguments]
+    process = warm.start(command, cwd or Path.cwd(), environment, follower, follower, given=follower)
     os.close(follower)
     shown = b""
     while True:

@@ -1,15 +1,17 @@
 """Classification with probabilities, two classes or more."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from mlops_lib.evaluation import inputs
 from mlops_lib.evaluation.cases import ClassificationCases
 from mlops_lib.evaluation.tasks.arrays import ArrayTask
 from mlops_lib.wording import listed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Classification(ArrayTask):
@@ -41,7 +43,7 @@ class Classification(ArrayTask):
             )
         return {"notes": notes}
 
-    def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
         """Draw ``calibration`` and ``confusion``, and with rows of two classes
         ``roc`` and ``precision_recall``."""
         from mlops_lib.evaluation.figures import classification as draw

@@ -1,13 +1,15 @@
 """Regression: one number predicted for each row."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from mlops_lib.evaluation.cases import RegressionCases
 from mlops_lib.evaluation.tasks.arrays import ArrayTask
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Regression(ArrayTask):
@@ -18,7 +20,7 @@ class Regression(ArrayTask):
     def read(self, y_true: Any, y_pred: Any) -> RegressionCases:
         return RegressionCases.read(y_true, y_pred, self.weights)
 
-    def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    def figures(self, y_true: Any, y_pred: Any, baselines: Mapping[str, np.ndarray]) -> "dict[str, Figure]":
         """Draw ``predicted_vs_true`` and ``residuals``; baselines are named in the title of the first."""
         from mlops_lib.evaluation.figures import regression as draw
 

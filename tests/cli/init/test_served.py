@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.projects import BIN, Project
+from tests.support.projects import Project
 from tests.support.shop import started
 
 
@@ -18,7 +18,7 @@ def test_a_table_is_trained_promoted_and_served_with_its_raw_rows(customers, tmp
         done = project.mlops(*command)
         assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(customers.head(20).to_json(orient="records"))
-    with started([str(BIN / "mlops"), "serve"], project.root, tmp_path / "service.log") as service:
+    with started(["mlops", "serve"], project.root, tmp_path / "service.log") as service:
         service.until_ready()
         _, answer = service.post("/predict", {"inputs": rows})
     assert len(answer["predictions"]) == 20 and all(0 <= p <= 1 for p in answer["predictions"])

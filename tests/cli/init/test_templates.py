@@ -16,7 +16,7 @@ from mlops_lib.errors import MlopsError, ModelError
 from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import Vendor
-from tests.support.projects import BIN, ROOT, Project
+from tests.support.projects import ROOT, Project
 from tests.support.shop import started
 
 QUESTIONS = {
@@ -186,7 +186,7 @@ def test_the_commands_of_the_readme_work(tmp_path):
         done = project.mlops(*command)
         assert done.returncode == 0, done.stdout + done.stderr
     (body,) = re.findall(r"invoke -d '(.*)'", (project.root / "README.md").read_text(encoding="utf-8"))
-    with started([str(BIN / "mlops"), "serve"], project.root, tmp_path / "service.log") as service:
+    with started(["mlops", "serve"], project.root, tmp_path / "service.log") as service:
         service.until_ready()
         _, answer = service.post("/invoke", json.loads(body))
     assert answer["predictions"] == "주문 MB-2001은 배송 중이며 11월 27일에 도착합니다."

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
 
 from mlops_lib import config
 from mlops_lib.errors import EvaluationError
@@ -123,6 +122,8 @@ def test_english_is_scored_as_rouge_score_and_squad_score_it():
         "fox;dog",
         "x=y",
     ]
+    from rouge_score.rouge_scorer import RougeScorer
+
     theirs = RougeScorer(["rougeL"], use_stemmer=True)
     pairs = [tuple(" ".join(draw.choices(words, k=draw.randint(1, 6))) for _ in range(2)) for _ in range(300)]
     expected = [theirs.score(reference, answer)["rougeL"].fmeasure for answer, reference in pairs]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import ndcg_score
-from torchmetrics.functional import retrieval
 
 from mlops_lib import evaluation
 from mlops_lib.errors import EvaluationError
@@ -73,6 +72,7 @@ def test_equal_scores_count_as_the_mean_over_their_orders(name):
 def test_metrics_equal_those_of_scikit_learn_and_torchmetrics(ties):
     """NDCG also with equal scores; the others have no order of them in torchmetrics."""
     import torch
+    from torchmetrics.functional import retrieval
 
     truth, scores, keys = groups_of(np.random.default_rng(2), 60, (2, 30), ties)
     k = 5

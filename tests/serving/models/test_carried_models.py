@@ -11,7 +11,6 @@ from mlflow import MlflowClient
 from mlops_lib import config
 from mlops_lib.registry import Registry
 from tests.support import carrying, shop
-from tests.support.projects import BIN
 from tests.support.promoting import promote
 
 pytestmark = pytest.mark.slow
@@ -52,8 +51,7 @@ def test_it_is_served_from_an_empty_folder(store, tmp_path):
         "MLFLOW_MODEL_NAME": "flights",
         "MLFLOW_MODEL_STAGE": "Production",
     }
-    command = [str(BIN / "mlops"), "serve"]
-    with shop.started(command, tmp_path / "empty", tmp_path / "log", **environment) as service:
+    with shop.started(["mlops", "serve"], tmp_path / "empty", tmp_path / "log", **environment) as service:
         service.until_ready()
         status, answer = service.post("/predict", {"inputs": [ROW]})
     assert status == 200 and answer["predictions"] == pytest.approx([ANSWERS[1]])

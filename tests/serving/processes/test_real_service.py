@@ -42,7 +42,7 @@ def test_nothing_is_left_when_the_service_ends(shop, tmp_path, number):
     """SIGTERM and SIGKILL: template and model process end too, also with a call that hangs."""
     settings = copy(shop, tmp_path / "project", drain_s=0.0, challenger="")
     add_pyfunc(settings, "naughty")
-    with running(settings, MLFLOW_MODEL_NAME="naughty") as service:
+    with running(settings, fresh=True, MLFLOW_MODEL_NAME="naughty") as service:
         assert service.post("/predict", {"x": 1})[1]["predictions"] == 1
         processes = below(service.process.pid)
         assert len(processes) == 2, "the template, and the model"

@@ -4,10 +4,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 import pytest
 from mlflow.models import Model
 
@@ -17,6 +16,9 @@ from mlops_lib.wrappers.llm import LLMClientWrapper
 from mlops_lib.wrappers.text.package import text_signature
 from tests.llm.test_graph import GRAPH
 from tests.support.toy_service import toy_service
+
+if TYPE_CHECKING:
+    import openai
 
 TOOL = {
     "type": "function",
@@ -56,8 +58,9 @@ def graph(folder: Path, code: str = GRAPH, **config: Any) -> LangGraphWrapper:
     return made
 
 
-def with_client(folder: Path, model: Any, test: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Any:
+def with_client(folder: Path, model: Any, test: Callable[["openai.AsyncOpenAI"], Awaitable[Any]]) -> Any:
     """Run a test with a client of the service on a model."""
+    import openai
 
     async def main() -> Any:
         async with toy_service(folder, model) as app:
@@ -73,8 +76,9 @@ def with_client(folder: Path, model: Any, test: Callable[[openai.AsyncOpenAI], A
 
 def ask(folder: Path, model: Any, *requests: dict[str, Any]) -> list[Any]:
     """The answers to chats, and for one that is refused the error."""
+    import openai
 
-    async def test(client: openai.AsyncOpenAI) -> list[Any]:
+    async def test(client: "openai.AsyncOpenAI") -> list[Any]:
         found: list[Any] = []
         for request in requests:
             try:
@@ -325,8 +329,9 @@ def test_a_graph_gets_what_its_state_has_a_place_for(tmp_path, vendor):
 
 def test_the_model_is_found_by_its_name(tmp_path, vendor):
     """models.retrieve and models.list; another name is not found."""
+    import openai
 
-    async def test(client: openai.AsyncOpenAI) -> None:
+    async def test(client: "openai.AsyncOpenAI") -> None:
         assert (await client.models.retrieve("toy")).id == "toy"
         assert [model.id async for model in client.models.list()] == ["toy"]
         with pytest.raises(openai.NotFoundError, match="'other' is not served here"):

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import openai
 import pytest
 
 from tests.serving.protocols.test_llm import chatty, service
@@ -154,6 +153,8 @@ def test_several_interrupts_over_http(client: Client) -> None:
 @pytest.mark.parametrize("value", [None, False, 0, "", "yes", {}, {"ok": [True]}, []], ids=repr)
 def test_one_interrupt_in_a_chat(url: str, vendor: Vendor, value: Any) -> None:
     """OpenAI's client sees the interrupt beside the choices, plain and streamed, and resumes with any JSON."""
+    import openai
+
     chat = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0).chat.completions
     thread = {"thread_id": f"chat {value!r}"}
     one = [{"role": "user", "content": "one"}]

@@ -1,18 +1,13 @@
 """An LLM model served over HTTP: one row or many, events, OpenAI's own client, conversations, cancelling."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import openai
 import pytest
 import yaml
 
@@ -21,37 +16,23 @@ from mlops_lib.registry import Registry
 from tests.llm.test_graph import GRAPH
 from tests.support.llm_fixtures import KEY, ROOT, Vendor, files_with
 from tests.support.promoting import promote
+from tests.support.shop import started
 from tests.support.waiting import until
+
+if TYPE_CHECKING:
+    import openai
 
 pytestmark = pytest.mark.slow
 
 
 @contextmanager
 def service(file: Path, vendor: Vendor, log: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
+    environment = {
         "MLOPS_CONFIG": str(file), "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{vendor.url}/v1"
     }  # fmt: skip
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT / "serving", env=environment, stdout=output, stderr=output
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-
-            def ready() -> bool:
-                assert process.poll() is None, log.read_text()
-                with urllib.request.urlopen(f"{url}/readyz") as response:
-                    return response.status == 200
-
-            until(ready, "the service is ready", log.read_text)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(120)
+    with started(["uvicorn", "main:app"], ROOT / "serving", log, **environment) as running:
+        running.until_ready()
+        yield running.url
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +80,9 @@ def url(served_config: Path, vendor_process: Vendor) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(url: str, vendor: Vendor) -> openai.OpenAI:
+def client(url: str, vendor: Vendor) -> "openai.OpenAI":
+    import openai
+
     return openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
 
 
@@ -154,7 +137,7 @@ def test_a_stream_takes_one_row(url: str, vendor: Vendor) -> None:
     assert answer.status_code == 422 and "one row" in answer.json()["detail"]
 
 
-def test_the_official_client_gets_an_answer(client: openai.OpenAI) -> None:
+def test_the_official_client_gets_an_answer(client: "openai.OpenAI") -> None:
     """chat.completions.create works unchanged, with the upstream's usage."""
     answer = client.chat.completions.create(model="chatty", messages=ask("hi"))  # type: ignore[arg-type]
     assert answer.choices[0].message.content == "Answer to: hi (turn 1)"
@@ -165,7 +148,7 @@ def test_the_official_client_gets_an_answer(client: openai.OpenAI) -> None:
     )
 
 
-def test_the_official_client_streams(client: openai.OpenAI, vendor: Vendor) -> None:
+def test_the_official_client_streams(client: "openai.OpenAI", vendor: Vendor) -> None:
     """`stream=True` gives the tokens as chunks, and the usage when it is asked for."""
     vendor.control(chunks=1)
     chunks = list(
@@ -177,7 +160,7 @@ def test_the_official_client_streams(client: openai.OpenAI, vendor: Vendor) -> N
     assert text == "Answer to: hi " and chunks[-1].usage.total_tokens == 15
 
 
-def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
+def test_the_official_client_lists_the_model(client: "openai.OpenAI") -> None:
     """GET /v1/models names the served model."""
     assert [model.id for model in client.models.list()] == ["chatty"]
 
@@ -185,36 +168,40 @@ def test_the_official_client_lists_the_model(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("request_", "kind", "says"),
     [
-        ({"model": "other", "messages": ask("hi")}, openai.NotFoundError, "not served here"),
-        ({"model": "chatty", "messages": []}, openai.UnprocessableEntityError, "must be the user's"),
-        ({"model": "chatty", "messages": ask("hi"), "n": 2}, openai.UnprocessableEntityError, "one answer"),
+        ({"model": "other", "messages": ask("hi")}, "NotFoundError", "not served here"),
+        ({"model": "chatty", "messages": []}, "UnprocessableEntityError", "must be the user's"),
+        ({"model": "chatty", "messages": ask("hi"), "n": 2}, "UnprocessableEntityError", "one answer"),
         (
             {
                 "model": "chatty",
                 "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
             },
-            openai.UnprocessableEntityError,
+            "UnprocessableEntityError",
             "must be text",
         ),
     ],
 )
 def test_bad_requests_are_the_clients_own_errors(
-    client: openai.OpenAI, request_: dict[str, Any], kind: type[Exception], says: str
+    client: "openai.OpenAI", request_: dict[str, Any], kind: str, says: str
 ) -> None:
     """A bad request raises the error class that OpenAI's client has for it, with the reason."""
-    with pytest.raises(kind, match=says):
+    import openai
+
+    with pytest.raises(getattr(openai, kind), match=says):
         client.chat.completions.create(**request_)
 
 
-def test_an_upstream_error_is_a_server_error(client: openai.OpenAI, vendor: Vendor) -> None:
+def test_an_upstream_error_is_a_server_error(client: "openai.OpenAI", vendor: Vendor) -> None:
     """A vendor that refuses ends in a 500 with the reason, and with no key in it."""
+    import openai
+
     vendor.control(faults=[{"kind": "401", "times": -1}])
     with pytest.raises(openai.InternalServerError, match="Incorrect API key") as caught:
         client.chat.completions.create(model="chatty", messages=ask("hi"))  # type: ignore[arg-type]
     assert KEY not in str(caught.value)
 
 
-def test_a_chats_history_reaches_the_model(client: openai.OpenAI) -> None:
+def test_a_chats_history_reaches_the_model(client: "openai.OpenAI") -> None:
     """Earlier messages of a chat are put before the last one."""
     messages = [*ask("first"), {"role": "assistant", "content": "sure"}, *ask("second")]
     answer = client.chat.completions.create(model="chatty", messages=messages)  # type: ignore[arg-type]
@@ -227,6 +214,8 @@ def test_a_conversation_survives_a_restart(served_config: Path, vendor: Vendor) 
     with service(served_config, vendor, log) as url:
         row = {"inputs": {"question": "hi", "thread_id": "kept"}}
         assert httpx.post(f"{url}/invoke", json=row, timeout=120).json()["predictions"].endswith("(turn 1)")
+    import openai
+
     with service(served_config, vendor, log) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="any")
         answer = client.chat.completions.create(

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx2
-import openai
 import pytest
 
 from mlops_lib.wrappers.interface import StreamEvent
@@ -347,6 +346,8 @@ def test_a_vendors_refusal_is_the_status_of_the_answer(run, path, stream):
 
     async def test(app, toy):
         async def refuse(rows):
+            import openai
+
             response = httpx2.Response(
                 429, headers={"retry-after": "7"}, request=httpx2.Request("POST", "http://v")
             )
