@@ -22,7 +22,7 @@ WANTED = {
     "boolean": "true or false",
     "integer": "a whole number of 32 bits",
     "long": "a whole number of 64 bits",
-    "float": "a number",
+    "float": "a number of 32 bits",
     "double": "a number",
     "datetime": "a date or time in ISO form between 1677-09-22 and 2262-04-11",
 }
@@ -116,11 +116,24 @@ class FrameMaker:
             raise
 
 
+def exact(values: Any, dtype: Any) -> np.ndarray:
+    """Values as an array.
+
+    Raises:
+        OverflowError: A number is beyond the dtype: NumPy would make an infinity of it.
+    """
+    with np.errstate(over="raise"):
+        try:
+            return np.asarray(values, dtype=dtype)
+        except FloatingPointError:
+            raise OverflowError(f"a number is beyond {np.dtype(dtype)}") from None
+
+
 def _numbers(dtype: Any) -> Callable[[list[Any]], np.ndarray]:
     def convert(values: list[Any]) -> np.ndarray:
         if any(isinstance(value, str | bytes) for value in values):
             raise TypeError("text is no number")
-        return np.array(values, dtype=dtype)
+        return exact(values, dtype)
 
     return convert
 

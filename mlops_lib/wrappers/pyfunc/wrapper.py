@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
@@ -16,7 +17,7 @@ from mlops_lib.wrappers.code.carried_code import carried_code
 from mlops_lib.wrappers.interface import ModelWrapper, StreamEvent
 from mlops_lib.wrappers.pyfunc.answers import by_row, joined
 from mlops_lib.wrappers.pyfunc.forms import form_of, messages_column, rows_of
-from mlops_lib.wrappers.pyfunc.frames import FrameMaker
+from mlops_lib.wrappers.pyfunc.frames import FrameMaker, exact
 from mlops_lib.wrappers.pyfunc.items import as_items
 from mlops_lib.wrappers.pyfunc.native import NativeModel, Predict, native_model, native_tensor
 from mlops_lib.wrappers.pyfunc.requests import WholeRequest
@@ -177,7 +178,7 @@ class PyfuncWrapper(ModelWrapper):
         try:
             return by_row(native(matrix))
         except ValueError as error:
-            if np.isnan(matrix).any():
+            if not isinstance(error, BadValue) and np.isnan(matrix).any():
                 raise _no_gaps(error) from error
             raise
 
@@ -228,7 +229,7 @@ def _has_gaps(value: Any) -> bool:
 
 def _tensor(rows: list[Any], spec: Any) -> np.ndarray:
     try:
-        return np.asarray(rows, dtype=spec.type)
+        return exact(rows, spec.type)
     except OverflowError as error:
         raise InputError(f"The model takes {spec.type}: {error}.") from None
 

@@ -275,7 +275,7 @@ def test_a_tensor_takes_frames_too(tmp_path):
         ("int8", 128, "<= 127"),
         ("uint8", -1, ">= 0"),
         ("uint64", 2**64, "uint64"),
-        ("float32", 1e40, "<= 3.4028"),
+        ("float32", 1e40, "beyond float32"),
     ],
 )
 def test_a_number_beyond_a_tensors_dtype_is_refused(tmp_path, dtype, value, said):
