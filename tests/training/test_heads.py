@@ -51,6 +51,7 @@ def dataset_of(settings):
     return loaders.prepared(settings)
 
 
+@pytest.mark.slow
 def test_each_head_has_its_metrics_and_the_gate_compares_the_one_that_decides(project):
     """The others' metrics carry the label's name; a worse champion is beaten on the rows of `evaluation.output`."""
     for epochs, outcome in ((1, None), (30, "better")):
