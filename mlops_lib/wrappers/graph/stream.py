@@ -122,10 +122,11 @@ class GraphStream:
                     if not inside:
                         self.state = data
                 elif mode == "messages":
-                    unrepeated.begin(data[1])
-                    token = self._token(path, *data, unrepeated)
-                    if text := token and unrepeated.text(token, data[1]):
-                        yield StreamEvent("token", text, (*path, data[1]["langgraph_node"]))
+                    message, about = data
+                    unrepeated.begin(about)
+                    token = self._token(path, message, about, unrepeated)
+                    if text := token and unrepeated.text(token, about):
+                        yield StreamEvent("token", text, (*path, about["langgraph_node"]))
                 elif mode == "custom":
                     if shown != "answer":
                         yield StreamEvent("custom", visible(data, everything=True), path)
