@@ -149,10 +149,12 @@ def _resolved(
         if value := os.environ.get(variable):
             _put(values, origins, key, value, f"environment {variable}")
     _move_password(values, origins)
+    _name_the_label_of_images(values)
     configured = {"root": path.parent, **copy.deepcopy(values)}
     _override(values, origins, overrides)
     for key, value in (served or {}).items():
         _put(values, origins, key, value, f"{os.environ[SERVED_ENV]!r}")
+    _name_the_label_of_images(values)
     settings = _validated({**values, "root": path.parent}, origins, path)
     add_secrets(value.get_secret_value() for _, value in settings.secrets if isinstance(value, SecretStr))
     if overrides:
@@ -315,6 +317,13 @@ def _flatten(values: Mapping[str, Any], model: type[Section] | None, prefix: str
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def _name_the_label_of_images(values: dict[str, Any]) -> None:
+    """Set ``data.label`` where it is missing and the loader `images` names that column itself."""
+    data = values.get("data")
+    if isinstance(data, dict) and data.get("loader") == "images":
+        data.setdefault("label", "label")
 
 
 def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:

@@ -171,13 +171,6 @@ class DataSettings(Section):
         """The columns to predict."""
         return (self.label,) if isinstance(self.label, str) else self.label
 
-    @model_validator(mode="before")
-    @classmethod
-    def _folders_of_images_give_the_label(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("loader") == "images":
-            return {"label": "label", **values}
-        return values
-
     @model_validator(mode="after")
     def _labels_fit_the_source(self) -> "DataSettings":
         if len(set(self.labels)) < len(self.labels):

@@ -113,6 +113,12 @@ def whole(bits: int = 64) -> Any:
     return _int(bits) | Annotated[float, Meta(multiple_of=1, ge=-end, lt=end)]
 
 
+def _float(bits: int) -> Any:
+    """Type of a number that a float of `bits` bits can hold."""
+    most = float(np.finfo(f"float{bits}").max) if bits < 64 else 0.0
+    return Annotated[float, Meta(ge=-most, le=most)] if most else float
+
+
 def _int(bits: int) -> Any:
     return Annotated[int, Meta(ge=-(2 ** (bits - 1)), le=2 ** (bits - 1) - 1)]
 
@@ -120,7 +126,7 @@ def _int(bits: int) -> Any:
 def plain(name: str, kind: str, nullable: bool, bits: int = 64) -> Field:
     """A field for a kind of `WANTED`."""
     types: dict[str, Any] = {
-        "number": float, "integer": whole(bits), "boolean": bool, "text": str, "binary": bytes, "datetime": str,
+        "number": _float(bits), "integer": whole(bits), "boolean": bool, "text": str, "binary": bytes, "datetime": str,
     }  # fmt: skip
     accepted = types.get(kind, Any)
     return Field(
@@ -141,7 +147,7 @@ def of_signature(column: Any) -> Field:
     mlflow_type = getattr(column.type, "name", "any")
     kind = KINDS.get(mlflow_type, "any")
     optional = not column.required
-    made = plain(str(column.name), kind, optional, 32 if mlflow_type == "integer" else 64)
+    made = plain(str(column.name), kind, optional, 32 if mlflow_type in NARROW else 64)
     if kind == "any":
         made = made._replace(type=nested(column.type), shown=nested(column.type))
     return made._replace(
@@ -187,10 +193,20 @@ def shape_text(shape: Iterable[int]) -> str:
 
 def tensor_item(spec: Any) -> Any:
     """The type of one row of a tensor [rows, ...]: lists as deep and as long as the signature says."""
-    row: Any = {"f": float | None, "i": int, "u": int, "b": bool}.get(spec.type.kind, Any)
+    row: Any = _number_of(np.dtype(spec.type))
     for size in reversed(spec.shape[1:]):
         row = list[row] if size < 0 else Annotated[list[row], Meta(min_length=size, max_length=size)]
     return row
+
+
+def _number_of(dtype: Any) -> Any:
+    """The JSON type of a dtype's values, with its bounds. msgspec has none beyond 64 bits with a sign."""
+    if dtype.kind == "f":
+        return _float(8 * dtype.itemsize) | None
+    if dtype.kind in "iu":
+        least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        return Annotated[int, Meta(ge=least, le=most if most <= LARGEST else None)]
+    return bool if dtype.kind == "b" else Any
 
 
 def cast_rows(rows: list[Any], casts: Mapping[str, Field]) -> list[Any]:

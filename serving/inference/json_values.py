@@ -3,13 +3,18 @@
 from typing import Any
 
 import msgspec
+import numpy as np
 
 
 def plain(value: Any) -> Any:
     """Values for a type that JSON does not have: of numpy's arrays and scalars, of pydantic's models;
     else its text."""
     if hasattr(value, "tolist"):
-        return value.tolist()
+        made = value.tolist()
+        if type(made) is not type(value):
+            return made
+        # Of 80 bits, which Python does not have.
+        return float(value) if isinstance(value, np.floating) else str(value)
     if hasattr(value, "model_dump"):
         return value.model_dump()
     return str(value)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_lib.errors import ModelError
 from serving.web.problems import Problem
 
 #: Code of the problem for predictions that are not one a row.
@@ -28,6 +29,7 @@ def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[i
 
     Raises:
         Problem: 500 when there are not as many predictions as rows.
+        ModelError: A text has half of a surrogate pair.
     """
     if isinstance(predictions, dict):
         predictions = _by_row(predictions, rows)
@@ -42,6 +44,9 @@ def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[i
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":
         return predictions, []
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f":
+        if predictions.itemsize > 8:  # JSON's numbers, and Python's, have 64 bits
+            with np.errstate(over="ignore"):  # an infinity is found below
+                predictions = predictions.astype(np.float64)
         finite = np.isfinite(predictions)
         bad = [] if finite.all() else np.flatnonzero(~finite.reshape(rows, -1).all(axis=1)).tolist()
         return predictions, bad
@@ -78,11 +83,29 @@ def _by_row(named: dict[str, Any], rows: int) -> Any:
     return [dict(zip(named, row, strict=True)) for row in zip(*items, strict=True)]
 
 
+def require_text(text: str) -> None:
+    """Raise ModelError for text that no JSON can carry."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = text[error.start]
+            raise ModelError(
+                f"its text has half of a surrogate pair, {half!r}, which is no character."
+            ) from None
+
+
 def _finite(value: Any) -> bool:
+    """Whether all numbers of a prediction are finite. Raises ModelError for its texts, as of `require_text`."""
+    if isinstance(value, str):
+        require_text(value)
+        return True
     if isinstance(value, float | np.floating):
         return math.isfinite(value)
     if isinstance(value, np.ndarray):
+        if value.dtype.kind in "OU":
+            return _finite(value.tolist())
         return value.dtype.kind != "f" or bool(np.isfinite(value).all())
     if isinstance(value, dict):
-        return all(map(_finite, value.values()))
+        return all(map(_finite, (*value, *value.values())))
     return all(map(_finite, value)) if isinstance(value, list | tuple) else True

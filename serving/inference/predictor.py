@@ -20,7 +20,7 @@ from serving.features.statuses import Statuses
 from serving.inference import upstream
 from serving.inference.batching import overloaded
 from serving.inference.challenger import Mirror, is_canary
-from serving.inference.predictions import as_list, require_finite
+from serving.inference.predictions import as_list, require_finite, require_text
 from serving.inference.rows import Context, Rows
 from serving.inference.whole_requests import predictions_of
 from serving.isolation.failures import ModelCodeError
@@ -140,6 +140,7 @@ class Predictor:
                         _, bad = as_list([event.data], 1)
                         require_finite(bad, 0, 1)
                     if event.kind == "token":
+                        require_text(event.data)
                         tokens += event.data
                     elif event.kind in ("prediction", "interrupt"):
                         whole = [event.data]

@@ -209,15 +209,25 @@ class RequestSchema:
             decoded: Any = self._body.decode(body)
             return decoded.inputs
         except msgspec.ValidationError:
-            if b'"inputs"' in body:
+            if b'"inputs"' in body and self._is_envelope(msgspec.json.decode(body)):
                 raise
             return self._row_alone.decode(body)
+
+    def _is_envelope(self, sent: Any) -> bool:
+        """Whether the rows of a body are in its ``inputs``. That may also be a column of a row alone."""
+        if not isinstance(sent, dict) or "inputs" not in sent:
+            return False
+        if "inputs" not in self.fields:
+            return True
+        inputs = sent["inputs"]
+        rows = inputs if isinstance(inputs, list) else [inputs]
+        return len(sent) == 1 and all(isinstance(row, dict) for row in rows)
 
     def _parse_in_two_steps(self, body: bytes) -> Rows:
         sent = decode(msgspec.json.decode, body)
         if isinstance(sent, dict) and sent.keys() == {"inputs", "params"} and not {*sent} & {*self.fields}:
             raise self._no_params()
-        inputs = sent["inputs"] if isinstance(sent, dict) and sent.keys() == {"inputs"} else sent
+        inputs = sent["inputs"] if self._is_envelope(sent) and len(sent) == 1 else sent
         if isinstance(inputs, list) and inputs is not sent:
             return self.convert(inputs)
         return Rows(self, self.convert([inputs]).values, single=True)
@@ -234,7 +244,7 @@ class RequestSchema:
             return invalid_input(
                 'A body is {"inputs": [row, ...]} or one row alone, and a list came. Put it into "inputs".'
             )
-        if isinstance(sent, dict) and "inputs" in sent and "`$.inputs" in said:
+        if self._is_envelope(sent) and "`$.inputs" in said:
             return self._refusal(Exception(said.replace("`$.inputs", "`$", 1)), sent["inputs"])
         return self._refusal(error, sent)
 

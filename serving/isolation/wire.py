@@ -188,7 +188,8 @@ class Reader(Generic[M]):
             at, dtype, shape = msgspec.msgpack.decode(data, type=tuple[int, str, tuple[int, ...]])
             kind = np.dtype(dtype)
             end = at + kind.itemsize * prod(shape)
-            if kind.kind not in NUMERIC or min(at, *shape, 0) < 0 or at % ALIGN or end > len(self._data):
+            is_number = kind.kind in NUMERIC and kind.itemsize <= MAX_ITEM_BYTES
+            if not is_number or min(at, *shape, 0) < 0 or at % ALIGN or end > len(self._data):
                 raise WireError(f"an array of {dtype} in the shape {shape} that its bytes do not fit")
             return np.frombuffer(self._data[at:end], kind).reshape(shape)
         if code == BIG_INT and len(data) <= MAX_BIG_INT_BYTES:

@@ -95,7 +95,9 @@ def _decode(body: bytes) -> Any:
         if b"NaN" not in body and b"Infinity" not in body:
             raise
         try:
-            return json.loads(body, parse_constant=lambda text: None if text == "NaN" else float(text))
+            sent = json.loads(body, parse_constant=lambda text: None if text == "NaN" else float(text))
+            msgspec.json.encode(sent)  # raises for half of a surrogate pair, which json takes
+            return sent
         except (ValueError, RecursionError):
             pass
         raise

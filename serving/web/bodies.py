@@ -1,5 +1,6 @@
 """Decoding of JSON bodies. A body that cannot be decoded is a problem that says why."""
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeVar
@@ -33,4 +34,6 @@ def not_json(error: Exception, body: bytes) -> Problem:
     # Python's json module writes these two names, which are not JSON.
     named = [name for name in ("NaN", "Infinity") if name.encode() in body]
     hint = f" JSON has no {named[0]}: send null for a missing value." if named else ""
+    if body.startswith((BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE)):
+        hint = " It begins with a byte order mark: send UTF-8 without one."
     return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", f"The body is not JSON: {error}.{hint}")

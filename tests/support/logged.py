@@ -32,6 +32,15 @@ class Seen(mlflow.pyfunc.PythonModel):
         return [str(_plain(item)) for item in model_input]
 
 
+class NoGaps(mlflow.pyfunc.PythonModel):
+    """Raises ValueError for NaN, as many estimators do."""
+
+    def predict(self, context, model_input, params=None):
+        if np.isnan(model_input).any():
+            raise ValueError("Input contains NaN")
+        return model_input.sum(axis=1)
+
+
 class Kinds(mlflow.pyfunc.PythonModel):
     """Name and dtype of each column, so not one answer a row."""
 

@@ -21,7 +21,7 @@ def as_items(rows: Sequence[Any], kind: Any) -> list[Any]:
     for number, row in enumerate(rows):
         try:
             found.append(convert(row))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(f"Row {number} is {row!r}, and must be of MLflow's type {kind.name}.") from None
     return found
 

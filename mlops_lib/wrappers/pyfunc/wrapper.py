@@ -142,9 +142,14 @@ class PyfuncWrapper(ModelWrapper):
             parts = [(numbers, self._on_frame(frame, params)) for numbers, frame in self._frames(rows)]
             return joined(parts, len(rows))
         value = self._value(rows)
-        if self._native_tensor and not params and self._fits(value):
-            return by_row(self._native_tensor(value))
-        return by_row(self._call(value, params))
+        try:
+            if self._native_tensor and not params and self._fits(value):
+                return by_row(self._native_tensor(value))
+            return by_row(self._call(value, params))
+        except ValueError as error:
+            if _has_gaps(value):
+                raise _no_gaps(error) from error
+            raise
 
     def _value(self, rows: list[Any]) -> Any:
         """Rows in the form that the model takes."""
@@ -152,11 +157,11 @@ class PyfuncWrapper(ModelWrapper):
 
         if self._form == "tensors" and isinstance(rows[0], Mapping):
             return {
-                spec.name: np.asarray([row[str(spec.name)] for row in rows], dtype=spec.type)
+                spec.name: _tensor([row[str(spec.name)] for row in rows], spec)
                 for spec in self._inputs  # type: ignore[union-attr]
             }
         if self._form == "tensor":
-            return np.asarray(rows, dtype=self._inputs.inputs[0].type)  # type: ignore[union-attr]
+            return _tensor(rows, self._inputs.inputs[0])  # type: ignore[union-attr]
         if self._form == "any":
             return pd.DataFrame.from_records(rows) if isinstance(rows[0], Mapping) else np.asarray(rows)
         return as_items(rows, self._inputs.input_types()[0]) if self._inputs else rows
@@ -211,6 +216,21 @@ class PyfuncWrapper(ModelWrapper):
 def _no_gaps(error: Exception) -> InputError:
     """MLflow lets missing numbers pass, and not every model takes them."""
     return InputError(f"The model refused rows with missing numbers (null or NaN): {type(error).__name__}.")
+
+
+def _has_gaps(value: Any) -> bool:
+    """Whether a tensor, or one of several, has NaN."""
+    tensors = value.values() if isinstance(value, dict) else [value]
+    return any(
+        isinstance(one, np.ndarray) and one.dtype.kind == "f" and np.isnan(one).any() for one in tensors
+    )
+
+
+def _tensor(rows: list[Any], spec: Any) -> np.ndarray:
+    try:
+        return np.asarray(rows, dtype=spec.type)
+    except OverflowError as error:
+        raise InputError(f"The model takes {spec.type}: {error}.") from None
 
 
 def _as_lists(value: Any) -> Any:

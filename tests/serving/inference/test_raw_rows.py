@@ -251,6 +251,55 @@ def test_values_of_the_feature_store_are_completed_cast_and_adopted():
         schema().adopt(rows)
 
 
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ({"inputs": 5, "x": 1}, [{"inputs": 5, "x": 1}]),
+        ({"inputs": 5}, [{"inputs": 5, "x": None}]),
+        ({"inputs": {"inputs": 5, "x": 1}}, [{"inputs": 5, "x": 1}]),
+        ({"inputs": [{"inputs": 5}, {"inputs": 6}]}, [{"inputs": 5, "x": None}, {"inputs": 6, "x": None}]),
+    ],
+)
+@pytest.mark.parametrize("other", ["x", 'x"'])
+def test_a_column_may_be_called_inputs(body, rows, other):
+    """As the key of the rows in a body: also beside a name for which a body is read in two steps."""
+    columns = (Column("inputs", "integer"), Column(other, "number", nullable=True))
+    made = RequestSchema(None, source=Schema(columns))
+    body, rows = (json.loads(json.dumps(value).replace('"x"', json.dumps(other))) for value in (body, rows))
+    assert made.parse(json.dumps(body).encode()).given() == rows
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"inputs": "five", "x": 1}, "Row 0: column 'inputs' is \"five\""),
+        ({"inputs": [{"inputs": 1}, {"inputs": "five"}]}, "Row 1: column 'inputs' is \"five\""),
+        ({"inputs": 5, "y": 1}, "no column 'y'"),
+    ],
+)
+def test_a_bad_value_of_a_column_called_inputs_is_named(body, said):
+    """In a row alone and in a list of rows."""
+    columns = (Column("inputs", "integer"), Column("x", "number", nullable=True))
+    with pytest.raises(Problem) as refused:
+        RequestSchema(None, source=Schema(columns)).parse(json.dumps(body).encode())
+    assert said in refused.value.detail
+
+
+def test_a_value_may_be_the_text_inputs():
+    """A row alone is not taken for rows in ``inputs``."""
+    made = RequestSchema(None, source=Schema((Column("word", "text"),)))
+    assert made.parse(b'{"word": "inputs"}').given() == [{"word": "inputs"}]
+
+
+def test_a_byte_order_mark_is_named():
+    """Editors and shells of Windows write it; JSON has none."""
+    made = RequestSchema(None, source=Schema((Column("word", "text"),)))
+    for body in (b'\xef\xbb\xbf{"word": "a"}', '{"word": "a"}'.encode("utf-16")):
+        with pytest.raises(Problem, match="begins with a byte order mark: send UTF-8 without one") as refused:
+            made.parse(body)
+        assert refused.value.status == 400
+
+
 def test_a_column_may_have_any_name():
     """Quotes, backslashes and line breaks, which msgspec's own field names cannot have."""
     name = 'Size\\(12")\n'

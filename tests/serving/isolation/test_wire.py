@@ -149,6 +149,7 @@ def array(*about):
         frame(array(1, "<f8", (1,)), b"12345678" * 2),
         frame(array(16, "<f8", (1,)), b"12345678"),
         frame(array(0, "O", (1,)), b"12345678"),
+        frame(array(0, "<f16", (1,)), b"12345678" * 2),
         frame(array(0, "nonsense", (1,)), b"12345678"),
         frame(array(0, "<f8", (2**40, 2**40, 0)), b"12345678"),
         frame(b"\xc0", size=2**63),

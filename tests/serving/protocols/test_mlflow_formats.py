@@ -267,6 +267,57 @@ def test_a_tensor_takes_frames_too(tmp_path):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "said"),
+    [
+        ("int64", 2**63, "<= 9223372036854775807"),
+        ("int64", None, "got `null`"),
+        ("int8", 128, "<= 127"),
+        ("uint8", -1, ">= 0"),
+        ("uint64", 2**64, "uint64"),
+        ("float32", 1e40, "<= 3.4028"),
+    ],
+)
+def test_a_number_beyond_a_tensors_dtype_is_refused(tmp_path, dtype, value, said):
+    """By both protocols of JSON rows, alone or beside a good row."""
+    signature = ModelSignature(Schema([TensorSpec(np.dtype(dtype), (-1, 2))]))
+
+    async def run():
+        async with served(
+            logged.save(tmp_path / "model", logged.Seen(), signature=signature), tmp_path
+        ) as post:
+            for path in ("/invocations", "/predict"):
+                status, answer = await post(path, {"inputs": [[1, 2], [value, 1]]})
+                assert status == 422 and said in answer["detail"], answer
+                status, answer = await post(path, {"inputs": [[1, 2]]})
+                assert status == 200, answer
+
+    asyncio.run(run())
+
+
+def test_a_missing_number_in_a_tensor_reaches_the_model(tmp_path):
+    """As NaN; a model that raises ValueError then has refused the row."""
+    signature = infer_signature(np.array([[1.5, 2.5]], dtype="float32"))
+
+    async def run():
+        async with served(
+            logged.save(tmp_path / "model", logged.NoGaps(), signature=signature), tmp_path
+        ) as post:
+            for path in ("/invocations", "/predict"):
+                status, answer = await post(path, {"inputs": [[None, 1]]})
+                assert status == 422 and "missing numbers (null or NaN)" in answer["detail"], answer
+
+    asyncio.run(run())
+
+
+def test_a_column_of_32_bit_floats_takes_no_larger_number(tmp_path):
+    """It would be infinite in the model's frame."""
+    signature = infer_signature(pd.DataFrame({"x": np.array([1.5], np.float32), "name": ["a"]}))
+    model = logged.save(tmp_path / "model", logged.Seen(), signature=signature)
+    status, answer = ask(model, tmp_path, "/invocations", {"inputs": {"x": [1e40], "name": ["a"]}})
+    assert status == 422 and "column 'x' is 1e40, and must be a number of 32 bits" in answer["detail"], answer
+
+
 def test_one_tensor_with_a_name_takes_it_by_name_or_without(tmp_path):
     """The model gets the dict that MLflow makes of it."""
     signature = ModelSignature(Schema([TensorSpec(np.dtype("float64"), (-1, 2), "x")]))
