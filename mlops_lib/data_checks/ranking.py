@@ -3,6 +3,7 @@ and no group is divided."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Literal
 
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError
@@ -11,13 +12,18 @@ from mlops_lib.loaders.splits import SPLITS, Split
 KINDS = ("number", "integer", "boolean")
 
 
-def require(schema: Schema, label: Column, files: Mapping[Split, Path], slices: Collection[str] = ()) -> None:
+def require(
+    schema: Schema,
+    label: Column,
+    files: Mapping[Split, Path],
+    slices: Mapping[str, Literal["all"] | Collection[str]],
+) -> None:
     """Check the written splits of a ranking.
 
     Args:
         schema, label: Of the dataset.
         files: The rows of each split.
-        slices: Names in ``evaluation.gate.slices``; functions among them are checked when the gate is asked.
+        slices: As of ``evaluation.gate.slices``; functions among them are checked when the gate is asked.
 
     Raises:
         DataError: There is no group, or a weight; a group is in several splits or slices;
@@ -61,7 +67,10 @@ def require(schema: Schema, label: Column, files: Mapping[Split, Path], slices: 
                 f"there is nothing to rank. It has {len(of_group)} groups with {len(rows)} rows; check data.key."
             )
         for name in sliced:
-            values = rows.groupby(schema.key)[name].nunique(dropna=False)
+            values = rows[name]
+            if (asked := slices[name]) != "all":
+                values = values.where(values.astype(str).isin(asked))  # the others are in no slice
+            values = values.groupby(rows[schema.key]).nunique(dropna=False)
             if len(cut := values[values > 1]):
                 raise DataError(
                     f"evaluation.gate.slices names {name!r}, which divides {len(cut)} groups of the {split} split; the first is "

@@ -121,12 +121,17 @@ def _computed(
         ) from None
     if not np.isfinite(value):
         return Score(value=None, scored=0, empty=count, reason="it has no value on the stored rows")
-    failed = int(model.failed.sum())
-    if metric in rows.values:
-        failed = sum(one is None for one in rows.values[metric])
-    if failed == count:
-        return Score(value=None, scored=0, errored=count)
-    return Score(value=value, scored=count - failed, errored=failed)
+    failed, left_out = model.failed, 0
+    if metric in rows.values:  # of text
+        counted = model.counted(metric)
+        failed, left_out = (
+            counted & np.array([one is None for one in rows.values[metric]]),
+            int((~counted).sum()),
+        )
+    errored = int(failed.sum())
+    if not (scored := count - errored - left_out):
+        return Score(value=None, scored=0, errored=errored, left_out=left_out)
+    return Score(value=value, scored=scored, errored=errored, left_out=left_out)
 
 
 def again_with(version: ModelVersion, settings: Settings) -> str:

@@ -129,6 +129,16 @@ class EvaluationSettings(Section):
         """Metric that is compared with the champion -> its margin; None: the usual one."""
         return {self.metric: None} | self.gate.margins
 
+    @field_validator("heads")
+    @classmethod
+    def _have_different_scores(cls, heads: dict[str, str]) -> dict[str, str]:
+        if len({score_prefix(label) for label in heads}) < len(heads):
+            raise ValueError(
+                f"two of the labels {', '.join(heads)} would have scores of one name, since MLflow takes only letters, digits, "
+                "spaces and _ - . in it; rename one in data.prepare"
+            )
+        return heads
+
     @field_validator("quantiles")
     @classmethod
     def _are_levels_with_the_median(
@@ -197,6 +207,11 @@ class EvaluationSettings(Section):
         if gate.max_cost_usd and task in plugins.TABLE["task"] and task != "text":
             raise ValueError(f"max_cost_usd: rows of task {task} make no LLM calls, so they have no cost")
         return gate
+
+
+def score_prefix(label: str) -> str:
+    """A label in the names of its scores; MLflow takes no other characters."""
+    return re.sub(r"[^\w.\- ]", "_", label)
 
 
 def _check_metric(name: str, info: ValidationInfo) -> None:

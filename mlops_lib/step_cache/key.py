@@ -120,18 +120,14 @@ def _digest_of_named(settings: Settings, text: str) -> str:
 
 
 def _digest_of_read(settings: Settings, path: str) -> str:
-    """The digest of the data files that code at ``package.module:name`` reads from the folders of its modules;
-    "" if it reads none."""
-    from mlops_lib.wrappers.code.data_beside import data_of
+    """The digest of the data files that code at ``package.module:name`` reads; "" if it reads none."""
+    from mlops_lib.wrappers.code.data_beside import read_by
     from mlops_lib.wrappers.code.own_code import Needs
 
     if not path:
         return ""
     needs = Needs({path.partition(":")[0]}, settings.root)
-    try:
-        read = sorted(data_of(needs.imported, settings.root))
-    except MlopsError:  # it reads from the working folder
-        return ""
+    read = sorted(read_by(needs.imported, settings.root))
     return key_of({str(path): files.sha256(path) for path in read}) if read else ""
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: File of a training run: the learners of a model without epochs.
 CHOICE_FILE = "learners.json"
-#: Metrics in one transaction; MLflow takes 1,000 metrics and tags together.
-BATCH = 800
 
 
 def log_params(run_id: str, sections: Mapping[str, Section]) -> None:
@@ -49,7 +47,7 @@ def log_outputs(run_id: str, step: str, outputs: Mapping[str, bool | int | float
 def log_values(
     run_id: str, numbers: Mapping[str, float], texts: Mapping[str, str] | None = None, prefix: str = ""
 ) -> None:
-    """Log metrics and tags, `BATCH` metrics in one transaction.
+    """Log metrics and tags in one transaction, or in as few as MLflow's limits allow.
 
     Args:
         run_id: The run.
@@ -63,8 +61,7 @@ def log_values(
     now = int(time.time() * 1000)
     metrics = [Metric(prefix + name, float(value), now, 0) for name, value in numbers.items()]
     tags = [RunTag(prefix + name, text) for name, text in (texts or {}).items()]
-    for first in range(0, max(len(metrics), 1), BATCH):
-        mlflow.MlflowClient().log_batch(run_id, metrics[first : first + BATCH], tags=tags)
+    mlflow.MlflowClient().log_batch(run_id, metrics, tags=tags)
 
 
 def log_dataset(

@@ -1,6 +1,5 @@
 """Labels of different kinds in one model: each is judged by a task of its own, beside the one that decides."""
 
-import re
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -11,6 +10,7 @@ from mlops_lib.columns.schema import Schema
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
+from mlops_lib.settings.evaluation import score_prefix
 from mlops_lib.settings.gate import GateSettings
 from mlops_lib.training.labels import training_schema
 
@@ -45,10 +45,9 @@ def together(reports: Sequence[EvaluationReport], config: Settings) -> Evaluatio
     """The report of the head that decides, with scores, tables, figures and notes of the others under their names."""
     report = reports[0]
     for label, other in zip(config.evaluation.heads, reports[1:], strict=True):
-        name = re.sub(r"[^\w.\- ]", "_", label)  # MLflow takes no other characters
         added = {
             field: getattr(report, field)
-            | {f"{name}.{key}": value for key, value in getattr(other, field).items()}
+            | {f"{score_prefix(label)}.{key}": value for key, value in getattr(other, field).items()}
             for field in ("metrics", "directions", "notes", "figures", "tables")
         }
         report = report.model_copy(update=added)

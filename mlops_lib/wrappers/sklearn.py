@@ -54,6 +54,11 @@ class SklearnWrapper(ModelWrapper):
         return not table_package.has_encoder(folder)
 
     def fit(self, data_loader: BaseDataLoader, config: Settings, run_id: str) -> str:
+        if output := config.evaluation.output:
+            raise TrainingError(
+                f"evaluation.output names {output!r}, and models of the wrapper sklearn give one output. Take it out, and "
+                "evaluation.heads with it; for labels of different kinds take the wrapper lightning."
+            )
         preparation = Preparation.of(data_loader, config)
         estimator = build(config, "estimator", random_state=config.train.seed)
         schema = training_schema(data_loader, config.evaluation.task)

@@ -93,6 +93,11 @@ def test_slices_that_divide_a_group_are_refused(tmp_path):
     assert write(tmp_path, rows, RANKED, task="ranking", metric="ndcg_at_k", gate=gate).count("test")
     with pytest.raises(DataError, match=r"names '색', which divides \d+ groups .* '질의' \d+, with 5 values"):
         write(tmp_path, rows, RANKED, task="ranking", metric="ndcg_at_k", gate={"slices": {"색": "all"}})
+    listed = rows.assign(색=np.where(rows["지역"].astype(int) < 10, "없음", rows["색"]))
+    gate = {"slices": {"색": ["없음"]}}  # the others divide groups, and are in no slice
+    assert write(tmp_path, listed, RANKED, task="ranking", metric="ndcg_at_k", gate=gate).count("test")
+    with pytest.raises(DataError, match="names '색', which divides"):
+        write(tmp_path, listed, RANKED, task="ranking", metric="ndcg_at_k", gate={"slices": {"색": ["a"]}})
 
 
 IN_TIME = {"label": "매출", "key": "가게", "split": {"by": "time", "column": "날짜"}}

@@ -37,3 +37,7 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
         answer = demo.post(f"{url}/predict", {"inputs": row})
     assert answer["features"] == {"counts": {"online": 7}, "troubled": []}
     assert answer["predictions"] and answer["model"]["version"] == version.version
+    monkeypatch.delenv("DATA_LOADER_TYPE", raising=False)
+    again = project.mlops("reproduce", "repurchase", str(version.version))
+    assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-3000:]
+    assert "identical" in again.stdout

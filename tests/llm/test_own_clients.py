@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,6 +13,8 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+from aiohttp import ClientSession
+from urllib3.connectionpool import HTTPConnectionPool
 
 from mlops_lib.errors import ModelError
 from mlops_lib.llm.accounting.cassette import Cassette
@@ -18,7 +22,7 @@ from mlops_lib.llm.accounting.ledger import Ledger, tally
 from mlops_lib.llm.accounting.turns import one_row
 from mlops_lib.llm.accounting.usage import of_answer
 from mlops_lib.llm.chat import KEY_VARIABLES, NO_KEY
-from mlops_lib.llm.transport import loop, own_clients
+from mlops_lib.llm.transport import loop, own_clients, uncounted
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from tests.support.graph_fixtures import HEAD, Opened
 from tests.support.llm_fixtures import KEY, Vendor
@@ -244,6 +248,17 @@ def node(state):
 }
 
 
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server, which ends with the block."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
 class OtherVendor(BaseHTTPRequestHandler):
     """Answers "Hello" in the protocols of Google, Ollama, Bedrock and OpenAI, all at once."""
 
@@ -273,15 +288,29 @@ class OtherVendor(BaseHTTPRequestHandler):
 def test_calls_of_other_protocols_are_named(opened: Opened, client: str) -> None:
     """The report cannot count them, and has their addresses; the calls themselves work as before."""
     code, path = OTHERS[client]
-    with ThreadingHTTPServer(("127.0.0.1", 0), OtherVendor) as server:
-        Thread(target=server.serve_forever).start()
-        imports = "import boto3, ollama, requests\nfrom google import genai\n"
-        url = f"url = 'http://127.0.0.1:{server.server_port}'\n"
-        model = opened({"my_agent.py": HEAD + imports + url + code + "graph = one_node(MessagesState, node)"})
-        with Ledger().open() as ledger:
-            assert model.predict(["hi", "hi"]) == ["Hello"] * 2
-        server.shutdown()
+    imports = "import boto3, ollama, requests\nfrom google import genai\n"
+    with serving(OtherVendor) as url, Ledger().open() as ledger:
+        code = f"{imports}url = {url!r}\n{code}graph = one_node(MessagesState, node)"
+        model = opened({"my_agent.py": HEAD + code})
+        assert model.predict(["hi", "hi"]) == ["Hello"] * 2
     assert (ledger.spent.calls, ledger.unseen) == (0, {f"127.0.0.1{path}": 2})
+
+
+def test_a_method_that_another_library_has_changed_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a library of tracing. An address that a proxy is asked for has its own host, and no password."""
+    urlopen = HTTPConnectionPool.urlopen
+
+    @wraps(getattr(urlopen, "__wrapped__", urlopen))
+    def traced(*_: Any, **__: Any) -> str:
+        return "sent"
+
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", traced)
+    monkeypatch.setattr(ClientSession, "_request", ClientSession._request)  # restores it
+    uncounted.watch()
+    with Ledger().open() as ledger, HTTPConnectionPool("proxy.example") as pool:
+        assert pool.urlopen("POST", "http://me:secret@llm.example/v1/completions?key=secret") == "sent"
+        assert pool.urlopen("POST", "/api/chat") == "sent"
+    assert ledger.unseen == {"llm.example/v1/completions": 1, "proxy.example/api/chat": 1}
 
 
 class Moved(BaseHTTPRequestHandler):
@@ -316,10 +345,8 @@ class Moved(BaseHTTPRequestHandler):
 def moved() -> Iterator[str]:
     """Its address."""
     Moved.answers = 0
-    with ThreadingHTTPServer(("127.0.0.1", 0), Moved) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Moved) as url:
+        yield url
 
 
 @pytest.mark.parametrize("library", [httpx2, httpx])

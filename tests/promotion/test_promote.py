@@ -280,6 +280,20 @@ def test_threshold_and_comparison_take_the_same_settings(settings):
     assert (of_k[1].value, of_k[3].value) == (0.5, 0.75) and of_k[1].scored == 6
 
 
+def test_rows_that_a_metric_leaves_out_are_no_errors(settings):
+    """Rows without a goal have no part in goal_reached at promote either: all others are scored."""
+    ids, values = list("abcd"), {"goal_reached": [1.0, None, 0.0, None]}
+    facts = {"goal_reached counts": [True, False, True, True]}
+    rows = JudgedRows("text", ids, ids, ids, ids, values=values, facts=facts)
+    chosen = {"task": "text", "metric": "goal_reached"}
+    changed = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update=chosen)})
+    kept = stored.Stored("test", None, rows, None)
+    found = stored.report(kept, Registry(settings).resolve("churn", version=1), changed)
+    score = found.metrics["goal_reached"]
+    assert (score.scored, score.errored, score.left_out) == (2, 1, 1)
+    assert score.value == pytest.approx(1 / 3) and score.coverage == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("added", [{"slices": {"region": "all"}}, {"max_latency_ms": 50.0}])
 def test_a_limit_that_needs_another_evaluation_says_so(settings, added):
     """Slices and latency are measured while a model is evaluated: the refusal names the command that does it."""

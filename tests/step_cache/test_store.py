@@ -190,6 +190,24 @@ def test_a_data_file_that_the_users_code_reads_is_part_of_the_key(steps):
     assert list(steps.reasons()) == ["02_train"]
 
 
+def test_a_data_file_in_the_working_folder_is_part_of_the_key(steps):
+    """A dataset that is prepared once may be made with it; beside it another file is read from the module's folder."""
+    root = steps.project.root
+    (root / "rated_here.py").write_text(
+        "from pathlib import Path\nfrom examples.repurchase.features import customers\n"
+        "def rates():\n"
+        "    return open('working_rates.csv').read(), (Path(__file__).parent / 'own_rates.csv').read_text()\n"
+    )
+    for name in ("working_rates.csv", "own_rates.csv"):
+        (root / name).write_text("won,0.8\n")
+    steps.project.configure(data={"prepare": "rated_here:customers"})
+    for name in ("working_rates.csv", "own_rates.csv"):
+        steps.keep_all()
+        assert steps.reasons() == {}
+        (root / name).write_text("won,0.9\n")
+        assert steps.reasons() == {"01_get_data": "because the code of data.prepare changed"}
+
+
 def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
     """In a project's root, runs change the work folder and artifacts, and notes, data and environments are no code."""
     root = steps.project.root

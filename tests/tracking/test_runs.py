@@ -101,6 +101,17 @@ def test_outputs_become_metrics_and_tags(stored):
     assert data.tags["03_evaluate.passed"] == "True" and data.tags["03_evaluate.note"] == "fine"
 
 
+def test_more_values_than_one_transaction_takes_are_all_logged(stored):
+    """MLflow takes 1,000 metrics and 100 tags at a time."""
+    settings = stored.settings()
+    client, run_id = tracking.connect(settings), tracking.open_parent(settings)
+    numbers, texts = {f"m{i}": float(i) for i in range(1_200)}, {f"t{i}": str(i) for i in range(150)}
+    tracking.log_values(run_id, numbers, texts, "step.")
+    data = client.get_run(run_id).data
+    assert {name: data.metrics.get(f"step.{name}") for name in numbers} == numbers
+    assert {name: data.tags.get(f"step.{name}") for name in texts} == texts
+
+
 def test_a_server_that_does_not_answer_is_named(project, monkeypatch):
     """The message has the address, and the variable that sets it."""
     with socket.socket() as unused:

@@ -27,7 +27,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def configured(folder, labels=("buys", "plan", "spent"), network="Heads", train=30, **evaluation):
+def configured(folder, labels=("buys", "plan", "spent"), network="Heads", train=30, model=None, **evaluation):
     """Settings of a network with a head for each label; `buys` decides."""
     others = {name: "drop" for name in ("buys", "plan", "spent", "city") if name not in labels}
     chosen = {
@@ -38,7 +38,7 @@ def configured(folder, labels=("buys", "plan", "spent"), network="Heads", train=
     content = {
         "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "heads"},
         "data": {"source": "rows.parquet", "label": list(labels), "columns": others},
-        "model": {"name": "heads", "wrapper": "lightning", "implementation": f"toy_outputs:{network}"},
+        "model": {"name": "heads", **(model or {"wrapper": "lightning", "implementation": f"toy_outputs:{network}"})},
         "train": {"max_epochs": train, "batch_size": 32},
         "evaluation": {"threshold": 0.7, **chosen, **evaluation},
     }  # fmt: skip
@@ -51,6 +51,7 @@ def dataset_of(settings):
     return loaders.prepared(settings)
 
 
+@pytest.mark.slow
 def test_each_head_has_its_metrics_and_the_gate_compares_the_one_that_decides(project):
     """The others' metrics carry the label's name; a worse champion is beaten on the rows of `evaluation.output`."""
     for epochs, outcome in ((1, None), (30, "better")):
@@ -78,11 +79,14 @@ def test_each_head_has_its_metrics_and_the_gate_compares_the_one_that_decides(pr
     ("changed", "error", "words"),
     [
         ({"output": "spent"}, ConfigError, "must name each column of data.label once"),
+        ({"labels": ("buys", "a%", "a#"), "heads": {"a%": "regression", "a#": "regression"}}, ConfigError, "scores of one name.*rename one"),
         ({"task": "multioutput", "metric": "mean_r2"}, ConfigError, "heads goes with the task classification or regression"),
         ({"labels": ("buys", "city"), "heads": {"city": "classification"}}, DataError, "'city' holds category values.*numbers of classes"),
         ({"labels": ("buys", "spent"), "heads": {"spent": "classification"}}, DataError, "'spent' holds number values"),
         ({"labels": ("buys", "spent"), "heads": {}, "output": ""}, DataError, "labels of different kinds.*evaluation.heads"),
         ({"network": "HeadsOfOtherForm"}, TrainingError, r"gives \[5, 1\].*regression judges one number.*squeeze"),
+        ({"model": {"wrapper": "lightning", "implementation": "tabular"}}, TrainingError, "one tensor. Return a dict with an output for each label"),
+        ({"model": {"wrapper": "sklearn", "implementation": "sklearn.linear_model:Ridge"}}, TrainingError, "wrapper sklearn give one output.*lightning"),
         ({"network": "HeadsWithoutPlan"}, TrainingError, "heads names 'plan', and HeadsWithoutPlan.forward gives buys, spent"),
     ],
 )  # fmt: skip

@@ -300,3 +300,20 @@ def test_a_node_that_is_tried_again_repeats_no_text(is_inside: bool, texts: list
     graph.add_edge(START, "say").add_edge("say", "more")
     events, _ = run(graph.compile())
     assert "".join(event.data for event in events if event.kind == "token") == sent + "and more "
+
+
+def test_the_fallback_of_a_node_that_is_tried_again_is_sent() -> None:
+    """The failed attempt streamed text, and the new one returns a message that no model wrote."""
+    attempts = iter([1, 2])
+
+    def node(state: Any) -> Any:
+        if next(attempts) == 2:
+            return {"messages": [AIMessage("sorry")]}
+        StreamedModel(text="one two").invoke("x")
+        raise ConnectionError("broken")
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("say", node, retry_policy=RetryPolicy(initial_interval=0, jitter=False))
+    graph.add_edge(START, "say")
+    events, _ = run(graph.compile())
+    assert "".join(event.data for event in events if event.kind == "token") == "one two \n\nsorry"

@@ -133,8 +133,10 @@ class _Contest:
                 reason=f"{self.metric} has no value on {share:.0%} of the resamples: a slice or a class has too few rows",
             )  # fmt: skip
         low, high = outcome.interval(drawn, self._entities(), confidence)
-        wider = self.ours.widening(self.theirs, self.rows, self.codes[self.rows])
-        low, high = difference - wider * (difference - low), difference + wider * (high - difference)
+        if (wider := self.ours.widening(self.theirs, self.rows, self.codes[self.rows])) > 1:
+            # No end moves inwards: the difference of a skewed metric may lie outside of its interval.
+            low = min(low, difference - wider * (difference - low))
+            high = max(high, difference + wider * (high - difference))
         decided, needed, reason = self._decide(difference, low, high, margin, confidence)
         return self._comparison(
             margin, difference=difference, low=low, high=high, smallest_difference=(high - low) / 2,

@@ -14,12 +14,10 @@ Meter = Callable[[Any, Any], Any]
 
 
 def change(meter: Meter) -> None:
-    """Let httpx's transports send what `meter` takes through the platform's; nothing without httpx."""
+    """Let httpx's transports send what `meter` takes through the platform's; nothing without httpx. Call it once."""
     try:
         import httpx
     except ImportError:
-        return
-    if hasattr(httpx.HTTPTransport.handle_request, "__wrapped__"):
         return
     send, send_async = httpx.HTTPTransport.handle_request, httpx.AsyncHTTPTransport.handle_async_request
 

@@ -29,6 +29,7 @@ ANTHROPIC_TOKEN = "ANTHROPIC_AUTH_TOKEN"
 VENDORS = ("api.openai.com", "api.anthropic.com")
 T = TypeVar("T")
 _prices: Prices = {}
+_is_metering = False
 
 
 def meter(prices: Prices) -> None:
@@ -37,9 +38,10 @@ def meter(prices: Prices) -> None:
     Args:
         prices: For calls from now on: ``provider:model`` -> US dollars for a million tokens in and out.
     """
-    global _prices
+    global _prices, _is_metering
     _prices = prices
-    if not hasattr(httpx2.HTTPTransport.handle_request, "__wrapped__"):
+    if not _is_metering:
+        _is_metering = True
         httpx2.HTTPTransport.handle_request = _sync(httpx2.HTTPTransport.handle_request)  # type: ignore[method-assign]
         httpx2.AsyncHTTPTransport.handle_async_request = _async(  # type: ignore[method-assign]
             httpx2.AsyncHTTPTransport.handle_async_request

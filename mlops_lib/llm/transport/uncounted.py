@@ -7,6 +7,7 @@ their own. Their libraries' methods are changed, once a process, and pass each r
 import re
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlops_lib.llm.accounting.ledger import in_force, note_call
 
@@ -20,26 +21,24 @@ LLM_PATH = re.compile(
 
 def note(method: str, host: str, path: str) -> None:
     """Note a request, if it is a call of an LLM and an evaluation is open."""
-    path = path.partition("?")[0]
     if method.upper() == "POST" and LLM_PATH.search(path):
         with in_force():
             note_call(f"{host}{path}")
 
 
 def watch() -> None:
-    """From now on, note the LLM calls that urllib3 and aiohttp send, but for those of the platform."""
+    """From now on, note the LLM calls that urllib3 and aiohttp send, but for those of the platform. Call it once."""
     import aiohttp
     from urllib3.connectionpool import HTTPConnectionPool
 
     from mlops_lib.llm.transport.aiohttp_transport import Connector
 
-    if hasattr(HTTPConnectionPool.urlopen, "__wrapped__"):
-        return
     urlopen, request = HTTPConnectionPool.urlopen, aiohttp.ClientSession._request
 
     @wraps(urlopen)
     def noted_urlopen(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
-        note(method, self.host, url)
+        asked = urlsplit(url)  # with the host in it, the request goes through a proxy
+        note(method, asked.hostname or self.host, asked.path)
         return urlopen(self, method, url, *args, **kwargs)
 
     @wraps(request)

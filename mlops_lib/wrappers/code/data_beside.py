@@ -41,25 +41,37 @@ def data_of(
     """
     known = {file for files in (carried or {}).values() for file in files}
     found: dict[Path, Path] = {}
+    for place, module, named, target in _reads(modules, root):
+        if not named.is_joined and target not in known:
+            raise TrainingError(
+                f"{module}, line {named.line}, opens {named.text!r} from the working folder, which a service does "
+                f"not have. Write Path(__file__).parent / {named.text!r}: the file then travels with the model."
+            )
+        found |= {file: place.parent for file in _data(target) if file not in known}
+    return found
+
+
+def read_by(modules: Mapping[Path, Iterable[Path]], root: Path) -> set[Path]:
+    """Data files that modules read, from their folders or from the working folder `root`."""
+    reads = _reads(modules, root)
+    return {
+        file for _, _, named, target in reads if named.is_joined or target.is_file() for file in _data(target)
+    }
+
+
+def _reads(modules: Mapping[Path, Iterable[Path]], root: Path) -> Iterator[tuple[Path, Path, Named, Path]]:
+    """Place, module, text in the source, and the file or folder that it names."""
     for place, files in modules.items():
         for module in files:
             for named in _named_in(module):
-                places = [*_folders(module, place.parent), *(() if named.is_joined else (root,))]
-                for folder in places:
-                    if (target := _inside(folder, named.text)) is None:
-                        continue
-                    if not named.is_joined and target not in known:
-                        raise TrainingError(
-                            f"{module}, line {named.line}, opens {named.text!r} from the working folder, which a service does "
-                            f"not have. Write Path(__file__).parent / {named.text!r}: the file then travels with the model."
-                        )
-                    found |= {
-                        file: place.parent
-                        for file in files_of(target)
-                        if file not in known and file.suffix != ".py"
-                    }
-                    break
-    return found
+                places = [*(() if named.is_joined else (root,)), *_folders(module, place.parent)]
+                targets = (_inside(folder, named.text) for folder in places)
+                if target := next(filter(None, targets), None):
+                    yield place, module, named, target
+
+
+def _data(target: Path) -> Iterator[Path]:
+    return (file for file in files_of(target) if file.suffix != ".py")
 
 
 def _folders(module: Path, root: Path) -> Iterator[Path]:

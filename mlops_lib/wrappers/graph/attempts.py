@@ -49,19 +49,27 @@ class Unrepeated:
         #: Task of a node -> the rest of the text of its earlier attempt, as far as the new one has repeated it.
         self._before: dict[str, str] = {}
 
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Note the attempts in a message's metadata: the text of a failed one is no longer the node's."""
+        for node, number in (about.get(ATTEMPTS) or {}).items():
+            if number > self._attempts.get(node, 1):
+                self._attempts[node] = number
+                self._before[node] = "".join(map(self._sent.pop, self._inside(node)))
+
+    def has_text(self, task: str) -> bool:
+        """Whether the attempt of a node, or a graph in it, has given text."""
+        return bool(self._inside(task))
+
     def text(self, text: str, about: Mapping[str, Any]) -> str:
         """The text to send for a message's text; where a new attempt differs from what was sent, a new paragraph with all of it.
 
         Args:
+            text: Not empty.
             about: The message's metadata.
         """
-        attempts, task = about.get(ATTEMPTS) or {}, about.get(TASK, "")
-        for node, number in attempts.items():
-            if number > self._attempts.get(node, 1):
-                self._attempts[node] = number
-                self._before[node] = "".join(map(self._sent.pop, self._inside(node)))
+        task = about.get(TASK, "")
         self._sent[task] = self._sent.get(task, "") + text
-        for node in attempts:
+        for node in about.get(ATTEMPTS) or ():
             if not (before := self._before.get(node)):
                 continue
             if before.startswith(text):

@@ -11,6 +11,8 @@ from mlops_lib.wrappers.interface import StreamEvent
 if TYPE_CHECKING:
     from langgraph.pregel import Pregel
 
+    from mlops_lib.wrappers.graph.attempts import Unrepeated
+
 INTERRUPT = "__interrupt__"
 #: Events that callers see. ``answer``: the answer's tokens. ``updates``: also custom events, and the nodes' updates without
 #: system messages and tools. ``all``: whole updates.
@@ -94,16 +96,13 @@ class GraphStream:
         self.state: Any = {}
         self._graph, self._payload, self._options, self._settings = graph, payload, options, settings
         self._more = more or {}
-        #: Ids of messages that were sent, and the tasks that sent them.
+        #: Ids of messages that were sent.
         self._sent: set[str] = set()
-        self._wrote: set[str] = set()
 
     async def events(self) -> AsyncIterator[StreamEvent]:
         """Tokens of the answer; updates and custom events, where the settings show them."""
-        from mlops_lib.wrappers.graph.attempts import (
-            Attempts,
-            Unrepeated,
-        )  # LangChain takes a while to import
+        # LangChain takes a while to import.
+        from mlops_lib.wrappers.graph.attempts import Attempts, Unrepeated
 
         options = {**self._options, "callbacks": [*self._options.get("callbacks", ()), Attempts()]}
         shown, interrupts, unrepeated = self._settings.shown, dict[str, Any](), Unrepeated()
@@ -123,8 +122,11 @@ class GraphStream:
                     if not inside:
                         self.state = data
                 elif mode == "messages":
-                    if text := unrepeated.text(self._token(path, *data), data[1]):
-                        yield StreamEvent("token", text, (*path, data[1]["langgraph_node"]))
+                    message, about = data
+                    unrepeated.begin(about)
+                    token = self._token(path, message, about, unrepeated)
+                    if text := token and unrepeated.text(token, about):
+                        yield StreamEvent("token", text, (*path, about["langgraph_node"]))
                 elif mode == "custom":
                     if shown != "answer":
                         yield StreamEvent("custom", visible(data, everything=True), path)
@@ -139,7 +141,9 @@ class GraphStream:
             state = self.state if isinstance(self.state, dict) else {}
             self.state = {**state, INTERRUPT: tuple(interrupts.values())}
 
-    def _token(self, path: tuple[str, ...], message: Any, about: Mapping[str, Any]) -> str:
+    def _token(
+        self, path: tuple[str, ...], message: Any, about: Mapping[str, Any], sent: "Unrepeated"
+    ) -> str:
         """The new text in a message; "" if it has none, or none of the answer.
 
         A message comes in chunks from a model that streams. Any other comes whole: of a model that does not stream, or
@@ -149,14 +153,12 @@ class GraphStream:
         text = str(message.text) if message.type in ("ai", "AIMessageChunk") else ""
         if not text or not self._settings.is_answer((*path, about["langgraph_node"])):
             return ""
-        task = about.get("langgraph_checkpoint_ns", "")
         if message.type == "ai":
             by_model = "ls_model_type" in about
-            inside = any(f"{wrote}|".startswith(f"{task}|") for wrote in self._wrote)
-            if message.id in self._sent or (inside and not by_model):
+            has_text = sent.has_text(about.get("langgraph_checkpoint_ns", ""))
+            if message.id in self._sent or (has_text and not by_model):
                 return ""
         self._sent.add(message.id)
-        self._wrote.add(task)
         return text
 
 

@@ -71,7 +71,8 @@ def require_output(names: Sequence[str], config: Settings) -> None:
     """
     chosen = config.evaluation.output
     if chosen and not names:
-        raise TrainingError(f"evaluation.output names {chosen!r}, and forward gives one tensor. Take it out.")
+        remedy = "Return a dict with an output for each label" if config.evaluation.heads else "Take it out"
+        raise TrainingError(f"evaluation.output names {chosen!r}, and forward gives one tensor. {remedy}.")
     if names and chosen not in names:
         found = f"names {chosen!r}" if chosen else "is not set"
         raise TrainingError(

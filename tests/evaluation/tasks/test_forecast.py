@@ -243,6 +243,30 @@ def test_dependent_blocks_widen_the_interval():
     assert half(single) == pytest.approx(half(single, horizon=[]), rel=0.1)
 
 
+def test_no_interval_becomes_narrower(forecast_settings):
+    """The champion covers exactly the promised share of the rows, and less or more of them in each resample."""
+    days = 1_000
+    grid = rows_of({"a": [0.0] * days}, "2024-02-01")
+    facts = history.facts(grid, TRAIN, TRAIN, 1)
+    slow = np.convolve(np.random.default_rng(4).normal(size=days + 19), np.ones(20), "valid")
+    outside = np.where(
+        slow >= np.sort(slow)[-days // 5], 9.0, 0.0
+    )  # for weeks, so that the interval is widened
+    bands = np.array([-1.0, 0.0, 1.0])
+
+    def ends(**changed):
+        sides = [
+            judged(grid.value, bands + off[:, None], facts | changed) for off in (np.zeros(days), outside)
+        ]
+        found = paired.compare(*sides, {"coverage_error": None}, resampled=200, settings=forecast_settings)[0]
+        return found.difference, found.low, found.high
+
+    difference, low, high = ends(horizon=[])
+    assert not low <= difference <= high
+    _, lower, higher = ends()
+    assert lower <= low and higher >= high and (lower, higher) != (low, high)
+
+
 def test_a_comparison_without_a_value_says_why():
     """A service does not know the train split, so there is no MASE."""
     truth, facts = long_series()
