@@ -204,20 +204,6 @@ def test_a_missing_number_that_the_model_refuses_is_the_callers_fault(tmp_path, 
         model.predict([row])
 
 
-@pytest.mark.parametrize("frame", [NARROW, MIXED[["float", "double"]]], ids=["32 bits", "32 and 64 bits"])
-def test_no_number_becomes_infinite(tmp_path, frame):
-    """One beyond a column of 32 bits is refused by name, in rows and in a matrix of 64 bits."""
-    estimator = RandomForestRegressor(3, random_state=0)
-    scikit(estimator, frame, tmp_path / "model", signature=infer_signature(frame))
-    model, column = wrappers.load(str(tmp_path / "model")), frame.columns[0]
-    assert model.takes_matrix
-    row = {**frame.iloc[0].to_dict(), column: 1e40}
-    matrices = [np.array([tuple(row.values())])] if model.matrix_dtype == np.float64 else []
-    for rows in ([row], *matrices):
-        with pytest.raises(BadValue, match=f"Row 0: '{column}' is 1e\\+40, and must be a number of 32 bits"):
-            model.predict(rows)
-
-
 def test_what_a_matrix_cannot_hold_stays_with_frames(tmp_path):
     """Text, optional whole numbers, and params."""
     text = pd.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0]})

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.encode import BadValue
-from mlops_lib.wrappers.pyfunc.frames import WANTED, exact
-
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
     from mlflow.types import ColSpec
@@ -48,13 +45,9 @@ class NativeModel:
         self._narrow = [at for at, kind in enumerate(kinds) if kind == "float" and self.dtype == np.float64]
 
     def __call__(self, matrix: np.ndarray) -> Any:
-        """Answers to a matrix of `dtype` [rows, columns], with NaN for missing values.
-
-        Raises:
-            BadValue: A number is beyond its column's 32 bits.
-        """
+        """Answers to a matrix of `dtype` [rows, columns], with NaN for missing values."""
         if self._narrow:
-            matrix[:, self._narrow] = self._rounded(matrix[:, self._narrow])
+            matrix[:, self._narrow] = matrix[:, self._narrow].astype(np.float32)
         if self._like_frame:
             matrix = np.array(matrix.T, order="C", copy=True).T
         return self._predict(matrix)
@@ -65,19 +58,11 @@ class NativeModel:
         try:
             values = [[self._value(row, name) for name in self._names] for row in rows]
             found = np.array(values)
-            if found.dtype.kind not in "biuf" or not np.can_cast(found.dtype, self.dtype, "same_kind"):
-                return None
-            return exact(found, self.dtype)
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
-
-    def _rounded(self, values: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            found = values.astype(np.float32)
-        if len(places := np.argwhere(np.isinf(found) & np.isfinite(values))):
-            row, at = map(int, places[0])
-            raise BadValue(row, self._names[self._narrow[at]], float(values[row, at]), WANTED["float"])
-        return found
+        if found.dtype.kind not in "biuf" or not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            return None
+        return found.astype(self.dtype)
 
     def _value(self, row: Mapping[str, Any], name: str) -> Any:
         value = row.get(name) if name in self._optional else row[name]

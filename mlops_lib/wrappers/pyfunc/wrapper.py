@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mlops_lib.columns.encode import BadValue
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm.options import usable
 from mlops_lib.loaders.base import BaseDataLoader
@@ -178,7 +177,7 @@ class PyfuncWrapper(ModelWrapper):
         try:
             return by_row(native(matrix))
         except ValueError as error:
-            if not isinstance(error, BadValue) and np.isnan(matrix).any():
+            if np.isnan(matrix).any():
                 raise _no_gaps(error) from error
             raise
 
