@@ -90,7 +90,6 @@ def test_numbers_that_are_not_finite_are_counted(process):
         ("fail(ValueError('secret'))", "ValueError"),
         ("fail(type('Evil', (Exception,), {'__str__': lambda self: 1 / 0})())", "Evil"),
         ("(lambda f: f(f))(lambda f: f(f))", "RecursionError"),
-        ("'\\ud800'", "UnicodeEncodeError"),
         ("fail(ValueError('\\ud800'))", "ValueError"),
         ("(lambda cycle: cycle.append(cycle) or cycle)([])", "RecursionError"),
         ("fail(type('Long' * 1000, (Exception,), {})('x' * 10**7))", ("Long" * 1000)[:200]),
@@ -103,6 +102,14 @@ def test_any_exception_fails_the_callers_rows_alone(process, text, kind):
     error = error_of(answers, 1)
     assert isinstance(error, failures.ModelCodeError) and str(error) == kind and "secret" not in str(error)
     assert kind in error.__notes__[0]
+    assert process.do("1 + 1").predictions == [2]
+
+
+def test_half_a_surrogate_pair_fails_its_caller_alone_with_the_reason(process):
+    """Such a text is no UTF-8, so no answer can hold it."""
+    answers = process.do("1", "'\\ud800'", "3")
+    assert answers.predictions == [1, 3] and list(answers.failed) == [1]
+    assert "half of a surrogate pair" in str(error_of(answers, 1))
     assert process.do("1 + 1").predictions == [2]
 
 
