@@ -5,8 +5,11 @@ from collections.abc import Iterable
 
 
 def as_seen(text: str) -> str:
-    """Composed letters, as of Hangul or ä, without white space at the ends: macOS writes letters apart (NFD)."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    """Composed letters, as of Hangul or ä, without white space at the ends: macOS writes letters apart (NFD).
+
+    A text of white space alone stays: characters may be classes.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split()) or text
 
 
 def alike(texts: Iterable[object]) -> tuple[str, str, str]:
@@ -26,9 +29,13 @@ def classes_alike(classes: Iterable[object]) -> str:
     if how != "look the same":
         return ""
     return (
-        f"has the classes {one!r} and {other!r}, which look the same: white space or composed letters differ. Write them "
-        "in one way in the source."
+        f"has the classes {_escaped(one)} and {_escaped(other)}, which look the same: white space or composed letters "
+        "differ. Write them in one way in the source."
     )
+
+
+def _escaped(text: str) -> str:
+    return repr(text) if unicodedata.is_normalized("NFC", text) else ascii(text)
 
 
 def _without_case(text: str) -> str:

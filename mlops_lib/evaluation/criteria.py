@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import EvaluationError
@@ -77,13 +78,19 @@ def short_of(metric: str, value: float, limit: float, higher_is_better: bool) ->
     return f"{metric} {value:.4g} is {side} the threshold {limit:.4g} by {abs(value - limit):.2g}."
 
 
-def min_rows(report: EvaluationReport, least: int) -> list[Criterion]:
+def min_rows(report: EvaluationReport, metrics: Iterable[str], least: int) -> list[Criterion]:
+    """The rows of the split; where one of the metrics leaves rows out, the fewest that a metric counts."""
     if not least:
         return []
-    reason = ""
-    if report.rows < least:
-        reason = f"Split {report.split} has {report.rows} rows; evaluation.gate.min_rows asks for {least}."
-    return [Criterion(name="min_rows", value=report.rows, limit=least, passed=not reason, reason=reason)]
+    counted = {metric: report.rows - report.metrics[metric].left_out for metric in metrics}
+    fewest = min(counted, key=lambda metric: counted[metric])
+    rows, reason = counted[fewest], ""
+    if rows < least:
+        has = f"Split {report.split} has {rows} rows"
+        if rows < report.rows:
+            has = f"{fewest} counts {rows} of the {report.rows} rows of split {report.split}"
+        reason = f"{has}; evaluation.gate.min_rows asks for {least}."
+    return [Criterion(name="min_rows", value=rows, limit=least, passed=not reason, reason=reason)]
 
 
 def groups(rows: JudgedRows, gate: "GateSettings") -> "tuple[dict[str, np.ndarray], list[Criterion]]":

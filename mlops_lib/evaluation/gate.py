@@ -64,7 +64,7 @@ def decide(
     comparisons: list[Comparison] = []
     notes: list[str] = []
     if gate is not None and settings is not None:
-        criteria += checks.min_rows(report, gate.min_rows)
+        criteria += checks.min_rows(report, thresholds, gate.min_rows)
         places: dict[str, np.ndarray] = {}
         if candidate is not None:
             places, found = checks.groups(candidate, gate)

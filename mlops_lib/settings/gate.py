@@ -26,7 +26,9 @@ class GateSettings(Section):
     slice_thresholds: dict[Name, FiniteFloat] = Field(
         {}, description="metric -> the score that it must reach in every slice"
     )
-    min_rows: int = Field(0, ge=0, description="least rows of the test split")
+    min_rows: int = Field(
+        0, ge=0, description="least rows of the test split that each metric with a threshold counts"
+    )
     min_slice_rows: int = Field(30, ge=1, description="least rows of a slice")
     max_latency_ms: Positive = Field(
         0.0, description="most milliseconds a row, at the 95th percentile; 0: no limit"

@@ -10,7 +10,7 @@ from mlops_lib import config, plugins
 from mlops_lib.errors import ConfigError, EvaluationError
 from mlops_lib.evaluation.gate import NO_CHAMPION, decide
 from mlops_lib.evaluation.judged import Champion, JudgedRows
-from mlops_lib.evaluation.report import Comparison, EvaluationReport, Verdict
+from mlops_lib.evaluation.report import Comparison, EvaluationReport, Score, Verdict
 from mlops_lib.evaluation.verdict_text import differences, headline
 
 ROWS = 240
@@ -136,6 +136,20 @@ def test_each_limit_refuses(settings, gate, reason):
     found = verdict(settings(**gate), candidate=candidate)
     assert not found.passed and len(found.reasons) == 1
     assert reason in found.reasons[0]
+
+
+def test_rows_that_a_metric_leaves_out_are_none_of_min_rows(settings):
+    """Two rows with a goal among 240 say little, though the metric covers both."""
+    report = EvaluationReport(
+        task="text", split="test", rows=240, directions={"goal_reached": True},
+        metrics={"goal_reached": Score(value=1.0, scored=2, left_out=238)},
+    )  # fmt: skip
+    for least, passed in ((2, True), (3, False)):
+        asked = settings("text", "goal_reached", min_rows=least, champion=False)
+        found = decide(report, "goal_reached", 0.6, settings=asked)
+        assert found.passed == passed
+    reason = "goal_reached counts 2 of the 240 rows of split test; evaluation.gate.min_rows asks for 3."
+    assert found.reasons == (reason,)
 
 
 @pytest.mark.parametrize(

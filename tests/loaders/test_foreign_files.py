@@ -1,5 +1,6 @@
 """Files as offices write them: the right kinds, or an error that names column and remedy; nothing is left out unsaid."""
 
+import re
 import unicodedata
 
 import pytest
@@ -95,8 +96,20 @@ def test_a_mark_for_a_gap_that_is_declared_leaves_numbers(tmp_path):
 def test_classes_that_look_the_same_are_refused(tmp_path, other):
     """Each would be a class of its own, and the model could not tell them apart."""
     content = "x,y\n" + "".join(f"{n % 30},{('예', '아니오', other)[n % 3]}\n" for n in range(ROWS))
-    with pytest.raises(DataError, match="has the classes .*look the same.*in one way in the source"):
+    with pytest.raises(
+        DataError, match="has the classes .*look the same.*in one way in the source"
+    ) as raised:
         write(tmp_path, {"rows.csv": content})
+    one, another = re.findall(r"classes ('.*') and ('.*'), which", str(raised.value))[0]
+    assert unicodedata.normalize("NFC", one) != unicodedata.normalize(
+        "NFC", another
+    )  # a reader sees a difference
+
+
+def test_characters_may_be_classes(tmp_path):
+    """White space of two kinds is no white space at an end."""
+    content = "x,y\n" + "".join(f'{n % 30},"{("a", " ", chr(9))[n % 3]}"\n' for n in range(ROWS))
+    assert set(write(tmp_path, {"rows.csv": content}).classes) == {"a", " ", "\t"}
 
 
 @pytest.mark.parametrize(
