@@ -27,6 +27,8 @@ SHOWN_IMAGES = 10
 SHOWN_TEXTS = 1_000
 #: Distinct texts beside numbers that rather mean a missing value or a mistake than that the column has names.
 MAX_ODD, SHOWN_LETTERS = 5, 40
+#: What the reason of a column says whose texts are numbers, or nearly so.
+SIZES = "they look like numbers", "they are numbers but"
 #: A number and its unit, such as 70.5 kg.
 _UNIT = re.compile(r"\s*[+-]?\d[\d.,]*\s*([^\W\d_]{1,5})\s*")
 
@@ -190,12 +192,12 @@ def _almost_numbers(texts: "pa.Array") -> str:
     odd = texts.filter(pc.invert(are)).to_pylist()
     if not odd:
         example = texts[0].as_py()
-        return f"; they look like numbers, such as {example!r}: store them as numbers in the source to use their size"
+        return f"; {SIZES[0]}, such as {example!r}: store them as numbers in the source to use their size"
     if len(odd) > min(MAX_ODD, len(texts) / 10):
         return ""
     listed = ", ".join(repr(text[:SHOWN_LETTERS]) for text in odd)
     return (
-        f"; they are numbers but for {listed}: list these in data.missing_values if they mean a missing value, else mend "
+        f"; {SIZES[1]} for {listed}: list these in data.missing_values if they mean a missing value, else mend "
         "them in the source"
     )
 

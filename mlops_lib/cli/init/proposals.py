@@ -157,6 +157,8 @@ def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
         label_name: Column to predict.
         taken: Further columns with a role.
     """
+    from mlops_lib.columns.kinds import SIZES  # imports NumPy
+
     found: list[tuple[int, str, str]] = []
     for name, column in table.columns.items():
         if name == label_name or name in taken or column.nullable:
@@ -168,7 +170,7 @@ def key(table: Table, label_name: str, taken: tuple[str, ...] = ()) -> Proposal:
         if not names or _looks_like_dates(table, name):
             continue
         is_entity = is_id and any(entity in "".join(words) for entity in ENTITIES)
-        is_size = "they look like numbers" in column.reason or "they are numbers but" in column.reason
+        is_size = any(hint in column.reason for hint in SIZES)
         if column.distinct == rows and (is_id or (column.role == "ignored" and not is_size)):
             found.append((0 if is_id else 2, name, "distinct in every row"))
         elif (is_entity or words == ["id"]) and column.distinct > max(20, rows / 1000):
