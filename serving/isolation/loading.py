@@ -1,5 +1,7 @@
 """Opening the model of a process: its files, its example, and the facts that the gateway needs."""
 
+import faulthandler
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,9 @@ from serving.inference.fields import cast_rows, casts_of
 from serving.inference.matrix import MatrixModel
 from serving.inference.source_fields import fields_of
 from serving.isolation.messages import Load, Loaded
+
+#: Part of the longest load after which the log gets the stacks of a load that still runs.
+SLOW_LOAD = 0.9
 
 
 class Model:
@@ -56,8 +61,11 @@ def open_model(load: Load) -> Model:
     Raises:
         MlopsError: It cannot be loaded.
     """
-    expect_one_model()
     settings = load.settings
+    faulthandler.dump_traceback_later(
+        SLOW_LOAD * settings.serving.load_timeout_s, file=sys.stderr.fileno()
+    )  # until `loaded`
+    expect_one_model()
     try:
         use_existing_store(settings)  # for the model's traces
         wrapper = wrappers.load(load.folder, settings.model.wrapper)
@@ -80,6 +88,7 @@ def loaded(model: Model, predict: Callable[[Any], Any]) -> Loaded:
     """
     wrapper = model.wrapper
     example = answer_example(wrapper, predict, model.name)
+    faulthandler.cancel_dump_traceback_later()
     chats = type(wrapper).chat_row is not ModelWrapper.chat_row
     keeps_state = type(wrapper).keeps_state is not ModelWrapper.keeps_state
     return Loaded(wrapper.waits, model.takes_matrix, example, chats, keeps_state, wrapper.whole_requests)

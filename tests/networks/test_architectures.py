@@ -257,6 +257,7 @@ def test_the_service_gives_the_same_answers(trained, tmp_path):
         async with staged(tmp_path) as stage:
             for number, (name, one) in enumerate(trained.items(), start=1):
                 await stage.serve(number, one.folder)
+                assert not stage.models.refused, name
                 assert [await stage.ask(row) for row in one.rows[:3]] == one.expected[:3], name
                 assert await stage.ask_all({"inputs": one.rows}) == one.expected, name
                 model = stage.models.current()

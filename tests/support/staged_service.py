@@ -97,7 +97,9 @@ class Stage:
 async def staged(folder: Path, **serving: Any) -> AsyncIterator[Stage]:
     """A service without a version, in an empty folder."""
     file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump({**CONFIG, "serving": {"challenger": "challenger", **serving}}))
+    # A load waits for the cores that other tests use.
+    serving = {"challenger": "challenger", "load_timeout_s": 600.0, **serving}
+    file.write_text(yaml.safe_dump({**CONFIG, "serving": serving}))
     stage = Stage(config.load(file))
     try:
         yield stage

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: Far longer than any condition takes on a busy machine.
-LIMIT_S = 180.0
+LIMIT_S = 400.0
 INTERVAL_S = 0.05
 
 

@@ -7,7 +7,8 @@ import pytest
 from mlops_lib.files import digest_of_folder
 from serving.isolation import failures, messages
 from tests.support import model_process
-from tests.support.model_process import OBEDIENT, with_code
+from tests.support.model_process import OBEDIENT, settings_in, with_code
+from tests.support.waiting import until
 
 MODEL = """
 import mlflow
@@ -68,6 +69,22 @@ def test_a_load_that_ends_the_process(load):
     """The gateway sees the process end."""
     process, message = load(model(load="import os; os._exit(3)"))
     assert message is None and process.wait_for_exit() == 3 << 8
+
+
+def test_the_log_shows_where_a_load_hangs(obedient, tmp_path, capfd):
+    """Shortly before its time is over."""
+    settings = settings_in(tmp_path / "service")
+    settings.serving.__dict__["load_timeout_s"] = 2.0
+    hangs = with_code(obedient, tmp_path / "model", "import time\ntime.sleep(600)\n")
+    of, said = model_process.Template(), []
+    try:
+        model_process.ModelProcess(of, hangs, settings)
+        until(
+            lambda: said.append(capfd.readouterr().err) or "in open_model" in "".join(said),
+            "the log has the stack",
+        )
+    finally:
+        of.close()
 
 
 def test_code_that_reads_arguments_finds_none(load):
