@@ -29,6 +29,8 @@ SHOWN_TEXTS = 1_000
 MAX_ODD, SHOWN_LETTERS = 5, 40
 #: What the reason of a column says whose texts are numbers, or nearly so.
 SIZES = "they look like numbers", "they are numbers but"
+#: An address, a version or a phone number, and a number whose thousands are apart.
+_GROUPS, _THOUSANDS = r"^\d+([. ]\d+){2,}$", r"^\d{1,3}((\.\d{3})+|( \d{3})+(\.\d+)?)$"
 #: A number and its unit, such as 70.5 kg.
 _UNIT = re.compile(r"\s*[+-]?\d[\d.,]*\s*([^\W\d_]{1,5})\s*")
 
@@ -189,6 +191,8 @@ def _almost_numbers(texts: "pa.Array") -> str:
     number = r"[\d\x{ff10}-\x{ff19}][\d\x{ff10}-\x{ff19}\x{ff0e}\x{ff0c}.,'\x{00a0}\x{202f} ]*"
     pattern = rf"{NUMBER_PATTERN}|^\s*[^\w\s]{{0,2}}\s*{number}\s*([^\w\s]{{0,2}}|{after})\s*$"
     are = pc.match_substring_regex(texts, pattern)
+    grouped, thousands = (pc.match_substring_regex(texts, one) for one in (_GROUPS, _THOUSANDS))
+    are = pc.and_not(are, pc.and_not(grouped, thousands))
     odd = texts.filter(pc.invert(are)).to_pylist()
     if not odd:
         example = texts[0].as_py()

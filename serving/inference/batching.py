@@ -52,7 +52,8 @@ class Batcher:
         timeout_s: Longest time of a caller's rows in the model. A call with rows of several callers that takes
             longer than its part of it (`SHARED`) is stopped, and each caller's rows are tried again alone, in
             turns with the batches of the others. If none of them hangs, the model is slow: its calls have the
-            whole time from then on.
+            whole time, until one with as many rows takes less than half of that part. A model that was slow
+            once, as in its first call, so gets its shared time-out back.
         on_batch: Gets rows and seconds of each call.
     """
 
@@ -76,7 +77,9 @@ class Batcher:
         self._suspect_last = False
         #: Whether the reason was found, or may have been the row of a caller who has left.
         self._reason_found = False
-        self._shared_s, self._alone_s = timeout_s * SHARED, timeout_s * (1 - SHARED)
+        #: Rows of the call that took too long.
+        self._slow_rows = 0
+        self._limit(SHARED)
         self._gathering = self._calling = False
 
     def __call__(self, rows: Sequence[Any]) -> Awaitable[list[Any]]:
@@ -163,22 +166,34 @@ class Batcher:
                 free_rows -= len(job.rows)
         return jobs
 
+    def _limit(self, shared: float) -> None:
+        """Set the times of a call with rows of several callers, and of a caller's rows that are tried again."""
+        self._shared_s = self.timeout_s * shared
+        self._alone_s = self.timeout_s * (1 - shared) or self.timeout_s
+
     def _done(self, jobs: list[Job], outcomes: list[Any] | None, seconds: float) -> None:
         self._calling = False
         # Counted with the callers who have left: the row that hangs may have been one of theirs.
         if outcomes is None and len(jobs) > 1:
             self._reason_found = False
+            self._slow_rows = sum(len(job.rows) for job in jobs)
             self._suspects += jobs
             jobs = []
         elif outcomes is None:
             self._reason_found = True
         elif self._suspect_last and not self._suspects and not self._reason_found:
-            self._shared_s = self._alone_s = self.timeout_s
+            self._limit(1.0)
+        elif self._was_fast(jobs, seconds):
+            self._limit(SHARED)
         self._dispatch()  # the model goes on while the answers go out
         if outcomes is None:
             detail = f"The model did not answer within {self.timeout_s:g} s (serving.predict_timeout_s)."
             outcomes = [Problem(HTTPStatus.GATEWAY_TIMEOUT, "model_timeout", detail) for _ in jobs]
         self._settle(jobs, outcomes, seconds)
+
+    def _was_fast(self, jobs: list[Job], seconds: float) -> bool:
+        rows = sum(len(job.rows) for job in jobs)
+        return len(jobs) > 1 and rows >= self._slow_rows and seconds < self.timeout_s * SHARED / 2
 
     def _settle(self, jobs: list[Job], outcomes: list[Any], seconds: float) -> None:
         settle(jobs, outcomes)

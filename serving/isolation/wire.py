@@ -69,7 +69,7 @@ class Writer:
         """The pieces of a message's frame, to be sent in order.
 
         Raises:
-            WireError: The frame would be too large, or a value is nested too deeply.
+            WireError: The frame or a whole number would be too large, or a value is nested too deeply.
             Exception: A value has no encoding.
         """
         self._data, self._data_bytes = [], 0
@@ -213,7 +213,9 @@ def _big_ints_apart(value: Any) -> Any:
     if isinstance(value, int):
         if -(2**63) <= value < 2**64:
             return value
-        return Ext(BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+        if (size := value.bit_length() // 8 + 1) > MAX_BIG_INT_BYTES:
+            raise WireError(f"a whole number of {size} bytes is too large; the limit is {MAX_BIG_INT_BYTES}")
+        return Ext(BIG_INT, value.to_bytes(size, "big", signed=True))
     if isinstance(value, dict):
         return {_big_ints_apart(name): _big_ints_apart(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

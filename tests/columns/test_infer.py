@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_lib.columns import kinds
 from mlops_lib.columns.encode import encode_frame
 from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, complete, infer
@@ -168,6 +169,19 @@ LEFT_OUT = {
     "intervals": (pa.array([pa.MonthDayNano([1, 2, 3])] * ROWS), "month_day_nano_interval: left out"),
     "years without calendar": (pa.array([10**14 + i for i in range(ROWS)], pa.timestamp("s")), "beyond 9999"),
 }
+
+
+@pytest.mark.parametrize(
+    ("form", "is_number"),
+    [
+        ("10.0.{}.1", False), ("192.168.100.{}", False), ("1.{}.2", False), ("010 1234 {}", False),
+        ("1.234.5{}", True), ("1 234 5{}", True), ("12 345.{}", True), ("1.234,{}", True),
+    ],
+)  # fmt: skip
+def test_addresses_versions_and_phone_numbers_are_no_numbers(form, is_number):
+    """Their groups are not of three digits, as those of thousands are."""
+    found = column([form.format(f"{n:02d}") for n in range(100)])
+    assert (kinds.SIZES[0] in found.reason) is is_number and kinds.SIZES[1] not in found.reason
 
 
 @pytest.mark.parametrize(("values", "words"), LEFT_OUT.values(), ids=LEFT_OUT.keys())

@@ -190,6 +190,31 @@ def test_rows_that_do_not_fit_are_refused_as_without_a_matrix(tmp_path):
         model.predict([{"long": 1}])
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("float", 1e40), ("float", -(10**40)), ("long", 1.5), ("integer", 2**40), ("boolean", 2)],
+)
+def test_a_number_beyond_its_column_is_refused_in_a_matrix_of_several_types(tmp_path, column, value):
+    """The matrix has 64-bit floats, and each column its own type: no infinity, no fraction of a whole number."""
+    scikit(LinearRegression(), MIXED, tmp_path / "model", signature=infer_signature(MIXED))
+    model = wrappers.load(str(tmp_path / "model"))
+    assert model.takes_matrix and model.matrix_dtype == np.float64
+    good = as_rows(MIXED[:1])[0]
+    with pytest.raises(BadValue, match=f"Row 1: '{column}'"):
+        model.predict([good, {**good, column: value}])
+    if column == "float":
+        with pytest.raises(BadValue, match="Row 1: 'float' is .*1e.40, and must be a number of 32 bits"):
+            model.predict(np.array([list(good.values()), list({**good, column: value}.values())], float))
+
+
+def test_a_number_beyond_32_bits_is_refused_in_a_matrix_of_32_bits(tmp_path):
+    """Rows of a model whose columns are all 32-bit floats."""
+    scikit(LinearRegression(), NARROW, tmp_path / "model", signature=infer_signature(NARROW))
+    model, good = wrappers.load(str(tmp_path / "model")), as_rows(NARROW[:1])[0]
+    with pytest.raises(BadValue, match="Row 1: 'b'"):
+        model.predict([good, {**good, "b": 1e40}])
+
+
 @pytest.mark.parametrize("by", ["matrix", "frame"])
 def test_a_missing_number_that_the_model_refuses_is_the_callers_fault(tmp_path, by):
     """MLflow passes null in any column of floats to the model, which says no."""

@@ -7,7 +7,9 @@ from mlops_lib.cli.init.choices import yaml_text
 from mlops_lib.cli.init.table import Table
 
 #: Texts in lower case that often stand for a missing value.
-TOKENS = ("na", "n/a", "#n/a", "<na>", "nan", "none", "null", "nil", "?")
+TOKENS = (
+    "na", "n/a", "#n/a", "<na>", "nan", "none", "null", "nil", "?", "-", "--", "없음", "해당없음", "해당 없음", "미상",
+)  # fmt: skip
 
 
 def missing_values(table: Table) -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.columns.encode import BadValue
+
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
     from mlflow.types import ColSpec
@@ -40,21 +42,26 @@ class NativeModel:
         self._predict, self.dtype, self._like_frame = predict, np.dtype(dtype), like_frame
         self._names = [str(column.name) for column in columns]
         self._optional = {str(column.name) for column in columns if not column.required}
-        kinds = map(_kind, columns)
+        kinds = list(map(_kind, columns))
+        self._dtypes = [np.dtype(NUMBERS[kind]) for kind in kinds]
         #: Columns whose values MLflow rounds to 32 bits first.
         self._narrow = [at for at, kind in enumerate(kinds) if kind == "float" and self.dtype == np.float64]
 
     def __call__(self, matrix: np.ndarray) -> Any:
-        """Answers to a matrix of `dtype` [rows, columns], with NaN for missing values."""
+        """Answers to a matrix of `dtype` [rows, columns], with NaN for missing values.
+
+        Raises:
+            BadValue: A value is beyond the 32 bits of its column.
+        """
         if self._narrow:
-            matrix[:, self._narrow] = matrix[:, self._narrow].astype(np.float32)
+            matrix[:, self._narrow] = self._narrowed(matrix[:, self._narrow])
         if self._like_frame:
             matrix = np.array(matrix.T, order="C", copy=True).T
         return self._predict(matrix)
 
     def matrix(self, rows: Sequence[Any]) -> np.ndarray | None:
         """The matrix of rows ``{column: number}``; None if a row lacks a column or has
-        another value than a number."""
+        a value that is no number of the column's type."""
         try:
             values = [[self._value(row, name) for name in self._names] for row in rows]
             found = np.array(values)
@@ -62,7 +69,26 @@ class NativeModel:
             return None
         if found.dtype.kind not in "biuf" or not np.can_cast(found.dtype, self.dtype, "same_kind"):
             return None
-        return found.astype(self.dtype)
+        return found.astype(self.dtype) if self._fits(found) else None
+
+    def _narrowed(self, values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            narrowed = values.astype(np.float32)
+        if len(beyond := np.argwhere(np.isinf(narrowed) & np.isfinite(values))):
+            row, at = map(int, beyond[0])
+            name = self._names[self._narrow[at]]
+            raise BadValue(row, name, float(values[row, at]), "a number of 32 bits")
+        return narrowed
+
+    def _fits(self, found: np.ndarray) -> bool:
+        """Whether each number is one of its column's type: whole, or within the range of a float."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for values, dtype in zip(found.T, self._dtypes, strict=True):
+                cast = values.astype(dtype)
+                wrong = np.isinf(cast) & np.isfinite(values) if dtype.kind == "f" else cast != values
+                if wrong.any():
+                    return False
+        return True
 
     def _value(self, row: Mapping[str, Any], name: str) -> Any:
         value = row.get(name) if name in self._optional else row[name]

@@ -128,7 +128,7 @@ def test_the_folders_of_a_ready_made_split_decide():
     assert proposals.key(rows, "y").reason == "4.0 rows a value"
 
 
-@pytest.mark.parametrize("token", ["NA", "N/A", "None", "null", "nan", "#N/A"])
+@pytest.mark.parametrize("token", ["NA", "N/A", "None", "null", "nan", "#N/A", "-", "없음"])
 def test_texts_that_often_mean_missing_are_shown(token):
     """With their number, and with the setting that makes them missing."""
     (hint,) = hints.missing_values(table(city=[token, "Oslo", "Rome"] * (ROWS // 3), a=numbers(), y=YES_NO))

@@ -170,9 +170,9 @@ class Slow:
         self.calls.append(([row for job in jobs for row in job.rows], timeout_s))
         self.jobs, self.done = jobs, done
 
-    def end(self, late: bool) -> None:
+    def end(self, late: bool, seconds: float = 1.0) -> None:
         """End the call under way: it took too long, or each row is its own prediction."""
-        self.done(None if late else [list(job.rows) for job in self.jobs], 1.0)
+        self.done(None if late else [list(job.rows) for job in self.jobs], seconds)
 
 
 def test_a_row_that_hangs_among_others_costs_its_caller_one_time_out():
@@ -197,6 +197,31 @@ def test_a_row_that_hangs_among_others_costs_its_caller_one_time_out():
         assert await shared(False, True) == [([0, 1], 2.0), ([0], 6.0), ([1], 6.0)]
         assert await shared(False, False) == [([0, 1], 2.0), ([0], 6.0), ([1], 6.0)]
         assert await shared(False, True) == [([0, 1], 8.0), ([0], 8.0), ([1], 8.0)]
+
+    asyncio.run(main())
+
+
+def test_a_model_that_was_slow_once_gets_its_shared_time_out_back():
+    """The first call warms it up. A fast call with fewer rows, or one that is not much faster, shows nothing."""
+
+    async def main():
+        executor = Slow()
+        batcher = Batcher(executor, batch_rows=8, queue_rows=64, timeout_s=8.0)
+
+        async def shared(rows: int, *ends: tuple[bool, float]):
+            answers = [asyncio.ensure_future(batcher([row])) for row in range(rows)]
+            await until(lambda: len(executor.calls) == 1)
+            for late, seconds in ends:
+                executor.end(late, seconds)
+            calls, executor.calls = executor.calls, []
+            assert await asyncio.gather(*answers) == [[row] for row in range(rows)]
+            return calls[0][1]
+
+        assert await shared(3, (True, 2.0), *[(False, 0.1)] * 3) == 2.0  # a warm-up of three rows
+        assert await shared(2, (False, 0.1)) == 8.0
+        assert await shared(3, (False, 1.5)) == 8.0
+        assert await shared(3, (False, 0.1)) == 8.0
+        assert await shared(3, (False, 0.1)) == 2.0
 
     asyncio.run(main())
 

@@ -67,6 +67,14 @@ def test_values_of_predictions(process, text, value):
     assert (list(answers.predictions), answers.bad, answers.failed) == ([value], [], {})
 
 
+def test_a_whole_number_that_is_too_large_fails_its_caller_alone(process):
+    """The model's process goes on, and so do the rows of the others."""
+    answers = process.do("2 ** 8190", "1", "{'a': [2 ** 8192]}")
+    assert answers.predictions == [2**8190, 1] and list(answers.failed) == [2]
+    assert "a whole number of 1025 bytes is too large; the limit is 1024" in str(error_of(answers, 2))
+    assert process.do("1").predictions == [1]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint64", "bool_"])
 def test_arrays_of_predictions_keep_their_dtype(process, dtype):
     """An array comes back as an array of the same numbers."""
