@@ -6,6 +6,7 @@ from mlops_lib.errors import EvaluationError, PluginError
 from mlops_lib.evaluation import criteria as checks
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import Comparison, Criterion, EvaluationReport, Opponent, Outcome, Verdict
+from mlops_lib.evaluation.scored_with import scored_with
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +104,7 @@ def decide(
         resamples=gate.resamples if gate and comparisons else 0,
         confidence=gate.confidence if gate and comparisons else 0.0,
         seed=gate.seed if gate and comparisons else 0,
+        settings=scored_with(settings) if settings else {},
     )
 
 

@@ -28,6 +28,7 @@ class JudgedRows:
         latency_s: Seconds that a row took; one for each row, or of a sample of rows.
         cost_usd: Text: US dollars of the calls for each row, N.
         facts: What else the task needs to know, as of `tasks.interface.Task.facts_of`: name -> N numbers or texts.
+        references: Of a task of the user's own: the columns of ``data.reference_columns`` of each row, N; empty: none.
     """
 
     task: str
@@ -43,6 +44,7 @@ class JudgedRows:
     latency_s: Sequence[float] = ()
     cost_usd: Sequence[float] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    references: Sequence[Mapping[str, Any]] = ()
 
     @property
     def keys(self) -> Sequence[str]:

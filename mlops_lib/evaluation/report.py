@@ -135,6 +135,7 @@ class Verdict(BaseModel):
         champion: The version compared with; None: there was none, or the comparison is turned off.
         note: What a reader must know, such as that there was no champion yet.
         fingerprint: Of the data.
+        settings: That the rows were scored with; see `evaluation.scored_with`.
         rows_sha256, champion_rows_sha256: Of the files with the judged rows; "" where there is none.
         resamples, confidence, seed: Of the bootstrap; 0 without a comparison.
     """
@@ -156,6 +157,7 @@ class Verdict(BaseModel):
     resamples: NonNegativeInt = 0
     confidence: FiniteFloat = 0.0
     seed: NonNegativeInt = 0
+    settings: dict[str, str] = {}
     rows_sha256: str = ""
     champion_rows_sha256: str = ""
 

@@ -10,6 +10,7 @@ from mlops_lib.errors import EvaluationError, PluginError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.paired.models import Model
 from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
+from mlops_lib.evaluation.scored_with import changed
 from mlops_lib.loaders.base import SPLITS, Split
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
@@ -37,7 +38,8 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
     """The evidence of the latest evaluation of a version's run.
 
     Raises:
-        EvaluationError: There is none, or a file is missing or is not as it was written.
+        EvaluationError: There is none, a file is missing or is not as it was written, or the rows were scored
+            with other settings than today's.
     """
     again = again_with(version, settings)
     if not version.run_id:
@@ -61,6 +63,10 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
         raise EvaluationError(f"Run {version.run_id} does not name the digest of its evaluation. {again}")
     try:
         verdict = evidence.read(version.run_id, address, sha256).verdict
+        if difference := changed(verdict.settings, settings):
+            raise EvaluationError(
+                f"Since the evaluation of run {version.run_id}, {difference}: its scores are of other settings."
+            )
         if not verdict.rows_sha256:
             raise EvaluationError(f"The evaluation of run {version.run_id} has no stored rows.")
         rows, champion_rows = (

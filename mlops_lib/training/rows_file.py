@@ -1,6 +1,7 @@
 """`JudgedRows` as a Parquet file: a row each, everything else in the metadata of the schema."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ def write(rows: JudgedRows, file: Path) -> None:
         columns[f"{VALUE}{name}"] = pa.array(values, pa.float64())
     for name, facts in rows.facts.items():
         columns[f"{FACT}{name}"] = pa.array(facts)
+    if rows.references:
+        columns["references"] = pa.array([_json(one) for one in rows.references], pa.string())
     if rows.errors:
         columns["error"] = pa.array([mask_secrets(error) for error in rows.errors], pa.string())
     if rows.cost_usd:
@@ -94,6 +97,7 @@ def read(file: Path) -> JudgedRows:
         latency_s=more["latency_s"],
         cost_usd=values("cost_usd"),
         facts=of_group(FACT),
+        references=[json.loads(one) for one in values("references")],
     )
 
 
@@ -110,6 +114,20 @@ def _column(values: Any, what: str) -> "pa.Array":
         return pa.array([mask_secrets(one) if isinstance(one, str) else one for one in values])
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise EvaluationError(f"The {what} cannot be stored as a column: {error}.") from None
+
+
+def _json(references: Mapping[str, Any]) -> str:
+    """The columns of a row's reference; an array becomes a list."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        raise TypeError(f"{value!r} is no value of JSON")
+
+    try:
+        return mask_secrets(json.dumps(dict(references), ensure_ascii=False, default=plain))
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"The reference columns cannot be stored: {error}.") from None
 
 
 def _values(column: "pa.ChunkedArray", is_array: bool) -> Any:

@@ -5,15 +5,19 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from mlops_lib import config, loaders, registry, wrappers
+from mlops_lib.cli.app import app
 from mlops_lib.cli.reproduce import _parsed
 from mlops_lib.data_checks import declared
 from mlops_lib.errors import ConfigError, ReproductionError
 from mlops_lib.lineage import reproduce
+from mlops_lib.lineage.compare import Comparison
 from mlops_lib.lineage.stored import Stored
 from mlops_lib.settings import Settings
 from tests.support.llm_fixtures import KEY, Vendor
@@ -82,6 +86,18 @@ def moved_on(
     git(root, "commit", "-qam", "another model")
     (root / "notebooks/02_train.ipynb").write_text("not even a notebook")
     return project
+
+
+NOISY_MODEL = """
+import os
+from sklearn.linear_model import LogisticRegression
+
+class Noisy(LogisticRegression):
+    def fit(self, X, y, sample_weight=None):
+        super().fit(X, y, sample_weight)
+        self.intercept_ = self.intercept_ + 1e-4 * (1 + int.from_bytes(os.urandom(2), "big") / 2**16)
+        return self
+"""
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
@@ -181,6 +197,53 @@ def test_a_reproduction_reports_to_nobody(tmp_path):
 def test_a_version_has_several_names(arguments, name, which):
     """A number of the usual model, a name and a number, an address."""
     assert _parsed(arguments, usual()) == (name, which)
+
+
+@pytest.mark.slow
+def test_a_training_that_nothing_repeats_is_within_a_tolerance_or_different(
+    make_project, blank_store, tmp_path
+):
+    """A model with random numbers of the operating system: exit status 3 with a tolerance above their size, 4 below."""
+    project = make_project(tmp_path / "project")
+    root = project.root
+    (root / ".mlops").mkdir()
+    shutil.copy(blank_store, root / ".mlops/mlflow.db")
+    (root / "noisy_model.py").write_text(NOISY_MODEL)
+    project.configure(
+        model={"name": "toy", "wrapper": "sklearn", "implementation": "noisy_model:Noisy", "params": {}},
+        evaluation={"threshold": 0.5, "baselines": []},
+    )
+    trained(project.settings(), limit=300)
+    done = reproduced(root, "1")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "toy version 1: within tolerance" in done.stdout and "(tolerance 0.001)" in done.stdout
+    done = reproduced(root, "1", "--tolerance", "1e-9")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "toy version 1: different" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [("identical", 0), ("within tolerance", 3), ("different", 4), ("", 4)]
+)
+def test_each_outcome_has_an_exit_status(stored, monkeypatch, outcome, status):
+    """As docs/lineage.md lists them; "": the version cannot be made again, which is printed with its reason."""
+
+    def made(*_):
+        if not outcome:
+            raise ReproductionError("The data of the version is gone: rows.csv.")
+        return reproduce.Reproduction(
+            Comparison(outcome, "2 of 9 differ", "all 3 are identical"), (0.5, None), []
+        )
+
+    monkeypatch.setattr(reproduce, "reproduce", made)
+    monkeypatch.setattr(
+        registry.Registry, "resolve", lambda *_, **which: SimpleNamespace(name="toy", version=3, run_id="r")
+    )
+    done = CliRunner().invoke(app, ["reproduce", "3", "-c", str(stored.config_file)])
+    assert done.exit_code == status, done.output
+    assert (
+        f"toy version 3: {outcome}" if outcome else "Not reproduced: The data of the version is gone"
+    ) in done.output
 
 
 @pytest.mark.parametrize(

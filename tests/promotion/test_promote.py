@@ -1,5 +1,6 @@
 """`mlops promote`: the gate is asked on the champion of this moment, and nothing else leads to Production."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -278,6 +279,21 @@ def test_threshold_and_comparison_take_the_same_settings(settings):
             "ndcg_at_k"
         ]
     assert (of_k[1].value, of_k[3].value) == (0.5, 0.75) and of_k[1].scored == 6
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"output": "spent"}, 'evaluation.output was "" and is "spent" now'),
+        ({"task": "multilabel"}, 'evaluation.task was "classification" and is "multilabel" now'),
+    ],
+)
+def test_scores_of_other_settings_are_refused(settings, changed, words):
+    """The stored rows are of the output that was judged then; the refusal has both values and the command."""
+    other = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update=changed)})
+    with pytest.raises(RefusedError, match=f"{re.escape(words)}.*mlops evaluate --run-id"):
+        promote(other, "churn", 1)
+    assert at_production(settings) == []
 
 
 def test_rows_that_a_metric_leaves_out_are_no_errors(settings):

@@ -1,5 +1,7 @@
 """The file of judged rows: what is read back is what was written."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,21 @@ def test_rows_are_read_back_exactly(name, tmp_path):
         assert type(value) is type(expected), field
         np.testing.assert_array_equal(value, expected)
         assert getattr(value, "dtype", None) == getattr(expected, "dtype", None), field
+
+
+def test_references_are_read_back(tmp_path):
+    """Objects, lists and missing values; an array becomes a list, and a value without a form in JSON is an error."""
+    rows = replace(
+        ROWS["regression"],
+        references=[{"tags": np.array([1, 2]), "세부": {"a": None}}, {"tags": [], "세부": 1.5}],
+    )
+    rows_file.write(rows, tmp_path / "rows.parquet")
+    found = rows_file.read(tmp_path / "rows.parquet").references
+    assert found == [{"tags": [1, 2], "세부": {"a": None}}, {"tags": [], "세부": 1.5}]
+    with pytest.raises(
+        EvaluationError, match="The reference columns cannot be stored: .* is no value of JSON"
+    ):
+        rows_file.write(replace(rows, references=[{"at": object()}] * 2), tmp_path / "rows.parquet")
 
 
 def test_a_secret_in_an_answer_or_error_is_masked(tmp_path, monkeypatch):

@@ -48,7 +48,8 @@ def compare(
         EvaluationError: The rows are not the same, or hold values that cannot be scored, or a metric failed.
     """
     check_same(challenger, champion)
-    champion = replace(champion, facts=challenger.facts)  # of the rows; settings may have changed in between
+    # Of the rows; settings may have changed in between.
+    champion = replace(champion, facts=challenger.facts, references=challenger.references)
     if challenger.task == "classification":
         challenger, champion = same_classes(challenger, champion)
     ours, theirs = Model(challenger, champion, settings), Model(champion, challenger, settings)
@@ -134,6 +135,7 @@ class _Contest:
             )  # fmt: skip
         low, high = outcome.interval(drawn, self._entities(), confidence)
         if (wider := self.ours.widening(self.theirs, self.rows, self.codes[self.rows])) > 1:
+            wider = outcome.of_dependent(wider, self._entities(), confidence)
             # No end moves inwards: the difference of a skewed metric may lie outside of its interval.
             low = min(low, difference - wider * (difference - low))
             high = max(high, difference + wider * (high - difference))

@@ -86,7 +86,7 @@ class Model:
         self._predicted = predicted
         self.cases: Any = None
         if issubclass(self._task, ArrayTask):
-            task = self._task(settings, classes=rows.classes, weights=rows.weights)
+            task = self._task(settings, classes=rows.classes, weights=rows.weights, **self._references())
             task.facts = {"key": rows.entities, **rows.facts}
             self.cases = task.read(rows.truth, predicted)
         elif rows.task == "text":
@@ -189,10 +189,17 @@ class Model:
         weights = None if given.weights is None else np.asarray(given.weights)[rows]
         if weights is not None and not weights.any():
             return None
-        task = self._task(self._settings, classes=given.classes, weights=weights)
+        references = self._references(rows)
+        task = self._task(self._settings, classes=given.classes, weights=weights, **references)
         facts = {"key": given.entities, **given.facts}
         task.facts = {name: [values[i] for i in rows] for name, values in facts.items()}
         return task.score([given.truth[i] for i in rows], [self._predicted[i] for i in rows])[name].value
+
+    def _references(self, rows: np.ndarray | None = None) -> dict[str, Any]:
+        """The argument with the references of all rows or some; none without, since not every task knows it."""
+        if not (given := self._rows.references):
+            return {}
+        return {"references": list(given) if rows is None else [given[i] for i in rows]}
 
     def _of_text(self, name: str, rows: np.ndarray) -> Statistic:
         values, metric = self._values(name), self.metric(name)

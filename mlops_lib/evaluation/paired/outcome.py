@@ -47,6 +47,21 @@ def interval(differences: np.ndarray, entities: int, confidence: float) -> tuple
     return float(low), float(high)
 
 
+def of_dependent(wider: float, entities: int, confidence: float) -> float:
+    """How many times wider an interval must be in all, if dependence of its entities widens it `wider` times.
+
+    The entities are worth ``entities / wider**2`` independent ones (Thiébaux and Zwiers 1984, Journal of Climate and
+    Applied Meteorology 23, 800-811), and Student's t has the degrees of freedom of these.
+    """
+    from scipy import stats
+
+    worth = max(entities / wider**2, 2.0)
+    if wider <= 1 or worth >= entities:
+        return wider
+    tail = (1 + confidence) / 2
+    return wider * float(stats.t.ppf(tail, worth - 1) / stats.t.ppf(tail, entities - 1))
+
+
 def outcome(low: float, high: float, margin: float) -> Outcome:
     """What the interval [low, high] of the difference says; a difference above 0 favours the challenger."""
     if low > 0:

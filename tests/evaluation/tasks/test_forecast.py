@@ -13,6 +13,8 @@ from mlops_lib.evaluation.changed_rows import changed_rows
 from mlops_lib.evaluation.forecast_cases import ForecastCases
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.metrics import UndefinedError, forecast, metric
+from mlops_lib.evaluation.paired import forecast as paired_forecast
+from mlops_lib.evaluation.paired import outcome
 
 SCHEMA = Schema(
     (Column("가게", "category", "key"), Column("날짜", "datetime", "time"), Column("매출", "number", "label"))
@@ -241,6 +243,33 @@ def test_dependent_blocks_widen_the_interval():
     assert half(lasting) > 1.5 * half(lasting, horizon=[])
     single = rng.normal(size=60)
     assert half(single) == pytest.approx(half(single, horizon=[]), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wider", "expected"), [(1.0, 1.0), (2.0, 2.0 * 3.1824 / 2.1314), (9.0, 9.0 * 12.7062 / 2.1314)]
+)
+def test_dependent_blocks_have_fewer_degrees_of_freedom(wider, expected):
+    """16 blocks whose interval is 2 times wider are worth 4 independent ones: Student's t of 3 instead of 15; 2 at the least."""
+    assert outcome.of_dependent(wider, 16, 0.95) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_wider_interval_has_student_s_t_of_fewer_blocks(monkeypatch):
+    """Of 60 times and 7 or 8 blocks, with a widening of 1.5."""
+    monkeypatch.setattr(paired_forecast, "widening", lambda *_: 1.5)
+    grid = rows_of({"a": [0.0] * 60}, "2024-02-01")
+    facts = history.facts(grid, TRAIN, TRAIN, 1)
+    errors = np.random.default_rng(3).normal(size=60)
+
+    def found(**changed):
+        sides = [judged(grid.value, grid.value + one, facts | changed) for one in (errors, np.zeros(60))]
+        return paired.compare(*sides, {"mae": None}, resampled=200)[0]
+
+    wide = found()
+    monkeypatch.setattr(paired_forecast, "widening", lambda *_: 1.0)
+    usual = found()
+    wanted = outcome.of_dependent(1.5, usual.entities, 0.95)
+    assert wide.difference - wide.low == pytest.approx(wanted * (usual.difference - usual.low))
+    assert wanted > 1.6
 
 
 def test_no_interval_becomes_narrower(forecast_settings):

@@ -2,10 +2,13 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from mlops_lib import config, plugins
 from mlops_lib.evaluation import decide, evaluate
+from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.paired import compare
 
 TOY = """
 import numpy as np
@@ -64,3 +67,36 @@ def test_a_task_of_one_file_and_one_line_is_scored_and_gated(counting, tmp_path)
     )
     assert report.flat() == {"miscounts": 1.0, "baseline.last.miscounts": 2.0}
     assert decide(report, "miscounts", settings.evaluation.threshold).passed
+
+
+BETWEEN = """
+from mlops_lib.evaluation.report import Score
+from mlops_lib.evaluation.tasks.interface import Task
+
+class Between(Task):
+    name, metrics = "between", {"inside": True}
+
+    def score(self, y_true, y_pred):
+        assert len(self.references) == len(y_pred), "references are missing"
+        inside = [one["from"] <= x <= one["to"] for one, x in zip(self.references, y_pred)]
+        return {"inside": Score(value=sum(inside) / len(inside), scored=len(inside))}
+
+    def figures(self, y_true, y_pred, baselines):
+        return {}
+"""
+
+
+def test_a_task_that_needs_references_is_compared(tmp_path, monkeypatch):
+    """Each resample scores its rows with the references of these rows."""
+    (tmp_path / "between_task.py").write_text(BETWEEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    ids = [str(row) for row in range(40)]
+    references = [{"from": row, "to": row + 1} for row in range(40)]
+
+    def judged(predicted):
+        return JudgedRows("between_task:Between", ids, ids, np.zeros(40), predicted, references=references)
+
+    ours, theirs = judged(np.arange(40) + 0.5), judged(np.arange(40) + 0.5 + (np.arange(40) % 4 == 0))
+    (found,) = compare(ours, theirs, {"inside": 0.01}, resampled=200)
+    assert (found.challenger, found.champion, found.outcome) == (1.0, 0.75, "better")
+    sys.modules.pop("between_task", None)
