@@ -65,6 +65,8 @@ def kind_of(facts: "Facts") -> tuple[Kind, str]:
 
 def useless(facts: "Facts", kind: Kind) -> str:
     """Why a column carries no information that a model can use; "" if it may carry some."""
+    import pyarrow as pa
+
     if facts.rows and not facts.known:
         return "no value in any row: left out"
     if kind == "array" and -1 in facts.shape:
@@ -72,6 +74,11 @@ def useless(facts: "Facts", kind: Kind) -> str:
         return f"{_lists(facts)}: left out, since a model needs lists of one length{more}"
     if kind == "array" and facts.infinite:
         return f"{_lists(facts)}, some infinite or beyond float32: left out"
+    if pa.types.is_struct(facts.type):
+        return (
+            f"{facts.type}: left out, since a field is no column; make columns of its fields in the source or in "
+            "data.prepare, or name a kind in data.columns to keep it as one text"
+        )
     if kind not in ("array", "image") and _has_no_kind(facts.type):
         return f"{facts.type}: left out, name its kind in data.columns to keep it"
     if kind == "datetime" and _is_beyond_calendar(facts):
@@ -123,6 +130,31 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
             f"{_examples(facts)}. Change the values in the source, or the kind in data.columns."
         )
     return given, "files of images" if given == "image" else "set in data.columns"  # type: ignore[return-value]
+
+
+def sizes_in_texts(texts: "pa.Array") -> str:
+    """A hint at texts that are numbers with marks or a unit, or are numbers but for a few; "" for others."""
+    import pyarrow.compute as pc
+
+    unit = next(filter(None, map(_UNIT.fullmatch, texts[:MIN_ROWS_OF_ID].to_pylist())), None)
+    after = re.escape(unit[1]) if unit else ""
+    # Digits of full width are from U+FF10 to U+FF19, their point and comma U+FF0E and U+FF0C.
+    number = r"[\d\x{ff10}-\x{ff19}][\d\x{ff10}-\x{ff19}\x{ff0e}\x{ff0c}.,'\x{00a0}\x{202f} ]*"
+    pattern = rf"{NUMBER_PATTERN}|^\s*[^\w\s]{{0,2}}\s*{number}\s*([^\w\s]{{0,2}}|{after})\s*$"
+    are = pc.match_substring_regex(texts, pattern)
+    grouped, thousands = (pc.match_substring_regex(texts, one) for one in (_GROUPS, _THOUSANDS))
+    are = pc.and_not(are, pc.and_not(grouped, thousands))
+    odd = texts.filter(pc.invert(are)).to_pylist()
+    if not odd:
+        example = texts[0].as_py()
+        return f"{SIZES[0]}, such as {example!r}: store them as numbers in the source to use their size"
+    if len(odd) > min(MAX_ODD, len(texts) / 10):
+        return ""
+    listed = ", ".join(repr(text[:SHOWN_LETTERS]) for text in odd)
+    return (
+        f"{SIZES[1]} for {listed}: list these in data.missing_values if they mean a missing value, else mend "
+        "them in the source"
+    )
 
 
 def _kind_of_text(facts: "Facts") -> tuple[Kind, str]:
@@ -178,32 +210,7 @@ def _looks_like(facts: "Facts") -> str:
         return f"; they are numbers, such as {example!r}: set its kind to number in data.columns to use their size"
     if pc.all(pc.match_substring_regex(shown, r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}([ T].*)?$")).as_py():
         return f"; they look like dates, such as {example!r}: write them as 2026-01-31 in the source to use them so"
-    return _almost_numbers(facts.values)
-
-
-def _almost_numbers(texts: "pa.Array") -> str:
-    """A hint at texts that are numbers with marks or a unit, or are numbers but for a few."""
-    import pyarrow.compute as pc
-
-    unit = next(filter(None, map(_UNIT.fullmatch, texts[:MIN_ROWS_OF_ID].to_pylist())), None)
-    after = re.escape(unit[1]) if unit else ""
-    # Digits of full width are from U+FF10 to U+FF19, their point and comma U+FF0E and U+FF0C.
-    number = r"[\d\x{ff10}-\x{ff19}][\d\x{ff10}-\x{ff19}\x{ff0e}\x{ff0c}.,'\x{00a0}\x{202f} ]*"
-    pattern = rf"{NUMBER_PATTERN}|^\s*[^\w\s]{{0,2}}\s*{number}\s*([^\w\s]{{0,2}}|{after})\s*$"
-    are = pc.match_substring_regex(texts, pattern)
-    grouped, thousands = (pc.match_substring_regex(texts, one) for one in (_GROUPS, _THOUSANDS))
-    are = pc.and_not(are, pc.and_not(grouped, thousands))
-    odd = texts.filter(pc.invert(are)).to_pylist()
-    if not odd:
-        example = texts[0].as_py()
-        return f"; {SIZES[0]}, such as {example!r}: store them as numbers in the source to use their size"
-    if len(odd) > min(MAX_ODD, len(texts) / 10):
-        return ""
-    listed = ", ".join(repr(text[:SHOWN_LETTERS]) for text in odd)
-    return (
-        f"; {SIZES[1]} for {listed}: list these in data.missing_values if they mean a missing value, else mend "
-        "them in the source"
-    )
+    return f"; {hint}" if (hint := sizes_in_texts(facts.values)) else ""
 
 
 def _has_no_kind(kind: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
 from mlops_lib.columns.alike import classes_alike
+from mlops_lib.columns.kinds import SIZES
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.data_checks import forecast, ranking
 from mlops_lib.errors import DataError
@@ -69,10 +70,15 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
             "data.prepare; the loss need not use it."
         )
     if task == "regression" and label.kind not in NUMBERS:
+        is_size = any(hint in label.reason for hint in SIZES)
+        remedy = (
+            "Store them as numbers in the source, or make numbers of them in data.prepare."
+            if is_size
+            else "Set evaluation.task: classification with a metric and a threshold for it, or name another data.label."
+        )
         raise DataError(
             f"Column {label.name!r} holds {label.kind} values{_such_as(folder, label)}, and a regression predicts "
-            "numbers. Set evaluation.task: classification with a metric and a threshold for it, or name another "
-            "data.label."
+            f"numbers. {remedy}"
         )
     if task == "classification":
         _require_classes(schema, label, folder)

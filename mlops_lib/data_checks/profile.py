@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops_lib.data_checks import copies
 from mlops_lib.data_checks.separation import comparable, is_amount, kind_of, numbers, scores
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def warnings(
             found.append(
                 f"{len(shared)} values of {key} are in both train and test (such as {first}), so test scores are too good."
             )
+    elif copied := copies.warning(train, test, [*features, label]):
+        found.append(copied)
     return found
 
 

@@ -159,7 +159,10 @@ LEFT_OUT = {
         "name it in data.columns to keep it",
     ),
     "lists of texts": (pa.array([["a"]] * ROWS), "list<item: string>: left out, name its kind"),
-    "structs": (pa.array([{"a": 1}] * ROWS), "struct<a: int64>: left out"),
+    "structs": (
+        pa.array([{"a": 1}] * ROWS),
+        "struct<a: int64>: left out, since a field is no column; make columns",
+    ),
     "maps": (pa.array([[("a", 1)]] * ROWS, pa.map_(pa.string(), pa.int64())), "map<string, int64>: left out"),
     "bytes": (pa.array([b"ab"] * ROWS), "binary: left out"),
     "UUID type": (

@@ -113,7 +113,7 @@ def test_lists_cannot_be_unique_and_it_is_said(tmp_path):
         declared.require(settings, loaders.from_settings(settings))
     table = profile.table(rows, "bought")
     assert table.loc["a", "distinct"] == 2 and table.loc["a", "alone tells the label (ROC AUC)"] == 1.0
-    assert profile.warnings(rows, rows, ["a"], "bought")[0].startswith("a alone predicts")
+    assert profile.warnings(rows, rows.head(0), ["a"], "bought")[0].startswith("a alone predicts")
 
 
 def test_bad_rows_are_listed_kept_and_not_written(tmp_path):
@@ -223,7 +223,7 @@ def test_decimals_and_times_that_know_the_label_are_warned_of():
     )
     frame.loc[[0, 51], ["price", "at", "day"]] = None
     names = ["price", "at", "day", "name"]
-    assert [text.split()[0] for text in profile.warnings(frame, frame, names, "y")] == names[:3]
+    assert [text.split()[0] for text in profile.warnings(frame, frame.head(0), names, "y")] == names[:3]
     table = profile.table(frame, "y")
     assert table.loc["at", "min"] == frame["at"].min() and table.loc["at", "max"] == frame["at"].max()
     assert table.loc["day", "min"].date() == frame["day"].dropna().min()

@@ -93,6 +93,14 @@ def test_a_regression_needs_numbers(write, values):
         write(values, task="regression")
 
 
+def test_a_regression_of_texts_that_look_like_numbers_has_that_remedy(write):
+    """Thousands with a comma are amounts, not classes."""
+    with pytest.raises(
+        DataError, match=r"'y' holds .* predicts numbers\. Store them as numbers in the source"
+    ):
+        write([f"{i},500" for i in range(1, 401)], task="regression")
+
+
 @pytest.mark.parametrize("values", [[i * 1.25 for i in range(400)], list(range(400)), [0, 1] * 200])
 def test_numbers_can_be_regressed_on(write, values):
     """Fractions, whole numbers, and zeros and ones."""

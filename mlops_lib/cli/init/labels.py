@@ -115,8 +115,19 @@ class Label:
         else:
             self._check_classes(place)
 
+    def _hint_at_numbers(self) -> str:
+        """The hint at texts that hold numbers; "" for others, and for few classes such as "1 kg" and "2 kg"."""
+        import pyarrow as pa
+
+        from mlops_lib.columns.kinds import sizes_in_texts  # imports NumPy
+
+        texts = [value for value in self.counts if isinstance(value, str)]
+        return sizes_in_texts(pa.array(texts, pa.string())) if len(texts) > MANY else ""
+
     def _check_numbers(self, place: str, task: str) -> None:
         if not self.numeric:
+            if hint := self._hint_at_numbers():
+                raise DataError(f"{place} is text: {hint}.")
             raise DataError(
                 f"{place} holds {self._few}, which are no numbers. Set --task classification, or choose "
                 "another column."
@@ -140,6 +151,8 @@ class Label:
                 "regression."
             )
         if distinct > MANY and (self.numeric or known / distinct < ROWS_OF_MANY):
+            if hint := self._hint_at_numbers():
+                raise DataError(f"{place} has {distinct:,} distinct texts, too many for classes: {hint}.")
             remedy = "Set --task regression" if self.numeric else "Choose another column, or merge its values"
             raise DataError(
                 f"{place} has {distinct:,} distinct values in {known:,} rows ({self._few}), too many for "

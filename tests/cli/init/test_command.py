@@ -106,6 +106,19 @@ def test_a_choice_that_cannot_be_is_an_error_before_a_file_is_written(
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.parametrize("options", [(), ("--task", "regression"), ("--task", "classification")])
+@pytest.mark.parametrize("form", ["{},500,000", "₩{},000", "{}.5kg"])
+def test_a_label_of_numbers_that_only_people_read_is_an_error_with_that_remedy(
+    init, customers, form, options
+):
+    """They are not called classes, and not texts that cannot be numbers."""
+    customers["paid"] = [form.format(n) for n in range(1, len(customers) + 1)]
+    customers.to_csv("churn.csv", index=False)
+    code, said = init("--source", "churn.csv", "--label", "paid", *options)
+    assert code == 1 and "'paid'" in said and "they look like numbers, such as" in said
+    assert "store them as numbers in the source" in said and "Set --task" not in said
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [

@@ -1,0 +1,55 @@
+"""Test rows that are copies of train rows are counted, and equal rows of few values are not taken for copies."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops_lib.data_checks import copies, profile
+
+FEATURES = ["amount", "city", "tags"]
+
+
+def rows(count):
+    """Rows of amounts, names with gaps, and lists."""
+    random = np.random.default_rng(count)
+    return pd.DataFrame(
+        {
+            "amount": random.normal(size=count),
+            "city": random.choice(["서울", "부산", None], count),
+            "tags": [[int(one)] for one in random.integers(0, 5, count)],
+            "y": random.choice([0, 1], count),
+        }
+    )
+
+
+def with_copies(count):
+    """A train split of 500 rows, and a test split of 100 rows and so many copies of train rows."""
+    train = rows(500)
+    return train, pd.concat([rows(100), train[:count]], ignore_index=True)
+
+
+def test_copies_are_a_warning_of_the_profile():
+    """With their number, gaps and lists included, and the remedies. A key tells whether two rows are of one entity."""
+    train, test = with_copies(40)
+    (said,) = profile.warnings(train, test, FEATURES, "y")
+    assert said.startswith("40 of 140 test rows equal a train row in all features and the label")
+    assert "remove copies from the source, or set data.key" in said
+    keyed = train.assign(id=range(500)), test.assign(id=range(500, 640))
+    assert profile.warnings(*keyed, FEATURES, "y", "id") == []
+
+
+def test_rows_without_copies_are_no_warning():
+    """Nor are a few copies, another label, or an empty split."""
+    train, test = with_copies(2)
+    names = [*FEATURES, "y"]
+    assert copies.warning(train, test, names) == ""
+    assert copies.warning(train, train.assign(y=2), names) == ""
+    assert copies.warning(train, test[:0], names) == copies.warning(train[:0], test, names) == ""
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_equal_rows_of_few_values_are_chance(columns):
+    """A table of three values a column has equal rows in both splits, and none is a copy."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({f"c{at}": random.integers(0, 3, 600) for at in range(columns)})
+    assert copies.warning(table[:400], table[400:], list(table)) == ""
