@@ -4,6 +4,7 @@ The user's index, files and object store stay as they are: the patch is made thr
 object store in a temporary folder.
 """
 
+import hashlib
 import os
 import re
 import subprocess
@@ -20,6 +21,8 @@ from mlops_lib.lineage.code_files import LeftOut, described, has_secret, masked,
 from mlops_lib.redact.keys import Masker
 
 TIMEOUT_S = 60.0
+#: Objects that are read at once.
+OBJECTS = 200
 #: Plumbing, which no setting of the user changes.
 DIFF = (
     "diff-index", "-p", "--cached", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color",
@@ -32,6 +35,10 @@ UNBORN = "(initial)"
 
 class NoGit(Exception):
     """There is no repository, no Git, or it does not answer; the message says which."""
+
+
+class Damaged(Exception):
+    """An object of a repository is not what its name says; the message has Git's words."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,39 @@ def run(
     except OSError as error:
         raise NoGit(f"git cannot be run: {error.strerror}") from None
     return done.stdout
+
+
+def verify(folder: Path, commit: str) -> None:
+    """Read a commit with all its folders and files, and hash each again: Git names them by their digests.
+
+    Raises:
+        NoGit: The repository does not have all of it.
+        Damaged: The content of an object has another digest than its name.
+    """
+    run(folder, "cat-file", "-e", f"{commit}^{{commit}}")
+    listed = run(folder, "rev-list", "--objects", "--no-walk", "--no-object-names", commit).split()
+    for start in range(0, len(listed), OBJECTS):
+        _verify_objects(folder, listed[start : start + OBJECTS])
+
+
+def _verify_objects(folder: Path, names: list[bytes]) -> None:
+    try:
+        content = memoryview(run(folder, "cat-file", "--batch", stdin=b"\n".join(names)))
+    except NoGit as error:
+        raise Damaged(str(error)) from None
+    at = 0
+    for name in names:
+        header = bytes(content[at : at + 200]).partition(b"\n")[0]  # NAME KIND SIZE
+        found, _, typed = header.partition(b" ")
+        kind, _, size = typed.partition(b" ")
+        if not size.isdigit():
+            raise Damaged(f"{os.fsdecode(name)} cannot be read: {os.fsdecode(header)}")
+        begin = at + len(header) + 1
+        at = begin + int(size) + 1
+        digest = hashlib.new("sha1" if len(name) == 40 else "sha256", typed + b"\0")
+        digest.update(content[begin : at - 1])
+        if not found == name == digest.hexdigest().encode():
+            raise Damaged(f"{os.fsdecode(kind)} {os.fsdecode(name)} has other content than its name says")
 
 
 def code_of(project: Path, skipped: Iterable[Path] = ()) -> Code:

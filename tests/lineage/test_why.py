@@ -3,6 +3,8 @@
 import contextlib
 import json
 import shutil
+import subprocess
+import zlib
 
 import mlflow
 import pyarrow as pa
@@ -31,12 +33,12 @@ ARTIFACTS = {
 
 
 def states(explained, target="", **options):
-    """Kind -> states and reasons of the links that are not verified; and the exit status."""
+    """Kind -> states and reasons of the links that are not verified, but for a prediction, which never is; the exit status."""
     chains = why(explained.project.settings(), target or explained.request_id, **options)
     wrong: dict[str, list[tuple[str, str]]] = {}
     for chain in chains:
         for link in chain.all():
-            if link.state != "verified":
+            if link.state != "verified" and (link.kind, link.state) != ("prediction", "unchecked"):
                 wrong.setdefault(link.kind, []).append((link.state, link.detail))
     return wrong, max(EXIT[chain.worst] for chain in chains)
 
@@ -62,7 +64,8 @@ def relog(explained, **values):
 def test_every_link_of_a_prediction_is_verified(explained):
     """From the answer to the commit and the data, with the facts that a person asks for."""
     (chain,) = why(explained.project.settings(), explained.request_id, data=True)
-    assert chain.worst == "verified", [link for link in chain.all() if link.state != "verified"]
+    assert [link.kind for link in chain.all() if link.state != "verified"] == ["prediction"]
+    assert chain.state == "unchecked" and "no digest of them" in chain.detail
     found = {link.kind: link for link in chain.all()}
     assert list(found) == [
         "prediction", "model", "version", "decision", "evidence", "rows", "run", "notebooks", "notebook", "manifest",
@@ -131,6 +134,26 @@ def test_a_changed_tag_of_the_version_is_noticed(explained, tag, kind):
     client(explained).set_model_version_tag(NAME, "1", tag, "0" * 64)
     wrong, status = states(explained)
     assert status == 5 and set(wrong) - {"data"} == {kind} and "version's tag" in wrong[kind][0][1]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "words"),
+    [
+        ("mlops.score", "0.99", "Its tag mlops.score is 0.99, and its evidence has 0."),
+        ("mlops.metric", "accuracy", "Its tag mlops.metric is accuracy, and its evidence has roc_auc."),
+        (
+            "mlops.data_fingerprint",
+            "0" * 64,
+            "Its tag mlops.data_fingerprint is 000000000000, and the run's is",
+        ),
+        ("mlops.git_commit", "1" * 40, "Its tag mlops.git_commit is 111111111111, and the run's is"),
+    ],
+)
+def test_a_fact_on_the_version_that_is_not_the_run_s_is_noticed(explained, tag, value, words):
+    """Score, data and commit are shown with the version: they are those of its evidence and its run."""
+    client(explained).set_model_version_tag(NAME, "1", tag, value)
+    wrong, status = states(explained)
+    assert status == 5 and set(wrong) == {"version", "data"} and words in wrong["version"][0][1]
 
 
 def test_a_changed_tag_of_the_run_is_noticed(explained):
@@ -214,6 +237,29 @@ def test_a_commit_that_the_repository_lacks_is_missing(explained):
     assert status == 4 and set(wrong) == {"commit", "data"} and wrong["commit"][0][0] == "missing"
 
 
+def test_a_changed_file_of_the_commit_is_noticed(explained):
+    """The repository has the commit, and another content under the name of one of its files."""
+    root = explained.project.root
+    named = ["git", "-C", str(root), "rev-parse", "HEAD:.gitignore"]
+    name = subprocess.run(named, capture_output=True, text=True, check=True).stdout.strip()
+    file = root / ".git/objects" / name[:2] / name[2:]
+    file.chmod(0o644)
+    file.write_bytes(zlib.compress(zlib.decompress(file.read_bytes()).replace(b"log", b"lag")))
+    wrong, status = states(explained)
+    assert status == 5 and set(wrong) == {"commit", "data"}
+    assert wrong["commit"][0][0] == "altered" and f"blob {name} has other content" in wrong["commit"][0][1]
+    file.unlink()
+    wrong, status = states(explained)
+    assert status == 4 and wrong["commit"][0][0] == "missing"
+
+
+def test_a_run_of_another_commit_is_noticed(explained):
+    """The tag of the run is what MLflow's UI shows."""
+    client(explained).set_tag(explained.run_id, "mlops.git_commit", "1" * 40)
+    wrong, status = states(explained)
+    assert status == 5 and "tag mlops.git_commit has 111111111111" in wrong["code"][0][1]
+
+
 @pytest.mark.parametrize("address", ["", "http://127.0.0.1:9"])
 def test_with_mlflow_away_the_log_says_what_it_knows(explained, address, monkeypatch):
     """A store that is gone is not made anew, and a server that does not answer ends the chain with its address."""
@@ -224,7 +270,7 @@ def test_with_mlflow_away_the_log_says_what_it_knows(explained, address, monkeyp
     else:
         store.unlink()
     (chain,) = why(explained.project.settings(), explained.request_id)
-    assert chain.state == "verified" and chain.facts["model"] == f"{NAME} version 1"
+    assert chain.state == "unchecked" and chain.facts["model"] == f"{NAME} version 1"
     (model,) = chain.links
     assert model.state == "missing" and model.detail.startswith("The chain ends here. ")
     assert (address or str(store)) in model.detail and bool(address) == store.exists()
@@ -259,7 +305,7 @@ def test_the_command_prints_a_tree_or_json_and_its_exit_status(explained, monkey
     assert (
         told.exit_code == 0
         and "forced to Production" in told.stdout
-        and "19 verified, 1 unchecked" in told.stdout
+        and "18 verified, 2 unchecked" in told.stdout
     )
     with changed(artifact(explained, "lock")):
         told = runner.invoke(app, ["why", explained.request_id, "--json"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.errors import RegistryError
 from mlops_lib.lineage.why import model, stored
-from mlops_lib.lineage.why.decision import decision_link, entry_of
+from mlops_lib.lineage.why.decision import check_registration, decision_link, entry_of
 from mlops_lib.lineage.why.link import Link, State, short
 from mlops_lib.lineage.why.notebooks import notebooks_link
 from mlops_lib.lineage.why.origin import manifest_link
@@ -87,7 +87,7 @@ class _Chain:
             self._blame_prediction(version, identified.altered, wrong)
         of_run = self._run(run, run_id, version)
         _blame(of_run, "altered", wrong.get(model.RUN))
-        link.links = [self._version(identified, history, entry, wrong), of_run]
+        link.links = [self._version(identified, history, entry, wrong, run), of_run]
         return link
 
     def _address(self, version: ModelVersion | None, run: "Run | None") -> str:
@@ -108,7 +108,12 @@ class _Chain:
             self.prediction.blame("altered", sentence)
 
     def _version(
-        self, identified: model.Identified, history: History, entry: Entry | None, wrong: dict[str, str]
+        self,
+        identified: model.Identified,
+        history: History,
+        entry: Entry | None,
+        wrong: dict[str, str],
+        run: "Run | None",
     ) -> Link:
         version = identified.version
         if not version:
@@ -122,6 +127,10 @@ class _Chain:
         decision = decision_link(self.client, history, version, entry)
         _blame(decision, "altered", wrong.get(model.HISTORY))
         link.links.append(decision)
+        check_registration(self.client, version, link)
+        if run:
+            for sentence in model.other_tags(version, run.data.tags):
+                link.blame("altered", sentence)
         return link
 
     def _run(self, run: "Run | None", run_id: str, version: ModelVersion | None) -> Link:

@@ -1,6 +1,7 @@
 """The decision that put a version at its stage: an entry of the model's history, and the gate's evidence."""
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from mlops_lib.lineage.why import stored
 from mlops_lib.lineage.why.link import Link, State
 from mlops_lib.registry import ModelVersion
 from mlops_lib.registry.history import Entry, History
+from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG
 from mlops_lib.training.evidence import CHAMPION_FILE, EVIDENCE_TAG, ROWS_FILE, SHA256_TAG, rows_path
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def decision_link(
         link.blame(state, f"History entry {number} {problem}.")
     stated = _evidence(version, entry)
     if stated:
-        link.links.append(_evidence_link(client, version.run_id, *stated))
+        link.links.append(evidence_link(client, version.run_id, *stated))
     elif not (entry and entry.action == "forced"):
         link.links.append(
             Link("evidence", "evidence", "missing", "Neither entry nor version names evidence of the gate.")
@@ -73,11 +75,45 @@ def _evidence(version: ModelVersion, entry: Entry | None) -> tuple[str, dict[str
     return (of_version[0], {"The version's tag": of_version[1]}) if of_version[0] else None
 
 
-def _evidence_link(client: "MlflowClient", run_id: str, path: str, stated: Mapping[str, str]) -> Link:
+def check_registration(client: "MlflowClient", version: ModelVersion, link: Link) -> None:
+    """Check the evidence that a version was registered on, unless it is the decision's too, and the version's score by it.
+
+    Args:
+        link: Of the version, with its decision.
+    """
+    path, sha256 = version.tags.get(EVIDENCE_TAG, ""), version.tags.get(SHA256_TAG, "")
+    if not path:
+        return
+    found = next((one for one in link.all() if one.title == f"evidence {path}"), None)
+    if found is None:
+        found = evidence_link(client, version.run_id, path, {"The version's tag": sha256})
+        found.title = f"registered on {found.title}"
+        link.links.append(found)
+    tags = {METRIC_TAG: found.facts.get("metric"), SCORE_TAG: found.facts.get("score")}
+    for tag, of_evidence in tags.items():
+        of_version = version.tags.get(tag, "")
+        if of_version and of_evidence is not None and not _same(of_version, of_evidence):
+            link.blame("altered", f"Its tag {tag} is {of_version}, and its evidence has {of_evidence}.")
+
+
+def _same(text: str, value: Any) -> bool:
+    """Whether a tag has the value; of numbers the last digit may differ."""
+    try:
+        return math.isclose(float(text), float(value), rel_tol=1e-9)
+    except (TypeError, ValueError):
+        return text == value
+
+
+def evidence_link(client: "MlflowClient", run_id: str, path: str, stated: Mapping[str, str]) -> Link:
+    """A verdict of the gate, and the rows that it was made of.
+
+    Args:
+        stated: Who states the digest of the verdict -> SHA-256.
+    """
     link = Link("evidence", f"evidence {path}")
     content = stored.check(client, run_id, path, stated, link)
     verdict = _verdict(content)
-    names = ("passed", "outcome", "score", "threshold", "reasons", "note")
+    names = ("passed", "outcome", "metric", "score", "threshold", "reasons", "note")
     link.facts |= {name: verdict[name] for name in names if verdict.get(name) not in (None, "", [])}
     for key, name in ROWS.items():
         if digest := verdict.get(key):

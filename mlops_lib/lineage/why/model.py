@@ -8,9 +8,13 @@ from mlops_lib.lineage.why import stored
 from mlops_lib.lineage.why.link import Link, disagreeing, short
 from mlops_lib.lineage.why.prediction import Subject
 from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion
+from mlops_lib.training.lifecycle import FINGERPRINT_TAG
 
 #: Who may state the digest of a model's files.
 LOG, VERSION, RUN, HISTORY = "The prediction log", "The version's tag", "The run's tag", "The history entry"
+
+#: Facts that a training writes on its run, and the registration on the version.
+OF_TRAINING = (FINGERPRINT_TAG, "mlops.git_commit", "mlops.config_digest", "mlops.version", "mlops.columns")
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,15 @@ def version_link(version: ModelVersion) -> Link:
     }
     facts = {name: value for name, value in facts.items() if value}
     return Link("version", f"{version.name} version {version.version}", facts=facts)
+
+
+def other_tags(version: ModelVersion, run_tags: Mapping[str, str]) -> list[str]:
+    """A sentence for each fact of the training that version and run state differently."""
+    return [
+        f"Its tag {tag} is {short(version.tags[tag])}, and the run's is {short(run_tags.get(tag, 'missing'))}."
+        for tag in OF_TRAINING
+        if version.tags.get(tag, run_tags.get(tag)) != run_tags.get(tag)
+    ]
 
 
 def _by_time(subject: Subject, numbered: ModelVersion | None) -> Identified:

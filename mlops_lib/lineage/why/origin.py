@@ -49,7 +49,7 @@ def manifest_link(
     }
     link.links = [
         _data_link(settings, manifest.get("data", {}), run, data),
-        _code_link(client, settings, manifest, run.info.run_id),
+        _code_link(client, settings, manifest, run),
         _file_link(client, run.info.run_id, "configuration", CONFIG, manifest.get("config_sha256", "")),
         _environment_link(client, run.info.run_id, manifest),
     ]
@@ -94,11 +94,17 @@ def _check_source(settings: Settings, data: Mapping[str, Any], expected: str, li
         )
 
 
-def _code_link(client: "MlflowClient", settings: Settings, manifest: Mapping[str, Any], run_id: str) -> Link:
+def _code_link(client: "MlflowClient", settings: Settings, manifest: Mapping[str, Any], run: "Run") -> Link:
+    run_id, tagged = run.info.run_id, run.data.tags.get("mlops.git_commit", "")
     code, commit = manifest.get("code", {}), manifest.get("commit", "")
     link = Link("code", "code")
     if code.get("unknown"):
         link.facts["note"] = code["unknown"]
+    if tagged and tagged.partition("+")[0] != commit:
+        link.blame(
+            "altered",
+            f"The run's tag mlops.git_commit has {short(tagged)}, and the manifest {short(commit) or 'none'}.",
+        )
     top = settings.root
     if commit:
         one = Link("commit", f"commit {short(commit)}", facts={"commit": commit})
@@ -106,8 +112,9 @@ def _code_link(client: "MlflowClient", settings: Settings, manifest: Mapping[str
             one.facts["folder"] = code["folder"]
         try:
             top = Path(os.fsdecode(git.run(settings.root, "rev-parse", "--show-toplevel")).strip())
-            # Git names a commit by the hash of its content.
-            git.run(settings.root, "cat-file", "-e", f"{commit}^{{commit}}")
+            git.verify(settings.root, commit)
+        except git.Damaged as error:
+            one.blame("altered", f"In the repository of {settings.root}, {error}.")
         except git.NoGit as error:
             one.blame(
                 "missing",

@@ -111,6 +111,7 @@ def _link(settings: Settings, record: dict[str, Any], mirrored: int) -> Link:
         facts["mirrored to"] = f"{mirrored} other version{'s' * (mirrored > 1)}"
     link = Link("prediction", f"prediction {record['request_id']}")
     link.facts = {name: value for name, value in facts.items() if value not in (None, "")}
+    link.blame("unchecked", "Request and answer are as they are in the log, which has no digest of them.")
     if not (record["model_digest"] and record["run_id"]):
         link.blame(
             "missing",
