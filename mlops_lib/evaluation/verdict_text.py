@@ -67,7 +67,8 @@ def sentence(one: Comparison, version: int, confidence: float) -> str:
     if one.difference is not None and one.low is not None:
         difference, interval, margin = differences(one)
         found += f", difference {difference}, {confidence:.0%} interval {interval}, margin {margin}"
-    why = f" {one.reason[0].upper()}{one.reason[1:]}." if one.reason else ""
+    reason = one.reason if one.reason.startswith(one.metric) else f"{one.reason[:1].upper()}{one.reason[1:]}"
+    why = f" {reason}." if reason else ""
     return f"{found}.{why}{_rows_needed(one)}"
 
 

@@ -83,7 +83,9 @@ def mirrored(log: PredictionLog, since: datetime | None = None) -> MirroredReque
     finished = (champion["state"] == FINISHED) & (mirror["state"] != UNFINISHED)
     usable = finished & (champion["version"] != mirror["version"])
     if not usable.any():
-        raise DataError(_nothing(log, since, dict(zip(ROLES, map(sum, counts), strict=True))))
+        twice = int(((of_champion > 1) | (of_mirror > 1)).sum())
+        same = int((finished & (champion["version"] == mirror["version"])).sum())
+        raise DataError(_nothing(log, since, dict(zip(ROLES, map(sum, counts), strict=True)), twice, same))
     last = np.argmax(np.where(usable, champion["time"], -1))
     pair = champion["version"][last], mirror["version"][last]
     chosen = usable & (champion["version"] == pair[0]) & (mirror["version"] == pair[1])
@@ -158,10 +160,21 @@ def _version(text: str) -> LoggedVersion:
     return LoggedVersion(name, int(number), digest)
 
 
-def _nothing(log: PredictionLog, since: datetime | None, counts: dict[str, int]) -> str:
-    """The error for a log without a request that two versions answered."""
+def _nothing(
+    log: PredictionLog, since: datetime | None, counts: dict[str, int], twice: int, same: int
+) -> str:
+    """The error for a log without a request that two versions answered.
+
+    Args:
+        twice: Request ids that are there more than once.
+        same: Requests whose champion and challenger are the same version.
+    """
     when = f" since {since:%Y-%m-%d %H:%M %Z}" if since else ""
     found = ", ".join(f"{count} of the {role}" for role, count in counts.items())
+    if twice:
+        found += f"; {twice} request ids are there more than once, so their answers cannot be told apart"
+    if same:
+        found += f"; {same} requests were answered by the same version twice"
     return (
         f"No request in the prediction log {log.folder} was answered by a champion and a challenger{when}. Records: "
         f"{found}. Give a version the alias serving.challenger: the service then sends it each request too."

@@ -1,14 +1,13 @@
 """Reads the answers of champion and challenger to the same requests from the prediction log,
 the newest file first."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlops_lib.monitoring.mirrored import CHAMPION, MIRROR, MirroredRequests, among, request_digests
-from mlops_lib.monitoring.prediction_log import PredictionLog
+from mlops_lib.monitoring.prediction_log import PredictionLog, read_json
 
 READ = ("request_id", "key", "role", "request", "features", "predictions", "error")
 
@@ -62,20 +61,20 @@ def mirrored_answers(
 def _answers(
     request: tuple[str, str], champion: dict[str, Any], challenger: dict[str, Any], failed: bool, output: str
 ) -> Answers:
-    rows, ours = json.loads(champion["request"]), _read(champion["predictions"], output)
-    theirs = [None] * len(rows) if failed else _read(challenger["predictions"], output)
+    rows, ours = read_json(champion, "request"), _read(champion, output)
+    theirs = [None] * len(rows) if failed else _read(challenger, output)
     one_each = isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs) == len(rows)
     if not one_each:
         return Answers(*request, [], [], [], "")
     if champion["features"]:
-        looked_up = json.loads(champion["features"])
+        looked_up = read_json(champion, "features")
         rows = [{**more, **row} for row, more in zip(rows, looked_up, strict=True)]
     return Answers(*request, rows, ours, theirs, challenger["error"] or "")
 
 
-def _read(predictions: str, output: str) -> Any:
+def _read(row: dict[str, Any], output: str) -> Any:
     """Predictions as logged, or one output of each; None if one lacks it."""
-    found = json.loads(predictions)
+    found = read_json(row, "predictions")
     if not output or not isinstance(found, list):
         return found
     named = [row[output] for row in found if isinstance(row, dict) and output in row]

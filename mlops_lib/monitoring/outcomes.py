@@ -1,6 +1,5 @@
 """Judges the mirrored answers of champion and challenger by the outcomes that callers sent later."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ import numpy as np
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.monitoring.mirrored import MirroredRequests, among, request_digests
 from mlops_lib.monitoring.mirrored_answers import Answers, mirrored_answers
-from mlops_lib.monitoring.prediction_log import PredictionLog
+from mlops_lib.monitoring.prediction_log import PredictionLog, read_json
 
 #: Most rows that are judged, the newest ones; of text fewer, since a metric may call an LLM for each row.
 MAX_ROWS, MAX_TEXT_ROWS = 100_000, 2_000
@@ -193,7 +192,7 @@ def _feedback(log: PredictionLog, wanted: np.ndarray) -> Feedback:
         for sent in some.to_pylist():
             of_request = found.setdefault((sent["request_id"], sent["key"] or ""), {})
             before = of_request.get(sent["row"])
-            latest = Outcome(sent["time"], json.loads(sent["outcome"]))
+            latest = Outcome(sent["time"], read_json(sent, "outcome"))
             if before:
                 latest = max(before, latest, key=lambda outcome: outcome.time)
                 latest.count = before.count + 1 if latest is not before else latest.count + 1

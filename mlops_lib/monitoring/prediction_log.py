@@ -3,8 +3,9 @@
 Files are read one after another, so that a log may be larger than memory.
 """
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from mlops_lib.errors import DataError
+from mlops_lib.redact import mask_secrets
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +30,8 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
 }  # fmt: skip
 #: Rows of a batch; one row has the bodies of a whole request.
 BATCH_ROWS = 10_000
+#: Characters of a value in an error.
+SHOWN = 40
 #: Time in the name of a file, UTC: rows of the file are not later.
 STAMP = "%Y%m%dT%H%M%S"
 #: SQLite file of the service's requests. Readers of Parquet folders skip names that begin with an underscore.
@@ -138,3 +142,20 @@ def _type_of(column: str) -> "pa.DataType":
         "finished": pa.bool_(),
     }  # fmt: skip
     return types.get(column, pa.string())
+
+
+def read_json(row: Mapping[str, Any], column: str) -> Any:
+    """The value of a column of a record, which is JSON.
+
+    Raises:
+        DataError: It is not.
+    """
+    try:
+        return json.loads(row[column])
+    except (TypeError, ValueError) as error:
+        text = row[column]
+        shown = "missing" if text is None else f"no JSON ({error}): {mask_secrets(text)[:SHOWN]}"
+        raise DataError(
+            f"The prediction log has a record of request {row['request_id']!r} whose {column} is {shown}. The service writes "
+            "JSON, so the file was altered: restore it, or leave the record out with --since."
+        ) from None

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 from mlflow.models import Model
 from typer.testing import CliRunner
@@ -279,6 +281,46 @@ def test_requests_that_cannot_be_paired_are_left_out_and_counted(tmp_path):
     assert found.rows == 20, "19 of the loop, and the one of the two callers who use the same request id"
     later = report(tmp_path, REGRESSION, since=NOW + timedelta(seconds=25))
     assert later.rows == 5 and "answered by other versions" not in later.left_out
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("request", None, "a record of request 'r0' whose request is missing"),
+        ("request", "{", "a record of request 'r0' whose request is no JSON"),
+        ("predictions", "[1.0", "a record of request 'r0' whose predictions is no JSON"),
+    ],
+)
+def test_a_record_that_is_no_json_is_named(tmp_path, column, value, words):
+    """The service writes JSON: another text is an altered log, and no comparison is made of the rest."""
+    both = [row for at in range(9) for row in (record(at, "champion", 1, 1.0), record(at, "mirror", 2, 2.0))]
+    sent = [(row, 1.0) for row in both if row["role"] == "champion"]
+    write_log(tmp_path, [both[0] | {column: value}, *both[1:]], sent)
+    with pytest.raises(DataError, match=re.escape(words)):
+        report(tmp_path, REGRESSION)
+
+
+def test_an_outcome_that_is_no_json_is_named(tmp_path):
+    both = [row for at in range(9) for row in (record(at, "champion", 1, 1.0), record(at, "mirror", 2, 2.0))]
+    write_log(tmp_path, both, [(both[0], 1.0)])
+    (file,) = (tmp_path / "log").glob("feedback-*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    file.unlink()
+    write_table(file, [row | {"outcome": "{oops"} for row in rows])
+    with pytest.raises(DataError, match="request 'r0' whose outcome is no JSON .*: {oops"):
+        report(tmp_path, REGRESSION)
+
+
+def test_a_log_that_was_copied_beside_itself_says_so(tmp_path):
+    """Each request id is there twice; and a challenger that is the champion is no challenger."""
+    both = [row for at in range(9) for row in (record(at, "champion", 1, 1.0), record(at, "mirror", 2, 2.0))]
+    write_log(tmp_path, both + both, [(both[0], 1.0)])
+    with pytest.raises(DataError, match="9 request ids are there more than once"):
+        report(tmp_path, REGRESSION)
+    shutil.rmtree(tmp_path / "log")
+    write_log(tmp_path, [row | {"version": 1, "model_digest": "d1"} for row in both], [(both[0], 1.0)])
+    with pytest.raises(DataError, match="9 requests were answered by the same version twice"):
+        report(tmp_path, REGRESSION)
 
 
 def test_a_log_without_a_challenger_is_an_error_that_says_what_to_do(tmp_path):

@@ -37,6 +37,10 @@ def test_an_outcome_that_does_not_fit_the_prediction_is_left_out(task, value, pr
 
 def test_the_judged_output_of_models_that_give_several_is_read():
     """One value a row; None, so that the request is left out and counted, where a version lacks the output."""
-    assert _read('[{"liked": 0.5, "vector": [1]}, {"liked": 0.7}]', "liked") == [0.5, 0.7]
-    assert _read('[{"liked": 0.5}, {}]', "liked") is None and _read("[0.5]", "liked") is None
-    assert _read('[{"liked": 0.5}]', "") == [{"liked": 0.5}]
+
+    def read(predictions, output):
+        return _read({"request_id": "r", "predictions": predictions}, output)
+
+    assert read('[{"liked": 0.5, "vector": [1]}, {"liked": 0.7}]', "liked") == [0.5, 0.7]
+    assert read('[{"liked": 0.5}, {}]', "liked") is None and read("[0.5]", "liked") is None
+    assert read('[{"liked": 0.5}]', "") == [{"liked": 0.5}]

@@ -76,6 +76,11 @@ def same_classes(candidate: JudgedRows, champion: JudgedRows) -> tuple[JudgedRow
         raise EvaluationError(
             "The classes of one of the two models are not known, so their columns may differ."
         )
+    if set(candidate.classes).isdisjoint(champion.classes):
+        known = [", ".join(map(repr, one.classes)) for one in (candidate, champion)]
+        raise EvaluationError(
+            f"The model knows the classes {known[0]}, and the champion {known[1]}: none in common."
+        )
     union = list(dict.fromkeys([*candidate.classes, *champion.classes]))
     return _with_classes(candidate, union), _with_classes(champion, union)
 

@@ -314,3 +314,14 @@ def test_a_missing_prediction_of_several_labels_is_the_worst(task, worst):
     failed = JudgedRows(**same, predicted=[None, [0.5, 0.5]], errors=["time-out", ""])
     other = JudgedRows(**same, predicted=[[0.25, 0.75], [0.5, 0.5]])
     assert complete(failed, other)[0].tolist() == worst
+
+
+def test_models_without_a_common_class_are_not_compared():
+    """Each would be wrong on all rows of the other's classes, and the challenger always better."""
+    truth = np.array(["a", "b"] * 20)
+    ours = judged(truth, np.where(truth == "b", 0.9, 0.1), classes=["a", "b"])
+    theirs = dataclasses.replace(ours, classes=["yes", "no"])
+    with pytest.raises(
+        EvaluationError, match="knows the classes 'a', 'b', and the champion 'yes', 'no': none in common"
+    ):
+        one(ours, theirs)
