@@ -25,6 +25,7 @@ from mlops_lib.promotion import promote
 from mlops_lib.steps.contracts import RegisterOutputs, TrainOutputs
 from pipelines.local import run_local
 from tests.support.projects import ROOT
+from tests.support.waiting import LIMIT_S
 
 EXAMPLES = ROOT / "examples"
 
@@ -129,5 +130,5 @@ def test_the_digit_in_an_image(tmp_path, blank_store) -> None:
 def upload(url: str, body: bytes, content_type: str) -> Any:
     """The answer to a body that is no JSON."""
     request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
         return json.load(response)

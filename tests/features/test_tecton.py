@@ -10,6 +10,7 @@ import pytest
 from mlops_lib import config, features
 from mlops_lib.errors import ConfigError, FeatureStoreError
 from mlops_lib.features.tecton import TectonProvider
+from tests.support.waiting import LIMIT_S
 
 KEY = "t3cton-k3y"
 USERS = {"1": ["5", 21.5, True], "2": [str(2**60 + 1), 22.5, False]}
@@ -86,7 +87,7 @@ def test_many_keys_go_in_batches_that_the_api_takes(url):
     provider = TectonProvider(url, "prod", KEY)
     service = provider.describe("customers")
     Api.batches.clear()
-    Api.together = threading.Barrier(3, timeout=120)
+    Api.together = threading.Barrier(3, timeout=LIMIT_S)
     try:
         rows = provider.online(service, [{"user_id": 1 + i % 2} for i in range(25)])
     finally:

@@ -25,7 +25,7 @@ def run(folder, streaming):
     command = [sys.executable, "-c", RUN.format(folder=str(folder), streaming=streaming)]
     # One thread each: how much private memory their arenas take must not depend on the machine's cores.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False, env=environment)
 
 
 @pytest.mark.slow
@@ -52,5 +52,5 @@ def test_a_csv_is_typed_split_checked_and_written_without_holding_it(tmp_path, h
     code = f"from tests.loaders.large import get_data; get_data({str(tmp_path)!r}, {how!r})"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3600, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]

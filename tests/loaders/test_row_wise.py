@@ -11,7 +11,9 @@ from mlops_lib import config, loaders, wrappers
 from mlops_lib.columns.part import BadValue
 from mlops_lib.data_checks import declared
 from mlops_lib.errors import ConfigError, DataError, TrainingError
+from mlops_lib.loaders import served_rows
 from mlops_lib.loaders.base import SOURCE_ROWS_FILE
+from tests.support.waiting import LIMIT_S
 
 MODULE = "row_wise_prepares"
 SOURCE = """
@@ -119,6 +121,7 @@ def module(tmp_path, monkeypatch):
     """The module with the functions, importable in this test alone."""
     (tmp_path / f"{MODULE}.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(served_rows, "MAX_CHECK_S", LIMIT_S)
     yield
     sys.modules.pop(MODULE, None)
 

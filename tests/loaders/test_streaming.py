@@ -17,6 +17,7 @@ from mlops_lib.loaders import fingerprints
 from mlops_lib.loaders.base import Schema
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.loaders.streaming import ParquetBatches
+from tests.support.waiting import LIMIT_S
 
 ROWS = 1003
 
@@ -118,7 +119,7 @@ def test_two_ranks_share_the_rows_without_overlap_or_loss(folder, tmp_path):
         subprocess.Popen([*command, str(rank), folder, tmp_path / "store"], stdout=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    assert [rank.communicate(timeout=120)[0].strip() for rank in ranks] == ["shared", "shared"]
+    assert [rank.communicate(timeout=LIMIT_S)[0].strip() for rank in ranks] == ["shared", "shared"]
 
 
 def test_a_column_or_label_that_cannot_be_streamed_is_named(tmp_path):

@@ -227,9 +227,9 @@ def test_a_receiver_that_does_not_answer_holds_no_step_up(settings, capsys, monk
 
 def test_a_receiver_at_a_closed_port_costs_a_warning(settings, capsys):
     """Nothing listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    ran(settings(f"http://127.0.0.1:{port}"), "02_train")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        ran(settings(f"http://127.0.0.1:{closed.getsockname()[1]}"), "02_train")
     assert "refused" in capsys.readouterr().out
 
 

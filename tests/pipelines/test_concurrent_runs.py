@@ -72,7 +72,7 @@ def start(project, seed, environment):
 
 
 def finish(process):
-    said = process.communicate(timeout=600)[0]
+    said = process.communicate(timeout=3600)[0]
     assert process.returncode == 0, said
     return said
 

@@ -9,8 +9,9 @@ import pytest
 from mlops_lib.step_cache.mode import StepCacheMode
 from pipelines import docker, local
 from pipelines.local_run import LocalRun
+from tests.support.waiting import LIMIT_S
 
-SLEEP = "import time; print('up', flush=True); time.sleep(60)"
+SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
 
 def test_an_interrupt_ends_the_step_and_nothing_else(tmp_path):
@@ -26,8 +27,8 @@ def test_an_interrupt_ends_the_step_and_nothing_else(tmp_path):
         # A container has its own processes only; here, those of other tests must not be seen.
         assert '"/proc"' in docker.TERMINATE
         text = docker.TERMINATE.replace('"/proc"', repr(str(tmp_path)))
-        subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
-        assert step.wait(60) == -signal.SIGTERM
+        subprocess.run([sys.executable, "-c", text], check=True)
+        assert step.wait(LIMIT_S) == -signal.SIGTERM
         assert shell.poll() is None
     finally:
         for process in (step, shell):

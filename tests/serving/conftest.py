@@ -63,7 +63,7 @@ def naughty(shop, tmp_path_factory):
     """The service on a model that raises, hangs, exits or miscounts on request, with tight limits."""
     settings = shop_module.copy(
         shop, tmp_path_factory.mktemp("naughty") / "project",
-        poll_s=60.0, predict_timeout_s=2.0, request_timeout_s=6.0, queue_rows=8, body_bytes=20_000, challenger="",
+        poll_s=60.0, predict_timeout_s=2.0, request_timeout_s=12.0, queue_rows=8, body_bytes=20_000, challenger="",
     )  # fmt: skip
     shop_module.add_pyfunc(settings, "naughty")
     with shop_module.running(settings, MLFLOW_MODEL_NAME="naughty") as service:

@@ -24,7 +24,7 @@ from tests.support import chaos, chaotic, servers, shop
 from tests.support.chaos import Callers, Connection, Period, Rules, row
 from tests.support.feature_projects import write_repo
 from tests.support.proxy import Proxy
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 STEPS = int(os.environ.get("CHAOS_STEPS", "40"))
 SEED = int(os.environ.get("CHAOS_SEED", "12"))
@@ -72,9 +72,9 @@ SETTINGS = {
         "keep_alive_s": 600,  # longer than a step takes
         "poll_s": 0.2,
         "retry_s": 0.2,
-        "predict_timeout_s": 5.0,
-        "load_timeout_s": 60.0,
-        "features": {"timeout_s": 5.0},
+        "predict_timeout_s": 10.0,
+        "load_timeout_s": 600.0,
+        "features": {"timeout_s": 20.0},
     },
 }
 
@@ -167,7 +167,7 @@ class Chaos:
             for process in self.models():
                 with suppress(psutil.NoSuchProcess):  # a load that another one has just replaced
                     process.kill()
-                    process.wait(60)
+                    process.wait(LIMIT_S)
 
     def crash_until_unhealthy(self) -> None:
         """Only then are callers told to come back later; another version answers at once."""

@@ -4,6 +4,7 @@ import threading
 
 from mlops_lib.steps import events
 from mlops_lib.steps.events import CellDone, Failed, Finished, Reader, Started
+from tests.support.waiting import LIMIT_S
 
 
 def test_events_come_back_as_they_were_written(tmp_path):
@@ -61,6 +62,6 @@ def test_a_runner_hears_of_events_while_the_steps_run(tmp_path):
 
     with events.followed(tmp_path, on_event) as seen:
         events.write(tmp_path, Started(step="get-data"))
-        assert told.wait(60)
+        assert told.wait(LIMIT_S)
         events.write(tmp_path, CellDone(step="get-data", cell=1, cells=2))
     assert heard == seen == [Started(step="get-data"), CellDone(step="get-data", cell=1, cells=2)]

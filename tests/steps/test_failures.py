@@ -276,7 +276,7 @@ def in_small_disk(folder, code, toy, **environment):
     return subprocess.run(
         [*command, sys.executable, "-c", code],
         cwd=toy.root, env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
 
 

@@ -133,12 +133,12 @@ def test_a_server_that_dies_when_asked_costs_only_time(toy, monkeypatch):
         assert report_of(toy, "cold")["parent"] == os.getpid() and sent
 
 
-def test_a_server_that_the_environment_names_is_used(monkeypatch):
+def test_a_server_that_the_environment_names_is_used(monkeypatch, tmp_path):
     """A run in a run, say: no second one is started, and the first one stays."""
     monkeypatch.setenv(FORK_SERVER_ENV, "/of/the/outer/run")
-    before = set(os.listdir(tempfile.gettempdir()))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with fork_client.server(()):
-        assert set(os.listdir(tempfile.gettempdir())) - before == set()
+        assert not list(tmp_path.iterdir())
     assert os.environ[FORK_SERVER_ENV] == "/of/the/outer/run"
 
 

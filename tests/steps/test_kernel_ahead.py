@@ -10,6 +10,7 @@ import pytest
 from mlops_lib import config, notebooks
 from mlops_lib.steps import kernel_ahead, preload
 from tests import toy_notebooks
+from tests.support.waiting import LIMIT_S
 
 GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score={}, threshold=0.5, passed=True)"
 
@@ -78,7 +79,7 @@ def test_one_ends_when_its_starter_is_gone():
     with kernel_ahead.started(()):
         waiting = kernel_ahead.take()
     waiting.orders.close()
-    assert waiting.process.wait(120) == 0
+    assert waiting.process.wait(LIMIT_S) == 0
 
 
 @pytest.mark.parametrize("command", [["R", "--slave"], [sys.executable, "-m", "xeus"], [sys.executable]])

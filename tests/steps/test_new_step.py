@@ -90,7 +90,7 @@ def mlops(project, library, *arguments):
     return subprocess.run(
         [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", *arguments],
         cwd=project.root, env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(library)},
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=3600, check=False,
     )  # fmt: skip
 
 

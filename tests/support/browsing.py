@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.pages import home
+from tests.support.waiting import LIMIT_S
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -27,7 +28,7 @@ def opened(browser: "Browser", url: str, **context: Any) -> Iterator["Page"]:
     errors: list[str] = []
     own = browser.new_context(**{"locale": "en-US", **context})
     page = own.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(LIMIT_S * 1000)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("request", lambda sent: errors.append(sent.url) if not sent.url.startswith(url) else None)
@@ -54,6 +55,7 @@ def files_alone(browser: "Browser", url: str = "http://page.test") -> Iterator["
         route.fulfill(body=content, headers=headers, content_type=f"{kind}; charset=utf-8")
 
     page = browser.new_page()
+    page.set_default_timeout(LIMIT_S * 1000)
     page.route("**/*", answer)
     page.goto(f"{url}/")
     yield page

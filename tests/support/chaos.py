@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 VISITS = 5
 #: Seconds between two requests of a caller.
@@ -55,7 +55,7 @@ class Connection:
     """Sends requests on one connection."""
 
     def __init__(self, port: int, caller: str = "") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
         self.caller = caller
 
     def __call__(self, method: str, path: str, row: Any = None) -> Answered:
@@ -169,7 +169,7 @@ class Callers:
         finally:
             self._stopping.set()
             for thread in self._threads:
-                thread.join(180)
+                thread.join(LIMIT_S)
 
 
 def row(x: int, do: str = "") -> dict[str, Any]:

@@ -262,7 +262,7 @@ class Template:
     def close(self) -> None:
         """Let it end, and its processes with it."""
         self.socket.close()
-        self.process.wait(60)
+        self.process.wait(LIMIT_S)
 
 
 class ModelProcess:

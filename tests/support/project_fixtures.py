@@ -61,7 +61,7 @@ def make_project(purchases_slice: pd.DataFrame) -> Callable[..., Project]:
             data={"source": "purchases.parquet"},
             train={"max_epochs": 3, "batch_size": 64},
             evaluation={"threshold": 0.6},
-            serving={"retry_s": 0.2},
+            serving={"retry_s": 0.2, "load_timeout_s": 600.0, "predict_timeout_s": 300.0},
         )
         return project.configure(**sections)
 

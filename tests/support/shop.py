@@ -36,7 +36,8 @@ model:
   wrapper: sklearn
   implementation: auto
 evaluation: {threshold: 0.0}
-serving: {poll_s: 0.3, retry_s: 0.3, drain_s: 0.5, cache: cache}
+serving:
+  {poll_s: 0.3, retry_s: 0.3, drain_s: 0.5, cache: cache, load_timeout_s: 600.0, predict_timeout_s: 300.0, request_timeout_s: 400.0}
 """
 
 

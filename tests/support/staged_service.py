@@ -17,7 +17,7 @@ from serving.operations.health import readiness
 from serving.service import Service
 from serving.web.problems import Problem
 from tests.support.model_process import CONFIG
-from tests.support.waiting import until_async
+from tests.support.waiting import LIMIT_S, until_async
 
 
 class Stage:
@@ -46,7 +46,7 @@ class Stage:
         self.name(number, folder)
         await self.models.look(at_once=True)
 
-    async def ask(self, row: dict[str, Any], limit_s: float = 60.0) -> Any:
+    async def ask(self, row: dict[str, Any], limit_s: float = LIMIT_S) -> Any:
         """The prediction for a row, or the problem's code."""
         try:
             return (await self.ask_all(row, limit_s))[0]
@@ -55,7 +55,7 @@ class Stage:
         except TimeoutError:
             return "timed_out"
 
-    async def ask_all(self, body: Any, limit_s: float = 60.0) -> Any:
+    async def ask_all(self, body: Any, limit_s: float = LIMIT_S) -> Any:
         """The predictions for the rows of a body."""
         champion = self.models.current()
         rows = champion.schema.parse(json.dumps(body).encode())
@@ -63,11 +63,11 @@ class Stage:
         async with asyncio.timeout(limit_s):
             return (await self.service.predictor.infer(champion, rows, context)).predictions
 
-    async def do(self, expression: str, limit_s: float = 60.0) -> Any:
+    async def do(self, expression: str, limit_s: float = LIMIT_S) -> Any:
         """The value of an expression in the process of an obedient champion."""
         return await self.ask({"do": expression}, limit_s)
 
-    async def question(self, expression: str, limit_s: float = 60.0) -> Any:
+    async def question(self, expression: str, limit_s: float = LIMIT_S) -> Any:
         """The value of an expression in the process of a graph."""
         return await self.ask({"question": expression}, limit_s)
 
@@ -97,8 +97,9 @@ class Stage:
 async def staged(folder: Path, **serving: Any) -> AsyncIterator[Stage]:
     """A service without a version, in an empty folder."""
     file = folder / "config.yaml"
-    # A load waits for the cores that other tests use.
-    serving = {"challenger": "challenger", "load_timeout_s": 600.0, **serving}
+    # Loads and calls wait for the cores that other tests use.
+    limits = {"load_timeout_s": 600.0, "predict_timeout_s": 300.0, "request_timeout_s": LIMIT_S}
+    serving = {"challenger": "challenger", **limits, **serving}
     file.write_text(yaml.safe_dump({**CONFIG, "serving": serving}))
     stage = Stage(config.load(file))
     try:

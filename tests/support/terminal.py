@@ -9,6 +9,7 @@ import termios
 from pathlib import Path
 
 from tests.support import warm
+from tests.support.waiting import LIMIT_S
 
 
 def in_terminal(*arguments: str, columns: int, answers: str = "", cwd: Path | None = None) -> tuple[int, str]:
@@ -31,4 +32,4 @@ def in_terminal(*arguments: str, columns: int, answers: str = "", cwd: Path | No
             break
         shown += part
     os.close(leader)
-    return process.wait(120), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    return process.wait(LIMIT_S), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())

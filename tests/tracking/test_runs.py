@@ -117,7 +117,7 @@ def test_a_server_that_does_not_answer_is_named(project, monkeypatch):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(MlopsError, match=f"MLflow at {uri} .*MLFLOW_TRACKING_URI"):
-        tracking.connect(project.settings())
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(MlopsError, match=f"MLflow at {uri} .*MLFLOW_TRACKING_URI"):
+            tracking.connect(project.settings())

@@ -14,6 +14,7 @@ from mlops_lib.training import trainjob
 from mlops_lib.training.trainjob import job
 from tests.support.kubernetes_server import KubernetesServer
 from tests.support.projects import written
+from tests.support.waiting import LIMIT_S
 
 CLUSTER = {
     "cpu": 1.5,
@@ -135,7 +136,7 @@ def test_a_node_that_cannot_start_is_reported_and_an_interrupted_job_is_deleted(
 
         def interrupt():
             for _ in range(2):  # at the second poll, the first has been answered in full
-                assert server.looked.wait(60)
+                assert server.looked.wait(LIMIT_S)
                 server.looked.clear()
             signal.raise_signal(signal.SIGINT)
 

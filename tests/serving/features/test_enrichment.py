@@ -27,6 +27,7 @@ from serving.inference.schema import RequestSchema
 from serving.web.problems import Problem
 from tests.support import servers
 from tests.support.feature_projects import DAY, NOW, ROOT, write_config, write_repo
+from tests.support.waiting import LIMIT_S
 
 HOUR = timedelta(hours=1)
 TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
@@ -34,7 +35,7 @@ TAGS = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 
 def enricher(feature_project, serving="", tags=TAGS):
     """The enricher of a model version that takes visits, age, and a column of its own."""
-    limit = "" if "timeout_s" in serving else "timeout_s: 10, "
+    limit = "" if "timeout_s" in serving else "timeout_s: 30, "
     settings = write_config(feature_project, f"serving: {{features: {{{limit}{serving}}}}}")
     version = ModelVersion("small", 1, "Production", "run", tags)
     return Enricher.for_version(version, ["visits", "age", "own"], settings)
@@ -87,7 +88,9 @@ FIRST_REQUEST = """
 import asyncio, sys
 from mlops_lib import config
 from mlops_lib.registry import ModelVersion
+from serving.features import enrichment
 from serving.features.enrichment import Enricher
+enrichment.FIRST_LOOKUP_S = 400.0
 tags = {"mlops.feature_service": "numbers", "mlops.entity_keys": "user_id"}
 version = ModelVersion("small", 1, "Production", "run", tags)
 made = Enricher.for_version(version, ["visits", "age"], config.load("config.yaml"))
@@ -112,7 +115,7 @@ def test_a_store_that_hangs_or_fails_does_not_stop_the_load(feature_project, mon
     """The first lookup is bounded in time, and its error is left to the policies."""
     monkeypatch.setattr("serving.features.enrichment.FIRST_LOOKUP_S", 0.05)
     ended = threading.Event()
-    monkeypatch.setattr(FeastProvider, "online", lambda *_: ended.wait(60))
+    monkeypatch.setattr(FeastProvider, "online", lambda *_: ended.wait(LIMIT_S))
     assert enricher(feature_project) and not ended.is_set()
     ended.set()
     monkeypatch.setattr(FeastProvider, "online", lambda *_: 1 / 0)
@@ -416,7 +419,7 @@ def test_a_store_that_hangs_costs_the_budget_and_no_more(redis_project, count_lo
     strict = enricher(folder, "timeout_s: 2")
 
     async def until_online():
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(LIMIT_S):
             while (await made.enrich([{"user_id": 1}])).statuses.header != "online=2":
                 await asyncio.sleep(0.05)
 
@@ -454,11 +457,12 @@ def test_lookups_that_hang_for_ever_do_not_outlast_the_trouble(tmp_path, count_l
         filling.apply()
         filling.materialize(NOW.replace(year=2000), NOW)
     made = enricher(tmp_path, "timeout_s: 0.5")
+    of_others = set(threading.enumerate())
 
     async def asked_until(header):
-        """The last answer's header, asked anew every 50 ms until it is `header`, or for two minutes."""
+        """The last answer's header, asked anew every 50 ms until it is `header`, or for `LIMIT_S`."""
         loop = asyncio.get_running_loop()
-        end, said = loop.time() + 120, ""
+        end, said = loop.time() + LIMIT_S, ""
         while said != header and loop.time() < end:
             try:
                 said = (await made.enrich([{"user_id": 1}])).statuses.header
@@ -478,7 +482,8 @@ def test_lookups_that_hang_for_ever_do_not_outlast_the_trouble(tmp_path, count_l
         with servers.redis_server(port):
             features.from_settings(write_config(tmp_path)).materialize(NOW.replace(year=2000), NOW)
             back = await asked_until("online=2")
-            hanging = sum(thread.name == "features" for thread in threading.enumerate())
+            ours = set(threading.enumerate()) - of_others
+            hanging = sum(thread.name == "features" for thread in ours)
         return back, hanging, held
 
     back, hanging, held = asyncio.run(through_the_trouble())

@@ -70,8 +70,8 @@ def test_a_key_alone_predicts_what_the_whole_row_does(served):
     import httpx
 
     _, url, _ = served
-    by_key = httpx.post(f"{url}/predict", json={"inputs": [{"user_id": 5}]}, timeout=30)
-    whole = httpx.post(f"{url}/predict", json={"inputs": [{"visits": 5, "age": 20 + 5 / 3}]}, timeout=30)
+    by_key = httpx.post(f"{url}/predict", json={"inputs": [{"user_id": 5}]}, timeout=LIMIT_S)
+    whole = httpx.post(f"{url}/predict", json={"inputs": [{"visits": 5, "age": 20 + 5 / 3}]}, timeout=LIMIT_S)
     assert by_key.json()["predictions"] == whole.json()["predictions"]
     assert by_key.headers["X-Features-Status"] == "online=2"
     assert by_key.json()["features"] == {"counts": {"online": 2}, "troubled": []}
@@ -94,7 +94,7 @@ def test_rows_that_cannot_be_served_are_explained(served, row, status, said):
     """A problem object that names the field; never a traceback, never a guess."""
     import httpx
 
-    answer = httpx.post(f"{served[1]}/predict", json={"inputs": row}, timeout=30)
+    answer = httpx.post(f"{served[1]}/predict", json={"inputs": row}, timeout=LIMIT_S)
     assert answer.status_code == status and said in answer.json()["detail"]
 
 
@@ -113,7 +113,7 @@ def test_a_rejected_request_says_why_in_the_header_too(served, route):
 
     rows = [{"user_id": 5}, {"user_id": 999}]
     body = {"dataframe_records": rows} if route == "/invocations" else {"inputs": rows}
-    answer = httpx.post(f"{served[1]}{route}", json=body, timeout=30)
+    answer = httpx.post(f"{served[1]}{route}", json=body, timeout=LIMIT_S)
     assert (answer.status_code, answer.json()["code"]) == (422, "features_rejected")
     assert answer.headers["X-Features-Status"] == "online=2, reject:unknown_entity=2"
 
@@ -146,5 +146,5 @@ def test_values_are_counted_by_where_they_came_from(served):
         )
 
     before = online()
-    httpx.post(f"{served[1]}/predict", json={"inputs": [{"user_id": 5}, {"user_id": 6}]}, timeout=30)
+    httpx.post(f"{served[1]}/predict", json={"inputs": [{"user_id": 5}, {"user_id": 6}]}, timeout=LIMIT_S)
     assert online() == before + 4

@@ -12,6 +12,7 @@ from mlops_lib.columns.encode import BadValue
 from serving.inference.batching import Batcher
 from serving.inference.threads import ThreadExecutor
 from serving.web.problems import Problem
+from tests.support.waiting import LIMIT_S
 
 
 class Doubler:
@@ -24,7 +25,7 @@ class Doubler:
 
     def __call__(self, rows: list[int]) -> np.ndarray:
         self.batches.append(list(rows))
-        self.gate.wait(120)
+        self.gate.wait(LIMIT_S)
         if 666 in rows:
             raise ValueError("the number of the beast")
         if 667 in rows:
@@ -51,7 +52,7 @@ def run(scenario, **limits):
         executor = ThreadExecutor(model, limits.pop("inline_rows", 0))
         batcher = Batcher(executor, **{"batch_rows": 8, "queue_rows": 64, "timeout_s": 60, **limits})
         try:
-            return await asyncio.wait_for(scenario(batcher, model), 120)
+            return await asyncio.wait_for(scenario(batcher, model), LIMIT_S)
         finally:
             model.gate.set()
             await batcher.drain()

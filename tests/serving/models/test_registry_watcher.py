@@ -22,11 +22,12 @@ from serving.models.registry_query import RegistryQuery
 from serving.web.api_keys import make
 from tests.support.promoting import promote
 from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.slow
 
 
-async def load(url: str, until: asyncio.Event, concurrency: int) -> list[tuple[int, int, float]]:
+async def load(url: str, stop: asyncio.Event, concurrency: int) -> list[tuple[int, int, float]]:
     """Ask, all clients at once and again after a pause, until told to stop.
 
     Returns (status, version, prediction) of each answer; the error, for a lost connection.
@@ -35,8 +36,8 @@ async def load(url: str, until: asyncio.Event, concurrency: int) -> list[tuple[i
 
     async def client() -> None:
         # To read certificates, which nobody asks for here, takes longer than many requests.
-        async with httpx.AsyncClient(timeout=300, verify=False) as http:
-            while not until.is_set():
+        async with httpx.AsyncClient(timeout=LIMIT_S, verify=False) as http:
+            while not stop.is_set():
                 await asyncio.sleep(0.1)
                 try:
                     answer = await http.post(f"{url}/predict", json=ROW)
@@ -148,14 +149,18 @@ def registry_server(folder, port: int) -> "subprocess.Popen[bytes]":
          "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts"],
         cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-            return process
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the registry did not start")
+
+    def answers_now() -> bool:
+        assert process.poll() is None, f"the registry ended with {process.returncode}"
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=LIMIT_S).close()
+        return True
+
+    try:
+        until(answers_now, "the registry answers")
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process
 
 
 def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(shop, tmp_path):
@@ -165,13 +170,12 @@ def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(shop, tm
     environment = {
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
     }
     expected = answers(settings, 1)
     registry = registry_server(settings.root, port)
     try:
         with running(settings, **environment) as service:
-            assert service.get("/readyz")[1]["stale"] is False
+            service.until(lambda: service.get("/readyz")[1]["stale"] is False)
             os.killpg(registry.pid, signal.SIGKILL)
             service.until(lambda: service.get("/readyz")[1]["stale"])
             assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
@@ -207,7 +211,7 @@ def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
 
     def resolve():
         if (version := next(versions)) == "before":
-            answers_now.wait(120)
+            answers_now.wait(LIMIT_S)
         return {"champion": version}
 
     async def asked():
@@ -217,7 +221,7 @@ def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
         for anew in (False, True):
             with pytest.raises(RegistryError, match="has not answered within"):
                 await query(anew)
-        monkeypatch.setattr(registry_query, "REGISTRY_TIMEOUT_S", 120)
+        monkeypatch.setattr(registry_query, "REGISTRY_TIMEOUT_S", LIMIT_S)
         answers_now.set()
         return await query(anew=True)
 
@@ -276,7 +280,7 @@ def test_a_download_through_the_registrys_server_leaves_nothing_behind(tmp_path)
 
 def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
     """Unready first, then gone with exit code 0; calls that outlast `drain_s` are answered, and no connection breaks."""
-    settings = copy(shop, tmp_path / "project", drain_s=5.0)
+    settings = copy(shop, tmp_path / "project", drain_s=10.0)
     add_pyfunc(settings, "naughty")
     asked: list[dict[str, float | int | str]] = []
 
@@ -286,7 +290,7 @@ def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
             each: dict[str, float | int | str] = {"began": time.monotonic()}
             asked.append(each)
             try:
-                async with httpx.AsyncClient(timeout=30, verify=False) as http:
+                async with httpx.AsyncClient(timeout=LIMIT_S, verify=False) as http:
                     answer = await http.post(f"{service.url}/predict", json={"x": 5})
                 each["said"] = answer.json().get("code", answer.status_code)
             except httpx.TransportError as error:
@@ -302,7 +306,7 @@ def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
         service.process.send_signal(signal.SIGTERM)
         told = time.monotonic()
         unready = await asyncio.to_thread(service.get, "/readyz")
-        await asyncio.to_thread(service.process.wait, 60)
+        await asyncio.to_thread(service.process.wait, LIMIT_S)
         await asking
         return told, unready
 

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from serving.web.api_keys import make
 from tests.support.servers import black_hole, free_port
 from tests.support.shop import ROOT, ROW, copy, running
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.slow
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -89,7 +89,7 @@ def test_requests_are_spans_of_their_callers_traces(shop, tmp_path):
         assert service.post("/predict", ROW, **headers)[0] == 200
         assert service.get("/livez")[0] == 200
         service.process.terminate()
-        service.process.wait(120)  # what is left is sent then
+        service.process.wait(LIMIT_S)  # what is left is sent then
         log = service.log.read_text()
     collector.shutdown()
     seen = {attributes["mlops.request_id"]: (span, attributes) for _, span, attributes in collector.spans()}

@@ -19,6 +19,7 @@ from mlops_lib.processes import started
 from mlops_lib.registry import Registry
 from serving.operations.workers import State, Workers
 from tests.support.shop import ROOT, ROW, Service, add_pyfunc, copy, free_port, running
+from tests.support.waiting import LIMIT_S
 
 
 class Asked(NamedTuple):
@@ -150,13 +151,13 @@ def test_several_workers_serve_and_count_together(shop, tmp_path):
         service.until_ready()
         assert log.read_text().count("champion is now") == 2, "ready before both workers were"
         assert all(service.post("/predict", ROW)[0] == 200 for _ in range(40))
-        assert "server" not in httpx.get(f"{service.url}/livez").headers
+        assert "server" not in httpx.get(f"{service.url}/livez", timeout=LIMIT_S).headers
         assert [answered(service) for _ in range(8)] == [40.0] * 8
         own = temp / f"mlops-serving-workers-{process.pid}-{started(process.pid)}"
         assert own.is_dir() and running_.is_dir() and not crashed.exists()
     finally:
         process.terminate()
-        assert process.wait(120) is not None
+        assert process.wait(LIMIT_S) is not None
     with pytest.raises(OSError):
         service.get("/livez")
     assert set(temp.glob("mlops-serving-workers-*")) == {other, running_}

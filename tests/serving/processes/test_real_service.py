@@ -11,7 +11,7 @@ import pytest
 from tests.serving.operations.test_workers import processes, workers_of
 from tests.support.promoting import promote
 from tests.support.shop import ROOT, add_pyfunc, add_version, copy, running, started
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.slow
 #: uvicorn, in a process that writes the names of its modules to a file when it ends.
@@ -47,7 +47,7 @@ def test_nothing_is_left_when_the_service_ends(shop, tmp_path, number):
         processes = below(service.process.pid)
         assert len(processes) == 2, "the template, and the model"
         service.process.send_signal(number)
-        service.process.wait(60)
+        service.process.wait(LIMIT_S)
         until(lambda: ended(processes), "template and model process have ended")
 
 

@@ -28,7 +28,7 @@ def test_a_cell_of_a_csv_costs_the_same_however_many_columns_there_are():
         assert len(mlflow_bodies.from_csv(body, wide, 100_000)) == cells // columns
         return time.process_time() - began
 
-    assert seconds(400) < 5 * min(seconds(4) for _ in range(3))
+    assert min(seconds(400) for _ in range(3)) < 5 * min(seconds(4) for _ in range(3))
 
 
 MANY = [[1.5]] * 9

@@ -14,7 +14,7 @@ import pytest
 
 from tests.serving.protocols.test_llm import chatty, service
 from tests.support.llm_fixtures import Vendor
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +112,7 @@ def url(folder: Path, vendor_process: Vendor) -> Iterator[str]:
 
 @pytest.fixture
 def client(url: str, vendor: Vendor) -> Iterator[Client]:
-    with Client(base_url=url, timeout=120) as made:
+    with Client(base_url=url, timeout=LIMIT_S) as made:
         yield made
 
 
@@ -201,7 +201,7 @@ def test_a_thread_is_busy_then_deleted(client: Client, folder: Path) -> None:
     threads[1].start()
     (folder / "go").touch()
     for thread in threads:
-        thread.join(60)
+        thread.join(LIMIT_S)
     assert turns == [["wait 1"], ["wait 1", "wait 2"]]
     client.invoke(question="ask", thread_id="a/b ?")
     assert client.delete("/threads", params={"thread_id": "a/b ?"}).status_code == 204
@@ -224,19 +224,19 @@ def test_open_interrupts_survive_a_restart(folder: Path, vendor: Vendor) -> None
     """A second service takes the answers to what the first asked, and goes on with a turn whose caller hung up."""
     with (
         service(folder / "config.yaml", vendor, folder / "first.log") as first,
-        Client(base_url=first, timeout=120) as client,
+        Client(base_url=first, timeout=LIMIT_S) as client,
     ):
         ids = by_question(client.invoke(question="ask", thread_id="kept").json()["predictions"])
         (folder / "go").unlink(missing_ok=True)
         (folder / "waits").unlink(missing_ok=True)
-        with closing(HTTPConnection(urlsplit(first).netloc)) as caller:
+        with closing(HTTPConnection(urlsplit(first).netloc, timeout=LIMIT_S)) as caller:
             row = {"inputs": {"question": "wait on", "thread_id": "left"}}
             caller.request("POST", "/invoke", json.dumps(row), {"content-type": "application/json"})
             until((folder / "waits").exists, "the turn runs")
     (folder / "go").touch()
     with (
         service(folder / "config.yaml", vendor, folder / "second.log") as second,
-        Client(base_url=second, timeout=120) as client,
+        Client(base_url=second, timeout=LIMIT_S) as client,
     ):
         last = client.invoke(thread_id="kept", resume=dict.fromkeys(ids.values(), True)).json()["predictions"]
         assert sorted(last) == [["a", True], ["b", True], ["c", True]]

@@ -15,7 +15,7 @@ from mlops_lib import config
 from mlops_lib.registry import Registry
 from tests.serving.protocols.test_llm import ask, chatty, service
 from tests.support.llm_fixtures import Vendor
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 pytestmark = pytest.mark.slow
 EVENTS = {"Accept": "text/event-stream"}
@@ -45,7 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, vendor_process: Vendor) -> 
 @pytest.fixture(scope="module")
 def url(folder: Path, vendor_process: Vendor) -> Iterator[str]:
     with service(folder / "config.yaml", vendor_process, folder / "service.log") as address:
-        until(lambda: "challenger" in httpx.get(f"{address}/status").json(), "the challenger is served")
+        until(
+            lambda: "challenger" in httpx.get(f"{address}/status", timeout=LIMIT_S).json(),
+            "the challenger is served",
+        )
         yield address
 
 
@@ -53,24 +56,28 @@ def post(url: str, way: str, request_id: str = "any", **changes: Any) -> httpx.R
     """Ask in one of the `WAYS`."""
     path, body, headers = WAYS[way]
     return httpx.post(
-        url + path, json={**body, **changes}, headers={**headers, "X-Request-ID": request_id}, timeout=60
+        url + path, json={**body, **changes}, headers={**headers, "X-Request-ID": request_id}, timeout=LIMIT_S
     )
 
 
 def figure(url: str, name: str) -> float:
     """The sum of a figure of /metrics over its labels."""
-    lines = [line for line in httpx.get(f"{url}/metrics").text.splitlines() if line.startswith(name)]
+    lines = [
+        line
+        for line in httpx.get(f"{url}/metrics", timeout=LIMIT_S).text.splitlines()
+        if line.startswith(name)
+    ]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 def test_a_full_queue_refuses_streams_and_chats(url: str, vendor: Vendor) -> None:
     """While two are being answered, whichever way, the third gets 503 with Retry-After; then there is room again."""
-    vendor.control(chunks=40, chunk_s=0.1)
+    vendor.control(chunks=4000, chunk_s=0.1)
     parts = []
     with ExitStack() as open_:
         for way in ("events", "chat in pieces"):
             path, body, headers = WAYS[way]
-            stream = httpx.stream("POST", url + path, json=body, headers=headers, timeout=60)
+            stream = httpx.stream("POST", url + path, json=body, headers=headers, timeout=LIMIT_S)
             parts.append(open_.enter_context(stream).iter_text())
             next(parts[-1])  # kept: one that nobody holds closes its connection
         assert figure(url, "mlops_serving_queue_rows") == 2
@@ -92,11 +99,11 @@ def test_what_was_said_is_logged_also_to_those_who_left(url: str, folder: Path, 
     vendor.control(chunks=1)
     for way in ("events", "chat", "chat in pieces"):
         assert post(url, way, request_id=f"whole-{way}".replace(" ", "-")).status_code == 200
-    vendor.control(chunks=100, chunk_s=0.1)
+    vendor.control(chunks=4000, chunk_s=0.1)
     for way in ("events", "chat in pieces"):
         path, body, headers = WAYS[way]
         headers = {**headers, "X-Request-ID": f"left-{way}".replace(" ", "-")}
-        with httpx.stream("POST", url + path, json=body, headers=headers, timeout=60) as stream:
+        with httpx.stream("POST", url + path, json=body, headers=headers, timeout=LIMIT_S) as stream:
             parts = stream.iter_text()
             while "Answer" not in next(parts):
                 pass
@@ -124,7 +131,7 @@ def test_streams_chats_and_conversations_are_the_champions(url: str, vendor: Ven
     assert post(url, "plain").json()["model"]["version"] == 2
     assert '"version":1' in post(url, "events").text
     row = {"inputs": {"question": "a", "thread_id": "mine"}}
-    answers = [httpx.post(f"{url}/invoke", json=row, timeout=30).json() for _ in range(2)]
+    answers = [httpx.post(f"{url}/invoke", json=row, timeout=LIMIT_S).json() for _ in range(2)]
     assert [answer["model"]["version"] for answer in answers] == [1, 1]
     assert [answer["predictions"][-8:] for answer in answers] == ["(turn 1)", "(turn 2)"], (
         "somebody else spoke"
@@ -140,8 +147,8 @@ def test_streams_and_chats_are_counted(url: str, vendor: Vendor) -> None:
         'mlops_serving_model_seconds_count{role="champion"',
     ]
     before = [figure(url, name) for name in names]
-    recent = httpx.get(f"{url}/status").json()["recent"]["requests"]
+    recent = httpx.get(f"{url}/status", timeout=LIMIT_S).json()["recent"]["requests"]
     for way in ("events", "chat", "chat in pieces"):
         assert post(url, way).status_code == 200
     assert [figure(url, name) - was for name, was in zip(names, before, strict=True)] == [1, 2, 3]
-    assert httpx.get(f"{url}/status").json()["recent"]["requests"] == recent + 3
+    assert httpx.get(f"{url}/status", timeout=LIMIT_S).json()["recent"]["requests"] == recent + 3

@@ -17,7 +17,7 @@ from tests.llm.test_graph import GRAPH
 from tests.support.llm_fixtures import KEY, ROOT, Vendor, files_with
 from tests.support.promoting import promote
 from tests.support.shop import started
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 if TYPE_CHECKING:
     import openai
@@ -93,7 +93,7 @@ def ask(content: str) -> list[dict[str, str]]:
 def events(url: str, row: dict[str, Any]) -> list[tuple[str, Any]]:
     headers = {"Accept": "text/event-stream"}
     with httpx.stream(
-        "POST", f"{url}/invoke", json={"inputs": row}, headers=headers, timeout=120
+        "POST", f"{url}/invoke", json={"inputs": row}, headers=headers, timeout=LIMIT_S
     ) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         blocks = "".join(response.iter_text()).strip().split("\n\n")
@@ -104,11 +104,11 @@ def events(url: str, row: dict[str, Any]) -> list[tuple[str, Any]]:
 def test_one_or_many_rows(url: str, vendor: Vendor) -> None:
     """/invoke answers rows in order, and a single object with a single prediction."""
     many = httpx.post(
-        f"{url}/invoke", json={"inputs": [{"question": "a"}, {"question": "b"}]}, timeout=120
+        f"{url}/invoke", json={"inputs": [{"question": "a"}, {"question": "b"}]}, timeout=LIMIT_S
     ).json()
     assert many["predictions"] == ["Answer to: a (turn 1)", "Answer to: b (turn 1)"]
     assert many["model"]["name"] == "chatty" and many["model"]["stage"] == "Production"
-    one = httpx.post(f"{url}/invoke", json={"inputs": {"question": "a"}}, timeout=120).json()
+    one = httpx.post(f"{url}/invoke", json={"inputs": {"question": "a"}}, timeout=LIMIT_S).json()
     assert one["predictions"] == "Answer to: a (turn 1)"
 
 
@@ -133,7 +133,7 @@ def test_a_stream_that_breaks_ends_with_an_error(url: str, vendor: Vendor) -> No
 def test_a_stream_takes_one_row(url: str, vendor: Vendor) -> None:
     """Several rows cannot be streamed: 422."""
     body = {"inputs": [{"question": "a"}, {"question": "b"}]}
-    answer = httpx.post(f"{url}/invoke", json=body, headers={"Accept": "text/event-stream"}, timeout=120)
+    answer = httpx.post(f"{url}/invoke", json=body, headers={"Accept": "text/event-stream"}, timeout=LIMIT_S)
     assert answer.status_code == 422 and "one row" in answer.json()["detail"]
 
 
@@ -213,7 +213,9 @@ def test_a_conversation_survives_a_restart(served_config: Path, vendor: Vendor) 
     log = served_config.with_name("restart.log")
     with service(served_config, vendor, log) as url:
         row = {"inputs": {"question": "hi", "thread_id": "kept"}}
-        assert httpx.post(f"{url}/invoke", json=row, timeout=120).json()["predictions"].endswith("(turn 1)")
+        assert (
+            httpx.post(f"{url}/invoke", json=row, timeout=LIMIT_S).json()["predictions"].endswith("(turn 1)")
+        )
     import openai
 
     with service(served_config, vendor, log) as url:
@@ -228,7 +230,9 @@ def test_interrupt_and_resume(url: str, vendor: Vendor) -> None:
     """A graph's question comes back over HTTP, plain or as an event, and the graph goes on with the answer."""
     asked = events(url, {"question": "May I?", "thread_id": "i"})[-1]
     assert asked[0] == "interrupt" and asked[1]["predictions"]["interrupt"] == "Allowed?"
-    resumed = httpx.post(f"{url}/invoke", json={"inputs": {"thread_id": "i", "resume": "yes"}}, timeout=120)
+    resumed = httpx.post(
+        f"{url}/invoke", json={"inputs": {"thread_id": "i", "resume": "yes"}}, timeout=LIMIT_S
+    )
     assert resumed.json()["predictions"] == "May I? yes"
 
 
@@ -238,7 +242,7 @@ def test_leaving_a_stream_stops_the_work_upstream(url: str, vendor: Vendor, path
     vendor.control(chunks=1000, chunk_s=0.1)
     body = {"inputs": {"question": "a"}} if path == "/invoke" else {"messages": ask("a"), "stream": True}
     with httpx.stream(
-        "POST", url + path, json=body, headers={"Accept": "text/event-stream"}, timeout=120
+        "POST", url + path, json=body, headers={"Accept": "text/event-stream"}, timeout=LIMIT_S
     ) as response:
         parts = response.iter_text()
         while "Answer" not in next(parts):
@@ -262,6 +266,6 @@ def test_leaving_a_plain_request_stops_the_work_upstream(url: str, vendor: Vendo
 def test_no_key_in_logs_or_stores(url: str, served_config: Path, vendor: Vendor) -> None:
     """After all of the above, neither the service's log nor the registry nor threads.db hold the key."""
     vendor.control(faults=[{"kind": "401", "times": -1}])
-    httpx.post(f"{url}/invoke", json={"inputs": {"question": "a", "thread_id": "k"}}, timeout=120)
+    httpx.post(f"{url}/invoke", json={"inputs": {"question": "a", "thread_id": "k"}}, timeout=LIMIT_S)
     assert "failed" in served_config.with_name("service.log").read_text()
     assert files_with(served_config.parent, KEY) == []

@@ -241,7 +241,7 @@ def test_metrics_count_requests_and_batches(shop_service):
 
 def figures(service) -> dict[str, float]:
     """/metrics, by series."""
-    text = httpx.get(f"{service.url}/metrics").text
+    text = service.get("/metrics")[1].decode()
     lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
 

@@ -30,4 +30,4 @@ def test_a_body_in_many_pieces_is_put_together_once():
 
         return asyncio.run(main())
 
-    assert seconds(8_000) < 24 * min(seconds(1_000) for _ in range(3))
+    assert min(seconds(8_000) for _ in range(3)) < 24 * min(seconds(1_000) for _ in range(3))

@@ -13,7 +13,7 @@ from serving.web import gateway
 from serving.web.api_keys import make
 from serving.web.failures import Failures
 from tests.support.toy_service import Caller, Toy, toy_service
-from tests.support.waiting import until_async
+from tests.support.waiting import LIMIT_S, until_async
 
 
 def in_process(tmp_path, test, waits=True, **serving):
@@ -214,7 +214,7 @@ def test_a_body_of_another_type_than_json_is_told_so(tmp_path, path, body, kind,
 
 def ask(service, body: bytes, **headers: str):
     """Status and headers of a POST to /predict."""
-    answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=30)
+    answer = httpx.post(f"{service.url}/predict", content=body, headers=headers, timeout=LIMIT_S)
     return answer.status_code, answer.headers
 
 
@@ -224,8 +224,13 @@ def test_bodies_have_a_limit(naughty):
     row = b'{"x": 1.5}'
     assert ask(naughty, row + b" " * 30_000)[0] == 413
     chunked = (row, *(b" " * 10_000 for _ in range(4)))
-    assert httpx.post(f"{naughty.url}/predict", content=iter(chunked)).status_code == 413
-    assert httpx.post(f"{naughty.url}/v2/models/naughty/infer", content=iter(chunked)).status_code == 413
+    assert httpx.post(f"{naughty.url}/predict", content=iter(chunked), timeout=LIMIT_S).status_code == 413
+    assert (
+        httpx.post(
+            f"{naughty.url}/v2/models/naughty/infer", content=iter(chunked), timeout=LIMIT_S
+        ).status_code
+        == 413
+    )
     assert ask(naughty, row)[0] == 200
 
 
@@ -233,7 +238,7 @@ def test_bodies_have_a_limit(naughty):
 def test_a_body_that_never_ends_is_given_up(naughty):
     """A caller that sends half a body and waits gets 408 after serving.request_timeout_s."""
     host, port = naughty.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=LIMIT_S) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         answer = http.client.HTTPResponse(connection)
         answer.begin()
