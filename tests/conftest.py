@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import event
@@ -117,6 +118,21 @@ def _subprocess_environment() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A shell that starts the tests in the background makes them ignore Ctrl-C, which some of them send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _imports_of_this_test_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The import path as before the test, and no module of its folder: `config.load` adds the project's to the path.
+
+    Fixtures of wider scope are made before it, and keep what they add.
+    """
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    temporary = str(tmp_path_factory.getbasetemp().parent)
+    for name in sys.modules.keys() - modules:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(temporary):
+            del sys.modules[name]
 
 
 @pytest.hookimpl(tryfirst=True)
