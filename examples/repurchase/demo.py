@@ -23,16 +23,16 @@ from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs
 from mlops_lib.steps.events import Event, Finished
 
-START_TIMEOUT_S = 120
-#: Imports the slow packages of the service, waits for a port on its standard input, and becomes the service.
+START_TIMEOUT_S = 600
+#: Imports the slow packages of the service, waits for a word on its standard input, and becomes the service.
 SERVICE = """
 import contextlib, importlib, sys
 del sys.path[0]  # the service's folder, whose modules must not hide packages
 for name in ("uvicorn", "fastapi", "mlflow.pyfunc", "pandas", "torch"):
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
-if port := sys.stdin.read():
-    sys.argv[1:] = ["main:app", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"]
+if sys.stdin.read():
+    sys.argv[1:] = ["main:app", "--fd", sys.argv[1], "--log-level", "warning"]
     sys.modules["uvicorn"].main()
 """
 console = Console()
@@ -120,37 +120,39 @@ class Service:
     def __exit__(self, *_: object) -> None:
         if self.process:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(120)
 
     def import_ahead(self) -> None:
         """Start the process, which imports its packages and waits for `start`."""
-        self.process = self.process or subprocess.Popen(
-            [sys.executable, "-c", SERVICE],
-            cwd=Path(__file__).parents[2] / "serving",
-            env={**os.environ, config.CONFIG_ENV: str(self.config_file)},
-            stdin=subprocess.PIPE,
-        )
+        if self.process:
+            return
+        with socket.socket() as bound:  # now, so that no other program takes the port meanwhile
+            bound.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", SERVICE, str(bound.fileno())],
+                cwd=Path(__file__).parents[2] / "serving",
+                env={**os.environ, config.CONFIG_ENV: str(self.config_file)},
+                stdin=subprocess.PIPE,
+                pass_fds=[bound.fileno()],
+            )
 
     def start(self) -> str:
         """Start the service on a free port, wait until it is ready, and return its address."""
         self.import_ahead()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         assert self.process and self.process.stdin
         with self.process.stdin as pipe:
-            pipe.write(str(port).encode())
-        url = f"http://127.0.0.1:{port}"
+            pipe.write(b"start")
         with console.status("loading the promoted model"):
-            wait_until_ready(self.process, url)
-        return url
+            wait_until_ready(self.process, self.url)
+        return self.url
 
 
 def wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
     """Poll /readyz until it is 200.
 
     Raises:
-        MlopsError: The process ended, or two minutes passed; has the last answer.
+        MlopsError: The process ended, or ten minutes passed; has the last answer.
     """
     said = "nothing yet"
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -174,7 +176,7 @@ def post(url: str, body: dict[str, Any]) -> Any:
     """
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         raise MlopsError(f"{url} answered {error.code}: {json.load(error)['detail']}") from None

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -133,7 +132,10 @@ def _is_reached(folder: Path, config: Settings) -> bool:
 
 def _run_here(config: Settings, folder: Path) -> None:
     """Start the workers on this machine, wait for them, and stop them all on any error."""
+    from torch.distributed import TCPStore
+
     world = config.train.processes
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     environment = {
         **os.environ,
         # All workers together have as many threads as the machine has cores.
@@ -144,7 +146,9 @@ def _run_here(config: Settings, folder: Path) -> None:
         "WORLD_SIZE": str(world),
         "LOCAL_WORLD_SIZE": str(world),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        # The workers meet at a store of this process: a port that is only chosen here may be taken when they listen.
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
         worker.PARENT_ENV: str(os.getpid()),
     }
     command = [sys.executable, "-P", "-m", worker.__name__, str(folder)]
@@ -219,9 +223,3 @@ def _stop(process: subprocess.Popen) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -114,6 +114,15 @@ def test_a_killed_worker_ends_the_training_with_its_reason(stored):
     assert workers_running() == []
 
 
+def test_the_port_where_workers_meet_is_taken_before_they_start(stored, tmp_path, monkeypatch):
+    """No other program gets it in the seconds in which they import their packages."""
+    meet = "import os, socket; socket.create_connection(('127.0.0.1', int(os.environ['MASTER_PORT'])))"
+    start = subprocess.Popen
+    replaced = lambda command, **options: start([sys.executable, "-c", meet], **options)
+    monkeypatch.setattr(subprocess, "Popen", replaced)
+    launch._run_here(stored.settings(train__processes=2), tmp_path)
+
+
 TRAIN = """
 import sys
 from mlops_lib import config, loaders, wrappers
