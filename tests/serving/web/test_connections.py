@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from functools import cached_property
 
 import pytest
 import uvicorn
@@ -54,7 +55,12 @@ class Client:
     """A socket that sends raw bytes, all at once or in pieces."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), LIMIT_S)
+        self._port = port
+
+    @cached_property
+    def socket(self) -> socket.socket:
+        """Connected when it is first used: a head has a second from then."""
+        return socket.create_connection(("127.0.0.1", self._port), LIMIT_S)
 
     def send(self, data: bytes) -> bool:
         """Send; False when the server has closed the connection."""
