@@ -132,7 +132,7 @@ class _Template:
     def _fork_next(self) -> None:
         """Fork as asked. Packages are imported in a thread, so that no `Kill` waits;
         it has ended before a fork."""
-        if self._importing and self._importing.is_alive():
+        if self._importing and not has_ended(self._importing):
             return
         self._importing = None
         while self._forks:
@@ -191,6 +191,12 @@ class _Template:
 
     def _send(self, message: FromTemplate) -> None:
         self._gateway.send(_encode(message))
+
+
+def has_ended(thread: threading.Thread) -> bool:
+    """Whether a thread is gone. For a moment after Python has done with it, libraries clean up in it: a fork would
+    keep the locks that they hold."""
+    return not thread.is_alive() and not os.path.exists(f"/proc/self/task/{thread.native_id}")
 
 
 def _kill(pid: int) -> None:

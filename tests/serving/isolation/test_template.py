@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from serving.isolation import messages
+from serving.isolation import template as template_module
 from tests.support import model_process
 from tests.support.waiting import until
 
@@ -36,6 +39,15 @@ def test_postponed_packages_stay_importable():
     """A model that needs a postponed package imports it."""
     code = "from serving.isolation import packages; packages.import_all(['dask']); import dask"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_thread_has_ended_when_the_system_has_it_no_more():
+    """Python has done with a thread before the system has: until then it may hold locks, which a fork would keep."""
+    leaving = SimpleNamespace(is_alive=lambda: False, native_id=threading.get_native_id())
+    assert not template_module.has_ended(leaving)
+    thread = threading.Thread(target=leaving.is_alive)
+    thread.start()
+    until(lambda: template_module.has_ended(thread), "the thread has ended")
 
 
 def test_packages_of_a_kind_are_imported_before_the_fork(template, obedient, settings):
