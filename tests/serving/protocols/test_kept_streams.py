@@ -72,7 +72,7 @@ def figure(url: str, name: str) -> float:
 
 def test_a_full_queue_refuses_streams_and_chats(url: str, vendor: Vendor) -> None:
     """While two are being answered, whichever way, the third gets 503 with Retry-After; then there is room again."""
-    vendor.control(chunks=4000, chunk_s=0.1)
+    vendor.control(chunks=1000, chunk_s=0.1)
     parts = []
     with ExitStack() as open_:
         for way in ("events", "chat in pieces"):
@@ -99,7 +99,7 @@ def test_what_was_said_is_logged_also_to_those_who_left(url: str, folder: Path, 
     vendor.control(chunks=1)
     for way in ("events", "chat", "chat in pieces"):
         assert post(url, way, request_id=f"whole-{way}".replace(" ", "-")).status_code == 200
-    vendor.control(chunks=4000, chunk_s=0.1)
+    vendor.control(chunks=1000, chunk_s=0.1)
     for way in ("events", "chat in pieces"):
         path, body, headers = WAYS[way]
         headers = {**headers, "X-Request-ID": f"left-{way}".replace(" ", "-")}
