@@ -9,7 +9,7 @@ import numpy as np
 
 from .part import Output, PartOfTexts
 from .schema import Column
-from .text import is_missing
+from .text import is_missing, text_of
 
 #: Codes of a category. Rare values of the train split have the code of unknown ones.
 MISSING, UNKNOWN, FIRST = 0, 1, 2
@@ -24,6 +24,9 @@ class Category(PartOfTexts):
         super().__init__(column, learned)
         self._codes = {text: float(code) for code, text in enumerate(learned.get("values", ()), start=FIRST)}
         self.outputs = (Output(self.name, self.name, FIRST + len(self._codes)),)
+        # A caller may send what the loader reads as missing.
+        gaps = column.missing_texts if self.is_text else map(text_of, column.missing_numbers)
+        self._codes.update(dict.fromkeys(gaps, float(MISSING)))
 
     def one(self, row: int, value: Any) -> tuple[float, ...]:
         if type(value) is str and self.is_text:

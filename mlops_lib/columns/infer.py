@@ -32,6 +32,7 @@ class Declared:
         key, time, weight: Names of columns with these roles; "" for none.
         features: Columns to learn from; empty: all that carry information.
         references: Columns of the reference beside the label.
+        missing: ``data.missing_values``, for columns that come from the source as they are.
         kinds: Kinds that config.yaml sets (``data.columns``); "drop" leaves a column out.
         task: ``evaluation.task``; for ``text`` every feature is text and none is left out.
     """
@@ -44,6 +45,7 @@ class Declared:
     kinds: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
     references: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -220,7 +222,8 @@ def _column(name: str, facts: Facts, declared: Declared) -> Column:
         else:
             role, reason = "ignored", why
     order = given if given in ORDERS else ""
-    return _measured(Column(name, kind, role, reason, date_order=order), facts)  # type: ignore[arg-type]
+    column = Column(name, kind, role, reason, date_order=order, missing=declared.missing)  # type: ignore[arg-type]
+    return _measured(column, facts)
 
 
 def _measured(column: Column, facts: Facts) -> Column:

@@ -29,7 +29,7 @@ class Text(PartOfTexts):
 
     def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
         super().__init__(column, learned)
-        self._width = int(learned.get("width", 32))
+        self._width, self._gaps = int(learned.get("width", 32)), column.missing_texts
         names = [f"{self.name}: {half} {i}" for half in ("words", "letters") for i in range(self._width)]
         self.outputs = tuple(Output(one, self.name) for one in (*names, f"{self.name}: length"))
 
@@ -45,8 +45,9 @@ class Text(PartOfTexts):
 
     def _text(self, row: int, value: Any) -> str | None:
         if type(value) is str and self.is_text:
-            # The loader reads an empty cell of a CSV file as missing; a caller may send it as "".
-            return normal(value) if value or not self.nullable else None
+            # A caller may send what the loader reads as missing, such as an empty cell of a CSV file.
+            is_gap = not value or value in self._gaps
+            return None if is_gap and self.nullable else normal(value)
         if is_missing(value):
             self.missing(row, value)
             return None

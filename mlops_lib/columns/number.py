@@ -27,6 +27,8 @@ class Number(Part):
         self._takes_booleans = self._boolean or column.stored == "bool"
         names = {"number": "a number", "integer": "a whole number", "boolean": "true or false"}
         self.wanted = names[column.kind]
+        #: Numbers that the loader reads as missing.
+        self._gaps = column.missing_numbers
         self._least = -LARGEST if column.least is None else column.least
         self._most = LARGEST if column.most is None else column.most
 
@@ -37,6 +39,8 @@ class Number(Part):
             if number != number:  # noqa: PLR0124 - NaN
                 return self.missing(row, value)
             return (self._clipped(row, value, number),)
+        if number in self._gaps:
+            return self.missing(row, value)
         if (self._whole and number % 1) or (self._boolean and number not in (0.0, 1.0)):
             self.bad(row, value)
         return (number,)
@@ -46,6 +50,8 @@ class Number(Part):
         if floats is None:
             super().many(values, out)
             return
+        if self._gaps:
+            floats[np.isin(floats, self._gaps)] = np.nan
         with np.errstate(invalid="ignore"):
             inside = np.abs(floats) <= LARGEST
             bad = (~inside & ~np.isnan(floats)) | (inside & (floats % 1 != 0) if self._whole else False)

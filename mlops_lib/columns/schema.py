@@ -3,7 +3,9 @@ the model and the version."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -41,6 +43,7 @@ class Column:
         shape: Of each value of a list: its length, and those of the lists in it; of an image:
             channels (1 or 3), height and width. -1 where they differ.
         date_order: Of day and month in dates such as 03/04/2012: day_first or month_first; "" for others.
+        missing: Texts of the source that mean a missing value (``data.missing_values``), as do the numbers that they are.
     """
 
     name: str
@@ -56,11 +59,23 @@ class Column:
     width: int = 0
     shape: tuple[int, ...] = ()
     date_order: str = ""
+    missing: tuple[str, ...] = ()
+
+    @property
+    def missing_texts(self) -> frozenset[str]:
+        """Texts of a request that mean a missing value; none where no row of the dataset lacks one."""
+        return frozenset(self.missing) if self.nullable else frozenset()
+
+    @property
+    def missing_numbers(self) -> list[float]:
+        """Numbers of a request that mean a missing value; none where no row of the dataset lacks one."""
+        return numbers_in(self.missing) if self.nullable else []
 
     @property
     def is_plain(self) -> bool:
         """Whether its values are numbers or booleans that a model takes as they are."""
-        return self.kind in PLAIN and not self.infinite and self.stored not in TEXT_TYPES
+        changes = self.infinite or self.missing_numbers
+        return self.kind in PLAIN and not changes and self.stored not in TEXT_TYPES
 
 
 @dataclass(frozen=True)
@@ -200,11 +215,24 @@ class Schema:
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> Schema:
         """The schema of `to_dict`."""
-        columns = (Column(**{**one, "shape": tuple(one.get("shape", ()))}) for one in found["columns"])
+        columns = (Column(**{**one, **_tuples(one)}) for one in found["columns"])
         return cls(tuple(columns), tuple(found["classes"]))
 
     def _named(self, role: Role) -> str:
         return next((column.name for column in self.columns if column.role == role), "")
+
+
+def numbers_in(texts: Iterable[str]) -> list[float]:
+    """The texts that are finite numbers, as such."""
+    found = []
+    for text in texts:
+        with contextlib.suppress(ValueError):
+            found.append(float(text))
+    return [number for number in found if math.isfinite(number)]
+
+
+def _tuples(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(one.get(name, ())) for name in ("shape", "missing")}
 
 
 def _most_first(counted: tuple[str, int]) -> tuple[int, str]:

@@ -125,8 +125,16 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column], name: str) -> pd.DataF
 
     if missing := [one.name for one in columns if one.name not in frame.columns]:
         raise ValueError(f"There is no column {', '.join(map(repr, missing))} in {name}.")
-    found = {one.name: _values(frame[one.name], one) for one in columns}
+    found = {one.name: _values(without_marks(frame[one.name], one), one) for one in columns}
     return pd.DataFrame(found, index=pd.RangeIndex(len(frame)))
+
+
+def without_marks(values: pd.Series, column: Column) -> pd.Series:
+    """The values of a column, with None or NaN for those that mean a missing value."""
+    of_numbers = isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf"
+    marks = [*column.missing_numbers, *([] if of_numbers else column.missing_texts)]
+    is_mark = values.isin(marks)
+    return values.where(~is_mark, None) if marks and is_mark.any() else values
 
 
 def _values(values: pd.Series, column: Column) -> np.ndarray:

@@ -72,8 +72,17 @@ class ReadOptions:
             kinds[self.split.column] = "drop"
         if time and kinds.get(time) in ORDERS:
             del kinds[time]
+        missing = () if self.prepare else self.missing_values
         return Declared(
-            self.label, self.key, time, self.weight, self.features, kinds, self.task, self.reference_columns
+            self.label,
+            self.key,
+            time,
+            self.weight,
+            self.features,
+            kinds,
+            self.task,
+            self.reference_columns,
+            missing,
         )
 
     @property

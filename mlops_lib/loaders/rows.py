@@ -1,12 +1,11 @@
 """The rows of several files as one table with one type a column, read in parts."""
 
-import contextlib
-import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlops_lib.columns.memory import PART_BYTES
+from mlops_lib.columns.schema import numbers_in
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats import Reader, reader
 from mlops_lib.loaders.formats.cells import Cells
@@ -78,7 +77,7 @@ class Rows:
         every column of floats and text counts as one."""
         import pyarrow as pa
 
-        exact = (pa.bool_(),) if _numbers(self.missing) else (pa.int64(), pa.bool_())
+        exact = (pa.bool_(),) if numbers_in(self.missing) else (pa.int64(), pa.bool_())
         found = {f.name for f in self.schema if f.type not in exact}
         for file in self.files:
             source = self._readers[file]
@@ -201,21 +200,12 @@ def _without(missing: tuple[str, ...], table: "pa.Table") -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = {pa.string(): pa.array(missing), pa.float64(): pa.array(_numbers(missing), pa.float64())}
+    values = {pa.string(): pa.array(missing), pa.float64(): pa.array(numbers_in(missing), pa.float64())}
     values[pa.int64()] = pa.array(
-        [int(number) for number in _numbers(missing) if number % 1 == 0], pa.int64()
+        [int(number) for number in numbers_in(missing) if number % 1 == 0], pa.int64()
     )
     for i, column in enumerate(table.columns if missing else ()):
         if len(found := values.get(column.type, ())):
             column = pc.if_else(pc.is_in(column, found), None, column)
             table = table.set_column(i, table.schema.field(i), column)
     return table
-
-
-def _numbers(texts: Iterable[str]) -> list[float]:
-    """The texts that are numbers, as such."""
-    found = []
-    for text in texts:
-        with contextlib.suppress(ValueError):
-            found.append(float(text))
-    return [number for number in found if math.isfinite(number)]

@@ -18,7 +18,7 @@ from mlops_lib.loaders import row_wise
 from mlops_lib.loaders.base import SOURCE_ROWS_FILE, BaseDataLoader, to_table
 from mlops_lib.loaders.row_checks import Prepare
 from mlops_lib.loaders.row_wise import LONE_ROWS, SAMPLE_ROWS, FeaturesOf
-from mlops_lib.settings import Settings
+from mlops_lib.settings import DataSettings, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +59,9 @@ def write(settings: Settings, loader: BaseDataLoader, schema: Schema, folder: Pa
     if why := row_wise.reason(features_of, some):
         raise _refused(data.prepare, why)
     unread, constants = row_wise.unneeded(features_of, some.reset_index(drop=True))
-    rows = _source_rows(data.prepare, frame, schema, unread, constants)
+    rows = _source_rows(data, frame, schema, unread, constants)
     if (why := _reason(rows, features_of, frame, settings.root)) and constants:  # a rare row depends on one
-        rows = _source_rows(data.prepare, frame, schema, unread, {})
+        rows = _source_rows(data, frame, schema, unread, {})
         why = _reason(rows, features_of, frame, settings.root)
     if why:
         raise _refused(data.prepare, why)
@@ -99,19 +99,23 @@ def _refused(prepare: str, why: str) -> DataError:
 
 
 def _source_rows(
-    prepare: str, frame: "pd.DataFrame", schema: Schema, unread: Sequence[str], constants: Mapping[str, Any]
+    data: DataSettings,
+    frame: "pd.DataFrame",
+    schema: Schema,
+    unread: Sequence[str],
+    constants: Mapping[str, Any],
 ) -> SourceRows:
     roles: dict[str, Role] = {
         one.name: one.role for one in schema.columns if one.role not in ("feature", "ignored")
     }
     columns = {}
-    for one in infer(to_table(frame), Declared("")).columns:
+    for one in infer(to_table(frame), Declared("", missing=data.missing_values)).columns:
         needed = one.name not in unread and one.name not in constants
         columns[one.name] = _column(one, frame, "feature" if needed else roles.get(one.name, "unused"))
     source = Schema(tuple(columns.values()))
     values = {name: json_value(value, columns[name]) for name, value in constants.items()}
     example = example_rows(frame.head(EXAMPLE_ROWS), source)
-    return SourceRows(prepare, source, values, tuple(schema.features.values()), example)
+    return SourceRows(data.prepare, source, values, tuple(schema.features.values()), example)
 
 
 def _column(column: Column, frame: "pd.DataFrame", role: Role) -> Column:

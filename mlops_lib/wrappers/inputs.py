@@ -108,10 +108,13 @@ def to_frame(
 
     if isinstance(input_data, pd.DataFrame):
         _require_columns(input_data, features)
-        return input_data[list(features)]
+        frame = input_data[list(features)]
+        return frame.assign(**_without_marks(frame, columns)) if columns else frame
     frame = pd.DataFrame.from_records(list(input_data))
     _require_columns(frame, features)
     frame = frame[list(features)]
+    if columns:
+        frame = frame.assign(**_without_marks(frame, columns))
     for name in features:
         column = columns.features.get(name) if columns else None
         kind = column.kind if column else ""
@@ -124,6 +127,18 @@ def to_frame(
         elif kind in ("number", "integer") and frame[name].dtype == object:
             frame[name] = pd.to_numeric(frame[name])
     return frame
+
+
+def _without_marks(frame: "pd.DataFrame", columns: Schema) -> "dict[str, pd.Series]":
+    """The columns that the dataset has gaps in, without the values that mean one."""
+    from mlops_lib.columns.source_rows import without_marks
+
+    found = columns.features
+    return {
+        name: without_marks(frame[name], found[name])
+        for name in frame
+        if name in found and found[name].missing
+    }
 
 
 def _require_columns(frame: "pd.DataFrame", features: Sequence[str]) -> None:

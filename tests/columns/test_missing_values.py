@@ -1,0 +1,78 @@
+"""A request may have the texts and numbers that data.missing_values lists: the model sees what training saw, a gap."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.fit import fit
+from mlops_lib.columns.infer import Declared, infer
+from mlops_lib.columns.schema import Schema
+from mlops_lib.columns.source_rows import typed
+from mlops_lib.wrappers.inputs import to_frame
+
+#: As the loader reads them: null where the source has 없음 or -999.
+ROWS = pd.DataFrame(
+    {
+        "job": ["학생", "자영업", None, "학생"] * 10,
+        "note": [f"a note of the row {i}" for i in range(39)] + [None],
+        "code": pd.array([1, 2, None, 1] * 10, dtype="Int64"),
+        "amount": [1.5, np.nan, 2.5, 3.5] * 10,
+        "full": [1.0, 2.0, 3.0, 4.0] * 10,
+        "y": [0, 1] * 20,
+    }
+)
+FEATURES = list(ROWS)[:-1]
+GOOD = {"job": "학생", "note": "a note", "code": 1, "amount": 1.5, "full": -999.0}
+GAPS = {"job": None, "note": None, "code": None, "amount": None, "full": -999.0}
+
+
+@pytest.fixture(scope="module")
+def schema():
+    """The schema of the rows, as it is read from its file."""
+    kinds = {"code": "category", "note": "text"}
+    declared = Declared("y", kinds=kinds, missing=("없음", "-999", "-"))
+    return Schema.from_json(infer(pa.Table.from_pandas(ROWS), declared).to_json())
+
+
+@pytest.mark.parametrize("rows", [1, 40], ids=["a row", "many rows"])
+@pytest.mark.parametrize(
+    ("column", "mark"), [("job", "없음"), ("job", "-"), ("note", "없음"), ("code", -999), ("amount", -999), ("amount", -999.0)]
+)  # fmt: skip
+def test_the_encoder_reads_them_as_missing(schema, column, mark, rows):
+    """By value and by column, also from its file; in a column without gaps -999 is a number."""
+    encoder = Encoder.from_dict(fit(schema, [ROWS]).to_dict())
+
+    def encoded(row):
+        return encoder.encode([[row[name] for name in FEATURES]] * rows)
+
+    found, wanted = encoded({**GOOD, column: mark}), encoded({**GOOD, column: None})
+    assert np.array_equal(found, wanted, equal_nan=True)
+    assert not np.array_equal(found, encoded(GOOD), equal_nan=True)
+    assert found[0, -1] == -999
+
+
+def test_numbers_with_such_gaps_are_encoded():
+    """A model that takes numbers as they are would take -999 for one."""
+    rows = pa.table({"amount": [1.5, None, 2.5], "y": [0, 1, 0]})
+    assert infer(rows, Declared("y", missing=("-",))).is_plain
+    assert not infer(rows, Declared("y", missing=("-999",))).is_plain
+
+
+@pytest.mark.parametrize("as_list", [True, False], ids=["rows", "frame"])
+def test_an_estimator_of_the_users_own_gets_gaps(schema, as_list):
+    """As rows of a request, and as a DataFrame."""
+    marked = {"job": "없음", "note": "-", "code": -999, "amount": -999.0, "full": -999.0}
+    rows = [GOOD, marked]
+    frame = to_frame(rows if as_list else pd.DataFrame(rows), FEATURES, schema)
+    assert frame.iloc[1, :-1].isna().all() and frame.iloc[0].notna().all() and frame["full"][1] == -999
+
+
+def test_prepare_gets_gaps(schema):
+    """Rows of the source on their way through data.prepare have the values of the training."""
+    marked = {"job": "없음", "note": "-", "amount": -999, "full": -999.0}
+    columns = [schema.features[name] for name in marked]
+    frame = typed(pd.DataFrame([marked, {name: GOOD[name] for name in marked}]), columns, "the rows")
+    assert frame.iloc[0, :-1].isna().all() and frame.iloc[1].notna().all()
+    assert frame["amount"].dtype == "float64"
