@@ -70,6 +70,7 @@ TABLE: dict[str, dict[str, Plugin]] = {
     "slice": {},
     "callback": {},
     "datamodule": {},
+    "dataset": {},
     "estimator": {
         "auto": Plugin(
             "mlops_lib.estimators.auto:Auto", "sklearn", imports=("sklearn.linear_model", "scipy.optimize")

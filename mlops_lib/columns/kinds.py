@@ -80,7 +80,8 @@ def useless(facts: "Facts", kind: Kind) -> str:
             "data.prepare, or name a kind in data.columns to keep it as one text"
         )
     if kind not in ("array", "image") and _has_no_kind(facts.type):
-        return f"{facts.type}: left out, name its kind in data.columns to keep it"
+        such_as = ", such as text for the words of its lists" if facts.is_list else ""
+        return f"{facts.type}: left out, name its kind in data.columns to keep it{such_as}"
     if kind == "datetime" and _is_beyond_calendar(facts):
         return f"dates{_range(facts)}: left out, since years beyond 9999 have no calendar"
     if not facts.all_distinct or facts.known < MIN_ROWS_OF_ID or kind not in ("category", "integer"):
@@ -125,6 +126,8 @@ def overridden(name: str, given: str, facts: "Facts") -> tuple[Kind, str]:
         "text": True,
     }
     if not (fits[given] or is_empty):
+        if given == "sequence" and facts.is_list and not _holds_numbers(kind):
+            reason += "; a sequence holds numbers, and the kind text takes the words of lists"
         raise DataError(
             f"data.columns says that {name!r} is {'an' if given[0] in 'aei' else 'a'} {given}, and it holds {reason}"
             f"{_examples(facts)}. Change the values in the source, or the kind in data.columns."

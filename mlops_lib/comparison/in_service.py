@@ -1,7 +1,7 @@
 """Compares champion and challenger of a running service, from its prediction log."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +25,10 @@ from mlops_lib.monitoring.agreement import agreement
 from mlops_lib.monitoring.mirrored import LoggedVersion, MirroredRequests, mirrored
 from mlops_lib.monitoring.outcomes import JudgedRequests, judged_requests
 from mlops_lib.monitoring.prediction_log import PredictionLog
+from mlops_lib.network_inputs.spec import OutputSpec
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
 from mlops_lib.settings import Settings
-from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY
+from mlops_lib.wrappers.interface import CLASSES_KEY, COLUMNS_KEY, OUTPUTS_KEY
 
 
 def compare_in_service(settings: Settings, folder: Path, since: datetime | None = None) -> ComparisonReport:
@@ -54,7 +55,7 @@ def compare_in_service(settings: Settings, folder: Path, since: datetime | None 
         "left_out": {
             reason: count for reason, count in (found.left_out | requests.left_out).items() if count
         },
-        "agreement": agreement(log, requests, task),
+        "agreement": agreement(log, requests, task, output),
         "notes": _notes(requests, found),
     }
     if not found.rows:
@@ -141,12 +142,27 @@ def _names_of(settings: Settings, version: LoggedVersion, kind: str) -> list[Any
     metadata = mlflow.models.get_model_info(found.uri).metadata or {}
     columns = metadata.get(COLUMNS_KEY)
     labels = Schema.from_dict(columns).labels if columns else ()
+    if kind == "classes" and settings.evaluation.heads:
+        return _classes_of_head(version, metadata, settings.evaluation.output)
     if not (names := metadata.get(CLASSES_KEY) if kind == "classes" else labels):
         raise DataError(
             f"{version} does not name its {kind}, so outcomes cannot be compared with its predictions. A model that the "
             "platform trains names them."
         )
     return list(names)
+
+
+def _classes_of_head(version: LoggedVersion, metadata: Mapping[str, Any], output: str) -> list[int]:
+    """The classes of an output beside others: numbers from 0. One probability is that of class 1."""
+    for one in map(OutputSpec.from_dict, metadata.get(OUTPUTS_KEY, ())):
+        if one.name == output and not one.shape:
+            return [0, 1]
+        if one.name == output and len(one.shape) == 1 and one.shape[0]:
+            return list(range(one.shape[0]))
+    raise DataError(
+        f"{version} has no output {output!r} with classes, so outcomes cannot be compared with its predictions. Set "
+        "evaluation.output and evaluation.heads as in its training."
+    )
 
 
 def _measurable(settings: Settings, found: JudgedRequests) -> tuple[Settings, str]:

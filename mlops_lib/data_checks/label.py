@@ -46,6 +46,9 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
     """
     labels = [column for column in schema.columns if column.role == "label"]
     task, heads = settings.evaluation.task, settings.evaluation.heads
+    if task in plugins.TABLE["task"] and task != "text":  # a text may be judged by lists and objects
+        for label in labels:
+            _require_one_value(label, folder)
     if heads:
         for label in labels:
             classes = _require_head(label, heads.get(label.name, task), folder)
@@ -84,6 +87,37 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
         _require_classes(schema, label, folder)
         if settings.evaluation.unknown_class == "error":
             _require_known_classes(schema.classes, label, folder)
+
+
+def several_in_one(name: str, values: "pa.ChunkedArray", where: str) -> str:
+    """Why a label cannot be a list or a structure, and what to do; "" if it is none.
+
+    Args:
+        where: Of the rows, such as "the train split".
+    """
+    import pyarrow as pa
+
+    if not pa.types.is_nested(values.type):
+        return ""
+    row, value = next(((at, one) for at, one in enumerate(values.to_pylist()) if one), (0, None))
+    first = value[0] if isinstance(value, list) else None
+    example = (
+        f": rows[{first!r}] = [{first!r} in one for one in rows[{name!r}]]" if isinstance(first, str) else ""
+    )
+    return (
+        f"Column {name!r} holds lists or structures ({values.type}), such as {str(value)[:80]} in row {row} of {where}, and a label "
+        f"is one value. For several labels in a row, make a column for each of them in data.prepare{example}. List these columns in "
+        "data.label, and set evaluation.task: multilabel for true and false, multioutput for numbers."
+    )
+
+
+def _require_one_value(label: Column, folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if pa.types.is_nested(pq.read_schema(file := folder / "train.parquet").field(label.name).type):
+        values = pq.read_table(file, columns=[label.name]).column(0)
+        raise DataError(several_in_one(label.name, values, "the train split"))
 
 
 def _require_several(task: str, labels: Sequence[Column], folder: Path) -> None:

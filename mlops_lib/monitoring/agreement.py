@@ -31,11 +31,11 @@ class Agreement(BaseModel):
     at: str = ""
 
 
-def agreement(log: PredictionLog, requests: MirroredRequests, task: str) -> Agreement:
-    """Compare the newest answers of both versions, row by row."""
+def agreement(log: PredictionLog, requests: MirroredRequests, task: str, output: str = "") -> Agreement:
+    """Compare the newest answers of both versions, row by row; of several outputs the given one."""
     rows = different = 0
     largest, at = None, ""
-    for answers in mirrored_answers(log, requests, requests.ids[~requests.failed][-MAX_ROWS:]):
+    for answers in mirrored_answers(log, requests, requests.ids[~requests.failed][-MAX_ROWS:], output):
         for row, (ours, theirs) in enumerate(zip(answers.champion, answers.challenger, strict=True)):
             rows += 1
             gap = _gap(ours, theirs)

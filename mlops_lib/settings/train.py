@@ -51,6 +51,11 @@ class TrainSettings(Section):
         description="LightningDataModule with the training batches: package.module:Class, or {class:, params:}",
         json_schema_extra=read_by("train-model", code=("train-model",)),
     )
+    dataset: OptionalMade = Field(
+        {},
+        description="torch Dataset with the training items of a split: package.module:Class, or {class:, params:}",
+        json_schema_extra=read_by("train-model", code=("train-model",)),
+    )
     profiler: Literal["", "simple", "pytorch"] = Field(
         "", description="log a profile of the training: simple (seconds by action) or pytorch (operators)"
     )
@@ -72,6 +77,12 @@ class TrainSettings(Section):
             except ConfigError:
                 raise ValueError(f"It should be {FORMS}, or a file of torch.save") from None
         return value
+
+    @model_validator(mode="after")
+    def _batches_come_from_one_place(self) -> "TrainSettings":
+        if self.datamodule and self.dataset:
+            raise ValueError("datamodule and dataset both give the training batches: set one of them")
+        return self
 
     @model_validator(mode="after")
     def _each_process_has_a_batch(self) -> "TrainSettings":

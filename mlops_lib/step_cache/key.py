@@ -67,7 +67,7 @@ def parts_of(settings: Settings, step: Step, parameters: Parameters, fingerprint
                 digests += [_digest_of_named(settings, prepare), _digest_of_read(settings, prepare)]
             if name == "data.prepare":
                 digests.append(_digest_of_read(settings, value))
-            if name == "train.datamodule" and value:
+            if name in ("train.datamodule", "train.dataset") and value:
                 digests.append(_digest_of_read(settings, value["class"]))
             if any(digests):
                 parts[f"the code of {name}"] = " ".join(digests)

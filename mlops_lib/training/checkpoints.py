@@ -102,12 +102,12 @@ def _weights(module: "nn.Module") -> str:
 
 
 def _code(config: Settings, encoder: Encoder | InputEncoder, module: "nn.Module") -> list[str]:
-    """Digests of the code of the network, of what makes it and its inputs, and of callbacks and data module.
+    """Digests of the code of the network, of what makes it and its inputs, of callbacks, and of data module or dataset.
 
     Of each module: of its package, or of the files in its folder.
     """
     classes = {base for layer in module.modules() for base in type(layer).__mro__}
-    made = [*config.train.callbacks, config.train.datamodule]
+    made = [*config.train.callbacks, config.train.datamodule, config.train.dataset]
     named = [config.model.implementation, *(one["class"] for one in made if one)]
     modules = {one.__module__ for one in classes} | {path.partition(":")[0] for path in named if ":" in path}
     if isinstance(encoder, InputEncoder):

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -16,6 +15,7 @@ from mlops_lib.errors import MlopsError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
+from mlops_lib.training.served_inputs import difference, expected, form, listed
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -87,55 +87,21 @@ def require_fitting(batches: Any, config: Settings, encoder: Encoder | InputEnco
         except Exception as error:
             raise _failed(path, "fails in its first batch", error) from error
     found = batch[0] if isinstance(batch, tuple | list) and len(batch) else batch
-    wanted = _expected(encoder)
+    wanted = expected(encoder)
     if isinstance(found, Tensor) and len(wanted) == 1:
         found = {next(iter(wanted)): found}
     if not isinstance(found, Mapping) or (found is batch and not set(wanted) <= set(found)):
         print(
-            f"The batches of {path} are of their own form ({_form(batch)}): they are not compared with the inputs that "
-            f"forward gets in the service: {_listed(wanted)}.",
+            f"The batches of {path} are of their own form ({form(batch)}): they are not compared with the inputs that "
+            f"forward gets in the service: {listed(wanted)}.",
             flush=True,
         )
         return
-    for name, (dtype, shape) in wanted.items():
-        one = found.get(name)
-        if not isinstance(one, Tensor) or one.dtype != dtype or not _fits(tuple(one.shape[1:]), shape):
-            raise TrainingError(
-                f"train.datamodule {path!r} gives {name!r} as {_form(one)}, and forward gets {_listed({name: (dtype, shape)})} "
-                "in the service, which makes it of the loader's columns. Give batches (inputs, y) of the same inputs, or change "
-                "model.inputs or model.collate."
-            )
-
-
-Shapes = dict[str, tuple[Any, tuple[int | None, ...]]]
-
-
-def _expected(encoder: Encoder | InputEncoder) -> Shapes:
-    """Type and shape, without the rows, of each input."""
-    if isinstance(encoder, InputEncoder):
-        return {spec.name: (getattr(torch, spec.dtype), spec.shape) for spec in encoder.inputs.specs}
-    return {"x": (torch.float32, (len(encoder.outputs),))}
-
-
-def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(
-        size in (None, one) for one, size in zip(found, wanted, strict=True)
-    )
-
-
-def _listed(wanted: Shapes) -> str:
-    return ", ".join(
-        f"{name} {str(dtype).removeprefix('torch.')} [{', '.join(['rows', *(str(one or 'any') for one in shape)])}]"
-        for name, (dtype, shape) in wanted.items()
-    )
-
-
-def _form(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    if isinstance(value, Mapping):
-        return f"a dict of {', '.join(map(str, value))}"
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    if wrong := difference(found, wanted):
+        raise TrainingError(
+            f"train.datamodule {path!r} gives {wrong} in the service, which makes it of the loader's columns. Give batches "
+            "(inputs, y) of the same inputs, or change model.inputs or model.collate."
+        )
 
 
 def _failed(path: str, what: str, error: Exception) -> MlopsError:

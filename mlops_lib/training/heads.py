@@ -54,10 +54,17 @@ def together(reports: Sequence[EvaluationReport], config: Settings) -> Evaluatio
     return report
 
 
+def with_output(config: Settings, name: str) -> Settings:
+    """The settings with another ``evaluation.output``; "": the predictions as they are."""
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"output": name})})
+
+
 def _head(data_loader: BaseDataLoader, config: Settings, changed: dict[str, Any]) -> Head:
     config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update=changed)})
+    schema, kind = _with_label(data_loader.schema, config.evaluation.output), type(data_loader)
     found = copy(data_loader)
-    found.__dict__["schema"] = _with_label(data_loader.schema, config.evaluation.output)
+    # Whether the loader has it as a property, a cached one or an attribute.
+    found.__class__ = type(kind.__name__, (kind,), {"schema": property(lambda self: schema)})
     return Head(found, config, training_schema(found, config.evaluation.task).classes)
 
 

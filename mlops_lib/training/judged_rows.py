@@ -139,6 +139,24 @@ def truth_of(rows: "pd.DataFrame", schema: Schema) -> np.ndarray:
     return rows[schema.label].to_numpy()
 
 
+def output_of(predicted: Any, name: str) -> np.ndarray:
+    """One output of each prediction, [rows, ...].
+
+    Raises:
+        EvaluationError: The model has no such output, or its size differs between rows.
+    """
+    first = predicted[0] if isinstance(predicted, list) and predicted else None
+    if not isinstance(first, dict) or name not in first:
+        given = ", ".join(first) if isinstance(first, dict) else "one without a name"
+        raise EvaluationError(f"evaluation.output is {name!r}, and the outputs of the model are: {given}.")
+    try:
+        return np.array([row[name] for row in predicted])
+    except ValueError:
+        raise EvaluationError(
+            f"The output {name!r} has another number of items in each row. Set evaluation.output to one of a fixed shape."
+        ) from None
+
+
 def names_of_columns(schema: Schema) -> Sequence[Any]:
     """Names of the columns of a prediction: a classifier's classes, or several labels; empty for one number."""
     return schema.classes or (schema.labels if len(schema.labels) > 1 else ())

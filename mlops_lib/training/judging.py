@@ -16,7 +16,14 @@ from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG
 from mlops_lib.settings import Settings
 from mlops_lib.training import epochs, evidence, heads
 from mlops_lib.training.evidence import Evidence
-from mlops_lib.training.judged_rows import LATENCY_ROWS, Collector, latency, names_of_columns, truth_of
+from mlops_lib.training.judged_rows import (
+    LATENCY_ROWS,
+    Collector,
+    latency,
+    names_of_columns,
+    output_of,
+    truth_of,
+)
 from mlops_lib.training.worst_images import worst_images
 
 if TYPE_CHECKING:
@@ -125,21 +132,25 @@ def score(
         split: The split to score.
         classes: The classes of a classifier, in the order of its probabilities; empty: those of the train split.
     """
-    reports = [
-        _score(answers, one.data_loader, one.config, split, one.classes)
-        for one in heads.of(data_loader, config, classes)
-    ]
+    judged = list(heads.of(data_loader, config, classes))
+    for one in judged:
+        _check(one.data_loader, one.config, split, one.classes)
+    asked = _asked(answers, judged, split, list(data_loader.schema.features))
+    reports = [_score(answers, *one, rows, split) for one, rows in zip(judged, asked, strict=True)]
     return heads.together(reports, config)
 
 
 def _score(
-    answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split, classes: Sequence[Any]
+    answers: Answers,
+    data_loader: BaseDataLoader,
+    config: Settings,
+    classes: Sequence[Any],
+    rows: Collector,
+    split: Split,
 ) -> EvaluationReport:
     chosen = config.evaluation
     schema = data_loader.schema
     features = list(schema.features)
-    _check(data_loader, config, split, classes)
-    rows = _asked(answers, data_loader, config, split, features)
     train, note = None, {}
     if chosen.baselines:
         width = sum(IMAGE_VALUES if kind == "image" else 1 for kind in schema.kinds.values())
@@ -189,8 +200,9 @@ def judged_rows(
     Raises:
         EvaluationError: The predictions cannot be scored.
     """
-    data_loader, config, classes = next(heads.of(data_loader, config, classes))
-    rows = _asked(answers, data_loader, config, split, features)
+    judged = next(heads.of(data_loader, config, classes))
+    (rows,) = _asked(answers, [judged], split, features)
+    data_loader, config, classes = judged
     classes = classes or names_of_columns(data_loader.schema)
     references = {"references": rows.references} if rows.references else {}
     kind = plugins.load("task", config.evaluation.task)
@@ -209,14 +221,20 @@ def judged_rows(
 
 
 def _asked(
-    answers: Answers, data_loader: BaseDataLoader, config: Settings, split: Split, features: Sequence[str]
-) -> Collector:
-    """The rows of a split with a model's predictions."""
-    collector = Collector(config, data_loader.schema)
-    for rows in data_loader.parts(split):
-        talks = _scripts(rows, config, data_loader.schema)
-        collector.add(rows, answers(rows[list(features)], config, *([talks] if any(talks) else [])))
-    return collector
+    answers: Answers, judged: Sequence[heads.Head], split: Split, features: Sequence[str]
+) -> list[Collector]:
+    """The rows of a split with a model's predictions, for each of its heads. The model is asked once for a row."""
+    collectors = [Collector(one.config, one.data_loader.schema) for one in judged]
+    for parts in zip(*(one.data_loader.parts(split) for one in judged), strict=True):
+        rows, config = parts[0], judged[0].config
+        talks = _scripts(rows, config, judged[0].data_loader.schema)
+        if len(judged) > 1:
+            config = heads.with_output(config, "")
+        found = answers(rows[list(features)], config, *([talks] if any(talks) else []))
+        for one, own, collector in zip(judged, parts, collectors, strict=True):
+            name = one.config.evaluation.output if len(judged) > 1 else ""
+            collector.add(own, output_of(found, name) if name else found)
+    return collectors
 
 
 def _check(data_loader: BaseDataLoader, config: Settings, split: Split, classes: Sequence[Any]) -> None:

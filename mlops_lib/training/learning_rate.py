@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import TrainingError
@@ -12,7 +13,7 @@ from mlops_lib.tracking import log_figure
 from mlops_lib.training import trainer as trainers
 
 if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule
+    from lightning.pytorch import LightningDataModule, LightningModule
 
 NAMES = ("learning_rate", "lr")
 #: The rates that are tried, one a step, each larger than the one before.
@@ -20,7 +21,13 @@ LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100
 FIGURE = "training/learning_rate.png"
 
 
-def find(module: "LightningModule", train: Any, config: Settings, run_id: str) -> Settings:
+def find(
+    module: "LightningModule",
+    train: Any,
+    config: Settings,
+    run_id: str,
+    datamodule: "LightningDataModule | None" = None,
+) -> Settings:
     """Set the network's learning rate to the one at which the loss falls fastest; print, log and draw it.
 
     Args:
@@ -28,6 +35,8 @@ def find(module: "LightningModule", train: Any, config: Settings, run_id: str) -
         train: Training batches.
         config: Resolved settings.
         run_id: Run for the parameter ``fit.learning_rate`` and the figure `FIGURE`.
+        datamodule: Of the user's own, set up: it gives the batches and its hooks are called, except those that
+            set it up and end it.
 
     Returns:
         The settings with the rate in ``model.params``, for workers that make the network again.
@@ -58,7 +67,9 @@ def find(module: "LightningModule", train: Any, config: Settings, run_id: str) -
         tried = copy.deepcopy(module)
         rates = {"min_lr": LOWEST, "max_lr": HIGHEST, "num_training": STEPS}
         try:
-            found = Tuner(trainer).lr_find(tried, train, update_attr=False, **rates)
+            batches = {"datamodule": datamodule} if datamodule else {"train_dataloaders": train}
+            with _kept_open(datamodule):
+                found = Tuner(trainer).lr_find(tried, **batches, update_attr=False, **rates)
         except MisconfigurationException as error:  # several optimizers
             raise TrainingError(f"train.find_lr: {error}") from error
     if epoch is not None:
@@ -77,6 +88,18 @@ def find(module: "LightningModule", train: Any, config: Settings, run_id: str) -
     log_figure(run_id, _figure(found.results, rate), FIGURE)
     params = {**config.model.params, name: rate}
     return config.model_copy(update={"model": config.model.model_copy(update={"params": params})})
+
+
+@contextlib.contextmanager
+def _kept_open(datamodule: "LightningDataModule | None") -> Iterator[None]:
+    """The training comes after, and sets the module up no more: it is not torn down within the block."""
+    if datamodule:
+        datamodule.teardown = lambda stage="": None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        if datamodule:
+            del datamodule.teardown
 
 
 def _figure(results: dict[str, list[float]], rate: float) -> Any:

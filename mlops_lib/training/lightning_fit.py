@@ -80,6 +80,10 @@ def batches(
     """Shuffled training batches and validation batches; each of `workers` takes its
     share of a step's rows."""
     size, seed = rows_of_a_batch(config, workers), config.train.seed
+    if config.train.dataset:
+        from mlops_lib.training import own_dataset
+
+        return own_dataset.loaders(config, data_loader, encoder, size)
     number = _decoders(data_loader, config, encoder, workers)
     train = data_loader.torch("train", size, shuffle=True, seed=seed, num_workers=number, encoder=encoder)
     return train, data_loader.torch("validation", size, num_workers=number, encoder=encoder)

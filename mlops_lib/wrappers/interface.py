@@ -23,6 +23,7 @@ from mlops_lib.redact.traces import mask_traces
 from mlops_lib.registry.model_files import note_digest
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
+from mlops_lib.training.judged_rows import output_of
 from mlops_lib.wrappers import champion
 from mlops_lib.wrappers.inputs import encoded, to_matrix
 from mlops_lib.wrappers.load import WRAPPER_KEY, download
@@ -206,20 +207,7 @@ class ModelWrapper(ABC):
                 "Rows of the golden data have several turns, which models of the wrappers llm and langgraph take."
             )
         found, name = self.predict(rows), config.evaluation.output
-        if not name:
-            return found
-        first = found[0] if isinstance(found, list) and found else None
-        if not isinstance(first, dict) or name not in first:
-            given = ", ".join(first) if isinstance(first, dict) else "one without a name"
-            raise EvaluationError(
-                f"evaluation.output is {name!r}, and the outputs of the model are: {given}."
-            )
-        try:
-            return np.array([row[name] for row in found])
-        except ValueError:
-            raise EvaluationError(
-                f"The output {name!r} has another number of items in each row. Set evaluation.output to one of a fixed shape."
-            ) from None
+        return output_of(found, name) if name else found
 
     @property
     def run_id(self) -> str:

@@ -75,7 +75,7 @@ class PytorchLightningWrapper(ModelWrapper):
         import mlflow
         import torch
 
-        from mlops_lib.training import datamodule
+        from mlops_lib.training import datamodule, own_dataset
         from mlops_lib.training.losses import describe
         from mlops_lib.wrappers.network import log as network_log
         from mlops_lib.wrappers.network.double import in_double
@@ -97,13 +97,15 @@ class PytorchLightningWrapper(ModelWrapper):
             datamodule.require_fitting(train, config, encoder)
         else:
             train, validation = lightning_fit.batches(data_loader, config, encoder)
+        if config.train.dataset:
+            own_dataset.require_same_rows(config, data_loader, encoder, train, validation)
         module.train()
         if hasattr(module, "fit_preprocessing"):
             module.fit_preprocessing(train)
         if config.train.warm_start:
             warm_start.load(module, encoder, config, run_id)
         if config.train.find_lr:
-            config = learning_rate.find(module, train, config, run_id)
+            config = learning_rate.find(module, train, config, run_id, own)
         name = checkpoints.identity(config, data_loader, encoder, module)
         with checkpoints.folder(config, name) as folder:
             if config.train.processes * config.train.nodes > 1:
@@ -188,7 +190,7 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
 
     from mlops_lib.columns.fit import fit as fit_encoder
     from mlops_lib.wrappers.network import log as network_log
-    from mlops_lib.wrappers.network.probabilities import require_judgeable
+    from mlops_lib.wrappers.network.probabilities import require_judgeable, require_repeatable
 
     network = plugins.load("network", config.model.implementation)
     plan = resolve.plan(network, config.model, schema)
@@ -216,8 +218,9 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
         network_log.require_output([], config)
         matrix.require_exportable(module, example)
         with torch.inference_mode():
-            answer = module.eval()(torch.from_numpy(example)).numpy()
+            answer, again = (module.eval()(torch.from_numpy(example)).numpy() for _ in range(2))
         require_judgeable(type(module).__name__, answer, judged)
+        require_repeatable(type(module).__name__, answer, again)
     return _Made(module, encoder, facts, features)
 
 

@@ -158,7 +158,10 @@ LEFT_OUT = {
         pa.array([f"{i:05d}" for i in range(ROWS)]),
         "name it in data.columns to keep it",
     ),
-    "lists of texts": (pa.array([["a"]] * ROWS), "list<item: string>: left out, name its kind"),
+    "lists of texts": (
+        pa.array([["a"]] * ROWS),
+        "list<item: string>: left out, name its kind in data.columns to keep it, such as text",
+    ),
     "structs": (
         pa.array([{"a": 1}] * ROWS),
         "struct<a: int64>: left out, since a field is no column; make columns",

@@ -18,7 +18,7 @@ from mlops_lib.comparison.in_service import compare_in_service
 from mlops_lib.errors import DataError, EvaluationError
 from mlops_lib.monitoring.prediction_log import STAMP
 from mlops_lib.registry import MODEL_DIGEST_TAG, Registry
-from mlops_lib.wrappers.interface import COLUMNS_KEY
+from mlops_lib.wrappers.interface import COLUMNS_KEY, OUTPUTS_KEY
 from serving.operations.records import write_table
 from tests.support.toy_service import Caller, Toy, toy_service
 from tests.support.waiting import until_async
@@ -137,6 +137,48 @@ def test_several_labels_are_compared(tmp_path, blank_store, task, metric, truth)
 
     save(folders[1], "ba")
     with pytest.raises(DataError, match=r"has the labels \['a', 'b'\], and .* has \['b', 'a'\]"):
+        report(tmp_path, chosen)
+
+
+def test_labels_of_different_kinds_are_compared_by_the_one_that_decides(tmp_path, blank_store):
+    """Its classes are 0 and 1, or as many numbers as its output has probabilities; a version without this output is refused."""
+
+    class Heads(Off):
+        def _answer(self, rows):
+            return [{"buys": 0.4 + self.by, "spent": row["x"] + self.by} for row in rows]
+
+    requests = [[{"x": 0.0}], [{"x": 1.0}]]
+    in_service(tmp_path, Heads(0.05), Heads(0.2), requests, lambda row: bool(row["x"]))
+    shutil.copy(blank_store, tmp_path / "mlflow.db")
+    chosen = {
+        "data.label": ["buys", "spent"],
+        "evaluation.task": "classification",
+        "evaluation.metric": "accuracy",
+        "evaluation.output": "buys",
+        "evaluation.heads": {"spent": "regression"},
+    }
+    client = tracking.connect(config.load(tmp_path / "config.yaml", chosen))
+    client.create_registered_model("toy")
+
+    def save(folder, output):
+        outputs = [
+            {"name": output, "dtype": "float32", "shape": []},
+            {"name": "spent", "dtype": "float32", "shape": []},
+        ]
+        Model(metadata={OUTPUTS_KEY: outputs}).save(folder / "MLmodel")
+
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for folder in folders:
+        folder.mkdir()
+        save(folder, "buys")
+        client.create_model_version("toy", folder.as_uri())
+    found = report(tmp_path, chosen)
+    assert (found.rows, found.agreement.rows, found.agreement.different) == (2, 2, 2), "0.45 and 0.6"
+    (accuracy,) = [one for one in found.against[0].comparisons if one.metric == "accuracy"]
+    assert (accuracy.champion, accuracy.challenger) == (0.5, 0.5)
+
+    save(folders[1], "bought")
+    with pytest.raises(DataError, match="has no output 'buys' with classes"):
         report(tmp_path, chosen)
 
 

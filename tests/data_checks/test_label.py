@@ -15,7 +15,7 @@ def write(stored):
     """Write a table, split by hash, whose label has some values; the rows of each split."""
 
     def written(values, task="classification", **evaluation):
-        metric = {"classification": "accuracy", "regression": "r2"}[task]
+        metric = {"classification": "accuracy", "regression": "r2", "multilabel": "micro_f1"}[task]
         stored.configure(
             data={"source": "label.parquet", "prepare": "", "label": "y", "key": "", "checks": {}},
             evaluation={"task": task, "metric": metric, "threshold": 0.1, "baselines": [], **evaluation},
@@ -26,6 +26,17 @@ def write(stored):
         return declared.write(settings, loaders.from_settings(settings), loaders.prepared_folder(settings))
 
     return written
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel"])
+def test_a_list_of_labels_is_an_error_with_the_columns_to_make(write, task):
+    """Tags in one column: the error names column, row, value and the line of data.prepare, before a training."""
+    values = [[], *[["cake", "tea"], ["tea"]] * 200]
+    with pytest.raises(
+        DataError,
+        match=r"'y' holds lists.*\['(cake', ')?tea'\] in row \d.*rows\['(cake|tea)'\] = \[.*multilabel",
+    ):
+        write(values, task)
 
 
 @pytest.mark.parametrize(

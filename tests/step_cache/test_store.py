@@ -184,10 +184,12 @@ def test_a_data_file_that_the_users_code_reads_is_part_of_the_key(steps):
         "from pathlib import Path\nWEIGHTS = (Path(__file__).parent / 'weights.csv').read_text()\n"
     )
     (root / "weights.csv").write_text("won,0.8\n")
-    steps.project.configure(train={"datamodule": "batches:Batches"})
-    steps.keep_all()
-    (root / "weights.csv").write_text("won,0.9\n")
-    assert list(steps.reasons()) == ["02_train"]
+    for setting, value in (("datamodule", 0.9), ("dataset", 0.7)):
+        steps.project.configure(train={"datamodule": {}, "dataset": {}, setting: "batches:Batches"})
+        steps.keep_all()
+        assert steps.reasons() == {}
+        (root / "weights.csv").write_text(f"won,{value}\n")
+        assert list(steps.reasons()) == ["02_train"]
 
 
 def test_a_data_file_in_the_working_folder_is_part_of_the_key(steps):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from toy_training import Scheduled
@@ -35,8 +36,11 @@ class Odd(Scheduled):
 
     def forward(self, x: Tensor) -> Any:
         found = super().forward(x.nan_to_num(0.0))
+        if self.form == "drawn one":  # without the branches below, which fix the number of rows
+            return torch.rand_like(found)
         return {
             "one": found,
+            "drawn": {"p": found, "q": torch.rand_like(found)},
             "scalar": {"p": found, "loss": found.mean()},
             "text": {"p": found, "name": "p"},
             "items": [{"p": one} for one in found],

@@ -3,12 +3,12 @@
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from mlops_lib.loaders.batches import to_tensors
 
@@ -166,6 +166,20 @@ class OwnBatches(pl.LightningDataModule):
         return (x + 0.01 * torch.randn_like(x) if self.trainer.training else x), y
 
 
+class Witnessed(OwnBatches):
+    """Writes its hooks down, and cannot be used once it is torn down."""
+
+    calls: ClassVar[list[str]] = []
+
+    def teardown(self, stage: str) -> None:
+        self.calls.append("teardown")
+        del self.tensors
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        self.calls.append("batch")
+        return batch
+
+
 class NoValidation(pl.LightningDataModule):
     """Training batches alone."""
 
@@ -181,3 +195,68 @@ class Weights(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         torch.save(module.state_dict(), self.folder / f"{trainer.world_size}-{trainer.global_rank}.pt")
+
+
+class OwnItems(Dataset):
+    """The platform's rows, those of the training with noise; `form` spoils them."""
+
+    def __init__(self, split: str, rows: Any, form: str = "") -> None:
+        self.split, self.rows, self.form = split, rows, form
+
+    def __len__(self) -> int:
+        return len(self.rows) - (self.form == "short")
+
+    def __getitem__(self, row: int) -> Any:
+        if self.form == "shuffled":
+            row = len(self.rows) - 1 - row
+        x, y = self.rows[row]
+        if self.split == "train":
+            x = x + 0.01 * torch.randn_like(x)
+        return {
+            "raises": lambda: open("/no/such/file"),
+            "scaled": lambda: (x / 10, y),
+            "flipped": lambda: (x, 1 - y),
+            "narrow": lambda: (x[1:], y),
+            "words": lambda: (x, "yes"),
+            "alone": lambda: x,
+            "plain": lambda: (x.double().numpy(), int(y)),
+        }.get(self.form, lambda: (x, y))()
+
+
+class ItemsWithoutSplit(Dataset):
+    """Knows no splits."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+
+class NoItems(IterableDataset):
+    """Has no items by number."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+
+    def __iter__(self) -> Any:
+        return iter([])
+
+
+class Lists(Dataset):
+    """Lists of unlike lengths, made of the loader's rows, with a way to put them together."""
+
+    def __init__(self, split: str, loader: Any) -> None:
+        self.frame = loader.load(split)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __getitem__(self, row: int) -> Any:
+        one = self.frame.iloc[row]
+        clicks = [] if one["clicks"] is None else one["clicks"]
+        inputs = {"clicks": torch.tensor(clicks, dtype=torch.float32), "clicks_lengths": len(clicks)}
+        return inputs, float(one["liked"])
+
+    def collate_fn(self, items: Any) -> Any:
+        inputs, y = zip(*items, strict=True)
+        clicks = nn.utils.rnn.pad_sequence([one["clicks"] for one in inputs], batch_first=True)
+        lengths = torch.tensor([one["clicks_lengths"] for one in inputs])
+        return {"clicks": clicks, "clicks_lengths": lengths}, torch.tensor(y)

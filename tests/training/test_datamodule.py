@@ -4,9 +4,10 @@ import mlflow
 import numpy as np
 import pytest
 
-from mlops_lib import wrappers
+from mlops_lib import tracking, wrappers
+from mlops_lib.columns.fit import fit as fit_encoder
 from mlops_lib.errors import MlopsError, TrainingError
-from tests.support.projects import written
+from tests.support.projects import ROOT, written
 
 
 def configured(stored, network="Interrupted", own="OwnBatches", **params):
@@ -75,3 +76,24 @@ def test_wrong_batches_are_an_error_before_training(stored, own, params, words):
     assert own == "Missing" or isinstance(caught.value, TrainingError)
     runs = mlflow.search_runs(experiment_names=[settings.mlflow.experiment], output_format="list")
     assert [run.data.metrics for run in runs] == [{}]
+
+
+def test_a_learning_rate_is_found_with_its_hooks(stored, monkeypatch):
+    """Its batches pass its hooks in the search too; it is torn down once, after the training."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests/toys"))
+    import toy_training
+
+    from mlops_lib.training import datamodule, learning_rate
+
+    settings, dataset = configured(stored, "Scheduled", "Witnessed")
+    tracking.connect(settings)
+    own = datamodule.make(settings, dataset, fit_encoder(dataset.schema, dataset.parts("train")), 64)
+    train, _ = datamodule.loaders(own, settings)
+    module = toy_training.Scheduled(len(dataset.schema.features))
+    calls = toy_training.Witnessed.calls
+    calls.clear()
+    run_id = mlflow.MlflowClient().create_run(mlflow.create_experiment("rates")).info.run_id
+    learning_rate.find(module, train, settings, run_id, own)
+    assert calls and set(calls) == {"batch"}
+    own.teardown("fit")
+    assert calls[-1] == "teardown"

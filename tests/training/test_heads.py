@@ -1,5 +1,7 @@
 """Labels of different kinds in one model: each output is judged by its own task, one of them decides."""
 
+from copy import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from mlops_lib import config, loaders, registry, wrappers
 from mlops_lib.data_checks import declared
 from mlops_lib.errors import ConfigError, DataError, TrainingError
+from mlops_lib.training import judging
 from tests.support.projects import ROOT
 from tests.support.promoting import promote
 
@@ -73,6 +76,30 @@ def test_each_head_has_its_metrics_and_the_gate_compares_the_one_that_decides(pr
     assert {"roc", "plan.confusion", "spent.residuals"} <= set(report.figures)
     assert report.judged.truth.tolist() == test["buys"].tolist()
     assert list(report.baselines["majority"]) == [name for name in report.metrics if "." not in name]
+
+
+def test_the_model_is_asked_once_for_a_row(project):
+    """Whatever the number of heads; a loader whose schema is a plain property is judged alike."""
+    settings = configured(project)
+    dataset = dataset_of(settings)
+    asked = []
+
+    def answers(rows, config):
+        asked.append(len(rows))
+        signs = (rows["a"] > 0.2).astype(float)
+        return [{"buys": sign, "plan": [0.2, 0.3, 0.5], "spent": 1.0} for sign in signs]
+
+    report = judging.score(answers, dataset, settings, "test")
+    assert sum(asked) == dataset.count("test")
+    rows = dataset.load("test")
+    assert report.metrics["accuracy"].value == pytest.approx(((rows["a"] > 0.2) == rows["buys"]).mean())
+    assert report.metrics["plan.accuracy"].value == pytest.approx((rows["plan"] == 2).mean())
+    assert report.metrics["spent.mae"].value == pytest.approx((rows["spent"] - 1).abs().mean())
+
+    known = dataset.schema
+    other = copy(dataset)
+    other.__class__ = type("Own", (type(dataset),), {"schema": property(lambda self: known)})
+    assert judging.score(answers, other, settings, "test").metrics == report.metrics
 
 
 @pytest.mark.parametrize(

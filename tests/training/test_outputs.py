@@ -37,6 +37,8 @@ def test_an_autoencoder_is_judged_by_the_loss_of_each_row(stored):
         ("scalar", "p", r"gives float32 of shape \[\] as 'loss' for 5 rows"),
         ("text", "p", "gives a str as 'name' for 5 rows"),
         ("items", "p", "which no graph can hold.*model.format: pickle"),
+        ("drawn one", "", "forward gives two answers for the same rows, so it draws random numbers"),
+        ("drawn", "p", "forward gives two answers in 'q' for the same rows"),
         ("strangers", "p", "gives a list of 2 items, such as a dict of 'p'"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.alike import classes_alike
 from mlops_lib.columns.schema import Kind
+from mlops_lib.data_checks.label import several_in_one
 from mlops_lib.errors import DataError
 from mlops_lib.wording import listed
 
@@ -50,10 +51,8 @@ class Label:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if pa.types.is_nested(values.type):
-            raise DataError(
-                f"{where}: {name!r} holds lists or structures ({values.type}), which is no label."
-            )
+        if problem := several_in_one(name, values, where):
+            raise DataError(problem)
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         endless = -1

@@ -29,7 +29,7 @@ from mlops_lib.wrappers.network.call import (
     scripted,
 )
 from mlops_lib.wrappers.network.frozen import freeze
-from mlops_lib.wrappers.network.probabilities import require_judgeable
+from mlops_lib.wrappers.network.probabilities import require_judgeable, require_repeatable
 from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ def require_loggable(
     call = NetworkCall(module.eval(), encoder.inputs)
     example = encoder.prepared_frame(features)
     require_output(require_answer(call, encoder, example), config)
-    require_judgeable(type(module).__name__, answers(call, encoder, example), judged)
+    answer = answers(call, encoder, example)
+    require_judgeable(type(module).__name__, answer, judged)
+    require_repeatable(type(module).__name__, answer, answers(call, encoder, example))
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
     _needs(module, encoder, config.root).require_portable()

@@ -36,6 +36,28 @@ def require_judgeable(
             _require_numbers(name, answer, chosen.task, head.data_loader.schema.labels)
 
 
+def require_repeatable(
+    name: str, first: np.ndarray | Mapping[str, np.ndarray], second: np.ndarray | Mapping[str, np.ndarray]
+) -> None:
+    """Check that two answers for the same rows are equal.
+
+    Raises:
+        TrainingError: They differ: ``forward`` draws random numbers, so nothing that is judged is what callers get.
+    """
+    outputs = first if isinstance(first, Mapping) else {"": first}
+    again = second if isinstance(second, Mapping) else {"": second}
+    for output, answer in outputs.items():
+        pairs = zip(answer, again[output], strict=True)
+        if not all(
+            one.shape == other.shape and np.allclose(one, other, 1e-3, 1e-5, True) for one, other in pairs
+        ):
+            which = f" in {output!r}" if output else ""
+            raise TrainingError(
+                f"{name}.forward gives two answers{which} for the same rows, so it draws random numbers. Callers would get other "
+                "answers than 03_evaluate judges. Draw in the training alone, as in: if self.training: z = z + noise."
+            )
+
+
 def _require_numbers(name: str, answer: np.ndarray, task: str, labels: Sequence[str]) -> None:
     rows = len(answer)
     if answer.shape == ((rows,) if task in ONE_NUMBER else (rows, len(labels))):

@@ -1,0 +1,138 @@
+"""`train.dataset`: a torch Dataset of the user's own gives the training items."""
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from mlops_lib import config, loaders, wrappers
+from mlops_lib.errors import ConfigError, MlopsError, TrainingError
+from tests.networks.test_architectures import films
+from tests.support.projects import ROOT, written
+
+
+def configured(stored, own="OwnItems", network="Interrupted", train=None, **params):
+    """Settings and dataset for a training of four epochs with the items of a dataset."""
+    stored.configure(
+        model={"implementation": f"toy_training:{network}", "params": {}},
+        train={
+            "max_epochs": 4,
+            "patience": 10,
+            "dataset": {"class": f"toy_training:{own}", "params": params},
+            **(train or {}),
+        },
+    )
+    return written(stored)
+
+
+def test_its_items_are_learned_from_and_the_logged_model_answers_the_same(stored, monkeypatch):
+    """A fresh load and MLflow alone predict what the trained model does; an interrupted training ends with the same weights."""
+    settings, dataset = configured(stored)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    features = dataset.load("test")[list(dataset.schema.features)]
+    expected = model.predict(features)
+    assert np.ptp(expected) > 0.01 and np.array_equal(
+        wrappers.load(result.model_uri).predict(features), expected
+    )
+    elsewhere = mlflow.pyfunc.load_model(result.model_uri).predict(features)
+    assert np.allclose(np.ravel(elsewhere), expected, atol=1e-6)
+
+    monkeypatch.setenv("TOY_INTERRUPT", "raise")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        model.train(dataset, settings)
+    monkeypatch.delenv("TOY_INTERRUPT")
+    resumed = model.train(dataset, settings)
+    assert "mlops.resumed_from" in mlflow.MlflowClient().get_run(resumed.run_id).data.tags
+    assert np.array_equal(model.predict(features), expected)
+
+
+def test_numpy_arrays_and_pythons_numbers_become_what_the_platforms_batches_have(stored):
+    """float64 becomes float32 and a label 1 becomes 1.0, so both ways learn the same."""
+    answers = []
+    for form in ("", "plain"):
+        settings, dataset = configured(stored, network="Scheduled", form=form)
+        model = wrappers.from_settings(settings)
+        model.train(dataset, settings)
+        answers.append(model.predict(dataset.load("test")))
+    assert np.allclose(*answers, atol=1e-5)
+
+
+def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
+    """Its padding is compared with the service's, row by row."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests/toys"))
+    pq.write_table(films(90), tmp_path / "films.parquet")
+    content = {
+        "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "films"},
+        "data": {"source": "films.parquet", "label": "liked", "columns": {"clicks": "sequence"}},
+        "model": {"wrapper": "lightning", "implementation": "architectures:Lstm"},
+        "train": {"max_epochs": 1, "dataset": "toy_training:Lists"},
+        "evaluation": {"threshold": 0.0},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    settings = config.load(tmp_path / "config.yaml")
+    loaders.from_settings(settings).write(loaders.prepared_folder(settings))
+    dataset = loaders.prepared(settings)
+    model = wrappers.from_settings(settings)
+    result = model.train(dataset, settings)
+    rows = dataset.load("test")
+    assert np.array_equal(wrappers.load(result.model_uri).predict(rows), model.predict(rows))
+
+    import toy_training
+
+    monkeypatch.delattr(toy_training.Lists, "collate_fn")
+    with pytest.raises(
+        TrainingError, match=r"a batch of \d+ items of the train split.*equal size.*method collate_fn"
+    ):
+        model.train(dataset, settings)
+
+
+@pytest.mark.parametrize(
+    ("own", "params", "words"),
+    [
+        ("Missing", {}, "no 'Missing'"),
+        ("OwnItems", {"colour": 1}, "cannot be made for the train split: TypeError.*'colour'"),
+        ("ItemsWithoutSplit", {}, "has no parameter split, and takes rows"),
+        ("NoItems", {}, "a NoItems, which has no items by number"),
+        ("OwnItems", {"form": "short"}, r"has \d+ items for the train split, which has \d+ rows.*data.prepare"),
+        ("OwnItems", {"form": "raises"}, "fails in item 0 of the train split: FileNotFoundError"),
+        ("OwnItems", {"form": "shuffled"}, r"Item \d+ of .* has the label \d, and row \d+ has \d"),
+        ("OwnItems", {"form": "flipped"}, "Item 0 of .* for the train split has the label"),
+        ("OwnItems", {"form": "words"}, "gives y as a tuple for 1 items"),
+        ("OwnItems", {"form": "alone"}, r"gives float32 \[1, 7\], and training needs items \(inputs, y\)"),
+        ("OwnItems", {"form": "narrow"}, r"'x' as float32 \[1, 6\], and forward gets x float32 \[rows, 7\]"),
+        ("OwnItems", {"form": "scaled"}, r"Item 0 of .* validation split has other values in 'x' than the service makes of row 0"),
+    ],
+)  # fmt: skip
+def test_wrong_items_are_an_error_before_training(stored, own, params, words):
+    """The error names class, split and item, and no epoch is trained."""
+    settings, dataset = configured(stored, own, "Scheduled", **params)
+    with pytest.raises(MlopsError, match=words) as caught:
+        wrappers.from_settings(settings).train(dataset, settings)
+    assert own == "Missing" or isinstance(caught.value, TrainingError)
+    runs = mlflow.search_runs(experiment_names=[settings.mlflow.experiment], output_format="list")
+    assert [run.data.metrics for run in runs] == [{}]
+
+
+def test_dataset_and_datamodule_together_are_refused(stored):
+    """Both give the training batches."""
+    with pytest.raises(ConfigError, match="set one of them"):
+        stored.settings(train__dataset="a:B", train__datamodule="a:C")
+
+
+@pytest.mark.slow
+def test_two_processes_share_its_rows(stored):
+    """The rows are shared as the platform's are: each is learned from once an epoch, and both end with the same weights."""
+    import torch
+
+    own = [{"class": "toy_training:Weights", "params": {"folder": str(stored.root)}}]
+    settings, dataset = configured(
+        stored, network="Scheduled", train={"processes": 2, "callbacks": own, "max_epochs": 2}
+    )
+    model = wrappers.from_settings(settings)
+    model.train(dataset, settings)
+    assert np.isfinite(model.predict(dataset.load("test"))).all()
+    first, second = (torch.load(stored.root / f"2-{rank}.pt") for rank in (0, 1))
+    learned = [name for name in first if "running" not in name]  # statistics of batches differ
+    assert learned and all(torch.equal(first[name], second[name]) for name in learned)
