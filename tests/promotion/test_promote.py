@@ -1,11 +1,15 @@
 """`mlops promote`: the gate is asked on the champion of this moment, and nothing else leads to Production."""
 
+import asyncio
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import mlflow
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +25,9 @@ from mlops_lib.registry import Registry
 from mlops_lib.training import judging
 from mlops_lib.wrappers import champion
 from tests.support import promoting
+from tests.support.toy_service import Caller, Toy, toy_service
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = {
     "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "promotion"},
@@ -433,3 +440,64 @@ def test_a_secret_in_an_error_is_not_written_into_the_history(settings, monkeypa
     promote(settings, "churn", 1, force_reason="the database is down")
     (entry,) = Registry(settings).history("churn").entries
     assert "no login" in entry.overridden[0] and "pa55word" not in entry.to_text()
+
+
+def notebook_04(settings, run_id):
+    """Run the code of 04_register in this process, with the id of a run as its parameter."""
+    cells = nbformat.read(ROOT / "notebooks" / "04_register.ipynb", as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    names = {}
+    exec(code[0], names)  # noqa: S102 - a kernel would take ten seconds
+    names["run_id"] = run_id
+    for source in code[1:]:
+        exec(source, names)  # noqa: S102
+
+
+def test_the_notebook_registers_no_run_that_the_gate_refused(settings, monkeypatch):
+    """04_register names the run and the verdict; there is no new version, and Production is as it was."""
+    promote(settings, "churn", 2)
+    worse = configured(settings.root, model={"implementation": MODELS[3][0], "params": {}})
+    monkeypatch.chdir(settings.root)
+    dataset, model = loaders.prepared(worse), wrappers.from_settings(worse)
+    run_id = model.train(dataset, worse).run_id
+    verdict = model.evaluate(dataset, worse).verdict
+    assert not verdict.passed and verdict.outcome == "worse"
+    with pytest.raises(RegistryError, match=rf"Run {run_id} has not passed the gate \(verdict: refused\)"):
+        notebook_04(worse, run_id)
+    assert len(Registry(settings).versions("churn")) == 3 and at_production(settings) == [2]
+
+
+@pytest.mark.slow
+def test_two_commands_at_once_leave_one_chain_of_decisions(settings):
+    """Both ask the gate. Whoever is overtaken moves nothing; each move replaces the version that was judged."""
+    names = ("1", "3")
+    code = "from mlops_lib.cli.app import main; main()"
+    commands = [[sys.executable, "-c", code, "promote", "churn", name] for name in names]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": settings.root}
+    started = [subprocess.Popen(command, env=variables, **pipes) for command in commands]
+    said = [one.communicate()[0] for one in started]
+    moved = [name for name, one in zip(names, started, strict=True) if one.returncode == 0]
+    history = Registry(settings).history("churn")
+    assert history.verify() == "" and moved, said
+    assert sorted(str(entry.version) for entry in history.entries) == sorted(moved), said
+    replaced = [0, *(entry.version for entry in history.entries)]
+    assert [entry.replaced for entry in history.entries] == replaced[:-1]
+    assert at_production(settings) == [replaced[-1]]
+    for one, text in zip(started, said, strict=True):
+        assert one.returncode == 0 or "is there now" in text or "refused" in text, text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_no_route_of_the_service_moves_a_version(method, tmp_path):
+    """Neither a path of its own nor MLflow's REST API is there."""
+    paths = (
+        "/promote", "/models/churn/promote", "/models/churn/versions/3/stage", "/rollback",
+        "/api/2.0/mlflow/model-versions/transition-stage", "/api/2.0/mlflow/registered-models/alias",
+    )  # fmt: skip
+
+    async def main():
+        async with toy_service(tmp_path, Toy(waits=False)) as app:
+            return [(await Caller(app, path, {"version": 3}, method=method)()).status for path in paths]
+
+    assert set(asyncio.run(main())) == {404}
