@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 
 from mlops_lib import config
-from mlops_lib.errors import EvaluationError, ReproductionError
+from mlops_lib.errors import MlopsError, ReproductionError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.lineage import environment, manifest, stored, worktree
 from mlops_lib.lineage.compare import Comparison, compare
 from mlops_lib.lineage.expected import Expected
 from mlops_lib.lineage.lock import lock, read_lock
 from mlops_lib.redact.keys import MASKED
-from mlops_lib.registry import ModelVersion
+from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, model_digest
 from mlops_lib.settings import Settings
 from mlops_lib.steps import events
 from mlops_lib.steps.contracts import EvaluateOutputs, TrainOutputs
@@ -81,6 +81,7 @@ def reproduce(
     with _scratch(keep, say) as scratch:
         lineage = stored.read(version.run_id, version.tags, scratch)
         facts = lineage.manifest
+        recorded = _recorded(version, scratch)
         project = settings.root.resolve()
         with worktree.code_of(lineage, project, scratch / "code", keep, say) as code:
             folder = facts["code"]["folder"]
@@ -106,7 +107,7 @@ def reproduce(
             expected = _expected(version, facts, differing, scratch)
             path = environment.import_path(top, scratch / "code")
             _run(python, file, facts, _variables(facts, expected, path), say)
-        return _compared(version, wanted["evaluation"]["metric"], scratch, tolerance, differing)
+        return _compared(version, recorded, wanted["evaluation"]["metric"], scratch, tolerance, differing)
 
 
 @contextlib.contextmanager
@@ -121,6 +122,26 @@ def _scratch(keep: bool, say: worktree.Say) -> Iterator[Path]:
             )
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _recorded(version: ModelVersion, scratch: Path) -> tuple[JudgedRows | None, Path]:
+    """The rows that the version was registered on, and the folder of its model, checked before anything runs.
+
+    Raises:
+        ReproductionError: They cannot be read, or were altered since.
+    """
+    (scratch / "recorded").mkdir(exist_ok=True)
+    try:
+        rows, folder = _judged(version), download(version.uri, scratch / "recorded")
+    except MlopsError as error:
+        raise ReproductionError(str(error)) from None
+    wanted = version.tags.get(MODEL_DIGEST_TAG, "")
+    if wanted and (found := model_digest(folder)) != wanted:
+        raise ReproductionError(
+            f"The model files of {version.name} version {version.version} were altered: SHA-256 {found[:12]}, recorded "
+            f"{wanted[:12]}."
+        )
+    return rows, folder
 
 
 def _differences(facts: Mapping[str, Any], locked: str) -> list[str]:
@@ -266,7 +287,12 @@ def _run(
 
 
 def _compared(
-    version: ModelVersion, metric: str, scratch: Path, tolerance: float, differing: list[str]
+    version: ModelVersion,
+    recorded: tuple[JudgedRows | None, Path],
+    metric: str,
+    scratch: Path,
+    tolerance: float,
+    differing: list[str],
 ) -> Reproduction:
     """Compare the models. Their store is read as files: another version of MLflow
     may have made its database."""
@@ -281,12 +307,8 @@ def _compared(
     rows = evidence.rows_path("evaluation/test/", evidence.ROWS_FILE, "*")
     new_rows = next(scratch.glob(f"artifacts/{trained['run_id']}/artifacts/{rows}"), None)
     new_model = next(file.parent for file in scratch.glob("artifacts/models/*/artifacts/MLmodel"))
-    (scratch / "recorded").mkdir(exist_ok=True)
-    old_model = download(version.uri, scratch / "recorded")
-    try:
-        before, now = _judged(version), rows_file.read(new_rows) if new_rows else None
-    except EvaluationError as error:
-        raise ReproductionError(str(error)) from None
+    before, old_model = recorded
+    now = rows_file.read(new_rows) if new_rows else None
     found = compare(before, now, (old_model, new_model), tolerance)
     score = mlflow.MlflowClient().get_run(version.run_id).data.metrics.get(f"test.{metric}")
     return Reproduction(found, (score, evaluated["score"]), differing)

@@ -20,6 +20,7 @@ from mlops_lib.lineage import reproduce
 from mlops_lib.lineage.compare import Comparison
 from mlops_lib.lineage.stored import Stored
 from mlops_lib.settings import Settings
+from tests.support.explained import changed
 from tests.support.llm_fixtures import KEY, Vendor
 from tests.support.projects import Project
 
@@ -124,6 +125,30 @@ def test_a_version_is_made_again_after_the_project_moved_on(moved_on):
     assert f"Data: {moved_on.root}/purchases.parquet" in done.stderr
     assert snapshot(moved_on.root) == before and git(moved_on.root, "status", "--porcelain") == status
     assert len(git(moved_on.root, "worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("artifacts/models/*/artifacts/MLmodel", "The model files of toy version 1 were altered: SHA-256"),
+        (
+            "artifacts/*/artifacts/evaluation/test/rows-*.parquet",
+            "are not those that the verdict was made of",
+        ),
+        ("artifacts/*/artifacts/evaluation/test/gate-*.json", "was altered since the gate wrote it"),
+        ("artifacts/*/artifacts/lineage/lock.txt", "lineage/lock.txt of run .* was altered"),
+        ("artifacts/*/artifacts/lineage/code.diff", "lineage/code.diff of run .* was altered"),
+    ],
+)
+def test_an_altered_version_is_refused_before_anything_runs(moved_on, monkeypatch, path, words):
+    """One byte of what the result would be compared with, or made of."""
+    monkeypatch.setattr(reproduce, "_run", lambda *_: pytest.fail("a pipeline ran"))
+    settings = moved_on.settings()
+    version = registry.Registry(settings).resolve("toy", version=1)
+    (file,) = (moved_on.root / ".mlops").glob(path)
+    with changed(file), pytest.raises(ReproductionError, match=words):
+        reproduce.reproduce(settings, version, 0.001, lambda _: None)
 
 
 @pytest.mark.slow
