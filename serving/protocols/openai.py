@@ -102,27 +102,27 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
-    """The answer in chunks."""
-    chat, sent = decoded.own, set()
+    """The answer in chunks. Where the tokens do not end with the answer, it follows them as a paragraph of its own."""
+    chat, has_calls, said = decoded.own, False, list[str]()
     found = choice_of("")
     yield _first(chat)
     try:
         async with aclosing(events):
             async for kind, data, _ in events:
                 if kind == "token":
-                    sent.add("content")
+                    said.append(data)
                     yield _chunk(chat, {"content": data})
                 elif kind == "tool_calls":
-                    sent.add("tool_calls")
+                    has_calls = True
                     yield _chunk(chat, {"tool_calls": data})
                 elif kind == "contexts":
                     yield _chunk(chat, {}, contexts=data)
                 elif kind == "interrupt":
-                    yield _chunk(chat, choice_of(data).delta, interrupt=data)
+                    yield _chunk(chat, _rest(choice_of(data), said, has_calls), interrupt=data)
                 elif kind == "prediction":
                     found = choice_of(data)
-                    rest = {name: part for name, part in found.delta.items() if name not in sent}
-                    if rest or not sent:
+                    rest = _rest(found, said, has_calls)
+                    if rest or not (said or has_calls):
                         yield _chunk(chat, rest)
     except Exception as error:
         failure = as_problem(error, call.request_id)
@@ -191,6 +191,16 @@ def _first(chat: Chat) -> str:
 
 def _chunk(chat: Chat, delta: Mapping[str, Any], finish: str | None = None, **fields: Any) -> str:
     return _data(chat, choices=[{"index": 0, "delta": delta, "finish_reason": finish}], **fields)
+
+
+def _rest(found: Choice, said: list[str], has_calls: bool) -> dict[str, Any]:
+    """The part of an answer that its tokens do not have: nodes may write more or other text than the answer."""
+    rest = found.delta
+    if has_calls:
+        rest.pop("tool_calls", None)
+    if said and (text := rest.pop("content", None)) and not "".join(said).rstrip().endswith(text.strip()):
+        rest["content"] = f"\n\n{text}"
+    return rest
 
 
 def _last(chat: Chat, finish: str, used: dict[str, Any]) -> str:

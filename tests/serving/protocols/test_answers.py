@@ -109,6 +109,41 @@ def test_an_answer_has_one_value_on_every_route(opened: Opened, tmp_path: Path, 
     asyncio.run(run())
 
 
+MAP_REDUCE = """
+from langchain_core.language_models import FakeListChatModel
+model = FakeListChatModel(responses=["서울 "])
+class State(TypedDict):
+    question: str
+    answer: str
+async def summarise(state):
+    found = str((await model.ainvoke("Summarise")).text)
+    return {"answer": RESULT}
+graph = one_node(State, summarise)
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "streamed"),
+    [
+        ("found", "서울 "), ("found.strip()", "서울 "), ("'요약: ' + found", "서울 \n\n요약: 서울 "),
+        ("'부산'", "서울 \n\n부산"), ("''", "서울 "), ("{'city': found}", '서울 \n\n{"city": "서울 "}'),
+    ],
+)  # fmt: skip
+def test_a_streamed_chat_ends_with_the_answer(
+    opened: Opened, tmp_path: Path, result: str, streamed: str
+) -> None:
+    """Where the answer is not the text that an LLM has streamed, it comes too, as a paragraph of its own."""
+    model = opened({"my_agent.py": HEAD + MAP_REDUCE.replace("RESULT", result)}, output="answer")
+    asked = {"model": "toy", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+    async def run() -> str:
+        async with toy_service(tmp_path, model) as app:
+            parts = events((await Caller(app, "/v1/chat/completions", asked)()).body)
+        return "".join(part["choices"][0]["delta"].get("content") or "" for part in parts if part["choices"])
+
+    assert asyncio.run(run()) == streamed
+
+
 def test_several_outputs_are_one_object(opened: Opened) -> None:
     """A list of state keys."""
     model = opened({"my_agent.py": HEAD + TYPES.replace("VALUE", "seoul")}, output=["answer", "more"])
