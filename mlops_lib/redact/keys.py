@@ -103,6 +103,10 @@ class Masker:
                 content = known.encoded_word.sub(shown, content)
         return content
 
+    def is_in(self, content: bytes) -> bool:
+        """Whether encoded `content` has a known secret. Short ones may be ordinary words."""
+        return any(known.encoded in content for known in self._known if len(known.text) >= LONG_CHARS)
+
     def values(self, value: Any) -> Any:
         """A JSON value with every text in it masked, names of an object's members included."""
         if isinstance(value, str):

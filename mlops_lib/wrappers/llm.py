@@ -14,7 +14,7 @@ from mlops_lib.llm import chat
 from mlops_lib.llm.conversation import Message
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, for_provider
-from mlops_lib.llm.prompt_fields import fields, filled
+from mlops_lib.llm.prompt_fields import fields, filled, unclear_path
 from mlops_lib.llm.traces.answers import Traces
 from mlops_lib.llm.traces.trajectory import Trajectory, of_output
 from mlops_lib.llm.vendors.vendor import NO_USAGE, Answer
@@ -73,6 +73,8 @@ class LLMClientWrapper(TextModelWrapper):
                 raise TrainingError(
                     f"The prompt {name!r} needs {', '.join(map(repr, unknown))}; data.features has: {', '.join(columns)}."
                 )
+            if unclear := unclear_path(self._prompts.get(name, ""), columns):
+                raise TrainingError(f"The prompt {name!r} has {unclear}")
 
     def trace(self) -> None:
         self._traces = Traces.of_run(self.run_id)

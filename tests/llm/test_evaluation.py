@@ -300,6 +300,19 @@ def test_a_backslash_makes_a_field_text() -> None:
     assert fill(prompt, {"q": r"\{{q}}"}) == r'Write {{user.name}} or {{ 이름 }} for \{{q}}. \{{"x": 1}} \d'
 
 
+@pytest.mark.parametrize(
+    ("prompt", "names", "text"),
+    [
+        (r"C:\\{{q}}", ["q"], r"C:\a"), (r"C:\\\{{q}}", [], r"C:\{{q}}"), (r"\\{{q}}", ["q"], r"\a"),
+        ("{{the user's q}}", ["the user's q"], "b"), ("{{'q': 1}} {{ 'q' }}", [], "{{'q': 1}} {{ 'q' }}"),
+    ],
+)  # fmt: skip
+def test_two_backslashes_are_one_before_a_field(prompt: str, names: list[str], text: str) -> None:
+    """So that a path may end with a column. An apostrophe is part of a name, and quotes are JSON."""
+    assert fields(prompt) == names
+    assert fill(prompt, {"q": "a", "the user's q": "b"}) == text
+
+
 def test_a_logged_model_keeps_braces_that_were_no_field() -> None:
     """When it was logged, a field was one word; its columns are always fields."""
     assert fill("{{ a, b }} {{q}}", {"q": "?"}, columns=["q"]) == "{{ a, b }} ?"
@@ -316,7 +329,18 @@ def test_a_prompt_that_needs_another_column_is_refused_before_any_call(
     file.with_name("prompts.yaml").write_text("user: '{{고객 질문}}'\n")
     with pytest.raises(TrainingError, match="'user' needs '고객 질문'; data.features has: question"):
         trained(file)
+    file.with_name("prompts.yaml").write_text(r"user: 'C:\{{question}} {{question}}'")
+    with pytest.raises(TrainingError, match="two backslashes for a backslash and the column's value"):
+        trained(file)
     assert vendor.stats["calls"] == 0
+
+
+def test_a_prompt_with_the_value_of_a_key_is_refused(llm_project: Project) -> None:
+    """No file of a model carries one."""
+    file = llm_project()
+    file.with_name("prompts.yaml").write_text(f"user: '{{{{question}}}} {KEY}'\n")
+    with pytest.raises(TrainingError, match=r"carry prompts.yaml, which holds the value of a secret"):
+        trained(file)
 
 
 def test_what_the_first_evaluation_cost_stays(vendor: Vendor, llm_project: Project) -> None:

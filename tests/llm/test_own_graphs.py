@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pytest
@@ -10,10 +10,14 @@ import pytest
 from mlops_lib.errors import InputError, MlopsError, ModelError, TrainingError
 from mlops_lib.llm.transport import loop
 from mlops_lib.llm.values import plain
+from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.code.data_beside import data_of
 from mlops_lib.wrappers.graph.input import GraphInput
 from mlops_lib.wrappers.graph.output import GraphOutput
 from mlops_lib.wrappers.graph.shape import Shape
+from mlops_lib.wrappers.graph.shape import opened as opened_graph
+from mlops_lib.wrappers.text.package import require_no_known_secret
+from tests.support.carrying import write_modules
 from tests.support.graph_fixtures import HEAD, Opened
 
 #: Form of a graph -> its code. Each answers "You said: hi".
@@ -486,6 +490,18 @@ def test_a_secret_among_the_files_of_a_graph_does_not_travel(opened: Opened, pat
         opened({**files, "docs/key.pem": "1"}, files={"handbook": path})
 
 
+def test_the_value_of_a_secret_does_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose name says nothing may hold a key; short values are ordinary words."""
+    monkeypatch.setenv("CRM_API_KEY", "crm-4711-abcdef")
+    monkeypatch.setenv("DB_PASSWORD", "postgres")
+    write_modules(tmp_path, {"handbook/a.md": "postgres"})
+    require_no_known_secret(tmp_path)
+    write_modules(tmp_path, {"handbook/a.md": "서울\nkey: crm-4711-abcdef\n"})
+    with pytest.raises(TrainingError, match=r"handbook/a.md, which holds the value of a secret") as found:
+        require_no_known_secret(tmp_path)
+    assert "4711" not in str(found.value)
+
+
 @pytest.mark.parametrize(
     "read", ["open('a.txt').read()", "Path('a.txt').read_text()", "json.load(open('a.txt', 'r'))"]
 )
@@ -526,7 +542,53 @@ graph = one_node(State, node)
     assert found[-1].data == model.predict("hi") == ("it is Seoul" if streams else {"city": "Seoul"})
 
 
-@pytest.mark.parametrize("column", ["고객 질문", "user-question"])
+def kinds() -> dict[str, tuple[Any, bool]]:
+    """Types of an answer, and whether it is then no text."""
+    from langchain_core.messages import AIMessage, AnyMessage
+    from pydantic import BaseModel
+
+    return {
+        "a model": (LlmSettings, True), "a model or null": (LlmSettings | None, True), "LangGraph's": (dict | BaseModel, True),
+        "LangChain's": (TypeVar("T"), True), "a mapping or null": (dict[str, int] | None, True), "a text": (str, False),
+        "a model or a text": (LlmSettings | str, False), "a message": (AIMessage, False), "messages": (list[AnyMessage], False),
+        "anything": (Any, False),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("output", [None, "answer"])
+def test_the_type_of_an_answer_tells_whether_it_is_text(output: str | None) -> None:
+    """LangChain's agents declare a type variable, or `dict | BaseModel`. A message is text. So with the usual key of the answer."""
+    for name, (kind, wanted) in kinds().items():
+        shape = Shape("keys", {}, {"answer": kind, "messages": list[Any]}, is_state=True)
+        assert GraphOutput(shape, output, None).is_structured is wanted, name
+        assert GraphOutput(shape, "messages", None).is_structured is False, name
+
+
+def test_an_agent_with_a_form_streams_no_other_text() -> None:
+    """Text that its model writes beside the call of the form is no part of the answer."""
+    from langchain.agents import create_agent
+    from langchain.agents.structured_output import ToolStrategy
+    from langchain_core.language_models import FakeListChatModel
+
+    agent = create_agent(FakeListChatModel(responses=[""]), response_format=ToolStrategy(LlmSettings))
+    assert GraphOutput(opened_graph(agent)[1], "structured_response", None).is_structured
+
+
+def test_a_backslash_before_a_column_is_no_silent_loss() -> None:
+    """In a mapping as in a prompt: text after one backslash, a backslash and the value after two; a path is an error."""
+    shape = Shape("keys", {"query": True})
+
+    def made(text: str) -> GraphInput:
+        found = GraphInput(shape, {"query": text})
+        found.check(["q"])
+        return found
+
+    assert made(r"C:\\{{q}} \{{q}}").payload({"q": "a"}, "q", []) == {"query": r"C:\a {{q}}"}
+    with pytest.raises(TrainingError, match=r"model.params.input has :\\{{q}}: the backslash makes"):
+        made(r"C:\{{q}} {{q}}")
+
+
+@pytest.mark.parametrize("column", ["고객 질문", "user-question", "the user's question"])
 @pytest.mark.parametrize("mapped", ["{}", "{{{{{}}}}}", "{{{{ {} }}}}"])
 def test_a_column_may_have_any_name(column: str, mapped: str) -> None:
     """In a mapping it stands alone or in braces. An empty text stays one."""

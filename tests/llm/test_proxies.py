@@ -70,7 +70,11 @@ def test_some_servers_need_no_proxy(vendor: Vendor, monkeypatch: pytest.MonkeyPa
         ("https://llm.corp.example/v1", "corp.example:8443", False), ("https://llm-corp.example/v1", "corp.example", False),
         ("http://10.1.2.3:8000/v1", "10.0.0.0/8", True), ("http://11.1.2.3:8000/v1", "10.0.0.0/8", False),
         ("http://[fd00::1]:8000/v1", "fd00::/8", True), ("http://[::1]/v1", "::1", True),
-        ("http://10.1.2.3:8000/v1", "10.1.2.3:9000,nonsense/8", False),
+        ("http://10.1.2.3:8000/v1", "10.1.2.3:9000,nonsense/8", False), ("http://10.1.2.3:8000/v1", "10.0.0.0/8:8000", True),
+        ("https://llm.corp.example/v1", "*.corp.example", True), ("https://llm.corp.example/v1", "*.corp.example:8443", False),
+        ("https://llm-corp.example/v1", "*corp.example", False), ("https://llm.corp.example./v1", "a,*", True),
+        ("http://[::1]:8000/v1", "[::1]", True), ("http://[::1]:8000/v1", "[::1]:8000", True),
+        ("http://[::1]:8000/v1", "[::1]:9000", False), ("http://[::1]:8000/v1", "[::2]", False),
     ],
 )  # fmt: skip
 def test_no_proxy_has_names_ports_and_networks(

@@ -1,13 +1,18 @@
 """The proxy for an address, from the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY,
 in either case."""
 
+import re
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+from urllib.request import getproxies_environment
 
 import httpx2
 
 LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+#: An entry of NO_PROXY: a name, an address or a network, and perhaps a port.
+ENTRY = re.compile(
+    r"(?:\[(?P<v6>[^\]]+)\]|(?P<name>[^:\[\]]+|[^\[\]]*:[^\[\]]*:[^\[\]]*))(?::(?P<port>\d+))?"
+)
 PORTS = {"http": 80, "https": 443}
 
 
@@ -31,17 +36,21 @@ def proxy_of(url: httpx2.URL) -> str | None:
 
 
 def _is_direct(url: httpx2.URL, found: dict[str, str]) -> bool:
-    """Whether NO_PROXY names the server: ``example.com``, ``example.com:8000``, ``10.0.0.1``, ``10.0.0.0/8`` or ``*``."""
-    port = url.port or PORTS.get(url.scheme)
-    if any(proxy_bypass_environment(server, found) for server in (url.host, f"{url.host}:{port}")):
-        return True
-    with suppress(ValueError):
-        address = ip_address(url.host)
-        for text in found.get("no", "").split(","):
-            with suppress(ValueError):  # the name of a server
-                if address in ip_network(text.strip(), strict=False):
-                    return True
+    """Whether NO_PROXY names the server: ``example.com``, ``.example.com``, ``*.example.com`` (all three with the servers below),
+    ``10.0.0.1``, ``::1``, ``10.0.0.0/8``, each with or without a port (``[::1]:8000``), or ``*``."""
+    host, port = url.host.rstrip(".").lower(), url.port or PORTS.get(url.scheme)
+    for text in found.get("no", "").lower().split(","):
+        match = ENTRY.fullmatch(text.strip())
+        if match and match["port"] in (None, str(port)) and _names(match["v6"] or match["name"], host):
+            return True
     return False
+
+
+def _names(entry: str, host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host) in ip_network(entry, strict=False)
+    name = entry.removeprefix("*").strip(".")
+    return entry == "*" or (bool(name) and f".{host}".endswith(f".{name}"))
 
 
 class BlockingTransport(httpx2.BaseTransport):

@@ -1,16 +1,13 @@
 """A graph's input from a row: the question as a message, columns as keys of the state, or a mapping."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from mlops_lib.errors import InputError, TrainingError
+from mlops_lib.llm.prompt_fields import FIELD, fields, filled, only_field, unclear_path
 from mlops_lib.llm.values import is_message
 from mlops_lib.wrappers.graph.shape import MESSAGES, Shape
-
-#: A column's name may have spaces and hyphens.
-FIELD = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 
 class GraphInput:
@@ -54,8 +51,11 @@ class GraphInput:
         Raises:
             TrainingError: A column reaches no key, or a key has no value; names the keys there are.
         """
-        used, filled = self._use(columns)
+        used, keys = self._use(columns)
         shape, question = self._shape, columns[0]
+        for text in _texts(self._mapping):
+            if unclear := unclear_path(text, columns):
+                raise TrainingError(f"model.params.input has {unclear}")
         if shape.kind == "unknown" and self._mapping is None:
             raise TrainingError(
                 f"The graph does not declare its input. Set model.params.input: '{{{{{question}}}}}' for the text itself, or "
@@ -65,17 +65,17 @@ class GraphInput:
             raise TrainingError(
                 f"model.params.input names {', '.join(unknown)}; data.features has: {', '.join(columns)}."
             )
-        if shape.kind == "keys" and (unknown := sorted(filled - set(shape.inputs))):
+        if shape.kind == "keys" and (unknown := sorted(keys - set(shape.inputs))):
             raise TrainingError(
                 f"model.params.input has {', '.join(unknown)}; the input of the graph has: {self._keys()}."
             )
         if lost := [name for name in columns if name not in used]:
-            free = next((key for key in shape.inputs if key not in filled), "key")
+            free = next((key for key in shape.inputs if key not in keys), "key")
             raise TrainingError(
                 f"The column {', '.join(lost)} reaches no key of the graph's input, which has: {self._keys()}. Set "
                 f"model.params.input: {{{free}: '{{{{{lost[0]}}}}}'}}, or take the column out of data.features."
             )
-        if empty := [name for name, needed in shape.inputs.items() if needed and name not in filled]:
+        if empty := [name for name, needed in shape.inputs.items() if needed and name not in keys]:
             raise TrainingError(
                 f"The graph fails without {', '.join(empty)} in its input, which no column fills. Add it to "
                 f"model.params.input. The columns are: {', '.join(columns)}."
@@ -121,21 +121,15 @@ class GraphInput:
         if isinstance(mapping, str):
             return self._columns(mapping), set()
         by_name = set(columns) & set(self._shape.inputs)
-        used, filled = by_name | self._columns(mapping), by_name | set(mapping)
+        used, keys = by_name | self._columns(mapping), by_name | set(mapping)
         if self._shape.kind == "text" and not mapping:
             return {columns[0]}, set()
         if self.takes_messages(columns[0]):
-            return used | {columns[0]}, filled | {MESSAGES}
-        return used, filled
+            return used | {columns[0]}, keys | {MESSAGES}
+        return used, keys
 
     def _columns(self, text: Any) -> set[str]:
-        if isinstance(text, Mapping):
-            return {name for value in text.values() for name in self._columns(value)}
-        if isinstance(text, list):
-            return {name for value in text for name in self._columns(value)}
-        if not isinstance(text, str):
-            return set()
-        return set(FIELD.findall(text))
+        return {name for each in _texts(text) for name in fields(each)}
 
     def _value(self, text: Any, row: Mapping[str, Any]) -> Any:
         if isinstance(text, Mapping):
@@ -144,12 +138,21 @@ class GraphInput:
             return [self._value(value, row) for value in text]
         if not isinstance(text, str):
             return text
-        if whole := FIELD.fullmatch(text):
-            return row.get(whole[1])
-        return FIELD.sub(lambda match: str(row.get(match[1], "")), text)
+        if (column := only_field(text)) is not None:
+            return row.get(column)
+        return filled(text, lambda name: str(row.get(name, "")))
 
     def _keys(self) -> str:
         return ", ".join(self._shape.inputs) or f"none (it is {self._shape.kind})"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a mapping."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 def _with_fields(mapping: Any) -> Any:

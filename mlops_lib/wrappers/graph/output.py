@@ -55,9 +55,9 @@ class GraphOutput:
     @property
     def is_structured(self) -> bool:
         """Whether the answer is no text, so that the text of an LLM is no part of it."""
-        return isinstance(self._output, list) or (
-            isinstance(self._output, str) and is_structured((self._shape.outputs or {}).get(self._output))
-        )
+        kinds = self._shape.outputs or {}
+        output = self._default(tuple(kinds)) if self._output is None else self._output
+        return isinstance(output, list) or is_structured(kinds.get(output or ""))
 
     def answer(self, state: Any, question: Any = None) -> Any:
         """The answer in a graph's last state; a message of LangChain where the answer is one.

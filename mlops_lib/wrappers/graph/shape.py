@@ -2,7 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args, get_origin, is_typeddict
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    is_typeddict,
+)
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -148,4 +160,9 @@ def _type_of(channel: Any) -> Any:
 
 def is_structured(kind: Any) -> bool:
     """Whether a type holds fields or numbers, and never a text."""
-    return kind in (bool, int, float, dict) or get_origin(kind) is dict or _has_fields(kind)
+    if isinstance(kind, TypeVar):  # of an agent's answer in the form that its caller chose
+        return True
+    if get_origin(kind) in (Union, UnionType):
+        return all(each is type(None) or is_structured(each) for each in get_args(kind))
+    has_fields = _has_fields(kind) and "additional_kwargs" not in required_of(kind)  # as messages have
+    return kind in (bool, int, float, dict) or get_origin(kind) is dict or has_fields

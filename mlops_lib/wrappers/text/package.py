@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import TrainingError
+from mlops_lib.redact.keys import Masker
 from mlops_lib.wrappers.load import MODEL_PATH
 
 if TYPE_CHECKING:
@@ -86,6 +87,17 @@ def copy_into(folder: Path, name: str, source: Path) -> None:
         shutil.copyfile(source, target)
     else:
         raise TrainingError(f"model.params.files names {source}, which does not exist.")
+
+
+def require_no_known_secret(folder: Path) -> None:
+    """Raise TrainingError if a file of a package holds the value of a secret of the environment."""
+    masker = Masker()
+    for file in sorted(filter(Path.is_file, folder.rglob("*"))):
+        if masker.is_in(file.read_bytes()):
+            raise TrainingError(
+                f"The model would carry {file.relative_to(folder)}, which holds the value of a secret of the environment. "
+                "Let the code read it from the environment, and take it out of the file."
+            )
 
 
 def _requirements(folder: Path) -> list[str]:

@@ -32,7 +32,7 @@ from mlops_lib.wrappers.text.answers import Job, answer_all, measured
 from mlops_lib.wrappers.text.chats import text_of
 from mlops_lib.wrappers.text.conversations import converse
 from mlops_lib.wrappers.text.example_questions import example_questions
-from mlops_lib.wrappers.text.package import PACKAGE, log_package, text_signature
+from mlops_lib.wrappers.text.package import PACKAGE, log_package, require_no_known_secret, text_signature
 
 #: In the model's metadata: the `llm` section it was logged with.
 LLM_KEY = "mlops_llm"
@@ -75,6 +75,7 @@ class TextModelWrapper(ModelWrapper):
             folder = Path(scratch) / PACKAGE
             folder.mkdir()
             self.package(folder, config)
+            require_no_known_secret(folder)
             self.ready(folder, config.llm)  # a package that does not load must not be logged
             self.check_columns(list(data_loader.schema.features))
             versions = prompts.register(config.model.name, folder / "prompts.yaml")
