@@ -122,8 +122,8 @@ class Settings(Section):
         file = self.path(self.pipeline.notebooks) / f"{name}.ipynb"
         if not file.is_file():
             raise ConfigError(
-                f"There is no notebook {file}. `mlops init` copies the notebooks into a project; pipeline.notebooks of "
-                "config.yaml is their folder."
+                f"There is no notebook {file}. `mlops init .` copies the notebooks into a project that has a "
+                "config.yaml and none; pipeline.notebooks of config.yaml is their folder."
             )
         return file
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to make, or an existing one without config.yaml.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to make, or an existing one.")],
     source: Annotated[
         str, typer.Option(help="File, folder or address of the rows: data.csv, s3://..., postgresql://...")
     ] = "",
@@ -76,6 +76,11 @@ def init(
     files with sources, [bold]agent[/] with tools (LangGraph).
 
     [dim]Example:[/] mlops init answers --template rag
+
+    In a folder with a config.yaml of your own and without notebooks: copies the
+    notebooks.
+
+    [dim]Example:[/] mlops init .
     """
     if template:
         of_rows = {"source": source, "label": label, "key": key is not None, "task": task, "metric": metric,
@@ -84,6 +89,11 @@ def init(
         if unfit := [f"--{option}" for option, value in of_rows.items() if value]:
             raise ConfigError(f"--template has a golden set of its own: leave out {', '.join(unfit)}.")
         from_template.begin(folder, template)
+        return
+    if not source and project.lacks_notebooks(folder):
+        notebooks = project.add_notebooks(folder)
+        command = escape(first_command(folder))
+        out.print(f"{escape(str(notebooks))} is made. Next: [bold]{command}[/]", soft_wrap=True)
         return
     asked = Questions(asks=not yes and sys.stdin.isatty() and out.is_terminal)
     project.check_folder(folder)

@@ -50,6 +50,26 @@ def check_folder(folder: Path, others: Collection[str] = ()) -> None:
         raise ConfigError(f"{above} cannot be written to, so {folder} cannot be made. Choose another folder.")
 
 
+def lacks_notebooks(folder: Path) -> bool:
+    """Whether `folder` has a config.yaml that somebody wrote, and no notebooks yet."""
+    return (folder / "config.yaml").is_file() and not (folder / "notebooks").exists()
+
+
+def add_notebooks(folder: Path) -> Path:
+    """Write the notebooks of a project that has its config.yaml; after an error nothing is left. Returns their folder.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    notebooks = folder / "notebooks"
+    with _undone(folder) as made:
+        _make_folder(notebooks, made)
+        for name, content in _templates().items():
+            made.append(notebooks / name)
+            (notebooks / name).write_bytes(content)
+    return notebooks
+
+
 def write(folder: Path, text: str, others: Mapping[str, bytes] | None = None) -> list[str]:
     """Write config.yaml with `text`, and the notebooks that are not there; after an error nothing is left.
 

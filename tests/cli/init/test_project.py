@@ -5,7 +5,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mlops_lib.cli import app
 from mlops_lib.cli.init import project
 from mlops_lib.errors import ConfigError, MlopsError
 
@@ -38,6 +40,20 @@ def test_other_files_stay_beside_the_new_ones(tmp_path):
     project.write(tmp_path, CONFIG)
     assert (tmp_path / "notebooks/mine.ipynb").read_text() == "my work"
     assert (tmp_path / "notebooks/04_register.ipynb").is_file()
+
+
+def test_a_config_of_ones_own_gets_the_notebooks(tmp_path):
+    """`mlops init .` beside a graph and its config.yaml; a folder that has notebooks is none that lacks them."""
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert not project.lacks_notebooks(tmp_path / "other") and project.lacks_notebooks(tmp_path)
+    ran = CliRunner().invoke(app.app, ["init", str(tmp_path)])
+    assert ran.exit_code == 0, ran.output
+    assert {file.name for file in (tmp_path / "notebooks").iterdir()} >= {
+        "01_get_data.ipynb",
+        "04_register.ipynb",
+    }
+    assert (tmp_path / "config.yaml").read_text() == CONFIG
+    assert not project.lacks_notebooks(tmp_path)
 
 
 def test_after_an_error_only_the_new_files_are_gone(tmp_path):
