@@ -151,6 +151,8 @@ def install(*packages: str) -> None:
         if status.returncode == 0 and set(status.stdout.split()) == {"installed"}:
             return
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        # An installation that was killed would be in the way.
+        subprocess.run(["dpkg", "--configure", "-a"], check=True, env=environment)
         subprocess.run(["apt-get", "update", "-qq"], check=True)
         command = ["apt-get", "install", "-y", "-qq", "--no-remove", "--no-install-recommends", *packages]
         subprocess.run(command, check=True, env=environment)
