@@ -27,8 +27,13 @@ DIGEST = "sha256 "
 def scored_with(settings: "Settings") -> dict[str, str]:
     """Name of each such setting -> its value as JSON, or the digest of a long one."""
     chosen = settings.evaluation.model_dump(mode="json")
+    # Of a section without its defaults: a later release may have more of them.
+    given = settings.evaluation.model_dump(mode="json", exclude_defaults=True)
     names = (*OF_EVERY_TASK, *OF_TASK.get(settings.evaluation.task, ()))
-    return {name: _shown(json.dumps(chosen[name], ensure_ascii=False)) for name in names}
+    values = {name: given.get(name, {}) if isinstance(chosen[name], dict) else chosen[name] for name in names}
+    return {
+        name: _shown(json.dumps(value, ensure_ascii=False, sort_keys=True)) for name, value in values.items()
+    }
 
 
 def changed(then: Mapping[str, str], settings: "Settings") -> str:

@@ -122,8 +122,8 @@ class Collector:
             slices={name: list(chain.from_iterable(parts)) for name, parts in self._values.items()},
             values={name: [_number(value) for value in per_row[name]] for name in names},  # type: ignore[index]
             facts=stored,
-            # The metrics of text are stored row by row and need them no more.
-            references=() if self.config.evaluation.task == "text" else self.references,
+            # The platform's tasks do not need them again: scores of text are stored row by row.
+            references=() if self.config.evaluation.task in plugins.TABLE["task"] else self.references,
             **(
                 _made(self.predicted)
                 if self.made_one_by_one

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Key of the schema's metadata with the fields that are no column.
 METADATA_KEY = b"mlops.judged_rows"
+#: The only key of the object that stands for a time in the JSON of a reference.
+TIME = "__time__"
 SLICE, VALUE, FACT = "slice.", "value.", "fact."
 
 
@@ -97,7 +100,7 @@ def read(file: Path) -> JudgedRows:
         latency_s=more["latency_s"],
         cost_usd=values("cost_usd"),
         facts=of_group(FACT),
-        references=[json.loads(one) for one in values("references")],
+        references=[json.loads(one, object_hook=_time) for one in values("references")],
     )
 
 
@@ -117,9 +120,11 @@ def _column(values: Any, what: str) -> "pa.Array":
 
 
 def _json(references: Mapping[str, Any]) -> str:
-    """The columns of a row's reference; an array becomes a list."""
+    """The columns of a row's reference; an array becomes a list, and a time an object of its own form."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, datetime):  # of pandas too
+            return {TIME: value.isoformat()}
         if isinstance(value, np.ndarray | np.generic):
             return value.tolist()
         raise TypeError(f"{value!r} is no value of JSON")
@@ -128,6 +133,13 @@ def _json(references: Mapping[str, Any]) -> str:
         return mask_secrets(json.dumps(dict(references), ensure_ascii=False, default=plain))
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"The reference columns cannot be stored: {error}.") from None
+
+
+def _time(value: dict[str, Any]) -> Any:
+    """An object of JSON, or the time that it stands for."""
+    import pandas as pd
+
+    return pd.Timestamp(value[TIME]) if value.keys() == {TIME} else value
 
 
 def _values(column: "pa.ChunkedArray", is_array: bool) -> Any:

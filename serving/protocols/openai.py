@@ -102,7 +102,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
-    """The answer in chunks. Where the tokens do not end with the answer, it follows them as a paragraph of its own."""
+    """The answer in chunks. Where the tokens do not end with the answer, but for white space, it follows them as a paragraph
+    of its own."""
     chat, has_calls, said = decoded.own, False, list[str]()
     found = choice_of("")
     yield _first(chat)
@@ -198,9 +199,17 @@ def _rest(found: Choice, said: list[str], has_calls: bool) -> dict[str, Any]:
     rest = found.delta
     if has_calls:
         rest.pop("tool_calls", None)
-    if said and (text := rest.pop("content", None)) and not "".join(said).rstrip().endswith(text.strip()):
+    if (
+        said
+        and (text := rest.pop("content", None))
+        and not _unspaced("".join(said)).endswith(_unspaced(text))
+    ):
         rest["content"] = f"\n\n{text}"
     return rest
+
+
+def _unspaced(text: str) -> str:
+    return "".join(text.split())
 
 
 def _last(chat: Chat, finish: str, used: dict[str, Any]) -> str:

@@ -38,6 +38,19 @@ def test_a_setting_behind_the_rows_is_named(then, now, words):
     assert changed(scored_with(settings(**then)), settings(**then, **now)) == words
 
 
+def test_order_and_new_defaults_change_nothing():
+    """Rubrics in another order are the same; a section names what config.yaml sets, not a release's defaults."""
+    rubrics = {name: {"prompt": name, "scale": {0: "no", 1: "yes"}} for name in ("kind", "short")}
+    reversed_ = dict(reversed(rubrics.items()))
+    then = scored_with(settings(**TEXT, rubrics=rubrics))
+    assert changed(then, settings(**TEXT, rubrics=reversed_)) == ""
+    assert then["simulated_user"] == "{}"
+    assert scored_with(settings(**TEXT, simulated_user={"max_turns": 6}))["simulated_user"] == "{}"
+    assert "simulated_user" in changed(
+        then, settings(**TEXT, rubrics=rubrics, simulated_user={"max_turns": 7})
+    )
+
+
 def test_evidence_of_an_older_release_is_not_compared():
     """It names no settings."""
     assert changed({}, settings(output="other")) == ""

@@ -1,5 +1,7 @@
 """The rows that the gate decides on, collected part by part."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +57,16 @@ def test_rows_do_not_depend_on_how_they_come_in(project):
     assert whole.slices == parts.slices
     assert whole.slices["city"] == ["서울", MISSING, "Rome", "Rome"]
     assert whole.slices[f"{__name__}:old"] == ["False", "False", "True", "False"]
+
+
+@pytest.mark.parametrize(("task", "kept"), [("classification", 0), ("between_task:Between", 4)])
+def test_references_are_kept_for_a_task_of_one_s_own(project, task, kept):
+    """The platform's tasks need none again, so columns beside the label are not stored with their rows."""
+    columns = [replace(one, role="reference") if one.name == "city" else one for one in SCHEMA.columns]
+    settings = project.configure(evaluation={"task": task}).settings()
+    collector = Collector(settings, Schema(tuple(columns)))
+    collector.add(FRAME, np.full(4, 0.5))
+    assert len(collector.references) == 4 and len(collector.judged([], None).references) == kept
 
 
 def test_an_id_is_of_all_values_of_a_row():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops_lib.errors import EvaluationError
@@ -48,7 +49,7 @@ def test_rows_are_read_back_exactly(name, tmp_path):
 
 
 def test_references_are_read_back(tmp_path):
-    """Objects, lists and missing values; an array becomes a list, and a value without a form in JSON is an error."""
+    """Objects, lists and missing values; times; an array becomes a list, and a value without a form in JSON is an error."""
     rows = replace(
         ROWS["regression"],
         references=[{"tags": np.array([1, 2]), "세부": {"a": None}}, {"tags": [], "세부": 1.5}],
@@ -56,6 +57,10 @@ def test_references_are_read_back(tmp_path):
     rows_file.write(rows, tmp_path / "rows.parquet")
     found = rows_file.read(tmp_path / "rows.parquet").references
     assert found == [{"tags": [1, 2], "세부": {"a": None}}, {"tags": [], "세부": 1.5}]
+    times = [pd.Timestamp("2026-11-27 04:00:00.5"), pd.Timestamp("2026-11-27", tz="Asia/Seoul"), pd.NaT]
+    rows_file.write(replace(rows, references=[{"at": times}, {"at": None}]), tmp_path / "rows.parquet")
+    first, second = rows_file.read(tmp_path / "rows.parquet").references
+    assert first["at"][:2] == times[:2] and first["at"][2] is pd.NaT and second == {"at": None}
     with pytest.raises(
         EvaluationError, match="The reference columns cannot be stored: .* is no value of JSON"
     ):

@@ -111,7 +111,7 @@ def test_an_answer_has_one_value_on_every_route(opened: Opened, tmp_path: Path, 
 
 MAP_REDUCE = """
 from langchain_core.language_models import FakeListChatModel
-model = FakeListChatModel(responses=["서울 "])
+model = FakeListChatModel(responses=["서울 시 "])
 class State(TypedDict):
     question: str
     answer: str
@@ -125,8 +125,8 @@ graph = one_node(State, summarise)
 @pytest.mark.parametrize(
     ("result", "streamed"),
     [
-        ("found", "서울 "), ("found.strip()", "서울 "), ("'요약: ' + found", "서울 \n\n요약: 서울 "),
-        ("'부산'", "서울 \n\n부산"), ("''", "서울 "), ("{'city': found}", '서울 \n\n{"city": "서울 "}'),
+        ("found", "서울 시 "), ("found.strip()", "서울 시 "), ("found.replace(' ', '\\n\\n')", "서울 시 "), ("'요약: ' + found", "서울 시 \n\n요약: 서울 시 "),
+        ("'부산'", "서울 시 \n\n부산"), ("''", "서울 시 "), ("{'city': found}", '서울 시 \n\n{"city": "서울 시 "}'),
     ],
 )  # fmt: skip
 def test_a_streamed_chat_ends_with_the_answer(
