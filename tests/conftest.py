@@ -129,9 +129,11 @@ def _imports_of_this_test_alone(tmp_path_factory: pytest.TempPathFactory) -> Ite
     path, modules = list(sys.path), set(sys.modules)
     yield
     sys.path[:] = path
-    temporary = str(tmp_path_factory.getbasetemp().parent)
+    temporary = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        temporary = temporary.parent  # has the folders that all workers read
     for name in sys.modules.keys() - modules:
-        if str(getattr(sys.modules[name], "__file__", None)).startswith(temporary):
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{temporary}{os.sep}"):
             del sys.modules[name]
 
 

@@ -29,7 +29,8 @@ class TrainSettings(Section):
     num_workers: int | None = Field(
         None,
         ge=0,
-        description="processes that decode images; unset: as many as there are cores, 8 at most, and none for few images",
+        description="processes that decode images or make the items of `dataset`; unset: for images as many as there are "
+        "cores, 8 at most, and none for few",
     )
     refit: bool = Field(True, description="auto: fit once more on train and validation rows together")
     seed: int = Field(0, ge=0, description="seed of weights and shuffling")

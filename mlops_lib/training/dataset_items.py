@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Rows(Dataset):
     """The items that the platform makes of rows: ``(inputs, y)``, or ``(inputs, y, weight)`` with ``data.weight``.
 
+    Each access gives a copy: a dataset may change its items in place.
+
     Args:
         frame: The rows.
         data_loader, encoder: Decide columns and inputs.
@@ -46,8 +48,10 @@ class Rows(Dataset):
         columns = tuple(one[row : row + 1] for one in self._columns)
         inputs, *others = self._finish(columns) if self._finish else columns
         if isinstance(inputs, dict):
-            return ({name: one[0] for name, one in inputs.items()}, *(one[0] for one in others))
-        return (inputs[0], *(one[0] for one in others))
+            inputs = {name: one[0].clone() for name, one in inputs.items()}
+        else:
+            inputs = inputs[0].clone()
+        return (inputs, *(one[0].clone() for one in others))
 
 
 class Items(Finish):
@@ -84,12 +88,16 @@ class Items(Finish):
             TrainingError: The dataset's code raises, or gives something else than the inputs of forward and labels.
         """
         collate = getattr(self._dataset, "collate_fn", None) or default_collate
+        at, items = "", []
         try:
-            found = collate([self._dataset[number] for number in numbers])
+            for number in numbers:
+                at = f"item {number}"
+                items.append(self._dataset[number])
+            at = at if len(items) == 1 else f"a batch of {len(items)} items"
+            found = collate(items)
         except Exception as error:  # a user's code may raise anything
             unlike = "equal size" in str(error)
             hint = " Give it a method collate_fn that makes a batch of unlike items." if unlike else ""
-            at = f"item {numbers[0]}" if len(numbers) == 1 else f"a batch of {len(numbers)} items"
             raise TrainingError(
                 f"{self.about} fails in {at} of the {self._split} split: {type(error).__name__}: {error}.{hint}"
             ) from error

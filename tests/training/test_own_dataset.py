@@ -4,10 +4,13 @@ import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from mlops_lib import config, loaders, wrappers
+from mlops_lib.columns.fit import fit as fit_encoder
 from mlops_lib.errors import ConfigError, MlopsError, TrainingError
+from mlops_lib.training.dataset_items import Rows
 from tests.networks.test_architectures import films
 from tests.support.projects import ROOT, written
 
@@ -88,6 +91,17 @@ def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
         model.train(dataset, settings)
 
 
+def test_an_item_that_is_changed_in_place_leaves_the_rows_as_they_were(stored):
+    """`x += noise` in a dataset does not add up from epoch to epoch."""
+    _, dataset = configured(stored)
+    encoder = fit_encoder(dataset.schema, dataset.parts("train"))
+    rows = Rows(dataset.head("train", 4), dataset, encoder, "train")
+    x, y = (one.clone() for one in rows[2])
+    for one in rows[2]:
+        one += 1
+    assert torch.equal(rows[2][0], x) and torch.equal(rows[2][1], y)
+
+
 @pytest.mark.parametrize(
     ("own", "params", "words"),
     [
@@ -96,7 +110,7 @@ def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
         ("ItemsWithoutSplit", {}, "has no parameter split, and takes rows"),
         ("NoItems", {}, "a NoItems, which has no items by number"),
         ("OwnItems", {"form": "short"}, r"has \d+ items for the train split, which has \d+ rows.*data.prepare"),
-        ("OwnItems", {"form": "raises"}, "fails in item 0 of the train split: FileNotFoundError"),
+        ("OwnItems", {"form": "raises"}, "fails in item 3 of the train split: FileNotFoundError"),
         ("OwnItems", {"form": "shuffled"}, r"Item \d+ of .* has the label \d, and row \d+ has \d"),
         ("OwnItems", {"form": "flipped"}, "Item 0 of .* for the train split has the label"),
         ("OwnItems", {"form": "words"}, "gives y as a tuple for 1 items"),
@@ -124,8 +138,6 @@ def test_dataset_and_datamodule_together_are_refused(stored):
 @pytest.mark.slow
 def test_two_processes_share_its_rows(stored):
     """The rows are shared as the platform's are: each is learned from once an epoch, and both end with the same weights."""
-    import torch
-
     own = [{"class": "toy_training:Weights", "params": {"folder": str(stored.root)}}]
     settings, dataset = configured(
         stored, network="Scheduled", train={"processes": 2, "callbacks": own, "max_epochs": 2}
