@@ -68,8 +68,16 @@ class Column:
 
     @property
     def missing_numbers(self) -> list[float]:
-        """Numbers of a request that mean a missing value; none where no row of the dataset lacks one."""
-        return numbers_in(self.missing) if self.nullable else []
+        """Numbers of a request that mean a missing value; none where no row of the dataset lacks one, or where
+        the values are no numbers: false and a duration of no time are no 0."""
+        takes = self.nullable and not self.stored.startswith(("bool", "duration", "time"))
+        return numbers_in(self.missing) if takes else []
+
+    def means_missing(self, value: Any) -> bool:
+        """Whether a text or a number of a request means a missing value."""
+        if isinstance(value, str):
+            return value in self.missing_texts
+        return type(value) in (int, float) and value in self.missing_numbers
 
     @property
     def is_plain(self) -> bool:

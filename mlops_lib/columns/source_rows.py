@@ -131,8 +131,8 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column], name: str) -> pd.DataF
 
 def without_marks(values: pd.Series, column: Column) -> pd.Series:
     """The values of a column, with None or NaN for those that mean a missing value."""
-    of_numbers = isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf"
-    marks = [*column.missing_numbers, *([] if of_numbers else column.missing_texts)]
+    has_no_text = isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufbmM"
+    marks = [*column.missing_numbers, *([] if has_no_text else column.missing_texts)]
     is_mark = values.isin(marks)
     return values.where(~is_mark, None) if marks and is_mark.any() else values
 

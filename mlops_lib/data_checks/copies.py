@@ -36,8 +36,9 @@ def warning(train: "pd.DataFrame", test: "pd.DataFrame", columns: list[str]) -> 
     if copies <= TIMES_OF_CHANCE * np.minimum(share, 1.0).sum():
         return ""
     return (
-        f"{copies:,} of {len(test):,} test rows equal a train row in all features and the label, more than by chance. If they are "
-        "copies, test scores are too good: remove copies from the source, or set data.key to a column that copies share."
+        f"{copies:,} of {len(test):,} test rows equal a train row in all features and the label, more than by chance of "
+        "independent columns. If they are copies, test scores are too good: remove copies from the source, or set data.key "
+        "to a column that copies share."
     )
 
 

@@ -75,6 +75,8 @@ class Collated:
     def _values(self, name: str, values: Any) -> list[Any]:
         column = self._columns[name]
         found = [json_value(value, column) for value in values]
+        if column.missing:
+            found = [None if column.means_missing(value) else value for value in found]
         if column.kind != "number":
             return found
         return [float(value) if isinstance(value, int) else value for value in found]

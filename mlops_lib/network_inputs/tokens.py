@@ -57,7 +57,7 @@ class Tokens(PartOfTexts):
         Raises:
             ValueError: The tokenizer gives something else.
         """
-        if is_missing(value) or (value == "" and self.nullable):
+        if is_missing(value) or (value == "" and self.nullable) or self.column.means_missing(value):
             self.missing(row, value)
             return np.empty(0, dtype=np.int64)
         try:

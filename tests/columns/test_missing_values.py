@@ -1,15 +1,22 @@
 """A request may have the texts and numbers that data.missing_values lists: the model sees what training saw, a gap."""
 
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlops_lib.columns.encode import Encoder
+from mlops_lib.columns.encode import Encoder, encode_frame
 from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Schema
 from mlops_lib.columns.source_rows import typed
+from mlops_lib.network_inputs.collate import Collated
+from mlops_lib.network_inputs.spec import Inputs, InputSpec
+from mlops_lib.network_inputs.tokens import Tokens
 from mlops_lib.wrappers.inputs import to_frame
 
 #: As the loader reads them: null where the source has 없음 or -999.
@@ -76,3 +83,28 @@ def test_prepare_gets_gaps(schema):
     frame = typed(pd.DataFrame([marked, {name: GOOD[name] for name in marked}]), columns, "the rows")
     assert frame.iloc[0, :-1].isna().all() and frame.iloc[1].notna().all()
     assert frame["amount"].dtype == "float64"
+
+
+def test_false_and_no_time_are_no_number_that_means_a_gap():
+    """Where 0 means a missing value, the loader keeps them, and so do the encoder and a DataFrame."""
+    flags, times = [True, False, None, False], pa.array([0, 1, None, 3], pa.duration("us"))
+    rows = pa.table({"flag": flags, "wait": times, "y": [0, 1, 0, 1]})
+    schema, frame = infer(rows, Declared("y", missing=("0",))), rows.to_pandas()
+    matrix = encode_frame(fit(schema, [frame]), frame)
+    assert np.isnan(matrix).sum(axis=0).tolist() == [1, 1]
+    assert to_frame(frame, ["flag", "wait"], schema).isna().sum().tolist() == [1, 1]
+
+
+def test_a_network_reads_them_as_missing(schema, monkeypatch):
+    """A tokenizer and a collate function do not see them."""
+    seen, own = [], ModuleType("own_network")
+    own.tokens = lambda text: [len(text)]
+    own.collate = lambda rows: seen.extend(rows) or np.zeros((len(rows), 1))
+    monkeypatch.setitem(sys.modules, "own_network", own)
+    tokens = Tokens(schema.features["note"], "own_network:tokens", 0, Path())
+    assert [tokens.items(0, text).tolist() for text in ("-", "없음", "a note")] == [[], [], [6]]
+    marked = {"job": "없음", "note": "-", "code": -999, "amount": -999.0, "full": -999.0}
+    collated = Collated("own_network:collate", schema)
+    rows = collated.rows({name: [value] for name, value in marked.items()}, 1)
+    collated.tensors(rows, Inputs((InputSpec("x", tuple(FEATURES), "collated", "float64", (1,)),)))
+    assert seen == [GAPS]
