@@ -62,7 +62,7 @@ class Docker:
         done = subprocess.run(
             [self.program, "build", "-f", file, "-t", tag, *options, "."], cwd=folder,
             env={**os.environ, "DOCKER_BUILDKIT": str(int(self.buildkit)), "BUILDKIT_PROGRESS": "plain"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"building {tag}:\n{done.stdout[-6000:]}"
         return done.stdout

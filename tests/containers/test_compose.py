@@ -68,7 +68,7 @@ def test_from_an_empty_machine_to_a_prediction(docker, started):
     assert ask(f"{started.service}/readyz")[0] == 503
     mlops = ("exec", "-T", "jupyter", "mlops")
     options = ("--limit", "1000", "--max-epochs", "2", "--threshold", "0.5")
-    said = started.compose(*mlops, "run", *options, timeout_s=600)
+    said = started.compose(*mlops, "run", *options, timeout_s=3600)
     assert "repurchase version 1 at Staging" in said
     started.compose(*mlops, "promote", "repurchase", "1")
     until(lambda: ask(f"{started.service}/readyz")[0] == 200, "the model", logs)
