@@ -102,8 +102,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
-    """The answer in chunks. Where the tokens do not end with the answer, but for white space, it follows them as a paragraph
-    of its own."""
+    """The answer in chunks. The rest of an answer that begins with the tokens follows them; another answer, unless the tokens
+    end with it but for white space, is a paragraph of its own."""
     chat, has_calls, said = decoded.own, False, list[str]()
     found = choice_of("")
     yield _first(chat)
@@ -199,12 +199,13 @@ def _rest(found: Choice, said: list[str], has_calls: bool) -> dict[str, Any]:
     rest = found.delta
     if has_calls:
         rest.pop("tool_calls", None)
-    if (
-        said
-        and (text := rest.pop("content", None))
-        and not _unspaced("".join(said)).endswith(_unspaced(text))
-    ):
-        rest["content"] = f"\n\n{text}"
+    if said and (text := rest.pop("content", None)):
+        streamed = "".join(said)
+        if text.startswith(streamed):
+            text = text[len(streamed) :]
+            rest |= {"content": text} if text else {}
+        elif not _unspaced(streamed).endswith(_unspaced(text)):
+            rest["content"] = f"\n\n{text}"
     return rest
 
 

@@ -126,7 +126,7 @@ graph = one_node(State, summarise)
     ("result", "streamed"),
     [
         ("found", "서울 시 "), ("found.strip()", "서울 시 "), ("found.replace(' ', '\\n\\n')", "서울 시 "), ("'요약: ' + found", "서울 시 \n\n요약: 서울 시 "),
-        ("'부산'", "서울 시 \n\n부산"), ("''", "서울 시 "), ("{'city': found}", '서울 시 \n\n{"city": "서울 시 "}'),
+        ("found + '(끝)'", "서울 시 (끝)"), ("'부산'", "서울 시 \n\n부산"), ("''", "서울 시 "), ("{'city': found}", '서울 시 \n\n{"city": "서울 시 "}'),
     ],
 )  # fmt: skip
 def test_a_streamed_chat_ends_with_the_answer(

@@ -157,7 +157,7 @@ def test_the_official_client_streams(client: "openai.OpenAI", vendor: Vendor) ->
         )  # type: ignore[call-overload]
     )
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert text == "Answer to: hi " and chunks[-1].usage.total_tokens == 15
+    assert text == "Answer to: hi  (turn 1)" and chunks[-1].usage.total_tokens == 15
 
 
 def test_the_official_client_lists_the_model(client: "openai.OpenAI") -> None:
