@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.alike import classes_alike
 from mlops_lib.columns.schema import Kind
-from mlops_lib.data_checks.label import several_in_one
 from mlops_lib.errors import DataError
 from mlops_lib.wording import listed
 
@@ -50,6 +49,8 @@ class Label:
         """The label in a column of `where`."""
         import pyarrow as pa
         import pyarrow.compute as pc
+
+        from mlops_lib.data_checks.label import several_in_one  # imports NumPy
 
         if problem := several_in_one(name, values, where):
             raise DataError(problem)
