@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib import plugins
 from mlops_lib.columns.alike import classes_alike
+from mlops_lib.columns.kinds import SIZES
 from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.data_checks import forecast, ranking
 from mlops_lib.errors import DataError
@@ -72,8 +73,6 @@ def require(settings: Settings, schema: Schema, folder: Path, is_whole: bool = T
             "data.prepare; the loss need not use it."
         )
     if task == "regression" and label.kind not in NUMBERS:
-        from mlops_lib.columns.kinds import SIZES  # imports NumPy
-
         is_size = any(hint in label.reason for hint in SIZES)
         remedy = (
             "Store them as numbers in the source, or make numbers of them in data.prepare."

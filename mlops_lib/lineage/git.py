@@ -37,6 +37,10 @@ class NoGit(Exception):
     """There is no repository, no Git, or it does not answer; the message says which."""
 
 
+class Failed(NoGit):
+    """A command of Git ended with an error; the message has its first line."""
+
+
 class Damaged(Exception):
     """An object of a repository is not what its name says; the message has Git's words."""
 
@@ -78,7 +82,7 @@ def run(
         )
     except subprocess.CalledProcessError as error:
         line = next(iter(error.stderr.decode(errors="replace").splitlines()), "no message")
-        raise NoGit(f"git {arguments[0]}: {line}") from None
+        raise Failed(f"git {arguments[0]}: {line}") from None
     except subprocess.TimeoutExpired:
         raise NoGit(f"git {arguments[0]} took more than {TIMEOUT_S:.0f} s") from None
     except OSError as error:
@@ -90,7 +94,7 @@ def verify(folder: Path, commit: str) -> None:
     """Read a commit with all its folders and files, and hash each again: Git names them by their digests.
 
     Raises:
-        NoGit: The repository does not have all of it.
+        NoGit: The repository does not have all of it, or Git does not answer.
         Damaged: The content of an object has another digest than its name.
     """
     run(folder, "cat-file", "-e", f"{commit}^{{commit}}")
@@ -102,7 +106,7 @@ def verify(folder: Path, commit: str) -> None:
 def _verify_objects(folder: Path, names: list[bytes]) -> None:
     try:
         content = memoryview(run(folder, "cat-file", "--batch", stdin=b"\n".join(names)))
-    except NoGit as error:
+    except Failed as error:
         raise Damaged(str(error)) from None
     at = 0
     for name in names:

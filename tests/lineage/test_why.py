@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from mlops_lib.cli.app import app
 from mlops_lib.errors import DataError, NoSuchVersionError, RegistryError
+from mlops_lib.lineage import git
 from mlops_lib.lineage.why.chain import why
 from mlops_lib.lineage.why.link import EXIT
 from mlops_lib.registry import Registry
@@ -235,6 +236,22 @@ def test_a_commit_that_the_repository_lacks_is_missing(explained):
     shutil.rmtree(explained.project.root / ".git")
     wrong, status = states(explained)
     assert status == 4 and set(wrong) == {"commit", "data"} and wrong["commit"][0][0] == "missing"
+
+
+def test_a_git_that_does_not_answer_accuses_nobody(explained, monkeypatch):
+    """Whether the commit was altered is not known."""
+    asked = git.run
+
+    def run(folder, *arguments, **more):
+        if arguments[:2] == ("cat-file", "--batch"):
+            raise git.NoGit("git cat-file took more than 60 s")
+        return asked(folder, *arguments, **more)
+
+    monkeypatch.setattr(git, "run", run)
+    wrong, status = states(explained)
+    assert (
+        status == 4 and wrong["commit"][0][0] == "missing" and "took more than 60 s" in wrong["commit"][0][1]
+    )
 
 
 def test_a_changed_file_of_the_commit_is_noticed(explained):

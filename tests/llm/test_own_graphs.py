@@ -270,6 +270,16 @@ def test_other_states_are_mapped(opened: Opened) -> None:
     assert model.predict({"question": "hi", "lang": "ko"}) == "Tell: hi in ko"
 
 
+def test_a_text_of_the_mapping_needs_its_columns(opened: Opened) -> None:
+    """An empty place would be a question that nobody asked; a value that is a column alone may be missing."""
+    mapping = {"query": "Tell: {{question}} in {{lang}}", "language": "{{lang}}", "facts": []}
+    more = {"input": mapping, "output": "result.text", "columns": ("question", "lang")}
+    model = opened({"my_agent.py": HEAD + STATE}, **more)
+    for row in ({"question": "hi"}, {"question": "hi", "lang": None}):
+        with pytest.raises(InputError, match="model.params.input needs 'lang', which the row lacks"):
+            model.predict(row)
+
+
 def test_the_question_stays_a_message_beside_a_mapping(opened: Opened) -> None:
     """A mapping of other keys takes nothing from the messages, also in a prompt template with a placeholder."""
     code = """

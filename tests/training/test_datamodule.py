@@ -7,20 +7,13 @@ import pytest
 from mlops_lib import tracking, wrappers
 from mlops_lib.columns.fit import fit as fit_encoder
 from mlops_lib.errors import MlopsError, TrainingError
-from tests.support.projects import ROOT, written
+from tests.support import own_batches
+from tests.support.projects import ROOT
 
 
 def configured(stored, network="Interrupted", own="OwnBatches", **params):
-    """Settings and dataset for a training of four epochs with the batches of a data module."""
-    stored.configure(
-        model={"implementation": f"toy_training:{network}", "params": {}},
-        train={
-            "max_epochs": 4,
-            "patience": 10,
-            "datamodule": {"class": f"toy_training:{own}", "params": params},
-        },
-    )
-    return written(stored)
+    """Settings and dataset for a training with the batches of a data module."""
+    return own_batches.configured(stored, "datamodule", own, network, params)
 
 
 def test_its_batches_are_learned_from_and_the_loaders_test_rows_are_judged(stored, monkeypatch):

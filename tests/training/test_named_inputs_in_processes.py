@@ -8,7 +8,8 @@ import yaml
 
 from mlops_lib import config, loaders, wrappers
 from tests.networks.test_architectures import films
-from tests.support.projects import ROOT, written
+from tests.support.own_batches import require_equal_processes
+from tests.support.projects import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -49,19 +50,4 @@ def test_two_processes_learn_what_one_does(tmp_path, monkeypatch):
 
 def test_two_processes_share_the_rows_of_a_data_module(stored):
     """Lightning gives each process its part of a DataLoader's rows; both end with the same weights."""
-    stored.configure(
-        model={"implementation": "toy_training:Scheduled", "params": {}},
-        train={
-            "max_epochs": 2,
-            "processes": 2,
-            "datamodule": "toy_training:OwnBatches",
-            "callbacks": [{"class": "toy_training:Weights", "params": {"folder": str(stored.root)}}],
-        },
-    )
-    settings, dataset = written(stored)
-    model = wrappers.from_settings(settings)
-    model.train(dataset, settings)
-    assert np.isfinite(model.predict(dataset.load("test"))).all()
-    first, second = (torch.load(stored.root / f"2-{rank}.pt") for rank in (0, 1))
-    learned = [name for name in first if "running" not in name]  # statistics of batches differ
-    assert learned and all(torch.equal(first[name], second[name]) for name in learned)
+    require_equal_processes(stored, "datamodule", "OwnBatches")

@@ -12,21 +12,13 @@ from mlops_lib.columns.fit import fit as fit_encoder
 from mlops_lib.errors import ConfigError, MlopsError, TrainingError
 from mlops_lib.training.dataset_items import Rows
 from tests.networks.test_architectures import films
-from tests.support.projects import ROOT, written
+from tests.support import own_batches
+from tests.support.projects import ROOT
 
 
 def configured(stored, own="OwnItems", network="Interrupted", train=None, **params):
-    """Settings and dataset for a training of four epochs with the items of a dataset."""
-    stored.configure(
-        model={"implementation": f"toy_training:{network}", "params": {}},
-        train={
-            "max_epochs": 4,
-            "patience": 10,
-            "dataset": {"class": f"toy_training:{own}", "params": params},
-            **(train or {}),
-        },
-    )
-    return written(stored)
+    """Settings and dataset for a training with the items of a dataset."""
+    return own_batches.configured(stored, "dataset", own, network, params, **(train or {}))
 
 
 def test_its_items_are_learned_from_and_the_logged_model_answers_the_same(stored, monkeypatch):
@@ -138,13 +130,4 @@ def test_dataset_and_datamodule_together_are_refused(stored):
 @pytest.mark.slow
 def test_two_processes_share_its_rows(stored):
     """The rows are shared as the platform's are: each is learned from once an epoch, and both end with the same weights."""
-    own = [{"class": "toy_training:Weights", "params": {"folder": str(stored.root)}}]
-    settings, dataset = configured(
-        stored, network="Scheduled", train={"processes": 2, "callbacks": own, "max_epochs": 2}
-    )
-    model = wrappers.from_settings(settings)
-    model.train(dataset, settings)
-    assert np.isfinite(model.predict(dataset.load("test"))).all()
-    first, second = (torch.load(stored.root / f"2-{rank}.pt") for rank in (0, 1))
-    learned = [name for name in first if "running" not in name]  # statistics of batches differ
-    assert learned and all(torch.equal(first[name], second[name]) for name in learned)
+    own_batches.require_equal_processes(stored, "dataset", "OwnItems")

@@ -118,7 +118,7 @@ def _code_link(client: "MlflowClient", settings: Settings, manifest: Mapping[str
         except git.NoGit as error:
             one.blame(
                 "missing",
-                f"The repository of {settings.root} does not have it ({error}). Fetch it, or run this in a clone.",
+                f"It cannot be read from the repository of {settings.root} ({error}). Fetch it, or run this in a clone.",
             )
         link.links.append(one)
     for key, name, what in (

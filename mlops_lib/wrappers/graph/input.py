@@ -93,7 +93,8 @@ class GraphInput:
             last: The last message of a chat, where the graph takes it as it is.
 
         Raises:
-            InputError: The graph has no place for earlier messages.
+            InputError: The graph has no place for earlier messages, or a text of the mapping names a column that the
+                row lacks.
         """
         shape = self._shape
         if isinstance(self._mapping, str) or (shape.kind == "text" and self._mapping is None):
@@ -140,10 +141,16 @@ class GraphInput:
             return text
         if (column := only_field(text)) is not None:
             return row.get(column)
-        return filled(text, lambda name: str(row.get(name, "")))
+        return filled(text, lambda name: _text_of(name, row))
 
     def _keys(self) -> str:
         return ", ".join(self._shape.inputs) or f"none (it is {self._shape.kind})"
+
+
+def _text_of(name: str, row: Mapping[str, Any]) -> str:
+    if row.get(name) is None:
+        raise InputError(f"model.params.input needs {name!r}, which the row lacks.")
+    return str(row[name])
 
 
 def _texts(value: Any) -> Iterator[str]:
