@@ -19,7 +19,8 @@ PAGE = ROOT / "docs" / "networks.md"
 def settings_of(folder: Path, block: str) -> Any:
     """Settings of a block of YAML, with the programs of the page beside them."""
     for code in blocks(PAGE, "python"):
-        (folder / re.match(r"# (\w+\.py)\n", code)[1]).write_text(code)
+        if program := re.match(r"# (\w+\.py)\n", code):  # the rest are parts of one
+            (folder / program[1]).write_text(code)
     content = yaml.safe_load(block)
     content["mlflow"] = {"tracking_uri": "sqlite:///mlflow.db", "experiment": "page"}
     content["train"] = {"max_epochs": 2, "batch_size": 64}

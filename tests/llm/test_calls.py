@@ -14,6 +14,7 @@ from mlops_lib.llm.fake.extract import UNKNOWN, reply
 from mlops_lib.llm.transport import loop
 from mlops_lib.settings import LlmSettings
 from tests.support.llm_fixtures import KEY, Vendor
+from tests.support.waiting import LIMIT_S
 
 SETTINGS = LlmSettings(timeout_s=60, prices={"openai:gpt-test": [1.0, 2.0]})
 
@@ -94,7 +95,10 @@ def test_no_key_means_no_call(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("left", [True, False], ids=["the caller leaves", "the vendor breaks off"])
 def test_a_stream_without_its_end_is_counted(vendor: Vendor, left: bool) -> None:
     """The vendor tells the tokens at the end; without it each event is a token, and the request's length counts."""
-    vendor.control(chunks=20, faults=[] if left else [{"kind": "drop_stream", "times": -1}])
+    if left:
+        vendor.control(chunks=20, chunk_s=LIMIT_S)  # so that the end does not come
+    else:
+        vendor.control(chunks=20, faults=[{"kind": "drop_stream", "times": -1}])
     model = chat_model("openai:gpt-test", SETTINGS)
 
     async def read() -> None:

@@ -160,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
             delta = {"role": "assistant", "content": word} if i == 0 else {"content": word}
             self.chunk({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
             stats["chunks_sent"] += 1
-            time.sleep(state["chunk_s"])
+            self.think(state["chunk_s"])
             if kind == "drop_stream" and i == 2:
                 self.close_connection = True
                 return
