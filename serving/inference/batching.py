@@ -17,7 +17,9 @@ from serving.web.problems import Problem
 #: Part of the time-out for a call with rows of several callers. When it hangs, each caller's rows have the
 #: rest alone, and so the row that hangs is answered after one time-out.
 SHARED = 0.25
-#: Gets the outcome of each job (predictions or an exception; None for all when the call took too long), and seconds.
+#: Outcomes of a batch whose answers cannot be sent together: each job needs a call of its own.
+APART: list[Any] = []
+#: Gets the outcome of each job (predictions or an exception; None for all when the call took too long, or `APART`), and seconds.
 Done = Callable[[list[Any] | None, float], None]
 
 
@@ -38,7 +40,11 @@ class Executor(Protocol):
         ...
 
     def start(self, jobs: list[Job], timeout_s: float, done: Done) -> tuple[list[Any], float] | None:
-        """Call the model with a batch: `done` gets the outcomes; or they are returned at once."""
+        """Call the model with a batch: `done` gets the outcomes; or they are returned at once.
+
+        Raises:
+            Exception: The model was not called: the rows cannot be sent to it, or not all of them together.
+        """
         ...
 
 
@@ -53,7 +59,8 @@ class Batcher:
             longer than its part of it (`SHARED`) is stopped, and each caller's rows are tried again alone, in
             turns with the batches of the others. If none of them hangs, the model is slow: its calls have the
             whole time, until one with as many rows takes less than half of that part. A model that was slow
-            once, as in its first call, so gets its shared time-out back.
+            once, as in its first call, so gets its shared time-out back. Each time that it is slow again, twice
+            as many fast calls are needed, so that few calls of a model that is slow now and then are stopped.
         on_batch: Gets rows and seconds of each call.
     """
 
@@ -79,6 +86,8 @@ class Batcher:
         self._reason_found = False
         #: Rows of the call that took too long.
         self._slow_rows = 0
+        #: Fast calls until the shared time-out is back, and how many the next slow call will need.
+        self._fast_left, self._fast_needed = 0, 1
         self._limit(SHARED)
         self._gathering = self._calling = False
 
@@ -144,11 +153,22 @@ class Batcher:
                 computed = self._executor.start(
                     jobs, limit_s, lambda *about, jobs=jobs: self._done(jobs, *about)
                 )
-            except Exception as error:  # a defect may cost this batch its answers, and never the next one
-                computed = [error] * len(jobs), 0.0
+            except Exception as error:  # the model was not called: this says nothing about its speed
+                self._calling = False
+                if len(jobs) > 1:
+                    self._take_back(jobs)
+                    continue
+                computed = [error], 0.0
             if computed:
                 self._calling = False
                 self._settle(jobs, *computed)
+
+    def _take_back(self, jobs: list[Job]) -> None:
+        """Let jobs that cannot be sent or answered together wait again, at the front, for a call of each alone."""
+        for job in reversed(jobs):
+            job.alone = True
+            self._waiting.appendleft(job)
+            self.waiting_rows += len(job.rows)
 
     def _next_batch(self) -> list[Job]:
         self._suspect_last = bool(self._suspects) and not (self._waiting and self._suspect_last)
@@ -164,6 +184,8 @@ class Batcher:
             if not job.future.done():  # done: its caller has given up
                 jobs.append(job)
                 free_rows -= len(job.rows)
+                if job.alone:
+                    break
         return jobs
 
     def _limit(self, shared: float) -> None:
@@ -173,6 +195,10 @@ class Batcher:
 
     def _done(self, jobs: list[Job], outcomes: list[Any] | None, seconds: float) -> None:
         self._calling = False
+        if outcomes is APART:
+            self._take_back(jobs)
+            self._dispatch()
+            return
         # Counted with the callers who have left: the row that hangs may have been one of theirs.
         if outcomes is None and len(jobs) > 1:
             self._reason_found = False
@@ -183,17 +209,23 @@ class Batcher:
             self._reason_found = True
         elif self._suspect_last and not self._suspects and not self._reason_found:
             self._limit(1.0)
-        elif self._was_fast(jobs, seconds):
-            self._limit(SHARED)
+            self._fast_left, self._fast_needed = self._fast_needed, 2 * self._fast_needed
+        elif self._was_fast(jobs, outcomes, seconds):
+            self._fast_left -= 1
+            if self._fast_left <= 0:
+                self._limit(SHARED)
         self._dispatch()  # the model goes on while the answers go out
         if outcomes is None:
             detail = f"The model did not answer within {self.timeout_s:g} s (serving.predict_timeout_s)."
             outcomes = [Problem(HTTPStatus.GATEWAY_TIMEOUT, "model_timeout", detail) for _ in jobs]
         self._settle(jobs, outcomes, seconds)
 
-    def _was_fast(self, jobs: list[Job], seconds: float) -> bool:
+    def _was_fast(self, jobs: list[Job], outcomes: list[Any], seconds: float) -> bool:
+        """Whether a call with as many rows as the slow one took little time. One that only failed shows nothing."""
         rows = sum(len(job.rows) for job in jobs)
-        return len(jobs) > 1 and rows >= self._slow_rows and seconds < self.timeout_s * SHARED / 2
+        answered = not all(isinstance(outcome, BaseException) for outcome in outcomes)
+        fast = seconds < self.timeout_s * SHARED / 2
+        return len(jobs) > 1 and rows >= self._slow_rows and answered and fast
 
     def _settle(self, jobs: list[Job], outcomes: list[Any], seconds: float) -> None:
         settle(jobs, outcomes)

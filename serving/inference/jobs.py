@@ -13,12 +13,18 @@ from serving.web.problems import Problem
 
 
 class Job:
-    """Rows of one caller, at most a batch of them; `first` is the number of the first among the caller's rows."""
+    """Rows of one caller, at most a batch of them.
 
-    __slots__ = ("first", "future", "rows")
+    Attributes:
+        first: Number of the first row among the caller's rows.
+        alone: The rows need a call of their own.
+    """
+
+    __slots__ = ("alone", "first", "future", "rows")
 
     def __init__(self, rows: Sequence[Any], first: int, future: "asyncio.Future[list[Any]]") -> None:
         self.rows, self.first, self.future = rows, first, future
+        self.alone = False
 
 
 class Found(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.errors import ModelError
-from serving.inference.batching import Done
+from serving.inference.batching import APART, Done
 from serving.inference.jobs import Job
 from serving.inference.jobs import outcomes as outcomes_of_jobs
 from serving.isolation.failures import exception
@@ -44,12 +44,7 @@ class BatchExecutor:
     def start(self, jobs: list[Job], timeout_s: float, done: Done) -> tuple[list[Any], float] | None:
         """See `Executor`."""
         assert self._supervisor.running
-        try:
-            _BatchCall(self._supervisor, self._supervisor.running, jobs, timeout_s, done)
-        except Exception as error:  # the rows of one caller cannot be sent, or those of all together
-            if len(jobs) == 1:
-                return [error], 0.0
-            done(None, 0.0)  # each caller's rows alone
+        _BatchCall(self._supervisor, self._supervisor.running, jobs, timeout_s, done)
         return None
 
 
@@ -90,6 +85,9 @@ class _BatchCall:
                 )
             self._supervisor.took_too_long()
             self._finish(None)
+        elif isinstance(message, Failed) and len(self._jobs) > 1:
+            # Rows that fail are in `Answers`. Here all answers together are too large for one message.
+            self._finish(APART)
         else:
             self._finish([_error(message)] * len(self._jobs))
 

@@ -216,6 +216,34 @@ def test_a_number_beyond_32_bits_is_refused_in_a_matrix_of_32_bits(tmp_path):
 
 
 @pytest.mark.parametrize("by", ["matrix", "frame"])
+def test_no_rows_have_no_predictions(tmp_path, by):
+    """An empty list of rows is no error of a matrix."""
+    scikit(
+        LinearRegression() if by == "matrix" else by_name(),
+        FLOATS,
+        tmp_path / "model",
+        signature=infer_signature(FLOATS),
+    )
+    model = wrappers.load(str(tmp_path / "model"))
+    assert model.takes_matrix is (by == "matrix")
+    assert len(model.predict([])) == 0
+
+
+def test_a_list_in_a_column_of_numbers_is_refused(tmp_path):
+    """Two columns of lists of two numbers have the shape of a batch of matrices."""
+    scikit(
+        LinearRegression(),
+        FLOATS[["a", "b"]],
+        tmp_path / "model",
+        signature=infer_signature(FLOATS[["a", "b"]]),
+    )
+    model = wrappers.load(str(tmp_path / "model"))
+    assert model.takes_matrix
+    with pytest.raises(BadValue, match="Row 0: 'a'"):
+        model.predict([{"a": [1.0, 2.0], "b": [3.0, 4.0]}])
+
+
+@pytest.mark.parametrize("by", ["matrix", "frame"])
 def test_a_missing_number_that_the_model_refuses_is_the_callers_fault(tmp_path, by):
     """MLflow passes null in any column of floats to the model, which says no."""
     estimator = LinearRegression() if by == "matrix" else by_name()

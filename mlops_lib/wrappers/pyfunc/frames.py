@@ -131,8 +131,8 @@ def exact(values: Any, dtype: Any) -> np.ndarray:
 
 def _numbers(dtype: Any) -> Callable[[list[Any]], np.ndarray]:
     def convert(values: list[Any]) -> np.ndarray:
-        if any(isinstance(value, str | bytes) for value in values):
-            raise TypeError("text is no number")
+        if any(isinstance(value, str | bytes | list) for value in values):
+            raise TypeError("text or a list is no number")
         return exact(values, dtype)
 
     return convert

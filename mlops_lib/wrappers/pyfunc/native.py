@@ -60,14 +60,16 @@ class NativeModel:
         return self._predict(matrix)
 
     def matrix(self, rows: Sequence[Any]) -> np.ndarray | None:
-        """The matrix of rows ``{column: number}``; None if a row lacks a column or has
+        """The matrix of rows ``{column: number}``; None if there are no rows, or a row lacks a column or has
         a value that is no number of the column's type."""
         try:
             values = [[self._value(row, name) for name in self._names] for row in rows]
             found = np.array(values)
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
-        if found.dtype.kind not in "biuf" or not np.can_cast(found.dtype, self.dtype, "same_kind"):
+        if found.ndim != 2 or found.dtype.kind not in "biuf":
+            return None
+        if not np.can_cast(found.dtype, self.dtype, "same_kind"):
             return None
         return found.astype(self.dtype) if self._fits(found) else None
 

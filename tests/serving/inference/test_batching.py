@@ -227,6 +227,92 @@ def test_a_model_that_was_slow_once_gets_its_shared_time_out_back():
     asyncio.run(main())
 
 
+class Stage:
+    """A batcher over a `Slow` executor, whose shared calls the test makes one at a time."""
+
+    def __init__(self, **limits) -> None:
+        self.executor = Slow()
+        self.batcher = Batcher(
+            self.executor, **{"batch_rows": 8, "queue_rows": 64, "timeout_s": 8.0, **limits}
+        )
+
+    async def shared(self, rows: int, *ends) -> float:
+        """Ask for rows of that many callers; the limit of their first call. Each of `ends` ends a call."""
+        answers = [asyncio.ensure_future(self.batcher([row])) for row in range(rows)]
+        await until(lambda: len(self.executor.calls) == 1)
+        for end in ends:
+            end(self.executor)
+        calls, self.executor.calls = self.executor.calls, []
+        await asyncio.gather(*answers, return_exceptions=True)
+        return calls[0][1]
+
+
+def late(executor: Slow) -> None:
+    """The call took too long."""
+    executor.end(late=True)
+
+
+def fast(executor: Slow) -> None:
+    """The call is answered at once."""
+    executor.end(late=False, seconds=0.1)
+
+
+def failed(executor: Slow) -> None:
+    """All of the call's rows fail at once."""
+    executor.done([ValueError("no")] * len(executor.jobs), 0.1)
+
+
+def test_a_fast_call_whose_rows_all_fail_does_not_show_that_the_model_is_fast():
+    """A model may refuse its rows before it begins with them."""
+
+    async def main():
+        stage = Stage()
+        assert await stage.shared(2, late, fast, fast) == 2.0
+        assert await stage.shared(2, failed) == 8.0
+        assert await stage.shared(2, fast) == 8.0
+        assert await stage.shared(2, fast) == 2.0
+
+    asyncio.run(main())
+
+
+def test_few_calls_of_a_model_that_is_slow_now_and_then_are_stopped():
+    """Each time that the model turns out to be slow, its shared time-out is back after twice as many fast calls."""
+
+    async def main():
+        stage = Stage()
+        for needed in (1, 2, 4, 8):
+            assert await stage.shared(2, late, fast, fast) == 2.0
+            assert [await stage.shared(2, fast) for _ in range(needed)] == [8.0] * needed
+
+    asyncio.run(main())
+
+
+def test_rows_that_cannot_be_sent_together_are_sent_alone_and_the_model_is_not_slow():
+    """Each has the whole time, in the order of arrival and before later rows; the rows too large by themselves fail alone."""
+
+    async def main():
+        stage = Stage()
+        executor, sent = stage.executor, stage.executor.start
+
+        def start(jobs, timeout_s, done):
+            if sum(row for job in jobs for row in job.rows) > 100:
+                raise ValueError("too many bytes")
+            return sent(jobs, timeout_s, done)
+
+        executor.start = start
+        answers = [asyncio.ensure_future(stage.batcher([row])) for row in (60, 70, 101, 80)]
+        await until(lambda: executor.calls)
+        later = [asyncio.ensure_future(stage.batcher([row])) for row in (1, 2)]
+        await until(lambda: stage.batcher.waiting_rows == 5)
+        for _ in range(4):
+            executor.end(late=False)
+        found = await asyncio.gather(*answers, *later, return_exceptions=True)
+        assert found[:2] + found[3:] == [[60], [70], [80], [1], [2]] and "bytes" in str(found[2])
+        assert executor.calls == [([60], 8.0), ([70], 8.0), ([80], 8.0), ([1, 2], 2.0)]
+
+    asyncio.run(main())
+
+
 def test_a_caller_who_leaves_during_a_call_that_hangs_takes_nobody_along():
     """The caller whose row hangs has left when the call is stopped; the other row is tried again alone, and answered."""
 

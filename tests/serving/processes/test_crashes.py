@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import uvloop
 
+from mlops_lib.errors import ModelError
 from mlops_lib.llm.accounting.usage import Usage
 from serving.inference.batching import Batcher
 from serving.inference.jobs import Job
 from serving.isolation import template
-from serving.isolation.messages import Answer, Answers, Ask, Begun, Event, Failed, Loaded
+from serving.isolation.computing import answer
+from serving.isolation.failures import failed
+from serving.isolation.messages import Answer, Answers, Ask, Batch, Begun, Event, Failed, Loaded, ToGateway
+from serving.isolation.wire import Reader, WireError, Writer
 from serving.processes import health, process, supervisor
 from serving.processes.executor import BatchExecutor, outcomes
 from serving.processes.forker import Forker, forker
@@ -256,6 +260,35 @@ def test_rows_that_cannot_be_sent_are_their_callers_problem():
             await until_async(lambda: process._calls, "the batch is sent")
             process._take(Answers(*process._calls, [4], [], {}, 0.0))
             assert await asked == [4]
+
+    asyncio.run(scenario())
+
+
+def test_answers_that_are_too_large_together_are_sent_apart():
+    """Two callers have theirs, and one whose own answer is too large has 500 with the reason."""
+
+    def answered(make, handler):
+        batch = make(1)
+        frame = Writer(max_bytes=4096).frame
+        try:
+            parts = answer(lambda rows: ["x" * row for row in rows], Batch(1, batch.jobs.value), frame)
+        except WireError as error:
+            parts = frame(failed(1, error))
+        reader, sent = Reader(ToGateway), b"".join(parts)
+        reader.space()[: len(sent)] = sent
+        asyncio.get_running_loop().call_soon(handler, *reader.received(len(sent)))
+        return 1
+
+    async def scenario():
+        process = SimpleNamespace(call=answered)
+        batcher = Batcher(
+            BatchExecutor(SimpleNamespace(running=process, trouble=None, health=Health())),
+            batch_rows=8, queue_rows=64, timeout_s=60.0,
+        )  # fmt: skip
+        found = await asyncio.gather(*map(batcher, ([3000], [9000], [3001])), return_exceptions=True)
+        assert found[0] == ["x" * 3000] and found[2] == ["x" * 3001]
+        assert isinstance(found[1], ModelError) and "too many for one message" in str(found[1])
+        assert await batcher([1]) == ["x"]
 
     asyncio.run(scenario())
 
