@@ -1,5 +1,6 @@
 """Values of models, examples and graphs as JSON."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import numpy as np
 
 def plain(value: Any) -> Any:
     """Values for a type that JSON does not have: of numpy's arrays and scalars, of pydantic's models;
-    else its text."""
+    else its text. A missing time of pandas is None, as NumPy's is."""
     if hasattr(value, "tolist"):
         made = value.tolist()
         if type(made) is not type(value):
@@ -17,7 +18,8 @@ def plain(value: Any) -> Any:
         return float(value) if isinstance(value, np.floating) else str(value)
     if hasattr(value, "model_dump"):
         return value.model_dump()
-    return str(value)
+    text = str(value)
+    return None if text == "NaT" and isinstance(value, datetime) else text
 
 
 #: JSON as bytes; NaN becomes null.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlops_lib.errors import ModelError
+from serving.inference.json_values import builtins
 from serving.web.problems import Problem
 
 #: Code of the problem for predictions that are not one a row.
@@ -41,6 +42,8 @@ def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[i
         raise Problem(HTTPStatus.INTERNAL_SERVER_ERROR, WRONG_COUNT, detail)
     if hasattr(predictions, "to_numpy"):
         predictions = predictions.to_numpy()
+    if isinstance(predictions, np.ma.MaskedArray):  # its data has numbers under the mask
+        predictions = predictions.astype(object).filled(np.nan)
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":
         return predictions, []
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f":
@@ -96,16 +99,28 @@ def require_text(text: str) -> None:
 
 
 def _finite(value: Any) -> bool:
-    """Whether all numbers of a prediction are finite. Raises ModelError for its texts, as of `require_text`."""
+    """Whether all numbers of a prediction are finite; pandas' NA is not.
+
+    Raises:
+        ModelError: For its texts, as of `require_text`; or for an iterator, which has values for one reader.
+    """
     if isinstance(value, str):
         require_text(value)
         return True
     if isinstance(value, float | np.floating):
         return math.isfinite(value)
+    if isinstance(value, np.ma.MaskedArray):
+        return not np.ma.is_masked(value) and _finite(value.data)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "OU":
             return _finite(value.tolist())
         return value.dtype.kind != "f" or bool(np.isfinite(value).all())
     if isinstance(value, dict):
         return all(map(_finite, (*value, *value.values())))
-    return all(map(_finite, value)) if isinstance(value, list | tuple) else True
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    if value is None or isinstance(value, int | np.integer | np.bool_ | bytes):
+        return True
+    if hasattr(value, "__next__"):
+        raise ModelError(f"its prediction has a {type(value).__name__}; it must be a list or one value.")
+    return type(value).__name__ != "NAType" and _finite(builtins(value))

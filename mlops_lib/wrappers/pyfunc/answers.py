@@ -2,13 +2,23 @@
 
 from typing import Any
 
+from mlops_lib.errors import ModelError
+
 
 def by_row(predictions: Any) -> Any:
     """A DataFrame as an array (one column) or a list of dicts, a Series as an array;
-    anything else as it is."""
+    anything else as it is.
+
+    Raises:
+        ModelError: Two columns have one name, so that a dict would lose one of them.
+    """
     if hasattr(predictions, "columns"):
-        one = predictions.shape[1] == 1
-        return predictions.iloc[:, 0].to_numpy() if one else predictions.to_dict("records")
+        if len(names := list(predictions.columns)) == 1:
+            return predictions.iloc[:, 0].to_numpy()
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ModelError(f"its answer has several columns with the name {twice!r}.")
+        return predictions.to_dict("records")
     return predictions.to_numpy() if hasattr(predictions, "to_numpy") else predictions
 
 
