@@ -25,6 +25,9 @@ from mlops_lib.wrappers.pyfunc.streams import can_stream, events
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Loaders of a PythonModel: of a pickled one, and of one from a file of code.
+PYTHON_MODELS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders.code_model")
+
 
 class PyfuncWrapper(ModelWrapper):
     """Evaluates and serves a model that was trained elsewhere. It cannot train.
@@ -53,7 +56,7 @@ class PyfuncWrapper(ModelWrapper):
         self._inputs = self.signature.inputs if self.signature else None
 
         if self._form == "frame":
-            is_code = self._model.loader_module == "mlflow.pyfunc.model"
+            is_code = self._model.loader_module in PYTHON_MODELS
             self._frames = FrameMaker(self._inputs.inputs, fill=not is_code)  # type: ignore[union-attr]
             if self._inputs.has_input_names():  # type: ignore[union-attr]
                 self._open_native()

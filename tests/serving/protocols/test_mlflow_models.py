@@ -4,12 +4,14 @@ import asyncio
 import json
 from datetime import datetime
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+from mlops_lib import wrappers
 from tests.support import logged
 from tests.support.logged_service import ask, served
 from tests.support.toy_service import Caller
@@ -201,6 +203,25 @@ def test_optional_columns_may_be_absent_or_null(tmp_path, row, expected):
             assert (await post("/invocations", {"inputs": row}))[1]["predictions"] == [expected]
 
     asyncio.run(run())
+
+
+COLUMNS = """
+import mlflow
+class Columns(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [" ".join(model_input)] * len(model_input)
+mlflow.models.set_model(Columns())
+"""
+
+
+def test_a_model_from_a_file_of_code_sees_which_columns_are_absent(tmp_path):
+    """As one that was pickled does, and as MLflow shows them."""
+    (tmp_path / "columns.py").write_text(COLUMNS)
+    folder = logged.save(tmp_path / "model", str(tmp_path / "columns.py"), signature=ModelSignature(OPTIONAL))
+    model, mlflows = wrappers.load(str(folder)), mlflow.pyfunc.load_model(str(folder))
+    for row, seen in (({"a": 1.0}, "a"), ({"a": 1.0, "l": None, "d": None}, "a d")):
+        assert model.predict([row]) == [seen]
+    assert mlflows.predict(pd.DataFrame({"a": [1.0]})) == ["a"]
 
 
 def test_a_date_without_a_time_is_its_midnight(tmp_path):
