@@ -43,7 +43,7 @@ def checked(predictions: Any, rows: int) -> tuple[np.ndarray | list[Any], list[i
     if hasattr(predictions, "to_numpy"):
         predictions = predictions.to_numpy()
     if isinstance(predictions, np.ma.MaskedArray):  # its data has numbers under the mask
-        predictions = predictions.astype(object).filled(np.nan)
+        predictions = np.ma.filled(predictions.astype(object), np.nan)
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biu":
         return predictions, []
     if isinstance(predictions, np.ndarray) and predictions.dtype.kind == "f":
