@@ -14,6 +14,7 @@ from mlops_lib.errors import MlopsError
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import setting_of
 from mlops_lib.steps.table import STEPS
+from mlops_lib.wrappers import network_settings
 
 #: Exit status when the run succeeded and the gate refused the model, for scripts.
 REFUSED = 3
@@ -85,7 +86,9 @@ def run(
         "threshold": threshold,
     }
     _check(loaded.settings, arguments)
-    if max_epochs and not plugins.load("wrapper", loaded.settings.model.wrapper).has_epochs:
+    if network_settings.settings_of_networks(loaded.settings) and not _has_epochs(loaded.settings):
+        network_settings.refuse(loaded.settings)  # as 02_train would, after the data was read
+    if max_epochs and not _has_epochs(loaded.settings):
         arguments["max_epochs"] = 0
         err.print(
             f"--max-epochs has no effect: model.wrapper {loaded.settings.model.wrapper!r} trains without epochs.",
@@ -137,6 +140,10 @@ def _refuse(options: dict[str, Any], why: str) -> None:
     """Raise for options that were given and would have no effect."""
     if given := [name for name, value in options.items() if value]:
         raise MlopsError(f"{why}: leave out {', '.join(given)}.")
+
+
+def _has_epochs(settings: Settings) -> bool:
+    return bool(plugins.load("wrapper", settings.model.wrapper).has_epochs)
 
 
 def _check(settings: Settings, arguments: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ NAMES = ("learning_rate", "lr")
 #: The rates that are tried, one a step, each larger than the one before.
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100
 FIGURE = "training/learning_rate.png"
+#: Arguments for a Trainer whose data module has validation batches. Lightning's search sets limit_val_batches itself.
+WITHOUT_VALIDATION = {"check_val_every_n_epoch": sys.maxsize, "val_check_interval": 1.0}
 
 
 def find(
@@ -62,7 +65,13 @@ def find(
     with isolate_rng(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = trainers.make(
-            config, [], logger=False, enable_checkpointing=False, max_epochs=-1, max_steps=-1
+            config,
+            [],
+            logger=False,
+            enable_checkpointing=False,
+            max_epochs=-1,
+            max_steps=-1,
+            **WITHOUT_VALIDATION,
         )
         tried = copy.deepcopy(module)
         rates = {"min_lr": LOWEST, "max_lr": HIGHEST, "num_training": STEPS}

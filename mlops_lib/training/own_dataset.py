@@ -87,6 +87,36 @@ def require_same_rows(
                             "alone; put preprocessing into forward, model.inputs, data.prepare or model.collate."
                         )
             own.collated(list(range(min(loader.dataset.batch_size, loader.dataset.rows))))  # type: ignore[attr-defined]
+            if split == "validation":
+                _require_rows_together(own, rows, step)
+
+
+def _require_rows_together(own: Items, rows: Rows, step: int) -> None:
+    """Check that a batch of items, each of which is its row, is made of these rows: a ``collate_fn`` may put them in another
+    order, but not the inputs of one row beside the label of another.
+
+    Raises:
+        TrainingError: It is not: names place and values.
+    """
+    wanted = [rows[at] for at in range(len(rows))]
+    found, labels = own.collated([at * step for at in range(len(rows))])
+    for at in range(len(rows)):
+        inputs = {name: one[at] for name, one in found.items()}
+        others = [one[at] for one in labels]
+        if not any(_is_row(inputs, others, *row) for row in wanted):
+            shown = "  ".join(f"{name} {_shown(one)}" for name, one in inputs.items())
+            raise TrainingError(
+                f"{own.about} makes a batch of {len(rows)} items of the validation split whose place {at} is none of its rows: "
+                f"{shown}, with {' and '.join(map(_shown, others))}. Each item alone is its row, so collate_fn mixes rows, or pads "
+                "them unlike the service, which adds zeros at the end. Keep inputs and label of a row at one place."
+            )
+
+
+def _is_row(inputs: dict[str, Tensor], others: list[Tensor], wanted: Any, *more: Tensor) -> bool:
+    """Whether inputs, label and weight are those of a row."""
+    named = wanted if isinstance(wanted, dict) else dict.fromkeys(inputs, wanted)
+    pairs = [*zip(others, more, strict=True), *((inputs[name], one) for name, one in named.items())]
+    return all(_same(one, other) for one, other in pairs)
 
 
 def _items(

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric.utilities.seed import _collect_rng_states, _set_rng_states
+from lightning.fabric.utilities.seed import (
+    _collect_rng_states,
+    _set_rng_states,
+    pl_worker_init_function,
+)
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import distributed
 
@@ -88,6 +92,10 @@ class Resume(Callback):
     def on_fit_start(self, trainer: Trainer, module: LightningModule) -> None:
         if self.found:
             _set_rng_states(self.found["random"][trainer.global_rank])
+        elif self.train is not None and trainer.global_rank:
+            # Lightning has seeded all workers alike. Workers that all drop the same units, or add the same noise, learn less.
+            # Those of a data module stay alike: its samplers may share rows out by an order that all must draw.
+            pl_worker_init_function(0, trainer.global_rank)
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         self._started = time.monotonic()

@@ -105,7 +105,6 @@ def train(folder: Path) -> Path | None:
     module.load_state_dict(torch.load(folder / START, weights_only=True, map_location="cpu"))
     # A logged value is a mean over all workers. Else each would choose the best epoch by its own rows.
     module.log = partial(_log_mean, module.log)
-    torch.manual_seed(settings.train.seed + number)  # workers that all drop the same units learn less
     data_loader = loaders.prepared(settings, plan.data or folder / DATA)
     train = validation = own = None
     if settings.train.datamodule:

@@ -24,7 +24,7 @@ from mlops_lib.registry.model_files import note_digest
 from mlops_lib.settings import Settings
 from mlops_lib.training import judging, lifecycle
 from mlops_lib.training.judged_rows import output_of
-from mlops_lib.wrappers import champion
+from mlops_lib.wrappers import champion, network_settings
 from mlops_lib.wrappers.inputs import encoded, to_matrix
 from mlops_lib.wrappers.load import WRAPPER_KEY, download
 
@@ -119,8 +119,11 @@ class ModelWrapper(ABC):
             parent_run_id: Parent of the new run.
 
         Raises:
+            ConfigError: A setting of networks is set beside a wrapper that fits none.
             TrainingError: The model cannot be fitted or logged.
         """
+        if not self.has_epochs:
+            network_settings.refuse(config)
         tags = {WRAPPER_KEY: config.model.wrapper}
         if config.data.served_rows == "raw" and not self.carries_prepare:
             raise TrainingError(

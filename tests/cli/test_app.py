@@ -77,6 +77,21 @@ def test_epochs_without_effect_are_said(mlops, project):
         space.check(project.settings())
 
 
+def test_settings_of_networks_beside_an_estimator_stop_the_run_before_the_first_step(mlops, project):
+    """The estimator would ignore them without a word; a network takes them."""
+    project.configure(
+        model={"wrapper": "sklearn", "implementation": "sklearn.tree:DecisionTreeClassifier", "params": {}},
+        train={"dataset": "a:B", "find_lr": True},
+    )
+    (project.root / "notebooks" / "01_get_data.ipynb").unlink()  # so that nothing runs
+    code, _, said = mlops("run")
+    assert code == 1 and "sets train.dataset, train.find_lr, and only networks read them" in " ".join(
+        said.split()
+    )
+    project.configure(model={"wrapper": "lightning"})
+    assert "01_get_data" in mlops("run")[2]
+
+
 def test_every_command_has_help_with_an_example(mlops):
     """And the list of commands is the list of commands."""
     code, listed, _ = mlops("--help")

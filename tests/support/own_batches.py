@@ -1,5 +1,6 @@
 """Trainings with batches of the user's own, from a data module or a dataset of ``tests/toys/toy_training.py``."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,16 @@ def configured(
 
 
 def require_equal_processes(stored: Project, setting: str, kind: str) -> None:
-    """Two processes train together: the model answers, and both end with the same weights."""
+    """Two processes train together: the model answers, and both end with the same weights.
+
+    A dataset's items have other noise in each process. Those of a data module draw alike: its samplers rest on that.
+    """
     folder = Path(stored.root)
-    weights = [{"class": "toy_training:Weights", "params": {"folder": str(folder)}}]
+    callbacks = [
+        {"class": f"toy_training:{name}", "params": {"folder": str(folder)}} for name in ("Weights", "Draws")
+    ]
     settings, dataset = configured(
-        stored, setting, kind, "Scheduled", {}, processes=2, callbacks=weights, max_epochs=2
+        stored, setting, kind, "Scheduled", {}, processes=2, callbacks=callbacks, max_epochs=2
     )
     model = wrappers.from_settings(settings)
     model.train(dataset, settings)
@@ -42,3 +48,5 @@ def require_equal_processes(stored: Project, setting: str, kind: str) -> None:
     first, second = (torch.load(folder / f"2-{rank}.pt") for rank in (0, 1))
     learned = [name for name in first if "running" not in name]  # statistics of batches differ
     assert learned and all(torch.equal(first[name], second[name]) for name in learned)
+    drawn = [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert [one == other for one, other in zip(*drawn, strict=True)] == [setting == "datamodule"] * 3

@@ -1,11 +1,14 @@
 """Networks and callbacks that use what Lightning's users use: schedulers, several optimizers, dropout, own metrics."""
 
+import json
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
@@ -197,6 +200,17 @@ class Weights(pl.Callback):
         torch.save(module.state_dict(), self.folder / f"{trainer.world_size}-{trainer.global_rank}.pt")
 
 
+class Draws(pl.Callback):
+    """Writes the first random number of each library in each process into a folder when the training starts."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        drawn = [torch.rand(1).item(), np.random.random(), random.random()]  # as users draw them
+        (self.folder / f"{trainer.global_rank}.json").write_text(json.dumps(drawn))
+
+
 class OwnItems(Dataset):
     """The platform's rows, those of the training with noise; `form` spoils them."""
 
@@ -243,8 +257,8 @@ class NoItems(IterableDataset):
 class Lists(Dataset):
     """Lists of unlike lengths, made of the loader's rows, with a way to put them together."""
 
-    def __init__(self, split: str, loader: Any) -> None:
-        self.frame = loader.load(split)
+    def __init__(self, split: str, loader: Any, form: str = "") -> None:
+        self.frame, self.form = loader.load(split), form
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -256,7 +270,12 @@ class Lists(Dataset):
         return inputs, float(one["liked"])
 
     def collate_fn(self, items: Any) -> Any:
+        if self.form == "by length":
+            items = sorted(items, key=lambda one: -one[0]["clicks_lengths"])
         inputs, y = zip(*items, strict=True)
-        clicks = nn.utils.rnn.pad_sequence([one["clicks"] for one in inputs], batch_first=True)
+        if self.form == "labels stay":
+            inputs = sorted(inputs, key=lambda one: -one["clicks_lengths"])
+        padding = -1.0 if self.form == "padded" else 0.0
+        clicks = nn.utils.rnn.pad_sequence([one["clicks"] for one in inputs], True, padding)
         lengths = torch.tensor([one["clicks_lengths"] for one in inputs])
         return {"clicks": clicks, "clicks_lengths": lengths}, torch.tensor(y)

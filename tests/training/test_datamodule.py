@@ -72,7 +72,7 @@ def test_wrong_batches_are_an_error_before_training(stored, own, params, words):
 
 
 def test_a_learning_rate_is_found_with_its_hooks(stored, monkeypatch):
-    """Its batches pass its hooks in the search too; it is torn down once, after the training."""
+    """Its training batches pass its hooks in the search too; it is torn down once, after the training."""
     monkeypatch.syspath_prepend(str(ROOT / "tests/toys"))
     import toy_training
 
@@ -83,6 +83,7 @@ def test_a_learning_rate_is_found_with_its_hooks(stored, monkeypatch):
     own = datamodule.make(settings, dataset, fit_encoder(dataset.schema, dataset.parts("train")), 64)
     train, _ = datamodule.loaders(own, settings)
     module = toy_training.Scheduled(len(dataset.schema.features))
+    monkeypatch.setattr(toy_training.Scheduled, "validation_step", lambda *_: pytest.fail("it validates"))
     calls = toy_training.Witnessed.calls
     calls.clear()
     run_id = mlflow.MlflowClient().create_run(mlflow.create_experiment("rates")).info.run_id

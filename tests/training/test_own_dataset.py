@@ -54,21 +54,26 @@ def test_numpy_arrays_and_pythons_numbers_become_what_the_platforms_batches_have
     assert np.allclose(*answers, atol=1e-5)
 
 
-def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
-    """Its padding is compared with the service's, row by row."""
+def lists(tmp_path, monkeypatch, **params):
+    """Settings and dataset for a training with lists of unlike lengths."""
     monkeypatch.syspath_prepend(str(ROOT / "tests/toys"))
     pq.write_table(films(90), tmp_path / "films.parquet")
     content = {
         "mlflow": {"tracking_uri": "sqlite:///mlflow.db", "experiment": "films"},
         "data": {"source": "films.parquet", "label": "liked", "columns": {"clicks": "sequence"}},
         "model": {"wrapper": "lightning", "implementation": "architectures:Lstm"},
-        "train": {"max_epochs": 1, "dataset": "toy_training:Lists"},
+        "train": {"max_epochs": 1, "dataset": {"class": "toy_training:Lists", "params": params}},
         "evaluation": {"threshold": 0.0},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
     settings = config.load(tmp_path / "config.yaml")
     loaders.from_settings(settings).write(loaders.prepared_folder(settings))
-    dataset = loaders.prepared(settings)
+    return settings, loaders.prepared(settings)
+
+
+def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
+    """Its padding is compared with the service's, row by row; it may put rows in another order."""
+    settings, dataset = lists(tmp_path, monkeypatch, form="by length")
     model = wrappers.from_settings(settings)
     result = model.train(dataset, settings)
     rows = dataset.load("test")
@@ -81,6 +86,15 @@ def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
         TrainingError, match=r"a batch of \d+ items of the train split.*equal size.*method collate_fn"
     ):
         model.train(dataset, settings)
+
+
+@pytest.mark.parametrize("form", ["labels stay", "padded"])
+def test_a_batch_that_is_not_made_of_its_rows_is_an_error(tmp_path, monkeypatch, form):
+    """Labels beside the inputs of other rows, or other padding than the service's: each item alone is right."""
+    settings, dataset = lists(tmp_path, monkeypatch, form=form)
+    words = r"a batch of \d+ items of the validation split whose place \d+ is none of its rows: clicks \[.*collate_fn mixes rows"
+    with pytest.raises(TrainingError, match=words):
+        wrappers.from_settings(settings).train(dataset, settings)
 
 
 def test_an_item_that_is_changed_in_place_leaves_the_rows_as_they_were(stored):

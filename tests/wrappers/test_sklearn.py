@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from mlops_lib import loaders, registry, tracking, wrappers
 from mlops_lib.columns.schema import Column, Schema
-from mlops_lib.errors import TrainingError
+from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.wrappers import estimator_fit
 from mlops_lib.wrappers.sklearn import SklearnWrapper
 
@@ -40,6 +40,30 @@ def test_a_users_own_pipeline_takes_text(stored):
     run = mlflow.MlflowClient().get_run(result.run_id)
     assert run.data.params["model.params"] == "{'C': 0.5}" and run.info.status == "FINISHED"
     assert registry.register_run(settings, result.run_id).stage == "Staging"
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("model", "inputs", {"x": "age"}),
+        ("model", "collate", "a:b"),
+        ("model", "format", "pickle"),
+        ("train", "trainer", {"gradient_clip_val": 1.0}),
+        ("train", "callbacks", ["a:B"]),
+        ("train", "datamodule", "a:B"),
+        ("train", "dataset", "a:B"),
+        ("train", "profiler", "simple"),
+        ("train", "find_lr", True),
+        ("train", "warm_start", "weights.pt"),
+        ("train", "compile", True),
+    ],
+)
+def test_a_setting_of_networks_is_refused_by_its_name(stored, section, name, value):
+    """An estimator would ignore it; no run is opened."""
+    stored.configure(model={"wrapper": "sklearn", "implementation": "auto", "params": {}})
+    settings = stored.configure(**{section: {name: value}}).settings()
+    with pytest.raises(ConfigError, match=rf"sets {section}\.{name}, and only networks read it.*'sklearn'"):
+        wrappers.from_settings(settings).train(None, settings)
 
 
 def test_an_estimator_of_sklearn_by_dotted_path(stored):
