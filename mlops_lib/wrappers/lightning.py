@@ -191,6 +191,7 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
     from mlops_lib.columns.fit import fit as fit_encoder
     from mlops_lib.wrappers.network import log as network_log
     from mlops_lib.wrappers.network.probabilities import require_judgeable, require_repeatable
+    from mlops_lib.wrappers.network.row_wise import require_row_wise
 
     network = plugins.load("network", config.model.implementation)
     plan = resolve.plan(network, config.model, schema)
@@ -221,6 +222,7 @@ def _made(data_loader: BaseDataLoader, config: Settings, schema: Schema) -> _Mad
             answer, again = (module.eval()(torch.from_numpy(example)).numpy() for _ in range(2))
         require_judgeable(type(module).__name__, answer, judged)
         require_repeatable(type(module).__name__, answer, again)
+        require_row_wise(type(module).__name__, module, [torch.from_numpy(example)])
     return _Made(module, encoder, facts, features)
 
 

@@ -38,13 +38,16 @@ class Odd(Scheduled):
         found = super().forward(x.nan_to_num(0.0))
         if self.form == "drawn one":  # without the branches below, which fix the number of rows
             return torch.rand_like(found)
+        if self.form == "beside one":
+            return found.softmax(0)
         return {
             "one": found,
             "drawn": {"p": found, "q": torch.rand_like(found)},
+            "beside": {"p": found, "q": found.softmax(0)},
             "scalar": {"p": found, "loss": found.mean()},
             "text": {"p": found, "name": "p"},
             "items": [{"p": one} for one in found],
-            "strangers": [{"p": found[0]}, {"q": found[1]}],
+            "strangers": [{"p": found[0]}, {"q": found[-1]}],
         }[self.form]
 
 

@@ -39,6 +39,8 @@ def test_an_autoencoder_is_judged_by_the_loss_of_each_row(stored):
         ("items", "p", "which no graph can hold.*model.format: pickle"),
         ("drawn one", "", "forward gives two answers for the same rows, so it draws random numbers"),
         ("drawn", "p", "forward gives two answers in 'q' for the same rows"),
+        ("beside one", "", "forward gives another answer for row 0 of the train split alone"),
+        ("beside", "p", "forward gives another answer in 'q' for row 0 of the train split alone"),
         ("strangers", "p", "gives a list of 2 items, such as a dict of 'p'"),
     ],
 )

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mlops_lib.errors import TrainingError
-from mlops_lib.network_inputs.call import FILES, NetworkCall, answers, load
+from mlops_lib.network_inputs.call import FILES, NetworkCall, answers, load, tensors_of
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.network_inputs.outputs import by_row, specs_of
 from mlops_lib.settings import Settings
@@ -30,6 +30,7 @@ from mlops_lib.wrappers.network.call import (
 )
 from mlops_lib.wrappers.network.frozen import freeze
 from mlops_lib.wrappers.network.probabilities import require_judgeable, require_repeatable
+from mlops_lib.wrappers.network.row_wise import require_row_wise
 from mlops_lib.wrappers.preparing import Preparation
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def require_loggable(
     answer = answers(call, encoder, example)
     require_judgeable(type(module).__name__, answer, judged)
     require_repeatable(type(module).__name__, answer, answers(call, encoder, example))
+    require_row_wise(type(module).__name__, call, tensors_of(encoder, example))
     with tempfile.TemporaryDirectory() as name:
         _save(call, encoder, example, Path(name))
     _needs(module, encoder, config.root).require_portable()
