@@ -1,14 +1,16 @@
 """From ten real tables to served answers by the command line alone: how long it takes, and whether all answers are equal.
 
-    python benchmarks/real_tables/newcomer.py FOLDER [--network] [table ...]
+Examples:
+    python benchmarks/real_tables/newcomer.py /tmp/tables                      all tables with `auto`
+    python benchmarks/real_tables/newcomer.py /tmp/tables oj wage --network    two of them with the network
 
 For each table: `mlops init`, `mlops run`, `mlops promote`, `mlops serve`, and one request with the first row of the
 source as JSON. Then all test rows go to the service as raw rows, and as a DataFrame to `mlflow.pyfunc.load_model` in a
-process without the platform. Both must give the predictions of 03_evaluate to the last bit. `--network` takes the
-network `tabular` instead of `auto`. FOLDER keeps the downloaded packages and the projects. `churn` is a table of the
+process without the platform. Both must give the predictions of 03_evaluate to the last bit. `churn` is a table of the
 user's own: put it at FOLDER/packages/churn.csv. Exit status 1 if a table fails or answers differ.
 """
 
+import argparse
 import contextlib
 import json
 import os
@@ -204,5 +206,13 @@ def main(folder: Path, names: list[str], options: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    chosen = [one for one in sys.argv[2:] if one != "--network"]
-    main(Path(sys.argv[1]), chosen or list(TABLES), NETWORK if "--network" in sys.argv else ())
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="keeps the downloaded packages and the projects")
+    parser.add_argument("tables", nargs="*", help=f"default: all ({', '.join(TABLES)})")
+    parser.add_argument("--network", action="store_true", help="the network `tabular` instead of `auto`")
+    given = parser.parse_intermixed_args()
+    if unknown := sorted({*given.tables} - {*TABLES}):
+        parser.error(f"There is no table {', '.join(unknown)}. There are: {', '.join(TABLES)}.")
+    main(given.folder, given.tables or list(TABLES), NETWORK if given.network else ())

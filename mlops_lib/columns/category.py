@@ -25,14 +25,15 @@ class Category(PartOfTexts):
         self._codes = {text: float(code) for code, text in enumerate(learned.get("values", ()), start=FIRST)}
         self.outputs = (Output(self.name, self.name, FIRST + len(self._codes)),)
         # A caller may send what the loader reads as missing.
-        gaps = column.missing_texts if self.is_text else map(text_of, column.missing_numbers)
+        self._gap_texts = column.missing_texts
+        gaps = self._gap_texts if self.is_text else map(text_of, column.missing_numbers)
         self._codes.update(dict.fromkeys(gaps, float(MISSING)))
 
     def one(self, row: int, value: Any) -> tuple[float, ...]:
         if type(value) is str and self.is_text:
             # The loader reads an empty cell of a CSV file as missing; a caller may send it as "".
             return (self._codes.get(value, UNKNOWN if value or not self.nullable else MISSING),)
-        if is_missing(value):
+        if is_missing(value) or (type(value) is str and value in self._gap_texts):
             return self.missing(row, value)
         try:
             return (self._codes.get(self.text(value), UNKNOWN),)

@@ -33,6 +33,7 @@ class Datetime(Part):
 
     def __init__(self, column: Column, learned: Mapping[str, Any]) -> None:
         super().__init__(column, learned)
+        self._gap_texts = column.missing_texts
         self._first = int(learned.get("first_us", 0))
         self._of_day, self._hours = bool(learned.get("of_day")), bool(learned.get("hours"))
         names = (
@@ -47,7 +48,7 @@ class Datetime(Part):
         )
 
     def one(self, row: int, value: Any) -> tuple[float, ...]:
-        if is_missing(value):
+        if self._is_missing(value):
             return self.missing(row, value)
         us = self._read(row, value)
         if self._of_day:
@@ -80,9 +81,14 @@ class Datetime(Part):
                 self.bad(row, values[row])
             return values.astype("datetime64[us]").astype(np.int64)
         found = (
-            MISSING_US if is_missing(value) else self._read(row, value) for row, value in enumerate(values)
+            MISSING_US if self._is_missing(value) else self._read(row, value)
+            for row, value in enumerate(values)
         )
         return np.fromiter(found, np.int64, len(values))
+
+    def _is_missing(self, value: Any) -> bool:
+        """Whether it is missing, or a text that the loader reads as missing."""
+        return value in self._gap_texts if type(value) is str else is_missing(value)
 
     def _read(self, row: int, value: Any) -> int:
         try:

@@ -48,7 +48,7 @@ class Text(PartOfTexts):
             # A caller may send what the loader reads as missing, such as an empty cell of a CSV file.
             is_gap = not value or value in self._gaps
             return None if is_gap and self.nullable else normal(value)
-        if is_missing(value):
+        if is_missing(value) or self.column.means_missing(value):
             self.missing(row, value)
             return None
         try:

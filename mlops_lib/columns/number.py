@@ -27,8 +27,8 @@ class Number(Part):
         self._takes_booleans = self._boolean or column.stored == "bool"
         names = {"number": "a number", "integer": "a whole number", "boolean": "true or false"}
         self.wanted = names[column.kind]
-        #: Numbers that the loader reads as missing.
-        self._gaps = column.missing_numbers
+        #: Numbers and texts that the loader reads as missing.
+        self._gaps, self._gap_texts = column.missing_numbers, column.missing_texts
         self._least = -LARGEST if column.least is None else column.least
         self._most = LARGEST if column.most is None else column.most
 
@@ -89,6 +89,8 @@ class Number(Part):
             if not self._takes_booleans:
                 self.bad(row, value)
         elif isinstance(value, str):
+            if value in self._gap_texts:
+                return math.nan
             if not (self._as_text and _NUMBER.fullmatch(value)):
                 self.bad(row, value)
         elif isinstance(value, timedelta | np.timedelta64):

@@ -82,7 +82,7 @@ class Column:
     @property
     def is_plain(self) -> bool:
         """Whether its values are numbers or booleans that a model takes as they are."""
-        changes = self.infinite or self.missing_numbers
+        changes = self.infinite or self.missing_texts
         return self.kind in PLAIN and not changes and self.stored not in TEXT_TYPES
 
 

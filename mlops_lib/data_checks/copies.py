@@ -18,15 +18,18 @@ TIMES_OF_CHANCE = 3
 def warning(train: "pd.DataFrame", test: "pd.DataFrame", columns: list[str]) -> str:
     """What a person should know about test rows that equal a train row in all of `columns`; "" for no more than by chance.
 
-    The number by chance is that of columns that are independent of each other. Rows with a key need no such look: the
-    key tells whether two rows are of one entity.
+    Only a row with a value that no different row has, such as an amount, tells copies from rows that happen to be equal:
+    a table of a few values has such rows, above all if its columns depend on each other. The number by chance is that of
+    independent columns. Rows with a key need no such look: the key tells whether two rows are of one entity.
     """
     if not len(train) or not len(test):
         return ""
     codes = np.stack([_codes(train[name], test[name]) for name in columns])
     of_train, of_test = codes[:, : len(train)], codes[:, len(train) :]
-    known = {row.tobytes() for row in np.ascontiguousarray(of_train.T)}
-    copies = sum(row.tobytes() in known for row in np.ascontiguousarray(of_test.T))
+    rows = [row.tobytes() for row in np.ascontiguousarray(codes.T)]
+    known, telling = set(rows[: len(train)]), _telling(rows)
+    equal = [row for row in rows[len(train) :] if row in known]
+    copies = sum(row in telling for row in equal)
     if copies < max(MIN_COPIES, MIN_SHARE * len(test)):
         return ""
     share = np.full(len(test), float(len(train)))
@@ -36,10 +39,20 @@ def warning(train: "pd.DataFrame", test: "pd.DataFrame", columns: list[str]) -> 
     if copies <= TIMES_OF_CHANCE * np.minimum(share, 1.0).sum():
         return ""
     return (
-        f"{copies:,} of {len(test):,} test rows equal a train row in all features and the label, more than by chance of "
-        "independent columns. If they are copies, test scores are too good: remove copies from the source, or set data.key "
-        "to a column that copies share."
+        f"{len(equal):,} of {len(test):,} test rows equal a train row in all features and labels. If such rows are of one "
+        "entity, scores of new entities are lower than the test score: set data.key to a column that tells entities apart, or "
+        "leave one of the equal rows in the source."
     )
+
+
+def _telling(rows: list[bytes]) -> set[bytes]:
+    """The rows that have, in any column, a value which no different row has."""
+    different = list(dict.fromkeys(rows))
+    codes = np.frombuffer(b"".join(different), np.int64).reshape(len(different), -1)
+    is_own = np.zeros(len(different), dtype=bool)
+    for column in codes.T:
+        is_own |= np.bincount(column)[column] == 1
+    return {different[at] for at in np.flatnonzero(is_own)}
 
 
 def _codes(train: "pd.Series", test: "pd.Series") -> np.ndarray:
@@ -47,4 +60,4 @@ def _codes(train: "pd.Series", test: "pd.Series") -> np.ndarray:
     import pandas as pd
 
     both = comparable(pd.concat([train, test], ignore_index=True))
-    return np.asarray(pd.factorize(both)[0] + 1)
+    return np.asarray(pd.factorize(both)[0] + 1, dtype=np.int64)

@@ -1,6 +1,6 @@
 """A profile of a dataset: a line for each column, and warnings about columns that may leak the label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,10 +76,15 @@ def warnings(
     label: str,
     key: str = "",
     kinds: Mapping[str, str] | None = None,
+    labels: Sequence[str] = (),
 ) -> list[str]:
     """Problems that a person should look at before training; may be empty.
 
     A feature that tells one class of several apart is no problem; one that tells all of them apart is.
+
+    Args:
+        label: The column to predict.
+        labels: All of them, where the data has several: copies of a row agree in each.
     """
     kinds = kinds or {}
     found, of_label = [], kinds.get(label, "")
@@ -106,7 +111,7 @@ def warnings(
             found.append(
                 f"{len(shared)} values of {key} are in both train and test (such as {first}), so test scores are too good."
             )
-    elif copied := copies.warning(train, test, [*features, label]):
+    elif copied := copies.warning(train, test, [*features, *(labels or [label])]):
         found.append(copied)
     return found
 

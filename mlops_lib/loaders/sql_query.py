@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops_lib.columns.text import text_of
+from mlops_lib.columns.schema import numbers_in
 from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders.sql_database import Database
 from mlops_lib.loaders.sql_types import Column
@@ -126,8 +126,14 @@ class Query:
 
     def _is_missing(self, value: Any) -> bool:
         """Whether a text or number is one of `missing`."""
-        is_plain = isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
-        return is_plain and text_of(value) in self.missing
+        if isinstance(value, str):
+            return value in self.missing
+        is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        return is_number and value in self._missing_numbers
+
+    @cached_property
+    def _missing_numbers(self) -> list[float]:
+        return numbers_in(self.missing)
 
     def _statement(self, connection: "Connection") -> "Executable":
         import sqlalchemy as sa

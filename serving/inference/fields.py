@@ -61,6 +61,7 @@ class Field(NamedTuple):
             Raises ValueError.
         reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
         sizes: Shape of a list and the lists in it; -1: any length.
+        gap_texts: Texts that are read as null.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Field(NamedTuple):
     optional: bool = False
     from_signature: bool = False
     objects: bool = False
+    gap_texts: frozenset[str] = frozenset()
 
     @property
     def shape(self) -> tuple[int, ...]:

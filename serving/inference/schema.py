@@ -85,6 +85,9 @@ class RequestSchema:
             for number, field in enumerate(named)
             if field.kind == "image"
         }
+        self._gap_texts = {
+            f"c{number}": field.gap_texts for number, field in enumerate(named) if field.gap_texts
+        }
         self.has_optional = any(field.optional for field in named)
         self.params = {spec.name: spec for spec in (signature and signature.params) or ()}
         #: MLflow's schema of the inputs; None without a signature.
@@ -202,6 +205,11 @@ class RequestSchema:
     def _rows_of(self, values: list[Any], single: bool = False) -> Rows:
         if self._image_columns:
             read_all(values, self._image_columns)
+        for name, texts in self._gap_texts.items():
+            for row in values:
+                value = getattr(row, name)
+                if type(value) is str and value in texts:
+                    setattr(row, name, None)
         return Rows(self, values, single)
 
     def _decode(self, body: bytes) -> Any:

@@ -3,7 +3,7 @@ by its kind and by the type of the stored values."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -53,9 +53,20 @@ def fields_of(signature: "ModelSignature | None", source: Schema | None) -> tupl
     features = source.features if source else {}
     names = features if features.keys() >= named.keys() else named
     return tuple(
-        _field(features[name], named.get(name)) if name in features else of_signature(named[name])
+        _with_gap_texts(_field(features[name], named.get(name)), features[name])
+        if name in features
+        else of_signature(named[name])
         for name in names
     )
+
+
+def _with_gap_texts(field: Field, column: Column) -> Field:
+    """The field with the texts that mean a missing value; lists and images have none."""
+    if not column.missing_texts or field.kind in ("array", "image"):
+        return field
+    takes_text = field.kind in ("category", "text", "datetime") or column.stored in TEXT_TYPES
+    accepted = field.type if takes_text else field.type | Literal[tuple(column.missing_texts)]
+    return field._replace(type=accepted, gap_texts=column.missing_texts)
 
 
 def _field(column: Column, in_signature: Any) -> Field:

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlops_lib.columns.encode import Encoder, encode_frame
+from mlops_lib.columns.encode import BadValue, Encoder, encode_frame
 from mlops_lib.columns.fit import fit
 from mlops_lib.columns.infer import Declared, infer
 from mlops_lib.columns.schema import Schema
@@ -26,13 +26,22 @@ ROWS = pd.DataFrame(
         "note": [f"a note of the row {i}" for i in range(39)] + [None],
         "code": pd.array([1, 2, None, 1] * 10, dtype="Int64"),
         "amount": [1.5, np.nan, 2.5, 3.5] * 10,
+        "count": pd.array([1, None, 3, 4] * 10, dtype="Int64"),
+        "day": ["2026-01-31", None, "2026-02-28", "2026-03-31"] * 10,
+        "seen": pd.to_datetime(["2026-01-31", None, "2026-02-28", "2026-03-31"] * 10),
+        "flag": [True, None, False, True] * 10,
         "full": [1.0, 2.0, 3.0, 4.0] * 10,
         "y": [0, 1] * 20,
     }
 )
 FEATURES = list(ROWS)[:-1]
-GOOD = {"job": "학생", "note": "a note", "code": 1, "amount": 1.5, "full": -999.0}
-GAPS = {"job": None, "note": None, "code": None, "amount": None, "full": -999.0}
+GOOD = {
+    "job": "학생", "note": "a note", "code": 1, "amount": 1.5, "count": 1, "day": "2026-01-31", "seen": "2026-01-31",
+    "flag": True, "full": -999.0,
+}  # fmt: skip
+GAPS = dict.fromkeys(FEATURES) | {"full": -999.0}
+#: A mark of each column that has gaps.
+MARKED = dict.fromkeys(FEATURES, "-") | {"job": "없음", "amount": -999.0, "full": -999.0}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,8 @@ def schema():
 
 @pytest.mark.parametrize("rows", [1, 40], ids=["a row", "many rows"])
 @pytest.mark.parametrize(
-    ("column", "mark"), [("job", "없음"), ("job", "-"), ("note", "없음"), ("code", -999), ("amount", -999), ("amount", -999.0)]
+    ("column", "mark"), [("job", "없음"), ("job", "-"), ("note", "없음"), ("code", -999), ("code", "-"), ("amount", -999),
+     ("amount", -999.0), ("amount", "-"), ("count", "없음"), ("day", "-"), ("seen", "-"), ("flag", "-")],
 )  # fmt: skip
 def test_the_encoder_reads_them_as_missing(schema, column, mark, rows):
     """By value and by column, also from its file; in a column without gaps -999 is a number."""
@@ -63,24 +73,40 @@ def test_the_encoder_reads_them_as_missing(schema, column, mark, rows):
 def test_numbers_with_such_gaps_are_encoded():
     """A model that takes numbers as they are would take -999 for one."""
     rows = pa.table({"amount": [1.5, None, 2.5], "y": [0, 1, 0]})
-    assert infer(rows, Declared("y", missing=("-",))).is_plain
+    assert infer(rows, Declared("y")).is_plain
     assert not infer(rows, Declared("y", missing=("-999",))).is_plain
+    assert not infer(rows, Declared("y", missing=("-",))).is_plain
+
+
+@pytest.mark.parametrize("kind", ["category", "text"])
+def test_no_time_is_not_the_0_that_means_a_gap(kind):
+    """The loader keeps it in a column of durations, whatever its kind; the text of the gap is one in a request."""
+    rows = pa.table({"wait": pa.array([0, 1, None, 3] * 10, pa.duration("s")), "y": [0, 1] * 20})
+    encoder = fit(infer(rows, Declared("y", kinds={"wait": kind}, missing=("0",))), [rows.to_pandas()])
+    none, zero, text = encoder.encode([[None], [0.0], ["0"]])
+    assert not np.array_equal(none, zero, equal_nan=True) and np.array_equal(none, text, equal_nan=True)
+
+
+def test_a_text_that_is_not_listed_is_refused(schema):
+    """As before, in columns of numbers and of dates."""
+    encoder = fit(schema, [ROWS])
+    for column in ("amount", "count", "day", "seen", "flag"):
+        with pytest.raises(BadValue, match=rf"'{column}' is 'n/a'"):
+            encoder.encode([list({**GOOD, column: "n/a"}.values())])
 
 
 @pytest.mark.parametrize("as_list", [True, False], ids=["rows", "frame"])
 def test_an_estimator_of_the_users_own_gets_gaps(schema, as_list):
     """As rows of a request, and as a DataFrame."""
-    marked = {"job": "없음", "note": "-", "code": -999, "amount": -999.0, "full": -999.0}
-    rows = [GOOD, marked]
+    rows = [GOOD, MARKED]
     frame = to_frame(rows if as_list else pd.DataFrame(rows), FEATURES, schema)
     assert frame.iloc[1, :-1].isna().all() and frame.iloc[0].notna().all() and frame["full"][1] == -999
 
 
 def test_prepare_gets_gaps(schema):
     """Rows of the source on their way through data.prepare have the values of the training."""
-    marked = {"job": "없음", "note": "-", "amount": -999, "full": -999.0}
-    columns = [schema.features[name] for name in marked]
-    frame = typed(pd.DataFrame([marked, {name: GOOD[name] for name in marked}]), columns, "the rows")
+    columns = list(schema.features.values())
+    frame = typed(pd.DataFrame([MARKED, GOOD]), columns, "the rows")
     assert frame.iloc[0, :-1].isna().all() and frame.iloc[1].notna().all()
     assert frame["amount"].dtype == "float64"
 
@@ -103,8 +129,7 @@ def test_a_network_reads_them_as_missing(schema, monkeypatch):
     monkeypatch.setitem(sys.modules, "own_network", own)
     tokens = Tokens(schema.features["note"], "own_network:tokens", 0, Path())
     assert [tokens.items(0, text).tolist() for text in ("-", "없음", "a note")] == [[], [], [6]]
-    marked = {"job": "없음", "note": "-", "code": -999, "amount": -999.0, "full": -999.0}
     collated = Collated("own_network:collate", schema)
-    rows = collated.rows({name: [value] for name, value in marked.items()}, 1)
+    rows = collated.rows({name: [value] for name, value in MARKED.items()}, 1)
     collated.tensors(rows, Inputs((InputSpec("x", tuple(FEATURES), "collated", "float64", (1,)),)))
     assert seen == [GAPS]

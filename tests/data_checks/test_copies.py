@@ -32,8 +32,8 @@ def test_copies_are_a_warning_of_the_profile():
     """With their number, gaps and lists included, and the remedies. A key tells whether two rows are of one entity."""
     train, test = with_copies(40)
     (said,) = profile.warnings(train, test, FEATURES, "y")
-    assert said.startswith("40 of 140 test rows equal a train row in all features and the label")
-    assert "remove copies from the source, or set data.key" in said
+    assert said.startswith("40 of 140 test rows equal a train row in all features and labels")
+    assert "set data.key" in said
     keyed = train.assign(id=range(500)), test.assign(id=range(500, 640))
     assert profile.warnings(*keyed, FEATURES, "y", "id") == []
 
@@ -53,3 +53,25 @@ def test_equal_rows_of_few_values_are_chance(columns):
     random = np.random.default_rng(0)
     table = pd.DataFrame({f"c{at}": random.integers(0, 3, 600) for at in range(columns)})
     assert copies.warning(table[:400], table[400:], list(table)) == ""
+
+
+def test_equal_rows_of_dependent_columns_are_chance():
+    """Each district has its own region, price and size: equal rows are many more than of independent columns."""
+    random = np.random.default_rng(0)
+    districts = pd.DataFrame(random.integers(0, 8, (60, 5)), columns=["region", "price", "size", "age", "y"])
+    table = districts.iloc[random.integers(0, 60, 900)].assign(rooms=random.integers(1, 4, 900))
+    train, test = table[:700], table[700:]
+    assert copies.warning(train, test, list(table)) == ""
+    amounts = table.assign(paid=random.normal(size=900))
+    both = pd.concat([amounts[700:], amounts[:40]])
+    assert copies.warning(amounts[:700], both, list(amounts)).startswith("40 of 240 test rows")
+
+
+def test_copies_are_a_warning_once_for_all_labels():
+    """Copies agree in each label; rows that differ in one of them are none."""
+    train, test = (frame.assign(z=range(len(frame))) for frame in with_copies(60))
+    test["z"] = [*range(1000, 1100), *range(40), *range(2000, 2020)]
+    labels = ["y", "z"]
+    said = [profile.warnings(train, test, FEATURES, label, labels=labels) for label in labels]
+    assert [one for one in said[0] if "equal a train row" in one] == said[0][-1:] == said[1][-1:]
+    assert said[0][-1].startswith("40 of 160 test rows")

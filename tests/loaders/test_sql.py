@@ -414,6 +414,10 @@ def test_texts_that_mean_a_missing_value(tmp_path):
     assert made.fingerprint() != SQLDataLoader(url, **more, missing_label="drop").fingerprint()
     with pytest.raises(DataError, match="30 rows have no 'y'"):
         SQLDataLoader(url, **more, missing_values=("-",)).load("train")
+    numbers = SQLDataLoader(url, table="t", label="id", missing_values=("-999.0", "?"))
+    assert numbers.load("train")["age"].min() == 30, (
+        "a number is compared as one, as a request and a file are"
+    )
 
 
 def test_a_value_that_is_not_of_its_declared_type_is_named(tmp_path):

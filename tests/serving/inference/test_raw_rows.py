@@ -1,6 +1,7 @@
 """Rows of the source as JSON: their forms, and refusals that name row, column, value and the value wanted."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -145,6 +146,42 @@ def test_a_bare_list_of_rows_is_told_where_to_go():
         Problem, match=r'A body is \{"inputs": \[row, ...\]\} or one row alone, and a list came'
     ):
         schema().parse(json.dumps([ROW]).encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored"),
+    [
+        ("number", "double"),
+        ("number", "string"),
+        ("integer", "int64"),
+        ("boolean", "bool"),
+        ("boolean", "int64"),
+        ("datetime", "string"),
+        ("datetime", "timestamp[us]"),
+        ("datetime", "time64[us]"),
+        ("category", "int64"),
+        ("category", "bool"),
+        ("category", "timestamp[us]"),
+        ("category", "string"),
+        ("text", "string"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x", 'x"'])
+def test_a_text_that_means_a_missing_value_is_null(kind, stored, name):
+    """What data.missing_values lists: in the model's frame, in its matrix and in the record; not where there are no gaps."""
+    column = Column(name, kind, stored=stored, nullable=True, missing=("-", "없음"))
+    made = RequestSchema(None, source=Schema((column,)))
+    rows = made.parse(json.dumps({"inputs": [{name: "-"}, {name: "없음"}]}).encode())
+    gaps = [{name: None}] * 2
+    assert rows.dicts() == gaps and rows.given() == gaps and rows.tuples() == [(None,), (None,)]
+    full = RequestSchema(None, source=Schema((replace(column, nullable=False),)))
+    if kind != "datetime" and stored != "string":
+        with pytest.raises(Exception, match="'-'|\"-\"|is no") as refused:
+            full.parse(json.dumps({name: "-"}).encode()).dicts()
+        assert "column" in as_problem(refused.value, "").detail
+    with pytest.raises(Exception) as refused:
+        made.parse(json.dumps({name: ["-"]}).encode()).dicts()
+    assert f'column {name!r} is ["-"]' in as_problem(refused.value, "").detail
 
 
 def test_a_row_may_leave_out_a_column_that_may_be_null():
