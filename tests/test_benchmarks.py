@@ -10,7 +10,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
-    [(["--help"], 0, "newcomer.py /tmp/tables oj wage --network"), (["a", "ojj"], 2, "There is no table ojj")],
+    [
+        (["--help"], 0, "newcomer.py /tmp/tables oj wage --network"),
+        (["a", "ojj"], 2, "There is no table ojj"),
+    ],
 )
 def test_a_benchmark_has_help_with_examples(arguments, status, said):
     """Nothing is downloaded, and a table that is not there is named."""

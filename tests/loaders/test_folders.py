@@ -1,6 +1,7 @@
 """Folders of tables: formats side by side, partitions, types that must meet, and folders that are split already."""
 
 import datetime as dt
+import unicodedata
 from decimal import Decimal
 
 import numpy as np
@@ -202,6 +203,13 @@ READY = [
     ),
     ("train/2026/a.csv", "val/2026/a.csv", "test/2026/a.csv"),
     ("v1/train.csv", "v1/val.csv", "v1/Hold-Out.csv"),
+    ("학습.csv", "검증.csv", "평가.csv"),
+    ("훈련용_데이터.csv", "검증데이터셋.csv", "테스트셋.csv"),
+    tuple(
+        unicodedata.normalize("NFD", name)
+        for name in ("고객_학습용/a.csv", "고객_검증용/a.csv", "고객_시험용/a.csv")
+    ),
+    ("1.Training/a.csv", "2.Validation/a.csv", "3.Test/a.csv"),
 ]
 
 
@@ -213,6 +221,24 @@ def test_a_folder_that_is_split_already_is_taken_as_it_is(tmp_path, frame, names
     dataset = loader(tmp_path)
     assert [ids(dataset, split) for split in SPLITS] == [list(range(i, i + 40)) for i in (0, 40, 80)]
     assert list(dataset.load("test").columns) == ["id", "text", "x", "y"]
+
+
+@pytest.mark.parametrize("ready", [True, False], ids=["ready-made", "one table"])
+def test_a_missing_shard_is_named(tmp_path, frame, ready):
+    """The name of each file says how many there are; a part of the rows is no table."""
+    names = ["train-00001-of-00003", "train-00002-of-00003"] + [
+        "val-00000-of-00001",
+        "test-00000-of-00001",
+    ] * ready
+    for number, name in enumerate(names):
+        write(frame.iloc[number * 20 : number * 20 + 20], tmp_path / f"{name}.csv")
+    with pytest.raises(
+        DataError, match=r"has 2 of 3 files train-\.\.\.-of-00003: 1, 2\. Add the missing ones"
+    ):
+        loader(tmp_path).load("train")
+    write(frame.iloc[100:], tmp_path / "train-00000-of-00003.csv")
+    if ready:
+        assert len(loader(tmp_path).load("train")) == 40 + len(frame) - 100
 
 
 def test_shards_of_a_split_belong_together(tmp_path, frame):

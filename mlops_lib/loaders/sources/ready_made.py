@@ -2,6 +2,7 @@
 data/dev-00000-of-00002."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import NamedTuple
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.data_file import COMPRESSIONS, FORMATS, DataFile
 from mlops_lib.loaders.splits import SPLITS, Split
+from mlops_lib.wording import listed
 
 #: Usual names of the splits; "eval" and "evaluation" are the one that is not there otherwise.
 NAMES: dict[Split, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "development", "validate"),
-    "test": ("test", "testing", "holdout"),
+    "train": ("train", "training", "학습", "훈련"),
+    "validation": ("validation", "valid", "val", "dev", "development", "validate", "검증"),
+    "test": ("test", "testing", "holdout", "테스트", "시험"),
 }
-EVALUATION = ("eval", "evaluation")
+EVALUATION = ("eval", "evaluation", "평가")
 #: Words in a file's name that say nothing: train_set.csv, split=train, part-0.
 FILL = {
     "set",
@@ -33,7 +35,12 @@ FILL = {
     "fold",
     "c000",
     "snappy",
+    "데이터",
 }
+#: Words that Korean writes without a space after the name of a split: 학습용 데이터, 평가셋.
+_KOREAN = re.compile(r"(학습|훈련|검증|테스트|시험|평가)(?:용|데이터|자료|셋|세트)+")
+#: train-00000-of-00002: the files of one table, the number of one, and how many there are.
+_SHARD = re.compile(r"(.*?)(\d+)-of-(\d+)(?!\d)")
 #: The hash in train-00000-of-00001-a09b74b3ef9c3b56.parquet.
 _HASH = r"(?=.*[0-9])[0-9a-f]{8,}"
 _SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
@@ -41,7 +48,7 @@ _SPLIT_OF = {name: split for split, names in NAMES.items() for name in names}
 
 def split_named(word: str) -> Split | None:
     """The split that a word of any case names."""
-    return _SPLIT_OF.get(word.strip().lower())
+    return _SPLIT_OF.get(unicodedata.normalize("NFC", word.strip().lower()))
 
 
 def by_split(
@@ -55,6 +62,7 @@ def by_split(
             or a needed one is missing.
     """
     shown = shown or str(root)
+    _require_shards(root, files, shown)
     places = [_place(file.path.relative_to(root).parts) for file in files]
     entries = {place.entry: place for place in places}
     found = {place.split for place in places if place.split}
@@ -93,6 +101,21 @@ def by_split(
             "split by data.split."
         )
     return splits
+
+
+def _require_shards(root: Path, files: Sequence[DataFile], shown: str) -> None:
+    """Check that no file of a table in numbered files is missing."""
+    found: dict[tuple[str, str], set[int]] = {}
+    for file in files:
+        if shard := _SHARD.match(file.path.relative_to(root).as_posix()):
+            found.setdefault((shard[1], shard[3]), set()).add(int(shard[2]))
+    for (name, total), numbers in found.items():
+        if len(numbers) < int(total):
+            own = listed(sorted(numbers))
+            raise DataError(
+                f"{shown} has {len(numbers)} of {int(total)} files {name}...-of-{total}: {own}. Add the missing ones. If the table "
+                "is complete, rename the files."
+            )
 
 
 class _Place(NamedTuple):
@@ -139,6 +162,7 @@ def _named(entry: str) -> tuple[str, tuple[str, ...], bool]:
         stem = Path(stem).stem
     stem = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).lower()  # churnTrain
     stem = re.sub(r"hold[ _-]out", "holdout", stem)
+    stem = _KOREAN.sub(r"\1 ", unicodedata.normalize("NFC", stem))
     found = [word for word in re.split(r"[\W_]+", stem) if word and not re.fullmatch(_HASH, word)]
     every = [word for text in found for word in re.findall(r"[0-9]+|[^\W0-9]+", text)]
     words = [word for word in every if not word.isdigit() and word not in FILL]
