@@ -1,5 +1,7 @@
 """The platform's exceptions. A message has what happened, the value, and what to do."""
 
+from collections.abc import Sequence
+
 
 class MlopsError(Exception):
     """Base of all errors that the platform raises on purpose; the outermost layer catches it."""
@@ -55,6 +57,18 @@ class ModelError(MlopsError):
 
 class InputError(ModelError):
     """The rows do not fit the model's signature; the message names row and field."""
+
+
+class UnansweredError(InputError):
+    """A graph stopped to ask, and the row names no conversation in which the answer could come.
+
+    Args:
+        questions: Their texts.
+    """
+
+    def __init__(self, message: str, questions: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.questions = questions
 
 
 class ThreadError(InputError):

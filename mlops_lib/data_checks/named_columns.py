@@ -7,6 +7,7 @@ from mlops_lib.evaluation.metrics import answers
 from mlops_lib.evaluation.metrics.interface import chosen
 from mlops_lib.evaluation.simulation.script import GOAL
 from mlops_lib.evaluation.simulation.user import SimulatedUser
+from mlops_lib.llm.prompt_fields import unclear_path
 from mlops_lib.settings import Settings
 from mlops_lib.wording import did_you_mean
 
@@ -48,7 +49,7 @@ def require_metrics(settings: Settings, schema: Schema) -> None:
     """Check that the data has the columns that the metrics and the simulated user need beside the label.
 
     Raises:
-        DataError: It lacks some of them; says what to do for each.
+        DataError: It lacks some of them, or a prompt has one after a backslash; says what to do for each.
         PluginError: There is no such metric.
     """
     if settings.evaluation.task != "text":
@@ -59,8 +60,14 @@ def require_metrics(settings: Settings, schema: Schema) -> None:
                 f"The simulated user needs the column {name!r} of the reference. {_add(name, schema)} Or leave "
                 "evaluation.simulated_user.model empty."
             )
+    columns = [*schema.features, *schema.references]
+    user = settings.evaluation.simulated_user
+    if user.model and (unclear := unclear_path(user.prompt, columns)):
+        raise DataError(f"evaluation.simulated_user.prompt has {unclear}")
     for metric in chosen(settings.evaluation.task, settings):
         rubric = settings.evaluation.rubrics.get(metric)
+        if rubric and (unclear := unclear_path(rubric.prompt, columns)):
+            raise DataError(f"evaluation.rubrics.{metric}.prompt has {unclear}")
         for name in answers.needed_columns(metric, settings):
             # A feature, which the model gets, may be shown to a judge; people's scores are no feature.
             is_feature = name in schema.features and not (rubric and name == rubric.people)

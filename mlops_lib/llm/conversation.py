@@ -1,13 +1,17 @@
 """A conversation of several turns between a user and a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 #: Why a conversation ended.
 GOAL_REACHED, GAVE_UP, MAX_TURNS = "goal_reached", "gave_up", "max_turns"
 STOPPED, SCRIPT_ENDED, EMPTY_ANSWER, ERROR = "stopped", "script_ended", "empty_answer", "error"
 ENDS = (GOAL_REACHED, GAVE_UP, MAX_TURNS, STOPPED, SCRIPT_ENDED, EMPTY_ANSWER, ERROR)
+
+
+#: What a user says next: a text, or question -> answer for the questions of a graph.
+Said = str | Mapping[str, Any]
 
 
 class Message(TypedDict):

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops_lib.errors import InputError, ModelError
+from mlops_lib.errors import InputError, ModelError, UnansweredError
 from mlops_lib.llm import chat
 from mlops_lib.llm.accounting.ledger import note_unseen, tally
-from mlops_lib.llm.conversation import Message
+from mlops_lib.llm.conversation import Message, Said
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import OPTIONS, usable
 from mlops_lib.llm.transport import own_clients
@@ -29,7 +29,7 @@ from mlops_lib.wrappers.graph.stream import INTERRUPT, GraphStream, StreamSettin
 from mlops_lib.wrappers.graph.threads import RESUME, THREAD, THREADS_FILE, Threads, Turn, keeps_threads
 from mlops_lib.wrappers.graph.turns import invalid_answers, shown
 from mlops_lib.wrappers.interface import StreamEvent
-from mlops_lib.wrappers.text import chats, prompts
+from mlops_lib.wrappers.text import chats, interrupts, prompts
 from mlops_lib.wrappers.text.chats import CHAT, chat_of
 from mlops_lib.wrappers.text.package import read_json
 from mlops_lib.wrappers.text.wrapper import TextModelWrapper
@@ -89,12 +89,18 @@ class LangGraphWrapper(TextModelWrapper):
         self._threads.store_in(folder / THREADS_FILE)
 
     def next_row(
-        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+        self, row: Mapping[str, Any], said: Sequence[Message], message: Said, thread: str, last: Any
     ) -> dict[str, Any]:
         values = {**row, self.text_column: message}
         if self.extra_columns:
-            if isinstance(last, Mapping) and "interrupts" in last:
-                return values | {self.text_column: None, THREAD: thread, RESUME: message}
+            if asked := interrupts.open_in(last):
+                return values | {
+                    self.text_column: None,
+                    THREAD: thread,
+                    RESUME: interrupts.resume(asked, message),
+                }
+            if not isinstance(message, str):
+                raise InputError(f"'turns' has the answers {as_text(message)}, and the graph asks nothing.")
             return values | {THREAD: thread}
         if not self._input.takes_history:
             raise InputError(
@@ -159,12 +165,13 @@ class LangGraphWrapper(TextModelWrapper):
 
     def _generation(self, row: Mapping[str, Any], state: Any, payload: Any, endings: "Endings") -> Generation:
         """The answer in the graph's last state: the output, or the question of an interrupt."""
-        if interrupts := _interrupts(state):
-            asked = shown(interrupts)
+        if stopped := _interrupts(state):
+            asked = shown(stopped)
             if row.get(THREAD) is None:
-                raise InputError(
+                raise UnansweredError(
                     f"The graph stopped to ask {asked[0]['value']!r}. Send a {THREAD!r} with the question, and then the "
-                    f"answer as {RESUME!r}."
+                    f"answer as {RESUME!r}.",
+                    interrupts.texts(asked),
                 )
             answer = {"interrupt": asked[0]["value"], "interrupts": asked, THREAD: row[THREAD]}
             return Generation(row, answer)

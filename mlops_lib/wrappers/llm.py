@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import InputError, TrainingError
 from mlops_lib.llm import chat
-from mlops_lib.llm.conversation import Message
+from mlops_lib.llm.conversation import Message, Said
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import LIMITS, for_provider
 from mlops_lib.llm.prompt_fields import fields, filled, unclear_path
@@ -89,7 +89,7 @@ class LLMClientWrapper(TextModelWrapper):
         return row
 
     def next_row(
-        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+        self, row: Mapping[str, Any], said: Sequence[Message], message: Said, thread: str, last: Any
     ) -> dict[str, Any]:
         messages = [*said, {"role": "user", "content": message}]
         return {**row, self.text_column: message, CHAT: {"messages": messages, "options": {}}}

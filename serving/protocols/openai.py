@@ -102,8 +102,8 @@ def encode(call: Call, decoded: Decoded, answered: Answered) -> Reply:
 async def events(
     call: Call, decoded: Decoded, model: ServedModel, events: AsyncGenerator[StreamEvent]
 ) -> AsyncGenerator[str]:
-    """The answer in chunks. The rest of an answer that begins with the tokens follows them; another answer, unless the tokens
-    end with it but for white space, is a paragraph of its own."""
+    """The answer in chunks. The rest of an answer that begins with the tokens, but for white space, follows them; another
+    answer, unless the tokens end with it but for white space, is a paragraph of its own."""
     chat, has_calls, said = decoded.own, False, list[str]()
     found = choice_of("")
     yield _first(chat)
@@ -201,12 +201,25 @@ def _rest(found: Choice, said: list[str], has_calls: bool) -> dict[str, Any]:
         rest.pop("tool_calls", None)
     if said and (text := rest.pop("content", None)):
         streamed = "".join(said)
-        if text.startswith(streamed):
-            text = text[len(streamed) :]
-            rest |= {"content": text} if text else {}
+        if (more := _after(streamed, text)) is not None:
+            rest |= {"content": more} if more else {}
         elif not _unspaced(streamed).endswith(_unspaced(text)):
             rest["content"] = f"\n\n{text}"
     return rest
+
+
+def _after(start: str, text: str) -> str | None:
+    """The rest of a text that begins with another, but for white space; None if it does not."""
+    if text.startswith(start):
+        return text[len(start) :]
+    at = 0
+    for letter in _unspaced(start):
+        while at < len(text) and text[at].isspace():
+            at += 1
+        if not text.startswith(letter, at):
+            return None
+        at += 1
+    return text[at:] if text[at:].strip() else ""
 
 
 def _unspaced(text: str) -> str:

@@ -63,6 +63,22 @@ def ask(state):
 
 
 quiz = StateGraph(Quiz).add_node("ask", ask).add_edge(START, "ask")
+
+
+def trip(state):
+    return {"messages": [AIMessage(f"{state['left']} to {state['right']}")]}
+
+
+class Trip(MessagesState):
+    left: str
+    right: str
+
+
+parallel = StateGraph(Trip).add_node("trip", trip)
+for side, question in (("left", "어디에서?"), ("right", {"to": "?"})):
+    parallel.add_node(side, lambda state, side=side, question=question: {side: interrupt(question)})
+    parallel.add_edge(START, side)
+parallel.add_edge(["left", "right"], "trip")
 """
 
 
@@ -223,6 +239,7 @@ def test_an_answer_may_end_the_conversation(vendor: Vendor, talked: Callable[...
         ({"turns": "next"}, r"Row 1 \(counted from 0\) has turns 'next'. Write a list of texts"),
         ({"turns": ["a", ""]}, r"Row 1 .* has turns"),
         ({"turns": [1]}, r"Row 1 .* has turns"),
+        ({"turns": [{}]}, r"Row 1 .* has turns.* an object {question: answer}"),
         ({"goal": ["a"]}, r"Row 1 .* has goal"),
     ],
 )
@@ -239,6 +256,10 @@ def test_scripts_are_checked_before_any_call(vendor: Vendor, talked: Callable[..
         talked([{}, {"turns": "next"}], metrics=["exact_match"])
     with pytest.raises(DataError, match="The simulated user needs the column 'mood'"):
         talked([{"goal": "a"}], simulated_user=USER | {"prompt": "You feel {{mood}}. {{goal}}"})
+    with pytest.raises(
+        DataError, match=r"simulated_user.prompt has :\\{{persona}}: .* Write two backslashes"
+    ):
+        talked([{"goal": "a"}], simulated_user=USER | {"prompt": r"C:\{{persona}}"})
     for rows, user in (([{"goal": "a"}], {}), ([{}, {"turns": ["x"]}], USER)):
         with pytest.raises(EvaluationError, match="The metric goal_reached needs"):
             talked(rows, metrics=["goal_reached"], simulated_user=user)
@@ -344,6 +365,56 @@ def test_the_users_next_message_answers_an_interrupt(talked: Callable[..., Evalu
         "user: Weather?", "assistant: Which city?", "user: Seoul", "assistant: 1: Sunny in Seoul", "user: Thanks",
         "assistant: 3: Thanks",
     ]  # fmt: skip
+
+
+def test_turns_answer_questions_at_once_by_their_text(talked: Callable[..., Evaluated]) -> None:
+    """LangGraph's ids differ in each run. An answer may be any JSON; one that is left out stays open, and may come in the
+    next turn. An answer to nothing that is asked, and a text for two questions, are errors of the row."""
+    Path("agent.py").write_text(GRAPH)
+    left, right = "어디에서?", '{"to": "?"}'
+    rows = [
+        {"turns": [{left: "서울", right: ["부산", None]}]},
+        {"turns": [{right: False}, {left: "서울"}]},
+        {"turns": [{right: "부산"}, "서울"]},
+        {"turns": [{right: "부산"}]},
+        {"turns": [{"어디?": "서울"}]},
+        {"turns": ["서울"]},
+        {},
+        {"question": "B", "turns": [{left: "서울", right: "부산"}, {left: "대전"}]},
+    ]
+    model = {"wrapper": "langgraph", "implementation": "agent.py:parallel", "params": {"threads": True}}
+    report, _, _ = talked(rows, model)
+    outputs, errors = list(report.per_row["output"]), list(report.per_row["error"])
+    assert outputs[:4] == ["서울 to ['부산', None]", "서울 to False", "서울 to 부산", left]
+    assert errors[:4] == [""] * 4
+    asked = json.dumps(rows[0]["turns"][0], ensure_ascii=False)
+    conversation = report.per_row["conversation"][0].split("\n\n")
+    assert conversation[1:3] == [f"assistant: {right}\n{left}", f"user: {asked}"]
+    assert (
+        errors[4]
+        == f"Turn 2: 'turns' answers '어디?', which is not open. The graph asks: '{right}', '{left}'."
+    )
+    line = json.dumps([{right: "...", left: "..."}], ensure_ascii=False)
+    assert errors[5] == (
+        "Turn 2: The graph asks 2 questions at once, which one text cannot answer. Answer in the row of the golden data: "
+        f'"turns": {line}.'
+    )
+    assert f'"turns": {line}.' in errors[6] and "data.reference_columns: [turns]" in errors[6]
+    assert errors[7] == f'Turn 3: \'turns\' has the answers {{"{left}": "대전"}}, and the graph asks nothing.'
+
+
+def test_a_row_whose_graph_asks_says_how_to_answer(talked: Callable[..., Evaluated]) -> None:
+    """With the line to write; answers by question need a graph that keeps threads, which is known before the first call."""
+    Path("agent.py").write_text(GRAPH)
+    model = {"wrapper": "langgraph", "implementation": "agent.py:graph", "params": {"threads": False}}
+    report, _, _ = talked([{"question": "Weather?"}, {"question": "Weather?", "turns": ["Seoul"]}, {}], model)
+    why = (
+        'InputError: The graph stopped to ask \'Which city?\'. Answer in the row of the golden data: "turns": ["..."]. It '
+        "needs data.reference_columns: [turns] and model.params.threads: true."
+    )
+    assert list(report.per_row["error"]) == [why, f"Turn 1: {why}", ""]
+    with pytest.raises(EvaluationError, match=r"by their text.*model.params.threads: true"):
+        talked([{"question": "Weather?", "turns": [{"Which city?": "Seoul"}]}], model)
 
 
 def test_a_model_of_one_message_is_refused_before_any_call(talked: Callable[..., Evaluated]) -> None:

@@ -75,6 +75,17 @@ def judged(
     return evaluate
 
 
+def test_a_path_before_a_column_is_an_error_before_any_call(
+    vendor: Vendor, judged: Callable[..., Any]
+) -> None:
+    """Its writer may want the column's value, as in a prompt of the model."""
+    with pytest.raises(
+        DataError, match=r"evaluation.rubrics.politeness.prompt has :\\{{tone}}: .* Write two backslashes"
+    ):
+        judged({"prompt": r"Is it as C:\{{tone}} says?"})
+    assert vendor.stats["calls"] == 0
+
+
 def reply(score: Any) -> str:
     return json.dumps({"reason": "because", "score": score})
 

@@ -18,7 +18,7 @@ QUESTIONS = (
     "게이트는 무엇인가요?",
     "버전을 어떻게 되돌리나요?",
 )
-#: "say X" is answered with X; "tool", "ask", "both", "wait", "fail" do as they say; others are answered from two passages.
+#: "say X" is answered with X; "tool", "team" (a tool in an inner graph), "ask", "both", "wait", "fail" do as they say; others are answered from two passages.
 GRAPH = '''
 import asyncio
 import operator
@@ -28,7 +28,7 @@ from typing import Annotated, Any, TypedDict
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.types import interrupt
@@ -79,7 +79,7 @@ async def said(text):
 
 def build(package):
     def retrieve(state):
-        knows = not state["question"].startswith(("say ", "tool", "ask", "both", "wait", "fail"))
+        knows = not state["question"].startswith(("say ", "tool", "team", "ask", "both", "wait", "fail"))
         return {"contexts": PASSAGES if knows else [], "messages": [HumanMessage(state["question"])]}
 
     async def answer(state):
@@ -107,7 +107,29 @@ def build(package):
                 raise
         return {"messages": [reply], "answer": reply.content}
 
+    calls = lambda state: bool(getattr(state["messages"][-1], "tool_calls", None))
+
+    def agent(state):
+        *_, last = messages = state["messages"]
+        if last.type == "tool":
+            return {"messages": [AIMessage(f"The sum is {last.content}.")]}
+        call = {"name": "add", "args": {"a": 2, "b": len(messages)}, "id": "call1", "type": "tool_call"}
+        return {"messages": [AIMessage("", tool_calls=[call])]}
+
+    team = StateGraph(MessagesState)
+    team.add_node("agent", agent)
+    team.add_node("tools", ToolNode([add]))
+    team.add_edge(START, "agent")
+    team.add_conditional_edges("agent", calls, {True: "tools", False: END})
+    team.add_edge("tools", "agent")
+
+    def first(state):
+        return ["left", "right"] if state["question"] == "both" else "team" if state["question"] == "team" else "answer"
+
     graph = StateGraph(State)
+    graph.add_node("team", team.compile())
+    graph.add_node("told", lambda state: {"answer": state["messages"][-1].content})
+    graph.add_edge("team", "told")
     graph.add_node("retrieve", retrieve)
     graph.add_node("answer", answer)
     graph.add_node("tools", ToolNode([add]))
@@ -115,9 +137,8 @@ def build(package):
     graph.add_node("right", lambda state: {"replies": [("right", interrupt("Right?"))]})
     graph.add_node("both", lambda state: {"answer": str(dict(state["replies"]))})
     graph.add_edge(START, "retrieve")
-    graph.add_conditional_edges("retrieve", lambda state: ["left", "right"] if state["question"] == "both" else "answer")
+    graph.add_conditional_edges("retrieve", first, ["left", "right", "team", "answer"])
     graph.add_edge(["left", "right"], "both")
-    calls = lambda state: bool(getattr(state["messages"][-1], "tool_calls", None))
     graph.add_conditional_edges("answer", calls, {True: "tools", False: END})
     graph.add_edge("tools", "answer")
     return graph

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from mlops_lib.errors import UnansweredError
 from mlops_lib.llm.accounting.ledger import current, tally
 from mlops_lib.llm.accounting.turns import one_row
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.traces.trajectory import of_output
+from mlops_lib.wrappers.text import interrupts
 
 NOT_ASKED = "Not asked: the budget was spent."
 
@@ -69,6 +71,8 @@ async def measured(generate: Generate, row: Mapping[str, Any]) -> Generation:
     with tally() as usage, recording() as recorder:
         try:
             made = await generate(row)
+        except UnansweredError as error:
+            made = Generation(row, error=f"InputError: {interrupts.unanswered(error.questions)}")
         except Exception as error:  # a graph may raise anything, and one row must not end the evaluation
             made = Generation(row, error=f"{type(error).__name__}: {error}")
     took_s = time.monotonic() - began

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any, Protocol
 from uuid import uuid4
 
-from mlops_lib.errors import MlopsError
+from mlops_lib.errors import InputError, MlopsError
 from mlops_lib.evaluation.metrics.json_values import text_of
 from mlops_lib.evaluation.simulation.script import Script
 from mlops_lib.evaluation.simulation.user import Reply, SimulatedUser
@@ -18,9 +18,11 @@ from mlops_lib.llm.conversation import (
     STOPPED,
     Conversation,
     Message,
+    Said,
 )
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.traces.trajectory import Trajectory, message_event, message_of
+from mlops_lib.wrappers.text import interrupts
 from mlops_lib.wrappers.text.answers import measured
 
 
@@ -35,7 +37,7 @@ class Partner(Protocol):
         """Answer one row."""
 
     def next_row(
-        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+        self, row: Mapping[str, Any], said: Sequence[Message], message: Said, thread: str, last: Any
     ) -> dict[str, Any]:
         """The row of the next turn."""
 
@@ -94,13 +96,16 @@ class _Talk:
             if end := await self._exchange(reply.message):
                 return end
 
-    async def _exchange(self, message: str) -> str:
+    async def _exchange(self, message: Said) -> str:
         """Ask the model; return why the conversation ends with its answer, "" while it goes on."""
         last = self._made[-1].output if self._made else None
-        row = self._model.next_row(self._row, self._said, message, self._thread, last)
+        try:
+            row = self._model.next_row(self._row, self._said, message, self._thread, last)
+        except InputError as error:  # of answers to other questions than the graph asks
+            raise FailedTurnError(f"Turn {len(self._made) + 1}: {error}") from error
         made = await measured(self._model.generate, row)
         self._made.append(made)
-        self._say("user", message)
+        self._say("user", text_of(message))
         self._events.extend(event for event in made.trajectory.events if event.get("role") != "user")
         if made.error:
             raise FailedTurnError(f"Turn {len(self._made)}: {made.error}")
@@ -144,9 +149,9 @@ class _Talk:
 
 
 def answer_of(output: Any) -> Any:
-    """What a user sees of a prediction: the text of a completion, the question of an interrupt,
+    """What a user sees of a prediction: the text of a completion, the questions of interrupts,
     or the answer itself."""
     if (message := message_of(output)) is not None:
         return message.get("content") or ""
-    is_interrupt = isinstance(output, Mapping) and {"interrupt", "interrupts"} <= output.keys()
-    return output["interrupt"] if is_interrupt else output
+    asked = interrupts.open_in(output)
+    return interrupts.shown(asked) if asked else output

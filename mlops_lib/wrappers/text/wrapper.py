@@ -17,7 +17,7 @@ from mlops_lib.evaluation.simulation.script import Script
 from mlops_lib.evaluation.simulation.user import SimulatedUser
 from mlops_lib.llm.accounting.cassette import row_key
 from mlops_lib.llm.accounting.ledger import Ledger
-from mlops_lib.llm.conversation import Message
+from mlops_lib.llm.conversation import Message, Said
 from mlops_lib.llm.generation import Generation
 from mlops_lib.llm.options import usable
 from mlops_lib.llm.traces.langchain import trace_to_experiment_of
@@ -181,6 +181,11 @@ class TextModelWrapper(ModelWrapper):
         user = SimulatedUser(config) if any(script.goal for script in scripts) else None
         if any(scripts):
             self._require_conversations(found[0])
+            if any(script.answers_questions for script in scripts) and not self.extra_columns:
+                raise ConversationError(
+                    "'turns' of the golden data answers questions of a graph by their text, for which the graph must keep "
+                    "threads: set model.params.threads: true."
+                )
         jobs = [
             self._job(*each, user) for each in zip(found, scripts or [Script()] * len(found), strict=True)
         ]
@@ -192,14 +197,14 @@ class TextModelWrapper(ModelWrapper):
         return Job(row, row_key({**script.columns, **row}), partial(converse, self, row, script, user))
 
     def next_row(
-        self, row: Mapping[str, Any], said: Sequence[Message], message: str, thread: str, last: Any
+        self, row: Mapping[str, Any], said: Sequence[Message], message: Said, thread: str, last: Any
     ) -> dict[str, Any]:
         """The row of the next turn of a conversation.
 
         Args:
             row: The features of the row of the source.
             said: The messages so far.
-            message: The user's next one.
+            message: The user's next one, or answers to the questions of a graph.
             thread: Name of the conversation.
             last: The last prediction; None before the first.
 

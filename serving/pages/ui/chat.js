@@ -126,7 +126,7 @@ export function chatView(place, status) {
     try {
       update();
       for await (const event of ask(status, conversation.id, wanted, mine.signal)) {
-        take(message, event);
+        take(message, event, conversation.messages);
         reader(message.text);
         if (!drawn) {
           drawn = true;
@@ -158,16 +158,25 @@ export function chatView(place, status) {
   };
 }
 
-/** Add an event to the record of an answer. */
-function take(message, event) {
+/** Add an event to the record of an answer, one of the `messages` of its conversation. */
+function take(message, event, messages) {
   if (event.kind === "request") message.request = event.id;
   else if (event.kind === "token") message.text += event.text;
   else if (event.kind === "sources") message.sources = event.texts;
   else if (event.kind === "step") message.steps.push({name: event.name, data: event.data});
-  else if (event.kind === "toolCall") message.tools.push({id: event.id, name: event.name, arguments: event.arguments});
-  else if (event.kind === "toolResult") (message.tools.find(tool => tool.id === event.id) || {}).result = event.text;
+  else if (event.kind === "toolCall") {
+    const call = {id: event.id, name: event.name, arguments: event.arguments};
+    if (!event.inner || !messages.some(each => each.tools?.some(tool => isSameCall(tool, call)))) message.tools.push(call);
+  } else if (event.kind === "toolResult") {
+    const tool = message.tools.find(each => each.id === event.id);
+    if (tool && !(event.inner && tool.result !== undefined)) tool.result = event.text;
+  }
   else if (event.kind === "questions") message.questions = event.questions;
   else if (event.kind === "answer" && event.text !== null) message.text = event.text;
+}
+
+function isSameCall(one, other) {
+  return one.id === other.id && one.name === other.name && one.arguments === other.arguments;
 }
 
 /** The end of an answer, for screen readers. An error is an alert already. */

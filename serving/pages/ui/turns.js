@@ -1,7 +1,8 @@
 // One turn of a conversation: asks the service, and gives the events of its answer in one form, whichever route it took.
 //
-// {kind: "token", text}, {kind: "sources", texts}, {kind: "step", name, data}, {kind: "toolCall", id, name, arguments},
-// {kind: "toolResult", id, text}, {kind: "questions", questions: [{id, value}]}, {kind: "answer", text}, {kind: "request", id}
+// {kind: "token", text}, {kind: "sources", texts}, {kind: "step", name, data}, {kind: "toolCall", id, name, arguments, inner},
+// {kind: "toolResult", id, text, inner}, {kind: "questions", questions: [{id, value}]}, {kind: "answer", text}, {kind: "request", id};
+// `inner`: a graph in the node has given its messages already, perhaps this one too.
 
 import { Failure, failureOf, send } from "./api.js";
 import { events } from "./sse.js";
@@ -29,11 +30,12 @@ async function* ofRow(status, thread, turn, signal) {
   const row = {thread_id: thread, ...("resume" in turn ? {resume: turn.resume} : {[column]: turn.text})};
   const answer = await send("invoke", {inputs: row}, {signal, accept: "text/event-stream"});
   yield {kind: "request", id: answer.headers.get("X-Request-ID")};
+  const paths = [];
   let whole = false;
   for await (const {event, data} of events(answer)) {
     const found = JSON.parse(data);
     if (event === "token") yield {kind: "token", text: found.text};
-    else if (event === "update") yield* ofUpdate(found);
+    else if (event === "update") yield* ofUpdate(found, paths);
     else if (event === "contexts") yield {kind: "sources", texts: found.contexts};
     else if (event === "custom") yield {kind: "step", name: found.path.join(" / "), data: found.data};
     else if (event === "error") throw failureOf(data);
@@ -75,14 +77,17 @@ function addPart(calls, {index, id, function: called = {}}) {
   call.arguments += called.arguments || "";
 }
 
-function* ofUpdate({path, changes}) {
+/** `paths` are those of the updates so far: the update of a node around a graph has all messages of that graph again. */
+function* ofUpdate({path, changes}, paths) {
+  const inner = paths.some(each => each.length > path.length && path.every((name, at) => name === each[at]));
+  paths.push(path);
   if (!changes) return;
   yield {kind: "step", name: path.join(" / ")};
   for (const message of [changes.messages].flat()) {
     for (const call of message?.tool_calls || []) {
-      yield {kind: "toolCall", id: call.id, name: call.function.name, arguments: call.function.arguments};
+      yield {kind: "toolCall", id: call.id, name: call.function.name, arguments: call.function.arguments, inner};
     }
-    if (message?.role === "tool") yield {kind: "toolResult", id: message.tool_call_id, text: String(message.content)};
+    if (message?.role === "tool") yield {kind: "toolResult", id: message.tool_call_id, text: String(message.content), inner};
   }
 }
 

@@ -111,6 +111,17 @@ def test_tool_calls_are_folded_with_arguments_and_result(page):
     assert tool.locator("pre").nth(1).inner_text() == "5"
 
 
+def test_a_tool_call_of_an_inner_graph_is_shown_once(page):
+    """The update of the node around the inner graph has all of its messages again, also those of the first question."""
+    for added in (1, 5):
+        answer = ask(page, "team")
+        assert answer.locator(".markdown").first.inner_text() == f"The sum is {2 + added}."
+        (shown,) = answer.locator("details.tool").all()
+        shown.locator("summary").click()
+        given, result = shown.locator("pre").all_inner_texts()
+        assert (json.loads(given), result) == ({"a": 2, "b": added}, str(2 + added))
+
+
 def test_a_question_of_the_graph_is_shown_and_answered(page, tmp_path):
     """An interrupt: its question with the rest of its value, a reply as text; the answer goes on in the same thread."""
     answer = ask(page, "ask")

@@ -126,13 +126,14 @@ graph = one_node(State, summarise)
     ("result", "streamed"),
     [
         ("found", "서울 시 "), ("found.strip()", "서울 시 "), ("found.replace(' ', '\\n\\n')", "서울 시 "), ("'요약: ' + found", "서울 시 \n\n요약: 서울 시 "),
-        ("found + '(끝)'", "서울 시 (끝)"), ("'부산'", "서울 시 \n\n부산"), ("''", "서울 시 "), ("{'city': found}", '서울 시 \n\n{"city": "서울 시 "}'),
+        ("found + '(끝)'", "서울 시 (끝)"), ("'\\n서울\\n\\n시\\n- 끝'", "서울 시 \n- 끝"), ("'서울'", "서울 시 \n\n서울"), ("'부산'", "서울 시 \n\n부산"), ("''", "서울 시 "), ("{'city': found}", '서울 시 \n\n{"city": "서울 시 "}'),
     ],
 )  # fmt: skip
 def test_a_streamed_chat_ends_with_the_answer(
     opened: Opened, tmp_path: Path, result: str, streamed: str
 ) -> None:
-    """Where the answer is not the text that an LLM has streamed, it comes too, as a paragraph of its own."""
+    """The rest of an answer that begins with the streamed text, but for white space, follows it. Any other comes too, as a
+    paragraph of its own."""
     model = opened({"my_agent.py": HEAD + MAP_REDUCE.replace("RESULT", result)}, output="answer")
     asked = {"model": "toy", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 
