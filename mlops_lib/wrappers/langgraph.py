@@ -93,11 +93,11 @@ class LangGraphWrapper(TextModelWrapper):
     ) -> dict[str, Any]:
         values = {**row, self.text_column: message}
         if self.extra_columns:
-            if asked := interrupts.open_in(last):
+            if questions := interrupts.open_in(last):
                 return values | {
                     self.text_column: None,
                     THREAD: thread,
-                    RESUME: interrupts.resume(asked, message),
+                    RESUME: interrupts.resume(questions, message),
                 }
             if not isinstance(message, str):
                 raise InputError(f"'turns' has the answers {as_text(message)}, and the graph asks nothing.")
