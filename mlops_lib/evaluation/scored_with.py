@@ -1,12 +1,13 @@
 """The settings that stored rows rest on: scores of answers, and facts about rows. Under others they must be judged again.
 
 What is computed from the rows whenever it is needed, such as a metric at ``evaluation.k``, is not among them.
+All such settings are stored; those that count are those behind the metrics that the gate asks for.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings
@@ -14,43 +15,77 @@ if TYPE_CHECKING:
 OF_EVERY_TASK = ("task", "output")
 OF_TASK: Mapping[str, tuple[str, ...]] = {
     "forecast": ("seasonality",),
-    "text": (
-        "language", "json_schema", "judge", "judge_max_tokens", "judge_temperature", "embeddings", "rubrics",
-        "simulated_user",
-    ),
-}  # fmt: skip
+    "text": ("simulated_user",),
+}
+#: Of text, behind some metrics; beside them rubrics, ``json_schema`` and ``llm.prices``.
+OF_SOME_METRICS = ("language", "judge", "judge_max_tokens", "judge_temperature", "embeddings")
 #: Characters of a value; of a longer one its digest is kept.
 MAX_CHARS = 60
 DIGEST = "sha256 "
 
 
 def scored_with(settings: "Settings") -> dict[str, str]:
-    """Name of each such setting -> its value as JSON, or the digest of a long one."""
+    """Name of each such setting of ``evaluation``, or ``llm.prices`` -> its value as JSON, or the digest of a long one."""
     chosen = settings.evaluation.model_dump(mode="json")
     # Of a section without its defaults: a later release may have more of them.
     given = settings.evaluation.model_dump(mode="json", exclude_defaults=True)
-    names = (*OF_EVERY_TASK, *OF_TASK.get(settings.evaluation.task, ()))
+    is_text = settings.evaluation.task == "text"
+    names = (*_always(settings), *(OF_SOME_METRICS if is_text else ()))
     values = {name: given.get(name, {}) if isinstance(chosen[name], dict) else chosen[name] for name in names}
+    if is_text:
+        values |= {f"rubrics.{name}": rubric for name, rubric in given.get("rubrics", {}).items()}
+        values |= {"json_schema": json_schema(settings), "llm.prices": settings.llm.prices}
     return {
         name: _shown(json.dumps(value, ensure_ascii=False, sort_keys=True)) for name, value in values.items()
     }
 
 
 def changed(then: Mapping[str, str], settings: "Settings") -> str:
-    """The settings that are others now, such as "evaluation.seasonality was 1 and is 7 now"; "" if none is.
+    """The settings behind the gate's metrics that are others now, such as "evaluation.seasonality was 1 and is 7 now";
+    "" if none is.
 
     Args:
         then: As of `scored_with`; settings that it lacks are not compared.
     """
-    now = scored_with(settings)
-    differing = [name for name in now if name in then and then[name] != now[name]]
+    now, behind = scored_with(settings), _behind_the_gate(settings)
+    differing = [name for name in now if name in behind and name in then and then[name] != now[name]]
     return ", ".join(_difference(name, then[name], now[name]) for name in differing)
 
 
+def json_schema(settings: "Settings") -> Any:
+    """The content of the file ``evaluation.json_schema``; its name if it cannot be read, "" without one."""
+    if not (name := settings.evaluation.json_schema):
+        return ""
+    try:
+        return json.loads(settings.path(name).read_text("utf-8"))
+    except (OSError, ValueError):  # the metric reports it
+        return name
+
+
+def _always(settings: "Settings") -> tuple[str, ...]:
+    """Settings behind the rows themselves."""
+    return *OF_EVERY_TASK, *OF_TASK.get(settings.evaluation.task, ())
+
+
+def _behind_the_gate(settings: "Settings") -> set[str]:
+    """Settings behind the rows, and the scores of them that the gate asks for."""
+    chosen, gate = settings.evaluation, settings.evaluation.gate
+    names = set(_always(settings))
+    if chosen.task != "text":
+        return names
+    from mlops_lib.evaluation.metrics.answers import settings_behind
+
+    for metric in {chosen.metric, *gate.thresholds, *gate.slice_thresholds, *gate.margins}:
+        behind = settings_behind(metric, settings)
+        names |= set(scored_with(settings) if behind is None else behind)
+    return names | ({"llm.prices"} if gate.max_cost_usd else set())
+
+
 def _difference(name: str, then: str, now: str) -> str:
+    shown = name if name == "llm.prices" else f"evaluation.{name}"
     if DIGEST in (then[: len(DIGEST)], now[: len(DIGEST)]):
-        return f"evaluation.{name} changed"
-    return f"evaluation.{name} was {then} and is {now} now"
+        return f"{shown} changed"
+    return f"{shown} was {then} and is {now} now"
 
 
 def _shown(value: str) -> str:

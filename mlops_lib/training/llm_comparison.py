@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation import scored_with
 from mlops_lib.evaluation.report import EvaluationReport
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.registry import ModelVersion, Registry
@@ -47,6 +48,8 @@ def current_digests(config: Settings, run_id: str, data_loader: BaseDataLoader) 
     }
     asked = chosen.model_dump(mode="json")
     more = {name: asked[name] for name, default in defaults.items() if asked[name] != default}
+    if chosen.json_schema:
+        more["json_schema"] = scored_with.json_schema(config)
     judge = json.dumps([chosen.metrics, chosen.judge, chosen.embeddings, *([more] if more else [])])
     return of_model | {
         "dataset": data_loader.fingerprint(),

@@ -199,6 +199,18 @@ def test_rows_that_lost_their_score_come_first_then_the_largest_losses() -> None
     assert found["change"].isna().tolist() == [True, False, False, False]
 
 
+def test_another_content_of_the_schema_is_another_judge(llm_project: Project) -> None:
+    """The file has the same name, so a replay would report scores by another schema as those of then."""
+    file = llm_project(evaluation={"json_schema": "answer.json"})
+    settings = config.load(file)
+    data = loaders.from_settings(settings)
+    found = []
+    for content in ("[]", "{}", " {} "):
+        (file.parent / "answer.json").write_text(content)
+        found.append(llm_comparison.current_digests(settings, "", data)["judge"])
+    assert found[0] != found[1] == found[2]
+
+
 def test_each_judged_row_is_logged(
     vendor: Vendor, llm_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,23 @@ def models(name: str, settings: "Settings") -> tuple[str, ...]:
     return tuple(getattr(chosen, setting) for setting in getattr(plugins.load("metric", name), "asks", ()))
 
 
+def settings_behind(name: str, settings: "Settings") -> tuple[str, ...] | None:
+    """The settings that the score of a row rests on: of section ``evaluation`` (``rubrics.NAME`` of a rubric),
+    or ``llm.prices``. None: it may be any, since the metric is a class of the user's own."""
+    if rubric := settings.evaluation.rubrics.get(name):
+        of_evaluation = {
+            "judge": not rubric.judge,
+            "judge_temperature": rubric.temperature is None,
+            "judge_max_tokens": not rubric.max_tokens,
+        }
+        return f"rubrics.{name}", *(setting for setting, is_read in of_evaluation.items() if is_read)
+    found = plugins.load("metric", name)
+    if name not in plugins.TABLE["metric"]:
+        return None if inspect.isclass(found) else ()
+    of_judge = ("judge_temperature", "judge_max_tokens") if "judge" in found.asks else ()
+    return *found.reads, *found.asks, *of_judge
+
+
 async def score_rows(
     metric: TextMetric, cases: Sequence[Case], concurrency: int, name: str
 ) -> list[tuple[float | None, str]]:

@@ -31,6 +31,8 @@ class Steps(Effort):
 class Cost(Effort):
     """US dollars of the LLM calls for an answer, by ``llm.prices``."""
 
+    reads = ("llm.prices",)
+
     async def row(self, case: Case) -> float:
         usage = case.generation.usage
         if usage.unpriced:

@@ -111,6 +111,7 @@ class TextMetric:
         note: Printed beside the number so that it can be compared: a signature, the judge's name.
         columns: Columns of the reference that it needs beside the label.
         asks: Settings of section ``evaluation`` that name LLMs which it calls.
+        reads: Other settings that the score of a row rests on: of section ``evaluation``, or ``llm.prices``.
     """
 
     higher_is_better = True
@@ -120,6 +121,7 @@ class TextMetric:
     note = ""
     columns: ClassVar[tuple[str, ...]] = ()
     asks: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: "Settings | None" = None) -> None:
         self.settings = settings

@@ -30,6 +30,8 @@ class JsonFields(TextMetric):
 class JsonSchema(TextMetric):
     """1 where the answer is JSON that the schema in the file ``evaluation.json_schema`` allows, else 0."""
 
+    reads = ("json_schema",)
+
     def __init__(self, settings: "Settings | None" = None) -> None:
         super().__init__(settings)
         from jsonschema import SchemaError

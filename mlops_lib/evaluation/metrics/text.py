@@ -22,6 +22,8 @@ BLEU_ORDER = 4
 class LanguageMetric(TextMetric):
     """A metric that depends on the language of the reference, or on ``evaluation.language``."""
 
+    reads = ("language",)
+
     def language(self, case: Case) -> str:
         """See `language_of`."""
         return language_of(case.reference, self.settings.evaluation.language if self.settings else AUTO)

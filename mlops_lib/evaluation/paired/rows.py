@@ -79,7 +79,9 @@ def same_classes(candidate: JudgedRows, champion: JudgedRows) -> tuple[JudgedRow
     if set(candidate.classes).isdisjoint(champion.classes):
         known = [", ".join(map(repr, one.classes)) for one in (candidate, champion)]
         raise EvaluationError(
-            f"The model knows the classes {known[0]}, and the champion {known[1]}: none in common."
+            f"The model knows the classes {known[0]}, and the champion {known[1]}: none in common, so no row can compare "
+            "them. If they are other names of the same classes, rename them in data.prepare and train again; else "
+            "evaluation.gate.champion: false registers the model without a comparison."
         )
     union = list(dict.fromkeys([*candidate.classes, *champion.classes]))
     return _with_classes(candidate, union), _with_classes(champion, union)
