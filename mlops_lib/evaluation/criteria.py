@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mlops_lib.errors import EvaluationError
-from mlops_lib.evaluation.judged import JudgedRows
+from mlops_lib.evaluation.judged import COUNTED, JudgedRows
 from mlops_lib.evaluation.report import Criterion, EvaluationReport
 from mlops_lib.wording import listed
 
@@ -78,11 +78,13 @@ def short_of(metric: str, value: float, limit: float, higher_is_better: bool) ->
     return f"{metric} {value:.4g} is {side} the threshold {limit:.4g} by {abs(value - limit):.2g}."
 
 
-def min_rows(report: EvaluationReport, metrics: Iterable[str], least: int) -> list[Criterion]:
-    """The rows of the split; where one of the metrics leaves rows out, the fewest that a metric counts."""
+def min_rows(
+    report: EvaluationReport, metrics: Iterable[str], least: int, without_weight: int = 0
+) -> list[Criterion]:
+    """The rows of the split with weight; where one of the metrics leaves rows out, the fewest that a metric counts."""
     if not least:
         return []
-    counted = {metric: report.rows - report.metrics[metric].left_out for metric in metrics}
+    counted = {metric: report.rows - report.metrics[metric].left_out - without_weight for metric in metrics}
     fewest = min(counted, key=lambda metric: counted[metric])
     rows, reason = counted[fewest], ""
     if rows < least:
@@ -95,6 +97,7 @@ def min_rows(report: EvaluationReport, metrics: Iterable[str], least: int) -> li
 
 def groups(rows: JudgedRows, gate: "GateSettings") -> "tuple[dict[str, np.ndarray], list[Criterion]]":
     """The rows of each slice, ``column=value`` -> positions, and a criterion for each column with missing or small ones.
+    Rows without weight do not make a slice larger.
 
     Raises:
         EvaluationError: The rows have no such slice.
@@ -103,6 +106,7 @@ def groups(rows: JudgedRows, gate: "GateSettings") -> "tuple[dict[str, np.ndarra
 
     found: dict[str, np.ndarray] = {}
     criteria = []
+    weighed = np.ones(len(rows.ids), bool) if rows.weights is None else np.asarray(rows.weights) > 0
     for column, asked in gate.slices.items():
         if column not in rows.slices:
             raise EvaluationError(
@@ -116,14 +120,15 @@ def groups(rows: JudgedRows, gate: "GateSettings") -> "tuple[dict[str, np.ndarra
         sizes = {}
         for value in present if asked == "all" else asked:
             at = np.flatnonzero(of_rows == value)
-            sizes[f"{column}={value}"] = len(at)
-            if len(at) >= gate.min_slice_rows:
+            sizes[f"{column}={value}"] = size = int(weighed[at].sum())
+            if size >= gate.min_slice_rows:
                 found[f"{column}={value}"] = at
         small = [name for name, size in sizes.items() if size < gate.min_slice_rows]
         reason = ""
         if small:
             reason = (
-                f"evaluation.gate.min_slice_rows asks for {gate.min_slice_rows} rows in each slice, and there are: "
+                f"evaluation.gate.min_slice_rows asks for {gate.min_slice_rows} rows{'' if weighed.all() else ' with weight'} "
+                "in each slice, and there are: "
                 f"{listed((f'{name} {sizes[name]}' for name in small), LISTED)}. "
                 f"Values in the rows: {listed(present, LISTED)}."
             )
@@ -172,7 +177,13 @@ def slice_thresholds(
             continue
         for name, value in values.items():
             reason, known = "", value if math.isfinite(value) else None
-            if known is None:
+            counted = _counted(rows, metric, places[name])
+            if counted < gate.min_slice_rows:
+                reason = (
+                    f"{metric} counts {counted} of the {len(places[name])} rows of {name}; evaluation.gate.min_slice_rows asks "
+                    f"for {gate.min_slice_rows}."
+                )
+            elif known is None:
                 reason = f"{metric} has no value on {name}, for example because all rows are of one class."
             elif missed(known, limit, higher):
                 reason = f"On {name}, {short_of(metric, known, limit, higher)}"
@@ -181,6 +192,12 @@ def slice_thresholds(
                           passed=not reason, reason=reason)
             )  # fmt: skip
     return criteria
+
+
+def _counted(rows: JudgedRows, metric: str, at: "np.ndarray") -> int:
+    """How many of the rows at these positions a metric of text does not leave out."""
+    counts = rows.facts.get(f"{metric}{COUNTED}")
+    return len(at) if counts is None else sum(bool(counts[place]) for place in at)
 
 
 def latency_and_cost(rows: JudgedRows, gate: "GateSettings") -> list[Criterion]:

@@ -65,7 +65,7 @@ def decide(
     comparisons: list[Comparison] = []
     notes: list[str] = []
     if gate is not None and settings is not None:
-        criteria += checks.min_rows(report, thresholds, gate.min_rows)
+        criteria += checks.min_rows(report, thresholds, gate.min_rows, _without_weight(candidate))
         places: dict[str, np.ndarray] = {}
         if candidate is not None:
             places, found = checks.groups(candidate, gate)
@@ -106,6 +106,13 @@ def decide(
         seed=gate.seed if gate and comparisons else 0,
         settings=scored_with(settings) if settings else {},
     )
+
+
+def _without_weight(candidate: JudgedRows | None) -> int:
+    """Rows that no metric counts."""
+    if candidate is None or candidate.weights is None:
+        return 0
+    return sum(weight == 0 for weight in candidate.weights)
 
 
 def _rows(report: EvaluationReport, candidate: JudgedRows) -> list[Criterion]:

@@ -5,9 +5,16 @@ All such settings are stored; those that count are those behind the metrics that
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mlops_lib import plugins
+from mlops_lib.errors import PluginError
+from mlops_lib.files import sha256
 
 if TYPE_CHECKING:
     from mlops_lib.settings import Settings
@@ -19,13 +26,16 @@ OF_TASK: Mapping[str, tuple[str, ...]] = {
 }
 #: Of text, behind some metrics; beside them rubrics, ``json_schema`` and ``llm.prices``.
 OF_SOME_METRICS = ("language", "judge", "judge_max_tokens", "judge_temperature", "embeddings")
+#: Of text, with the path of a metric of the user's own appended: its file.
+CODE = "the code of "
 #: Characters of a value; of a longer one its digest is kept.
 MAX_CHARS = 60
 DIGEST = "sha256 "
 
 
 def scored_with(settings: "Settings") -> dict[str, str]:
-    """Name of each such setting of ``evaluation``, or ``llm.prices`` -> its value as JSON, or the digest of a long one."""
+    """Name of each such setting of ``evaluation``, ``llm.prices``, or ``the code of`` a metric -> its value as JSON,
+    or the digest of a long one."""
     chosen = settings.evaluation.model_dump(mode="json")
     # Of a section without its defaults: a later release may have more of them.
     given = settings.evaluation.model_dump(mode="json", exclude_defaults=True)
@@ -35,6 +45,7 @@ def scored_with(settings: "Settings") -> dict[str, str]:
     if is_text:
         values |= {f"rubrics.{name}": rubric for name, rubric in given.get("rubrics", {}).items()}
         values |= {"json_schema": json_schema(settings), "llm.prices": settings.llm.prices}
+        values |= _code(settings)
     return {
         name: _shown(json.dumps(value, ensure_ascii=False, sort_keys=True)) for name, value in values.items()
     }
@@ -62,6 +73,18 @@ def json_schema(settings: "Settings") -> Any:
         return name
 
 
+def _code(settings: "Settings") -> dict[str, str]:
+    """The digest of the file of each metric of the user's own: it has scored the stored rows of text."""
+    from mlops_lib.evaluation.metrics.interface import chosen
+
+    found = {}
+    for metric in filter(plugins.is_path, chosen("text", settings)):
+        with suppress(PluginError, OSError, TypeError):  # the task reports it
+            file = inspect.getsourcefile(plugins.load("metric", metric))
+            found[f"{CODE}{metric}"] = sha256(Path(file or ""))
+    return found
+
+
 def _always(settings: "Settings") -> tuple[str, ...]:
     """Settings behind the rows themselves."""
     return *OF_EVERY_TASK, *OF_TASK.get(settings.evaluation.task, ())
@@ -76,13 +99,14 @@ def _behind_the_gate(settings: "Settings") -> set[str]:
     from mlops_lib.evaluation.metrics.answers import settings_behind
 
     for metric in {chosen.metric, *gate.thresholds, *gate.slice_thresholds, *gate.margins}:
+        names.add(f"{CODE}{metric}")
         behind = settings_behind(metric, settings)
         names |= set(scored_with(settings) if behind is None else behind)
     return names | ({"llm.prices"} if gate.max_cost_usd else set())
 
 
 def _difference(name: str, then: str, now: str) -> str:
-    shown = name if name == "llm.prices" else f"evaluation.{name}"
+    shown = name if name.startswith(("llm.", CODE)) else f"evaluation.{name}"
     if DIGEST in (then[: len(DIGEST)], now[: len(DIGEST)]):
         return f"{shown} changed"
     return f"{shown} was {then} and is {now} now"

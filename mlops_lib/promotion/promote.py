@@ -108,6 +108,8 @@ def _ask(
     tracking.connect(settings)
     say("checking the evidence of the evaluation")
     kept = stored.read(registry, candidate, settings)
+    say("checking the model's files")
+    stored.check_files(registry, candidate)
     champion = None
     if settings.evaluation.gate.champion:
         champion = _champion(settings, registry, candidate, holder, kept, say)
@@ -149,11 +151,14 @@ def _check_first(settings: Settings, registry: Registry, candidate: ModelVersion
     """Check that no version held Production before: thresholds alone must not replace an archived champion.
 
     Raises:
-        EvaluationError: Another version did.
+        EvaluationError: Another version did, or the history cannot be trusted.
     """
-    held = [
-        one for one in registry.history(candidate.name).entries if one.stage == "Production" and one.version
-    ]
+    history = registry.history(candidate.name)
+    if problem := history.verify():
+        raise EvaluationError(
+            f"No version is at Production, and the history of {candidate.name!r} does not say whether one was: {problem}"
+        )
+    held = [one for one in history.entries if one.stage == "Production" and one.version]
     if held and (held[-1].version, held[-1].run_id) != (candidate.version, candidate.run_id):
         raise EvaluationError(
             f"No version is at Production, and version {held[-1].version} was the last one there, so the model cannot be "

@@ -1,7 +1,8 @@
 """The evidence that an evaluation left on a model's run, checked by its digests."""
 
+import tempfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pydantic import ValidationError
@@ -11,11 +12,12 @@ from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.evaluation.paired.models import Model
 from mlops_lib.evaluation.report import EvaluationReport, Score, Verdict
 from mlops_lib.evaluation.scored_with import changed
-from mlops_lib.loaders.base import SPLITS, Split
-from mlops_lib.registry import ModelVersion, Registry
+from mlops_lib.loaders.base import Split
+from mlops_lib.registry import GATE_TAG, MODEL_DIGEST_TAG, ModelVersion, Registry, model_digest
 from mlops_lib.settings import Settings
 from mlops_lib.training import evidence
 from mlops_lib.training.evidence import CHAMPION_FILE, EVIDENCE_TAG, ROWS_FILE, SHA256_TAG
+from mlops_lib.wrappers import download
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
     """The evidence of the latest evaluation of a version's run.
 
     Raises:
-        EvaluationError: There is none, a file is missing or is not as it was written, or the rows were scored
-            with other settings than today's.
+        EvaluationError: There is none, it did not finish, a file is missing or is not as it was written, or the rows were scored
+            with other settings than today's or are not those of the test split.
     """
     again = again_with(version, settings)
     if not version.run_id:
@@ -59,6 +61,10 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
             f"Run {version.run_id} of version {version.version} has no stored evaluation: it was evaluated by an older "
             f"release or not at all. {again}"
         )
+    if tags.get(GATE_TAG, "").startswith(
+        "none"
+    ):  # `judging.evaluate` takes the verdict back before it begins
+        raise EvaluationError(f"The latest evaluation of run {version.run_id} did not finish. {again}")
     if not (sha256 := tags.get(SHA256_TAG)):
         raise EvaluationError(f"Run {version.run_id} does not name the digest of its evaluation. {again}")
     try:
@@ -66,6 +72,10 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
         if difference := changed(verdict.settings, settings):
             raise EvaluationError(
                 f"Since the evaluation of run {version.run_id}, {difference}: its scores are of other settings."
+            )
+        if (split := PurePosixPath(address).parent.name) != "test":
+            raise EvaluationError(
+                f"The evaluation of run {version.run_id} is of the {split} split, and the test split decides."
             )
         if not verdict.rows_sha256:
             raise EvaluationError(f"The evaluation of run {version.run_id} has no stored rows.")
@@ -83,7 +93,27 @@ def read(registry: Registry, version: ModelVersion, settings: Settings) -> Store
     except EvaluationError as error:
         raise EvaluationError(f"{error} {again}") from None
     assert rows is not None
-    return Stored(_split(address), verdict, rows, champion_rows)
+    return Stored("test", verdict, rows, champion_rows)
+
+
+def check_files(registry: Registry, version: ModelVersion) -> None:
+    """Check that a version has the files of the model that its run trained, which is the one that was judged.
+
+    Raises:
+        EvaluationError: It has others: they were altered, or are of another model that the run logged.
+        ModelError: They cannot be downloaded.
+    """
+    of_run = registry.run(version.run_id).data.tags.get(MODEL_DIGEST_TAG, "")
+    if not (judged := of_run or version.tags.get(MODEL_DIGEST_TAG, "")):
+        return  # an older release registered it
+    with tempfile.TemporaryDirectory(prefix="mlops-promotion-") as folder:
+        found = model_digest(download(version.uri, Path(folder)))
+    if found != judged:
+        raise EvaluationError(
+            f"The files of {version.name!r} version {version.version} have digest {found[:12]}, and the model that was judged "
+            f"has {judged[:12]}: they were altered, or the run logged another model. `mlops why {version.name} "
+            f"{version.version}` shows more; `mlops run --no-cache` makes a new version."
+        )
 
 
 def report(stored: Stored, version: ModelVersion, settings: Settings) -> EvaluationReport:
@@ -143,12 +173,3 @@ def _computed(
 def again_with(version: ModelVersion, settings: Settings) -> str:
     """What to do about a version without evidence."""
     return f"Evaluate it again with: {settings.command('evaluate', '--run-id', version.run_id)}"
-
-
-def _split(address: str) -> Split:
-    """The split in the address of an evaluation's verdict."""
-    name = PurePosixPath(address).parent.name
-    found: Split | None = next((split for split in SPLITS if split == name), None)
-    if found is None:
-        raise EvaluationError(f"The evidence {address} is not that of an evaluation.")
-    return found

@@ -1,6 +1,7 @@
 """Register the model of a run that passed the gate."""
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from mlops_lib.errors import RegistryError
 from mlops_lib.registry import signing
@@ -8,6 +9,9 @@ from mlops_lib.registry.promotion import Registry
 from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG
 from mlops_lib.registry.versions import ModelVersion
 from mlops_lib.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow.entities import RunData
 
 #: On a run: the gate's verdict, "passed" or "refused". Evaluation writes it.
 GATE_TAG = "mlops.gate"
@@ -33,8 +37,8 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
         name: Name in the registry; empty: ``model.name``.
 
     Raises:
-        RegistryError: The run was not evaluated, the gate refused it, or the registry cannot be reached.
-            A version that this call made is deleted then; if that fails too, the next call finishes it.
+        RegistryError: The run was not evaluated, the gate refused it or decided on another metric, or the registry
+            cannot be reached. A version that this call made is deleted then; if that fails too, the next call finishes it.
     """
     registry = Registry(settings)
     run = registry.run(run_id)
@@ -44,6 +48,7 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
             "model is not registered. Evaluate it with 03_evaluate; the gate's threshold is in evaluation."
         )
     metric = settings.evaluation.metric
+    _require_score(settings, run_id, run.data)
     tags = {key: value for key, value in run.data.tags.items() if key.startswith("mlops")}
     tags |= {METRIC_TAG: metric, SCORE_TAG: repr(run.data.metrics[f"test.{metric}"])}
     name = name or settings.model.name
@@ -61,3 +66,16 @@ def register_run(settings: Settings, run_id: str, name: str = "") -> ModelVersio
             with suppress(Exception):  # the first error matters
                 registry.delete(version)
         raise
+
+
+def _require_score(settings: Settings, run_id: str, data: "RunData") -> None:
+    """Raise RegistryError unless the gate decided on the metric of the settings, whose score the version gets."""
+    metric = settings.evaluation.metric
+    judged = data.tags.get(METRIC_TAG, metric)
+    if judged == metric and f"test.{metric}" in data.metrics:
+        return
+    was = "another metric" if judged == metric else judged
+    raise RegistryError(
+        f"The gate let run {run_id} pass by {was}, and evaluation.metric is {metric} now. Set it back, or evaluate the run "
+        f"again with: {settings.command('evaluate', '--run-id', run_id)}"
+    )

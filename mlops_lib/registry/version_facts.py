@@ -5,7 +5,7 @@ from mlops_lib.settings import Settings
 
 #: On a version at a stage, with the stage appended: the version that held the stage before.
 REPLACED_TAG = "mlops.replaced"
-#: On a version: the gate's metric, and the score at registration.
+#: On a run and on its version: the gate's metric. On a version: the score at registration.
 METRIC_TAG, SCORE_TAG = "mlops.metric", "mlops.score"
 
 

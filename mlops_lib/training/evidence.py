@@ -20,7 +20,7 @@ from mlops_lib.evaluation.changed_rows import changed_rows
 from mlops_lib.evaluation.judged import Champion, JudgedRows
 from mlops_lib.evaluation.report import Verdict
 from mlops_lib.redact import mask, mask_secrets
-from mlops_lib.registry import CHAMPION_TAG, GATE_TAG, ModelVersion, champion_tag
+from mlops_lib.registry import CHAMPION_TAG, GATE_TAG, METRIC_TAG, ModelVersion, champion_tag
 from mlops_lib.training import rows_file
 from mlops_lib.training.llm_comparison import artifact_text
 
@@ -207,6 +207,7 @@ def tag(run_id: str, found: Evidence) -> None:
         CHAMPION_TAG: champion_tag(champion.version, champion.run_id) if champion else champion_tag(0, ""),
         GATE_TAG: "passed" if found.verdict.passed else "refused",
         OUTCOME_TAG: found.verdict.outcome or "none",
+        METRIC_TAG: found.verdict.metric,
         EVIDENCE_TAG: found.path,
         SHA256_TAG: found.sha256,
     }

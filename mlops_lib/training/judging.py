@@ -53,6 +53,7 @@ def evaluate(
     """Score a model, compare it with the champion, and log report, verdict and evidence to `run_id`.
 
     A replay (``evaluation.replay``) repeats an evaluation of the past: it compares with no champion and logs nothing.
+    The verdict on the test split becomes the run's; one on another split is evidence beside it, and decides nothing.
 
     Args:
         judge: Scores the model.
@@ -67,13 +68,16 @@ def evaluate(
         report = judge(data_loader, config, split)
         verdict = gate.decide(report, chosen.metric, chosen.threshold, chosen.min_coverage)
         return _shown(report, Evidence("", "", verdict), None)
-    _withdraw_verdict(run_id)
+    decides = split == "test"
+    if decides:
+        _withdraw_verdict(run_id)
     report = judge(data_loader, config, split)
     champion = opponent() if chosen.gate.champion else None
     verdict = decide(report, config, champion, run_id, data_loader.fingerprint())
     _log_report(run_id, report.model_copy(update={"verdict": verdict}))
     found = evidence.log(run_id, evidence.folder(split), verdict, report.judged, champion)
-    evidence.tag(run_id, found)
+    if decides:
+        evidence.tag(run_id, found)
     loaders.log_inputs(config, data_loader, run_id, split)
     report = report.model_copy(update={"tables": {**report.tables, **epochs.tables(run_id)}})
     return _shown(report, found, champion)

@@ -142,6 +142,7 @@ class ModelWrapper(ABC):
     ) -> EvaluationReport:
         """Score the loaded model on a split, ask the gate, and log report and verdict to the model's run.
 
+        Only the verdict on the test split lets the run be registered and promoted.
         A replay (``evaluation.replay``) repeats an evaluation of the past, and logs nothing.
         """
 

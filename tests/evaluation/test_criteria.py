@@ -152,6 +152,40 @@ def test_rows_that_a_metric_leaves_out_are_none_of_min_rows(settings):
     assert found.reasons == (reason,)
 
 
+def test_rows_without_weight_make_no_slice_and_no_split_larger(settings):
+    """80 rows of 부산, of which 10 have weight, are 10 rows to the metrics."""
+    weights = np.where((CITIES == "부산") & (np.arange(ROWS) >= 170), 0.0, 1.0)
+    asked = settings(slices={"city": "all"}, slice_thresholds={"accuracy": 0.5}, min_rows=171)
+    found = verdict(asked, candidate=rows(GOOD, weights=weights))
+    assert found.reasons == (
+        "accuracy counts 170 of the 240 rows of split test; evaluation.gate.min_rows asks for 171.",
+        "evaluation.gate.min_slice_rows asks for 30 rows with weight in each slice, and there are: "
+        + "city=부산 10. Values in the rows: 부산, 서울.",
+    )
+    assert verdict(settings(slices={"city": "all"}, min_slice_rows=10, min_rows=170),
+                   candidate=rows(GOOD, weights=weights)).passed  # fmt: skip
+
+
+def test_rows_that_a_metric_leaves_out_make_no_slice_larger(settings):
+    """In one city five rows have a goal: a threshold on them says little, though the slice has 80 rows."""
+    counts = (CITIES == "서울") | (np.arange(ROWS) < 165)
+    judged = JudgedRows(
+        "text", IDS, IDS, IDS, IDS, slices={"city": CITIES}, values={"goal_reached": np.where(counts, 1.0, None)},
+        facts={"goal_reached counts": counts.tolist()},
+    )  # fmt: skip
+    report = EvaluationReport(
+        task="text", split="test", rows=240, directions={"goal_reached": True},
+        metrics={"goal_reached": Score(value=1.0, scored=165, left_out=75)},
+    )  # fmt: skip
+    for least, passed in ((5, True), (6, False)):
+        gate = {"slices": {"city": "all"}, "slice_thresholds": {"goal_reached": 0.5}, "min_slice_rows": least}
+        asked = settings("text", "goal_reached", champion=False, **gate)
+        found = decide(report, "goal_reached", 0.6, settings=asked, candidate=judged)
+        assert found.passed == passed
+    reason = "goal_reached counts 5 of the 80 rows of city=부산; evaluation.gate.min_slice_rows asks for 6."
+    assert found.reasons == (reason,)
+
+
 @pytest.mark.parametrize(
     ("champion", "reason"),
     [

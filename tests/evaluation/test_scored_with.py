@@ -90,6 +90,20 @@ def test_prices_count_where_the_gate_limits_the_cost(gate, words):
     )
 
 
+def test_the_code_of_a_metric_of_the_user_s_own_counts(tmp_path, monkeypatch):
+    """The stored scores are of the function of then; the champion's would be of the one of now."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("gate_polite", "gate_other"):
+        (tmp_path / f"{name}.py").write_text("def score(case):\n    return 1.0\n")
+    chosen = ROUGE | {"metric": "gate_polite:score", "metrics": ("gate_polite:score", "gate_other:score")}
+    then = scored_with(settings(chosen))
+    assert changed(then, settings(chosen)) == ""
+    (tmp_path / "gate_other.py").write_text("def score(case):\n    return 0.5\n")
+    assert changed(then, settings(chosen)) == ""
+    (tmp_path / "gate_polite.py").write_text("def score(case):\n    return 0.5\n")
+    assert changed(then, settings(chosen)) == "the code of gate_polite:score changed"
+
+
 def test_a_schema_is_compared_by_its_content(tmp_path):
     """Another content of the same file is another schema; another file with the same content is not."""
     for name, content in (("one", '{"type": "object"}'), ("same", '{\n "type":"object"}')):
@@ -108,19 +122,18 @@ def test_every_metric_of_the_platform_names_the_settings_behind_it():
     """A new metric that reads a setting must say so, or a promotion would mix scores of two settings."""
     chosen = settings(ROUGE)
     behind = {name: settings_behind(name, chosen) for name in plugins.names("metric", "text")}
-    judge = ("judge", "judge_temperature", "judge_max_tokens")
-    found = {name: set(names) for name, names in behind.items() if names}
-    of_judge = {
+    judge = frozenset({"judge", "judge_temperature", "judge_max_tokens"})
+    of_judge = (
         "faithfulness", "context_precision", "context_recall", "factual_correctness", "topic_adherence",
         "agent_goal_accuracy",
-    }  # fmt: skip
-    assert found == {
-        **dict.fromkeys(("bleu", "chrf", "exact_match", "rouge_l"), {"language"}),
-        **dict.fromkeys(of_judge, set(judge)),
-        **dict.fromkeys(("answer_relevancy", "answer_correctness"), {*judge, "embeddings"}),
-        "json_schema": {"json_schema"},
-        "semantic_similarity": {"embeddings"},
-        "cost": {"llm.prices"},
+    )  # fmt: skip
+    assert {name: frozenset(names) for name, names in behind.items() if names} == {
+        **dict.fromkeys(("bleu", "chrf", "exact_match", "rouge_l"), frozenset({"language"})),
+        **dict.fromkeys(of_judge, judge),
+        **dict.fromkeys(("answer_relevancy", "answer_correctness"), judge | {"embeddings"}),
+        "json_schema": frozenset({"json_schema"}),
+        "semantic_similarity": frozenset({"embeddings"}),
+        "cost": frozenset({"llm.prices"}),
     }
 
 

@@ -164,6 +164,14 @@ def test_a_changed_tag_of_the_run_is_noticed(explained):
     assert status == 5 and wrong["run"][0][0] == wrong["notebook"][0][0] == "altered"
 
 
+def test_a_score_in_mlflow_that_is_not_that_of_the_evidence_is_noticed(explained):
+    """People compare runs by their metrics in MLflow's page."""
+    client(explained).log_metric(explained.run_id, "test.roc_auc", 0.99)
+    wrong, status = states(explained)
+    assert status == 5 and set(wrong) == {"run", "data"}
+    assert wrong["run"][0][1].startswith("Its metric test.roc_auc is 0.99, and its evidence has 0.")
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_changed_history_entry_is_noticed(explained, number):
     """Also an entry that is not the decision itself: the history as a whole must be as it was written."""

@@ -22,7 +22,7 @@ from mlops_lib.errors import RegistryError
 from mlops_lib.evaluation.judged import JudgedRows
 from mlops_lib.promotion import RefusedError, promote, stored
 from mlops_lib.registry import Registry
-from mlops_lib.training import judging
+from mlops_lib.training import evidence, judging
 from mlops_lib.wrappers import champion
 from tests.support import promoting
 from tests.support.toy_service import Caller, Toy, toy_service
@@ -101,6 +101,12 @@ def mlops(settings, monkeypatch, capsys):
 
 def at_production(settings):
     return [v.version for v in Registry(settings).versions("churn") if v.stage == "Production"]
+
+
+def stored_score(settings, version):
+    """The score of a version's evaluation on the test split."""
+    run_id = Registry(settings).resolve("churn", version=version).run_id
+    return Registry(settings).run(run_id).data.metrics["test.roc_auc"]
 
 
 def verdict_file(settings, version):
@@ -286,6 +292,77 @@ def test_threshold_and_comparison_take_the_same_settings(settings):
             "ndcg_at_k"
         ]
     assert (of_k[1].value, of_k[3].value) == (0.5, 0.75) and of_k[1].scored == 6
+
+
+def test_an_evaluation_of_the_train_split_decides_nothing(settings):
+    """Someone looks for overfitting in a notebook: the run's verdict stays that of the test split."""
+    version = Registry(settings).resolve("churn", version=2)
+    before = dict(Registry(settings).run(version.run_id).data.tags)
+    model = wrappers.load(version.uri)
+    assert model.evaluate(loaders.prepared(settings), settings, "train").verdict.passed
+    tags = Registry(settings).run(version.run_id).data.tags
+    assert tags == before and tags["mlops.metric"] == "roc_auc"
+    assert promote(settings, "churn", 2).verdict.score == pytest.approx(stored_score(settings, 2))
+
+
+def test_evidence_of_another_split_is_refused(settings):
+    """An older release let the last evaluation of any split decide."""
+    version = Registry(settings).resolve("churn", version=2)
+    model = wrappers.load(version.uri)
+    found = model.evaluate(loaders.prepared(settings), settings, "validation").evidence
+    evidence.tag(version.run_id, found)
+    with pytest.raises(
+        RefusedError, match="is of the validation split, and the test split decides.*mlops evaluate"
+    ):
+        promote(settings, "churn", 2)
+    assert at_production(settings) == []
+
+
+def test_a_version_with_other_files_than_the_judged_model_is_refused(settings):
+    """The files were altered after the evaluation, or the run logged another model, which was registered."""
+    registry = Registry(settings)
+    version = registry.resolve("churn", version=2)
+    other = registry.run(registry.resolve("churn", version=3).run_id).outputs.model_outputs[-1].model_id
+    digest = version.tags["mlops.model_digest"]
+    source = f"models:/{other}"
+    made = registry._client.create_model_version(
+        "churn", source, version.run_id, tags={"mlops.model_digest": digest}
+    )
+    with pytest.raises(
+        RefusedError, match=f"and the model that was judged has {digest[:12]}.*mlops why churn"
+    ):
+        promote(settings, "churn", int(made.version))
+    assert at_production(settings) == []
+
+
+def test_an_evaluation_that_did_not_finish_is_refused(settings, monkeypatch):
+    """It took the verdict before it back."""
+    version = Registry(settings).resolve("churn", version=2)
+    model = wrappers.load(version.uri)
+    with monkeypatch.context() as patched:
+        patched.setattr(judging, "score", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model.evaluate(loaders.prepared(settings), settings)
+    with pytest.raises(RefusedError, match="did not finish.*mlops evaluate --run-id"):
+        promote(settings, "churn", 2)
+    assert at_production(settings) == []
+
+
+def test_thresholds_alone_do_not_decide_with_a_history_that_was_altered(settings):
+    """Version 1 was at Production, was archived, and its entry was changed: nobody knows of it any more."""
+    promote(settings, "churn", 1)
+    registry = Registry(settings)
+    registry.promote("churn", 1, "Archived")
+    tags = registry._client.get_registered_model("churn").tags
+    for tag, text in tags.items():
+        if tag.startswith("mlops.history."):
+            changed = text.replace('"stage":"Production"', '"stage":"Staging"')
+            registry._client.set_registered_model_tag("churn", tag, changed)
+    with pytest.raises(
+        RefusedError, match="No version is at Production, and the history of 'churn' does not say"
+    ):
+        promote(settings, "churn", 2)
+    assert at_production(settings) == []
 
 
 @pytest.mark.parametrize(

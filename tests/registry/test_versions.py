@@ -8,7 +8,7 @@ from sklearn.dummy import DummyClassifier
 
 from mlops_lib import config, notebooks, registry, tracking, wrappers
 from mlops_lib.errors import ConfigError, NotebookError, RegistryError
-from mlops_lib.registry import GATE_TAG, Registry, promotion, signing
+from mlops_lib.registry import GATE_TAG, METRIC_TAG, Registry, promotion, signing
 from mlops_lib.wrappers import download
 from tests import toy_notebooks
 from tests.support.keys import make_keys
@@ -71,6 +71,24 @@ def test_a_run_that_did_not_pass_is_not_registered(settings, run_with_model, ver
     ):
         registry.register_run(settings, run_id)
     assert Registry(settings).versions("repurchase") == []
+
+
+def test_a_run_that_another_metric_let_pass_is_not_registered(stored, settings, run_with_model):
+    """evaluation.metric was changed after 03_evaluate: the version would have a score that no gate has seen."""
+    run_id = run_with_model("passed")
+    mlflow.MlflowClient().set_tag(run_id, METRIC_TAG, "roc_auc")
+    other = settings.evaluation.model_copy(update={"metric": "accuracy"})
+    changed = settings.model_copy(update={"evaluation": other})
+    said = (
+        f"{run_id} pass by roc_auc, and evaluation.metric is accuracy now.*mlops evaluate --run-id {run_id}"
+    )
+    with pytest.raises(RegistryError, match=said):
+        registry.register_run(changed, run_id)
+    mlflow.MlflowClient().delete_tag(run_id, METRIC_TAG)  # of an older release
+    with pytest.raises(RegistryError, match="by another metric, and evaluation.metric is accuracy now"):
+        registry.register_run(changed, run_id)
+    assert Registry(settings).versions("repurchase") == []
+    assert registry.register_run(settings, run_id).tags[METRIC_TAG] == "roc_auc"
 
 
 def test_promotion_archives_and_rollback_restores(settings, run_with_model):

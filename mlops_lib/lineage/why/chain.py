@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops_lib.errors import RegistryError
 from mlops_lib.lineage.why import model, stored
-from mlops_lib.lineage.why.decision import check_registration, decision_link, entry_of
+from mlops_lib.lineage.why.decision import check_registration, decision_link, entry_of, other_score
 from mlops_lib.lineage.why.link import Link, State, short
 from mlops_lib.lineage.why.notebooks import notebooks_link
 from mlops_lib.lineage.why.origin import manifest_link
@@ -88,6 +88,8 @@ class _Chain:
         of_run = self._run(run, run_id, version)
         _blame(of_run, "altered", wrong.get(model.RUN))
         link.links = [self._version(identified, history, entry, wrong, run), of_run]
+        if run:
+            _blame(of_run, "altered", other_score(run, link))
         return link
 
     def _address(self, version: ModelVersion | None, run: "Run | None") -> str:

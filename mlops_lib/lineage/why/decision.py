@@ -14,6 +14,7 @@ from mlops_lib.registry.version_facts import METRIC_TAG, SCORE_TAG
 from mlops_lib.training.evidence import CHAMPION_FILE, EVIDENCE_TAG, ROWS_FILE, SHA256_TAG, rows_path
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 #: Moves that put a version at a stage.
@@ -94,6 +95,21 @@ def check_registration(client: "MlflowClient", version: ModelVersion, link: Link
         of_version = version.tags.get(tag, "")
         if of_version and of_evidence is not None and not _same(of_version, of_evidence):
             link.blame("altered", f"Its tag {tag} is {of_version}, and its evidence has {of_evidence}.")
+
+
+def other_score(run: "Run", link: Link) -> str:
+    """A sentence about a score in MLflow that is not that of the run's evidence; "" if it is, or the evidence is not there.
+
+    Args:
+        link: Of the version, with the evidence behind it.
+    """
+    path, logged = run.data.tags.get(EVIDENCE_TAG, ""), run.data.metrics
+    for one in link.all():
+        if one.kind == "evidence" and one.state == "verified" and path and one.title.endswith(f" {path}"):
+            metric, score = f"test.{one.facts.get('metric')}", one.facts.get("score")
+            if metric in logged and score is not None and not _same(repr(logged[metric]), score):
+                return f"Its metric {metric} is {logged[metric]}, and its evidence has {score}."
+    return ""
 
 
 def _same(text: str, value: Any) -> bool:
