@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlops_lib.evaluation.figures import fonts
@@ -53,10 +54,12 @@ class NotebookFigure(Figure):
     _drawn: bytes = b""
 
     def finish(self) -> None:
-        """Lay the figure out, once: each later drawing would do it again.
+        """Lay the figure out and draw it, once: each later drawing would lay it out again.
         Called inside the style's context."""
-        self.draw_without_rendering()
+        self.stale = True
+        _ = self.png
         self.set_layout_engine("none")
+        self.stale = False
 
     @property
     def png(self) -> bytes:
@@ -64,7 +67,7 @@ class NotebookFigure(Figure):
         notebook and MLflow show the same one."""
         if self.stale or not self._drawn:
             buffer = io.BytesIO()
-            self.savefig(buffer, format="png")
+            FigureCanvasAgg(self).print_png(buffer)  # `savefig` draws twice
             self._drawn, self.stale = buffer.getvalue(), False
         return self._drawn
 
