@@ -1,7 +1,15 @@
 """Texts that people read as the same and that programs tell apart."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
+from decimal import Decimal
+
+#: A number, also with a decimal comma that cannot stand between thousands.
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{0,30}|,[0-9]|,[0-9]{2}|,[0-9]{4,30})?")
+
+#: Texts that often stand for a missing value.
+_NOTHING = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "-", "?"}
 
 
 def as_seen(text: str) -> str:
@@ -21,6 +29,20 @@ def alike(texts: Iterable[object]) -> tuple[str, str, str]:
             if (other := first.setdefault(same(text), text)) != text:
                 return other, text, how
     return "", "", ""
+
+
+def same_number(texts: Iterable[str]) -> tuple[str, str]:
+    """The first two texts that are one number, such as 7 and 007, 1 and 1.0, or 1.5 and 1,5; empty without any."""
+    first: dict[Decimal, str] = {}
+    for text in filter(_NUMBER.fullmatch, texts):
+        if (other := first.setdefault(Decimal(text.replace(",", ".")), text)) != text:
+            return other, text
+    return "", ""
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text often stands for a missing value."""
+    return text.strip().casefold() in _NOTHING
 
 
 def classes_alike(classes: Iterable[object]) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.alike import alike
+from mlops_lib.columns.alike import alike, same_number, says_nothing
 from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import NUMBER_PATTERN, is_list
 from mlops_lib.columns.images import is_image_file
@@ -190,7 +190,6 @@ def _is_prose(facts: "Facts") -> bool:
 
 def _looks_like(facts: "Facts") -> str:
     """A hint at texts that hold numbers or dates in a form that only people read."""
-    import pyarrow.compute as pc
 
     if facts.values is None or not facts.is_text:
         return ""
@@ -204,6 +203,22 @@ def _looks_like(facts: "Facts") -> str:
         return (
             f"; they hold {pair[0]!r} and {pair[1]!r}, which {pair[2]}: write them in one way in the source"
         )
+    if hint := _looks_sized(facts, shown):
+        return hint
+    if (same := same_number(shown.to_pylist()))[0]:
+        return (
+            f"; they hold {same[0]!r} and {same[1]!r}, which are one number: write them in one way in the source, if they mean "
+            "the same"
+        )
+    if facts.known < facts.rows and (said := next(filter(says_nothing, shown.to_pylist()), "")):
+        return f"; they hold {said!r} beside missing values: list it in data.missing_values if it means one"
+    return ""
+
+
+def _looks_sized(facts: "Facts", shown: "pa.Array") -> str:
+    """A hint at texts that are numbers or dates."""
+    import pyarrow.compute as pc
+
     if facts.distinct < MIN_ROWS_OF_ID:
         return ""
     example = shown[0].as_py()

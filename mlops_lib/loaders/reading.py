@@ -98,7 +98,16 @@ class SplitFiles:
             "missing": one.missing_values,
             "labels": one.labels,
             "references": one.reference_columns,
+            "is_free": self._is_free,
         }
+
+    def _is_free(self, column: str) -> bool:
+        """Whether any texts are right in a column: it is not used, or config.yaml says that they are names or prose."""
+        one = self.options
+        is_used = not one.features or column in (*one.features, *one.labels)
+        is_kept = one.kinds.get(column) in ("category", "text", "drop") or column in one.reference_columns
+        is_checked = (self.source.root / "columns.json").is_file()
+        return is_checked or bool(one.prepare) or one.task == "text" or is_kept or not is_used
 
     @cached_property
     def frames(self) -> dict[Split, "pd.DataFrame"]:

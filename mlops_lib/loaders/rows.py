@@ -1,6 +1,6 @@
 """The rows of several files as one table with one type a column, read in parts."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,10 @@ from mlops_lib.columns.memory import PART_BYTES
 from mlops_lib.columns.schema import numbers_in
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats import Reader, reader
-from mlops_lib.loaders.formats.cells import Cells
-from mlops_lib.loaders.formats.types import Place, conflict, conform, wider
+from mlops_lib.loaders.formats.cells import TOKENS, Cells
+from mlops_lib.loaders.formats.spellings import mixed, spelling_of, words_of
+from mlops_lib.loaders.formats.types import Place, conflict, wider
+from mlops_lib.loaders.partitions import with_partition
 from mlops_lib.loaders.row_checks import look_alike
 from mlops_lib.settings.data import CsvSettings
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Values (rows times columns) in memory at once.
 PART_VALUES = 1_000_000
+#: Rows that tell of most columns that their texts are no spellings of yes and no.
+FIRST_ROWS = 10_000
 
 
 class Rows:
@@ -32,6 +36,7 @@ class Rows:
         missing: Texts that are no value.
         labels: Columns to predict.
         references: Columns of the reference beside the label.
+        is_free: Tells of a column's name whether its texts may be anything, so that `1` and `true` are two.
     """
 
     def __init__(
@@ -42,8 +47,10 @@ class Rows:
         missing: tuple[str, ...] = (),
         labels: Collection[str] = (),
         references: Collection[str] = (),
+        is_free: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self.files, self.key, self.missing = tuple(files), key, missing
+        self._labels, self._is_free = labels, is_free
         self._seen: dict[DataFile, dict[str, Cells | pa.DataType]] = {}
         self._readers: dict[DataFile, Reader] = {
             file: reader(file, key, csv or CsvSettings(), missing, labels, references)
@@ -111,8 +118,11 @@ class Rows:
         held: list[pa.Table] = []
         count = held_bytes = 0
         for file in files or self.files:
+            first_row = 0
             for part in self._readers[file].tables(kinds, size):
-                held.append(_without(self.missing, _with_partition(part, file, kinds)))
+                whole = with_partition(part, file, kinds, self.missing, first_row)
+                held.append(_without(self.missing, whole))
+                first_row += len(part)
                 count += len(part)
                 held_bytes += part.nbytes
                 if count >= size or held_bytes >= PART_BYTES:
@@ -164,7 +174,55 @@ class Rows:
                 file = next(f for f in self.files if isinstance(self._columns(f)[name], Cells))
                 raise self._conflict(file, name, typed)
             typed = both
+        if pa.types.is_string(typed) and name != self.key and not self._is_free(name):
+            self._require_one_spelling(name)
         return pa.float64() if pa.types.is_null(typed) else typed
+
+    def _require_one_spelling(self, name: str) -> None:
+        """Check that a column of text does not say yes and no in two ways, such as 0, 1, true and false."""
+        found: set[str] = set()
+        for file in sorted(self.files, key=lambda f: not isinstance(self._columns(f)[name], Cells)):
+            if (words := self._words(file, name)) is None:
+                return
+            found |= words
+        if spellings := mixed(found):
+            places = " and ".join(self._first(name, spelling) for spelling in spellings[:2])
+            kept = (
+                ""
+                if name in self._labels
+                else f", or set data.columns: {{{name}: category}} to keep each text"
+            )
+            raise DataError(
+                f"Column {name!r} says yes and no in {len(spellings)} ways: {places}. Write it in one way in the source{kept}."
+            )
+
+    def _words(self, file: "DataFile", name: str) -> set[str] | None:
+        """The texts of a column if all of them mean yes or no; None if one does not."""
+        import pyarrow as pa
+
+        seen = self._columns(file)[name]
+        if isinstance(seen, Cells):
+            return seen.words
+        found: set[str] = set()
+        for part in self._readers[file].tables({name: pa.string()}, FIRST_ROWS):
+            if (words := words_of(part[name], {*TOKENS, *self.missing})) is None:
+                return None
+            found |= words
+        return found
+
+    def _first(self, name: str, spelling: tuple[str, str]) -> str:
+        """The first place in the files with a value of a spelling, in words."""
+        import pyarrow as pa
+
+        for file in self.files:
+            texts: Iterable[str | None] = (file.partition.get(name),)
+            if name in self._readers[file].names:
+                parts = self._readers[file].tables({name: pa.string()}, PART_VALUES)
+                texts = (text for part in parts for text in part[name].to_pylist())
+            for row, text in enumerate(texts):
+                if text is not None and spelling_of(text) == spelling:
+                    return f"{file.shown}, row {row} (counted from 0) has {text!r}"
+        raise AssertionError(spelling)
 
     def _conflict(self, file: "DataFile", name: str, kind: "pa.DataType") -> DataError:
         import pyarrow as pa
@@ -179,20 +237,6 @@ class Rows:
                     return conflict(Place(file.shown, name, position), value.as_py(), kind)
                 position += 1
         return DataError(f"{file.shown}: column {name!r} is {own}, and {kind} in the files before it.")
-
-
-def _with_partition(part: "pa.Table", file: "DataFile", kinds: "dict[str, pa.DataType]") -> "pa.Table":
-    """Rows of a file with the columns of its folders, in the order of `kinds`."""
-    import pyarrow as pa
-
-    own = set(part.column_names)
-    for name in (name for name in kinds if name not in own):
-        value, kind = pa.array([file.partition[name]], pa.string()), kinds[name]
-        if kind in (pa.int64(), pa.float64(), pa.bool_()):
-            value = value.cast(kind)
-        value = conform(value, kind, Place(file.shown, name))
-        part = part.append_column(name, pa.repeat(value[0], len(part)))
-    return part.select(list(kinds))
 
 
 def _without(missing: tuple[str, ...], table: "pa.Table") -> "pa.Table":

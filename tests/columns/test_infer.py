@@ -190,6 +190,22 @@ def test_addresses_versions_and_phone_numbers_are_no_numbers(form, is_number):
     assert (kinds.SIZES[0] in found.reason) is is_number and kinds.SIZES[1] not in found.reason
 
 
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["7", "007", "b"], "they hold '7' and '007', which are one number"),
+        (["1", "1.0", "2"], "they hold '1' and '1.0', which are one number"),
+        (["1,5", "1.5", "x"], "they hold '1,5' and '1.5', which are one number"),
+        (["b", "NA", None], "they hold 'NA' beside missing values: list it in data.missing_values"),
+        (["1,500", "1.500", "NA"], "3 distinct texts in 99 rows: category"),
+    ],
+)
+def test_values_that_are_probably_one_are_named(texts, words):
+    """As in files of different programs: one cut the zeros, or wrote a gap as text."""
+    reason = column(pa.array(texts * 33)).reason
+    assert words in reason and (";" in reason) == ("they hold" in words)
+
+
 @pytest.mark.parametrize(("values", "words"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
 def test_a_column_without_use_is_left_out_with_a_reason(values, words):
     """It stays in the dataset, and the reason says how to keep it."""

@@ -1,6 +1,7 @@
 """Folders of tables: formats side by side, partitions, types that must meet, and folders that are split already."""
 
 import datetime as dt
+import itertools
 import unicodedata
 from decimal import Decimal
 
@@ -100,6 +101,113 @@ def mixed(tmp_path, one, other, first="a.csv", second="b.csv"):
         else:
             write(pd.DataFrame(table), tmp_path / name)
     return loader(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_a_folder_does_not_contradict_a_column_of_its_files(tmp_path, frame, kind):
+    """The same value is one column, whatever its type; another one is named with its place, and so is a gap."""
+    for number, name in ((0, "a"), (1, "b")):
+        part = frame[frame["id"] % 2 == number].assign(region=name, month=number + 1)
+        write(part, tmp_path / f"d/region={name}/month=0{number + 1}/x.{kind}")
+    found = pd.concat(loader(tmp_path / "d").load(split) for split in SPLITS)
+    assert dict(found.groupby("region")["month"].unique().explode()) == {"a": 1, "b": 2}
+    for value, words in (
+        ("c", "has 'c', and the folder region=b says 'b'"),
+        (None, "has no value, and the folder region=b"),
+    ):
+        odd = part.assign(region=[*part["region"][:-1], value])
+        write(odd, tmp_path / f"d/region=b/month=02/x.{kind}")
+        place = (
+            rf"region=b/month=02/x\.{kind}, row {len(part) - 1} \(counted from 0\): column 'region' {words}"
+        )
+        with pytest.raises(DataError, match=f"{place}.*rename the column or the folder"):
+            loader(tmp_path / "d").load("train")
+
+
+def test_a_folder_without_a_value_has_rows_without_one(tmp_path, frame):
+    """Hive's name for no value agrees with a gap, and so does a text of missing_values."""
+    write(frame.assign(region="?"), tmp_path / "d/region=__HIVE_DEFAULT_PARTITION__/x.csv")
+    made = LocalDataLoader(tmp_path / "d", label="y", key="id", missing_values=("?",))
+    assert made.load("train").get("region", pd.Series(dtype=object)).notna().sum() == 0
+    with pytest.raises(
+        DataError, match=r"has '\?', and the folder region=__HIVE_DEFAULT_PARTITION__ says no value"
+    ):
+        loader(tmp_path / "d").load("train")
+
+
+YES_NO = [[1, 0], ["true", "false"], ["t", "f"], ["yes", "no"], ["Y", "N"], ["on", "off"]]
+
+
+@pytest.mark.parametrize("first", ["a.csv", "a.parquet", "a.jsonl"])
+@pytest.mark.parametrize("second", ["b.csv", "b.parquet", "b.jsonl"])
+@pytest.mark.parametrize(("one", "other"), list(itertools.pairwise(YES_NO)))
+def test_yes_and_no_have_one_spelling_over_files(tmp_path, first, second, one, other):
+    """0/1 beside true/false were four categories."""
+    with pytest.raises(DataError) as error:
+        _ = mixed(tmp_path, one * 15, other * 15, first, second).source.rows.schema
+    said = str(error.value)
+    if "does not fit its type" not in said:
+        places = [
+            f"{name}, row {n} (counted from 0) has '{vs[n]}'"
+            for name, vs in ((first, one), (second, other))
+            for n in (0, 1)
+        ]
+        assert sum(place in said for place in places) == 2
+        assert "in one way" in said and "data.columns: {code: category}" in said
+
+
+def test_true_in_two_spellings_of_text_files_is_one_boolean(tmp_path):
+    dataset = mixed(tmp_path, ["true", "false"] * 15, ["True", "False"] * 15)
+    found = pd.concat(dataset.load(split) for split in SPLITS)["code"]
+    assert found.dtype == bool and found.sum() == 30
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"kinds": {"code": "category"}},
+        {"features": ("id",)},
+        {"task": "text"},
+        {"prepare": lambda rows: rows},
+    ],
+)
+def test_texts_that_config_keeps_are_no_yes_and_no(tmp_path, more):
+    """The remedy works, and answers of a text task or rows that prepare mends are no error."""
+    mixed(tmp_path, [1, 0] * 15, ["yes", "no"] * 15)
+    made = LocalDataLoader(tmp_path, label="y", **more)
+    assert made.source.rows.schema.field("code").type == pa.string()
+    assert len(made.load("test"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(["N"] * 30, ["F"] * 30), (["0", "1"] * 15, ["true", "maybe"] * 15), ([1, 0] * 15, [1.0, 0.0] * 15)],
+)
+def test_codes_and_numbers_are_no_yes_and_no(tmp_path, one, other):
+    """N and F are classes of heart beats."""
+    assert len(mixed(tmp_path, one, other).load("train"))
+
+
+@pytest.mark.parametrize("column", ["code", "y"])
+def test_yes_and_no_have_one_spelling_over_the_splits(tmp_path, column):
+    for split, values in (("train", [0, 1]), ("validation", [1, 0]), ("test", ["no", "yes"])):
+        write(
+            pd.DataFrame({"id": range(20), "code": [0, 1] * 10, "y": [0, 1] * 10} | {column: values * 10}),
+            tmp_path / f"{split}.csv",
+        )
+    words = r"ways: \S*test\.csv, row \d .* has '(no|yes)' and|ways: \S*\.csv, row \d .* has '[01]' and \S*test\.csv, row \d .* has '(no|yes)'"
+    with pytest.raises(DataError, match=words) as error:
+        loader(tmp_path).load("train")
+    assert ("data.columns" in str(error.value)) == (column == "code")
+
+
+def test_yes_and_no_have_one_spelling_in_a_file(tmp_path):
+    write(
+        pd.DataFrame({"id": range(40), "code": ["0", "1", "yes", "no"] * 10, "y": [0, 1] * 20}),
+        tmp_path / "a.csv",
+    )
+    with pytest.raises(DataError, match=r"a\.csv, row 0 .* has '0' and \S*a\.csv, row 2 .* has 'yes'"):
+        loader(tmp_path / "a.csv").load("train")
 
 
 @pytest.mark.parametrize("first", ["a.csv", "a.parquet", "a.jsonl"])

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlops_lib.loaders.formats.spellings import words_of
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -33,6 +35,7 @@ class Cells:
         gaps: Empty cells.
         values: Other cells, without tokens.
         wide: A cell is an integer of more than 64 bits.
+        words: The distinct cells, tokens aside, if all of them mean yes or no (see `words_of`); else None.
     """
 
     ways: set[str] = field(default_factory=lambda: {*PATTERNS, *BOOLEANS})
@@ -40,6 +43,7 @@ class Cells:
     gaps: int = 0
     values: int = 0
     wide: bool = False
+    words: set[str] | None = field(default_factory=set)
 
     def see(self, cells: "pa.Array") -> None:
         """Look at more cells: strings, null where a cell is empty."""
@@ -48,6 +52,9 @@ class Cells:
 
         self.gaps += cells.null_count
         cells = cells.drop_null()
+        if self.words is not None:
+            new = words_of(cells, TOKENS)
+            self.words = None if new is None else self.words | new
         if not self.ways or not len(cells):
             self.values += len(cells)
             return
@@ -144,12 +151,17 @@ class Cells:
 
     def __add__(self, other: "Cells") -> "Cells":
         """What the cells of two files, both settled, can be read as together."""
+        ways = self.ways & other.ways
+        if self.ways & set(BOOLEANS) and other.ways & set(BOOLEANS):  # each file has its own spelling
+            ways |= (self.ways | other.ways) & set(BOOLEANS)
+        words = None if self.words is None or other.words is None else self.words | other.words
         return Cells(
-            self.ways & other.ways,
+            ways,
             self.tokens | other.tokens,
             self.gaps + other.gaps,
             self.values + other.values,
             self.wide or other.wide,
+            words,
         )
 
     def kind(self, key: bool = False) -> "pa.DataType":
