@@ -1,6 +1,7 @@
 """A version made again: after the project moved on, with changed data, in another environment, from recorded LLM calls."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from mlops_lib.lineage import reproduce
 from mlops_lib.lineage.compare import Comparison
 from mlops_lib.lineage.stored import Stored
 from mlops_lib.settings import Settings
+from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests.support.explained import changed
 from tests.support.llm_fixtures import KEY, Vendor
 from tests.support.projects import Project
@@ -56,9 +58,21 @@ def trained(settings: Settings, limit: int = 0) -> registry.ModelVersion:
     return registry.register_run(settings, result.run_id)
 
 
-def reproduced(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`mlops reproduce` as a user types it."""
-    return Project(root).mlops("reproduce", *arguments, **environment)
+@pytest.fixture
+def reproduced(
+    forked_steps: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`mlops reproduce` in this process, its run with the fork server of the tests: exit status, output, errors."""
+    passed_on = tuple(name for name in reproduce.NOT_PASSED_ON if name != FORK_SERVER_ENV)
+    monkeypatch.setattr(reproduce, "NOT_PASSED_ON", passed_on)
+
+    def reproduced(root: Path, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(root)
+        done = CliRunner().invoke(app, ["reproduce", *arguments])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.stdout, f"{done.stderr}\n{capfd.readouterr().err}"
+
+    return reproduced
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +127,13 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_a_version_is_made_again_after_the_project_moved_on(moved_on):
-    """Module, settings, seed and notebook of that day; the project, its runs and its registry stay as they are."""
+    """Module, settings, seed and notebook of that day; the project, its runs and its registry stay as they are.
+
+    The command as a user types it; its run and the steps are new processes.
+    """
     before, status = snapshot(moved_on.root), git(moved_on.root, "status", "--porcelain")
-    done = reproduced(
-        moved_on.root, "toy", "1", DATA_SOURCE_PATH="elsewhere.csv", MLFLOW_EXPERIMENT_NAME="mine"
-    )
+    others = {"DATA_SOURCE_PATH": "elsewhere.csv", "MLFLOW_EXPERIMENT_NAME": "mine"}
+    done = moved_on.mlops("reproduce", "toy", "1", **others)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "toy version 1: identical" in done.stdout and "are identical" in done.stdout
     assert "and its uncommitted changes" in done.stderr
@@ -152,7 +168,7 @@ def test_an_altered_version_is_refused_before_anything_runs(moved_on, monkeypatc
 
 
 @pytest.mark.slow
-def test_changed_data_is_refused_before_training(moved_on, tmp_path):
+def test_changed_data_is_refused_before_training(moved_on, reproduced, monkeypatch, tmp_path):
     """Both fingerprints and the source are named, and no step after the first has run."""
     root = shutil.copytree(moved_on.root, tmp_path / "copy", symlinks=True)
     rows = pd.read_parquet(root / "purchases.parquet")
@@ -161,13 +177,12 @@ def test_changed_data_is_refused_before_training(moved_on, tmp_path):
     manifest = json.loads(
         next((root / ".mlops/artifacts").glob("*/artifacts/lineage/manifest.json")).read_text()
     )
-    done = reproduced(root, "1", "--config", "config.yaml", MLFLOW_MODEL_NAME="toy")
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert f"the version was trained on {manifest['data']['fingerprint'][:12]}" in " ".join(
-        done.stderr.split()
-    )
-    assert "purchases.parquet" in done.stderr and "Not reproduced" in done.stderr
-    assert "train-model done" not in done.stderr
+    monkeypatch.setenv("MLFLOW_MODEL_NAME", "toy")
+    status, output, errors = reproduced(root, "1", "--config", "config.yaml")
+    assert status == 4, output + errors
+    assert f"the version was trained on {manifest['data']['fingerprint'][:12]}" in " ".join(errors.split())
+    assert "purchases.parquet" in errors and "Not reproduced" in errors
+    assert "train-model done" not in errors
 
 
 def test_data_that_is_gone_is_named_where_it_was(tmp_path):
@@ -226,9 +241,9 @@ def test_a_version_has_several_names(arguments, name, which):
 
 @pytest.mark.slow
 def test_a_training_that_nothing_repeats_is_within_a_tolerance_or_different(
-    make_project, blank_store, tmp_path
+    make_project, blank_store, reproduced, tmp_path
 ):
-    """A model with random numbers of the operating system: exit status 3 with a tolerance above their size, 4 below."""
+    """A model with random numbers of the operating system: the tolerance is above their size, or below."""
     project = make_project(tmp_path / "project")
     root = project.root
     (root / ".mlops").mkdir()
@@ -238,13 +253,17 @@ def test_a_training_that_nothing_repeats_is_within_a_tolerance_or_different(
         model={"name": "toy", "wrapper": "sklearn", "implementation": "noisy_model:Noisy", "params": {}},
         evaluation={"threshold": 0.5, "baselines": []},
     )
-    trained(project.settings(), limit=300)
-    done = reproduced(root, "1")
-    assert done.returncode == 3, done.stdout + done.stderr
-    assert "toy version 1: within tolerance" in done.stdout and "(tolerance 0.001)" in done.stdout
-    done = reproduced(root, "1", "--tolerance", "1e-9")
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "toy version 1: different" in done.stdout
+    version = trained(project.settings(), limit=300)
+    status, output, errors = reproduced(root, "1", "--keep")
+    assert status == 3, output + errors
+    assert "toy version 1: within tolerance" in output and "(tolerance 0.001)" in output
+    kept = Path(re.search(r"Kept: (\S+)", errors)[1])
+    try:
+        recorded = reproduce._recorded(version, tmp_path)
+        found = reproduce._compared(version, recorded, "roc_auc", kept, 1e-9, [])
+    finally:
+        shutil.rmtree(kept)
+    assert found.comparison.outcome == "different" and found.comparison.largest > 1e-9
 
 
 @pytest.mark.parametrize(
@@ -282,7 +301,10 @@ def test_an_argument_that_names_no_version_is_an_error(arguments):
 
 @pytest.mark.slow
 def test_an_llm_version_is_made_again_from_its_recorded_calls(
-    vendor: Vendor, llm_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    vendor: Vendor,
+    llm_project: Callable[..., Path],
+    reproduced: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without a key, and without a call to the vendor; a changed prompt of today does not matter."""
     file = llm_project(rows=10)
@@ -295,8 +317,8 @@ def test_an_llm_version_is_made_again_from_its_recorded_calls(
     (root / "prompts.yaml").write_text("user: 'Say: {{question}}'\n")
     vendor.control()
     monkeypatch.delenv("OPENAI_API_KEY")
-    done = reproduced(root, "1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 of 10 are identical" in done.stdout and KEY not in done.stdout + done.stderr
+    status, output, errors = reproduced(root, "1")
+    assert status == 0, output + errors
+    assert "10 of 10 are identical" in output and KEY not in output + errors
     assert vendor.stats["calls"] == 0
-    assert "Code: the" in done.stderr, "outside a repository, the archive has the code"
+    assert "Code: the" in errors, "outside a repository, the archive has the code"

@@ -15,12 +15,12 @@ from mlops_lib.errors import MlopsError, NotebookError
 from mlops_lib.files import sha256
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps.events import CellDone
+from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from mlops_lib.steps.record import send_kept
 from mlops_lib.steps.table import STEPS
 from pipelines import interrupts, local
 from pipelines.local_run import LocalRun
 from tests import toy_notebooks
-from tests.support import forks
 from tests.support.servers import mlflow_server
 from tests.support.waiting import LIMIT_S, until
 
@@ -29,6 +29,11 @@ SEEN = "this was done before"
 REACHED = "from pathlib import Path\nimport time\nPath('reached').touch()\n"
 #: Runs one notebook as a pipeline step does, in a process of its own.
 STEP = "from mlops_lib.notebooks import run; run('01_get_data', parent_run_id={!r})"
+
+
+def slow(test):
+    """Mark a test that runs steps: as forks, which is how `mlops run` starts them."""
+    return pytest.mark.slow(pytest.mark.usefixtures("forked_steps")(test))
 
 
 def record_of(settings, run_id):
@@ -53,7 +58,7 @@ def mlops_run(toy, *options):
     """`mlops run`, started."""
     command = [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run", *options]
     return subprocess.Popen(
-        command, cwd=toy.root, env={**os.environ, **forks.environment(), "COLUMNS": "200"},
+        command, cwd=toy.root, env={**os.environ, "COLUMNS": "200"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -68,7 +73,7 @@ def is_clean(toy):
     return outputs.train_rows == 2 and status == "FINISHED" and registry.Registry(settings).names() == []
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize(
     ("cell", "sections", "said"),
     [
@@ -93,7 +98,7 @@ def test_a_notebook_that_is_stopped_keeps_what_it_had(toy, cell, sections, said)
     assert is_clean(toy)
 
 
-@pytest.mark.slow
+@slow
 def test_what_was_killed_leaves_no_run_running(toy):
     """kill -9 while training writes to its own run: that run could not end itself, so it is FAILED with its parent."""
     train = """
@@ -108,7 +113,7 @@ with tracking.child_run(config.load(), "train-model", parent_run_id, {}) as run:
     assert [run.info.status for run in runs(toy.settings())] == ["FAILED", "FAILED"]
 
 
-@pytest.mark.slow
+@slow
 def test_a_cached_run_ends_too(toy, monkeypatch, tmp_path):
     """On a cluster, where 01_get_data opens the run: cached or not, it is FINISHED and has its outputs."""
     for name, value in StepCacheMode(lookup=True).to_env().items():
@@ -122,7 +127,7 @@ def test_a_cached_run_ends_too(toy, monkeypatch, tmp_path):
     assert "mlops.notebook_sha256.01_get_data" not in found[made[1].parent_run_id].data.tags
 
 
-@pytest.mark.slow
+@slow
 def test_a_loader_that_raises_is_on_record(toy):
     """A loader of the user's own cannot read its source: `mlops run` shows the notebook's error, with its record."""
     (toy.root / "bad_loader.py").write_text(
@@ -134,7 +139,7 @@ def test_a_loader_that_raises_is_on_record(toy):
     toy.configure(data={"loader": "bad_loader:Bad"})
     read = "from mlops_lib import config, loaders; loaders.from_settings(config.load()).fingerprint()"
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, read)
-    result = toy.mlops("run")
+    result = toy.mlops("run", warm=True)
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
     assert "ValueError: no such bucket" in result.stderr
     (run,) = runs(toy.settings())
@@ -142,7 +147,7 @@ def test_a_loader_that_raises_is_on_record(toy):
     assert SEEN in page and status == "FAILED"
 
 
-@pytest.mark.slow
+@slow
 def test_an_interrupt_between_two_steps_stops_the_next(toy, monkeypatch):
     """Nothing was there to stop when the signal came: the step that starts next is stopped, on record."""
     toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
@@ -184,14 +189,14 @@ def test_a_run_that_another_process_holds_is_not_opened_again(toy):
     assert not (work / "runs" / "no-such-run").exists()
 
 
-@pytest.mark.slow
+@slow
 def test_an_interrupted_pipeline_is_killed_on_record(toy):
     """One Ctrl-C to `mlops run`: it waits for the step's record, and the run is KILLED, not left RUNNING."""
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, REACHED + "time.sleep(300)")
     process = mlops_run(toy)
     until((toy.root / "reached").exists, "the second cell")
     (run,) = runs(toy.settings())
-    second = toy.mlops("run", "--resume", run.info.run_id)
+    second = toy.mlops("run", "--resume", run.info.run_id, warm=True)
     assert second.returncode == 1 and f"Run {run.info.run_id} is still running" in second.stderr
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=LIMIT_S)[0]
@@ -204,7 +209,7 @@ def test_an_interrupted_pipeline_is_killed_on_record(toy):
     assert is_clean(toy)
 
 
-@pytest.mark.slow
+@slow
 def test_a_full_disk_under_the_temporary_files_is_a_clear_error(toy, tmp_path):
     """The executed notebook itself cannot be written: the error says so and the run is FAILED."""
     full = tmp_path / "full"
@@ -240,7 +245,7 @@ def small_disk(toy, tmp_path):
     return full
 
 
-@pytest.mark.slow
+@slow
 def test_a_pipeline_whose_disk_is_full_says_so(toy, small_disk):
     """`mlops run` with no room for its own log: the step's error, the run FAILED, the next one clean."""
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, FILL + "raise OSError(said)")
@@ -256,7 +261,7 @@ def test_a_pipeline_whose_disk_is_full_says_so(toy, small_disk):
     assert is_clean(toy)
 
 
-@pytest.mark.slow
+@slow
 def test_a_step_that_cannot_be_cached_has_not_failed(toy, small_disk):
     """The disk is full when the work is done: outputs are handed on, and no half-written entry is left."""
     toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA, FILL)
@@ -275,7 +280,7 @@ def in_small_disk(folder, code, toy, **environment):
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(folder)]
     return subprocess.run(
         [*command, sys.executable, "-c", code],
-        cwd=toy.root, env={**os.environ, **environment},
+        cwd=toy.root, env={**os.environ, FORK_SERVER_ENV: "", **environment},  # the forks' disk is another
         capture_output=True, text=True, timeout=LIMIT_S, check=False,
     )  # fmt: skip
 
@@ -299,7 +304,7 @@ def store(toy):
     return f"sqlite:///{toy.root}/.mlops/mlflow.db"
 
 
-@pytest.mark.slow
+@slow
 def test_a_pipeline_whose_mlflow_goes_away_says_so(toy, leaving, monkeypatch):
     """`mlops run`, the server dying in the second step: its error, its record, how to go on, and a clean next run."""
     wait = REACHED + "while not Path('go').exists(): time.sleep(0.1)\nraise RuntimeError('and then this')"
@@ -319,7 +324,7 @@ def test_a_pipeline_whose_mlflow_goes_away_says_so(toy, leaving, monkeypatch):
     assert is_clean(toy)
 
 
-@pytest.mark.slow
+@slow
 def test_mlflow_going_away_in_the_middle_costs_no_record(toy, leaving, monkeypatch):
     """The server dies while a cell runs: the notebook is kept here, and the next run is clean once MLflow is back."""
     wait = REACHED + "while not Path('go').exists(): time.sleep(0.1)"
@@ -348,7 +353,7 @@ def test_mlflow_going_away_in_the_middle_costs_no_record(toy, leaving, monkeypat
     assert is_clean(toy)
 
 
-@pytest.mark.slow
+@slow
 def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     """Fail, mend, resume, run again: no step that finished is run twice, and one run holds it all."""
     for step, cell in zip(
@@ -357,7 +362,7 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
         toy_notebooks.replace(toy.root, step.notebook, cell)
     (toy.root / "broken").touch()
     arguments = ("--limit", "7", "--max-epochs", "3", "--seed", "2", "--threshold", "0.9")
-    first = toy.mlops("run", *arguments)
+    first = toy.mlops("run", *arguments, warm=True)
     assert first.returncode == 1 and "Traceback" not in first.stderr
     error = "RuntimeError: somebody must mend this first\nRemove the file broken.\nIts record: "
     assert error in first.stderr  # all lines of the error, and then where to read on
@@ -366,7 +371,7 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     assert client.get_run(run_id).info.status == "FAILED"
 
     (toy.root / "broken").unlink()
-    resumed = toy.mlops("run", "--resume", run_id)
+    resumed = toy.mlops("run", "--resume", run_id, warm=True)
     assert resumed.returncode == 3, resumed.stderr  # these notebooks refuse
     assert resumed.stderr.count("get-data        hit: finished in this run before") == 1
     assert "train-model     miss: because it has not run before" in resumed.stderr
@@ -385,7 +390,7 @@ def test_a_failed_pipeline_resumes_after_its_last_finished_step(toy):
     assert not imported & {"mlflow", "kfp.dsl", "papermill", "sklearn"}
     assert "Traceback" not in again.stderr and again.returncode == 3
 
-    anew = toy.mlops("run", *arguments, "--no-cache")
+    anew = toy.mlops("run", *arguments, "--no-cache", warm=True)
     assert "hit:" not in anew.stderr and anew.stderr.count(" done, ") == 3 and anew.returncode == 3
 
 

@@ -18,6 +18,7 @@ import pytest
 from mlops_lib import config
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests.support import explained as explained_project
+from tests.support import forks
 from tests.support.projects import ROOT, PipelineRun, Project, Trained
 
 
@@ -99,6 +100,13 @@ def toy(stored: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
     model = {"wrapper": "sklearn", "implementation": "auto", "params": {}}
     return stored.configure(model=model)
+
+
+@pytest.fixture
+def forked_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps that the test runs in its own process, by `run_local` or `notebooks.run`, are forks: see `forks`."""
+    for name, value in forks.environment().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlops_lib import config, loaders
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.settings import Settings
 from tests.support import forks
+from tests.support.warm import start
 
 if TYPE_CHECKING:
     from mlops_lib.evaluation.report import EvaluationReport
@@ -47,15 +49,30 @@ class Project:
         return self
 
     def mlops(
-        self, *arguments: str, timeout_s: int = 900, **environment: str
+        self, *arguments: str, timeout_s: int = 900, warm: bool = False, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line in the project's folder. The steps of a run start from the fork server of the tests."""
+        """Run the command line in the project's folder. The steps of a run start from the fork server of the tests.
+
+        Args:
+            warm: Start a fork that has the packages imported instead of a new process, see `tests.support.warm`.
+        """
         started = forks.environment() if {"run", "reproduce"} & set(arguments) else {}
-        return subprocess.run(
-            [str(BIN / "mlops"), *arguments],
-            cwd=self.root, env={**os.environ, **started, "COLUMNS": "200", **environment},
-            capture_output=True, text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
+        variables = {**os.environ, **started, "COLUMNS": "200", **environment}
+        if not warm:
+            command = [str(BIN / "mlops"), *arguments]
+            return subprocess.run(
+                command, cwd=self.root, env=variables, capture_output=True, text=True, timeout=timeout_s, check=False
+            )  # fmt: skip
+        command = ["mlops", *arguments]
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+            process = start(command, self.root, variables, out.fileno(), error.fileno())
+            try:
+                status = process.wait(timeout_s)
+            except BaseException:
+                process.kill()
+                raise
+            printed = [file.seek(0) or file.read() for file in (out, error)]
+        return subprocess.CompletedProcess(command, status, *printed)
 
     def copy(self, target: Path) -> "Project":
         """A copy to change freely; models stay where they are, since MLflow knows them by absolute paths."""
