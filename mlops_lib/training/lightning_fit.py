@@ -143,6 +143,7 @@ def fit(
     import mlflow
 
     from mlops_lib.training.best_epoch import BestEpoch
+    from mlops_lib.training.last_weights import LastWeights
     from mlops_lib.training.losses import Losses
     from mlops_lib.training.resume import Resume, continue_run
 
@@ -150,8 +151,8 @@ def fit(
         folder = checkpoints or Path(scratch)
         best = BestEpoch(str(folder))
         resume = Resume(folder, run_id, best, train)
-        losses = Losses(describe)
-        trainer = _trainer(config, run_id, scratch, [resume, losses], best, more)
+        losses, last = Losses(describe), LastWeights()
+        trainer = _trainer(config, run_id, scratch, [last, resume, losses], best, more)
         if found := resume.find():
             more = {"ckpt_path": found, "weights_only": False}
             if trainer.is_global_zero:
@@ -168,6 +169,7 @@ def fit(
             losses.explain(error)
             raise
         if trainer.is_global_zero:
+            last.warn(trainer, module)
             _restore_best(module, best)
             if config.train.profiler:
                 mlflow.MlflowClient().log_artifacts(run_id, str(Path(scratch, PROFILER)), PROFILER)

@@ -46,9 +46,10 @@ def own_callbacks(config: Settings) -> "list[Callback]":
     """The callbacks of ``train.callbacks``.
 
     Raises:
-        TrainingError: One cannot be imported or made, or is no callback of Lightning; names it.
+        TrainingError: One cannot be imported or made, is no callback of Lightning, or loses its weights; names it.
     """
     from lightning.pytorch import Callback
+    from lightning.pytorch.callbacks import StochasticWeightAveraging
 
     made = []
     for given in config.train.callbacks:
@@ -62,6 +63,12 @@ def own_callbacks(config: Settings) -> "list[Callback]":
         if not isinstance(one, Callback):
             raise TrainingError(
                 f"train.callbacks names {path!r}, which makes a {type(one).__name__} and no lightning.pytorch.Callback."
+            )
+        if isinstance(one, StochasticWeightAveraging):
+            raise TrainingError(
+                f"train.callbacks names {path!r}, whose averaged weights replace the last ones after the last validation, or never if the "
+                "training stops early. The weights of the best epoch are kept, so they would be lost. Use "
+                "lightning.pytorch.callbacks:EMAWeightAveraging or WeightAveraging, which validate the averaged weights."
             )
         made.append(one)
     return made

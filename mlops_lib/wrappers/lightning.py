@@ -79,6 +79,7 @@ class PytorchLightningWrapper(ModelWrapper):
         from mlops_lib.training.losses import describe
         from mlops_lib.wrappers.network import log as network_log
         from mlops_lib.wrappers.network.double import in_double
+        from mlops_lib.wrappers.network.row_wise import require_row_wise
 
         trainers.check(config)
         preparation = Preparation.of(data_loader, config)
@@ -124,6 +125,7 @@ class PytorchLightningWrapper(ModelWrapper):
                 )
             example = encode_frame(encoder, features).astype(np.float32)
             final = in_double(module.cpu().eval(), torch.from_numpy(example))
+            require_row_wise(type(module).__name__, final, [torch.from_numpy(example)], trained=True)
             if encoder.is_plain and not preparation:
                 return matrix.log(final, features, example, run_id, metadata)
             return matrix.log_encoded(final, encoder, features, example, run_id, metadata, preparation)

@@ -46,7 +46,7 @@ def struct_of(
     """
     made: list[tuple[Any, ...]] = []
     for number, field in enumerate(fields):
-        kind = Annotated[field.shown, Meta(description=field.wanted)] if shown else field.type
+        kind = Annotated[field.shown, Meta(description=_description(field))] if shown else field.type
         if field.nullable:
             kind = kind | None
         if field.name in looked_up or field.optional:
@@ -58,6 +58,12 @@ def struct_of(
     names = (*(field.name for field in fields), *keys, *ignored)
     renamed = {f"c{number}": replaced(name) for number, name in enumerate(names)}
     return msgspec.defstruct("Row", made, rename=renamed, forbid_unknown_fields=strict, kw_only=True)
+
+
+def _description(field: Field) -> str:
+    """What a column takes, and the texts that mean a missing value (``data.missing_values``)."""
+    gaps = ", ".join(map(repr, sorted(field.gap_texts - {""})))
+    return f"{field.wanted}; no value: null, {gaps}" if gaps else field.wanted
 
 
 def unnamed_row(spec: Any) -> Any:

@@ -65,8 +65,10 @@ def _with_gap_texts(field: Field, column: Column) -> Field:
     if not column.missing_texts or field.kind in ("array", "image"):
         return field
     takes_text = field.kind in ("category", "text", "datetime") or column.stored in TEXT_TYPES
-    accepted = field.type if takes_text else field.type | Literal[tuple(column.missing_texts)]
-    return field._replace(type=accepted, gap_texts=column.missing_texts)
+    if takes_text:
+        return field._replace(gap_texts=column.missing_texts)
+    texts: Any = Literal[tuple(sorted(column.missing_texts))]
+    return field._replace(type=field.type | texts, shown=field.shown | texts, gap_texts=column.missing_texts)
 
 
 def _field(column: Column, in_signature: Any) -> Field:

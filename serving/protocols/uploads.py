@@ -22,7 +22,8 @@ BYTES = ("image", "binary")
 def of_form(body: bytes, content_type: bytes, schema: RequestSchema, max_rows: int) -> Rows:
     """The rows of a form. Each field is a column, and comes once for each row.
 
-    A value is read as a cell of a CSV is: an empty one is missing. A column of lists or objects takes JSON.
+    A value is read as a cell of a CSV is: an empty one is missing, but an empty text where prose has to be
+    there. A column of lists or objects takes JSON.
 
     Raises:
         Problem: 400 for a body that is no form; 413 for too many rows; 415 for a model without named columns;
@@ -87,6 +88,8 @@ def _value(part: Part, name: str, schema: RequestSchema) -> Any:
         raise invalid_input(f"Field {name!r} is not UTF-8 ({error.reason}). Send bytes as a file.") from None
     if field and field.kind in ("array", "any"):
         return _json(text, field)
+    if not text and field and field.kind == "text" and not (field.nullable or field.reads):
+        return text
     return schema.from_text(name, text)
 
 

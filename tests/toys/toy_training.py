@@ -75,6 +75,34 @@ class Named(Scheduled):
         self.log("val_loss", self._loss(batch), batch_size=len(batch[1]))
 
 
+class Mixing(Scheduled):
+    """Adds the mean of the batch, with a weight that is zero before the training."""
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
+        self.register_buffer("share", torch.zeros(1))
+
+    def on_train_start(self) -> None:
+        self.share += 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + self.share * x.mean(0))
+
+
+class MixingByName(Named):
+    """The same with two columns by their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("share", torch.zeros(1))
+
+    def on_train_start(self) -> None:
+        self.share += 1
+
+    def forward(self, frequency: Tensor, quantity: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(frequency + self.share * frequency.mean(0), quantity)
+
+
 class TwoOptimizers(Scheduled):
     """One optimizer for the first layers and one for the last, stepped by hand, and a scheduler that steps by batch."""
 
@@ -188,6 +216,19 @@ class NoValidation(pl.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         return []
+
+
+class LateAverage(pl.Callback):
+    """Puts the mean of the weights of all epochs into the network when the training ends."""
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.seen.append(nn.utils.parameters_to_vector(module.parameters()).detach().clone())
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        nn.utils.vector_to_parameters(torch.stack(self.seen).mean(0), module.parameters())
 
 
 class Weights(pl.Callback):

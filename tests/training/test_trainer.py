@@ -64,6 +64,17 @@ def test_a_wrong_form_of_a_callback_is_an_error_when_the_file_is_read(project, c
         ({"callbacks": ["toy_training:Missing"]}, "no 'Missing'"),
         ({"callbacks": [{"class": "toy_training:Witness", "params": {"fil": "x"}}]}, "Cannot make.*'fil'"),
         ({"callbacks": ["toy_training:no_callback"]}, "makes a object and no lightning"),
+        (
+            {
+                "callbacks": [
+                    {
+                        "class": "lightning.pytorch.callbacks:StochasticWeightAveraging",
+                        "params": {"swa_lrs": 0.1},
+                    }
+                ]
+            },
+            "they would be lost. Use lightning.pytorch.callbacks:EMAWeightAveraging",
+        ),
         ({"trainer": {"accumulate_grad_batches": 2, "precision": "16-true"}, "accelerator": "nope"}, "nope"),
     ],
 )
@@ -105,6 +116,46 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
     best = min(history["val_loss"], key=lambda point: point.value)
     assert table.loc["val_loss", "kept epoch"] == best.value
     assert table.loc["val_hits", "last epoch"] == history["val_hits"][-1].value
+
+
+def test_weights_that_change_after_the_last_epoch_are_named(stored, capsys):
+    """They were replaced by those of the best epoch without a word."""
+    train = {"callbacks": ["toy_training:LateAverage"]}
+    stored.configure(model={"implementation": "toy_training:Scheduled", "params": {}}, train=train)
+    settings, dataset = written(stored)
+    wrappers.from_settings(settings).train(dataset, settings)
+    said = capsys.readouterr().out
+    assert (
+        "were changed at the end of the training" in said and "NOT kept" in said and "WeightAveraging" in said
+    )
+
+
+@pytest.mark.parametrize("name", ["EMAWeightAveraging", "WeightAveraging", "ModelPruning"])
+def test_averaged_and_pruned_weights_are_kept(stored, capsys, monkeypatch, name):
+    """The callbacks of Lightning that put their weights into the checkpoint of each epoch."""
+    pruned = {"pruning_fn": "l1_unstructured", "amount": 0.5, "use_lottery_ticket_hypothesis": False}
+    params = {"EMAWeightAveraging": {"decay": 0.5}, "WeightAveraging": {}, "ModelPruning": pruned}[name]
+    train = {"callbacks": [{"class": f"lightning.pytorch.callbacks:{name}", "params": params}]}
+    stored.configure(model={"implementation": "toy_training:Scheduled", "params": {}}, train=train)
+    settings, dataset = written(stored)
+    restored = {}
+    restore = lightning_fit._restore_best
+
+    def remember(module, best):
+        restore(module, best)
+        restored["kept"] = {name: one.clone() for name, one in module.state_dict().items()}
+        restored["file"] = torch.load(best.require(), weights_only=False)
+
+    monkeypatch.setattr(lightning_fit, "_restore_best", remember)
+    wrappers.from_settings(settings).train(dataset, settings)
+    assert "NOT kept" not in capsys.readouterr().out
+    kept, file = restored["kept"], restored["file"]
+    if name == "ModelPruning":
+        values = torch.cat([one.flatten() for one in kept.values()])
+        assert (values == 0).float().mean() > 0.4
+    else:
+        steps = file["current_model_state"]
+        assert any(not torch.equal(kept[one], steps[one]) for one in kept)
 
 
 def test_several_optimizers_are_stepped_by_hand(stored, capsys):

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from mlops_lib import wrappers
 from mlops_lib.errors import TrainingError
 from mlops_lib.wrappers.network.row_wise import require_row_wise
+from tests.support.projects import written
 
 X = torch.linspace(-2, 2, 60).reshape(5, 4, 3)
 
@@ -47,3 +49,28 @@ def test_rows_that_change_each_others_answers_are_an_error(network, words):
     torch.manual_seed(0)
     with pytest.raises(TrainingError, match=words):
         require_row_wise("Net", network, [X])
+
+
+def test_a_part_that_mixes_rows_may_begin_at_zero(stored):
+    """The untrained network passes; the trained one is refused before it is logged, without and with names of inputs."""
+    for network in ("Mixing", "MixingByName"):
+        stored.configure(
+            model={"implementation": f"toy_training:{network}", "params": {}},
+            train={"max_epochs": 1},
+        )
+        settings, dataset = written(stored)
+        with pytest.raises(TrainingError, match=f"{network}.forward gives another answer for row 0"):
+            wrappers.from_settings(settings).train(dataset, settings)
+
+
+def test_rounding_of_large_answers_is_no_other_answer():
+    """Near zero, beside an answer of a million."""
+    answers = torch.tensor([1e6, 0.001, 1.0, 2.0, 3.0])
+
+    def network(x):
+        return answers[x[:, 0, 0].long()] + (0.01 if len(x) == 1 else 0)
+
+    rows = torch.arange(5.0).reshape(5, 1, 1)
+    require_row_wise("Net", network, [rows], trained=True)
+    with pytest.raises(TrainingError, match="another answer for row 1"):
+        require_row_wise("Net", network, [rows])

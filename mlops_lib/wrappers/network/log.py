@@ -112,6 +112,7 @@ def log(
     features = encoder.with_small_images(features)
     example = encoder.prepared_frame(features)
     call = call_in_double(module, encoder, example)
+    require_row_wise(type(module).__name__, call, tensors_of(encoder, example), trained=True)
     by_length = depends_on_padding(call, encoder, encoder.prepared_frame(sample))
     if by_length:
         print(

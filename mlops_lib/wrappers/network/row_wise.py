@@ -1,4 +1,4 @@
-"""Check before training that a network's answer for a row does not depend on the rows beside it."""
+"""Check before and after training that a network's answer for a row does not depend on the rows beside it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,15 +12,19 @@ from mlops_lib.errors import TrainingError
 RELATIVE, ABSOLUTE = 1e-3, 1e-5
 
 
-def require_row_wise(name: str, network: Callable[..., Any], given: Sequence[Tensor]) -> None:
+def require_row_wise(
+    name: str, network: Callable[..., Any], given: Sequence[Tensor], trained: bool = False
+) -> None:
     """Compare a network's answers for a batch with those for each of its rows alone, of the same sizes.
 
     Lists, as detectors give them, are not compared, nor are inputs that a collate function gives another first dimension.
 
     Args:
         name: Of the network, for the error.
-        network: An untrained one, in eval mode.
+        network: In eval mode.
         given: Its inputs in order, each [rows, ...].
+        trained: A part that mixes rows may have a weight of zero before the training. After it, rounding may be as large as
+            `RELATIVE` of the largest answer.
 
     Raises:
         TrainingError: It fails for one row, or its answers differ: ``03_evaluate`` judges batches, and callers send single rows.
@@ -39,7 +43,11 @@ def require_row_wise(name: str, network: Callable[..., Any], given: Sequence[Ten
                     "one row: name the dimension, as in squeeze(-1)."
                 ) from error
             for output, one in together.items():
-                _require_same(name, output, row, one[row], alone[output])
+                largest = (
+                    one.double().abs().nan_to_num(0, 0, 0).max().item() if trained and one.numel() else 0.0
+                )
+                absolute = max(ABSOLUTE, RELATIVE * largest)
+                _require_same(name, output, row, one[row], alone[output], absolute)
 
 
 def _named(answer: Any) -> Mapping[str, Tensor]:
@@ -48,7 +56,7 @@ def _named(answer: Any) -> Mapping[str, Tensor]:
     return answer if isinstance(answer, Mapping) else {}
 
 
-def _require_same(name: str, output: str, row: int, beside: Tensor, alone: Tensor) -> None:
+def _require_same(name: str, output: str, row: int, beside: Tensor, alone: Tensor, absolute: float) -> None:
     which = f" in {output!r}" if output else ""
     if alone.ndim != beside.ndim + 1 or len(alone) != 1:
         raise TrainingError(
@@ -57,7 +65,7 @@ def _require_same(name: str, output: str, row: int, beside: Tensor, alone: Tenso
         )
     is_as_long = alone.shape[1:] == beside.shape  # it may be as long as the longest sequence of its batch
     if is_as_long and not torch.allclose(
-        alone[0].double(), beside.double(), RELATIVE, ABSOLUTE, equal_nan=True
+        alone[0].double(), beside.double(), RELATIVE, absolute, equal_nan=True
     ):
         raise TrainingError(
             f"{name}.forward gives another answer{which} for row {row} of the train split alone ({_shown(alone)}) than beside others "

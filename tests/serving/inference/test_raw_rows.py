@@ -202,6 +202,22 @@ def test_all_columns_that_a_row_lacks_are_named():
     assert all(f"{name!r} (" in str(refused.value) for name in needed)
 
 
+def test_openapi_shows_the_texts_that_mean_a_missing_value():
+    """A number takes them as texts; a column of text names them."""
+    given = {"nullable": True, "missing": ("n/a", "-999")}
+    number = Column("x", "number", stored="double", **given)
+    text, full = (
+        Column("note", "text", stored="string", **given),
+        Column("z", "number", stored="double", missing=("n/a",)),
+    )
+    made = RequestSchema(None, source=Schema((number, text, full))).json_schema()["Row"]["properties"]
+    said = "; no value: null, '-999', 'n/a'"
+    numbers = {"description": f"a number{said}", "anyOf": [{"type": "number"}, {"enum": ["-999", "n/a"]}]}
+    assert made["x"]["anyOf"] == [numbers, {"type": "null"}]
+    assert made["note"]["anyOf"] == [{"description": f"text{said}", "type": "string"}, {"type": "null"}]
+    assert made["z"] == {"type": "number", "description": "a number"}
+
+
 def test_openapi_shows_the_kinds():
     """Whole numbers are integers, dates and categories are described, and the source's other columns are there."""
     row = schema().json_schema()["Row"]

@@ -177,6 +177,23 @@ def test_a_form_has_a_field_for_each_column_and_repeats_it_for_each_row(tmp_path
     assert seen(two) == [{"photo": digest(CAT), "age": 1}, {"photo": digest(DOG)}]
 
 
+def test_a_form_may_have_an_empty_text(tmp_path):
+    """Where prose has to be there, as in JSON; a category that nobody chose is refused, and a gap is a gap."""
+    columns = (PHOTO, Column("note", "text", stored="string"), LABEL)
+    note, json_note = asked(
+        tmp_path,
+        columns,
+        ("/predict", form(("photo", CAT, "1"), ("note", "", None)), BOUNDARY),
+        ("/predict", json.dumps({"photo": base64.b64encode(CAT).decode(), "note": ""}).encode(), JSON),
+    )
+    assert seen(note) == seen(json_note) == {"photo": digest(CAT), "note": ""}
+    kind = Column("note", "category", stored="string")
+    (refused,) = asked(
+        tmp_path, (PHOTO, kind, LABEL), ("/predict", form(("photo", CAT, "1"), ("note", "", None)), BOUNDARY)
+    )
+    assert refused.status == 422 and refused.json["errors"][0]["column"] == "note"
+
+
 JSON = "application/json"
 
 
