@@ -1,11 +1,12 @@
-"""Memory of the service on a model with code, for 1 and 4 workers, with one version and with two.
+"""Memory of the service on one kind of model, for 1 and 4 workers, with one version and with two.
 
     python benchmarks/serving/kinds.py /tmp/kinds --seconds 1 --rounds 1 --only pyfunc
     python benchmarks/serving/memory.py /tmp/kinds pyfunc
 
-Prints the proportional set size (PSS) of each process in MiB: pages that processes share count in equal
-parts, so that sums are memory. Two versions: the second one, of the same files, is the challenger. Gateways
-and models have answered requests.
+Prints MiB. A process has its memory that is no file, where pages that forks share count in equal parts (`Pss_Anon`), so that
+sums are memory. `files` are the mapped libraries and models, each once, however many processes map them: other programs of the
+machine change nothing. Two versions: the second one, of the same files, is the challenger. Gateways and models have answered
+requests.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -52,8 +53,7 @@ def main() -> None:
             with running(file, workers, "challenger" if versions == 2 else "") as (process, url):
                 for _ in range(REQUESTS):
                     post(url)
-                models = lambda p=process: sum(role == "model" for role, _ in processes(p))
-                wait(lambda n=workers * versions, models=models: models() == n, "all models are loaded")
+                wait(lambda n=workers * versions, url=url: loaded(url) == n, "all models are loaded")
                 show(f"{workers} workers, {versions} versions", process)
 
 
@@ -122,6 +122,12 @@ def post(url: str) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{url}/predict", body)).read()
 
 
+def loaded(url: str) -> int:
+    """Versions that answer, each counted once for each worker."""
+    lines = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode().splitlines()
+    return sum(line.startswith("mlops_serving_model_up{") and line.endswith(" 1.0") for line in lines)
+
+
 def processes(service: psutil.Process) -> list[tuple[str, psutil.Process]]:
     """All processes of the service by role: gateways, their templates and models,
     and uvicorn's supervisor."""
@@ -146,9 +152,28 @@ def pss_mib(process: psutil.Process) -> float:
     return process.memory_full_info().pss / 2**20
 
 
+def anonymous_mib(process: psutil.Process) -> float:
+    """The process's memory that is no file."""
+    lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    sizes = dict(line.split(":") for line in lines[1:])
+    return sum(int(sizes[name].split()[0]) for name in ("Pss_Anon", "Pss_Shmem")) / 2**10
+
+
+def files_mib(processes: Iterable[psutil.Process]) -> float:
+    """The files that processes map, each once."""
+    largest: dict[str, int] = {}
+    for process in processes:
+        for part in process.memory_maps(grouped=True):
+            if part.path.startswith("/"):
+                largest[part.path] = max(largest.get(part.path, 0), part.rss - part.anonymous)
+    return sum(largest.values()) / 2**20
+
+
 def show(title: str, service: psutil.Process) -> None:
-    """Print each process and the sum."""
-    sizes = [(role, pss_mib(process)) for role, process in processes(service)]
+    """Print the sum and its parts by role."""
+    found = processes(service)
+    sizes = [("files", files_mib(process for _, process in found))]
+    sizes += [(role, anonymous_mib(process)) for role, process in found]
     print(f"{title}: {sum(size for _, size in sizes):.0f} MiB", flush=True)
     for role in dict.fromkeys(role for role, _ in sizes):
         own = [size for kind, size in sizes if kind == role]

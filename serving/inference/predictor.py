@@ -85,29 +85,29 @@ class Predictor:
         """Enrich, choose the version, predict, record. Cancel it, and work that has not begun is dropped.
 
         Args:
-            champion: The version whose schema made the rows; no await may lie between the two.
+            champion: The version whose schema made the rows; no await may lie between the two. Hold it meanwhile.
 
         Raises:
             Problem: With the reason, whatever it was.
             InputError: The model refuses the rows.
         """
-        with champion:
-            if champion.enricher:
-                rows = rows.with_features(await champion.enricher.enrich(rows.given()))
-            challenger = self.models.challenger
-            # A row that changes the model's state is the champion's alone:
-            # the challenger would change it again.
-            if challenger is None or context.champion_only or await champion.keeps_state(rows):
-                return await self._answer(champion, rows, context)
-            if is_canary(rows.entity() or context.request_id, self._settings.canary_share):
-                try:
+        if champion.enricher:
+            rows = rows.with_features(await champion.enricher.enrich(rows.given()))
+        challenger = self.models.challenger
+        # A row that changes the model's state is the champion's alone:
+        # the challenger would change it again.
+        if challenger is None or context.champion_only or await champion.keeps_state(rows):
+            return await self._answer(champion, rows, context)
+        if is_canary(rows.entity() or context.request_id, self._settings.canary_share):
+            try:
+                with challenger:
                     return await self._answer(challenger, challenger.schema.adopt(rows), context)
-                except Exception:  # whatever the challenger fails at, the champion answers
-                    self._metrics.dropped("canary_failed")
-            answered = await self._answer(champion, rows, context)
-            if challenger is self.models.challenger:  # it may have been let go meanwhile
-                self.mirror.send(challenger, rows, context)
-            return answered
+            except Exception:  # whatever the challenger fails at, the champion answers
+                self._metrics.dropped("canary_failed")
+        answered = await self._answer(champion, rows, context)
+        if challenger is self.models.challenger:  # it may have been let go meanwhile
+            self.mirror.send(challenger, rows, context)
+        return answered
 
     async def stream(
         self, champion: ServedModel, rows: Rows, context: Context, used: Usage
@@ -152,19 +152,18 @@ class Predictor:
                 self._record(champion, rows, context, whole or [tokens], began, finished=bool(whole))
 
     async def _answer(self, served: ServedModel, rows: Rows, context: Context) -> Answered:
-        """One version's answer to rows of its own schema."""
+        """The answer of one version, which is held, to rows of its own schema."""
         began = time.perf_counter()
         if self._tracing:
             self._tracing.add_model(served.version, len(rows))
         usage = None
         try:
-            with served:
-                if served.waits:
-                    usage = Usage()
-                    async with self._spending(served, context.caller, len(rows), usage):
-                        predictions = await predictions_of(served, rows)
-                else:
+            if served.waits:
+                usage = Usage()
+                async with self._spending(served, context.caller, len(rows), usage):
                     predictions = await predictions_of(served, rows)
+            else:
+                predictions = await predictions_of(served, rows)
         except Exception as error:
             raise _as_problem(served, error, context) from None
         self._record(served, rows, context, predictions, began)

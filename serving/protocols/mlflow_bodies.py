@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
@@ -13,6 +14,7 @@ import msgspec
 from mlops_lib.wrappers.pyfunc.forms import rows_of
 from serving.inference.batching import require_room
 from serving.inference.fields import plain
+from serving.inference.refusals import listed
 from serving.inference.schema import RequestSchema
 from serving.web import bodies
 from serving.web.problems import Problem, invalid_input
@@ -74,6 +76,7 @@ def from_csv(body: bytes, schema: RequestSchema, most: int) -> list[Any]:
     if not lines:
         raise invalid_input("The CSV is empty: its first line must name the columns.")
     names, *cells = lines
+    _require_unique(names, schema)
     require_room(len(cells), 0, most)
     rows = [_named(line, names) for line in cells]
     if schema.columns:
@@ -137,6 +140,7 @@ def _from_split(value: Any, schema: RequestSchema, most: int) -> list[Any]:
     if not isinstance(columns, list | tuple) or not all(isinstance(name, str | int) for name in columns):
         raise invalid_input("'columns' of 'dataframe_split' must be a list of names.")
     names = list(map(str, columns))
+    _require_unique(names, schema)
     return [_without_names(_named(row, names), schema) for row in data]
 
 
@@ -160,6 +164,16 @@ def _from_inputs(value: Any, schema: RequestSchema, most: int) -> list[Any]:
     if schema.columns and rows and isinstance(rows[0], list):
         return [_named(row, schema.columns) for row in rows]
     return rows
+
+
+def _require_unique(names: Sequence[str], schema: RequestSchema) -> None:
+    """Raise a Problem for two columns of one name: it is unknown which of them the model should get.
+
+    Columns that the model ignores may have any name, and the last commas of a CSV make columns without one.
+    """
+    known = schema.fields if schema.columns else names
+    if twice := [name for name, count in Counter(names).items() if count > 1 and name and name in known]:
+        raise invalid_input(f"Columns must have different names; more than one is named {listed(twice)}.")
 
 
 def _named(row: Any, columns: Sequence[str]) -> dict[str, Any]:

@@ -63,10 +63,11 @@ def decode(call: Call, body: bytes, model: ServedModel) -> Decoded:
 def _rows(call: Call, body: bytes, model: ServedModel) -> Rows:
     """The rows of JSON, a form or an image, by the content type."""
     content_type = call.headers.get(b"content-type", b"")
-    if content_type[: len(FORM)].lower() == FORM.encode():
-        return uploads.of_form(body, content_type, model.schema, model.max_rows)
-    if content_type[:6].lower() == b"image/":
-        return uploads.of_image(body, model.schema)
+    if content_type != JSON[1]:
+        if content_type[: len(FORM)].lower() == FORM.encode():
+            return uploads.of_form(body, content_type, model.schema, model.max_rows)
+        if content_type[:6].lower() == b"image/":
+            return uploads.of_image(body, model.schema)
     try:
         return model.schema.parse(body)
     except Problem as problem:

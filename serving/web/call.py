@@ -194,7 +194,8 @@ class Call:
         await self._send(message)
 
     def _counted(self, message: Message) -> Message:
-        self._hold(len(message.get("body", b"")))
+        if body := message.get("body"):
+            self._hold(len(body))
         if self.body_bytes > self._limit:
             raise too_large(self._limit)
         self.read = not message.get("more_body")

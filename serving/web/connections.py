@@ -26,19 +26,28 @@ class HeadTooLargeError(Exception):
     """Request line and headers are longer than they may be."""
 
 
+class _WithoutTrailers(list[tuple[bytes, bytes]]):
+    """The headers of a request that has begun. The parser's further ones are trailers, which are dropped."""
+
+    def append(self, header: tuple[bytes, bytes]) -> None:
+        """Drop a trailer."""
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's protocol with limits. `limit` sets them, for all connections of the process."""
 
-    head_bytes, head_timeout_s, message_bytes, keep_alive_s = 2**16, 10.0, 2**25, 5.0
+    # Python reads attributes fast of an object with at most 30 in its dict, and uvicorn has 28.
+    __slots__ = ("_bytes", "_in_head", "_measure", "_timer")
 
-    #: Bytes of the message that is being read, or of the next one.
-    _bytes = 0
-    #: Whether the headers of the next request are still to come, and whether they must be measured.
-    _in_head, _measure = True, False
-    _timer: asyncio.TimerHandle | None = None
+    head_bytes, head_timeout_s, message_bytes, keep_alive_s = 2**16, 10.0, 2**25, 5.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request within `head_timeout_s`, and each further one within `keep_alive_s`."""
+        #: Bytes of the message that is being read, or of the next one.
+        self._bytes = 0
+        #: Whether the headers of the next request are still to come, and whether they must be measured.
+        self._in_head, self._measure = True, False
+        self._timer: asyncio.TimerHandle | None = None
         super().connection_made(transport)
         self.timeout_keep_alive = self.keep_alive_s  # type: ignore[assignment] # seconds for `call_later`
         self._timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
@@ -53,21 +62,16 @@ class Connection(HttpToolsProtocol):
         self._bytes += len(data)
         self._measure = self._bytes > self.head_bytes
         super().data_received(data)
-        if self.transport.is_closing():
+        if not self._bytes or self.transport.is_closing():  # none: the message was whole
             return
         if self._in_head:
             if self._bytes > self.head_bytes:
                 self._refuse(_too_large(self.head_bytes))
-            elif self._bytes and not self._timer:
+            elif not self._timer:
                 self._timer = self.loop.call_later(self.head_timeout_s, self._head_is_late)
         elif self._bytes > self.message_bytes:
             # The gateway counts bytes of the body. Trailers and the framing of chunks are none.
             self.transport.close()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; trailers are dropped."""
-        if self._in_head:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin the request.
@@ -78,14 +82,18 @@ class Connection(HttpToolsProtocol):
         if self._measure and len(self.url) + _size(self.headers) > self.head_bytes:
             raise HeadTooLargeError
         self._in_head = False
-        self._stop_timer()
-        self._unset_keepalive_if_required()
+        if self._timer:
+            self._stop_timer()
+        if self.timeout_keep_alive_task:
+            self._unset_keepalive_if_required()
         super().on_headers_complete()
+        self.headers = _WithoutTrailers(self.headers)
 
     def on_message_complete(self) -> None:
         """The next message begins."""
         self._bytes, self._in_head = 0, True
-        self._stop_timer()
+        if self._timer:
+            self._stop_timer()
         super().on_message_complete()
         if (
             self.cycle and self.cycle.response_complete

@@ -115,6 +115,35 @@ def test_bodies_that_mlflow_refuses_are_refused(two, tmp_path, body, status, sai
 
 
 @pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"dataframe_split": {"columns": ["a", "b", "a"], "data": [[1.5, 2.5, 9.0]]}}, "application/json"),
+        (b"a,b,a\n1.5,2.5,9\n", "text/csv"),
+    ],
+)
+def test_a_column_that_comes_twice_is_refused(two, tmp_path, body, kind):
+    """The model would silently get one of the two."""
+    status, problem = ask(two, tmp_path, "/invocations", body, content_type=kind)
+    assert status == 422 and "more than one is named a" in problem["detail"].replace("'", ""), problem
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (
+            {"dataframe_split": {"columns": ["a", "b", "x", "x"], "data": [[1.5, 2.5, 1, 2]]}},
+            "application/json",
+        ),
+        (b"a,b,,\n1.5,2.5,,\n", "text/csv"),
+    ],
+)
+def test_columns_that_are_ignored_may_come_twice(two, tmp_path, body, kind):
+    """So may the empty columns at the end of a spreadsheet."""
+    status, answer = ask(two, tmp_path, "/invocations", body, content_type=kind)
+    assert status == 200, answer
+
+
+@pytest.mark.parametrize(
     ("kind", "status"),
     [
         ("application/json", 200),

@@ -5,9 +5,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from functools import cached_property
+from unittest.mock import Mock
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from mlops_lib import config
 from serving.app import create_app
@@ -49,6 +51,15 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     for name, value in before.items():
         setattr(Connection, name, value)
     linger.undo()
+
+
+def connected() -> Connection:
+    """A connection whose requests reach no application."""
+    loop = Mock()
+    loop.create_task = lambda work: work.close() or Mock()
+    connection = Connection(uvicorn.Config(lambda scope, receive, send: None), ServerState(), {}, _loop=loop)
+    connection.connection_made(Mock(is_closing=lambda: False))
+    return connection
 
 
 class Client:
@@ -233,6 +244,26 @@ def test_bytes_that_are_no_body_are_bounded(client: Client, kind: str) -> None:
     while sent < 10_000 and client.send(pieces[kind]):
         sent += 1
     assert sent < 10_000
+
+
+@pytest.mark.parametrize("upgrade", [b"", b"Connection: upgrade\r\nUpgrade: h2c\r\n"])
+def test_a_trailer_is_no_header(upgrade: bytes) -> None:
+    """A trailer cannot set a header behind the back of a proxy, which checks headers."""
+    connection = connected()
+    connection.data_received(
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + upgrade + b"\r\n0\r\n"
+    )
+    headers = connection.scope["headers"]
+    before = list(headers)
+    connection.data_received(b"X-Api-Key: b\r\n\r\n")
+    assert headers == before and (b"host", b"a") in before
+
+
+def test_python_reads_attributes_of_a_connection_fast() -> None:
+    """Python is slower with an object of more than 30 attributes in its dict, and each request reads dozens."""
+    connection = connected()
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n")
+    assert len(vars(connection)) <= 30
 
 
 def test_other_requests_are_answered_meanwhile(port: int) -> None:
