@@ -14,15 +14,16 @@ DELAY_S = 0.05
 class Proxy:
     """Passes connections on to a local port.
 
-    Attributes:
-        port: Where it listens.
+    Args:
+        target: The server's port.
+        port: Where it listens; a free one by default.
     """
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, target: int, port: int = 0) -> None:
+        self._target = target
         self._mode: Mode = "through"
         self._open: set[socket.socket] = set()
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -42,6 +43,10 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Listen no longer, and close all connections, as a server that was killed."""
         self._close(self._listening)
         self.mode = "away"
 

@@ -4,25 +4,27 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
+import tempfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import httpx
+import mlflow
 import psutil
 import pytest
 
 from mlops_lib.errors import RegistryError
-from mlops_lib.registry import MODEL_DIGEST_TAG, Registry, model_digest
+from mlops_lib.registry import MODEL_DIGEST_TAG, ModelVersion, Registry, model_digest
 from serving.models import registry_query
+from serving.models.cache import ModelCache
 from serving.models.registry_query import RegistryQuery
 from serving.web.api_keys import make
 from tests.support.promoting import promote
+from tests.support.proxy import Proxy
+from tests.support.servers import mlflow_server
 from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
-from tests.support.waiting import LIMIT_S, until
+from tests.support.waiting import LIMIT_S
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +40,7 @@ async def load(url: str, stop: asyncio.Event, concurrency: int) -> list[tuple[in
         # To read certificates, which nobody asks for here, takes longer than many requests.
         async with httpx.AsyncClient(timeout=LIMIT_S, verify=False) as http:
             while not stop.is_set():
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
                 try:
                     answer = await http.post(f"{url}/predict", json=ROW)
                 except httpx.TransportError as error:
@@ -142,59 +144,46 @@ def test_a_pinned_version_stays(shop, tmp_path):
         assert service.get("/readyz")[1]["model"]["version"] == 1
 
 
-def registry_server(folder, port: int) -> "subprocess.Popen[bytes]":
-    """A real MLflow server over a folder's store."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--serve-artifacts"],
-        cwd=folder, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-
-    def answers_now() -> bool:
-        assert process.poll() is None, f"the registry ended with {process.returncode}"
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=LIMIT_S).close()
-        return True
-
-    try:
-        until(answers_now, "the registry answers")
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return process
+@pytest.fixture(scope="module")
+def remote(shop, tmp_path_factory):
+    """Settings of a copy of the registry, and the port of a real MLflow server over it, through which all files go."""
+    settings = copy(shop, tmp_path_factory.mktemp("remote") / "project")
+    store = f"sqlite:///{settings.root}/mlflow.db"
+    with mlflow_server(store, f"{settings.root}/uploaded", proxy=True) as address:
+        yield settings, int(address.rpartition(":")[2])
 
 
-def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(shop, tmp_path):
-    """Killed while serving: answers go on, `stale`. Started without it: the last good version, `stale`, same answer."""
+@pytest.fixture
+def served_once(shop, tmp_path):
+    """Settings of a copy of the registry, with the cache of a service that served version 1 in it."""
     settings = copy(shop, tmp_path / "project")
-    port = free_port()
-    environment = {
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    }
+    cache = ModelCache(settings.path(settings.serving.cache))
+    cache.mark_good("stage Production", cache.fetch(Registry(settings).at_stage("shop", "Production")))
+    return settings
+
+
+def test_a_registry_that_dies_during_and_before_the_start_stops_nothing(remote):
+    """Gone while serving: answers go on, `stale`. Started without it: the last good version, `stale`, same answer."""
+    settings, port = remote
     expected = answers(settings, 1)
-    registry = registry_server(settings.root, port)
-    try:
-        with running(settings, **environment) as service:
+    own = free_port()
+    environment = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{own}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    with Proxy(port, own) as registry, running(settings, **environment) as service:
+        service.until(lambda: service.get("/readyz")[1]["stale"] is False)
+        registry.close()
+        service.until(lambda: service.get("/readyz")[1]["stale"])
+        assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+    with running(settings, **environment) as service:
+        said = service.get("/readyz")[1]
+        assert said["stale"] is True and said["model"]["version"] == 1
+        assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
+        with Proxy(port, own):
             service.until(lambda: service.get("/readyz")[1]["stale"] is False)
-            os.killpg(registry.pid, signal.SIGKILL)
-            service.until(lambda: service.get("/readyz")[1]["stale"])
-            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
-        with running(settings, **environment) as service:
-            said = service.get("/readyz")[1]
-            assert said["stale"] is True and said["model"]["version"] == 1
-            assert service.post("/predict", ROW)[1]["predictions"] == pytest.approx(expected, abs=1e-6)
-            registry = registry_server(settings.root, port)
-            service.until(lambda: service.get("/readyz")[1]["stale"] is False)
-    finally:
-        os.killpg(registry.pid, signal.SIGKILL)
 
 
-def test_a_registry_that_never_answers_holds_up_no_start(shop, tmp_path):
+def test_a_registry_that_never_answers_holds_up_no_start(served_once):
     """It takes connections and says nothing: the last good version is served, `stale`, and SIGTERM is not held up."""
-    settings = copy(shop, tmp_path / "project")
-    expected = answers(settings, 1)
-    with running(settings):
-        pass
+    settings, expected = served_once, answers(served_once, 1)
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
         hole.listen(50)
@@ -228,11 +217,9 @@ def test_a_reload_takes_no_answer_from_before(project, monkeypatch):
     assert asyncio.run(asked()) == {"champion": "now"}
 
 
-def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):
+def test_files_that_were_changed_on_disk_are_not_served(served_once):
     """Without a registry: unready, naming the folder; with one: downloaded again and served."""
-    settings = copy(shop, tmp_path / "project")
-    with running(settings):
-        pass
+    settings = served_once
     (kept,) = (settings.root / "cache" / "shop").glob("1-*/MLmodel")
     kept.write_text(kept.read_text() + "\n")
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -245,37 +232,26 @@ def test_files_that_were_changed_on_disk_are_not_served(shop, tmp_path):
         assert service.post("/predict", ROW)[0] == 200 and service.get("/readyz")[1]["stale"] is False
 
 
-FETCHES = """
-import os, sys, mlflow
-from pathlib import Path
-from mlops_lib.registry import ModelVersion
-from serving.models.cache import ModelCache
-with mlflow.start_run():
-    mlflow.pyfunc.log_model(name="model", python_model=sys.argv[1], pip_requirements=[], registered_model_name="m")
-before = set(os.listdir(os.environ["TMPDIR"]))
-folder = ModelCache(Path("cache")).fetch(ModelVersion("m", 1, "None", "r"))
-assert (folder / "MLmodel").is_file() and [file.name for file in Path("cache/m").glob("*")] != []
-print(set(os.listdir(os.environ["TMPDIR"])) - before, [f.name for f in Path("cache/m").glob(".*")])
-"""
-
-
-def test_a_download_through_the_registrys_server_leaves_nothing_behind(tmp_path):
+def test_a_download_through_the_registrys_server_leaves_nothing_behind(remote, tmp_path, monkeypatch):
     """A model whose files come over HTTP is on disk once, in the cache."""
-    (tmp_path / "temp").mkdir()
-    port = free_port()
-    registry = registry_server(tmp_path, port)
-    environment = {
-        **os.environ, "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "TMPDIR": str(tmp_path / "temp"), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", FETCHES, str(ROOT / "tests/support/naughty.py")],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    finally:
-        os.killpg(registry.pid, signal.SIGKILL)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "set() []"
+    settings, port = remote
+    address = f"http://127.0.0.1:{port}"
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    mlflow_settings = settings.mlflow.model_copy(update={"tracking_uri": address})
+    Registry(settings.model_copy(update={"mlflow": mlflow_settings}))
+    with mlflow.start_run():
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / "tests/support/naughty.py"),
+            pip_requirements=[],
+            registered_model_name="uploaded",
+        )
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    folder = ModelCache(tmp_path / "cache").fetch(ModelVersion("uploaded", 1, "None", "r"))
+    assert (folder / "MLmodel").is_file() and folder.parent == tmp_path / "cache" / "uploaded"
+    assert not list(temporary.iterdir()) and not list(folder.parent.glob(".*"))
 
 
 def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
