@@ -35,7 +35,7 @@ HARDENED = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry(docker, make_project, tmp_path_factory) -> Iterator[tuple[str, str, float]]:
     """An MLflow server on the host with both examples at Production.
 
@@ -64,12 +64,10 @@ def publish(settings, question=None):
     return wrappers.load(version.uri).predict([asked])[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(docker, serve_image, registry):
     """The service in its container, with the PyTorch example."""
-    with service(
-        docker, serve_image, "-e", f"MLFLOW_TRACKING_URI={registry[0]}", "--health-interval=1s"
-    ) as container:
+    with service(docker, serve_image, "-e", f"MLFLOW_TRACKING_URI={registry[0]}") as container:
         yield container
 
 
