@@ -29,6 +29,8 @@ SHOWN_TEXTS = 1_000
 MAX_ODD, SHOWN_LETTERS = 5, 40
 #: What the reason of a column says whose texts are numbers, or nearly so.
 SIZES = "they look like numbers", "they are numbers but"
+#: What the hint at two texts that probably mean one key says.
+SAME = "which look the same", "which are one number"
 #: An address, a version or a phone number, and a number whose thousands are apart.
 _GROUPS, _THOUSANDS = r"^\d+([. ]\d+){2,}$", r"^\d{1,3}((\.\d{3})+|( \d{3})+(\.\d+)?)$"
 #: A number and its unit, such as 70.5 kg.

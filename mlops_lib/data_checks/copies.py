@@ -1,4 +1,4 @@
-"""Rows of the test split that are copies of rows of the train split."""
+"""Rows that are copies of other rows, and categories of the test split that the train split lacks."""
 
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 #: Fewest copies, and their least share of the test rows, that are worth a warning.
 MIN_COPIES, MIN_SHARE = 5, 0.01
+#: Least share of the rows that are a warning: copies with the key, and test rows of categories that train lacks.
+MIN_DOUBLED, MIN_UNKNOWN = 0.3, 0.5
+#: Rows of an average category of train, from which a new one in test is no matter of course.
+ROWS_A_CATEGORY = 5
 #: A table of few values has equal rows by chance. So many times as many as that are a warning.
 TIMES_OF_CHANCE = 3
 
@@ -43,6 +47,38 @@ def warning(train: "pd.DataFrame", test: "pd.DataFrame", columns: list[str]) -> 
         "entity, scores of new entities are lower than the test score: set data.key to a column that tells entities apart, or "
         "leave one of the equal rows in the source."
     )
+
+
+def doubled(train: "pd.DataFrame", key: str) -> list[str]:
+    """What a person should know about rows that equal an earlier row in every column, the key among them."""
+    if not len(train):
+        return []
+    codes = np.stack([_codes(train[name], train[name].iloc[:0]) for name in train.columns])
+    copies = len(train) - len({row.tobytes() for row in np.ascontiguousarray(codes.T)})
+    if copies < max(MIN_COPIES, MIN_DOUBLED * len(train)):
+        return []
+    return [
+        (
+            f"{copies:,} of {len(train):,} train rows equal an earlier one, their {key} too: is a file in the source twice, as a "
+            "copy or in another format?"
+        )
+    ]
+
+
+def unknown_values(train: "pd.Series", test: "pd.Series") -> list[str]:
+    """What a person should know about a category of few values whose test rows mostly have others."""
+    known, values = comparable(train.dropna()), comparable(test.dropna())
+    if not len(values) or known.nunique() * ROWS_A_CATEGORY > len(known):
+        return []
+    new = values[~values.isin(known.unique())]
+    if len(new) < max(MIN_COPIES, MIN_UNKNOWN * len(values)):
+        return []
+    return [
+        (
+            f"{len(new):,} of {len(values):,} test rows have a {train.name} that train lacks, such as {new.iloc[0]!r} beside {known.iloc[0]!r}: "
+            "a model takes them for one unknown category. Are they written in another way?"
+        )
+    ]
 
 
 def _telling(rows: list[bytes]) -> set[bytes]:

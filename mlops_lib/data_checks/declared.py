@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlops_lib import loaders, tracking
+from mlops_lib.columns.kinds import SAME
 from mlops_lib.columns.schema import Schema
 from mlops_lib.data_checks import label, named_columns
 from mlops_lib.data_checks.findings import findings
@@ -66,7 +67,8 @@ def write(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     for one in written.schema.columns:
-        if "; they " in one.reason and one.role in ("feature", "ignored", "label"):
+        is_key = one.role == "key" and any(how in one.reason for how in SAME)
+        if "; they " in one.reason and (is_key or one.role in ("feature", "ignored", "label")):
             print(f"WARNING: column {one.name!r}: {one.reason}")
     if said:
         print(said)

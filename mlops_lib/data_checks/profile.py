@@ -103,7 +103,10 @@ def warnings(
             found.append(f"{name} alone predicts {label} ({measure} of 1): does it contain the answer?")
         if comparable(train[name]).nunique() <= 1:
             found.append(f"{name} has one value in all rows of train, so no model can learn from it.")
+        if kinds.get(name) == "category":
+            found += copies.unknown_values(train[name], test[name])
     if key:
+        found += copies.doubled(train, key)
         keys = (set(comparable(frame[key]).dropna()) for frame in (train, test))
         shared = sorted(set.intersection(*keys), key=str)
         if shared:

@@ -44,7 +44,9 @@ def _problems(check: ColumnCheck, known: "pd.Series") -> list[str]:
     odd = [value for value in check.values if _kind(value) != kind and not _comparable(value, first)]
     if odd and kind == "text":
         how = next((f" YAML reads {text}." for of, text in READ_AS.items() if isinstance(odd[0], of)), "")
-        quoted = ", ".join(repr(str(value)) for value in check.values)
+        own = list(known.unique()[: MAX_SHOWN + 1])  # yes, not True
+        meant = own if isinstance(odd[0], bool) and len(own) <= MAX_SHOWN else check.values
+        quoted = ", ".join(repr(str(value)) for value in meant)
         found.append(
             f".values has {listed(odd, MAX_SHOWN)}, and the column holds text, for example {first!r}.{how} Write text in "
             f"quotes: as [{quoted}] if that is the spelling in the data."

@@ -45,13 +45,16 @@ def require_columns(found: Iterable[object], wanted: Mapping[str, str], where: s
 
 
 def look_alike(missing: Iterable[str], columns: Iterable[object]) -> str:
-    """The end of an error message: a column that is written with other characters and looks the same."""
-    of = {as_seen(name): name for name in columns if isinstance(name, str)}
-    pairs = ((name, of[as_seen(name)]) for name in missing if as_seen(name) in of)
-    return "".join(
-        f" {wanted!r} and {found!a} look the same: rename the column in the source, or copy its name from there."
-        for wanted, found in pairs
-    )
+    """The end of an error message: columns that are written with other characters, and look the same or differ in case alone."""
+    names, said = [name for name in columns if isinstance(name, str)], ""
+    seen = {as_seen(name): name for name in names}
+    folded = {as_seen(name).casefold(): name for name in names}
+    for wanted in missing:
+        if found := seen.get(as_seen(wanted)):
+            said += f" {wanted!r} and {found!a} look the same: rename the column in the source, or copy its name from there."
+        elif found := folded.get(as_seen(wanted).casefold()):
+            said += f" {wanted!r} and {found!r} differ in upper and lower case alone: rename one of them."
+    return said
 
 
 def require_values(

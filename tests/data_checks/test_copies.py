@@ -75,3 +75,35 @@ def test_copies_are_a_warning_once_for_all_labels():
     said = [profile.warnings(train, test, FEATURES, label, labels=labels) for label in labels]
     assert [one for one in said[0] if "equal a train row" in one] == said[0][-1:] == said[1][-1:]
     assert said[0][-1].startswith("40 of 160 test rows")
+
+
+def test_rows_that_are_in_the_source_twice_are_a_warning():
+    """With their key: a copy of a file. Not rows of one key that differ in any column, nor a few."""
+    train, test = with_copies(0)
+    keyed = train.assign(id=[f"c{n}" for n in range(500)], at=range(500))
+    twice = pd.concat([keyed, keyed], ignore_index=True)
+    (said,) = profile.warnings(twice, test.assign(id="t", at=0), FEATURES, "y", "id")
+    assert said.startswith(
+        "500 of 1,000 train rows equal an earlier one, their id too: is a file in the source twice"
+    )
+    for fine in (
+        twice.assign(at=range(1_000)),
+        pd.concat([keyed, keyed[:100]], ignore_index=True),
+        keyed[:0],
+    ):
+        assert copies.doubled(fine, "id") == []
+
+
+def test_categories_of_test_that_train_writes_in_another_way_are_a_warning():
+    """A model takes all of them for one unknown category; new ids and a few new values are usual."""
+    train, test = with_copies(0)
+    kinds = {"city": "category"}
+    english = test.assign(city=test["city"].map({"서울": "Seoul", "부산": "Busan"}))
+    (said,) = profile.warnings(train, english, FEATURES, "y", kinds=kinds)
+    assert "test rows have a city that train lacks, such as" in said and ("Busan" in said or "Seoul" in said)
+    few = test.assign(city=[*["Seoul"] * 20, *test["city"][20:]])
+    assert profile.warnings(train, few, FEATURES, "y", kinds=kinds) == []
+    ids = pd.Series([f"c{n}" for n in range(100)], name="id")
+    assert (
+        copies.unknown_values(ids, ids + "x") == copies.unknown_values(train["city"], test["city"][:0]) == []
+    )

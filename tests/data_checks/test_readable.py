@@ -22,7 +22,11 @@ def checks(rule: str) -> CheckSettings:
 @pytest.mark.parametrize(
     ("rule", "column", "words"),
     [
-        ("{values: [yes, no]}", ["yes", "no"], ["True, False", "'yes'", "yes, no, on, off", "in quotes"]),
+        (
+            "{values: [yes, no]}",
+            ["yes", "no"],
+            ["True, False", "as ['yes', 'no']", "yes, no, on, off", "in quotes"],
+        ),
         ("{values: [on, maybe]}", ["on", "maybe"], ["True", "'on'", "in quotes"]),
         ("{values: [2020-01-01]}", ["2020-01-01"], ["as a date", "in quotes"]),
         ("{values: [7, 12]}", ["007", "012"], ["7, 12", "'007'", "in quotes"]),

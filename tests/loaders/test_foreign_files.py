@@ -85,6 +85,27 @@ def test_texts_that_mean_something_else_are_named(tmp_path, capsys, cell, said):
     assert said in capsys.readouterr().out
 
 
+def test_keys_that_are_one_number_are_named(tmp_path, capsys):
+    """A program cut the zeros in one file: one entity would be two."""
+    one, two = (
+        text(["k", "x"], lambda n, form=form: [form.format(n), str(n % 30)]) for form in ("{:05d}", "{}")
+    )
+    write(tmp_path, {"a.csv": one, "b.csv": two}, ", key: k")
+    assert "WARNING: column 'k'" in (said := capsys.readouterr().out) and "which are one number" in said
+
+
+def test_columns_that_differ_in_case_alone_are_named(tmp_path):
+    """One file of a folder in capitals, and a setting."""
+    files = {
+        "a.csv": text(["Age", "x"], lambda n: ["1", "2"]),
+        "b.csv": text(["AGE", "x"], lambda n: ["1", "2"]),
+    }
+    with pytest.raises(DataError, match="'Age' and 'AGE' differ in upper and lower case alone: rename one"):
+        write(tmp_path, files)
+    with pytest.raises(DataError, match="'age' and 'Age' differ in upper and lower case alone: rename one"):
+        write(tmp_path, {"a.csv": files["a.csv"]}, ", features: [age]")
+
+
 def test_a_mark_for_a_gap_that_is_declared_leaves_numbers(tmp_path):
     """The remedy of the warning."""
     content = text(["x"], lambda n: ["-" if n % 12 == 0 else f"{n}.5"])
