@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import sys
+from pathlib import Path
 
 import pytest
 from sklearn.preprocessing import FunctionTransformer
@@ -66,6 +67,18 @@ def test_requirements_are_of_the_imported_distributions(project):
     assert Needs(["own_a", "builtins"], root).requirements() == sorted(
         f"{name}=={version}" for name, version in versions.items()
     )
+
+
+def test_the_installed_modules_are_found_without_a_look_at_their_files(monkeypatch):
+    """The same table as `packages_distributions`, also when importlib_metadata is imported, which looks for each file."""
+    import importlib_metadata  # noqa: F401 - takes the place of the standard library's finder
+
+    expected = {name: set(found) for name, found in importlib.metadata.packages_distributions().items()}
+    exists, looked = Path.exists, []
+    monkeypatch.setattr(Path, "exists", lambda path: looked.append(path) or exists(path))
+    found = own_code._installed.__wrapped__()
+    assert len(looked) < 100
+    assert {name: set(distributions) for name, distributions in found.items()} == expected
 
 
 def test_a_distribution_outside_site_packages_is_not_the_users_own(project):

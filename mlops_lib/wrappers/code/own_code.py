@@ -1,9 +1,12 @@
 """What a model's code needs to be loaded elsewhere: modules of the user's own, and installed distributions."""
 
+import csv
 import importlib.metadata
+import inspect
 import re
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import cache
@@ -146,8 +149,28 @@ def distributions_of(module: str) -> set[str]:
 
 
 @cache
-def _installed() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+def _installed() -> Mapping[str, set[str]]:
+    """Top-level module -> the distributions that installed it.
+
+    `packages_distributions` gives the same. When importlib_metadata is imported, as by MLflow, it looks on the disk for each
+    of some 50,000 files.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for distribution in importlib.metadata.MetadataPathFinder.find_distributions():
+        name = distribution.metadata["Name"]
+        modules = (distribution.read_text("top_level.txt") or "").split() or _recorded(distribution)
+        for module in modules:
+            found[module].add(name)
+    return found
+
+
+def _recorded(distribution: importlib.metadata.Distribution) -> Iterator[str]:
+    """The top-level modules of a distribution, by the list of its files."""
+    for name, *_ in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        top, slash, _ = name.partition("/")
+        module = top if slash else inspect.getmodulename(top)
+        if module and "." not in module:
+            yield module
 
 
 def _has(distribution: str, stem: str) -> bool:
