@@ -103,6 +103,7 @@ def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_steps")
 def test_the_four_notebooks_take_it_to_staging_without_a_key(assistant: Path) -> None:
     """get-data, train, evaluate and register run as for any model; 03_evaluate has the figures of the documentation."""
     from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs, TrainOutputs

@@ -79,6 +79,7 @@ def test_letters_in_their_parts_have_the_same_ids(text: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_steps")
 def test_the_language_of_a_text(tmp_path, blank_store) -> None:
     """The documented scores, and the languages of texts that are not in the data, as a caller would send them."""
     texts = {
@@ -99,6 +100,7 @@ def test_the_language_of_a_text(tmp_path, blank_store) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_steps")
 def test_the_digit_in_an_image(tmp_path, blank_store) -> None:
     """The documented scores, and the digit in an uploaded file: in a form, as raw bytes and as base64 the same answer."""
     file = copied("digits", tmp_path, blank_store)

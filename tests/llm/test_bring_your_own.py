@@ -34,7 +34,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "golden.jsonl").write_text("".join(lines * 4))
     content = yaml.safe_load(settings) | {"pipeline": {"notebooks": str(ROOT / "notebooks")}}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
-    done = Project(folder).mlops("run")
+    done = Project(folder).mlops("run", warm=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "config.yaml"
 

@@ -53,7 +53,7 @@ def make(make_project: Callable[..., Project], blank_store: Path, folder: Path) 
     (project.root / "examples" / "notes.md").write_text("a new idea\n")
     with (project.root / "config.yaml").open("a") as file:
         file.write("# changed since the commit\n")
-    done = project.mlops("run")
+    done = project.mlops("run", warm=True)
     assert done.returncode == 0, done.stdout + done.stderr
     settings = project.settings()
     registry = Registry(settings)

@@ -15,7 +15,7 @@ def test_a_table_is_trained_promoted_and_served_with_its_raw_rows(customers, tmp
     (tmp_path / "churn").mkdir()
     project = Project(tmp_path / "churn")
     for command in (["init", ".", "--source", "../churn.csv"], ["run"], ["promote", "churn", "1"]):
-        done = project.mlops(*command)
+        done = project.mlops(*command, warm=True)
         assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(customers.head(20).to_json(orient="records"))
     with started(["mlops", "serve"], project.root, tmp_path / "service.log") as service:

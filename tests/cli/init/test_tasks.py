@@ -118,7 +118,7 @@ def test_from_a_table_through_four_notebooks_to_a_served_answer(
     project = Project(tmp_path / "mine")
     (project.root / ".mlops").mkdir(exist_ok=True)
     (project.root / ".mlops/mlflow.db").write_bytes(blank_store.read_bytes())
-    done = project.mlops("run")
+    done = project.mlops("run", warm=True)
     assert done.returncode == 0, done.stdout + done.stderr
     settings = config.load(project.config_file)
     model = wrappers.load(registry.Registry(settings).resolve("mine", version=1).uri)

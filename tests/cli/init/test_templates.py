@@ -183,7 +183,7 @@ def test_the_commands_of_the_readme_work(tmp_path):
     (tmp_path / "helper").mkdir()
     project = Project(tmp_path / "helper")
     for command in (["init", ".", "--template", "agent"], ["run"], ["promote", "helper", "1"]):
-        done = project.mlops(*command)
+        done = project.mlops(*command, warm=True)
         assert done.returncode == 0, done.stdout + done.stderr
     (body,) = re.findall(r"invoke -d '(.*)'", (project.root / "README.md").read_text(encoding="utf-8"))
     with started(["mlops", "serve"], project.root, tmp_path / "service.log") as service:

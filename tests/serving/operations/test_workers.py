@@ -19,7 +19,7 @@ from mlops_lib.processes import started
 from mlops_lib.registry import Registry
 from serving.operations.workers import State, Workers
 from tests.support.shop import ROOT, ROW, Service, add_pyfunc, copy, free_port, running
-from tests.support.waiting import LIMIT_S
+from tests.support.waiting import LIMIT_S, until
 
 
 class Asked(NamedTuple):
@@ -36,7 +36,7 @@ def clients(service: Service, path: str, body: object = None, number: int = 1):
     stop = threading.Event()
 
     def send() -> None:
-        while not stop.wait(0.005):
+        while not stop.wait(0.05):
             began = time.monotonic()
             try:
                 outcome = (service.post(path, body) if body else service.get(path))[0]
@@ -61,6 +61,16 @@ def workers_of(service: Service) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+def below(pid: int) -> list[psutil.Process]:
+    """The processes that a process started, and theirs."""
+    return psutil.Process(pid).children(recursive=True)
+
+
+def ended(processes: list[psutil.Process]) -> bool:
+    """Whether none of these runs any longer."""
+    return not psutil.wait_procs(processes, timeout=0)[1]
+
+
 def metrics(service: Service) -> list[str]:
     """The lines of /metrics."""
     return service.get("/metrics")[1].decode().splitlines()
@@ -81,7 +91,8 @@ def answered(service: Service) -> float:
 def test_no_request_reaches_a_worker_that_still_loads(shop, tmp_path):
     """One worker loads for 5 s longer, at the start and after a kill -9: once ready, every request is answered.
 
-    Only requests under way when the worker was killed may break. Its gauges leave /metrics; its counters stay.
+    Only requests under way when the worker was killed may break. Its model processes end, and the other worker has its
+    own. Its gauges leave /metrics; its counters stay.
     """
     settings = copy(shop, tmp_path / "project")
     add_pyfunc(settings, "slow_start")
@@ -97,11 +108,14 @@ def test_no_request_reaches_a_worker_that_still_loads(shop, tmp_path):
         assert service.log.read_text().count("champion is now") == 2, "ready before both workers were"
         service.until(lambda: processes(service) >= {worker.pid for worker in workers_of(service)})
         before = answered(service)
-        killed = workers_of(service)[0]
+        killed, other = workers_of(service)
+        service.until(lambda: len(below(killed.pid)) == len(below(other.pid)) == 2)  # template and model
+        lost = below(killed.pid)
         killed_at = time.monotonic()
         killed.kill()
         service.until(lambda: not started(killed.pid))
         dead_at = time.monotonic()
+        until(lambda: ended(lost), "the processes of the killed worker have ended")
         service.until(lambda: killed.pid not in processes(service))
         service.until(lambda: service.log.read_text().count("champion is now") == 3)
         service.until(lambda: processes(service) == {worker.pid for worker in workers_of(service)})

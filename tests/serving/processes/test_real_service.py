@@ -5,10 +5,9 @@ import os
 import signal
 import sys
 
-import psutil
 import pytest
 
-from tests.serving.operations.test_workers import processes, workers_of
+from tests.serving.operations.test_workers import below, ended
 from tests.support.promoting import promote
 from tests.support.shop import ROOT, add_pyfunc, add_version, copy, running, started
 from tests.support.waiting import LIMIT_S, until
@@ -25,16 +24,6 @@ atexit.register(lambda: Path("modules.json").write_text(json.dumps(sorted(sys.mo
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again when it has ended
 server.run()
 """
-
-
-def below(pid: int) -> list[psutil.Process]:
-    """The processes that a process started, and theirs."""
-    return psutil.Process(pid).children(recursive=True)
-
-
-def ended(processes: list[psutil.Process]) -> bool:
-    """Whether none of these runs any longer."""
-    return not psutil.wait_procs(processes, timeout=0)[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -86,20 +75,3 @@ def test_the_gateway_imports_no_code_of_a_model(shop, tmp_path):
         "mlflow.pyfunc",
         "mlflow.sklearn",
     }
-
-
-def test_each_worker_has_processes_of_its_own(shop, tmp_path):
-    """Two workers, two models: ready when both are; one model that crashes is its worker's alone; a worker that is killed
-    takes its processes along, and its gauges."""
-    settings = copy(shop, tmp_path / "project", challenger="")
-    add_pyfunc(settings, "naughty")
-    with running(settings, "--workers", "2", MLFLOW_MODEL_NAME="naughty") as service:
-        first, second = workers_of(service)
-        service.until(lambda: len(below(first.pid)) == len(below(second.pid)) == 2)
-        for _ in range(20):
-            assert service.post("/predict", {"x": 1})[0] == 200
-        lost = below(first.pid)
-        os.kill(first.pid, signal.SIGKILL)
-        until(lambda: ended(lost), "the processes of the killed worker have ended")
-        service.until(lambda: first.pid not in processes(service) and service.get("/readyz")[0] == 200)
-        assert service.post("/predict", {"x": 1})[0] == 200
