@@ -80,6 +80,7 @@ class SklearnWrapper(ModelWrapper):
                 self._table_model = TableModel(arrays)
             return
         import mlflow.sklearn
+        import sklearn  # noqa: F401 - first: SciPy, which it imports, fails while torch is hidden
 
         with without(SKOPS_EXTRAS):
             import skops.io  # noqa: F401

@@ -1,5 +1,8 @@
 """SklearnWrapper: estimators and pipelines of the user's own, for both tasks."""
 
+import subprocess
+import sys
+
 import mlflow
 import pandas as pd
 import pytest
@@ -83,6 +86,27 @@ def test_an_estimator_of_sklearn_by_dotted_path(stored):
     rows = dataset.load("test")
     assert report.metrics["roc_auc"].value > 0.65
     assert model.predict(rows).tolist() == again.predict(rows).tolist()
+
+
+@pytest.mark.slow
+def test_a_fresh_process_loads_an_estimator(stored):
+    """Nothing of scikit-learn is imported yet, and SciPy is imported without torch being in its way."""
+    stored.configure(
+        model={
+            "wrapper": "sklearn",
+            "implementation": "sklearn.linear_model:LogisticRegression",
+            "params": {},
+        }
+    )
+    _, dataset, model, result, _ = trained_model(stored)
+    row = dataset.load("test")[model.feature_names].head(1).to_dict("records")
+    folder = wrappers.download(result.model_uri)
+    code = (
+        "from mlops_lib.wrappers.sklearn import SklearnWrapper\n"
+        f"print(SklearnWrapper().load({str(folder)!r}).predict({row!r}).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[-2] == str(model.predict(row).tolist()), done.stderr[-2000:]
 
 
 def test_a_regression_end_to_end(stored):
