@@ -1,14 +1,13 @@
 """A project on the repository that `feast init` makes: drivers, hourly statistics, on-demand features, push sources."""
 
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tests.support.projects import BIN, ROOT, Project
+from tests.support.projects import ROOT, Project
 
 DRIVERS = (1001, 1002, 1003, 1004, 1005)
 #: Hours before now at which labelled rows are; half of the rows are at 0, where online values are those of training.
@@ -27,10 +26,11 @@ serving: {{stage: Staging, features: {{timeout_s: 20}}}}
 """
 
 
-def init_repo(folder: Path) -> Path:
-    """What ``feast init drivers`` makes below `folder`, untouched."""
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([str(BIN / "feast"), "init", "drivers"], cwd=folder, check=True, capture_output=True)
+def make_repo(folder: Path) -> Path:
+    """What ``feast init drivers`` makes below `folder`, untouched; by its function, since this process has Feast imported."""
+    from feast.repo_operations import init_repo
+
+    init_repo("drivers", "local", str(folder / "drivers"))
     return folder / "drivers/feature_repo"
 
 
@@ -52,7 +52,7 @@ def labelled_rows(rows: int = 600) -> pd.DataFrame:
 
 def make(folder: Path, service: str = "driver_activity_v1") -> Project:
     """A project in `folder` that learns from a service of the repository."""
-    init_repo(folder)
+    make_repo(folder)
     labelled_rows().to_parquet(folder / "labels.parquet")
     (folder / "config.yaml").write_text(CONFIG.format(service=service))
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_*"))
