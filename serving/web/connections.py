@@ -2,7 +2,8 @@
 bytes after the answer.
 
 uvicorn has none of them with its fast parser: it buffers a head of any length, waits for ever for its end,
-and reads on after a refusal. See docs/decisions/0312.
+and reads on after a refusal. It also loses the body of a request that offers HTTP/2, as Java's clients do.
+See docs/decisions/0312.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -61,7 +63,8 @@ class Connection(HttpToolsProtocol):
         """Parse a piece, unless the message is too long already."""
         self._bytes += len(data)
         self._measure = self._bytes > self.head_bytes
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if not self._bytes or self.transport.is_closing():  # none: the message was whole
             return
         if self._in_head:
@@ -73,12 +76,46 @@ class Connection(HttpToolsProtocol):
             # The gateway counts bytes of the body. Trailers and the framing of chunks are none.
             self.transport.close()
 
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserError:
+                message = "Invalid HTTP request received."
+                self.logger.warning(message)
+                self.send_400_response(message)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if self._should_upgrade():
+                    self.handle_websocket_upgrade()
+                    return
+                if not self._offers_upgrade():
+                    return
+                data = self._head_without_offer() + data[offer.args[0] :]
+
+    def _offers_upgrade(self) -> bool:
+        """Whether the parser stops after the head, because the client could also speak another protocol."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _head_without_offer(self) -> bytes:
+        """The head once more, for a new parser: the one that stopped cannot go on with the body."""
+        line = b"%b %b HTTP/%b\r\n" % (
+            self.parser.get_method(), self.url, self.parser.get_http_version().encode(),
+        )  # fmt: skip
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        kept = (header for header in self.headers if header[0] != b"upgrade")
+        return line + b"".join(b"%b: %b\r\n" % header for header in kept) + b"\r\n"
+
     def on_headers_complete(self) -> None:
         """Begin the request.
 
         Raises:
             HeadTooLargeError: The parser passes it on as an error of its own.
         """
+        if self._offers_upgrade():
+            return
         if self._measure and len(self.url) + _size(self.headers) > self.head_bytes:
             raise HeadTooLargeError
         self._in_head = False
@@ -91,6 +128,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next message begins."""
+        if self._offers_upgrade():
+            return
         self._bytes, self._in_head = 0, True
         if self._timer:
             self._stop_timer()

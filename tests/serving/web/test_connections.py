@@ -259,6 +259,45 @@ def test_a_trailer_is_no_header(upgrade: bytes) -> None:
     assert headers == before and (b"host", b"a") in before
 
 
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000], ids=["bytes", "pieces", "whole"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_body_of_a_request_that_offers_http2_is_read(chunked: bool, size: int) -> None:
+    """Java's HttpClient offers it with each request. The answer is HTTP/1.1, and the connection goes on."""
+    body = b"4\r\n[1, \r\n2\r\n2]\r\n0\r\n\r\n" if chunked else b"[1, 2]"
+    length = "Transfer-Encoding: chunked" if chunked else "Content-Length: 6"
+    sent = request("/predict?a=b", length, *H2C, "X-After: 1", method="POST") + body
+    connection = connected()
+    for _ in range(2):
+        for start in range(0, len(sent), size):
+            connection.data_received(sent[start : start + size])
+        assert connection.cycle.body == b"[1, 2]" and not connection.cycle.more_body
+        assert (b"x-after", b"1") in connection.scope["headers"] and connection.scope["method"] == "POST"
+        assert (connection.scope["path"], connection.scope["query_string"]) == ("/predict", b"a=b")
+        connection.cycle.response_complete = True
+
+
+def test_requests_that_offer_http2_may_follow_each_other_at_once(client: Client) -> None:
+    """Also a thousand in one piece. The limits hold for them as for others."""
+    connection = connected()
+    connection.data_received(request("/livez", *H2C) * 2000)
+    assert len(connection.pipeline) == 1999
+    client.send(request("/livez", *H2C))
+    assert client.answer()[0] == 200
+    client.send(request("/livez", *H2C, f"X: {'a' * 2 * HEAD_BYTES}"))
+    answer = client.rest()
+    assert answer.count(b"HTTP/1.1 431 ") == 1
+
+
+@pytest.mark.parametrize("head", [request("x:80", method="CONNECT"), request("x:80", *H2C, method="CONNECT")])
+def test_a_tunnel_is_refused(client: Client, head: bytes) -> None:
+    """The service is no proxy."""
+    client.send(head)
+    assert client.rest().startswith(b"HTTP/1.1 4")
+
+
 def test_python_reads_attributes_of_a_connection_fast() -> None:
     """Python is slower with an object of more than 30 attributes in its dict, and each request reads dozens."""
     connection = connected()
