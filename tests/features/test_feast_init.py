@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
+from examples.repurchase import demo
 from mlops_lib import features, loaders, wrappers
-from mlops_lib.errors import DataError
+from mlops_lib.errors import DataError, MlopsError
 from mlops_lib.features.feast_scalars import python_value
 from mlops_lib.registry import Registry
-from tests.support import driver_project, shop
+from tests.support import driver_project
 from tests.support.projects import BIN
 
 pytestmark = pytest.mark.slow
@@ -42,12 +43,13 @@ def test_it_trains_and_serves_as_it_is(project):
     now = rows.index[rows["event_timestamp"] == rows["event_timestamp"].max()]
     sent = rows.loc[now, ["driver_id", "val_to_add", "val_to_add_2"]].to_dict("records")
     assert len(sent) > 40
-    with shop.running(settings) as service:
-        answer = service.post("/predict", {"inputs": sent})[1]
-        single = service.post("/predict", {"inputs": sent[0]})[1]
+    with demo.Service(project.config_file) as service:
+        url = service.start()
+        answer = demo.post(f"{url}/predict", {"inputs": sent})
+        single = demo.post(f"{url}/predict", {"inputs": sent[0]})
         lacking = {name: value for name, value in sent[0].items() if name != "val_to_add_2"}
-        status, refused = service.post("/predict", {"inputs": lacking})
-    assert status == 422 and "no 'val_to_add_2' to compute 'conv_rate_plus_val1' from" in refused["detail"]
+        with pytest.raises(MlopsError, match=r"no 'val_to_add_2' to compute 'conv_rate_plus_val1' from"):
+            demo.post(f"{url}/predict", {"inputs": lacking})
     assert answer["predictions"] == expected[now].tolist()
     assert single["predictions"] == expected[now[0]]
     assert single["features"]["counts"]["computed"] == 2

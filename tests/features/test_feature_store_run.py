@@ -7,7 +7,6 @@ import pytest
 from examples.repurchase import demo
 from mlops_lib import loaders
 from mlops_lib.registry import SCORE_TAG, Registry
-from tests.support import shop
 
 
 @pytest.mark.slow
@@ -33,8 +32,9 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
     )
     row = demo.one_customer(settings)
     assert list(row) == ["user_id"]
-    with shop.running(settings) as service:
-        _, answer = service.post("/predict", {"inputs": row})
+    with demo.Service(project.config_file) as service:
+        url = service.start()
+        answer = demo.post(f"{url}/predict", {"inputs": row})
     assert answer["features"] == {"counts": {"online": 7}, "troubled": []}
     assert answer["predictions"] and answer["model"]["version"] == version.version
     monkeypatch.delenv("DATA_LOADER_TYPE", raising=False)

@@ -137,7 +137,7 @@ def _server() -> tuple[str, str]:
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, *map(str, numbers)],
         cwd=ROOT, stdin=subprocess.PIPE, pass_fds=numbers, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},  # without what the test of the first start adds
+        env=_environment(),
     )  # fmt: skip
     for listener in listeners:
         listener.close()
@@ -148,6 +148,14 @@ def _server() -> tuple[str, str]:
 
     atexit.register(stop)
     return addresses
+
+
+def _environment() -> dict[str, str]:
+    """Without what the test of the first start adds, and without the folder that Feast sets for metrics when it is imported:
+    prometheus_client would then keep the metrics of all forks in files.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS_MULTIPROC")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def main() -> None:
