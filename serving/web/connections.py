@@ -87,16 +87,16 @@ class Connection(HttpToolsProtocol):
                 self.send_400_response(message)
                 return
             except httptools.HttpParserUpgrade as offer:
-                if self._should_upgrade():
-                    self.handle_websocket_upgrade()
-                    return
                 if not self._offers_upgrade():
+                    if self._should_upgrade():
+                        self.handle_websocket_upgrade()
                     return
                 data = self._head_without_offer() + data[offer.args[0] :]
 
     def _offers_upgrade(self) -> bool:
-        """Whether the parser stops after the head, because the client could also speak another protocol."""
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        """Whether the parser stops after the head, because the client could also speak another protocol than WebSocket."""
+        is_tunnel = self.parser.get_method() == b"CONNECT"
+        return self.parser.should_upgrade() and not is_tunnel and not self._should_upgrade()
 
     def _head_without_offer(self) -> bytes:
         """The head once more, for a new parser: the one that stopped cannot go on with the body."""
@@ -114,7 +114,7 @@ class Connection(HttpToolsProtocol):
         Raises:
             HeadTooLargeError: The parser passes it on as an error of its own.
         """
-        if self._offers_upgrade():
+        if self.parser.should_upgrade() and self._offers_upgrade():
             return
         if self._measure and len(self.url) + _size(self.headers) > self.head_bytes:
             raise HeadTooLargeError
@@ -128,7 +128,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The next message begins."""
-        if self._offers_upgrade():
+        if self.parser.should_upgrade() and self._offers_upgrade():
             return
         self._bytes, self._in_head = 0, True
         if self._timer:

@@ -291,6 +291,14 @@ def test_requests_that_offer_http2_may_follow_each_other_at_once(client: Client)
     assert answer.count(b"HTTP/1.1 431 ") == 1
 
 
+def test_a_websocket_is_refused_at_once(client: Client) -> None:
+    """By an answer that is one: nothing follows when the time for a head is over."""
+    key = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    client.send(request("/livez", "Connection: Upgrade", "Upgrade: websocket", *key))
+    answer = client.rest()
+    assert answer.startswith(b"HTTP/1.1 4") and answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize("head", [request("x:80", method="CONNECT"), request("x:80", *H2C, method="CONNECT")])
 def test_a_tunnel_is_refused(client: Client, head: bytes) -> None:
     """The service is no proxy."""
