@@ -56,7 +56,6 @@ class NotebookFigure(Figure):
     def finish(self) -> None:
         """Lay the figure out and draw it, once: each later drawing would lay it out again.
         Called inside the style's context."""
-        self.stale = True
         _ = self.png
         self.set_layout_engine("none")
         self.stale = False
