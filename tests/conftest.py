@@ -14,7 +14,9 @@ from sqlalchemy.engine import Engine
 from mlops_lib import config
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
+from tests.support import blank
 from tests.support.projects import BIN, ROOT, PipelineRun, Project, Trained
+from tests.support.shared import shared_folder
 
 __all__ = ["BIN", "ROOT", "PipelineRun", "Project", "Trained"]
 
@@ -107,8 +109,10 @@ def _do_not_wait_for_the_disk(connection: object, _: object) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _subprocess_environment() -> None:
+def _subprocess_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Steps and services import this checkout, and their progress bars do not fill the report."""
+    os.environ[blank.FOLDER_ENV] = str(shared_folder(tmp_path_factory) / "blank")
+    blank.use()
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -129,9 +133,7 @@ def _imports_of_this_test_alone(tmp_path_factory: pytest.TempPathFactory) -> Ite
     path, modules = list(sys.path), set(sys.modules)
     yield
     sys.path[:] = path
-    temporary = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        temporary = temporary.parent  # has the folders that all workers read
+    temporary = shared_folder(tmp_path_factory)
     for name in sys.modules.keys() - modules:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{temporary}{os.sep}"):
             del sys.modules[name]

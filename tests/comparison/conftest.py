@@ -7,7 +7,7 @@ import pytest
 
 from mlops_lib import config
 from tests.support import compared
-from tests.support.project_fixtures import made_once
+from tests.support.shared import made_once
 
 
 @pytest.fixture(scope="session")

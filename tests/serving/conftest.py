@@ -9,7 +9,7 @@ import pytest
 from mlops_lib import config
 from tests.support import gallery, model_process
 from tests.support import shop as shop_module
-from tests.support.project_fixtures import made_once
+from tests.support.shared import made_once
 
 
 @pytest.fixture(scope="session")

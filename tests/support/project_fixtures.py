@@ -1,9 +1,5 @@
-"""Fixtures: projects in temporary folders, from an empty one to one that a whole pipeline ran in.
+"""Fixtures: projects in temporary folders, from an empty one to one that a whole pipeline ran in."""
 
-The expensive ones are made once, by the first pytest-xdist worker that needs them.
-"""
-
-import fcntl
 import json
 import os
 import shutil
@@ -17,26 +13,10 @@ import pytest
 
 from mlops_lib import config
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
+from tests.support import blank, forks
 from tests.support import explained as explained_project
-from tests.support import forks
 from tests.support.projects import ROOT, PipelineRun, Project, Trained
-
-
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """A folder that `make` fills in one process; all workers of the session read it."""
-    base = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-    folder = base / name
-    with (base / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            try:
-                make(folder)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-    return folder
+from tests.support.shared import made_once
 
 
 @pytest.fixture(scope="session")
@@ -76,14 +56,9 @@ def project(make_project: Callable[..., Project], tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def blank_store(make_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow SQLite file with its tables made, which takes seconds; copy it."""
-    from mlops_lib import tracking
-
-    def make(folder: Path) -> None:
-        tracking.connect(make_project(folder, mlflow={"experiment": "Default"}).settings())
-
-    return made_once(tmp_path_factory, "blank", make) / ".mlops" / "mlflow.db"
+def blank_store() -> Path:
+    """An MLflow SQLite file with its tables made, to copy for a process that is not forked from one of the tests'."""
+    return blank.blank(Path(os.environ[blank.FOLDER_ENV]))
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support import blank
+
 ROOT = Path(__file__).parents[2]
 #: Without `mlops_lib.cli`, which looks at its terminal when it is imported.
 PROGRAMS = (
@@ -163,6 +165,7 @@ def main() -> None:
     programs, templates = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     for name in PROGRAMS:
         importlib.import_module(name)
+    blank.use()
     _become(_serve(programs, templates))
 
 
