@@ -1,9 +1,11 @@
 """The rows of the source that a service takes where ``data.prepare`` travels with the model."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -178,4 +180,12 @@ def _is_own(name: str, module: object, root: Path) -> bool:
     file = getattr(module, "__file__", None)
     if not file or name == "__main__" or name.partition(".")[0] == "mlops_lib":
         return False
+    if not _resolved(os.path.dirname(file)).is_relative_to(root):
+        return False
     return root in (path := Path(file).resolve()).parents and "site-packages" not in path.parts
+
+
+@cache
+def _resolved(folder: str) -> Path:
+    # A notebook has thousands of modules, in hundreds of folders.
+    return Path(folder).resolve()
