@@ -20,6 +20,13 @@ PLAIN = str.maketrans(
 UNSEEN = regex.compile(r"(?![\u200c\u200d\U000E0020-\U000E007F])[\p{Cf}\ufe00-\ufe0f\u0640]")
 #: Punctuation of all scripts, and the signs that SQuAD removes from English.
 PUNCTUATION = regex.compile(rf"[\p{{P}}{regex.escape(string.punctuation)}]")
+#: Before three digits, as in 3,000.
+THOUSANDS = regex.compile(r"(?<=\d)[,\u066c'](?=\d{3}(?!\d))")
+#: A number with one mark, as in 3.5, 3,5, 1/2, 10:30 and .5. Two marks make a date or a list, as in 2024.01.05.
+MARKED = regex.compile(r"(?<![\d.,/:\u066b-])(?:(\d+)([.,/:\u066b])|(?<!\p{L})\.)(\d+)(?![.,/:\u066b-]?\d)")
+MINUS = regex.compile(r"(?:(?<![\p{L}\d])|(?<=\de))-(?=\p{Sc}?\.?\d)")
+#: Stand for the signs of numbers while punctuation is removed: Unicode leaves them to programs, and no text has them.
+SIGNS = {".": "\ue000", ",": "\ue000", "\u066b": "\ue000", "/": "\ue001", ":": "\ue002", "-": "\ue003"}
 
 
 def normal(text: str) -> str:
@@ -38,7 +45,7 @@ def same(answer: str, reference: str, english: bool) -> bool:
     """Whether two texts have the same words in the same order.
 
     Case, punctuation and, in English, articles do not count, nor do spaces in a script that is written
-    without. A reference of nothing else is compared as it is: "A" is no "the", and "+" no "-".
+    without. The signs of a number do: 3.5 is no 35, -5 no 5, and 3,000 is 3000. A reference of nothing else is compared as it is: "A" is no "the", and "+" no "-".
     """
     if english and (words := _words(reference, ARTICLES)):
         return _words(answer, ARTICLES) == words
@@ -48,5 +55,12 @@ def same(answer: str, reference: str, english: bool) -> bool:
 
 
 def _words(text: str, without: frozenset[str] = frozenset()) -> list[str]:
-    found = pieces(PUNCTUATION.sub("", normal(text)))
+    found = pieces(PUNCTUATION.sub("", _with_signs(normal(text))))
     return [piece for piece in found if not piece.isspace() and piece not in without]
+
+
+def _with_signs(text: str) -> str:
+    """The text with its numbers written without punctuation, one sign for each that changes the value."""
+    plain = THOUSANDS.sub("", text)
+    marked = MINUS.sub(SIGNS["-"], plain)
+    return MARKED.sub(lambda found: (found[1] or "") + SIGNS[found[2] or "."] + found[3], marked)
