@@ -11,6 +11,12 @@ _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{0,30}|,[0-9]|,[0-9]{2}|,[0-9]{4,30}
 #: Texts that often stand for a missing value.
 _NOTHING = {"na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "-", "?"}
 
+#: In a cell of a row of sums, in small letters.
+TOTALS = (
+    "total", "totals", "subtotal", "grand total", "합계", "총계", "총합계", "소계", "合計", "小計", "总计", "合计", "小计",
+    "summe", "gesamt", "gesamtsumme", "total général",
+)  # fmt: skip
+
 
 def as_seen(text: str) -> str:
     """Composed letters, as of Hangul or ä, without white space at the ends: macOS writes letters apart (NFD).

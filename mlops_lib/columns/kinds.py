@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.columns.alike import alike, same_number, says_nothing
+from mlops_lib.columns.alike import TOTALS, alike, same_number, says_nothing
 from mlops_lib.columns.date_forms import ORDERS
 from mlops_lib.columns.facts import NUMBER_PATTERN, is_list
 from mlops_lib.columns.images import is_image_file
@@ -29,8 +29,10 @@ SHOWN_TEXTS = 1_000
 MAX_ODD, SHOWN_LETTERS = 5, 40
 #: What the reason of a column says whose texts are numbers, or nearly so.
 SIZES = "they look like numbers", "they are numbers but"
-#: What the hint at two texts that probably mean one key says.
-SAME = "which look the same", "which are one number"
+#: What the hint at texts says that are no two keys, or no key.
+SAME = "which look the same", "which are one number", "which often marks a row of sums"
+#: Of fewer texts, such as total and partial, total may be a category.
+FEWEST_WITH_TOTAL = 4
 #: An address, a version or a phone number, and a number whose thousands are apart.
 _GROUPS, _THOUSANDS = r"^\d+([. ]\d+){2,}$", r"^\d{1,3}((\.\d{3})+|( \d{3})+(\.\d+)?)$"
 #: A number and its unit, such as 70.5 kg.
@@ -200,6 +202,8 @@ def _looks_like(facts: "Facts") -> str:
             f"; they look like dates, such as {facts.values[0].as_py()!r}, in which day or month may come first: set "
             "day_first or month_first in data.columns"
         )
+    if found := _total(facts.values):
+        return f"; they hold {found!r}, {SAME[2]}: leave such rows out of the source"
     shown = facts.values[:SHOWN_TEXTS]
     if (pair := alike(shown.to_pylist()))[0]:
         return (
@@ -215,6 +219,16 @@ def _looks_like(facts: "Facts") -> str:
     if facts.known < facts.rows and (said := next(filter(says_nothing, shown.to_pylist()), "")):
         return f"; they hold {said!r} beside missing values: list it in data.missing_values if it means one"
     return ""
+
+
+def _total(texts: "pa.Array") -> str:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if len(texts) < FEWEST_WITH_TOTAL:
+        return ""
+    are = pc.is_in(pc.utf8_lower(pc.utf8_trim(texts, " :")), pa.array(TOTALS, texts.type))
+    return next(iter(texts.filter(are).to_pylist()), "")
 
 
 def _looks_sized(facts: "Facts", shown: "pa.Array") -> str:

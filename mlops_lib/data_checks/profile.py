@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops_lib.data_checks import copies
+from mlops_lib.data_checks import copies, stand_ins
 from mlops_lib.data_checks.separation import comparable, is_amount, kind_of, numbers, scores
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def warnings(
         labels: All of them, where the data has several: copies of a row agree in each.
     """
     kinds = kinds or {}
-    found, of_label = [], kinds.get(label, "")
+    found, of_label = stand_ins.warnings(train[label]), kinds.get(label, "")
     for name in features:
         own = scores(train[name], train[label], kinds.get(name, ""), of_label)
         gaps = train[name].isna().astype(float)
@@ -103,6 +103,7 @@ def warnings(
             found.append(f"{name} alone predicts {label} ({measure} of 1): does it contain the answer?")
         if comparable(train[name]).nunique() <= 1:
             found.append(f"{name} has one value in all rows of train, so no model can learn from it.")
+        found += stand_ins.warnings(train[name])
         if kinds.get(name) == "category":
             found += copies.unknown_values(train[name], test[name])
     if key:

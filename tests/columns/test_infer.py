@@ -206,6 +206,21 @@ def test_values_that_are_probably_one_are_named(texts, words):
     assert words in reason and (";" in reason) == ("they hold" in words)
 
 
+@pytest.mark.parametrize(
+    ("texts", "total"),
+    [
+        (["서울", "부산", "대구", " 합계"], "' 합계'"),
+        (["a", "b", "c", "Grand Total:"], "'Grand Total:'"),
+        (["a", "b", "c", "totally"], ""),
+        (["total", "partial", "none", "none"], ""),
+    ],
+)
+def test_a_row_of_sums_is_named(texts, total):
+    """A sheet ends with it, and a model would learn from it as from the others."""
+    reason = column(pa.array(texts * 25)).reason
+    assert ("which often marks a row of sums" in reason) == bool(total) and total in reason
+
+
 @pytest.mark.parametrize(("values", "words"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
 def test_a_column_without_use_is_left_out_with_a_reason(values, words):
     """It stays in the dataset, and the reason says how to keep it."""
