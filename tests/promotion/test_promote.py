@@ -1,11 +1,11 @@
 """`mlops promote`: the gate is asked on the champion of this moment, and nothing else leads to Production."""
 
 import asyncio
-import os
+import functools
 import re
 import shutil
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -25,6 +25,7 @@ from mlops_lib.registry import Registry
 from mlops_lib.training import evidence, judging
 from mlops_lib.wrappers import champion
 from tests.support import promoting
+from tests.support.projects import Project
 from tests.support.toy_service import Caller, Toy, toy_service
 
 ROOT = Path(__file__).parents[2]
@@ -548,21 +549,19 @@ def test_the_notebook_registers_no_run_that_the_gate_refused(settings, monkeypat
 def test_two_commands_at_once_leave_one_chain_of_decisions(settings):
     """Both ask the gate. Whoever is overtaken moves nothing; each move replaces the version that was judged."""
     names = ("1", "3")
-    code = "from mlops_lib.cli.app import main; main()"
-    commands = [[sys.executable, "-c", code, "promote", "churn", name] for name in names]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": settings.root}
-    started = [subprocess.Popen(command, env=variables, **pipes) for command in commands]
-    said = [one.communicate()[0] for one in started]
-    moved = [name for name, one in zip(names, started, strict=True) if one.returncode == 0]
+    command = functools.partial(Project(settings.root).mlops, "promote", "churn", warm=True)
+    with ThreadPoolExecutor() as threads:
+        ended = list(threads.map(command, names))
+    said = [done.stdout + done.stderr for done in ended]
+    moved = [name for name, done in zip(names, ended, strict=True) if done.returncode == 0]
     history = Registry(settings).history("churn")
     assert history.verify() == "" and moved, said
     assert sorted(str(entry.version) for entry in history.entries) == sorted(moved), said
     replaced = [0, *(entry.version for entry in history.entries)]
     assert [entry.replaced for entry in history.entries] == replaced[:-1]
     assert at_production(settings) == [replaced[-1]]
-    for one, text in zip(started, said, strict=True):
-        assert one.returncode == 0 or "is there now" in text or "refused" in text, text
+    for done, text in zip(ended, said, strict=True):
+        assert done.returncode == 0 or "is there now" in text or "refused" in text, text
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])

@@ -15,6 +15,7 @@ import pytest
 from mlops_lib import processes, tracking
 from mlops_lib.errors import RegistryError
 from mlops_lib.registry import ClaimedError, Decision, Registry, claims, register_run
+from tests.support import warm
 from tests.support.projects import ROOT
 from tests.support.promoting import promote
 
@@ -269,16 +270,14 @@ def race(project, rounds):
         registry._client.create_registered_model(f"model{number}")
         for _ in range(2):
             registry._client.create_model_version(f"model{number}", source, run.info.run_id)
-    command = [sys.executable, "-c", RACE, str(project.config_file)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-    racers = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    racers = [warm.start_code(RACE, str(project.config_file)) for _ in range(2)]
     try:
-        assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 2
+        assert [from_it.readline() for _, _, from_it in racers] == ["ready\n"] * 2
         for number in range(rounds):
-            for version, racer in enumerate(racers, 1):
-                racer.stdin.write(f"model{number} {version}\n")
-                racer.stdin.flush()
-            said = [racer.stdout.readline().strip() for racer in racers]
+            for version, (_, to_it, _) in enumerate(racers, 1):
+                to_it.write(f"model{number} {version}\n")
+                to_it.flush()
+            said = [from_it.readline().strip() for _, _, from_it in racers]
             assert sorted(said) == ["lost", "won"], said
             winner = said.index("won") + 1
             name = f"model{number}"
@@ -290,9 +289,10 @@ def race(project, rounds):
             tags = registry._client.get_registered_model(name).tags
             assert not [tag for tag in tags if tag.startswith(claims.CLAIM_TAG)]
     finally:
-        for racer in racers:
-            racer.stdin.close()
+        for racer, to_it, from_it in racers:
+            to_it.close()
             racer.wait()
+            from_it.close()
 
 
 def test_two_promotions_at_once_cannot_both_win(stored):
@@ -302,4 +302,4 @@ def test_two_promotions_at_once_cannot_both_win(stored):
 
 def test_two_promotions_at_once_cannot_both_win_on_a_server(project, tracking_server):
     """The same over HTTP."""
-    race(project.configure(mlflow={"tracking_uri": tracking_server}), 6)
+    race(project.configure(mlflow={"tracking_uri": tracking_server}), 3)

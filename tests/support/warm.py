@@ -1,4 +1,4 @@
-"""Starts `mlops` and uvicorn as forks of a process that has their packages imported, which saves seconds of each start.
+"""Starts `mlops`, uvicorn and code as forks of a process that has their packages imported: that saves seconds of each start.
 
 A fork has streams, environment, folder and exit status as a process of its own. Its model processes are forked from
 a template that has the packages of every kind imported. A test of the start itself starts a new process.
@@ -6,6 +6,7 @@ a template that has the packages of every kind imported. A test of the start its
 
 import atexit
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -19,9 +20,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from tests.support import blank
 
@@ -113,7 +113,7 @@ def start(
     error: int,
     given: int = subprocess.DEVNULL,
 ) -> Process:
-    """Start `mlops` or `uvicorn` with arguments, in a folder, on the files with these numbers."""
+    """Start `mlops`, `uvicorn` or `python -c` with arguments, in a folder, on the files with these numbers."""
     programs, templates = _server()
     request = {
         "command": list(command),
@@ -126,7 +126,16 @@ def start(
         return Process(programs, request, files)
 
 
-@cache
+def start_code(code: str, *arguments: str) -> tuple[Process, TextIO, TextIO]:
+    """Start `python -c` in the checkout: the process, its standard input and its standard output."""
+    (given, to_it), (from_it, out) = os.pipe(), os.pipe()
+    process = start(["python", "-c", code, *arguments], ROOT, os.environ, out, sys.stderr.fileno(), given)
+    os.close(given)
+    os.close(out)
+    return process, os.fdopen(to_it, "w"), os.fdopen(from_it)
+
+
+@functools.cache
 def _server() -> tuple[str, str]:
     """Addresses for programs and for templates. The server is started by the first call, and ends with this process."""
     folder = tempfile.TemporaryDirectory(prefix="mlops-warm-")
@@ -257,7 +266,10 @@ def _become(connection: socket.socket) -> None:
     from serving.isolation import template
 
     template.start = lambda: _start_template(request["templates"])  # type: ignore[assignment]
-    if name == "uvicorn":
+    if name == "python":
+        _, code, *sys.argv[1:] = arguments
+        program = functools.partial(exec, code, {"__name__": "__main__"})
+    elif name == "uvicorn":
         from uvicorn.main import main as program
     else:
         from mlops_lib.cli.app import main as program
