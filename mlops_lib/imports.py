@@ -10,6 +10,8 @@ JSON_SCHEMA_EXTRAS = "rfc3987_syntax"
 MLFLOW_PYTORCH_EXTRAS = "pytorch_lightning"
 #: skops imports every module of scikit-learn, one of which imports torch (1.4 s).
 SKOPS_EXTRAS = "torch"
+#: Feast imports torch (1.4 s) for answers in tensors; the platform reads rows.
+FEAST_EXTRAS = "torch"
 
 
 @contextmanager
@@ -26,3 +28,19 @@ def without(package: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[package]
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Import what the block imports without typeguard's checks of arguments.
+
+    For each function with checks typeguard compiles the whole module again: 4 of the 7 s of Feast's import.
+    """
+    import typeguard
+
+    checked = typeguard.typechecked
+    typeguard.typechecked = lambda target: target  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        typeguard.typechecked = checked

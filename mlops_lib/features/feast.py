@@ -23,6 +23,7 @@ from mlops_lib.features.feast_service import views_of
 from mlops_lib.features.feast_sqlite import use_feasts_times
 from mlops_lib.features.feast_values import as_declared, instants, typed
 from mlops_lib.features.feast_views import ServiceViews, StoredView
+from mlops_lib.imports import FEAST_EXTRAS, unchecked, without
 from mlops_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class FeastProvider(FeatureProvider):
     @cached_property
     def store(self) -> "FeatureStore":
         """Feast's own object."""
-        from feast import FeatureStore
+        with without(FEAST_EXTRAS), unchecked():
+            from feast import FeatureStore
 
         if (folder := str(self.repo)) not in sys.path:  # functions of on-demand views may import its modules
             sys.path.append(folder)
@@ -138,6 +140,8 @@ class FeastProvider(FeatureProvider):
         self._forget()
 
     def apply(self) -> list[str]:
+        with without(FEAST_EXTRAS):
+            import feast  # noqa: F401 - before `store`: with the checks of the definitions' arguments
         with feast_errors("register the definitions"):
             registered = register(self.store, self.repo)
         self._forget()

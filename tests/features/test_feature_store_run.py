@@ -18,7 +18,7 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
     monkeypatch.setenv("DATA_LOADER_TYPE", "feature_store")
     settings = project.settings()
     demo.fill_feature_store(settings)
-    done = project.mlops("run")
+    done = project.mlops("run", warm=True)
     assert done.returncode == 0, done.stderr[-3000:]
     version = Registry(settings).resolve("repurchase", stage="Staging")
     local = Registry(pipeline_run.project.settings(data__loader="local")).resolve(
@@ -38,6 +38,6 @@ def test_the_main_job_on_the_feature_store_is_the_local_one_and_serves_keys(
     assert answer["features"] == {"counts": {"online": 7}, "troubled": []}
     assert answer["predictions"] and answer["model"]["version"] == version.version
     monkeypatch.delenv("DATA_LOADER_TYPE", raising=False)
-    again = project.mlops("reproduce", "repurchase", str(version.version))
+    again = project.mlops("reproduce", "repurchase", str(version.version), warm=True)
     assert again.returncode == 0, again.stdout[-2000:] + again.stderr[-3000:]
     assert "identical" in again.stdout
