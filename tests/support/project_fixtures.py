@@ -84,6 +84,15 @@ def forked_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of a training that the test starts are forks: see `tests.support.forked_workers`."""
+    from mlops_lib.training import launch
+    from tests.support.forked_workers import SUBPROCESS
+
+    monkeypatch.setattr(launch, "subprocess", SUBPROCESS)
+
+
 @pytest.fixture(scope="session")
 def trained_once(
     make_project: Callable[..., Project], blank_store: Path, tmp_path_factory: pytest.TempPathFactory

@@ -51,6 +51,7 @@ def test_a_store_that_refuses_is_found_before_training(s3, stored, monkeypatch, 
     assert "t0p" not in str(error.value)
 
 
+@pytest.mark.usefixtures("forked_steps")
 def test_a_model_goes_through_s3_to_the_service_which_outlives_the_store(s3, stored, monkeypatch):
     """Notebook, checkpoint and model are objects; the service loads the model, and starts from its cache without S3."""
     with mlflow_server(f"sqlite:///{stored.root}/.mlops/mlflow.db", "s3://mlops/artifacts") as address:

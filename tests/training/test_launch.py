@@ -13,6 +13,7 @@ from mlops_lib import config, loaders, notebooks, tracking, wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.loaders.files import LocalDataLoader
 from mlops_lib.training import launch, worker
+from tests.support.forked_workers import Forked, train
 from tests.support.projects import written
 from tests.support.waiting import until
 
@@ -64,6 +65,7 @@ def test_every_logged_value_is_a_mean_over_workers():
     assert seen == [True, False]
 
 
+@pytest.mark.usefixtures("forked_steps")
 def test_two_processes_learn_what_one_does_from_each_row_once(trained_copy, tmp_path, monkeypatch):
     """02_train in a kernel with two gloo workers: each row once an epoch; losses and score are those of one process."""
     from sklearn.metrics import roc_auc_score
@@ -123,24 +125,16 @@ def test_the_port_where_workers_meet_is_taken_before_they_start(stored, tmp_path
     launch._run_here(stored.settings(train__processes=2), tmp_path)
 
 
-TRAIN = """
-import sys
-from mlops_lib import config, loaders, wrappers
-settings = config.load()
-wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
-"""
-
-
 def test_workers_end_with_a_killed_parent(stored):
     """After kill -9 of a kernel its workers end, even one that hangs."""
     written(fragile(stored, "sleep"))
     environment = {**os.environ, config.CONFIG_ENV: str(stored.config_file)}
-    with subprocess.Popen(
-        [sys.executable, "-c", TRAIN], env=environment, stderr=subprocess.DEVNULL
-    ) as parent:
-        until(lambda: len(workers_running()) == 2 or parent.poll() is not None, "two workers run")
-        assert parent.poll() is None
-        parent.kill()
+    with open(os.devnull, "w") as null:
+        parent = Forked(f"{train.__module__}:train", env=environment, error=null.fileno())
+    until(lambda: len(workers_running()) == 2 or parent.poll() is not None, "two workers run")
+    assert parent.poll() is None
+    parent.kill()
+    parent.wait()
     until(lambda: workers_running() == [], "the workers end")
 
 

@@ -11,7 +11,7 @@ from tests.networks.test_architectures import films
 from tests.support.own_batches import require_equal_processes
 from tests.support.projects import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_workers")]
 
 
 def test_two_processes_learn_what_one_does(tmp_path, monkeypatch):

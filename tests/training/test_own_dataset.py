@@ -142,6 +142,7 @@ def test_dataset_and_datamodule_together_are_refused(stored):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_two_processes_share_its_rows(stored):
     """The rows are shared as the platform's are: each is learned from once an epoch, and both end with the same weights."""
     own_batches.require_equal_processes(stored, "dataset", "OwnItems")

@@ -3,7 +3,7 @@
 import importlib
 import os
 import shutil
-import subprocess
+import signal
 import sys
 from pathlib import Path
 
@@ -20,14 +20,9 @@ from mlops_lib.network_inputs.spec import Inputs, InputSpec
 from mlops_lib.training.checkpoints import identity
 from mlops_lib.training.implementation import build
 from mlops_lib.training.resume import RESUMED_TAG, Resume
+from tests.support.forked_workers import Forked, train
 from tests.support.projects import written
 from tests.support.waiting import until
-
-TRAIN = """
-from mlops_lib import config, loaders, wrappers
-settings = config.load()
-wrappers.from_settings(settings).train(loaders.prepared(settings), settings)
-"""
 
 
 @pytest.fixture
@@ -76,10 +71,11 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(resumable, cap
         config.CONFIG_ENV: str(settings.root / "config.yaml"),
         "TOY_INTERRUPT": str(paused),
     }
-    with subprocess.Popen([sys.executable, "-c", TRAIN], env=environment) as killed:
-        until(lambda: paused.exists() or killed.poll() is not None, "the fourth epoch begins")
-        assert killed.poll() is None
-        killed.kill()
+    killed = Forked(f"{train.__module__}:train", env=environment)
+    until(lambda: paused.exists() or killed.poll() is not None, "the fourth epoch begins")
+    assert killed.poll() is None
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
     assert len(checkpoints(settings)) == 1
     done = witness.read_text().splitlines()
 
@@ -178,6 +174,7 @@ def test_workers_that_clear_old_weights_at_once_all_go_on(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_two_interrupted_processes_go_on_with_the_same_weights(resumable, monkeypatch):
     """The random state of each process is in the checkpoint: dropout differs by process."""
     settings, dataset = resumable
