@@ -18,6 +18,7 @@ import pytest
 from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ConfigError, ContractError, NotebookError
 from mlops_lib.steps import events
+from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from mlops_lib.steps.table import STEPS
 from tests.support.llm_fixtures import files_with
 
@@ -154,8 +155,8 @@ def test_a_runner_is_told_of_a_missing_notebook(project, monkeypatch):
 
 
 @pytest.fixture
-def replaced(toy):
-    """Replace the code cells after the parameters of 03_evaluate, and run it."""
+def replaced(toy, forked_steps):
+    """Replace the code cells after the parameters of 03_evaluate, and run it, as `mlops run` does."""
 
     def run(*sources: str, **parameters):
         path = toy.root / "notebooks" / "03_evaluate.ipynb"
@@ -167,6 +168,13 @@ def replaced(toy):
 
     run.project = toy
     return run
+
+
+@pytest.fixture
+def replaced_here(replaced, monkeypatch):
+    """The same in the process of the test, as on a cluster."""
+    monkeypatch.delenv(FORK_SERVER_ENV)
+    return replaced
 
 
 GLUE = "from mlops_lib import notebooks\nnotebooks.glue(score={}, threshold=0.5, passed=True)"
@@ -253,7 +261,7 @@ def test_the_record_of_a_notebook_has_no_key(replaced, monkeypatch):
     assert len(files_with(replaced.project.root, "401: *** *** is unknown")) >= 2
 
 
-def test_a_started_step_can_be_stopped(replaced, monkeypatch):
+def test_a_started_step_can_be_stopped(replaced_here, monkeypatch):
     """The runner may answer the event with SIGTERM at once: the step then ends as on Ctrl-C, with its record."""
     write = events.write
 
@@ -266,10 +274,10 @@ def test_a_started_step_can_be_stopped(replaced, monkeypatch):
     handler = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         with pytest.raises(KeyboardInterrupt):
-            replaced(GLUE.format("0.75"))
+            replaced_here(GLUE.format("0.75"))
     finally:
         signal.signal(signal.SIGTERM, handler)
-    assert parent_of(replaced.project)[0].info.status == "KILLED"
+    assert parent_of(replaced_here.project)[0].info.status == "KILLED"
 
 
 def test_a_step_without_a_runner_writes_no_events(replaced):
@@ -315,13 +323,13 @@ def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp
 
 
 @pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp"), ("é" * 45, "tcp")])
-def test_a_kernel_needs_no_port(replaced, monkeypatch, folder, transport):
+def test_a_kernel_needs_no_port(replaced_here, monkeypatch, folder, transport):
     """Another program cannot take it meanwhile. Where a socket's file would have too long a name, in bytes, TCP it is."""
     with tempfile.TemporaryDirectory() as base:
         (Path(base) / folder).mkdir(exist_ok=True)
         monkeypatch.setattr(tempfile, "tempdir", str(Path(base) / folder))
         found = "from ipykernel.connect import get_connection_info as info\nfound = info(unpack=True)['transport']"
-        replaced(found, f"assert found == {transport!r}, found", GLUE.format("0.75"))
+        replaced_here(found, f"assert found == {transport!r}, found", GLUE.format("0.75"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A process that imports once what all steps of a local run import, and forks a fresh child for each step.
 
-The server runs no code of its own: it imports packages, waits on a socket, and forks. It has no Python
+The server imports packages, renders an empty record, waits on a socket, and forks. It has no Python
 thread when it forks; OpenBLAS and jemalloc, which start threads of their own on import, can be forked.
 The server ends when its standard input is closed, that is, with the runner that started it. Its
 children end with their callers.
@@ -22,7 +22,7 @@ from typing import Any
 
 from mlops_lib.errors import MlopsError
 from mlops_lib.step_cache import key
-from mlops_lib.steps import kernel_ahead, preload
+from mlops_lib.steps import kernel_ahead, preload, record
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV, LENGTH, receive
 
 STDIN, STDOUT, STDERR = range(3)
@@ -47,6 +47,7 @@ def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket |
     """
     for _ in preload.each(preload.STEP + preload.KERNEL):
         pass
+    record.render_first_page()
     os.register_at_fork(after_in_child=_reseed)
     loading = preload.each(modules)
     while True:

@@ -15,6 +15,7 @@ from mlops_lib.settings import Settings
 #: Imported by a kernel and the notebooks of this project, in the order in which the first step needs them.
 KERNEL = (
     "ipykernel.kernelapp",
+    "ipykernel.debugger",
     "pandas",
     "pandas.io.formats.style",
     "pyarrow.parquet",
@@ -27,6 +28,7 @@ KERNEL = (
     "matplotlib_inline.backend_inline",
     "scrapbook",
     "mlops_lib.wrappers.interface",
+    "mlops_lib.loaders.files",
 )
 #: Imported by the process of a step, which executes the notebook and stores its record.
 STEP = ("papermill", "nbconvert", "mlops_lib.notebooks")

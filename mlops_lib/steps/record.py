@@ -6,6 +6,7 @@ import tempfile
 import threading
 import warnings
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -197,12 +198,30 @@ def _mask(executed: Path) -> None:
         executed.write_text(masked, encoding="utf-8")
 
 
-def _exporter() -> Any:
-    """nbconvert's exporter, set to embed everything, so that a record opens years later without a network."""
-    from nbconvert import HTMLExporter
+def render_first_page() -> None:
+    """Render an empty notebook: the first page that a process and its forks render takes half a second more."""
+    from nbformat import v4
 
+    language = {"name": "python", "pygments_lexer": "ipython3"}
+    cells = [v4.new_markdown_cell("# A"), v4.new_code_cell("1", outputs=[v4.new_output("stream", text="1")])]
+    with contextlib.suppress(Exception):  # the first step reports it
+        _exporter().from_notebook_node(v4.new_notebook(cells=cells, metadata={"language_info": language}))
+
+
+def _exporter() -> Any:
     # nbconvert warns of each scrap, which is an output that it cannot show.
     warnings.filterwarnings("ignore", ".*is not able to be represented.*")
+    return _embedding_exporter()
+
+
+@cache
+def _embedding_exporter() -> Any:
+    """nbconvert's exporter, set to embed everything, so that a record opens years later without a network.
+
+    One for all records of the process: it compiles its templates when it renders the first.
+    """
+    from nbconvert import HTMLExporter
+
     scripts = (
         "require_js_url",
         "mathjax_url",

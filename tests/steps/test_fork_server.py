@@ -12,7 +12,7 @@ import pytest
 from mlops_lib import notebooks, tracking
 from mlops_lib.errors import ContractError, MlopsError, NotebookError
 from mlops_lib.step_cache import key
-from mlops_lib.steps import fork_client
+from mlops_lib.steps import fork_client, record
 from mlops_lib.steps.fork_client import FORK_SERVER_ENV
 from tests import toy_notebooks
 from tests.support.waiting import LIMIT_S, until
@@ -35,7 +35,7 @@ Path(REPORT_FILE).write_text(json.dumps(facts))
 
 @pytest.fixture
 def fork_server():
-    """A fork server without a model's packages; gives its process id."""
+    """A fork server to kill, without a model's packages; gives its process id."""
     with fork_client.server(()):
         yield server_pid()
 
@@ -65,7 +65,7 @@ def report_of(toy, name, **parameters):
 
 
 @pytest.mark.slow
-def test_no_step_sees_what_another_left(toy, fork_server, monkeypatch):
+def test_no_step_sees_what_another_left(toy, forked_steps, monkeypatch):
     """Two kernels of one server: marks in `sys`, numpy and the environment of the first are not in the second."""
     first = report_of(toy, "first")
     monkeypatch.setenv("TOY", "of the second")
@@ -84,13 +84,24 @@ def known_digests():
 
 
 @pytest.mark.slow
-def test_the_key_of_a_step_has_the_library_that_the_server_imported(fork_server):
+def test_the_key_of_a_step_has_the_library_that_the_server_imported(forked_steps):
     """The library may be edited during a run: a step that runs the old code must not be stored as one of the new."""
     assert fork_client.run(known_digests) == 1
 
 
+def compiled_templates():
+    """Templates of a record's page that this process has from before."""
+    return len(record._exporter().environment.cache)
+
+
 @pytest.mark.slow
-def test_errors_are_those_of_a_cold_step(toy, fork_server):
+def test_a_step_has_the_page_of_its_record_compiled(forked_steps):
+    """Each step would compile it again, for half a second."""
+    assert fork_client.run(compiled_templates) > 0
+
+
+@pytest.mark.slow
+def test_errors_are_those_of_a_cold_step(toy, forked_steps):
     """A raising cell, a killed kernel and a bad parameter, each with its class and its record."""
     with pytest.raises(ContractError, match="threshold has value 'high'"):
         notebooks.run("03_evaluate", threshold="high")
@@ -105,32 +116,38 @@ def test_errors_are_those_of_a_cold_step(toy, fork_server):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "between"])
-def test_a_dead_server_costs_only_time(toy, fork_server, when):
-    """kill -9 before the first step, or between two: the next step runs in its own process."""
-    if when == "between":
-        assert report_of(toy, "first")["parent"] != os.getpid()
+def test_a_dead_server_costs_only_time(toy, fork_server):
+    """kill -9 between two steps: the next one runs in its own process."""
+    assert report_of(toy, "first")["parent"] != os.getpid()
     kill(fork_server)
     assert report_of(toy, "cold")["parent"] == os.getpid()
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_when_asked_costs_only_time(toy, monkeypatch):
+def test_a_server_that_dies_before_the_first_step_calls_nothing(fork_server):
+    """The caller then calls the function itself."""
+    kill(fork_server)
+    with pytest.raises(fork_client.NoServerError):
+        fork_client.run(os.getpid)
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_when_asked_calls_nothing(fork_server, monkeypatch):
     """Stopped, so that it holds the request without an answer, and then killed."""
-    with fork_client.server(()):
-        pid = server_pid()
-        os.kill(pid, signal.SIGSTOP)
-        sent = []
+    os.kill(fork_server, signal.SIGSTOP)
+    sent = []
 
-        def kill_after_request(connection, length=sys.maxsize):
-            if not sent:
-                sent.append(True)
-                kill(pid)
-            return receive(connection, length)
+    def kill_after_request(connection, length=sys.maxsize):
+        if not sent:
+            sent.append(True)
+            kill(fork_server)
+        return receive(connection, length)
 
-        receive = fork_client.receive
-        monkeypatch.setattr(fork_client, "receive", kill_after_request)
-        assert report_of(toy, "cold")["parent"] == os.getpid() and sent
+    receive = fork_client.receive
+    monkeypatch.setattr(fork_client, "receive", kill_after_request)
+    with pytest.raises(fork_client.NoServerError):
+        fork_client.run(os.getpid)
+    assert sent
 
 
 def test_a_server_that_the_environment_names_is_used(monkeypatch, tmp_path):
@@ -142,11 +159,11 @@ def test_a_server_that_the_environment_names_is_used(monkeypatch, tmp_path):
     assert os.environ[FORK_SERVER_ENV] == "/of/the/outer/run"
 
 
-@pytest.mark.slow
-def test_an_address_without_a_server_is_no_error(toy, monkeypatch, tmp_path):
+def test_an_address_without_a_server_calls_nothing(monkeypatch, tmp_path):
     """The folder of the socket is gone, for example."""
     monkeypatch.setenv(FORK_SERVER_ENV, str(tmp_path / "gone"))
-    assert report_of(toy, "cold")["parent"] == os.getpid()
+    with pytest.raises(fork_client.NoServerError):
+        fork_client.run(os.getpid)
 
 
 def test_a_temporary_folder_with_a_long_path_is_no_error(tmp_path, monkeypatch):
@@ -177,7 +194,7 @@ def test_the_server_ends_with_its_runner(tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_caller_reaches_the_step(toy, fork_server):
+def test_sigterm_to_the_caller_reaches_the_step(toy, forked_steps):
     """As `mlops run` stops a step: the caller forwards the signal, and the run is KILLED with its record."""
     settings = toy.settings()
     run_id = tracking.open_parent(settings)
@@ -198,7 +215,7 @@ def test_sigterm_to_the_caller_reaches_the_step(toy, fork_server):
 
 
 @pytest.mark.slow
-def test_a_step_that_is_killed_takes_its_kernel_along(toy, fork_server):
+def test_a_step_that_is_killed_takes_its_kernel_along(toy, forked_steps):
     """kill -9 of the fork that executes the notebook: an error of the step, and no kernel is left."""
     kill_parent = "import os\nopen('kernel', 'w').write(str(os.getpid()))\nos.kill(os.getppid(), 9)"
     toy_notebooks.replace(toy.root, "03_evaluate", kill_parent, "import time; time.sleep(600)", GLUE)
@@ -206,22 +223,3 @@ def test_a_step_that_is_killed_takes_its_kernel_along(toy, fork_server):
         notebooks.run("03_evaluate")
     kernel = (toy.root / "kernel").read_text()
     until(lambda: not os.path.exists(f"/proc/{kernel}"), "the kernel ends with its step")
-
-
-@pytest.mark.slow
-def test_only_native_threads_are_there_before_a_fork():
-    """Importing starts no Python thread, and no thread but those that OpenBLAS and jemalloc know how to fork."""
-    code = (
-        "import os, threading\n"
-        "from mlops_lib import config\n"
-        "from mlops_lib.steps import preload\n"
-        "for _ in preload.each(preload.STEP + preload.KERNEL + preload.chosen(config.load())): pass\n"
-        "print(threading.active_count(), len(os.listdir('/proc/self/task')))\n"
-        "import torch; print(torch.cuda.is_initialized())"
-    )
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    threads, tasks, cuda = result.stdout.split()
-    assert int(threads) == 1 and int(tasks) <= 2 and cuda == "False"

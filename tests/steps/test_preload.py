@@ -29,19 +29,33 @@ def test_variables_that_an_import_sets_survive_the_environment_of_the_caller(tmp
 
 
 @pytest.mark.slow
-def test_openmp_is_set_up_before_torch_is_imported(project):
-    """Its threads would spin while they wait; torch reads the variable once, when it is imported."""
+def test_all_that_the_fork_server_loads(project):
+    """Importing starts no Python thread, and no thread but those that OpenBLAS and jemalloc know how to fork.
+
+    OpenMP is set up before: its threads would spin while they wait, and torch reads the variable once, when it is imported.
+    """
     modules = preload.STEP + preload.KERNEL + preload.chosen(project.settings())
     code = (
-        "import os, sys\n"
-        "from mlops_lib.steps import preload\n"
+        "import os, sys, threading\n"
+        "from mlops_lib.steps import preload, record\n"
+        "loads_torch = ''\n"
         f"for module in preload.each({modules!r}):\n"
-        "    if 'torch' in sys.modules: break\n"
-        "    policy = os.environ.get('OMP_WAIT_POLICY')\n"
-        "print(module, policy)\n"
+        "    if 'torch' in sys.modules: loads_torch = loads_torch or module\n"
+        "    else: policy = os.environ.get('OMP_WAIT_POLICY')\n"
+        "record.render_first_page()\n"
+        "import torch\n"
+        "print(loads_torch, policy, torch.cuda.is_initialized(), threading.active_count(), len(os.listdir('/proc/self/task')))\n"
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment["OPENBLAS_NUM_THREADS"] = "1"
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    assert result.stdout.split() == ["torch", "PASSIVE"]
+    loads_torch, policy, cuda, threads, tasks = result.stdout.split()
+    assert (
+        loads_torch == "torch"
+        and policy == "PASSIVE"
+        and cuda == "False"
+        and int(threads) == 1
+        and int(tasks) <= 2
+    )

@@ -18,6 +18,8 @@ MODULES = (
     "lightning.pytorch",
     "mlflow.pytorch",
     "torch.export._trace",
+    "sklearn.impute",
+    "tests.support.package_map",
 )
 
 
