@@ -13,7 +13,8 @@ from mlops_lib.registry import Registry
 from mlops_lib.steps.table import STEPS
 from tests import toy_notebooks
 from tests.conftest import ROOT
-from tests.support import forks
+from tests.support import forks, warm
+from tests.support.waiting import LIMIT_S
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +63,15 @@ def library(tmp_path):
     return tmp_path / "mlops_lib"
 
 
+def start_warm(project, seed, file):
+    """Start `mlops run` as a fork that prints into a file."""
+    variables = {**os.environ, "COLUMNS": "200", **forks.environment()}
+    with file.open("w") as out:
+        return warm.start(
+            ["mlops", "run", "--seed", seed], project.root, variables, out.fileno(), out.fileno()
+        )
+
+
 def start(project, seed, environment):
     """Start `mlops run` with these variables."""
     command = [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run", "--seed", seed]
@@ -77,10 +87,11 @@ def finish(process):
     return said
 
 
-def test_two_runs_at_the_same_time_and_an_edited_library(quick, library):
+def test_two_runs_at_the_same_time_and_an_edited_library(quick, library, tmp_path):
     """Both finish, each with a version of its own run; both are cached; an edit of the library misses all steps."""
-    for process in [start(quick, seed, forks.environment()) for seed in "12"]:
-        finish(process)
+    printed = [tmp_path / seed for seed in "12"]
+    for process, file in [(start_warm(quick, file.name, file), file) for file in printed]:
+        assert process.wait(LIMIT_S) == 0, file.read_text()
     client = tracking.connect(quick.settings())
     experiment = client.get_experiment_by_name(quick.settings().mlflow.experiment).experiment_id
     runs = client.search_runs([experiment])

@@ -120,7 +120,7 @@ def test_proposals_follow_the_scores_and_their_direction(tree):
 def test_the_command_ends_with_lines_for_config_yaml(tree):
     """Pasted into config.yaml, they give the model of the best trial; a choice may be a list."""
     tree.configure(search={"space": {**SPACE, "train.seed": {"type": "int", "low": 0, "high": 9}}})
-    result = tree.mlops("search", "--trials", "2")
+    result = tree.mlops("search", "--trials", "2", warm=True)
     assert result.returncode == 0, result.stderr
     assert "  1/2  roc_auc 0." in result.stderr and "  2/2  roc_auc 0." in result.stderr
     lines = result.stdout.partition("mlops run")[2].partition("Figure and trials")[0]

@@ -21,6 +21,7 @@ from mlops_lib.steps.table import STEPS
 from pipelines import interrupts, local
 from pipelines.local_run import LocalRun
 from tests import toy_notebooks
+from tests.support import warm
 from tests.support.servers import mlflow_server
 from tests.support.waiting import LIMIT_S, until
 
@@ -54,13 +55,12 @@ def runs(settings):
     return client.search_runs([experiment.experiment_id])
 
 
-def mlops_run(toy, *options):
-    """`mlops run`, started."""
-    command = [sys.executable, "-c", "from mlops_lib.cli.app import main; main()", "run", *options]
-    return subprocess.Popen(
-        command, cwd=toy.root, env={**os.environ, "COLUMNS": "200"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+def mlops_run(toy):
+    """`mlops run`, started, and the file of what it prints."""
+    printed = toy.root / "printed"
+    with printed.open("w") as file:
+        variables = {**os.environ, "COLUMNS": "200"}
+        return warm.start(["mlops", "run"], toy.root, variables, file.fileno(), file.fileno()), printed
 
 
 def is_clean(toy):
@@ -193,14 +193,15 @@ def test_a_run_that_another_process_holds_is_not_opened_again(toy):
 def test_an_interrupted_pipeline_is_killed_on_record(toy):
     """One Ctrl-C to `mlops run`: it waits for the step's record, and the run is KILLED, not left RUNNING."""
     toy_notebooks.replace(toy.root, "01_get_data", FIRST_CELL, REACHED + "time.sleep(300)")
-    process = mlops_run(toy)
+    process, printed = mlops_run(toy)
     until((toy.root / "reached").exists, "the second cell")
     (run,) = runs(toy.settings())
     second = toy.mlops("run", "--resume", run.info.run_id, warm=True)
     assert second.returncode == 1 and f"Run {run.info.run_id} is still running" in second.stderr
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=LIMIT_S)[0]
-    assert process.returncode != 0 and "Traceback" not in output
+    assert process.wait(LIMIT_S) != 0
+    output = printed.read_text()
+    assert "Traceback" not in output
     settings = toy.settings()
     (run,) = runs(settings)
     assert run.info.status == "KILLED"
@@ -311,11 +312,11 @@ def test_a_pipeline_whose_mlflow_goes_away_says_so(toy, leaving, monkeypatch):
     toy_notebooks.replace(toy.root, "01_get_data", toy_notebooks.DATA)
     toy_notebooks.replace(toy.root, "02_train", FIRST_CELL, wait)
     with leaving():
-        process = mlops_run(toy)
+        process, printed = mlops_run(toy)
         until((toy.root / "reached").exists, "the second cell")
     (toy.root / "go").touch()
-    output = process.communicate(timeout=LIMIT_S)[0]
-    assert process.returncode == 1 and "Traceback" not in output, output
+    status, output = process.wait(LIMIT_S), printed.read_text()
+    assert status == 1 and "Traceback" not in output, output
     assert "RuntimeError: and then this" in output and "MLflow could not keep it" in output
     assert "mlops run --resume " in output
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store(toy))
