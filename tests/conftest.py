@@ -67,21 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "docker" in fixtures:
             item.add_marker("containers")
             item.add_marker("slow")
-        slow = item.get_closest_marker("slow") is not None
-        # Quick tests of a file stay together, and slow ones that share a fixture of their module: it is made once.
+        # The tests of a file stay together: they import the same packages, and share the fixtures of their module.
         file = item.nodeid.partition("::")[0]
-        of_file = file if not slow or _shares_a_fixture(item) else ""
         # Importing Feast takes ten seconds: one worker does.
-        default = "feast" if "features" in file else of_file
-        if group := next((name for name in GROUPS if name in fixtures), default):
-            item.add_marker(pytest.mark.xdist_group(group))
+        default = "feast" if "features" in file else file
+        item.add_marker(pytest.mark.xdist_group(next((name for name in GROUPS if name in fixtures), default)))
     items.sort(key=_turn)
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    """Whether a test uses a fixture of module scope that is the same for all tests of the module."""
-    fixtures = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    return any(found[-1].scope == "module" and not found[-1].params for found in fixtures.values())
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 #: Of the run of three steps, and of reading a CSV, whose blocks take less memory than a fit.
-MARGIN_MB, CSV_MARGIN_MB = 300, 200
-FEATURES, ROWS, GROUP_ROWS = 64, 500_000, 10_000
+MARGIN_MB, CSV_MARGIN_MB = 250, 165
+FEATURES, ROWS, GROUP_ROWS = 64, 400_000, 10_000
 CONFIG = """
 mlflow: {{tracking_uri: sqlite:///mlflow.db, experiment: large}}
 data:

@@ -48,7 +48,7 @@ def test_without_streaming_the_same_run_does_not_fit(large):
 def test_a_csv_is_typed_split_checked_and_written_without_holding_it(tmp_path, how):
     """A table larger than the margin, with the rules of the configuration and each way to split."""
     write_csv(tmp_path / "few.csv", 10_000)
-    assert write_csv(tmp_path / "many.csv", 420_000) > CSV_MARGIN_MB
+    assert write_csv(tmp_path / "many.csv", 330_000) > CSV_MARGIN_MB
     code = f"from tests.loaders.large import get_data; get_data({str(tmp_path)!r}, {how!r})"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
     command = [sys.executable, "-c", code]
