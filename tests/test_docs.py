@@ -161,6 +161,7 @@ def test_the_loader_of_the_data_page_loads(project):
     assert loaders.prepared(settings).schema.features.keys() == {"amount"}
 
 
+@pytest.mark.slow
 def test_the_program_of_the_training_page_runs(stored, monkeypatch, capsys):
     """Prepare, train, evaluate, predict and load, on the example's slice."""
     monkeypatch.setenv(config.CONFIG_ENV, str(stored.config_file))
@@ -179,6 +180,7 @@ def test_the_metric_of_the_llm_page_scores(tmp_path):
     assert names["polite"](case) == 1.0
 
 
+@pytest.mark.slow
 def test_the_metric_of_the_evaluation_page_is_reported(project, monkeypatch):
     """The example metric stands in a report beside ROC AUC, as its setting says."""
     monkeypatch.delitem(sys.modules, "shop_metrics", raising=False)  # another test's

@@ -187,6 +187,7 @@ def parent_of(project):
     return run, sorted(file.path for file in client.list_artifacts(run.info.run_id, "notebooks"))
 
 
+@pytest.mark.slow
 def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     """Values with their types, the executed notebook and its HTML on a finished run; no secret in either."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
@@ -205,6 +206,7 @@ def test_outputs_come_back_and_the_record_is_kept(replaced, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_score_without_a_value_comes_back(replaced):
     """A metric that has no value on the test rows is an output, and is no metric of the run."""
     last = "notebooks.glue(score=None, threshold=0.5, passed=False, reason='r2 has no value: no variance.')"
@@ -215,6 +217,7 @@ def test_a_score_without_a_value_comes_back(replaced):
     assert run.data.tags["03_evaluate.reason"] == outputs.reason
 
 
+@pytest.mark.slow
 def test_a_step_that_ran_again_replaces_its_earlier_outputs(replaced, tmp_path):
     """A step of a resumed run whose key cannot be computed: its last outputs count, and cannot be reused."""
     settings = replaced.project.settings()
@@ -229,6 +232,7 @@ def test_a_step_that_ran_again_replaces_its_earlier_outputs(replaced, tmp_path):
     assert last.outputs["score"] == 0.75 and last.entry is None
 
 
+@pytest.mark.slow
 def test_a_step_reports_to_its_runner(replaced):
     """Started, each code cell with the number of all cells, finished; a failure with its record, without passwords."""
     settings = replaced.project.settings()
@@ -248,6 +252,7 @@ def test_a_step_reports_to_its_runner(replaced):
     assert "no purchases at" in Path(failed.record).read_text()
 
 
+@pytest.mark.slow
 def test_the_record_of_a_notebook_has_no_key(replaced, monkeypatch):
     """A key in an error, a printed text or a source is in no file of the project: notebook, page, event or store."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-this-test")
@@ -280,12 +285,14 @@ def test_a_started_step_can_be_stopped(replaced_here, monkeypatch):
     assert parent_of(replaced_here.project)[0].info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_step_without_a_runner_writes_no_events(replaced):
     """On a cluster, and for a notebook that is run by hand, there is no folder of the run."""
     replaced(GLUE.format("0.75"))
     assert not list(replaced.project.root.rglob("events.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):
     """Which cell, which error, where to read it; the partial notebook is in MLflow and the run is FAILED."""
     with pytest.raises(NotebookError) as error:
@@ -300,6 +307,7 @@ def test_a_cell_that_raises_is_named_and_its_record_kept(replaced):
     )
 
 
+@pytest.mark.slow
 def test_a_kernel_that_dies_is_told_as_such(replaced):
     """What the operating system kills for its memory leaves no traceback, but a record."""
     with pytest.raises(NotebookError, match="kernel of 03_evaluate died"):
@@ -307,6 +315,7 @@ def test_a_kernel_that_dies_is_told_as_such(replaced):
     assert parent_of(replaced.project)[0].info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp_path):
     """A broken environment, say: an error of the step, after which the run has ended."""
     spec = tmp_path / "kernels" / "python3" / "kernel.json"
@@ -322,6 +331,7 @@ def test_a_kernel_that_does_not_start_is_told_as_such(replaced, monkeypatch, tmp
     assert parent_of(replaced.project)[0].info.status == "FAILED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "transport"), [("", "ipc"), ("long" * 25, "tcp"), ("é" * 45, "tcp")])
 def test_a_kernel_needs_no_port(replaced_here, monkeypatch, folder, transport):
     """Another program cannot take it meanwhile. Where a socket's file would have too long a name, in bytes, TCP it is."""
@@ -332,6 +342,7 @@ def test_a_kernel_needs_no_port(replaced_here, monkeypatch, folder, transport):
         replaced_here(found, f"assert found == {transport!r}, found", GLUE.format("0.75"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("last", "words"),
     [

@@ -183,6 +183,7 @@ def test_an_option_that_would_not_be_followed_is_refused(mlops, project, argumen
     assert not (project.root / ".mlops").exists()
 
 
+@pytest.mark.slow
 def test_models_and_promotion(trained_copy, mlops, monkeypatch):
     """The list shows version, stage and score; promote and rollback say what they did, or why not."""
     monkeypatch.chdir(trained_copy.project.root)
@@ -214,6 +215,7 @@ def test_a_network_is_exported_as_onnx(trained_copy, mlops, monkeypatch, tmp_pat
     assert code == 1 and "version 9" in error
 
 
+@pytest.mark.slow
 def test_compile_writes_a_pipeline(mlops, project):
     """A file for a cluster, and what to do with it."""
     code, said, _ = mlops("compile", "mine.yaml")
@@ -227,12 +229,14 @@ def test_without_a_config_file_the_answer_is_how_to_name_one(mlops, tmp_path, mo
     assert code == 1 and "No config.yaml" in error and "MLOPS_CONFIG" in error
 
 
+@pytest.mark.slow
 def test_the_installed_command_is_the_same(project):
     """`mlops` on the path, as a process."""
     result = project.mlops("--version")
     assert result.returncode == 0 and re.fullmatch(r"\d+\.\d+\.\d+", result.stdout.strip())
 
 
+@pytest.mark.slow
 def test_importing_the_library_imports_nothing_heavy():
     """`import mlops_lib` has no torch, pandas, MLflow, kfp or pydantic; the command line's help has no MLflow."""
     heavy = ["torch", "pandas", "mlflow", "numpy", "sklearn", "kfp", "fastapi", "lightning", "matplotlib"]
@@ -247,6 +251,7 @@ def test_importing_the_library_imports_nothing_heavy():
         assert json.loads(found) == [], statement
 
 
+@pytest.mark.slow
 def test_imports_run_one_way():
     """import-linter, with the contracts of pyproject.toml."""
     root = Path(__file__).parents[2]
@@ -263,6 +268,7 @@ def test_a_project_without_notebooks_is_told_how_to_get_them(mlops, project):
     assert code == 1 and "01_get_data.ipynb" in error and "mlops init" in error and "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off_in_a_pipe(project):
     """A value as long as it is, whatever the terminal's width; it pads no other line."""
     project.configure(data={"prepare": f"examples.repurchase.features:{'customers' * 9}"})
@@ -282,6 +288,7 @@ def test_a_port_in_use_is_said_before_a_model_is_loaded(mlops):
     assert code == 1 and f"port {port}" in error and "--port" in error
 
 
+@pytest.mark.slow
 def test_a_printed_command_names_the_config_file() -> None:
     """Commands to copy come from Settings.command, which adds -c; only those before there are settings are literal."""
     has_no_settings = {"config.py", "skew.py", "feast.py"}  # `mlops features` has no -c

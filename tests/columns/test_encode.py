@@ -254,6 +254,7 @@ def as_json(value):
     return value.isoformat() if isinstance(value, dt.datetime) else value
 
 
+@pytest.mark.slow
 @given(ROWS_OF, ROWS_OF)
 @example([(1.5, 3, True, "a", dt.datetime(1969, 12, 31, 23, 59, 59, 999999), "b")], [(None,) * 6])
 @settings(max_examples=60, deadline=None)
@@ -289,6 +290,7 @@ def test_rows_columns_frames_and_arrow_have_one_encoding(train, rows):
         np.testing.assert_array_equal(matrix, wanted, err_msg=way)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1, max_size=20),
     st.sampled_from(["D", "h", "s", "ms", "us", "ns"]),

@@ -30,6 +30,7 @@ def table():
     )
 
 
+@pytest.mark.slow
 def test_parts_of_any_size_give_one_encoder(table):
     """All rows at once, and parts of one to many rows, some of them with nothing in a column."""
     schema, frame = infer(table, Declared("y")), table.to_pandas()

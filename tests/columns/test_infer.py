@@ -239,6 +239,7 @@ ANY_TYPE = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.data())
 @hypothesis.settings(max_examples=150, deadline=None)
 def test_any_column_has_a_kind_and_every_feature_is_encoded(data):

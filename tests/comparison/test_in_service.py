@@ -371,6 +371,7 @@ def test_a_log_without_a_challenger_is_an_error_that_says_what_to_do(tmp_path):
         report(tmp_path, REGRESSION)
 
 
+@pytest.mark.slow
 def test_a_classifiers_classes_come_from_the_version_that_answered(buyers):
     """P(yes) of both versions against yes and no. A version whose number was given to another model is an error."""
     digests = {

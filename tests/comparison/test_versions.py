@@ -34,6 +34,7 @@ def outcomes(report) -> dict[str, str]:
     return {c.metric: c.outcome for c in report.against[0].comparisons}
 
 
+@pytest.mark.slow
 def test_the_candidate_is_compared_with_production_by_the_stored_rows(buyers, monkeypatch):
     """Without arguments: Staging against Production. No model is loaded: both were judged on the same rows."""
     monkeypatch.setattr(champion, "ask", lambda *_: pytest.fail("no model needs to be asked"))
@@ -53,6 +54,7 @@ def test_the_candidate_is_compared_with_production_by_the_stored_rows(buyers, mo
     assert turned.against[0].outcome in ("worse", "not_worse") and outcomes(turned)["accuracy"] == "worse"
 
 
+@pytest.mark.slow
 def test_a_version_without_stored_rows_is_asked_on_the_prepared_rows(buyers):
     """Version 3 was never judged; the others' stored rows are those of the prepared data."""
     report = compare_versions(buyers, "buyers", [2, 3])
@@ -63,6 +65,7 @@ def test_a_version_without_stored_rows_is_asked_on_the_prepared_rows(buyers):
     )
 
 
+@pytest.mark.slow
 def test_versions_on_different_data_are_refused_with_both_fingerprints(buyers):
     """Version 4 is judged on other rows. Asked on them, version 1 can be compared; when these are gone too, nothing can."""
     compared.rows(seed=1).to_csv(buyers.root / "rows.csv", index=False)
@@ -107,6 +110,7 @@ def test_two_versions_of_one_run_are_one_model(buyers):
         compare_versions(buyers, "buyers", [2, twin.version])
 
 
+@pytest.mark.slow
 def test_an_archived_version_is_no_candidate(buyers):
     """Staging is empty and the newest version is at Production: an older one is compared when it is named."""
     store = registry.Registry(buyers)
@@ -116,6 +120,7 @@ def test_an_archived_version_is_no_candidate(buyers):
         compare_versions(buyers, "buyers", [])
 
 
+@pytest.mark.slow
 def test_every_form_has_the_same_result(buyers, tmp_path):
     """Terminal, Markdown, JSON and HTML; the page is also with the run, and needs nothing from elsewhere."""
     text = mlops(buyers, "1", "2").output
@@ -141,6 +146,7 @@ def test_every_form_has_the_same_result(buyers, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_altered_rows_are_an_error(buyers, tmp_path):
     """The rows are those that the verdict was made of, to the last byte."""
     run_id = registry.Registry(buyers).resolve("buyers", version=2).run_id
@@ -158,6 +164,7 @@ def test_altered_rows_are_an_error(buyers, tmp_path):
         client.log_artifact(run_id, str(file), "evaluation/test")
 
 
+@pytest.mark.slow
 def test_the_exit_status_is_zero_unless_an_outcome_is_asked_for(buyers):
     assert mlops(buyers, "2", "1").exit_code == 0
     assert mlops(buyers, "1", "2", "--fail-unless", "not_worse").exit_code == 0
@@ -199,6 +206,7 @@ Question: {{{{question}}}}
 """
 
 
+@pytest.mark.slow
 def test_prompts_are_compared_by_their_answers(llm_project, tmp_path):
     """Two prompts for the fake provider: the second has a wrong fact, and the words that changed are marked."""
     file = llm_project(

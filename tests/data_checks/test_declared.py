@@ -241,6 +241,7 @@ def test_the_example_passes_its_own_checks_and_has_no_leak():
     assert said == []
 
 
+@pytest.mark.slow
 def test_several_writers_of_one_folder_do_not_disturb_each_other(tmp_path):
     """A search, an evaluation and a notebook write the same data at once: each writes all rows, and no file is left over."""
     rows = [{"id": i, "a": i % 7, "bought": i % 2} for i in range(300)]

@@ -59,6 +59,7 @@ LABELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", LABELS)
 def test_columns_of_every_kind_are_profiled(label):
     """Lists, dictionaries, bytes, times, infinities, gaps: a line in the table, and no error or warning."""
@@ -72,6 +73,7 @@ def test_columns_of_every_kind_are_profiled(label):
             profile.warnings(frame, frame, list(COLUMNS) if key == "emb" else [], "y", key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["yn", "float", "nbool", "dec"])
 def test_columns_of_every_kind_are_drawn(label):
     """The figure shows the mean of an array, and counts other values that have no order."""

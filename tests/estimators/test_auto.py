@@ -18,6 +18,7 @@ def table(rows=300, seed=0):
     return np.column_stack([numbers, few, many]), label, (0, 0, 4, 60)
 
 
+@pytest.mark.slow
 def test_a_regression_explains_most_of_what_can_be_explained():
     """Numbers, gaps and both sizes of categories are used."""
     matrix, label, codes = table(600)
@@ -33,6 +34,7 @@ def few_rounds(monkeypatch):
     monkeypatch.setattr(trees, "SMALL", tuple(recipe._replace(rounds=20) for recipe in trees.SMALL))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_rounds")
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probabilities_are_the_same_bits_alone_and_in_a_batch(classes):
@@ -66,6 +68,7 @@ def test_the_arrays_predict_as_scikit_learn_does(classes):
     assert np.allclose(found, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_rounds")
 def test_the_same_seed_gives_the_same_model():
     """Twice the same arrays."""
@@ -74,6 +77,7 @@ def test_the_same_seed_gives_the_same_model():
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_weights_reach_every_learner():
     """Rows of weight zero, whose labels are wrong, change the prediction little."""
     matrix, label, codes = table(400)
@@ -110,6 +114,7 @@ def test_a_row_s_own_label_has_no_part_in_its_mean():
     assert np.corrcoef(table_model.expand(codes, arrays)[:, 0], labels[:, 0])[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_many_classes_bound_the_work(monkeypatch):
     """Trees and linear model learn from fewer rows in fewer rounds, a class of three rows is kept, and the facts say so."""
     monkeypatch.setattr(trees, "MAX_ROWS_CLASSES", 20 * 600)

@@ -17,6 +17,7 @@ X = np.arange(40.0).reshape(-1, 1)
 Y = np.arange(40) >= 20
 
 
+@pytest.mark.slow
 def test_a_model_and_its_baselines_are_scored_on_the_same_rows():
     """The report names task, split and rows, and the baselines carry the metrics of the model."""
     report = evaluate(
@@ -87,6 +88,7 @@ def test_classes_and_weights_reach_model_baselines_and_figures(names):
     assert EvaluationReport.model_validate_json(report.model_dump_json()).notes == report.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", plugins.names("metric", "regression") + plugins.names("metric", "classification")
 )

@@ -48,6 +48,7 @@ def test_every_reference_is_supported_by_the_documentation() -> None:
         assert sum(not row["passages"] for row in some) >= 2, "some questions must have no answer"
 
 
+@pytest.mark.slow
 def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
     """Each answer is in the passage that it cites."""
     settings = config.load(assistant)
@@ -63,6 +64,7 @@ def test_answers_cite_passages_that_hold_them(assistant: Path) -> None:
     assert cited > 100
 
 
+@pytest.mark.slow
 def test_the_tool_asks_the_served_repurchase_model(assistant: Path) -> None:
     """A question with seven features becomes a request to /predict, and the answer quotes the score."""
     asked = []

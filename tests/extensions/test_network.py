@@ -1,5 +1,7 @@
 """A new network is one file and one line."""
 
+import pytest
+
 from mlops_lib import loaders, wrappers
 
 NETWORK = """
@@ -26,6 +28,7 @@ class Slope(pl.LightningModule):
 """
 
 
+@pytest.mark.slow
 def test_a_toy_network_trains_for_an_epoch_and_predicts(stored, extend):
     """The lightning wrapper fits it by its name in the table and loads the logged graph."""
     extend("network", "slope", "Slope", NETWORK)

@@ -1,5 +1,7 @@
 """A new model wrapper is one file and one line."""
 
+import pytest
+
 from mlops_lib import loaders, registry, wrappers
 
 WRAPPER = """
@@ -37,6 +39,7 @@ class FrequencyWrapper(ModelWrapper):
 """
 
 
+@pytest.mark.slow
 def test_a_toy_wrapper_trains_is_judged_registered_loaded_and_predicts(stored, extend):
     """The whole path of a model, in a real MLflow."""
     extend("wrapper", "frequency", "FrequencyWrapper", WRAPPER)

@@ -106,6 +106,7 @@ def test_the_loader_keeps_rows_labels_and_order(feature_project, rows):
     assert sum(len(loader.load(split)) for split in SPLITS) == len(rows)
 
 
+@pytest.mark.slow
 def test_labels_that_are_split_already_stay_in_their_splits(feature_project, rows):
     """A folder of train, validation and test is joined split by split, whatever a hash of the key would say."""
     (feature_project / "labels").mkdir()
@@ -117,6 +118,7 @@ def test_labels_that_are_split_already_stay_in_their_splits(feature_project, row
         assert loader.load(split)["user_id"].tolist() == rows["user_id"].tolist()[2 * number :]
 
 
+@pytest.mark.slow
 def test_a_changed_feature_changes_the_fingerprint(feature_project, rows):
     """The fingerprint is of what the model sees: one value in the store, and it is another dataset."""
     rows.to_parquet(feature_project / "labels.parquet")

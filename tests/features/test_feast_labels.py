@@ -42,6 +42,7 @@ def whole(made):
     return pd.concat([made.load(split) for split in SPLITS])
 
 
+@pytest.mark.slow
 def test_request_data_are_columns_of_the_labelled_rows(folder):
     """The model learns from the service's features alone, unless data.features names a column of the request too."""
     made = loader(folder, "only_computed")
@@ -60,6 +61,7 @@ def test_request_data_that_the_rows_lack_are_named(folder):
         loader(folder, "only_computed", source="poor.csv").load("train")
 
 
+@pytest.mark.slow
 def test_columns_of_several_parts_need_a_kind_or_are_left_out(folder):
     """The error names each with its type in the store, and the setting that leaves them out."""
     with pytest.raises(
@@ -89,6 +91,7 @@ def test_written_columns_of_several_parts_come_back(folder, tmp_path):
     assert [float(number) for number in first["vector"]] == made.load("train").iloc[0]["vector"]
 
 
+@pytest.mark.slow
 def test_a_label_comes_from_a_label_view_of_the_service(folder):
     """`good` is the label; `labeler` is known only with it, and is no feature unless it is named."""
     rows = pd.read_csv(folder / "labels.csv").drop(columns="bought")

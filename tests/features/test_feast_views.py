@@ -85,6 +85,7 @@ def test_a_view_under_two_names_has_two_columns(provider, rows):
     assert found["origin__degrees"] == -3.0 and pd.isna(found["target__degrees"])
 
 
+@pytest.mark.slow
 def test_on_demand_features_have_the_values_that_feast_computes(provider, rows):
     """Where Feast's own join loses no row (it merges rows of one key and time), its answer is the same."""
     service = provider.describe("computed")
@@ -116,6 +117,7 @@ def test_bare_feast_serves_another_value_than_it_trains_and_the_platform_does_no
     assert trained == bare_trained["total"][0]
 
 
+@pytest.mark.slow
 def test_an_integer_with_gaps_reaches_the_function_as_it_does_alone(provider, rows):
     """pandas turns a column with gaps into floats: user 1's text would be 10.0 in training and 10 in the service."""
     found = provider.historical(provider.describe("computed"), rows, "event_timestamp")
@@ -153,6 +155,7 @@ def test_values_that_the_store_cannot_have_are_named(provider, rows, column, val
         provider.historical(provider.describe("only_computed"), asked, "event_timestamp")
 
 
+@pytest.mark.slow
 def test_keys_of_any_type_find_their_entity(provider, rows):
     """A CSV has user 1 as text, a database as a decimal: they are user 1."""
     service = provider.describe("plain")
@@ -185,6 +188,7 @@ def test_labels_of_a_label_view_are_marked(provider, rows):
     assert found["good"].iloc[0] == 1 and found["labeler"].iloc[0] == "kim"
 
 
+@pytest.mark.slow
 def test_pushed_values_are_looked_up(tmp_path):
     """A push reaches the online store at once, and the offline store's rows at their time."""
     from feast.data_source import PushMode
@@ -207,6 +211,7 @@ def test_times_are_read_after_pandas_has_written_to_sqlite(provider):
     assert provider.online(service, [{"user_id": 1}]) == expected
 
 
+@pytest.mark.slow
 def test_only_a_changed_view_is_reported_as_updated(tmp_path, capsys):
     """The views are materialised. Without a change no view is reported, with one its view alone."""
     folder = feature_zoo.fill(tmp_path / "repo").repo

@@ -17,6 +17,8 @@ from mlops_lib.lineage import archive
 from mlops_lib.lineage.lock import read_lock
 from mlops_lib.tracking import connect
 
+pytestmark = pytest.mark.slow
+
 
 def train(project, **overrides):
     """Prepare and train; returns settings, run id, and the files of the lineage by name."""

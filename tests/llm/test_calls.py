@@ -61,6 +61,7 @@ def test_retries_end(vendor: Vendor) -> None:
     assert vendor.stats["calls"] == 3
 
 
+@pytest.mark.slow
 def test_claude_speaks_through_its_own_sdk(vendor: Vendor) -> None:
     """`anthropic:` calls the Messages API with the key of the environment, and its usage is counted."""
     with tally() as usage:

@@ -7,6 +7,8 @@ from mlops_lib.evaluation.tasks.text import Text
 from mlops_lib.registry import Registry
 from tests.support.promoting import promote
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _no_figure(monkeypatch):

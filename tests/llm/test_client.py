@@ -262,6 +262,7 @@ def test_a_connection_is_used_again(vendor):
     assert asyncio.run(ports()) == 1
 
 
+@pytest.mark.slow
 def test_the_connections_of_a_loop_end_with_it(vendor):
     """A model may be asked from one loop after another: no connection and no loop stays behind."""
     model = vendor_model("openai:gpt-test", LlmSettings(), {})

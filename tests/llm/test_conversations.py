@@ -20,6 +20,8 @@ from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import Vendor
 from tests.support.promoting import promote
 
+pytestmark = pytest.mark.slow
+
 Evaluated = tuple[EvaluationReport, ModelWrapper, Settings]
 USER = {"model": "openai:user", "max_turns": 3}
 

@@ -56,6 +56,7 @@ def judged(settings: Settings, model: ModelWrapper, **evaluation: Any) -> Evalua
     return model.evaluate(loaders.from_settings(settings), settings)
 
 
+@pytest.mark.slow
 def test_faults_that_pass_cost_no_coverage(vendor: Vendor, llm_project: Project) -> None:
     """With a tenth of the calls failing once, every row is scored and the gate lets the model pass."""
     settings, model = trained(llm_project(rows=100))
@@ -68,6 +69,7 @@ def test_faults_that_pass_cost_no_coverage(vendor: Vendor, llm_project: Project)
     assert report.verdict is not None and report.verdict.passed
 
 
+@pytest.mark.slow
 def test_the_gate_refuses_a_model_with_lasting_faults(vendor: Vendor, llm_project: Project) -> None:
     """Rows that fail for good count as errors, lower the score, are in the table, and fail the gate."""
     settings, model = trained(llm_project(rows=100))
@@ -85,6 +87,7 @@ def test_the_gate_refuses_a_model_with_lasting_faults(vendor: Vendor, llm_projec
         registry.register_run(settings, model.run_id)
 
 
+@pytest.mark.slow
 def test_a_lower_coverage_may_be_allowed(vendor: Vendor, llm_project: Project) -> None:
     """With a lower min_coverage some rows may fail; they still count as wrong."""
     settings, model = trained(llm_project(rows=100))
@@ -93,6 +96,7 @@ def test_a_lower_coverage_may_be_allowed(vendor: Vendor, llm_project: Project) -
     assert verdict is not None and verdict.passed and verdict.score is not None and verdict.score < 1
 
 
+@pytest.mark.slow
 def test_concurrency_is_the_configured_one(vendor: Vendor, llm_project: Project) -> None:
     """As many rows are in work at once as configured and never more; the answers are in the order of the rows."""
     settings, model = trained(llm_project(rows=40))
@@ -102,6 +106,7 @@ def test_concurrency_is_the_configured_one(vendor: Vendor, llm_project: Project)
     assert list(report.per_row["output"]) == list(report.per_row["reference"])
 
 
+@pytest.mark.slow
 def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, llm_project: Project) -> None:
     """A spent budget leaves a run that is marked partial, with the answers so far, and the gate refuses it."""
     settings, model = trained(llm_project(rows=30))
@@ -115,6 +120,7 @@ def test_a_budget_ends_the_evaluation_cleanly(vendor: Vendor, llm_project: Proje
     assert again.metrics == report.metrics
 
 
+@pytest.mark.slow
 def test_an_unchanged_evaluation_costs_no_calls(vendor: Vendor, llm_project: Project) -> None:
     """Evaluated again, also as a new run, an unchanged model makes no call; with `reuse: false` it does."""
     file = llm_project()
@@ -129,6 +135,7 @@ def test_an_unchanged_evaluation_costs_no_calls(vendor: Vendor, llm_project: Pro
     assert vendor.stats["calls"] == 20
 
 
+@pytest.mark.slow
 def test_a_replay_needs_neither_network_nor_key(
     vendor: Vendor, llm_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +157,7 @@ def test_a_replay_needs_neither_network_nor_key(
     assert mlflow.MlflowClient().get_run(model.run_id).data.tags[registry.GATE_TAG] == "passed"
 
 
+@pytest.mark.slow
 def test_a_replay_of_something_else_is_an_error(vendor: Vendor, llm_project: Project) -> None:
     """A changed prompt makes calls that are not on the cassette: an error that names the prompt."""
     file = llm_project()
@@ -161,6 +169,7 @@ def test_a_replay_of_something_else_is_an_error(vendor: Vendor, llm_project: Pro
         judged(settings, changed, replay=model.run_id)
 
 
+@pytest.mark.slow
 def test_the_diff_names_what_changed(vendor: Vendor, llm_project: Project) -> None:
     """Rows that differ from the version at Production are listed, and the parts that changed are named.
 
@@ -211,6 +220,7 @@ def test_another_content_of_the_schema_is_another_judge(llm_project: Project) ->
     assert found[0] != found[1] == found[2]
 
 
+@pytest.mark.slow
 def test_each_judged_row_is_logged(
     vendor: Vendor, llm_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +238,7 @@ def test_each_judged_row_is_logged(
     assert "evaluation/test/score_distributions.png" in kept
 
 
+@pytest.mark.slow
 def test_prompts_get_a_version_when_they_change(vendor: Vendor, llm_project: Project) -> None:
     """MLflow's prompt registry has one version for each text of a prompt, and the run's tags name the version."""
     file = llm_project()
@@ -239,6 +250,7 @@ def test_prompts_get_a_version_when_they_change(vendor: Vendor, llm_project: Pro
     assert used == ["toy.user/1", "toy.user/1", "toy.user/2"]
 
 
+@pytest.mark.slow
 def test_no_key_is_written_anywhere(vendor: Vendor, llm_project: Project, tmp_path: Path) -> None:
     """Neither store, traces, artifacts nor cassette hold the key, though the provider repeats it in its errors."""
     settings, model = trained(llm_project(llm={"tracing": True}))
@@ -251,6 +263,7 @@ def test_no_key_is_written_anywhere(vendor: Vendor, llm_project: Project, tmp_pa
     assert files_with(tmp_path, KEY) == [] and files_with(tmp_path, "Incorrect API key provided: ")
 
 
+@pytest.mark.slow
 def test_any_mlflow_client_can_load_it(vendor: Vendor, llm_project: Project) -> None:
     """A packaged model answers through plain mlflow.pyfunc too."""
     _, model = trained(llm_project())
@@ -258,6 +271,7 @@ def test_any_mlflow_client_can_load_it(vendor: Vendor, llm_project: Project) -> 
     assert list(loaded.predict([{"question": "a"}, {"question": "b"}])) == ["Answer to: a", "Answer to: b"]
 
 
+@pytest.mark.slow
 def test_predict_takes_one_or_many(vendor: Vendor, llm_project: Project) -> None:
     """A row or a question gives one answer, a list gives a list in its order; the error of a bad row names its lack."""
     _, model = trained(llm_project())
@@ -267,6 +281,7 @@ def test_predict_takes_one_or_many(vendor: Vendor, llm_project: Project) -> None
         model.predict([{"other": "a"}])
 
 
+@pytest.mark.slow
 def test_one_vendor_for_another(vendor: Vendor, llm_project: Project) -> None:
     """Only the model's name in config.yaml changes from GPT to Claude."""
     _, model = trained(llm_project(model={"implementation": "anthropic:claude-test"}))
@@ -355,6 +370,7 @@ def test_a_prompt_with_the_value_of_a_key_is_refused(llm_project: Project) -> No
         trained(file)
 
 
+@pytest.mark.slow
 def test_what_the_first_evaluation_cost_stays(vendor: Vendor, llm_project: Project) -> None:
     """An evaluation that reuses the calls has metrics of its own."""
     settings, model = trained(llm_project(rows=3))
@@ -365,6 +381,7 @@ def test_what_the_first_evaluation_cost_stays(vendor: Vendor, llm_project: Proje
     assert metrics["test.llm.calls_reused"] == 0 and metrics["test.llm.again.calls_reused"] == 3
 
 
+@pytest.mark.slow
 def test_a_wrong_key_ends_the_evaluation_with_the_reason(vendor: Vendor, llm_project: Project) -> None:
     """No verdict is left that a registration could use."""
     settings, model = trained(llm_project(rows=3))
@@ -375,6 +392,7 @@ def test_a_wrong_key_ends_the_evaluation_with_the_reason(vendor: Vendor, llm_pro
         registry.register_run(settings, model.run_id)
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_keeps_its_calls(vendor: Vendor, llm_project: Project) -> None:
     """After a slip in a metric the answers need not be paid for again; a judge without a price is named."""
     settings, model = trained(llm_project(rows=3, llm={"prices": {"openai:gpt-test": [1.0, 2.0]}}))
@@ -391,6 +409,7 @@ def test_an_evaluation_that_fails_keeps_its_calls(vendor: Vendor, llm_project: P
     assert vendor.stats["calls"] == 0
 
 
+@pytest.mark.slow
 def test_a_budget_that_ends_before_the_first_answer_is_named(vendor: Vendor, llm_project: Project) -> None:
     settings, model = trained(llm_project(rows=3))
     vendor.control(faults=[{"kind": "400", "share": 1.0, "times": -1}])
@@ -398,6 +417,7 @@ def test_a_budget_that_ends_before_the_first_answer_is_named(vendor: Vendor, llm
         judged(settings, model, max_calls=1, concurrency=1)
 
 
+@pytest.mark.slow
 def test_a_reference_may_be_an_object(vendor: Vendor, llm_project: Project) -> None:
     """Golden rows in which each object has its own fields; null is a value."""
     file = llm_project(evaluation={"metrics": ["exact_match", "json_fields"], "threshold": 0.0})
@@ -436,6 +456,7 @@ def test_a_golden_set_needs_no_validation_split(llm_project: Project) -> None:
         list(prepared.parts("validation"))
 
 
+@pytest.mark.slow
 def test_all_rows_of_a_golden_set_may_be_judged(vendor: Vendor, llm_project: Project) -> None:
     """`test_fraction: 1` judges each of twenty rows, with keys too, and a folder may have a test file alone."""
     file = llm_project(data={"source": "all.jsonl", "test_fraction": 1.0})

@@ -15,6 +15,8 @@ from mlops_lib.errors import InputError, MlopsError, ModelError
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
 from tests.support.llm_fixtures import Vendor
 
+pytestmark = pytest.mark.slow
+
 GRAPH = '''
 """A graph for tests: asks the model; asks a person first when the question says so; adds with a tool."""
 import operator

@@ -345,6 +345,7 @@ def test_a_chat_becomes_messages_of_the_state(opened: Opened) -> None:
 PAUSE = "graph = one_node(MessagesState, echo).compile(interrupt_before=['node'])"
 
 
+@pytest.mark.slow
 def test_a_graph_that_stops_at_a_node_needs_a_thread(opened: Opened) -> None:
     """A pause is no answer: the caller is told of it, and goes on with `resume`."""
     model = opened({"my_agent.py": HEAD + PAUSE})

@@ -17,6 +17,8 @@ from mlops_lib.settings import Settings
 from mlops_lib.wrappers.interface import ModelWrapper
 from tests.support.llm_fixtures import Vendor
 
+pytestmark = pytest.mark.slow
+
 SCALE = {1: "rude", 2: "cold", 3: "polite"}
 
 

@@ -15,6 +15,7 @@ from tests.support.llm_fixtures import KEY
 from tests.support.waiting import until
 
 
+@pytest.mark.slow
 def test_each_answer_leaves_a_trace(vendor, llm_project):
     """Whole, streamed and failed: with messages, answer, tokens and the reason of a failure, and never the key."""
     settings = config.load(llm_project(rows=2, llm={"tracing": True, "max_retries": 0}))

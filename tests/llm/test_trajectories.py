@@ -93,6 +93,7 @@ def agent(llm_project: Callable[..., Path], tmp_path: Path) -> Callable[..., Pat
     return make
 
 
+@pytest.mark.slow
 def test_an_agents_work_is_judged_and_shown(agent: Callable[..., Path]) -> None:
     """Nodes of subgraphs, calls with arguments and a tool that failed are in the case, the table and the replay."""
     settings = config.load(agent())
@@ -115,6 +116,7 @@ def test_an_agents_work_is_judged_and_shown(agent: Callable[..., Path]) -> None:
     assert again.per_row.equals(rows)
 
 
+@pytest.mark.slow
 def test_a_column_that_a_metric_needs_is_asked_for_before_work(
     agent: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_column_that_a_metric_needs_is_asked_for_before_work(
         model.evaluate(data, settings)
 
 
+@pytest.mark.slow
 def test_ragas_judges_the_messages(vendor: Vendor, agent: Callable[..., Path], tmp_path: Path) -> None:
     """Tool calls are compared by ragas without a judge; topics and goal need one, and a column of topics."""
     rows = [{**row, "reference_topics": ["sums"], "expected_tools": [{"name": "add", "args": {"a": i + 1, "b": 2}}]} for i, row in enumerate(ROWS[:2])]  # fmt: skip

@@ -270,6 +270,7 @@ def test_what_is_no_table_is_said_so(tmp_path, content, words):
         _ = rows_of(tmp_path / "a.csv", content).schema
 
 
+@pytest.mark.slow
 def test_thousands_of_columns_are_read(tmp_path):
     """A header longer than the bytes that the dialect is recognised from."""
     names = [f"a_long_name_of_a_column_{i}" for i in range(12_000)]

@@ -250,6 +250,7 @@ def many(tmp_path):
     return made, found.encoder(Encoder(found.encoded_schema, {}), None, tmp_path)
 
 
+@pytest.mark.slow
 def test_batches_do_not_depend_on_the_workers(many, monkeypatch):
     """Decoded in the process or in workers: the same batches in the same order; every epoch has each row once."""
     dataset, encoder = many
@@ -268,6 +269,7 @@ def test_batches_do_not_depend_on_the_workers(many, monkeypatch):
     assert 5 < labels[:40].sum() < 35, "the classes are mixed"
 
 
+@pytest.mark.slow
 def test_ranks_share_the_images(many, monkeypatch):
     """Two ranks with workers have each row once in an epoch, in as many batches."""
     dataset, encoder = many

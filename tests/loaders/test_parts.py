@@ -45,6 +45,7 @@ def pair(folder):
     return (LocalDataLoader(folder, label="y", key="id", streaming=s) for s in (True, False))
 
 
+@pytest.mark.slow
 def test_the_parts_together_are_the_rows_in_memory(tmp_path):
     """Values, types and order: a gap in the last file alone makes floats of integers in the first part too."""
     numbers = np.arange(ROWS)
@@ -68,6 +69,7 @@ def test_the_parts_together_are_the_rows_in_memory(tmp_path):
     assert "frames" not in vars(disk.source)
 
 
+@pytest.mark.slow
 def test_one_large_file_is_not_held_as_a_whole(tmp_path, monkeypatch):
     """Arrow has a few row groups in memory at any time, whatever the file holds."""
     monkeypatch.setattr(stored, "PART_VALUES", 100_000)
@@ -152,6 +154,7 @@ def broken(loader, declared):
     return [(f.row, f.column, f.rule) for f in found.itertuples()]
 
 
+@pytest.mark.slow
 def test_rows_that_break_a_rule_are_found_in_every_part(tmp_path):
     """The findings of a streamed split are those of the same rows in memory, positions and whole rows included."""
     numbers = np.arange(ROWS)
@@ -169,6 +172,7 @@ def test_rows_that_break_a_rule_are_found_in_every_part(tmp_path):
     assert {row for row, *_ in broken(disk, pairs)} == {row for row, *_ in broken(memory, pairs)} != set()
 
 
+@pytest.mark.slow
 def test_reading_stops_at_the_maximum_of_findings(tmp_path, monkeypatch):
     """The number of findings is limited, repeated keys included, and the message says that there are more."""
     monkeypatch.setattr(checks, "MAX_FINDINGS", 150)

@@ -189,6 +189,7 @@ def test_a_file_address_is_a_path(frame, tmp_path):
     assert ids(loader(f"file://{tmp_path}/my%20data/a.csv", tmp_path)) == list(range(90))
 
 
+@pytest.mark.slow
 def test_a_delta_table_is_its_newest_version(frame, tmp_path):
     """Partitions, columns that came later, and rows that were deleted."""
     table = tmp_path / "table"

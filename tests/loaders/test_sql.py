@@ -200,6 +200,7 @@ def test_rows_that_change_between_the_two_readings_are_an_error(sqlite):
             connection.execute(sa.text("UPDATE orders SET bought = 1 - bought WHERE id = 1"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     """Forty times the rows in chunks of the same size take about the same memory."""
 

@@ -56,6 +56,7 @@ def test_streamed_batches_are_those_from_memory(folder):
     pd.testing.assert_frame_equal(disk.head("train", 3), memory.load("train").head(3))
 
 
+@pytest.mark.slow
 def test_shuffled_streams_are_new_each_epoch_and_the_same_for_a_seed(folder):
     """Also when workers, which forget what they count, make the batches."""
 

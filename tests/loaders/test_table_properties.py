@@ -134,6 +134,7 @@ def found(dataset, split):
     return [row for part in parts for row in part.to_pylist()]
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_table_is_read_whole_typed_once_and_split_the_same(data):
@@ -195,6 +196,7 @@ def _as(table, name, value):
     return float(value) if pa.types.is_floating(kind) and value is not None else value
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_an_error_names_the_place_of_any_row(data):

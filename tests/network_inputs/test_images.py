@@ -55,6 +55,7 @@ def thousand(tmp_path_factory) -> tuple[list[bytes], Path]:
     return files, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 def test_the_service_decodes_what_training_did(thousand, resize):
     """Bit for bit, of 1,000 files of all sizes, modes, formats and orientations."""

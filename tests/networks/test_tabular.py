@@ -67,6 +67,7 @@ def test_the_preprocessing_is_saved_with_the_weights(x):
     assert torch.equal(other(x), network(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", [(0, 5), (4, 5), (0, 0)])
 @pytest.mark.parametrize("classes", [0, 2, 3])
 def test_numbers_and_categories_in_any_mixture_are_learned_traced_and_saved(tmp_path, codes, classes):

@@ -283,6 +283,7 @@ def test_sources_are_named_by_the_naming_rules(settings, data, expected):
     assert source_name(config.replaced(made, overrides)) == expected
 
 
+@pytest.mark.slow
 def test_a_step_in_a_kernel_is_reported_once(toy, received, monkeypatch):
     """START and COMPLETE, when the notebook runs; a cached step reports nothing."""
     monkeypatch.setenv("OPENLINEAGE_URL", received.url)

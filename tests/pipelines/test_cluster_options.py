@@ -6,6 +6,7 @@ import yaml
 from pipelines import kubeflow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work_dir", "given"), [("/mnt/mlops/repurchase", "/mnt/mlops/repurchase"), (".mlops", None)]
 )

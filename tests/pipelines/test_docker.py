@@ -54,6 +54,7 @@ def test_the_source_of_an_argument_is_mounted(project, tmp_path, monkeypatch):
     assert seen == [str(tmp_path / "rows.csv")]
 
 
+@pytest.mark.slow
 def test_a_step_that_misses_is_looked_up_again_in_its_container(stored, monkeypatch):
     """The image may have another library than this process, and its own entries in the cache."""
     started = []

@@ -60,6 +60,7 @@ def executors(compiled):
     return compiled[0]["deploymentSpec"]["executors"]
 
 
+@pytest.mark.slow
 def test_a_run_is_uploaded_started_and_waited_for(settings):
     """The upload is a valid pipeline spec, the arguments arrive, and each task is reported once."""
     told = []
@@ -80,6 +81,7 @@ def test_a_run_is_uploaded_started_and_waited_for(settings):
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_before")
 def test_a_failed_run_is_an_error_that_names_the_task(settings):
     """The error names the failed task and the address of the run."""
@@ -89,6 +91,7 @@ def test_a_failed_run_is_an_error_that_names_the_task(settings):
     assert f"{server.url}/#/runs/details/run-1" in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_recurring_run_has_the_cron_expression(settings):
     """--cron creates a schedule and starts no run now."""
     with KfpServer() as server:
@@ -161,6 +164,7 @@ def test_the_token_is_sent_and_never_shown(settings):
     assert "t0p" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_one_line(project):
     """The error names the server that did not answer, without a traceback."""
     result = project.mlops("run", "--runner", "kfp", "--host", "http://127.0.0.1:9")

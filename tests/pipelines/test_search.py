@@ -27,6 +27,7 @@ notebooks.glue(**{f"{split}_rows": count for split, count in rows.items()}, pare
 """
 
 
+@pytest.mark.slow
 def test_the_search_is_valid_by_the_schema_of_kubeflow(project, tmp_path):
     """The rounds have the configured number of parallel trials, and a trial has the resources of training."""
     project.configure(search={"trials": 7, "parallel": 3, "space": SPACE}, cluster={"gpus": 1})
@@ -48,6 +49,7 @@ def test_the_search_is_valid_by_the_schema_of_kubeflow(project, tmp_path):
     assert {name.removeprefix("exec-").rstrip("-0123456789") for name in with_gpu} == {"trial"}
 
 
+@pytest.mark.slow
 def test_the_search_is_uploaded_under_its_own_name_and_waited_for(project):
     """The real client and a local server: the pipeline is called search, and is not the training one."""
     settings = project.configure(search={"trials": 2, "space": SPACE}).settings()

@@ -116,6 +116,7 @@ def verdict_file(settings, version):
     return Path(run.info.artifact_uri.removeprefix("file://")) / run.data.tags["mlops.evidence"]
 
 
+@pytest.mark.slow
 def test_the_first_version_passes_by_its_thresholds(settings):
     """No champion: the record says so, and the evidence is on the run under its digest."""
     done = promote(settings, "churn", 1)
@@ -130,6 +131,7 @@ def test_the_first_version_passes_by_its_thresholds(settings):
     )
 
 
+@pytest.mark.slow
 def test_the_champion_of_this_moment_is_asked(settings):
     """Version 2 was evaluated before there was a champion: version 1 is asked on the rows of that evaluation."""
     promote(settings, "churn", 1)
@@ -138,6 +140,7 @@ def test_the_champion_of_this_moment_is_asked(settings):
     assert at_production(settings) == [2] and Registry(settings).history("churn").entries[-1].replaced == 1
 
 
+@pytest.mark.slow
 def test_a_worse_version_is_refused_until_a_person_overrides_it(settings, mlops):
     """Exit status 1 with table, reasons and remedy; --force --reason stores user, reason and the overridden reasons."""
     promote(settings, "churn", 2)
@@ -178,6 +181,7 @@ def test_force_and_reason_go_together(mlops, monkeypatch, arguments, words):
     assert code == 1 and words in error
 
 
+@pytest.mark.slow
 def test_an_evaluation_against_the_same_champion_is_decided_from_its_rows(settings, monkeypatch):
     """Version 2 is evaluated while version 1 is at Production: nobody is asked again, and the decision is made anew."""
     promote(settings, "churn", 1)
@@ -192,6 +196,7 @@ def test_an_evaluation_against_the_same_champion_is_decided_from_its_rows(settin
     assert done.verdict.champion.version == 1 and done.verdict.comparisons
 
 
+@pytest.mark.slow
 def test_rows_that_are_no_longer_prepared_are_prepared_again(settings):
     """The source has the same rows: the fingerprint agrees. Then one value changes: refused."""
     promote(settings, "churn", 1)
@@ -238,6 +243,7 @@ def test_a_version_without_evidence_is_refused_with_a_remedy(settings):
     assert at_production(settings) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError("the disk is gone"), SystemExit(3)])
 def test_a_champion_that_does_not_load_refuses(settings, monkeypatch, error):
     """In doubt nothing passes; a person may still go on."""
@@ -261,6 +267,7 @@ def test_a_gate_that_crashes_refuses(settings, monkeypatch):
         promote(settings, "churn", 1)
 
 
+@pytest.mark.slow
 def test_a_threshold_that_was_added_later_is_decided_from_the_stored_rows(settings):
     """Met, missed, and a metric that does not exist."""
 
@@ -295,6 +302,7 @@ def test_threshold_and_comparison_take_the_same_settings(settings):
     assert (of_k[1].value, of_k[3].value) == (0.5, 0.75) and of_k[1].scored == 6
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_the_train_split_decides_nothing(settings):
     """Someone looks for overfitting in a notebook: the run's verdict stays that of the test split."""
     version = Registry(settings).resolve("churn", version=2)
@@ -306,6 +314,7 @@ def test_an_evaluation_of_the_train_split_decides_nothing(settings):
     assert promote(settings, "churn", 2).verdict.score == pytest.approx(stored_score(settings, 2))
 
 
+@pytest.mark.slow
 def test_evidence_of_another_split_is_refused(settings):
     """An older release let the last evaluation of any split decide."""
     version = Registry(settings).resolve("churn", version=2)
@@ -336,6 +345,7 @@ def test_a_version_with_other_files_than_the_judged_model_is_refused(settings):
     assert at_production(settings) == []
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_did_not_finish_is_refused(settings, monkeypatch):
     """It took the verdict before it back."""
     version = Registry(settings).resolve("churn", version=2)
@@ -349,6 +359,7 @@ def test_an_evaluation_that_did_not_finish_is_refused(settings, monkeypatch):
     assert at_production(settings) == []
 
 
+@pytest.mark.slow
 def test_thresholds_alone_do_not_decide_with_a_history_that_was_altered(settings):
     """Version 1 was at Production, was archived, and its entry was changed: nobody knows of it any more."""
     promote(settings, "churn", 1)
@@ -405,6 +416,7 @@ def test_a_limit_that_needs_another_evaluation_says_so(settings, added):
         promote(changed, "churn", 1)
 
 
+@pytest.mark.slow
 def test_a_promotion_that_was_overtaken_asks_again(settings, monkeypatch):
     """Version 1 takes Production while version 2 is judged without a champion: the decision is void."""
     decide = judging.decide
@@ -422,6 +434,7 @@ def test_a_promotion_that_was_overtaken_asks_again(settings, monkeypatch):
     assert at_production(settings) == [1]
 
 
+@pytest.mark.slow
 def test_a_version_that_is_at_production_stays_there(settings, mlops):
     """No second entry."""
     promote(settings, "churn", 1)
@@ -430,6 +443,7 @@ def test_a_version_that_is_at_production_stays_there(settings, mlops):
     assert len(Registry(settings).history("churn").entries) == 1
 
 
+@pytest.mark.slow
 def test_printed_commands_name_the_config_file_that_was_given(settings, mlops, monkeypatch):
     """Without it the nearest config.yaml, another project's, would decide. A model of another name is said first."""
     monkeypatch.chdir(settings.root.parent)
@@ -457,12 +471,14 @@ def test_printed_commands_name_the_config_file_that_was_given(settings, mlops, m
     )
 
 
+@pytest.mark.slow
 def test_staging_needs_no_champion(settings):
     """Registration has asked the gate; the move is an entry."""
     assert promote(settings, "churn", 3, "staging").version.stage == "Staging"
     assert Registry(settings).history("churn").entries[0].action == "promoted"
 
 
+@pytest.mark.slow
 def test_models_says_who_held_a_stage(settings, mlops, monkeypatch):
     """With and without a zone, before the history, in the future, and no time at all; outside moves are entered."""
     monkeypatch.setenv("TZ", "Asia/Seoul")
@@ -487,6 +503,7 @@ def test_models_says_who_held_a_stage(settings, mlops, monkeypatch):
     assert code == 1 and "cannot be trusted. History entry 1 is missing" in error
 
 
+@pytest.mark.slow
 def test_an_archived_champion_is_no_way_around_the_comparison(settings):
     """Thresholds alone decide on the first version ever. A vacant Production is filled by its last version, or by force."""
     promote(settings, "churn", 2)
@@ -498,6 +515,7 @@ def test_an_archived_champion_is_no_way_around_the_comparison(settings):
     assert promote(settings, "churn", 2).verdict.passed and at_production(settings) == [2]
 
 
+@pytest.mark.slow
 def test_a_version_whose_run_was_deleted_is_refused(settings):
     """The evidence of a decision must still be there in a year; MLflow clears deleted runs."""
     run_id = Registry(settings).resolve("churn", version=1).run_id
@@ -508,6 +526,7 @@ def test_a_version_whose_run_was_deleted_is_refused(settings):
     assert promote(settings, "churn", 1).verdict.passed
 
 
+@pytest.mark.slow
 def test_a_secret_in_an_error_is_not_written_into_the_history(settings, monkeypatch):
     """The reasons of a refusal are printed, and stored when a person overrides them."""
 
@@ -531,6 +550,7 @@ def notebook_04(settings, run_id):
         exec(source, names)  # noqa: S102
 
 
+@pytest.mark.slow
 def test_the_notebook_registers_no_run_that_the_gate_refused(settings, monkeypatch):
     """04_register names the run and the verdict; there is no new version, and Production is as it was."""
     promote(settings, "churn", 2)

@@ -10,6 +10,8 @@ from mlops_lib.registry import Decision, Registry, history
 from mlops_lib.registry.history import Entry
 from tests.support.promoting import promote
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def registry(stored):

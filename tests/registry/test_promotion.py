@@ -52,6 +52,7 @@ def at_production(registry):
     return [v.version for v in registry.versions("churn") if v.stage == "Production"]
 
 
+@pytest.mark.slow
 def test_production_needs_a_decision(registry):
     """In a notebook: refused, with the command that asks the gate; Staging and Archived need none."""
     for stage in ("Production", "production"):
@@ -62,6 +63,7 @@ def test_production_needs_a_decision(registry):
     registry.promote("churn", 1, "Archived")
 
 
+@pytest.mark.slow
 def test_a_decision_that_passed_shows_its_evidence(registry):
     """The verdict on the version's run is read and hashed; its address is in the history."""
     decision = evidence(registry)
@@ -109,6 +111,7 @@ def test_force_needs_a_reason(registry):
         registry.promote("churn", 1, "Production", Decision("forced", reason=" "))
 
 
+@pytest.mark.slow
 def test_a_decision_ends_when_another_version_takes_the_stage(registry):
     """Judged while Production was empty, then while version 1 was there: both are refused afterwards."""
     early = Decision("forced", 0, reason="early")
@@ -130,6 +133,7 @@ def test_a_version_registered_without_passing_has_no_way_to_production(registry,
     assert at_production(registry) == []
 
 
+@pytest.mark.slow
 def test_an_entry_that_cannot_be_written_moves_the_versions_back(registry, monkeypatch):
     """Nothing is at Production without an entry in the history."""
     promote(registry, "churn", 1)
@@ -148,6 +152,7 @@ def test_an_entry_that_cannot_be_written_moves_the_versions_back(registry, monke
     assert registry.enter_found_moves("churn") == []
 
 
+@pytest.mark.slow
 def test_a_claim_keeps_others_out_until_it_expires(registry, monkeypatch):
     """The error names the process; a claim that is too old ends."""
     with claims.claim(registry._client, "churn"):
@@ -215,6 +220,7 @@ def test_a_claim_of_a_reused_process_id_has_ended(registry):
             pass
 
 
+@pytest.mark.slow
 def test_a_promotion_waits_for_another_one_and_says_so(registry, claimer, monkeypatch, caplog):
     """It goes on as soon as the other process ends its claim."""
 
@@ -295,11 +301,13 @@ def race(project, rounds):
             from_it.close()
 
 
+@pytest.mark.slow
 def test_two_promotions_at_once_cannot_both_win(stored):
     """On one SQLite file: one wins, the other is told to ask the gate again, and the history has one entry."""
     race(stored, 6)
 
 
+@pytest.mark.slow
 def test_two_promotions_at_once_cannot_both_win_on_a_server(project, tracking_server):
     """The same over HTTP."""
     race(project.configure(mlflow={"tracking_uri": tracking_server}), 3)

@@ -171,6 +171,7 @@ def test_a_wrong_public_key_is_named(signed, files, tmp_path, content):
         signing.check(version(signed), files, key)
 
 
+@pytest.mark.slow
 def test_keys_that_cannot_sign_are_named(signed, tmp_path, monkeypatch):
     """No key, a missing file, a public key, an RSA key, no password, a wrong one; then the right one."""
     from cryptography.hazmat.primitives.asymmetric import rsa

@@ -14,6 +14,8 @@ from tests import toy_notebooks
 from tests.support.keys import make_keys
 from tests.support.promoting import promote
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(stored):
@@ -204,7 +206,6 @@ def test_a_registry_that_goes_away_is_named_and_the_next_try_finishes(settings, 
     assert stages(settings) == [(1, "Staging", ("staging",))]
 
 
-@pytest.mark.slow
 def test_the_next_run_finishes_the_registration_of_a_killed_kernel(stored, run_with_model, monkeypatch):
     """kill -9 inside 04_register, between the new version and its stage; run again, there is one version, at Staging."""
     register = """

@@ -96,6 +96,7 @@ def test_a_search_is_resumed_only_where_scores_compare(tree):
         search.begin(settings, dataset, resume=tracking.open_parent(settings))
 
 
+@pytest.mark.slow
 def test_proposals_follow_the_scores_and_their_direction(tree):
     """Thirty depths scored by their nearness to 5: proposals are near 5, or far from it if lower is better."""
     settings = tree.settings()

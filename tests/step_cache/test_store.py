@@ -143,6 +143,7 @@ def test_changed_prepared_data_misses_the_steps_that_learn_from_it(steps):
     assert "was changed" in reasons["01_get_data"] and len(reasons) == 3
 
 
+@pytest.mark.slow
 def test_code_of_the_users_own_is_part_of_the_key(steps):
     """The function that prepares the rows decides what get-data makes, so an edit of it counts."""
     root = steps.project.root
@@ -160,6 +161,7 @@ def test_code_of_the_users_own_is_part_of_the_key(steps):
         steps.keep_all()
 
 
+@pytest.mark.slow
 def test_a_data_file_that_the_users_code_reads_is_part_of_the_key(steps):
     """A table beside data.prepare decides what that makes, and travels with the model; one beside a data module is learned from."""
     root = steps.project.root
@@ -192,6 +194,7 @@ def test_a_data_file_that_the_users_code_reads_is_part_of_the_key(steps):
         assert list(steps.reasons()) == ["02_train"]
 
 
+@pytest.mark.slow
 def test_a_data_file_in_the_working_folder_is_part_of_the_key(steps):
     """A dataset that is prepared once may be made with it; beside it another file is read from the module's folder."""
     root = steps.project.root
@@ -230,6 +233,7 @@ def test_what_lies_beside_the_users_code_is_no_part_of_it(steps):
     assert steps.reasons() == {}
 
 
+@pytest.mark.slow
 def test_packages_beside_the_users_code_are_part_of_it(steps):
     """What a module beside config.yaml imports may lie in a folder there, with an __init__.py or without."""
     root = steps.project.root
@@ -307,6 +311,7 @@ def test_files_that_a_model_is_made_of_are_part_of_the_key(steps):
     assert steps.reasons() == {"02_train": "because the code of model.params changed"}
 
 
+@pytest.mark.slow
 def test_another_library_misses_every_step(steps, monkeypatch, tmp_path):
     """One changed byte in any module of the library is another library."""
     copy = tmp_path / "mlops_lib"
@@ -384,6 +389,7 @@ def other_version(steps):
     return int(made.version)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embedded", [True, False])
 def test_a_verdict_against_another_champion_is_judged_again(steps, monkeypatch, embedded):
     """Another version is at Production by now, or none is; both ways to ask say so."""
@@ -401,6 +407,7 @@ def test_a_verdict_against_another_champion_is_judged_again(steps, monkeypatch, 
     assert steps.reasons() == {"03_evaluate": "because no version is at Production now"}
 
 
+@pytest.mark.slow
 def test_a_model_that_was_promoted_since_is_not_judged_again(steps):
     """`mlops run` after `mlops promote`: nothing changed, and the version is at Production already."""
     promote(steps.project.settings(), "repurchase", steps.trained.version)
@@ -408,6 +415,7 @@ def test_a_model_that_was_promoted_since_is_not_judged_again(steps):
     assert steps.of("04_register").lookup(USE).outputs.stage == "Production"
 
 
+@pytest.mark.slow
 def test_the_champion_does_not_count_where_the_gate_does_not_compare(steps):
     """With evaluation.gate.champion: false."""
     steps.project.configure(evaluation={"gate": {"champion": False}})
@@ -416,6 +424,7 @@ def test_the_champion_does_not_count_where_the_gate_does_not_compare(steps):
     assert steps.reasons() == {}
 
 
+@pytest.mark.slow
 def test_the_tokenizer_of_an_input_is_part_of_the_key(steps):
     """Its code and its file: other ids make another model."""
     code, file = steps.project.root / "own_tokens.py", steps.project.root / "tokenizer.json"
@@ -455,6 +464,7 @@ def test_an_archived_version_is_registered_again(steps):
     assert "is Archived" in steps.reasons()["04_register"]
 
 
+@pytest.mark.slow
 def test_a_version_of_another_run_is_not_the_one_that_was_registered(steps, monkeypatch):
     """A deleted model's numbers start again at 1: what is there now is another run's, whoever is asked."""
     settings = steps.project.settings()
@@ -666,6 +676,7 @@ def test_secrets_are_in_no_entry(steps, monkeypatch):
     assert not [text for text in kept if "sk-very-secret" in text]
 
 
+@pytest.mark.slow
 def test_the_code_and_data_of_a_graph_are_part_of_the_key(steps):
     """The module of a file form, a module that a function imports, and a prompt beside them; other files are not."""
     root = steps.project.root

@@ -173,6 +173,7 @@ def test_an_interrupt_between_two_steps_stops_the_next(toy, monkeypatch):
     assert run.data.metrics["01_get_data.train_rows"] == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_holds_is_not_opened_again(toy):
     """That one may have set the status that the run ends with a moment ago: nobody would set it again."""
     settings = toy.settings()

@@ -74,6 +74,7 @@ def test_one_that_is_not_needed_is_stopped():
     assert process.returncode == -signal.SIGKILL and kernel_ahead.take() is None
 
 
+@pytest.mark.slow
 def test_one_ends_when_its_starter_is_gone():
     """The pipe is closed without orders."""
     with kernel_ahead.started(()):

@@ -2,6 +2,8 @@
 
 import ast
 
+import pytest
+
 from mlops_lib.steps.table import STEPS
 from tests.conftest import ROOT
 
@@ -9,6 +11,7 @@ from tests.conftest import ROOT
 ALLOWED = {"mlops_lib/steps/table.py", "pipelines/components.py"}
 
 
+@pytest.mark.slow
 def test_nothing_else_names_a_notebook():
     """No other module of the library, the pipelines or the service has a notebook's name as a value."""
     names = {step.notebook for step in STEPS}

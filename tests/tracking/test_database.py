@@ -44,6 +44,7 @@ def connect_at_once(folder, uri: str = "") -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_processes_share_a_fresh_sqlite_store(tmp_path):
     """Alembic's race once stopped all but one of them; now all use the one experiment."""
     ids = connect_at_once(tmp_path)

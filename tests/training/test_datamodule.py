@@ -16,6 +16,7 @@ def configured(stored, network="Interrupted", own="OwnBatches", **params):
     return own_batches.configured(stored, "datamodule", own, network, params)
 
 
+@pytest.mark.slow
 def test_its_batches_are_learned_from_and_the_loaders_test_rows_are_judged(stored, monkeypatch):
     """It is set up once, its hooks are called, and an interrupted training ends with the same weights."""
     settings, dataset = configured(stored)
@@ -48,6 +49,7 @@ def test_its_batches_are_learned_from_and_the_loaders_test_rows_are_judged(store
     assert "mlops.resumed_from" in client.get_run(resumed.run_id).data.tags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "params", "words"),
     [
@@ -71,6 +73,7 @@ def test_wrong_batches_are_an_error_before_training(stored, own, params, words):
     assert [run.data.metrics for run in runs] == [{}]
 
 
+@pytest.mark.slow
 def test_a_learning_rate_is_found_with_its_hooks(stored, monkeypatch):
     """Its training batches pass its hooks in the search too; it is torn down once, after the training."""
     monkeypatch.syspath_prepend(str(ROOT / "tests/toys"))

@@ -19,6 +19,8 @@ from mlops_lib.training import evidence
 from tests.support.arena import ASKED, NAME, Arena, table
 from tests.support.promoting import promote
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def arena(stored, monkeypatch):

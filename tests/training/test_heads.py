@@ -78,6 +78,7 @@ def test_each_head_has_its_metrics_and_the_gate_compares_the_one_that_decides(pr
     assert list(report.baselines["majority"]) == [name for name in report.metrics if "." not in name]
 
 
+@pytest.mark.slow
 def test_the_model_is_asked_once_for_a_row(project):
     """Whatever the number of heads; a loader whose schema is a plain property is judged alike."""
     settings = configured(project)
@@ -102,6 +103,7 @@ def test_the_model_is_asked_once_for_a_row(project):
     assert judging.score(answers, other, settings, "test").metrics == report.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "error", "words"),
     [

@@ -38,6 +38,7 @@ def test_a_class_of_the_test_split_alone_is_an_error(stored):
         judged(stored, splits | {"test": table(["a", "b", "d"])})
 
 
+@pytest.mark.slow
 def test_a_class_of_the_test_split_alone_can_count_as_wrong(stored):
     """The user chose it: a third of the rows is wrong, and the report says so."""
     splits = {"train": table(["a", "b", "c"]), "validation": table(["a", "b", "c"])}
@@ -46,6 +47,7 @@ def test_a_class_of_the_test_split_alone_can_count_as_wrong(stored):
     assert "10 of 30 rows" in report.tables["Notes"].set_index("about").loc["unknown_class", "note"]
 
 
+@pytest.mark.slow
 def test_a_test_split_without_a_positive_has_an_accuracy(stored):
     """300 rows with 2 positives: accuracy decides, and the metrics without a value say why."""
     rare = pd.DataFrame({"x": [i % 30 for i in range(180)], "y": [0] * 178 + [1] * 2})
@@ -56,6 +58,7 @@ def test_a_test_split_without_a_positive_has_an_accuracy(stored):
     assert report.notes["roc_auc"] == "no value: all 60 rows are of class 0, and it compares classes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [("Yes", "No"), (True, False), (-1, 1), (10, 20)])
 def test_labels_of_any_kind_are_judged(stored, labels):
     """Text, booleans and any integers, in every metric and baseline."""

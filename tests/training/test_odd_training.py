@@ -37,6 +37,7 @@ def trained(stored):
     return fitted
 
 
+@pytest.mark.slow
 def test_validation_may_lack_a_class_and_a_column_may_be_empty(trained):
     """Three classes of which one is not in the validation split; a column without a value in train and validation."""
     three = ("a", "b", "c")
@@ -46,6 +47,7 @@ def test_validation_may_lack_a_class_and_a_column_may_be_empty(trained):
     assert report.metrics["accuracy"].scored == 9
 
 
+@pytest.mark.slow
 def test_one_row_of_validation_and_a_batch_larger_than_the_data(trained):
     """With batch normalisation, and every row of train in each epoch."""
     assert trained(table(33), table(1), table(9), OWN, batch_size=1_000).metrics["accuracy"].scored == 9
@@ -64,6 +66,7 @@ def test_classes_that_cannot_be_learned_are_an_error(trained, classes, of_valida
         trained(table(60, classes), table(20, of_validation), table(20, classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("split", "network"), [("train", "Scheduled"), ("validation", "Scheduled"), ("train", "Named")]
 )
@@ -78,6 +81,7 @@ def test_missing_values_that_a_network_does_not_replace_are_named(trained, split
         trained(**splits, model=OWN | {"implementation": f"toy_training:{network}"})
 
 
+@pytest.mark.slow
 def test_an_extreme_label_that_makes_the_loss_infinite_is_named(trained):
     """A regression on a label of 1e30, whose square is no float32: value, column and key are in the error."""
     splits = [table(rows) for rows in (64, 20, 20)]

@@ -9,6 +9,7 @@ from mlops_lib.errors import TrainingError
 from tests.support.projects import written
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_judged_by_the_loss_of_each_row(stored):
     """`task: loss` takes the test rows' mean; the metrics that the module logs are in the report; the gate compares."""
     stored.configure(
@@ -30,6 +31,7 @@ def test_an_autoencoder_is_judged_by_the_loss_of_each_row(stored):
     assert "val_loss" in set(report.tables["Training: the module's own metrics"]["metric"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "output", "words"),
     [

@@ -21,6 +21,7 @@ def configured(stored, own="OwnItems", network="Interrupted", train=None, **para
     return own_batches.configured(stored, "dataset", own, network, params, **(train or {}))
 
 
+@pytest.mark.slow
 def test_its_items_are_learned_from_and_the_logged_model_answers_the_same(stored, monkeypatch):
     """A fresh load and MLflow alone predict what the trained model does; an interrupted training ends with the same weights."""
     settings, dataset = configured(stored)
@@ -43,6 +44,7 @@ def test_its_items_are_learned_from_and_the_logged_model_answers_the_same(stored
     assert np.array_equal(model.predict(features), expected)
 
 
+@pytest.mark.slow
 def test_numpy_arrays_and_pythons_numbers_become_what_the_platforms_batches_have(stored):
     """float64 becomes float32 and a label 1 becomes 1.0, so both ways learn the same."""
     answers = []
@@ -71,6 +73,7 @@ def lists(tmp_path, monkeypatch, **params):
     return settings, loaders.prepared(settings)
 
 
+@pytest.mark.slow
 def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
     """Its padding is compared with the service's, row by row; it may put rows in another order."""
     settings, dataset = lists(tmp_path, monkeypatch, form="by length")
@@ -88,6 +91,7 @@ def test_lists_of_unlike_lengths_have_a_collate_fn(tmp_path, monkeypatch):
         model.train(dataset, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["labels stay", "padded"])
 def test_a_batch_that_is_not_made_of_its_rows_is_an_error(tmp_path, monkeypatch, form):
     """Labels beside the inputs of other rows, or other padding than the service's: each item alone is right."""
@@ -108,6 +112,7 @@ def test_an_item_that_is_changed_in_place_leaves_the_rows_as_they_were(stored):
     assert torch.equal(rows[2][0], x) and torch.equal(rows[2][1], y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "params", "words"),
     [

@@ -57,6 +57,7 @@ def same(one, other):
     return np.array_equal(one[1], other[1]) and one[2] == other[2]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(resumable, capsys):
     """kill -9 in epoch 4; the next training repeats no finished epoch that was saved, and its run has all of them."""
     settings, _ = resumable
@@ -91,6 +92,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(resumable, cap
     assert before.info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_reported_and_not_used(resumable, monkeypatch, capsys):
     """A byte of the file is another: training starts afresh, says so, and ends with the same weights."""
     settings, _ = resumable

@@ -85,6 +85,7 @@ def test_what_only_lightning_can_check_is_checked_before_the_data_is_read(stored
         wrappers.from_settings(settings).fit(None, settings, "")
 
 
+@pytest.mark.slow
 def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
     """Two batches an epoch, a clipped gradient, a rate that the plateau lowers; all metrics are on the run."""
     witness = stored.root / "witness.txt"
@@ -118,6 +119,7 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
     assert table.loc["val_hits", "last epoch"] == history["val_hits"][-1].value
 
 
+@pytest.mark.slow
 def test_weights_that_change_after_the_last_epoch_are_named(stored, capsys):
     """They were replaced by those of the best epoch without a word."""
     train = {"callbacks": ["toy_training:LateAverage"]}
@@ -130,6 +132,7 @@ def test_weights_that_change_after_the_last_epoch_are_named(stored, capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["EMAWeightAveraging", "WeightAveraging", "ModelPruning"])
 def test_averaged_and_pruned_weights_are_kept(stored, capsys, monkeypatch, name):
     """The callbacks of Lightning that put their weights into the checkpoint of each epoch."""
@@ -158,6 +161,7 @@ def test_averaged_and_pruned_weights_are_kept(stored, capsys, monkeypatch, name)
         assert any(not torch.equal(kept[one], steps[one]) for one in kept)
 
 
+@pytest.mark.slow
 def test_several_optimizers_are_stepped_by_hand(stored, capsys):
     """Manual optimisation trains, a line is printed for each epoch, and the model is logged."""
     stored.configure(model={"implementation": "toy_training:TwoOptimizers", "params": {}})
@@ -171,6 +175,7 @@ def test_several_optimizers_are_stepped_by_hand(stored, capsys):
     assert min(losses) < 0.68
 
 
+@pytest.mark.slow
 def test_a_training_without_validation_is_an_error(stored):
     """`max_steps` ends it before the first validation: no weights could be chosen."""
     stored.configure(train={"trainer": {"max_steps": 2}})

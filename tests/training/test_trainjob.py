@@ -44,6 +44,7 @@ def cluster(tmp_path, monkeypatch, **behaviour):
         yield server
 
 
+@pytest.mark.slow
 def test_the_job_is_valid_by_the_models_of_kubeflow_trainer(project):
     """Kubeflow Trainer's own models know every field, and secrets are references."""
     from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob  # a second, which the other tests save
@@ -159,6 +160,7 @@ def test_a_refusal_of_the_cluster_names_the_remedy(on_nodes, tmp_path, monkeypat
     assert "not for you" in str(error.value) and "t0p" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_nodes_without_a_server_or_a_cluster_are_refused(stored, tmp_path, monkeypatch):
     """A SQLite store that no node can open, and a missing kubeconfig, are errors before training."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))

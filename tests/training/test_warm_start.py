@@ -30,6 +30,7 @@ def own(features=3):
     return module, {name: value.clone() for name, value in module.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_a_version_gives_the_weights_that_it_was_trained_to(trained_copy, capsys):
     """Parameters and preprocessing of the module are those whose answers the registered version gives."""
     settings = trained_copy.project.settings(train__warm_start=f"models:/repurchase/{trained_copy.version}")
@@ -125,6 +126,7 @@ def encoder_of(stored, monkeypatch):
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [Pair, InOrder])
 def test_inputs_must_hold_the_same_columns_by_the_same_tokenizer(encoder_of, stored, network):
     """Not inputs of one kind that changed places, nor another tokenizer; the name of a tokenizer's file does not count."""
@@ -152,6 +154,7 @@ def test_inputs_must_hold_the_same_columns_by_the_same_tokenizer(encoder_of, sto
             warm_start.load(network(), encoder_of(network, PAIR | changed), settings, run_id)
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_version_and_the_cache_follows_the_alias(trained_copy):
     """The first epoch is as good as the version's last; when the alias moves, the cached training is stale."""
     project, version = trained_copy.project, trained_copy.version
@@ -211,6 +214,7 @@ def test_a_file_without_weights_is_refused(stored, content, words):
         stored.settings(train__warm_start="runs:/abc/model")
 
 
+@pytest.mark.slow
 def test_a_learning_rate_is_found_and_a_profile_logged(stored, capsys):
     """The rate is printed, logged and drawn; the run has the profile; weights and order of rows start as without."""
     stored.configure(

@@ -46,6 +46,7 @@ def prepared(stored, table: pd.DataFrame, model: str = "own"):
     return settings, loaders.prepared(settings)
 
 
+@pytest.mark.slow
 def test_fit_and_metrics_are_those_of_scikit_learn_with_weights(stored):
     """Coefficients and accuracy equal an independent weighted fit, and the weight is no feature."""
     settings, dataset = prepared(stored, rows())
@@ -60,6 +61,7 @@ def test_fit_and_metrics_are_those_of_scikit_learn_with_weights(stored):
     assert report.metrics["accuracy"].value == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["auto", "tabular"])
 def test_the_default_models_follow_the_heavy_rows(stored, model):
     """Without weights they would follow the light rows, which are twice as many."""

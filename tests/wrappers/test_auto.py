@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from mlops_lib import loaders, tracking, wrappers
 from tests.support import churn
@@ -50,6 +51,7 @@ def configured(stored, **model):
     return settings, loaders.prepared(settings)
 
 
+@pytest.mark.slow
 def test_auto_takes_a_table_of_customers_and_predicts_the_same_everywhere(stored, tmp_path):
     """Trained and judged; a frame, rows of JSON, a matrix, and MLflow elsewhere give the same bits."""
     settings, dataset = configured(stored, wrapper="sklearn", implementation="auto", params={})
@@ -73,6 +75,7 @@ def test_auto_takes_a_table_of_customers_and_predicts_the_same_everywhere(stored
     assert not list(again.folder.rglob("*.pkl"))
 
 
+@pytest.mark.slow
 def test_a_training_shows_the_learners_and_the_rows_of_both_splits(stored, capsys):
     """A model without epochs has no curve: the notebook shows a table, and the rows add up."""
     settings, dataset = configured(stored, wrapper="sklearn", implementation="auto", params={})
@@ -86,6 +89,7 @@ def test_a_training_shows_the_learners_and_the_rows_of_both_splits(stored, capsy
     assert (table["rounds"].iloc[:-1] > 0).all() and table["weight"].sum() > 0
 
 
+@pytest.mark.slow
 def test_exact_decimals_are_numbers_from_the_file_to_the_prediction(stored):
     """A decimal128 column, as databases write money: trained, judged, and the same for floats and texts of JSON."""
     rows = churn.customers(300)

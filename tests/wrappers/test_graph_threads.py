@@ -281,6 +281,7 @@ def _dies(folder: Path) -> None:
     model.predict({"question": "one", "thread_id": "t"})
 
 
+@pytest.mark.slow
 def test_a_thread_outlives_a_killed_process(make: Make, tmp_path: Path) -> None:
     """A process that holds a thread is killed in a node: its lock is free, and another process goes on with the turn."""
     stop = tmp_path / "stop"

@@ -80,6 +80,7 @@ def test_rows_that_do_not_fit_are_named(trained):
         model.predict(frame)
 
 
+@pytest.mark.slow
 def test_training_stops_early_and_keeps_the_best_epoch(stored):
     """The learning rate ruins the network: two worse epochs end the training, and the model is that of the best."""
     stored.configure(model={"params": {"learning_rate": 0.5}}, train={"max_epochs": 100, "patience": 2})
@@ -95,6 +96,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(stored):
     assert math.isclose(loss, min(losses), rel_tol=0.02)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_model_twice(stored):
     """Same data, configuration and seed: same predictions. Another seed: others."""
     settings, dataset = written(stored, train__max_epochs=1)
@@ -151,6 +153,7 @@ def test_a_network_that_does_not_fit_is_an_error(stored, implementation, params,
     assert run.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_an_error(stored):
     """Lightning would keep a checkpoint of a network that is NaN throughout; no model is logged."""
     stored.configure(model={"params": {"learning_rate": 1e30}})
@@ -162,6 +165,7 @@ def test_a_loss_that_is_not_finite_is_an_error(stored):
     assert run.info.status == "FAILED" and not run.outputs.model_outputs
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_beside_a_parent_of_another_experiment(stored, monkeypatch):
     """Kubeflow's parent run may be in another experiment: child, model and verdict go there."""
     settings, dataset = written(stored)
@@ -184,6 +188,7 @@ def test_labels_that_are_no_classes_are_refused(stored):
         wrappers.from_settings(settings).train(dataset, settings)
 
 
+@pytest.mark.slow
 def test_a_regression_end_to_end(stored):
     """Train, evaluate and register with another task: values in the label's unit, better than the mean."""
     stored.configure(
@@ -214,6 +219,7 @@ def test_a_nan_score_fails_closed(trained_copy):
     assert registry.Registry(settings).versions("repurchase") == versions
 
 
+@pytest.mark.slow
 def test_text_features_are_embedded(stored):
     """A column of text needs no preparation; frames, rows of JSON and the logged example give the same predictions."""
     stored.configure(data={"prepare": "toy_data:with_segment"}, train={"max_epochs": 2})

@@ -69,6 +69,7 @@ def test_requirements_are_of_the_imported_distributions(project):
     )
 
 
+@pytest.mark.slow
 def test_the_installed_modules_are_found_without_a_look_at_their_files(monkeypatch):
     """The same table as `packages_distributions`, also when importlib_metadata is imported, which looks for each file."""
     import importlib_metadata  # noqa: F401 - takes the place of the standard library's finder

@@ -51,6 +51,7 @@ def test_rows_that_change_each_others_answers_are_an_error(network, words):
         require_row_wise("Net", network, [X])
 
 
+@pytest.mark.slow
 def test_a_part_that_mixes_rows_may_begin_at_zero(stored):
     """The untrained network passes; the trained one is refused before it is logged, without and with names of inputs."""
     for network in ("Mixing", "MixingByName"):

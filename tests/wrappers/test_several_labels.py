@@ -132,6 +132,7 @@ def _numbers():
     return make_column_transformer((StandardScaler(), ["나이", "지출"]), (OneHotEncoder(), ["지역"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("implementation", "words"),
     [

@@ -25,6 +25,7 @@ def trained_model(stored):
     return settings, dataset, model, result, model.evaluate(dataset, settings)
 
 
+@pytest.mark.slow
 def test_a_users_own_pipeline_takes_text(stored):
     """The model has preprocessing by column name: raw rows with text go in, P(positive) comes out."""
     stored.configure(
@@ -69,6 +70,7 @@ def test_a_setting_of_networks_is_refused_by_its_name(stored, section, name, val
         wrappers.from_settings(settings).train(None, settings)
 
 
+@pytest.mark.slow
 def test_an_estimator_of_sklearn_by_dotted_path(stored):
     """An estimator needs no code; its random_state is the seed of config.yaml."""
     stored.configure(
@@ -109,6 +111,7 @@ def test_a_fresh_process_loads_an_estimator(stored):
     assert done.stdout.split("\n")[-2] == str(model.predict(row).tolist()), done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_a_regression_end_to_end(stored):
     """A regressor's values, regression metrics, residual figures, a gate where lower is better."""
     stored.configure(
@@ -123,6 +126,7 @@ def test_a_regression_end_to_end(stored):
     assert registry.register_run(settings, result.run_id).tags["mlops.metric"] == "mae"
 
 
+@pytest.mark.slow
 def test_a_classifier_names_its_classes(stored):
     """Text labels come back as probabilities; the loaded model has the names in their order."""
     stored.configure(
@@ -151,6 +155,7 @@ def test_parameters_that_do_not_fit_are_named(stored, implementation, params, wo
         trained_model(stored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [

@@ -219,6 +219,7 @@ def test_rows_without_a_label_are_left_out_when_asked(init, written, customers, 
     assert "of 400 rows have no TotalCharges" in (tmp_path / "mine/config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_database_is_a_source(init, written, customers, tmp_path):
     """By its address or as an SQLite file; the one table is found, of several one is named."""
     database = sa.create_engine("sqlite:///shop.db")
@@ -255,6 +256,7 @@ def test_an_address_of_a_file_is_a_source(init, written, customers, tmp_path):
         assert written()["data"]["source"] == f"{address}/churn.csv"
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_split_already_stays_so(init, written, customers):
     """No split is proposed for it; a setting completes one without validation rows."""
     Path("ready").mkdir()

@@ -44,6 +44,7 @@ def test_help_and_documentation_know_every_template() -> None:
         assert all(name in text for name in names())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(QUESTIONS))
 def test_a_template_answers_its_questions_in_both_languages(init, tmp_path, blank_store, name):
     """A folder with a space and Korean letters; no row fails, and each language passes the threshold of its slice."""
@@ -71,6 +72,7 @@ def test_a_template_answers_its_questions_in_both_languages(init, tmp_path, blan
     assert model.predict(question).endswith(answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(QUESTIONS))
 def test_a_real_model_needs_a_key_and_one_line(init, tmp_path, blank_store, vendor: Vendor, name):
     """The line of the closing words, against a server that speaks OpenAI's protocol."""
@@ -88,6 +90,7 @@ def test_a_real_model_needs_a_key_and_one_line(init, tmp_path, blank_store, vend
     assert vendor.stats["calls"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["prompt", "rag"])
 def test_a_real_model_without_a_key_names_the_variable(init, tmp_path, blank_store, monkeypatch, name):
     """Nothing is sent, also from a graph."""
@@ -103,6 +106,7 @@ def test_a_real_model_without_a_key_names_the_variable(init, tmp_path, blank_sto
         model.predict("배송비는?")
 
 
+@pytest.mark.slow
 def test_the_rag_template_reads_documents_of_every_form(init, tmp_path, blank_store):
     """A file without a heading, text before the first heading, a Korean name; no Markdown at all is an error."""
     init("--template", "rag")

@@ -75,6 +75,7 @@ def test_tick_labels_are_plain_text(figures):
         assert not any("mathdefault" in tick.get_text() for tick in ticks)
 
 
+@pytest.mark.slow
 def test_figures_are_registered_nowhere_and_change_no_settings():
     """Drawing leaves no open pyplot figure behind and no trace in matplotlib's settings."""
     task, truth, predicted, baselines = CASES["two"]
@@ -95,6 +96,7 @@ def lines(figure) -> dict[str, np.ndarray]:
     return {line.get_label(): line.get_xydata() for line in drawn if not line.get_label().startswith("_")}
 
 
+@pytest.mark.slow
 def test_curves_hold_the_areas_in_the_legend():
     """The area below each drawn curve is the number beside its name, for the model and each baseline."""
     task, truth, predicted, baselines = CASES["two"]
@@ -108,6 +110,7 @@ def test_curves_hold_the_areas_in_the_legend():
             )
 
 
+@pytest.mark.slow
 def test_the_mean_curve_of_three_classes_holds_the_mean_area():
     """Averaging curves and averaging areas agree, so the thick line is what the title says."""
     task, truth, predicted, _ = CASES["three"]
@@ -117,6 +120,7 @@ def test_the_mean_curve_of_three_classes_holds_the_mean_area():
     assert np.trapezoid(points[:, 1], points[:, 0]) == pytest.approx(float(label.split()[-1]), abs=5e-3)
 
 
+@pytest.mark.slow
 def test_confusion_prints_the_counts():
     """Each cell holds its share of the true class and the rows behind it."""
     figure = Classification().figures([0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.3, 0.9, 0.9, 0.5], {})["confusion"]

@@ -36,6 +36,7 @@ def test_each_metric_has_a_panel_with_its_slices():
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_many_slices_keep_the_lowest_intervals():
     """All rows stay, and the label says how many slices are not drawn."""
     slices = [comparison(slice=f"s={n}", low=-0.001 * n) for n in range(60)]

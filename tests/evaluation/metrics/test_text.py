@@ -44,6 +44,7 @@ def test_bleu_and_chrf_are_sacrebleus_over_whole_texts(llm_project: Callable[...
     assert "tok:13a" in found.notes["bleu"] and "nc:6" in found.notes["chrf"]
 
 
+@pytest.mark.slow
 def test_known_values(llm_project: Callable[..., Path]) -> None:
     """ROUGE-L, exact match and similarity have the values one gets by hand."""
     made = generations([REFERENCES[0].upper(), "Dogs", "Nothing alike"])

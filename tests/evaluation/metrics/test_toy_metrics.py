@@ -57,6 +57,7 @@ def settings(folder, **evaluation):
     return config.load(folder / "config.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_one_file_and_one_line_add_a_metric(task, module, tmp_path, monkeypatch):
     """With its line in the table a metric is reported, can be the gate's, and keeps its direction."""
@@ -128,6 +129,7 @@ def test_a_metric_must_belong_to_the_task(tmp_path, task, metric, message):
         settings(tmp_path, task=task, metric=metric)
 
 
+@pytest.mark.slow
 def test_reading_a_configuration_imports_nothing_heavy(tmp_path):
     """Checking metric and threshold does not load scikit-learn, pandas or an LLM client."""
     import subprocess

@@ -282,6 +282,7 @@ def test_rows_without_weight_are_no_entities():
         assert {found.outcome} == outcomes and found.entities == counted
 
 
+@pytest.mark.slow
 def test_a_resample_without_weight_has_no_value():
     """scikit-learn raises an error on rows without weight; the comparison leaves such a resample out."""
     truth = np.arange(100.0)
@@ -293,6 +294,7 @@ def test_a_resample_without_weight_has_no_value():
     assert found.outcome == "better" and found.entities == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", ["classification", "regression", "text"])
 def test_equally_good_models_are_seldom_called_better(draw):
     """`benchmarks/gate.py` counts 1,000 pairs; 60 must not have more than chance allows at 2.5 % each."""

@@ -231,6 +231,7 @@ def test_metrics_of_rows_of_one_class_have_a_value_or_a_reason():
     assert list(task.figures([0] * 75, np.linspace(0, 0.6, 75), {})) == ["calibration", "confusion"]
 
 
+@pytest.mark.slow
 def test_a_class_without_rows_is_left_out_of_means_and_named():
     """The vocabulary has a class that the split lacks: means are over the others, and a note says so."""
     truth, p = softmax_case(0)
@@ -256,6 +257,7 @@ def test_the_order_of_the_vocabulary_is_that_of_the_columns():
     assert Classification(classes=ABC).score(["c", "a", "b"], swapped)["accuracy"].value == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 4])
 def test_a_whole_weight_counts_as_that_many_rows(size):
     """Rows of weight 3 score as three equal rows, and rows of weight 0 as if they were not there."""

@@ -57,6 +57,7 @@ def test_the_scale_is_the_change_over_a_season_in_the_train_split():
     np.testing.assert_allclose(FACTS["scale"], [np.mean([3, 2, 3])] * 4 + [np.nan] * 2)
 
 
+@pytest.mark.slow
 def test_metrics_by_hand():
     """MASE leaves out rows without a scale; sMAPE counts 0 for 0 as no error."""
     truth, predicted = [1.0, 2, 0, 4, 10, 0], [2.0, 2, 0, 2, 9, 0]
@@ -83,6 +84,7 @@ def report(truth, predicted, baselines=(), settings=None, facts=FACTS):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_report_has_baselines_tables_and_figures():
     """Rows of the baselines come in parts."""
     truth = FACTS["last_value"]
@@ -94,6 +96,7 @@ def test_a_report_has_baselines_tables_and_figures():
     assert table["series"].tolist() == ["서울", "부산", "대구"] and table["mae"].tolist() == [1.0] * 3
 
 
+@pytest.mark.slow
 def test_metrics_without_a_value_say_why():
     """Only zeros, and no series with a scale."""
     facts = FACTS | {"scale": np.full(6, np.nan)}
@@ -124,6 +127,7 @@ def test_quantiles_are_scored_as_scikit_learn_does():
         forecast.pinball(quantile_cases(truth, bands[:, 1]))
 
 
+@pytest.mark.slow
 def test_a_report_of_quantiles_shows_each_and_those_that_cross(forecast_settings):
     """A column for each level; other columns than levels are refused."""
     truth = np.array([1.0, 2, 3, 4, 5, 6])

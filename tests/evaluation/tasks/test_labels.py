@@ -47,6 +47,7 @@ def test_a_label_that_no_row_has_is_left_out_and_named():
     assert nothing.metrics["hamming_loss"].value == 0.0
 
 
+@pytest.mark.slow
 def test_numbers_are_scored_in_their_own_units():
     """A label of millions does not drown one of tens."""
     found = report("multioutput", NUMBERS, NUMBERS * [1, 1] + [2.0, 0.0], ["means", "ridge_each"])

@@ -34,6 +34,7 @@ def enrich(made, *rows):
     return asyncio.run(made.enrich(list(rows)))
 
 
+@pytest.mark.slow
 def test_keys_and_request_data_are_enough(provider):
     """The row gets the values of training, in the model's order; the answer says which were computed."""
     rows, statuses = enrich(enricher(provider), ROW, {**ROW, "user_id": 2})

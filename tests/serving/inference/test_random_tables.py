@@ -70,6 +70,7 @@ def tables(draw):
     return pa.table(table), kinds
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(tables(), st.randoms(use_true_random=False))
 def test_a_row_of_json_is_encoded_like_the_row_of_the_frame(made, order: random.Random):

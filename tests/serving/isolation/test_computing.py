@@ -299,6 +299,7 @@ def test_rows_of_a_matrix(sums):
     assert answers.predictions[:2].tolist() == [3.5, 1.5] and answers.bad == [2]
 
 
+@pytest.mark.slow
 def test_a_large_batch_both_ways(sums):
     """10 MB of rows go over, and the sums come back."""
     rows = [(float(number), 0.5) for number in range(600_000)]
@@ -315,6 +316,7 @@ def test_a_bad_value_names_the_row_of_its_caller(sums):
     assert answers.predictions.tolist() == [2, 4]
 
 
+@pytest.mark.slow
 def test_the_gateways_end_ends_template_and_processes(obedient, settings):
     """When the gateway is gone, however it ended, nothing of it is left: a process that hangs neither."""
     template = model_process.Template()
@@ -326,6 +328,7 @@ def test_the_gateways_end_ends_template_and_processes(obedient, settings):
     until(lambda: not is_alive(process.pid), "the model process has ended")
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_template_that_is_killed(obedient, settings):
     """The kernel ends the processes of a template that cannot do so itself."""
     template = model_process.Template()

@@ -71,6 +71,7 @@ def test_a_load_that_ends_the_process(load):
     assert message is None and process.wait_for_exit() == 3 << 8
 
 
+@pytest.mark.slow
 def test_the_log_shows_where_a_load_hangs(obedient, tmp_path, capfd):
     """Shortly before its time is over."""
     settings = settings_in(tmp_path / "service")

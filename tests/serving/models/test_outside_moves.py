@@ -56,6 +56,7 @@ def actions(settings):
     return [entry.action for entry in Registry(settings).history("churn").entries]
 
 
+@pytest.mark.slow
 def test_workers_enter_a_move_once(settings, caplog):
     """Two workers look at once, again and again; the one that finds the claim taken looks again."""
     move_by_hand(settings, 2)
@@ -73,6 +74,7 @@ def test_workers_enter_a_move_once(settings, caplog):
     assert "found moved: Production is now version 2, it was 1" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_unchanged_registry_is_compared_once(settings):
     """The service asks every few seconds; the history is read when a version moved."""
 

@@ -62,6 +62,7 @@ def _problem_of(service, word):
     return problem if word in problem else None
 
 
+@pytest.mark.slow
 def test_no_code_runs_before_the_signature_is_checked(shop, tmp_path, monkeypatch):
     """The model's file writes a marker when it is imported. It is imported, in a process, once the version is signed."""
     settings = with_key(copy(shop, tmp_path / "project"), monkeypatch)

@@ -121,6 +121,7 @@ def test_a_deleted_conversation_has_no_owner(tmp_path, conversations):
     asyncio.run(swept.threads.claim("another", [{"thread_id": "a"}]))
 
 
+@pytest.mark.slow
 def test_old_traces_are_deleted(tmp_path, blank_store, monkeypatch):
     """Traces of the champion's experiment go, those of other experiments stay."""
     import shutil

@@ -45,6 +45,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 def test_code_that_ends_its_process_hurts_its_caller_alone(tmp_path, obedient, monkeypatch):
     """sys.exit, an abort, a segfault, SIGKILL as of the out-of-memory killer, a closed socket: a code; the next caller is
     answered, and so are those who wait meanwhile."""
@@ -68,6 +69,7 @@ def test_code_that_ends_its_process_hurts_its_caller_alone(tmp_path, obedient, m
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_after_repeated_crashes_the_version_is_unhealthy_until_it_is_back(tmp_path, obedient, monkeypatch):
     """Five crashes: 503 with a time to come again, /readyz, /status and metrics say so; then it answers again."""
     monkeypatch.setattr(health, "UNHEALTHY_S", 3.0)
@@ -128,6 +130,7 @@ def test_everything_that_a_model_started_ends_with_its_process(tmp_path, obedien
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -215,6 +218,7 @@ def test_a_process_that_ends_as_soon_as_it_has_loaded_the_model_is_refused(tmp_p
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_version_whose_restart_hangs_is_unhealthy(tmp_path, obedient, monkeypatch):
     """No process for a while: those who wait get 503 before the load's limit, and /readyz says so."""
     monkeypatch.setattr(supervisor, "MAX_DOWN_S", 1.0)

@@ -9,6 +9,8 @@ from serving.processes.process import GRACE_S
 from tests.support.staged_service import gone, staged
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("hangs", "survives"),

@@ -17,6 +17,7 @@ def schema(columns: int) -> RequestSchema:
     return RequestSchema(ModelSignature(Schema([ColSpec("double", f"c{n}") for n in range(columns)])))
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_csv_costs_the_same_however_many_columns_there_are():
     """A hundred times the columns, a hundred times the work, not ten thousand times: the event loop waits for it."""
 

@@ -81,6 +81,7 @@ def test_a_body_that_is_not_of_its_coding_is_refused(tmp_path, body, coding, sta
     assert answer.headers.get("accept-encoding") == ("gzip, deflate" if status == 415 else None)
 
 
+@pytest.mark.slow
 def test_a_bomb_costs_no_more_memory_than_the_limit():
     """A gigabyte in a megabyte: inflating stops at the limit."""
     stream, block = zlib.compressobj(9), b"\0" * 2**20
