@@ -27,7 +27,7 @@ class Code(mlflow.pyfunc.PythonModel):
 
 @pytest.fixture(scope="module")
 def signed(blank_store, tmp_path_factory):
-    """Settings with a key, and versions 1 and 2 of one model, which are signed, and 3, which is not."""
+    """Settings with a key, and versions 1 and 2 of one model, which are signed, and 3 and 4, which are not."""
     folder = tmp_path_factory.mktemp("signed")
     shutil.copy(blank_store, folder / "mlflow.db")
     private, _ = make_keys(folder)
@@ -40,7 +40,7 @@ def signed(blank_store, tmp_path_factory):
         settings = config.load(folder / "config.yaml")
     tracking.connect(settings)
     versions = Registry(settings)
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4):
         with mlflow.start_run() as run:
             mlflow.pyfunc.log_model(
                 name="model", python_model=Code(), code_paths=[str(Path(__file__).parents[1] / "toys")],
@@ -178,7 +178,7 @@ def test_keys_that_cannot_sign_are_named(signed, tmp_path, monkeypatch):
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     def sign() -> None:
-        signing.sign(config.load(signed.root / "config.yaml"), version(signed, 2))
+        signing.sign(config.load(signed.root / "config.yaml"), version(signed, 4))
 
     with pytest.raises(ConfigError, match="Set MODEL_SIGNING_KEY .*openssl"):
         sign()
@@ -196,7 +196,7 @@ def test_keys_that_cannot_sign_are_named(signed, tmp_path, monkeypatch):
     assert "wrong password" not in str(error.value)
     monkeypatch.setenv("MODEL_SIGNING_KEY_PASSWORD", "the password")
     sign()
-    signing.check(version(signed, 2), download(version(signed, 2).uri), tmp_path / "locked-public.pem")
+    signing.check(version(signed, 4), download(version(signed, 4).uri), tmp_path / "locked-public.pem")
 
 
 def test_too_many_files_are_refused_before_mlflow_refuses_the_tag(signed, monkeypatch):

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from mlops_lib import config, loaders, wrappers
+from mlops_lib import config, loaders, tracking, wrappers
 from mlops_lib.registry import ModelVersion, Registry
 from mlops_lib.settings import Settings
 from tests.support import warm
@@ -76,6 +76,7 @@ def add_pyfunc(settings: Settings, name: str, stage: str = "Production") -> None
     import mlflow
     from mlflow.models import infer_signature
 
+    tracking.connect(settings)
     registry = Registry(settings)
     example = pd.DataFrame({"x": [1.5, 2.5]})
     with mlflow.start_run():
