@@ -58,7 +58,7 @@ VARIABLES = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs containers, and give pytest-xdist its groups, those of slow tests first.
+    """Mark what needs containers, and give pytest-xdist its groups, the longest first.
 
     First of all such hooks: pytest reads the marks in one, pytest-xdist the groups.
     """
@@ -68,17 +68,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("containers")
             item.add_marker("slow")
         # The tests of a file stay together: they import the same packages, and share the fixtures of their module.
-        file = _file(item)
+        file = item.nodeid.partition("::")[0]
         # Importing Feast takes ten seconds: one worker does.
         default = "feast" if "features" in file else file
         item.add_marker(pytest.mark.xdist_group(next((name for name in GROUPS if name in fixtures), default)))
-    slow = {_file(item) for item in items if item.get_closest_marker("slow")}
-    # Containers, then files with slow tests, then the others; a file keeps its order.
-    items.sort(key=lambda item: (item.get_closest_marker("containers") is None, _file(item) not in slow))
-
-
-def _file(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0]
+    items.sort(key=_turn)
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
@@ -92,6 +86,11 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 def pytest_collection_finish() -> None:
     """Tests import half a million objects that are never freed: the garbage collector need not look at them."""
     gc.freeze()
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool]:
+    """Containers, then other slow tests, then the quick ones."""
+    return item.get_closest_marker("containers") is None, item.get_closest_marker("slow") is None
 
 
 @event.listens_for(Engine, "connect")
