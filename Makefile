@@ -36,9 +36,8 @@ demo: $(STAMP) ## From raw purchases to a served prediction
 demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer over HTTP; needs no key
 	@$(BIN)/python -m examples.assistant.demo
 
-# Slow tests wait for servers: one process more than there are cores. Quick ones compute, and each process imports what
-# they need. Each has one thread, because their threads would only wait for each other.
-WORKERS = $$(($$(nproc) + 1))
+# Each process has one thread, because their threads would only wait for each other. nproc reads that variable too.
+WORKERS = $$(env -u OMP_NUM_THREADS nproc)
 PYTEST = -m pytest -q --disable-warnings -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 check test quick-tests all-tests coverage stress: export OMP_NUM_THREADS = 1
 
@@ -51,7 +50,6 @@ test: $(STAMP) ## Check the same, and run every test
 	@$(MAKE) --no-print-directory -j2 lint all-tests
 
 .PHONY: quick-tests all-tests
-quick-tests: WORKERS = $$(nproc)
 quick-tests: $(STAMP)
 	@$(BIN)/python $(PYTEST) -m 'not slow'
 all-tests: $(STAMP)
