@@ -25,7 +25,7 @@ THOUSANDS = regex.compile(r"(?<=\d)[,\u066c'](?=\d{3}(?!\d))")
 #: A number with one mark, as in 3.5, 3,5, 1/2, 10:30 and .5. Two marks make a date or a list, as in 2024.01.05.
 MARKED = regex.compile(r"(?<![\d.,/:\u066b-])(?:(\d+)([.,/:\u066b])|(?<!\p{L})\.)(\d+)(?![.,/:\u066b-]?\d)")
 MINUS = regex.compile(r"(?:(?<![\p{L}\d])|(?<=\de))-(?=\p{Sc}?\.?\d)")
-#: Stand for the signs of numbers while punctuation is removed: Unicode leaves them to programs, and no text has them.
+#: Stand for the signs of numbers while punctuation is removed: Unicode leaves these characters to programs.
 SIGNS = {".": "\ue000", ",": "\ue000", "\u066b": "\ue000", "/": "\ue001", ":": "\ue002", "-": "\ue003"}
 
 
@@ -45,7 +45,8 @@ def same(answer: str, reference: str, english: bool) -> bool:
     """Whether two texts have the same words in the same order.
 
     Case, punctuation and, in English, articles do not count, nor do spaces in a script that is written
-    without. The signs of a number do: 3.5 is no 35, -5 no 5, and 3,000 is 3000. A reference of nothing else is compared as it is: "A" is no "the", and "+" no "-".
+    without. The signs of a number do: 3.5 is no 35, -5 no 5, and 3,000 is 3000. A reference of nothing else
+    is compared as it is: "A" is no "the", and "+" no "-".
     """
     if english and (words := _words(reference, ARTICLES)):
         return _words(answer, ARTICLES) == words
