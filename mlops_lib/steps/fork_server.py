@@ -12,12 +12,12 @@ import json
 import os
 import pickle
 import pkgutil
-import select
 import signal
 import socket
 import sys
 import threading
 import traceback
+from multiprocessing.connection import wait
 from typing import Any
 
 from mlops_lib.errors import MlopsError
@@ -52,13 +52,13 @@ def _serve(listener: socket.socket, modules: tuple[str, ...]) -> socket.socket |
     loading = preload.each(modules)
     while True:
         is_loading = next(loading, "") != ""
-        ready, _, _ = select.select([listener.fileno(), STDIN], [], [], 0 if is_loading else None)
+        ready = wait([listener, STDIN], 0 if is_loading else None)
         with contextlib.suppress(ChildProcessError):  # there is none left
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
         if STDIN in ready:
             return None
-        if listener.fileno() in ready:
+        if listener in ready:
             connection, _ = listener.accept()
             gc.freeze()  # a collection in a child would copy the pages that it shares with the server
             with contextlib.suppress(OSError):  # too little memory, or too many processes

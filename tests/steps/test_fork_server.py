@@ -1,7 +1,9 @@
 """The fork server of a local run: fresh processes that share nothing but the imports, and no harm when it dies."""
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -174,6 +176,20 @@ def test_a_temporary_folder_with_a_long_path_is_no_error(tmp_path, monkeypatch):
     with fork_client.server(()):
         assert FORK_SERVER_ENV not in os.environ
     assert not list(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_a_caller_with_a_thousand_open_files_is_served(monkeypatch):
+    """The server's socket keeps the caller's number, and `select` refuses numbers from 1024."""
+    monkeypatch.delenv(FORK_SERVER_ENV, raising=False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    with contextlib.ExitStack() as files:
+        while files.enter_context(open(os.devnull)).fileno() < 1024:
+            pass
+        files.enter_context(fork_client.server(()))
+        assert fork_client.run(os.getpid) != os.getpid()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.slow

@@ -8,12 +8,12 @@ import contextlib
 import json
 import os
 import pickle
-import select
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from multiprocessing.connection import wait
 from types import SimpleNamespace
 from typing import IO, Any
 
@@ -53,7 +53,7 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end, as `poll` reports it."""
         if self.returncode is None:
-            if not select.select([self._connection], [], [], timeout)[0]:
+            if not wait([self._connection], timeout):
                 raise subprocess.TimeoutExpired("a fork", timeout or 0)
             with self._connection:
                 reply = receive(self._connection)

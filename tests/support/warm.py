@@ -11,7 +11,6 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import socket
 import struct
@@ -20,6 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -84,7 +84,7 @@ class Process:
         """
         with self._lock:
             if self.returncode is None:
-                if not select.select([self._connection], [], [], timeout)[0]:
+                if not wait([self._connection], timeout):
                     raise subprocess.TimeoutExpired(self.args, timeout or 0)
                 (self.returncode,) = NUMBER.unpack(_receive(self._connection, NUMBER.size))
                 self._connection.close()
@@ -187,8 +187,7 @@ def _serve(listener: socket.socket, templates: socket.socket | None) -> socket.s
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     children: dict[int, socket.socket | None] = {}
     while True:
-        watched = [listener, woken, NULL, *filter(None, [templates])]
-        ready, _, _ = select.select(watched, [], [])
+        ready = wait([listener, woken, NULL, *filter(None, [templates])])
         if NULL in ready:  # the tests have ended, or were killed
             for pid in children:
                 os.kill(pid, signal.SIGKILL)
