@@ -73,17 +73,24 @@ class _Job:
             raise RuntimeError(f"The function raised {error!r}.") from error
         finally:
             with self._lock:
-                _raise_in(self._thread, None)
+                if self._interrupted:
+                    # The interruption may not have been raised yet. To take it back would leave CPython's flag for it
+                    # set, and with the flag no traced code goes on (a debugger, coverage): so it is raised here.
+                    try:
+                        _interrupt(self._thread)
+                        while True:
+                            pass
+                    except Interrupted:
+                        pass
                 self._thread = None
 
     def interrupt(self) -> None:
         with self._lock:
             if not self._interrupted and self._thread is not None:
-                _raise_in(self._thread, Interrupted)
+                _interrupt(self._thread)
             self._interrupted = True
 
 
-def _raise_in(thread: int | None, error: type[BaseException] | None) -> None:
-    """Raise an exception in a thread at its next step; None takes back one that was not raised yet."""
-    exception = ctypes.py_object(error) if error else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread or 0), exception)
+def _interrupt(thread: int) -> None:
+    """Raise `Interrupted` in a thread at its next step."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))
