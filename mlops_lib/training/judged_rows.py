@@ -221,11 +221,14 @@ def as_texts(column: "pd.Series") -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """A value of a slice or key as text; a missing one has a name too."""
+    """A value of a slice or key as text; a missing one has a name too. The text of that name is in quotes."""
     missing = (
         value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("NaT", "<NA>")
     )
-    return MISSING if missing else str(value)
+    if missing:
+        return MISSING
+    text = str(value)
+    return f"'{text}'" if text.strip("'") == MISSING else text
 
 
 def joined(parts: list[Any]) -> Any:

@@ -1,5 +1,6 @@
 """The rows that the gate decides on, collected part by part."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from mlops_lib.columns.schema import Column, Schema
 from mlops_lib.errors import DataError, EvaluationError, PluginError
 from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.llm.generation import Generation
-from mlops_lib.training.judged_rows import MISSING, Collector, latency, row_digests
+from mlops_lib.training.judged_rows import MISSING, Collector, as_text, latency, row_digests
 
 SCHEMA = Schema(
     (
@@ -57,6 +58,14 @@ def test_rows_do_not_depend_on_how_they_come_in(project):
     assert whole.slices == parts.slices
     assert whole.slices["city"] == ["서울", MISSING, "Rome", "Rome"]
     assert whole.slices[f"{__name__}:old"] == ["False", "False", "True", "False"]
+
+
+def test_a_gap_and_the_text_of_its_name_are_two_slices():
+    """So are that text and the same in quotes."""
+    values = [None, math.nan, "missing", "'missing'", "Missing", 7]
+    assert [as_text(value) for value in values] == [
+        MISSING, MISSING, "'missing'", "''missing''", "Missing", "7"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("task", "kept"), [("classification", 0), ("between_task:Between", 4)])
