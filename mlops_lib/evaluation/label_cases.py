@@ -65,6 +65,11 @@ class LabelCases(NamedTuple):
             weights=None if self.weights is None else self.weights[rows],
         )
 
+    @property
+    def weighed(self) -> np.ndarray:
+        """The truth of the rows with weight, [rows, L]."""
+        return self.truth if self.weights is None else self.truth[self.weights > 0]
+
     def column(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Truth and predictions of one label, each [N]."""
         return self.truth[:, place], self.predicted[:, place]

@@ -87,7 +87,7 @@ class Comparison(BaseModel):
         difference: Challenger minus champion, positive where the challenger is better, in the unit of the metric.
         low, high: Two-sided interval of the difference; None: it could not be computed.
         margin: How much worse than the champion it may be.
-        rows, entities: What the interval is based on; entities without weight are not counted.
+        rows, entities: What the interval is based on; entities without weight, and groups that cannot be ranked, are not counted.
         smallest_difference: The smallest difference that these rows could have shown: half the interval's width.
         rows_needed: Rows that would decide, about; 0 if decided.
         mcnemar_p: Classification: p of McNemar's exact test of the hits; None for other tasks.

@@ -57,14 +57,19 @@ def balanced_accuracy(cases: "ClassificationCases") -> float:
 @metric(lowest=0, highest=1)
 def f1(cases: "ClassificationCases") -> float:
     """F1 of the positive class; for C > 2 the mean over the classes that have rows or were predicted."""
+    import numpy as np
     from sklearn.metrics import f1_score
 
     two = len(cases.classes) == 2
     if two and 1 not in cases.present:
         raise UndefinedError(f"no row is of the positive class {cases.classes[1]!r}")
+    of_either = [
+        np.bincount(codes, cases.weights, len(cases.classes)) for codes in (cases.codes, cases.predicted)
+    ]
     return f1_score(
         cases.codes,
         cases.predicted,
+        labels=None if two else np.flatnonzero(sum(of_either)),
         average="binary" if two else "macro",
         sample_weight=cases.weights,
         zero_division=0.0,

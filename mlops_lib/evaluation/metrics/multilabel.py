@@ -70,8 +70,7 @@ def mean_log_loss(cases: "LabelCases") -> float:
 
 def ranked(cases: "LabelCases") -> list[int]:
     """The labels that rows with weight have, and rows with weight lack."""
-    counted = cases.truth if cases.weights is None else cases.truth[cases.weights > 0]
-    return [place for place in range(len(cases.names)) if len(np.unique(counted[:, place])) == 2]
+    return [place for place in range(len(cases.names)) if len(np.unique(cases.weighed[:, place])) == 2]
 
 
 def _mean(cases: "LabelCases", score: Callable[..., Any]) -> float:
@@ -83,7 +82,7 @@ def _mean(cases: "LabelCases", score: Callable[..., Any]) -> float:
 def _f1(cases: "LabelCases", average: str) -> float:
     from sklearn.metrics import f1_score
 
-    if not cases.truth.any():
+    if not cases.weighed.any():
         raise UndefinedError("no row has any of the labels")
     predicted = (cases.predicted > 0.5).astype(int)
     return f1_score(

@@ -35,7 +35,7 @@ def spread(cases: "LabelCases") -> np.ndarray:
     Raises:
         UndefinedError: All true values of a label are equal.
     """
-    counted = cases.truth if cases.weights is None else cases.truth[cases.weights > 0]
+    counted = cases.weighed
     for place, name in enumerate(cases.names):
         if counted[:, place].min() == counted[:, place].max():
             raise UndefinedError(f"all {len(counted)} true values of {name!r} are {counted[0, place]:g}")

@@ -40,8 +40,7 @@ def balanced_accuracy(cases: ClassificationCases) -> Statistic:
 def f1(cases: ClassificationCases) -> Statistic:
     weights = row_weights(cases)[:, None]
     truth, predicted = cases.one_hot, np.eye(len(cases.classes))[cases.predicted]
-    both, either = truth * predicted, ((truth + predicted) > 0).astype(float)
-    sums = (truth + predicted) * weights
+    both, sums = truth * predicted, (truth + predicted) * weights
 
     def scores(counts: np.ndarray) -> np.ndarray:
         return np.nan_to_num(ratio(2 * (counts @ (both * weights)), counts @ sums))
@@ -50,7 +49,7 @@ def f1(cases: ClassificationCases) -> Statistic:
         return np.where(counts @ (truth[:, 1] * weights[:, 0]) > 0, scores(counts)[:, 1], np.nan)
 
     def macro(counts: np.ndarray) -> np.ndarray:
-        return mean_of_columns(scores(counts), counts @ either > 0)
+        return mean_of_columns(scores(counts), counts @ sums > 0)
 
     return of_positive if len(cases.classes) == 2 else macro
 

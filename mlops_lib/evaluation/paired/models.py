@@ -24,6 +24,7 @@ from mlops_lib.evaluation.metrics.text import SacrebleuMetric
 from mlops_lib.evaluation.paired import classification, forecast, labels, ranking, regression, text
 from mlops_lib.evaluation.paired.rows import complete
 from mlops_lib.evaluation.paired.sums import Statistic, mean
+from mlops_lib.evaluation.ranking_cases import RankingCases
 from mlops_lib.evaluation.tasks.arrays import ArrayTask, make
 from mlops_lib.llm.generation import Generation
 
@@ -143,6 +144,8 @@ class Model:
 
     def counted(self, name: str) -> np.ndarray:
         """The rows that have weight and count in a metric, bool [N]."""
+        if isinstance(self.cases, RankingCases) and self.metric(name) in VECTORISED:
+            return self.cases.ranked[self.cases.groups]
         weights, counts = self._rows.weights, self._rows.facts.get(f"{name}{COUNTED}")
         found = np.ones(len(self._rows.ids), bool) if weights is None else np.asarray(weights) > 0
         return found if counts is None else found & np.array(counts, bool)
@@ -174,11 +177,14 @@ class Model:
         return forecast.widening(self.cases, other.cases, rows, entities)
 
     def mcnemar_p(self, other: "Model", rows: np.ndarray) -> float | None:
-        """p of McNemar's exact test of the two models' hits on these rows; None unless this is classification."""
+        """p of McNemar's exact test of the two models' hits on those of these rows that have weight;
+        None unless this is classification."""
         if not isinstance(self.cases, ClassificationCases):
             return None
         from scipy.stats import binomtest
 
+        if self.cases.weights is not None:
+            rows = rows[self.cases.weights[rows] > 0]
         ours, theirs = ((m.cases.predicted == m.cases.codes)[rows] for m in (self, other))
         won, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
         return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0

@@ -33,7 +33,7 @@ class MultiOutput(ArrayTask):
                 "rmse": root_mean_squared_error(truth, predicted, sample_weight=cases.weights),
                 "mae": mean_absolute_error(truth, predicted, sample_weight=cases.weights),
             }
-            varies = len(truth) > 1 and truth.min() < truth.max()
+            varies = np.ptp(cases.weighed[:, place]) > 0
             r2 = r2_score(truth, predicted, sample_weight=cases.weights) if varies else None
             lines.append(
                 {"label": name, "mean": float(np.average(truth, weights=cases.weights)), "r2": r2, **scores}

@@ -282,6 +282,15 @@ def test_rows_without_weight_are_no_entities():
         assert {found.outcome} == outcomes and found.entities == counted
 
 
+def test_mcnemars_test_counts_the_rows_with_weight():
+    """The models differ on six rows with weight, and on all others."""
+    truth, good = hits(40, 40)
+    weights = np.r_[np.ones(20), np.zeros(20)]
+    poor = np.where((np.arange(40) < 6) | (np.arange(40) >= 20), 1 - good, good)
+    found = one(judged(truth, good, weights=weights), judged(truth, poor, weights=weights))
+    assert found.mcnemar_p == pytest.approx(2 / 2**6)
+
+
 @pytest.mark.slow
 def test_a_resample_without_weight_has_no_value():
     """scikit-learn raises an error on rows without weight; the comparison leaves such a resample out."""

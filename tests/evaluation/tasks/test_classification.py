@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mlops_lib.errors import EvaluationError
+from mlops_lib.evaluation.paired import classification as paired
 from mlops_lib.evaluation.tasks.classification import Classification
 from mlops_lib.settings import Settings
 
@@ -255,6 +256,14 @@ def test_the_order_of_the_vocabulary_is_that_of_the_columns():
     swapped = np.eye(3)[[2, 0, 1]]
     assert Classification(classes=["c", "a", "b"]).score(ABC, np.eye(3)[[1, 2, 0]])["accuracy"].value == 1.0
     assert Classification(classes=ABC).score(["c", "a", "b"], swapped)["accuracy"].value == 1.0
+
+
+def test_a_class_whose_rows_have_no_weight_is_none_of_the_classes_of_f1():
+    """The report and the gate's form of it leave the class out of the mean, as they do without its row."""
+    truth, answers, weights = [0, 1, 2, 0], np.eye(3)[[0, 1, 0, 0]], [1, 1, 0, 1]
+    found = Classification(classes=[0, 1, 2], weights=weights)
+    assert found.score(truth, answers)["f1"].value == 1.0
+    assert paired.f1(found.read(truth, answers))(np.ones((1, 4))) == [1.0]
 
 
 @pytest.mark.slow

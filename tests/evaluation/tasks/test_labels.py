@@ -98,4 +98,17 @@ def test_the_table_of_numbers_weighs_its_rows():
     found = evaluation.evaluate(
         "multioutput", NUMBERS, NUMBERS, split="test", classes=NAMES, weights=weights
     ).tables["Labels"]  # fmt: skip
-    assert found.set_index("label").loc["차", "mean"] == pytest.approx(1.1e6)
+    found = found.set_index("label")
+    assert found.loc["차", "mean"] == pytest.approx(1.1e6)
+    # All rows with weight are in 서울.
+    assert np.isnan(found.loc["차", "r2"]) and found.loc["커피", "r2"] == 1.0
+
+
+def test_labels_of_rows_without_weight_are_no_labels():
+    """F1 has no value, as without these rows: 0 would be a score."""
+    truth, weights = np.array([[0, 0], [0, 0], [1, 0]]), [1, 1, 0]
+    found = evaluation.evaluate("multilabel", truth, truth * 0.8, split="test", weights=weights)
+    assert (
+        found.metrics["micro_f1"].reason == found.metrics["macro_f1"].reason == "no row has any of the labels"
+    )
+    assert found.metrics["hamming_loss"].value == 0.0

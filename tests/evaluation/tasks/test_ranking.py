@@ -165,9 +165,21 @@ def test_the_gate_draws_whole_groups():
     own = f"{__name__}:looped"
     found = paired.compare(*sides, {"ndcg_at_k": None, own: None, "mrr": None}, resampled=200)
     fast, slow, _ = found
-    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high)) and fast.entities == 60
+    # A metric of one's own may use the groups without a relevant row, so its interval is for more of them.
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), rel=1e-3) and slow.entities == 60
+    assert fast.entities == RankingCases.read(truth, scores, keys).ranked.sum() < 60
     assert [one.outcome for one in found] == ["better"] * 3 and fast.margin == 0.01
     assert paired.compare(sides[1], sides[1], {"mrr": None})[0].outcome == "not_worse"
+
+
+@pytest.mark.parametrize(("ranked", "expected"), [(5, "undecided"), (12, "better")])
+def test_groups_without_a_relevant_row_are_no_evidence(ranked, expected):
+    """Five groups decide nothing, however many there are in which no order is better."""
+    truth, keys = np.zeros(300), np.arange(300) // 3
+    truth[: 3 * ranked : 3] = 1
+    best, worst = np.tile([2.0, 1, 0], 100), np.tile([0.0, 1, 2], 100)
+    (found,) = paired.compare(judged(truth, best, keys), judged(truth, worst, keys), {"ndcg_at_k": None})
+    assert found.outcome == expected and found.entities == ranked
 
 
 def test_scores_of_another_scale_are_no_difference():
@@ -206,7 +218,8 @@ def test_a_slice_with_parts_of_groups_is_refused():
     sides = judged(truth, scores + truth, keys), judged(truth, scores, keys)
     whole, cut = np.flatnonzero(keys < 20), np.flatnonzero(np.arange(160) % 2)
     every, some = paired.compare(*sides, {"mrr": None}, {"region=north": whole}, resampled=50)
-    assert (every.entities, some.entities) == (40, 20)
+    ranked = RankingCases.read(truth, scores, keys).ranked
+    assert (every.entities, some.entities) == (ranked.sum(), ranked[:20].sum())
     with pytest.raises(
         EvaluationError, match=r"groups have rows inside the slice and outside it; the first is '\d+'"
     ):
