@@ -1,4 +1,4 @@
-"""Parts of messages: the first of many names, the beginning of a long text,
+"""Parts of messages: the first of many names, the beginning of a long text, numbers that round alike,
 the known name nearest to a mistyped one."""
 
 import difflib
@@ -16,6 +16,25 @@ def listed(names: Iterable[object], most: int = 10) -> str:
 def cut(text: str, most: int) -> str:
     """The beginning of a long text, and its length."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, without rounding one below 1 up to 100%."""
+    return f"{100 * share:.9g}%"
+
+
+def apart(value: float, limit: float) -> tuple[str, str]:
+    """A value and its limit with four significant digits, or as many as tell them apart."""
+    for digits in range(4, 18):
+        found = _number(value, digits), _number(limit, digits)
+        if value == limit or found[0] != found[1]:
+            break
+    return found
+
+
+def _number(value: float, digits: int) -> str:
+    """A large number without an exponent."""
+    return f"{value:,.{digits - 4}f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

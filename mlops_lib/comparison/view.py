@@ -6,6 +6,7 @@ from typing import NamedTuple
 from mlops_lib.comparison.result import Against, ChangedRow, ComparisonReport, Side
 from mlops_lib.evaluation.report import Comparison
 from mlops_lib.evaluation.verdict_text import WORDS, differences, score_text, sentence
+from mlops_lib.wording import percent
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
@@ -45,7 +46,7 @@ def outcome_of(one: Against) -> str:
 def metrics(report: ComparisonReport) -> Table:
     """A row for each metric and version, with the interval of the difference."""
     head = (
-        "metric", "version", "outcome", "difference", f"{report.confidence:.0%} interval", "score",
+        "metric", "version", "outcome", "difference", f"{percent(report.confidence)} interval", "score",
         report.reference.label, "margin",
     )  # fmt: skip
     rows = []
@@ -104,10 +105,12 @@ def remarks(report: ComparisonReport) -> list[str]:
             "difference is better, also where a lower score is (↓)."
         )
     if agreed := report.agreement:
-        share = f"{agreed.different / agreed.rows:.1%}" if agreed.rows else "none"
+        share = f" ({agreed.different / agreed.rows:.1%})" if agreed.rows else ""
         largest = f"; the largest difference is {agreed.largest:.4g}" if agreed.largest is not None else ""
         where = f" (request and row {agreed.at})" if agreed.at else ""
-        found.append(f"Agreement: the predictions of {share} of {agreed.rows:,} rows differ{largest}{where}.")
+        found.append(
+            f"Agreement: the predictions of {agreed.different:,} of {agreed.rows:,} rows{share} differ{largest}{where}."
+        )
     if report.left_out:
         parts = [f"{count:,} {reason}" for reason, count in report.left_out.items()]
         found.append(f"Left out: {'; '.join(parts)}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation.judged import COUNTED, JudgedRows
 from mlops_lib.evaluation.report import Criterion, EvaluationReport
-from mlops_lib.wording import listed
+from mlops_lib.wording import apart, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,8 +50,9 @@ def threshold(report: EvaluationReport, metric: str, limit: float, min_coverage:
         reason = short_of(metric, score.value, limit, report.directions[metric])
     missing = ""
     if score.coverage < min_coverage and not score.reason:
+        covered, asked = apart(100 * score.coverage, 100 * min_coverage)
         missing = (
-            f"{metric} covers {score.coverage:.2%} of the rows; evaluation.min_coverage asks for {min_coverage:.2%}: "
+            f"{metric} covers {covered}% of the rows; evaluation.min_coverage asks for {asked}%: "
             f"{score.scored} scored, {score.errored} errored, {score.empty} empty."
         )
     uncounted = ""
@@ -73,9 +74,10 @@ def missed(value: float, limit: float, higher_is_better: bool) -> bool:
 
 
 def short_of(metric: str, value: float, limit: float, higher_is_better: bool) -> str:
-    """The reason of a missed threshold, with the gap: a near miss would otherwise read "0.75 is below 0.75"."""
+    """The reason of a missed threshold, with the gap."""
     side = "below" if higher_is_better else "above"
-    return f"{metric} {value:.4g} is {side} the threshold {limit:.4g} by {abs(value - limit):.2g}."
+    score, asked = apart(value, limit)
+    return f"{metric} {score} is {side} the threshold {asked} by {abs(value - limit):.2g}."
 
 
 def min_rows(
@@ -210,12 +212,12 @@ def latency_and_cost(rows: JudgedRows, gate: "GateSettings") -> list[Criterion]:
         if len(rows.latency_s):
             value = 1000 * float(np.percentile(np.asarray(rows.latency_s, float), 95, method="higher"))
         found.append(_limit("latency", value, gate.max_latency_ms, "evaluation.gate.max_latency_ms",
-                            "A row takes {:.4g} ms at the 95th percentile"))  # fmt: skip
+                            "A row takes {} ms at the 95th percentile"))  # fmt: skip
     if gate.max_cost_usd:
         complete = len(rows.cost_usd) == len(rows.ids) > 0
         value = float(np.mean(np.asarray(rows.cost_usd, float))) if complete else None
         found.append(_limit("cost", value, gate.max_cost_usd, "evaluation.gate.max_cost_usd",
-                            "A row costs {:.4g} US dollars on average"))  # fmt: skip
+                            "A row costs {} US dollars on average"))  # fmt: skip
     return found
 
 
@@ -223,5 +225,6 @@ def _limit(name: str, value: float | None, limit: float, key: str, says: str) ->
     if value is None or not math.isfinite(value):
         reason = f"{key} is {limit:g}, and the {name} of the rows was not measured. Evaluate the model again."
         return Criterion(name=name, limit=limit, passed=False, reason=reason)
-    reason = f"{says.format(value)}; {key} is {limit:g}." if value > limit else ""
+    found, most = apart(value, limit)
+    reason = f"{says.format(found)}; {key} is {most}." if value > limit else ""
     return Criterion(name=name, value=value, limit=limit, passed=not reason, reason=reason)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from mlops_lib.evaluation.report import Comparison, Criterion, Outcome, Verdict
+from mlops_lib.wording import apart, percent
 
 #: Outcome -> how the model stands to a version.
 AGAINST: dict[Outcome, str] = {
@@ -18,6 +19,8 @@ AGAINST: dict[Outcome, str] = {
 WORDS = {found: words.rpartition(" ")[0] for found, words in AGAINST.items()}
 #: `rows_needed` where no number of rows decides, and rows of a table before it is shortened.
 TOO_MANY_ROWS, MAX_LINES = 1_000_000_000, 20
+#: A score this near its threshold, as a share of it, may round to the other side.
+NEAR = 1e-4
 #: Significant digits with which a lower end is told from the margin.
 MOST_DIGITS = 6
 Row = TypeVar("Row")
@@ -66,7 +69,7 @@ def sentence(one: Comparison, version: int, confidence: float) -> str:
         found += f": {score_text(one.challenger)} against {score_text(one.champion)}"
     if one.difference is not None and one.low is not None:
         difference, interval, margin = differences(one)
-        found += f", difference {difference}, {confidence:.0%} interval {interval}, margin {margin}"
+        found += f", difference {difference}, {percent(confidence)} interval {interval}, margin {margin}"
     reason = one.reason if one.reason.startswith(one.metric) else f"{one.reason[:1].upper()}{one.reason[1:]}"
     why = f" {reason}." if reason else ""
     return f"{found}.{why}{_rows_needed(one)}"
@@ -87,8 +90,12 @@ def _word(verdict: Verdict) -> str:
 def _asked(verdict: Verdict) -> str:
     """The score and its threshold, the outcome, and the note."""
     side = "at least" if verdict.higher_is_better else "at most"
-    score = "none" if verdict.score is None else f"{verdict.score:.4f}"
-    parts = [f"{verdict.metric} {score}, and the gate asks for {side} {verdict.threshold:g}."]
+    score, limit = "none", f"{verdict.threshold:g}"
+    if verdict.score is not None:
+        score = score_text(verdict.score)
+        if 0 < abs(verdict.score - verdict.threshold) < NEAR * max(1, abs(verdict.threshold)):
+            score, limit = apart(verdict.score, verdict.threshold)
+    parts = [f"{verdict.metric} {score}, and the gate asks for {side} {limit}."]
     if verdict.outcome and verdict.champion:
         against = AGAINST[verdict.outcome]
         parts.append(f"{against.capitalize()} version {verdict.champion.version} at Production.")
@@ -108,7 +115,7 @@ def _tables(verdict: Verdict) -> list[tuple[Sequence[str], list[list[str]], str]
         shown_pairs = _shown(every, [one.outcome in ("worse", "undecided") or not one.slice for one in every])
         lines = [_comparison(one) for one in shown_pairs]
         header = [
-            f"{verdict.confidence:.0%} interval" if h == "interval" else h for h in HEADER_OF_COMPARISONS
+            f"{percent(verdict.confidence)} interval" if h == "interval" else h for h in HEADER_OF_COMPARISONS
         ]
         found.append((header, lines, _left_out(every, shown_pairs)))
     return found
@@ -126,7 +133,11 @@ def _left_out(every: Sequence[object], shown: Sequence[object]) -> str:
 
 
 def _criterion(one: Criterion) -> list[str]:
-    numbers = ["" if value is None else _number(value) for value in (one.value, one.limit)]
+    pair = one.value, one.limit
+    numbers = [
+        "" if number is None else apart(number, number if other is None else other)[0]
+        for number, other in (pair, pair[::-1])
+    ]
     return [
         one.name.replace("_", " "),
         one.metric,
@@ -143,10 +154,6 @@ def _comparison(one: Comparison) -> list[str]:
     rows = f"{one.slice or 'all'} ({one.rows:,})"
     return [one.metric, rows, *scores, difference, interval, margin, smallest,
             WORDS[one.outcome]]  # fmt: skip
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def score_text(value: float) -> str:

@@ -219,7 +219,7 @@ def test_without_feedback_the_report_has_agreement_and_latency_alone(tmp_path):
     assert shown.exit_code == 0, shown.output
     text = " ".join(shown.output.split())
     assert "which version is better is unknown" in text and "Left out: 5 requests without feedback" in text
-    assert "the predictions of 100.0% of 5 rows differ; the largest difference is 2" in text
+    assert "the predictions of 5 of 5 rows (100.0%) differ; the largest difference is 2" in text
     strict = CliRunner().invoke(
         cli, ["compare", "--log", "--fail-unless", "not_worse", "--config", str(tmp_path / "config.yaml")]
     )

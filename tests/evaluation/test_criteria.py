@@ -10,7 +10,7 @@ from mlops_lib import config, plugins
 from mlops_lib.errors import ConfigError, EvaluationError
 from mlops_lib.evaluation.gate import NO_CHAMPION, decide
 from mlops_lib.evaluation.judged import Champion, JudgedRows
-from mlops_lib.evaluation.report import Comparison, EvaluationReport, Score, Verdict
+from mlops_lib.evaluation.report import Comparison, Criterion, EvaluationReport, Score, Verdict
 from mlops_lib.evaluation.verdict_text import differences, headline
 
 ROWS = 240
@@ -317,6 +317,18 @@ def test_the_verdict_reads_well(settings):
     shown = verdict(asked, candidate=odd[0], champion=dataclasses.replace(champion(), rows=odd[1]))
     assert r"city=a\|b\_\* (80)" in shown._repr_markdown_() and r"\[c]" in shown._repr_markdown_()
     assert Verdict.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_tables_show_the_digits_that_decide(settings):
+    """A value beside its limit, and a confidence that rounds to 100 %."""
+    found = verdict(settings(confidence=0.995, resamples=4_000), champion=champion())
+    assert "99.5% interval" in str(found) and "100% interval" not in str(found)
+    near = Criterion(name="latency", value=100.004, limit=100, passed=False)
+    missing = Criterion(name="latency", limit=1234.5, passed=False)
+    shown = str(found.model_copy(update={"criteria": (near, missing)}))
+    assert [line.split()[2:] for line in shown.splitlines() if line.startswith("latency")] == [
+        ["100.004", "100", "no"], ["1,234", "no"],
+    ]  # fmt: skip
 
 
 def test_a_refused_verdict_opens_with_the_reason(settings):

@@ -52,7 +52,34 @@ def test_a_failing_score_says_by_how_much():
     (reason,) = decide(report(roc_auc=full(0.7)), "roc_auc", 0.75).reasons
     assert reason == "roc_auc 0.7 is below the threshold 0.75 by 0.05."
     (reason,) = decide(report(brier=full(0.3000001)), "brier", 0.3).reasons
-    assert reason == "brier 0.3 is above the threshold 0.3 by 1e-07."
+    assert reason == "brier 0.3000001 is above the threshold 0.3 by 1e-07."
+    (reason,) = decide(report("regression", rmse=full(1_234_567.0)), "rmse", 1_234_560.0).reasons
+    assert reason == "rmse 1,234,567 is above the threshold 1,234,560 by 7."
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "limit", "sentence"),
+    [
+        ("roc_auc", 0.99996, 0.99998, "roc_auc 0.99996, and the gate asks for at least 0.99998."),
+        ("rmse", 4e-5, 3e-5, "rmse 4e-05, and the gate asks for at most 3e-05."),
+        ("rmse", 4e-5, 0.5, "rmse 0.00004, and the gate asks for at most 0.5."),
+        ("roc_auc", 0.8, 0.8, "roc_auc 0.8000, and the gate asks for at least 0.8."),
+    ],
+)
+def test_no_score_is_rounded_to_the_other_side_of_its_threshold(metric, score, limit, sentence):
+    """The sentence under the reasons shows the digits that decide, and no small error as 0."""
+    task = "regression" if metric == "rmse" else "classification"
+    assert sentence in str(decide(report(task, **{metric: full(score)}), metric, limit))
+
+
+def test_one_row_of_many_that_was_not_scored_is_seen():
+    """99.999 % are not 100.00 %."""
+    (reason,) = decide(
+        report(rows=100_000, roc_auc=Score(value=0.9, scored=99_999, errored=1)), "roc_auc", 0.5
+    ).reasons
+    assert reason.startswith(
+        "roc_auc covers 99.999% of the rows; evaluation.min_coverage asks for 100%: 99999"
+    )
 
 
 def test_a_missing_metric_lists_those_there_are():
@@ -84,7 +111,7 @@ def test_too_little_coverage_does_not_pass_a_good_score():
     verdict = decide(report(roc_auc=score), "roc_auc", 0.5)
     assert not verdict.passed
     assert verdict.reasons == (
-        "roc_auc covers 90.00% of the rows; evaluation.min_coverage asks for 100.00%: 90 scored, 7 errored, 3 empty.",
+        "roc_auc covers 90% of the rows; evaluation.min_coverage asks for 100%: 90 scored, 7 errored, 3 empty.",
     )
     assert decide(report(roc_auc=score), "roc_auc", 0.5, min_coverage=0.9).passed
     assert not decide(report(roc_auc=score), "roc_auc", 0.5, min_coverage=0.91).passed

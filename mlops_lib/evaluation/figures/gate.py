@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from mlops_lib.evaluation.figures.style import BASELINES, GREY, MODEL, STYLE, NotebookFigure, shorten
 from mlops_lib.evaluation.verdict_text import AGAINST, WORDS
+from mlops_lib.wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,4 +89,4 @@ def _panel(axes: "Axes", metric: str, lines: "list[Comparison]", verdict: "Verdi
     axes.grid(visible=False, axis="y")
     left_out = sum(one.metric == metric for one in verdict.comparisons) - len(lines)
     more = f"; {left_out} slices are not drawn" if left_out else ""
-    axes.set_xlabel(f"difference in {metric}, with its {verdict.confidence:.0%} interval{more}")
+    axes.set_xlabel(f"difference in {metric}, with its {percent(verdict.confidence)} interval{more}")
