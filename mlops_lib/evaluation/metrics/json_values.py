@@ -61,18 +61,24 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        ours, theirs = ({composed(key): part for key, part in value.items()} for value in (one, other))
+        return ours.keys() == theirs.keys() and all(equal(ours[key], theirs[key]) for key in ours)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(equal, one, other))
     if isinstance(one, str) and isinstance(other, str):
-        return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+        return bool(composed(one) == composed(other))
     return bool(one == other)
+
+
+def composed(value: Any) -> Any:
+    """A text in Unicode's form NFC, and any other value as it is."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
 
 
 def fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """The path and value of each field that is no object and no list, or an empty one."""
     if isinstance(value, dict | list) and value:
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from fields(part, (*path, key))
+            yield from fields(part, (*path, composed(key)))
     else:
         yield path, value
