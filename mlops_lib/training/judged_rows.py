@@ -222,12 +222,10 @@ def as_texts(column: "pd.Series") -> list[str]:
 
 def as_text(value: Any) -> str:
     """A value of a slice or key as text; a missing one has a name too. The text of that name is in quotes."""
-    missing = (
-        value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("NaT", "<NA>")
-    )
-    if missing:
-        return MISSING
     text = str(value)
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if value is None or is_nan or (text in ("NaT", "<NA>") and not isinstance(value, str)):
+        return MISSING
     return f"'{text}'" if text.strip("'") == MISSING else text
 
 

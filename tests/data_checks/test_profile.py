@@ -175,6 +175,15 @@ def test_the_axes_of_the_figure_have_numbers_and_dates_have_years(label):
     assert any("2021" in text.get_text() for text in dates.get_xticklabels())
 
 
+def test_a_figure_says_how_many_features_and_classes_it_leaves_out():
+    """Twelve features and five classes fit; the title counts the others, and is silent where there are none."""
+    columns = {f"feature {i}": RNG.random(600) for i in range(14)}
+    figure, axes = drawn(np.arange(600) % 8, **columns)
+    assert len(axes) == 12 and len(figure.legends[0].get_texts()) == 5
+    assert "The first 12 of 14 features\nThe first 5 of 8 values of y" in figure.get_suptitle()
+    assert "The first" not in drawn(np.arange(600) % 5, num=RNG.random(600))[0].get_suptitle()
+
+
 def test_a_figure_of_a_regression_has_the_mean_label_of_each_category():
     """Equal counts would hide that b has the larger amounts."""
     _, axes = drawn(np.tile([10.0, 30.0], 300) + np.arange(600) / 1000, cat=["a", "b"] * 300)

@@ -62,9 +62,9 @@ def test_rows_do_not_depend_on_how_they_come_in(project):
 
 def test_a_gap_and_the_text_of_its_name_are_two_slices():
     """So are that text and the same in quotes."""
-    values = [None, math.nan, "missing", "'missing'", "Missing", 7]
+    values = [None, math.nan, pd.NaT, pd.NA, "missing", "'missing'", "Missing", "NaT", "<NA>", 7]
     assert [as_text(value) for value in values] == [
-        MISSING, MISSING, "'missing'", "''missing''", "Missing", "7"
+        MISSING, MISSING, MISSING, MISSING, "'missing'", "''missing''", "Missing", "NaT", "<NA>", "7"
     ]  # fmt: skip
 
 

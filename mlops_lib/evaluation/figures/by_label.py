@@ -46,10 +46,12 @@ def distributions(
     """
     kinds = kinds or {}
     left_out = [name for name in features if kinds.get(name) in NOT_DRAWN]
-    shown = [name for name in features if name not in left_out][:MAX_COLUMNS]
+    drawable = [name for name in features if name not in left_out]
+    shown = drawable[:MAX_COLUMNS]
     frame = _means(frame[[*shown, label]], shown)
     few = frame[label].nunique() <= FEW_VALUES and kinds.get(label) != "number"
-    groups = sorted(frame[label].dropna().unique())[: len(BASELINES) + 1] if few else [None]
+    classes = sorted(frame[label].dropna().unique()) if few else [None]
+    groups = classes[: len(BASELINES) + 1]
     amounts = None if few else _amounts(frame[label])
     high = max(-(-len(shown) // COLUMNS_WIDE), 1)
     with matplotlib.rc_context(STYLE):
@@ -70,6 +72,10 @@ def distributions(
             axes.axis("off")
         question = f"Which features tell the values of {label} apart?"
         notes = [shorten(f"Not drawn (free text or images): {', '.join(left_out)}", 110)] if left_out else []
+        if len(shown) < len(drawable):
+            notes.append(f"The first {len(shown)} of {len(drawable)} features")
+        if amounts is None and len(groups) < len(classes):
+            notes.append(f"The first {len(groups)} of {len(classes)} values of {label}")
         figure.suptitle("\n".join([question, *notes]), x=0.01, ha="left", fontsize=10)
         handles, names = figure.axes[0].get_legend_handles_labels()
         if handles:
