@@ -85,6 +85,22 @@ def test_the_last_cell_of_a_large_file_counts(tmp_path, monkeypatch, odd):
     assert values[:2] == (["0", "1"] if kind == TEXT else [0, 1])
 
 
+@pytest.mark.parametrize("at", [0, 1000, 2000])
+def test_a_block_of_gaps_alone_leaves_numbers(tmp_path, monkeypatch, at):
+    """A sparse column has blocks with nothing but NA: it was text from there on, and its numbers were categories."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 1000)
+    cells = [*map(str, range(at)), *["NA"] * 1000, *map(str, range(at, 2000))]
+    kind, values = column(tmp_path / "a.csv", cells)
+    assert kind == INTEGER and [one for one in values if one is not None] == list(range(2000))
+
+
+def test_a_file_of_gaps_alone_leaves_the_numbers_of_others(tmp_path):
+    for name, cells in (("a", ("1", "2")), ("b", ("NA", "N/A"))):
+        (tmp_path / f"{name}.csv").write_text("".join(f"{cell},1\n" for cell in ("x", *cells)))
+    rows = Rows([data_file(tmp_path / "a.csv"), data_file(tmp_path / "b.csv")])
+    assert pa.concat_tables(rows.tables())["x"].to_pylist() == [1, 2, None, None]
+
+
 def test_the_four_keys_of_case_four(tmp_path):
     """007 and 7, 1E2 and 100 are four keys; a key is never a number with a fraction, nor missing as NA."""
     kind, values = column(tmp_path / "a.csv", ["007", "7", "1E2", "100"], key="a")

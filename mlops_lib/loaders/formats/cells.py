@@ -64,7 +64,8 @@ class Cells:
             if pc.any(token).as_py():
                 self.tokens |= set(pc.unique(cells.filter(token)).to_pylist())
                 cells, trimmed = cells.filter(pc.invert(token)), trimmed.filter(pc.invert(token))
-            self._see_others(cells, trimmed)
+            if len(cells):  # a block of tokens alone says nothing about the others
+                self._see_others(cells, trimmed)
         self.values += len(cells)
 
     def _see_integers(self, cells: "pa.Array") -> bool:
