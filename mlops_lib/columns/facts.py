@@ -16,6 +16,7 @@ MAX_DISTINCT = 200_000
 #: Bytes of distinct values after which no more are kept.
 MAX_BYTES = 64 << 20
 UNITS_A_SECOND = {"s": 1e0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+ZONE = r"(Z|[+-]\d{2}:?\d{2})$"
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -38,6 +39,7 @@ class Facts:
         dates, times, numbers: Whether each text is a date, a time of day, or a number.
         orders: Orders of day and month with which each text is a date; both if none is like 03/04/2012.
         either: Whether a text is like 03/04/2012.
+        zones: Of dates with a time: whether there is a time zone; both, if only some have one.
     """
 
     def __init__(self, kind: "pa.DataType", count: bool = True) -> None:
@@ -56,6 +58,7 @@ class Facts:
         self.spans: list[tuple[int, int]] = []
         self.dates = self.times = self.numbers = self.is_text
         self.orders, self.either = set(ORDERS) if self.is_text else set(), False
+        self.zones: set[bool] = set()
         self._texts = self._letters = self._words = 0
 
     @property
@@ -190,6 +193,8 @@ class Facts:
     def _are_dates(self, texts: "pa.Array") -> bool:
         import pyarrow.compute as pc
 
+        times = texts.filter(pc.match_substring(texts, ":"))
+        self.zones |= set(pc.unique(pc.match_substring_regex(times, ZONE)).to_pylist())
         in_iso = pc.match_substring_regex(texts, PATTERN)
         others = texts.filter(pc.invert(in_iso)).to_pylist()
         if others:

@@ -160,14 +160,16 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
 
 
 def _require_exact(column: Column) -> None:
-    """Check that values which are names, not sizes, survive in a DataFrame:
-    integers with gaps are floats there."""
+    """Check that values which are names, not sizes, survive as floats: decimals are, integers beside fractions,
+    and in a DataFrame integers with gaps."""
     sizes = [abs(one) for one in (column.least, column.most) if one is not None]
     named = column.role == "feature" and column.kind in ("category", "text")
-    if named and column.nullable and column.stored == "int64" and max(sizes, default=0) >= 2**53:
+    floats = column.stored == "double" or (column.stored == "int64" and column.nullable)
+    if named and floats and max(sizes, default=0) >= 2**53:
+        why = " with missing values" if column.stored == "int64" else ", stored as decimals or floats"
         raise DataError(
-            f"Column {column.name!r} is a {column.kind} of integers beyond 2**53 with missing values, which cannot be told "
-            "apart once they are floats. Store the column as text, or leave it out with data.columns (drop)."
+            f"Column {column.name!r} is a {column.kind} of numbers beyond 2**53{why}. As floats some of them are one number, and so "
+            "one category. Store the column as text, or leave it out with data.columns (drop)."
         )
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops_lib.columns.alike import TOTALS, alike, same_number, says_nothing
-from mlops_lib.columns.date_forms import ORDERS
+from mlops_lib.columns.date_forms import ORDERS, orders_of
+from mlops_lib.columns.dates import PATTERN, are_dates
 from mlops_lib.columns.facts import NUMBER_PATTERN, is_list
 from mlops_lib.columns.images import is_image_file
 from mlops_lib.columns.schema import Kind
@@ -155,12 +156,17 @@ def sizes_in_texts(texts: "pa.Array") -> str:
     if not odd:
         example = texts[0].as_py()
         return f"{SIZES[0]}, such as {example!r}: store them as numbers in the source to use their size"
-    if len(odd) > min(MAX_ODD, len(texts) / 10):
+    return _but_for(odd, len(texts), SIZES[1])
+
+
+def _but_for(odd: list[str], distinct: int, what: str) -> str:
+    """A hint at the few among the distinct texts of a column that keep it from what it is otherwise; "" for many."""
+    if not 0 < len(odd) <= min(MAX_ODD, distinct / 10):
         return ""
     listed = ", ".join(repr(text[:SHOWN_LETTERS]) for text in odd)
     return (
-        f"{SIZES[1]} for {listed}: list these in data.missing_values if they mean a missing value, else mend "
-        "them in the source"
+        f"{what} for {listed}: list these in data.missing_values if they mean a missing value, else mend them in the "
+        "source"
     )
 
 
@@ -171,7 +177,8 @@ def _kind_of_text(facts: "Facts") -> tuple[Kind, str]:
     assert facts.values is not None
     if facts.dates and (not facts.either or facts.date_order):
         order = f", {facts.date_order.replace('_', ' ')}" if facts.date_order else ""
-        return "datetime", f"every text is a date, such as {facts.values[0].as_py()!r}{order}"
+        zones = "; they have a time zone in some rows alone, and the others count as UTC" if len(facts.zones) > 1 else ""
+        return "datetime", f"every text is a date, such as {facts.values[0].as_py()!r}{order}{zones}"
     if facts.times:
         return "datetime", f"every text is a time of day, such as {facts.values[0].as_py()!r}"
     if facts.distinct > facts.known / 2 and _is_prose(facts):
@@ -209,6 +216,8 @@ def _looks_like(facts: "Facts") -> str:
         return (
             f"; they hold {pair[0]!r} and {pair[1]!r}, which {pair[2]}: write them in one way in the source"
         )
+    if facts.distinct >= MIN_ROWS_OF_ID and (hint := _nearly_dates(facts.values)):
+        return f"; {hint}"
     if hint := _looks_sized(facts, shown):
         return hint
     if (same := same_number(shown.to_pylist()))[0]:
@@ -229,6 +238,22 @@ def _total(texts: "pa.Array") -> str:
         return ""
     are = pc.is_in(pc.utf8_lower(pc.utf8_trim(texts, " :")), pa.array(TOTALS, texts.type))
     return next(iter(texts.filter(are).to_pylist()), "")
+
+
+def _nearly_dates(texts: "pa.Array") -> str:
+    """A hint at texts that are dates but for a few, such as 0000-00-00."""
+    odd: list[str] = []
+    for text in texts.to_pylist():
+        if not _is_date(text):
+            odd.append(text)
+            if len(odd) > MAX_ODD:
+                return ""
+    return _but_for(odd, len(texts), "they are dates but")
+
+
+def _is_date(text: str) -> bool:
+    """Whether a text is a date, in either order of day and month."""
+    return are_dates([text]) if re.fullmatch(PATTERN, text, re.ASCII) else bool(orders_of([text]))
 
 
 def _looks_sized(facts: "Facts", shown: "pa.Array") -> str:

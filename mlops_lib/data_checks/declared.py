@@ -68,8 +68,10 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
     for one in written.schema.columns:
         is_key = one.role == "key" and any(how in one.reason for how in SAME)
-        if "; they " in one.reason and (is_key or one.role in ("feature", "ignored", "label")):
+        if "; they " in one.reason and (is_key or one.role in ("feature", "ignored", "label", "time")):
             print(f"WARNING: column {one.name!r}: {one.reason}")
+    for doubt in dataset.doubts:
+        print(f"WARNING: {doubt}")
     if said:
         print(said)
     return rows

@@ -103,7 +103,7 @@ def warnings(
             found.append(f"{name} alone predicts {label} ({measure} of 1): does it contain the answer?")
         if comparable(train[name]).nunique() <= 1:
             found.append(f"{name} has one value in all rows of train, so no model can learn from it.")
-        found += stand_ins.warnings(train[name])
+        found += stand_ins.warnings(train[name], kinds.get(name, ""))
         if kinds.get(name) == "category":
             found += copies.unknown_values(train[name], test[name])
     if key:

@@ -104,12 +104,17 @@ def _order(column: "pd.Series", kind: str) -> np.ndarray | None:
     own = kind_of(column)
     if own == "other" and kind != "datetime":
         return None
-    if own != "other":
-        values = numbers(column)
-    else:
-        order = order_of(column)
-        values = np.array([_microseconds(value, order) for value in column], dtype=float)
+    values = numbers(column) if own != "other" else microseconds_of(column)
     return values if np.isfinite(values).any() else None
+
+
+def microseconds_of(column: "pd.Series") -> np.ndarray:
+    """Dates and times of day as microseconds, NaN for values that are none."""
+    import pandas as pd
+
+    codes, values = pd.factorize(column)  # a date often repeats
+    order = order_of(column)
+    return np.array([*(_microseconds(value, order) for value in values), np.nan])[codes]
 
 
 def _microseconds(value: Any, order: str) -> float:

@@ -15,7 +15,7 @@ from mlops_lib.columns.infer import Declared, complete, infer
 from mlops_lib.columns.schema import COLUMNS_FILE, Schema
 from mlops_lib.columns.source_rows import SourceRows
 from mlops_lib.errors import DataError
-from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform, wider
+from mlops_lib.loaders.formats.types import Place, canonical, conform, frame_for_prepare, wider
 from mlops_lib.loaders.row_checks import require_whole_objects, with_files
 from mlops_lib.loaders.splits import SPLITS, Split
 from mlops_lib.settings import Settings
@@ -95,7 +95,7 @@ class BaseDataLoader(ABC):
             if rows and sum(map(len, found)) >= rows:
                 break
         whole = pa.concat_tables(found)
-        return as_frame(whole.slice(0, rows) if rows else whole, self.source_gaps)
+        return frame_for_prepare(whole.slice(0, rows) if rows else whole, self.source_gaps)
 
     @property
     def source_rows(self) -> SourceRows | None:
@@ -117,6 +117,11 @@ class BaseDataLoader(ABC):
     def origin(self) -> Mapping[str, Any]:
         """Where the rows come from, in the loader's own words: values that JSON can hold, without secrets."""
         return {}
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What a person should check about the way that the source was read, a sentence each."""
+        return ()
 
     @property
     def dropped_rows(self) -> int:

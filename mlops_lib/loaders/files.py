@@ -116,6 +116,10 @@ class LocalDataLoader(BaseDataLoader):
         return tags
 
     @property
+    def doubts(self) -> Sequence[str]:
+        return self.source.doubts
+
+    @property
     def dropped_rows(self) -> int:
         return self.source.dropped
 

@@ -57,6 +57,15 @@ class ImageRows:
         return made.append(pa.field(KEY, pa.string())) if self.adds_key else made
 
     @property
+    def doubts(self) -> list[str]:
+        """See `Rows.doubts`."""
+        return self._stored.doubts
+
+    def written(self, name: str) -> set[str]:
+        """See `Rows.written`."""
+        return self._stored.written(name)
+
+    @property
     def image_columns(self) -> list[str]:
         """The columns of paths, and of structs."""
         return [*self._paths, *self._structs]

@@ -7,10 +7,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_lib.columns.alike import same_number
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
 from mlops_lib.loaders.formats.data_file import DataFile
-from mlops_lib.loaders.formats.types import as_frame
+from mlops_lib.loaders.formats.types import as_frame, frame_for_prepare
 from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.row_checks import prepared, require_columns
 from mlops_lib.loaders.rows import Rows
@@ -196,6 +197,26 @@ class SplitFiles:
             return self._dropped_by_prepare if self.frames else 0
         return sum(group.dropped() for group in self._groups())
 
+    @cached_property
+    def doubts(self) -> list[str]:
+        """What a person should check about the way that the files were read, a sentence each."""
+        kinds = {} if self.options.prepare else self.options.kinds
+        merged = (self._merged(name) for name, kind in kinds.items() if kind == "category")
+        return [*self.rows.doubts, *filter(None, merged)]
+
+    def _merged(self, name: str) -> str:
+        """The doubt about texts that were read as one number though they may be two names, such as the versions 3.1 and 3.10."""
+        import pyarrow as pa
+
+        if self.rows.schema.field(name).type != pa.float64():
+            return ""
+        texts = (text for text in sorted(self.rows.written(name)) if "." in text and not text.endswith(".0"))
+        one, other = same_number(texts)
+        return one and (
+            f"column {name!r} has {one!r} and {other!r}, which are one number, so that they are one name here. If they are two, "
+            "such as versions, write them as text in the source: v3.1, v3.10."
+        )
+
     def require(self, columns: Iterable[object]) -> None:
         """Raise a DataError unless the columns that the options name are among `columns`."""
         require_columns(columns, self.options.named, self.shown)
@@ -220,7 +241,7 @@ class SplitFiles:
         self._dropped_by_prepare = 0
         for group in self._groups():
             whole = self._prepared(
-                as_frame(pa.concat_tables(group.parts(self.rows.schema.names)), self.rows.gaps)
+                frame_for_prepare(pa.concat_tables(group.parts(self.rows.schema.names)), self.rows.gaps)
             )
             if isinstance(group.by, str):
                 found[group.by] = whole

@@ -1,5 +1,6 @@
 """The rows of several files as one table with one type a column, read in parts."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from mlops_lib.columns.memory import PART_BYTES
 from mlops_lib.columns.schema import numbers_in
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats import Reader, reader
-from mlops_lib.loaders.formats.cells import TOKENS, Cells
+from mlops_lib.loaders.formats.cells import PATTERNS, TOKENS, Cells
 from mlops_lib.loaders.formats.spellings import mixed, spelling_of, words_of
 from mlops_lib.loaders.formats.types import Place, conflict, wider
 from mlops_lib.loaders.partitions import with_partition
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 PART_VALUES = 1_000_000
 #: Rows that tell of most columns that their texts are no spellings of yes and no.
 FIRST_ROWS = 10_000
+NUMBER = re.compile(PATTERNS["point"])
+#: A name that is written in digits, such as a zip code.
+NAME_OF_DIGITS = re.compile(r"0[0-9]+|")
 
 
 class Rows:
@@ -96,6 +100,27 @@ class Rows:
                 elif name in gaps:
                     found.add(name)
         return frozenset(found)
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """What a person should check: columns of numbers in one file and of words in another, and a guessed encoding."""
+        named = (name for name in self.schema.names if name != self.key and not self._is_free(name))
+        guess = next(filter(None, (getattr(self._readers[file], "guess", "") for file in self.files)), "")
+        return [*filter(None, map(self._mixture, named)), *([guess] if guess else [])]
+
+    def written(self, name: str) -> set[str]:
+        """Distinct texts of a column as files of text write them, about the first `FIRST_ROWS`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found: set[str] = set()
+        for file in self.files:
+            if isinstance(self._columns(file)[name], Cells) and name in self._readers[file].names:
+                for part in self._readers[file].tables({name: pa.string()}, FIRST_ROWS):
+                    found |= set(pc.unique(part[name]).drop_null().to_pylist())
+                    if len(found) > FIRST_ROWS:
+                        return found
+        return found
 
     def count(self, files: Iterable["DataFile"] | None = None) -> int:
         """Number of rows of `files` (None: of all)."""
@@ -196,6 +221,42 @@ class Rows:
                 f"Column {name!r} says yes and no in {len(spellings)} ways: {places}. Write it in one way in the source{kept}."
             )
 
+    def _mixture(self, name: str) -> str:
+        """The doubt about a column of text that has numbers alone in one file; "" for any other."""
+        import pyarrow as pa
+
+        first = {_kind(self._columns(file)[name]): file for file in reversed(self.files)}
+        if not (pa.types.is_string(self.schema.field(name).type) and {"numbers", "text"} <= first.keys()):
+            return ""
+        number, text = (self._example(first[kind], name, kind) for kind in ("numbers", "text"))
+        if NAME_OF_DIGITS.fullmatch(text):
+            return ""
+        kept = "" if name in self._labels else f"; if they are names, set data.columns: {{{name}: category}}"
+        return (
+            f"column {name!r} has numbers in {first['numbers'].shown}, such as {number!r}, and text in {first['text'].shown}, such "
+            f"as {text!r}. So all of it is text, without sizes. If they are amounts, mend the source{kept}."
+        )
+
+    def _example(self, file: "DataFile", name: str, kind: str) -> str:
+        """The first number or word of a column in a file; "" without one."""
+        for value in self._texts(file, name):
+            if (
+                value is not None
+                and value not in TOKENS
+                and (kind == "numbers" or not NUMBER.fullmatch(value))
+            ):
+                return value
+        return ""
+
+    def _texts(self, file: "DataFile", name: str) -> Iterator[str | None]:
+        import pyarrow as pa
+
+        if name not in self._readers[file].names:
+            yield file.partition.get(name)
+            return
+        for part in self._readers[file].tables({name: pa.string()}, FIRST_ROWS):
+            yield from part[name].to_pylist()
+
     def _words(self, file: "DataFile", name: str) -> set[str] | None:
         """The texts of a column if all of them mean yes or no; None if one does not."""
         import pyarrow as pa
@@ -212,14 +273,8 @@ class Rows:
 
     def _first(self, name: str, spelling: tuple[str, str]) -> str:
         """The first place in the files with a value of a spelling, in words."""
-        import pyarrow as pa
-
         for file in self.files:
-            texts: Iterable[str | None] = (file.partition.get(name),)
-            if name in self._readers[file].names:
-                parts = self._readers[file].tables({name: pa.string()}, PART_VALUES)
-                texts = (text for part in parts for text in part[name].to_pylist())
-            for row, text in enumerate(texts):
+            for row, text in enumerate(self._texts(file, name)):
                 if text is not None and spelling_of(text) == spelling:
                     return f"{file.shown}, row {row} (counted from 0) has {text!r}"
         raise AssertionError(spelling)
@@ -237,6 +292,17 @@ class Rows:
                     return conflict(Place(file.shown, name, position), value.as_py(), kind)
                 position += 1
         return DataError(f"{file.shown}: column {name!r} is {own}, and {kind} in the files before it.")
+
+
+def _kind(seen: "Cells | pa.DataType") -> str:
+    """What a column of a file holds alone: numbers or text; "" for no value, and other types."""
+    import pyarrow as pa
+
+    if isinstance(seen, Cells):
+        seen = seen.kind()
+    if pa.types.is_integer(seen) or pa.types.is_floating(seen):
+        return "numbers"
+    return "text" if pa.types.is_string(seen) else ""
 
 
 def _without(missing: tuple[str, ...], table: "pa.Table") -> "pa.Table":

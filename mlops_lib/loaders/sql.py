@@ -11,7 +11,7 @@ from mlops_lib.errors import ConfigError, DataError
 from mlops_lib.loaders import options
 from mlops_lib.loaders.base import INFER_ROWS, BaseDataLoader, filled, to_table
 from mlops_lib.loaders.divided import Divided, split_frame, with_label
-from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform
+from mlops_lib.loaders.formats.types import Place, as_frame, canonical, conform, frame_for_prepare
 from mlops_lib.loaders.options import ReadOptions
 from mlops_lib.loaders.row_checks import missing_values, prepared, require_columns
 from mlops_lib.loaders.row_wise import SAMPLE_ROWS
@@ -185,7 +185,7 @@ class SQLDataLoader(BaseDataLoader):
 
         one = self.options
         assert one.prepare
-        source = as_frame(pa.concat_tables(self.chunks()), self.source_gaps)
+        source = frame_for_prepare(pa.concat_tables(self.chunks()), self.source_gaps)
         self._first_rows = source.head(SAMPLE_ROWS).copy()
         frame = prepared(one.prepare, source)
         self._require(frame.columns)

@@ -1,5 +1,6 @@
 """The fields of a request's row: the model's columns, their JSON types and errors."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -62,6 +63,7 @@ class Field(NamedTuple):
         reads: Kind of the cells of a CSV; "": text, in which only an empty cell is missing.
         sizes: Shape of a list and the lists in it; -1: any length.
         gap_texts: Texts that are read as null.
+        infinite: Whether the training data has infinities, as which 1e400 is read there.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Field(NamedTuple):
     from_signature: bool = False
     objects: bool = False
     gap_texts: frozenset[str] = frozenset()
+    infinite: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,7 +98,9 @@ class Field(NamedTuple):
         if self.reads in ("integer", "number"):
             if INTEGER.fullmatch(cell):
                 return int(cell)
-            return float(cell) if NUMBER.fullmatch(cell) else text
+            number = float(cell) if NUMBER.fullmatch(cell) else None
+            too_large = number in (math.inf, -math.inf) and any(map(str.isdigit, cell))
+            return text if number is None or (too_large and not self.infinite) else number
         return text
 
 

@@ -80,7 +80,7 @@ def _field(column: Column, in_signature: Any) -> Field:
         return _array(column)
     if column.kind == "image":
         return plain(column.name, "image", column.nullable)
-    made = plain(column.name, column.kind, column.nullable)
+    made = plain(column.name, column.kind, column.nullable)._replace(infinite=column.infinite)
     if column.kind == "datetime":
         wanted = TIME_OF_DAY if stored == "time" else wanted_date(column.date_order)
         return made._replace(cast=_in_utc if stored == "datetime" else None, wanted=wanted)

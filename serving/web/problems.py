@@ -1,6 +1,7 @@
 """Errors as problem objects (RFC 9457) with a stable `code`; never a traceback."""
 
 import logging
+import math
 import traceback
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -98,6 +99,8 @@ def shown_value(value: object) -> str:
     """A value for a message, as JSON, cut if it is long; of an image its description."""
     if isinstance(value, Described):
         return str(value)
+    if isinstance(value, float) and math.isinf(value):  # JSON has no word for it, and null would be a gap
+        return "Infinity" if value == math.inf else "-Infinity"
     text = msgspec.json.encode(value, enc_hook=str).decode()
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 

@@ -99,7 +99,7 @@ KEPT = {
     "dates that do not exist": (
         pa.array([f"2021-02-{1 + i % 30:02d}" for i in range(ROWS)]),
         "category",
-        "look like",
+        "dates but for '2021-02-29', '2021-02-30'",
     ),
     "American dates": (
         pa.array([f"{1 + i % 12:02d}/15/2020" for i in range(ROWS)]),

@@ -1,5 +1,6 @@
 """Numbers that stand for a missing value are a warning; ordinary large ones, and gaps, are none."""
 
+from datetime import datetime
 from decimal import Decimal
 
 import pandas as pd
@@ -35,6 +36,31 @@ def test_a_number_far_from_all_others(values, said):
     assert len(found) == bool(said) and said in "".join(found)
 
 
+DAY, END = datetime(2021, 3, 1), datetime(9999, 12, 31, 23, 59, 59)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["2021-03-01", "9999-12-31", "9999-12-31", "2022-05-01", None], "list '9999-12-31' in data.missing_values, or leave"),
+        (["01/03/2021", "31/12/9999", "31/12/9999", "13/02/2021"], "x is 9999-12-31 in 2 of 4 rows, and from 2021-02-13 to 2021-03-01"),
+        (["1900. 1. 1.", "2021. 3. 1.", "1900. 1. 1."], "list '1900. 1. 1.' in"),
+        ([DAY, END, END], "means a missing value, leave those cells empty in the source"),
+        ([DAY.date(), END.date(), END.date()], "x is 9999-12-31 in 2 of 3 rows"),
+        (["2021-03-01", "9999-12-31"], ""),
+        (["1900-01-01", "1900-01-01", "1950-06-01", "2003-02-01"], ""),
+        (["00:00", "00:00", "08:30"], ""),
+        (["1970-01-01"] * 3, ""),
+        ([None, None], ""),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_a_date_far_from_all_others(values, said):
+    column = pd.Series(values, name="x", dtype=None if values else object)
+    found = stand_ins.warnings(column, "datetime")
+    assert len(found) == bool(said) and said in "".join(found)
+
+
 def test_of_two_stand_ins_one_is_named_after_the_other():
     column = pd.Series([999, 999, 1, 2, -999, -999], name="x")
     assert [one.split(" in ")[0] for one in stand_ins.warnings(column)] == ["x is -999"]
@@ -42,6 +68,10 @@ def test_of_two_stand_ins_one_is_named_after_the_other():
 
 
 def test_the_profile_warns_of_features_and_the_label():
-    frame = pd.DataFrame({"pdays": [3, 999, 999, 7] * 9, "paid": [-9999.0, 12.5, -9999.0, 30.25] * 9})
-    found = " ".join(profile.warnings(frame, frame, ["pdays"], "paid"))
+    ends = ["2021-03-01", "9999-12-31", "2021-04-01", "9999-12-31"] * 9
+    frame = pd.DataFrame(
+        {"pdays": [3, 999, 999, 7] * 9, "until": ends, "paid": [-9999.0, 12.5, -9999.0, 30.25] * 9}
+    )
+    found = " ".join(profile.warnings(frame, frame, ["pdays", "until"], "paid", kinds={"until": "datetime"}))
+    assert "until is 9999-12-31 in 18 of 36 rows" in found
     assert "pdays is 999 in 18 of 36 rows" in found and "paid is -9999 in 18 of 36 rows" in found

@@ -1,6 +1,7 @@
 """Types of Parquet, Arrow and JSON columns that are rare: kept, or refused with file, row and value."""
 
 import json
+from decimal import Decimal
 
 import pandas as pd
 import pyarrow as pa
@@ -149,3 +150,31 @@ def test_objects_of_the_reference_that_lost_their_form_are_refused(tmp_path, nam
     assert set(map(repr, write(alike))) == set(map(repr, alike[:3]))
     as_text = [None if one is None else json.dumps(one) for one in calls]
     assert set(write(as_text)) <= set(as_text)
+
+
+def test_integers_with_gaps_keep_their_digits_on_the_way_through_prepare(tmp_path):
+    """As floats, ids such as 1234567890123456789 and ...790 are one; prepare would add up two customers."""
+    ids = [None if i % 10 == 3 else 1234567890123456789 + i // 2 for i in range(200)]
+    pq.write_table(pa.table({"id": ids, "x": range(200), "y": ["a", "b"] * 100}), tmp_path / "a.parquet")
+    made = LocalDataLoader(
+        tmp_path / "a.parquet",
+        label="y",
+        key="id",
+        prepare=lambda rows: (
+            rows.dropna(subset=["id"]).groupby("id", as_index=False).agg({"x": "sum", "y": "max"})
+        ),
+    )
+    found = {one for split in SPLITS for one in made.load(split)["id"]}
+    assert found == {one for one in ids if one}
+
+
+@pytest.mark.parametrize(
+    "values", [[Decimal(12345678901234567890 + i % 9) for i in range(ROWS)], [2.0**60] * ROWS]
+)
+def test_a_category_of_numbers_that_floats_merge_is_refused(tmp_path, values):
+    pq.write_table(pa.table({"v": values, "x": range(ROWS), "y": ["a", "b"] * 30}), tmp_path / "a.parquet")
+    with pytest.raises(
+        DataError, match=r"'v' is a category of numbers beyond 2\*\*53.* Store the column as text"
+    ):
+        LocalDataLoader(tmp_path / "a.parquet", label="y", kinds={"v": "category"}).write(tmp_path / "data")
+    LocalDataLoader(tmp_path / "a.parquet", label="y").write(tmp_path / "data")

@@ -1,6 +1,7 @@
 """Rows of a CSV or TSV file: one reading for the types of its columns, one for its values."""
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlops_lib.errors import DataError
 from mlops_lib.loaders.formats.cells import BOOLEANS, Cells
 from mlops_lib.loaders.formats.dialect import (
+    ENCODING_BYTES,
     Dialect,
     encoding_of,
     opened,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_lib.settings.data import CsvSettings
 
 BLOCK_BYTES = 1 << 22
+WORD = re.compile(r"\w*[^\x00-\x7f]\w*")
 
 
 class DelimitedFile:
@@ -53,6 +56,19 @@ class DelimitedFile:
     def names(self) -> tuple[str, ...]:
         """Names of the columns, in order."""
         return self.dialect.names
+
+    @property
+    def guess(self) -> str:
+        """The doubt about an encoding that other ones fit too; "" where it is certain or given."""
+        if self.given.encoding or self.dialect.encoding not in ("latin-1", "cp1252"):
+            return ""
+        with opened(self.file) as stream:
+            word = WORD.search(stream.read(ENCODING_BYTES).decode(self.dialect.encoding, errors="replace"))
+        return (
+            f"{self.file.shown} is no UTF-8 text and was read as {self.dialect.encoding}, so that it has {word[0] if word else ''!r}. If "
+            "that is no word, set data.csv: {encoding: NAME}, such as cp1250, cp1254 or mac_roman; else set it to "
+            f"{self.dialect.encoding}."
+        )
 
     @property
     def rows(self) -> int:

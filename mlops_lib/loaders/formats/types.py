@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+#: Floats tell all integers up to this one apart.
+EXACT = 2**53
+
 
 class Place(NamedTuple):
     """Where values come from, for errors: a file (or query), a column, and the position of the first value."""
@@ -138,6 +141,22 @@ def as_frame(table: "pa.Table", gaps: Iterable[str]) -> "pd.DataFrame":
     changed = {name: wider[kinds[name]] for name in gaps if name in kinds and kinds[name] in wider}
     made = table.to_pandas(ignore_metadata=True)
     return made.astype(changed, copy=False) if changed else made
+
+
+def frame_for_prepare(table: "pa.Table", gaps: Iterable[str]) -> "pd.DataFrame":
+    """Rows as ``data.prepare`` gets them: as of `as_frame`, and integers with gaps that floats cannot tell apart
+    are pandas' Int64."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    made = as_frame(table, gaps)
+    for name in gaps:
+        if name in made and table[name].type == pa.int64():
+            ends = pc.min_max(table[name]).as_py()
+            if max(abs(end or 0) for end in ends.values()) > EXACT:
+                made[name] = table[name].to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return made
 
 
 def _cast(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":

@@ -9,6 +9,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec
 from mlflow.types import Schema as Signature
 
+from mlops_lib.columns.encode import BadValue
 from mlops_lib.columns.schema import Column, Schema
 from serving.features.statuses import EnrichedRows, Statuses
 from serving.inference.schema import RequestSchema
@@ -218,6 +219,16 @@ def test_openapi_shows_the_texts_that_mean_a_missing_value():
     assert made["z"] == {"type": "number", "description": "a number"}
 
 
+def test_a_number_beyond_floats_is_named_as_it_was_sent():
+    """The column may have infinities in training, where the loader reads 1e400 as one; elsewhere it is refused."""
+    row = {**ROW, "charges": schema().from_text("charges", "1e400")}
+    with pytest.raises(Problem, match=r"column 'charges' is \"1e400\", and must be a number or null"):
+        schema().convert([row])
+    infinite = RequestSchema(None, source=Schema((Column("x", "number", stored="double", infinite=True),)))
+    assert infinite.from_text("x", "-1e400") == float("-inf")
+    assert "is -Infinity, and" in as_problem(BadValue(0, "x", float("-inf"), "a number"), "").detail
+
+
 def test_openapi_shows_the_kinds():
     """Whole numbers are integers, dates and categories are described, and the source's other columns are there."""
     row = schema().json_schema()["Row"]
@@ -246,6 +257,8 @@ def test_openapi_shows_the_kinds():
         ("charges", "1,5", "1,5"),
         ("zip", "7.0", 7.0),
         ("성별", "", None),
+        ("charges", "1e400", "1e400"),
+        ("charges", "-inf", float("-inf")),
     ],
 )
 def test_a_cell_of_a_csv_is_read_by_its_columns_kind(column, text, value):
