@@ -166,10 +166,14 @@ def _require_exact(column: Column) -> None:
     named = column.role == "feature" and column.kind in ("category", "text")
     floats = column.stored == "double" or (column.stored == "int64" and column.nullable)
     if named and floats and max(sizes, default=0) >= 2**53:
-        why = " with missing values" if column.stored == "int64" else ", stored as decimals or floats"
+        what = (
+            "numbers beyond 2**53"
+            if column.stored == "double"
+            else "integers beyond 2**53 with missing values"
+        )
         raise DataError(
-            f"Column {column.name!r} is a {column.kind} of numbers beyond 2**53{why}. As floats some of them are one number, and so "
-            "one category. Store the column as text, or leave it out with data.columns (drop)."
+            f"Column {column.name!r} is a {column.kind} of {what}, which cannot be told apart once they are floats. Store the "
+            "column as text, or leave it out with data.columns (drop)."
         )
 
 

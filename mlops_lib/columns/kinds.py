@@ -177,7 +177,11 @@ def _kind_of_text(facts: "Facts") -> tuple[Kind, str]:
     assert facts.values is not None
     if facts.dates and (not facts.either or facts.date_order):
         order = f", {facts.date_order.replace('_', ' ')}" if facts.date_order else ""
-        zones = "; they have a time zone in some rows alone, and the others count as UTC" if len(facts.zones) > 1 else ""
+        zones = (
+            "; they have a time zone in some rows alone, and the others count as UTC"
+            if len(facts.zones) > 1
+            else ""
+        )
         return "datetime", f"every text is a date, such as {facts.values[0].as_py()!r}{order}{zones}"
     if facts.times:
         return "datetime", f"every text is a time of day, such as {facts.values[0].as_py()!r}"
