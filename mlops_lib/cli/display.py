@@ -199,11 +199,13 @@ def show_result(settings: Settings, result: Any) -> bool:
     Returns:
         Whether the model was registered.
     """
+    from mlops_lib.evaluation.verdict_text import score_and_threshold
+
     evaluated, registered = result.of(EvaluateOutputs), result.of(RegisterOutputs)
     table = Table.grid(padding=(0, 2))
     if evaluated:
         colour, gate = "green" if evaluated.passed else "red", _gate(result, evaluated)
-        score = "none" if evaluated.score is None else f"{evaluated.score:.4f}"
+        score, _ = score_and_threshold(evaluated.score, evaluated.threshold)
         table.add_row("score", f"{settings.evaluation.metric} {score}")
         table.add_row("gate", f"[{colour}]{escape(gate)}[/]")
         if evaluated.reason:

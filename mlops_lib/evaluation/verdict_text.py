@@ -90,16 +90,19 @@ def _word(verdict: Verdict) -> str:
 def _asked(verdict: Verdict) -> str:
     """The score and its threshold, the outcome, and the note."""
     side = "at least" if verdict.higher_is_better else "at most"
-    score, limit = "none", f"{verdict.threshold:g}"
-    if verdict.score is not None:
-        score = score_text(verdict.score)
-        if 0 < abs(verdict.score - verdict.threshold) < NEAR * max(1, abs(verdict.threshold)):
-            score, limit = apart(verdict.score, verdict.threshold)
+    score, limit = score_and_threshold(verdict.score, verdict.threshold)
     parts = [f"{verdict.metric} {score}, and the gate asks for {side} {limit}."]
     if verdict.outcome and verdict.champion:
         against = AGAINST[verdict.outcome]
         parts.append(f"{against.capitalize()} version {verdict.champion.version} at Production.")
     return " ".join((*parts, verdict.note)).strip()
+
+
+def score_and_threshold(score: float | None, threshold: float) -> tuple[str, str]:
+    """Both as text, with the digits that tell a near score from its threshold."""
+    if score is not None and 0 < abs(score - threshold) < NEAR * max(1, abs(threshold)):
+        return apart(score, threshold)
+    return "none" if score is None else score_text(score), f"{threshold:g}"
 
 
 def _tables(verdict: Verdict) -> list[tuple[Sequence[str], list[list[str]], str]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops_lib import files
 from mlops_lib.evaluation.judged import JudgedRows
-from mlops_lib.wording import listed
+from mlops_lib.wording import apart, listed
 
 #: Files of a logged model that name its run, its time or its environment.
 #: They differ between any two trainings.
@@ -67,7 +67,8 @@ def compare(
         return Comparison("identical", f"all {count} are identical", shown, 0.0)
     largest = float(np.nan_to_num(gaps / _range(before), nan=math.inf).max())
     rows = int(np.any(gaps.reshape(count, -1) != 0, axis=1).sum())
-    sentence = f"{rows} of {count} differ, by {largest:.3g} at most (tolerance {tolerance:g})"
+    found, allowed = apart(largest, tolerance)
+    sentence = f"{rows} of {count} differ, by {found} at most (tolerance {allowed})"
     return Comparison("within tolerance" if largest <= tolerance else "different", sentence, shown, largest)
 
 

@@ -47,6 +47,12 @@ def test_the_largest_difference_decides(folders, gap, outcome):
     assert found.largest == pytest.approx(math.inf if math.isnan(gap) else gap, rel=1e-6)
 
 
+def test_a_difference_just_above_the_tolerance_is_printed_so(folders):
+    """0.0010004 is no 0.001."""
+    found = compare(rows(np.array([0.1, 0.0, 0.9])), rows(np.array([0.1, 0.0010004, 0.9])), folders, 0.001)
+    assert found.predictions == "1 of 3 differ, by 0.0010004 at most (tolerance 0.001)"
+
+
 def test_a_regression_is_measured_on_the_range_of_the_truth(folders):
     """One euro in a thousand is little."""
     truth = [0.0, 500.0, 1000.0]

@@ -28,6 +28,8 @@ BASELINES = {
 ROWS, IMAGE_ROWS = 20_000, 2_000
 #: Least distance from the baseline that ignores the features: of scores in their unit, of errors as a share.
 MARGIN = 0.05
+#: Scores up to this are shown with two digits instead of three decimals.
+SMALL = 0.01
 #: Most that a rounded value is away from the middle of two scores, as a share of their distance.
 NEAR = 0.02
 
@@ -52,7 +54,12 @@ class Threshold:
 
     def reason(self) -> str:
         """How the value was chosen."""
-        known = {name: f"{name} {round(score, 3) + 0.0:.3f}" for name, score in self.scores.items()}
+        # Three decimals would show small errors as 0.
+        are_small = 0 < max(map(abs, self.scores.values()), default=0) < SMALL
+        known = {
+            name: f"{name} {score:.2g}" if are_small else f"{name} {round(score, 3) + 0.0:.3f}"
+            for name, score in self.scores.items()
+        }
         if self.is_given:
             scored = f"; {' and '.join(known.values())} on the validation rows" if known else ""
             return f"set with --set{scored}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlops_lib.evaluation.figures.style import GREY, MODEL, baseline_style, chart
+from mlops_lib.evaluation.verdict_text import score_and_threshold, score_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +36,7 @@ def _convergence(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
         return ""
     points = curves["val_loss"]
     best = min(range(len(points)), key=lambda i: points[i][1])
-    return f"Lowest val_loss {points[best][1]:.4f} in epoch {best + 1} of {len(points)}"
+    return f"Lowest val_loss {score_text(points[best][1])} in epoch {best + 1} of {len(points)}"
 
 
 def versions(scores: Mapping[int, float], metric: str, threshold: float, current: int) -> "Figure":
@@ -49,9 +50,10 @@ def versions(scores: Mapping[int, float], metric: str, threshold: float, current
     """
     order = sorted(scores)
     best = max(order, key=lambda version: (scores[version], version))
+    score, limit = score_and_threshold(scores[current], threshold)
     with chart(
         "How does this version compare with those before it?",
-        f"Version {current}: {metric} {scores[current]:.4f}, threshold {threshold:g}; highest is version {best}",
+        f"Version {current}: {metric} {score}, threshold {limit}; highest is version {best}",
         "version",
         f"{metric} on the test split",
     ) as (figure, axes):

@@ -8,7 +8,6 @@ import numpy as np
 from mlops_lib.errors import EvaluationError
 from mlops_lib.evaluation import history
 from mlops_lib.evaluation.forecast_cases import ForecastCases
-from mlops_lib.evaluation.metrics.forecast import scaled_errors
 from mlops_lib.evaluation.tasks.arrays import ArrayTask
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Forecast(ArrayTask):
         and notes about rows without a scale."""
         cases = self.read(y_true, y_pred)
         notes = {}
-        unscaled = int((scaled_errors(cases)[1] == 0).sum())
+        unscaled = int((~(cases.scale > 0)).sum())
         if "mase" in self.metrics and 0 < unscaled < len(cases.truth):
             notes["mase"] = (
                 f"{unscaled} of {len(cases.truth)} rows are left out: their series has no change over a season in the "

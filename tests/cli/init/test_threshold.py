@@ -53,6 +53,7 @@ def test_it_is_half_way_and_clearly_better_than_guessing(metric, guess, linear, 
         (0.55, {"majority": 0.5}, "better than majority 0.500, which ignores the features, on"),
         (0.05, {"mean": -0.0002, "ridge": -0.9}, "better than mean 0.000, .*; ridge -0.900 is hardly"),
         (20_000, {"mean": 25_000.0, "ridge": 15_000.0}, "about half way from mean 25000.000"),
+        (3e-4, {"mean": 4e-4, "ridge": 2e-4}, "about half way from mean 0.0004, .* to ridge 0.0002"),
         (0.55, {}, "a guess"),
     ],
 )

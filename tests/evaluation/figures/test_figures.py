@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib._pylab_helpers import Gcf
 
-from mlops_lib.evaluation.figures import style
+from mlops_lib.evaluation.figures import overview, style
 from mlops_lib.evaluation.figures.calibration import reliability
 from mlops_lib.evaluation.tasks.classification import Classification
 from mlops_lib.evaluation.tasks.regression import Regression
@@ -55,6 +55,16 @@ def test_every_figure_asks_and_labels_its_axes(figures):
         question, answer = axes.get_title(loc="left").split("?\n")
         assert question and any(letter.isdigit() for letter in answer)
         assert axes.get_xlabel() and axes.get_ylabel()
+
+
+def test_titles_of_small_errors_have_their_digits():
+    """No version is at its threshold, and no loss is 0, because of four decimals."""
+    near = (
+        overview.versions({1: 0.5, 2: 0.99996}, "roc_auc", 0.99998, current=2).axes[0].get_title(loc="left")
+    )
+    assert "roc_auc 0.99996, threshold 0.99998" in near
+    curves = overview.learning_curves({"val_loss": [(1, 3e-5), (2, 2e-5)]}).axes[0].get_title(loc="left")
+    assert "Lowest val_loss 0.00002 in epoch 2 of 2" in curves
 
 
 def test_all_text_lies_inside_and_the_legend_beside_the_data(figures):

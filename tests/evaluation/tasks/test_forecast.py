@@ -76,6 +76,15 @@ def test_metrics_by_hand():
     assert found.directions == dict.fromkeys(values, False)
 
 
+def test_rows_without_weight_are_not_said_to_lack_a_scale():
+    """Four of the rows have a scale, whatever their weight."""
+    truth = np.arange(6.0)
+    found = evaluation.evaluate(
+        "forecast", truth, truth + 1, split="test", facts=FACTS, weights=[1, 0, 0, 1, 1, 1]
+    )
+    assert found.notes["mase"].startswith("2 of 6 rows are left out")
+
+
 def report(truth, predicted, baselines=(), settings=None, facts=FACTS):
     x = pd.DataFrame({"요일": np.arange(len(truth))})
     return evaluation.evaluate(
