@@ -48,8 +48,9 @@ def warnings(column: "pd.Series", kind: str = "") -> list[str]:
 
 
 def _of_dates(column: "pd.Series") -> list[str]:
-    known = column.dropna()
-    us = microseconds_of(known)
+    us = microseconds_of(column)
+    is_known = np.isfinite(us)
+    known, us = column[is_known], us[is_known]
     days, found = np.floor_divide(us, US_A_DAY), []
     for day in {days.min(), days.max()} if len(days) else ():
         others = us[days != day]
