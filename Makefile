@@ -56,9 +56,11 @@ all-tests: $(STAMP)
 	@$(BIN)/python $(PYTEST)
 
 # Tests that wait for processes, threads or limits.
-TIMING := $(addprefix tests/,serving steps/test_failures.py training/test_launch.py training/test_trainjob.py \
-	pipelines/test_docker.py pipelines/test_concurrent_runs.py llm/test_calls.py features/test_tecton.py \
-	cli/test_features.py tracking/test_s3.py)
+TIMING := $(addprefix tests/,$(addprefix serving/,callers features inference isolation operations processes web \
+	models/test_outside_moves.py models/test_registry_watcher.py protocols/test_graph_threads.py \
+	protocols/test_kept_streams.py protocols/test_llm.py test_callers.py test_chaos.py) \
+	$(addprefix steps/test_,failures.py fork_server.py kernel_ahead.py) training/test_launch.py \
+	training/test_trainjob.py pipelines/test_concurrent_runs.py llm/test_calls.py features/test_tecton.py)
 ROUNDS ?= 10
 
 .PHONY: stress
