@@ -19,7 +19,7 @@ REQUESTS = int(os.environ.get("SOAK_REQUESTS", "40000"))
 
 
 def test_memory_stays_flat_over_many_requests(shop, tmp_path):
-    """Single rows, batches, good and bad mixed, 32 clients: memory grows by less than 10 MB."""
+    """Single rows, batches, good and bad mixed, 32 clients: memory grows by less than 20 MB."""
     import psutil
 
     settings = copy(shop, tmp_path / "project", poll_s=60.0, prediction_log=str(tmp_path / "log"))
@@ -74,4 +74,4 @@ def test_memory_stays_flat_over_many_requests(shop, tmp_path):
     steps = [after - before for before, after in pairwise(rss[1:])]
     slopes = [(b - a) / (j - i) for (i, a), (j, b) in combinations(enumerate(rss[1:]), 2)]
     grown = 5 * min(median(steps), median(slopes))
-    assert grown < 10e6, f"{grown / 2**20:.1f} MB for {REQUESTS:,} requests: {rss}"
+    assert grown < 20e6, f"{grown / 2**20:.1f} MB for {REQUESTS:,} requests: {rss}"
