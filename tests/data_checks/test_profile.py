@@ -175,6 +175,14 @@ def test_the_axes_of_the_figure_have_numbers_and_dates_have_years(label):
     assert any("2021" in text.get_text() for text in dates.get_xticklabels())
 
 
+@pytest.mark.parametrize("end", ["0001-01-01", "9999-12-31", "9999-12-31 23:59:59"])
+@pytest.mark.parametrize("label", [np.arange(40) % 2, np.arange(40.0)])
+def test_the_figure_takes_the_first_and_the_last_day_of_the_calendar(label, end):
+    """Matplotlib's margin lay beyond them, where it has no dates: the notebook failed."""
+    figure, _ = drawn(label, day=["2024-01-05" if i % 4 == 0 else end for i in range(40)])
+    figure.draw_without_rendering()
+
+
 def test_a_figure_says_how_many_features_and_classes_it_leaves_out():
     """Twelve features and five classes fit; the title counts the others, and is silent where there are none."""
     columns = {f"feature {i}": RNG.random(600) for i in range(14)}

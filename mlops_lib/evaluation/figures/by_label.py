@@ -28,6 +28,8 @@ COLUMNS_WIDE = 3
 FEW_VALUES = 10
 MAX_CATEGORIES = 8
 NOT_DRAWN = ("text", "image")
+#: 0001-01-01 and 9999-12-31 as days since 1970: matplotlib names no day before or after them.
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 
 
 def distributions(
@@ -96,6 +98,8 @@ def _number_axes(axes: "Axes", *, is_time: bool, is_share: bool) -> None:
     if is_share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     if is_time:
+        left, right = axes.get_xlim()
+        axes.set_xlim(max(left, FIRST_DAY), min(right, LAST_DAY))
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
