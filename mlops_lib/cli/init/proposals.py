@@ -234,7 +234,9 @@ def _repeated(table: Table, names: list[str], label_name: str, taken: tuple[str,
 def time(table: Table, label_name: str, key_name: str) -> Proposal:
     """The time of a row by its name, unless the rows of a key are to stay in one split."""
     dates = [
-        name for name, column in table.columns.items() if column.kind == "datetime" and name != label_name
+        name
+        for name, column in table.columns.items()
+        if column.kind == "datetime" and name != label_name and not _is_time_of_day(table, name)
     ]
     named = [name for name in dates if _TIME.match(name.lower())]
     if len(named) != 1:
@@ -242,6 +244,16 @@ def time(table: Table, label_name: str, key_name: str) -> Proposal:
     if key_name and table.columns[key_name].distinct < len(table.sample):
         return Proposal("", f"rows of one {key_name} stay in one split", others=tuple(dates))
     return Proposal(named[0], f"{named[0]} is the time of a row: the latest rows are the test split")
+
+
+def _is_time_of_day(table: Table, name: str) -> bool:
+    from mlops_lib.columns.dates import microseconds_of_day  # imports NumPy
+
+    try:
+        microseconds_of_day(next(value for value in table.some_values(name) if value is not None))
+    except (ValueError, StopIteration):
+        return False
+    return True
 
 
 def _is_whole(table: Table, name: str) -> bool:

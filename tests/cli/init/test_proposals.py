@@ -1,5 +1,6 @@
 """The columns that are proposed for label, key and time, and those that give the label away."""
 
+import datetime as dt
 from types import SimpleNamespace
 
 import numpy as np
@@ -152,6 +153,15 @@ def test_the_time_of_a_row_has_such_a_name(name, wanted):
     days = pd.date_range("2026-01-01", periods=ROWS)
     found = proposals.time(table(**{name: days, "y": YES_NO}), "y", "")
     assert found.value == (name if wanted else "")
+
+
+@pytest.mark.parametrize("hours", [[dt.time(8, 30)], ["08:30"], [None, "23:05:10"]])
+def test_a_time_of_day_is_no_time_of_a_row(hours):
+    """It has no latest rows; `mlops init` proposed it, and then refused it."""
+    hours = hours * (ROWS // len(hours))
+    assert proposals.time(table(time=hours, y=YES_NO), "y", "").value == ""
+    days = pd.date_range("2026-01-01", periods=ROWS)
+    assert proposals.time(table(time=hours, date=days, y=YES_NO), "y", "").value == "date"
 
 
 def test_rows_of_one_entity_stay_together_whatever_the_time():
