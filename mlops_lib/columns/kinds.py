@@ -328,8 +328,8 @@ def _is_sequence(facts: "Facts") -> bool:
 
 def _range(facts: "Facts") -> str:
     if facts.least is None:
-        return ""
-    if facts.least == facts.most:
+        return ", all infinite or beyond float32" if facts.infinite else ""
+    if facts.least == facts.most and not facts.infinite:
         return f", all {_short(facts.least)}"
     more = ", some infinite or beyond float32" if facts.infinite else ""
     return f" from {_short(facts.least)} to {_short(facts.most)}{more}"

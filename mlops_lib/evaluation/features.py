@@ -99,6 +99,8 @@ def _converted(column: pd.Series, kind: Kind) -> pd.Series:
         return column.astype(object).map(str).where(column.notna(), "")
     if kind == "time":
         times = pd.to_datetime(column, errors="coerce", utc=True)
-        return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+        # In microseconds: nanoseconds end in the year 2262.
+        since = times.dt.as_unit("us") - pd.Timestamp(0, tz="UTC").as_unit("us")
+        return since / pd.Timedelta(days=1).as_unit("us")
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     return pd.Series(np.where(np.isfinite(numbers), numbers, np.nan), index=column.index)

@@ -69,6 +69,12 @@ KEPT = {
         "number",
         "from 1 to 2, some infinite or beyond float32",
     ),
+    "all infinite": (pa.array([np.inf, 1e300] * 50), "number", "numbers, all infinite or beyond float32"),
+    "infinite but one": (
+        pa.array([np.inf, 1.0] * 50),
+        "number",
+        "from 1 to 1, some infinite or beyond float32",
+    ),
     "booleans": (pa.array([True, False] * 50), "boolean", "true or false"),
     "dates": (
         pa.array([dt.date(1, 1, 1), dt.date(9999, 12, 31)] * 50),

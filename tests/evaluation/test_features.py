@@ -44,6 +44,13 @@ def test_features_become_finite_or_missing_floats():
     assert table.fillna(-1).to_numpy().tolist() == [[1, 1, -1], [0, -1, 2]]
 
 
+def test_dates_beyond_nanoseconds_are_days():
+    """Those end in the year 2262, and 9999-12-31 often marks an open end; the baselines failed."""
+    days = np.array(["0001-01-01", "NaT", "2024-01-01", "9999-12-31"], "datetime64[us]")
+    table = Features(frame := pd.DataFrame({"end": days})).table(frame)
+    assert table["end"].fillna(0).tolist() == [-719_162, 0, 19_723, 2_932_896]
+
+
 def test_feature_columns_are_reordered_or_missed_by_name():
     """The columns of the training rows decide the order, and their absence is an error."""
     frame = pd.DataFrame({"b": [2.0], "a": [1.0], "extra": ["x"]})
