@@ -183,13 +183,13 @@ def test_a_caller_with_a_thousand_open_files_is_served(monkeypatch):
     """The server's socket keeps the caller's number, and `select` refuses numbers from 1024."""
     monkeypatch.delenv(FORK_SERVER_ENV, raising=False)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
     with contextlib.ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         while files.enter_context(open(os.devnull)).fileno() < 1024:
             pass
         files.enter_context(fork_client.server(()))
         assert fork_client.run(os.getpid) != os.getpid()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.slow
