@@ -2,7 +2,8 @@
 
 import os
 import platform
-import sys
+import shutil
+import subprocess
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +24,8 @@ NUMERIC_VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG", "CUDA_VISIBLE_DEVICES", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
     "PYTHONHASHSEED",
 )  # fmt: skip
+#: A driver that hangs does not hold up a training.
+ACCELERATOR_TIMEOUT_S = 30.0
 DIFF, ARCHIVE, LOCK, CONFIG, MANIFEST = "code.diff", "code.zip", "lock.txt", "config.yaml", "manifest.json"
 #: File -> the key of the manifest with its digest, which is empty where a run has no such file.
 DIGESTS = {DIFF: "diff_sha256", ARCHIVE: "archive_sha256", LOCK: "lock_sha256", CONFIG: "config_sha256"}
@@ -128,9 +131,17 @@ def _notebooks(settings: Settings) -> dict[str, str]:
 
 
 def _accelerator() -> str:
-    """The graphics cards, if the training has loaded PyTorch; "" for none."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
+    """The NVIDIA cards of the machine and their driver; "" for none. PyTorch, which knows them too, is slow to import."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
         return ""
-    names = [torch.cuda.get_device_name(one) for one in range(torch.cuda.device_count())]
-    return f"{len(names)} x {names[0]}, CUDA {torch.version.cuda}" if names else ""
+    command = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(
+            command, capture_output=True, text=True, timeout=ACCELERATOR_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    cards = [] if found.returncode else found.stdout.splitlines()
+    kinds = {card: cards.count(card) for card in cards}
+    return "; ".join(f"{number} x {card.replace(', ', ', driver ', 1)}" for card, number in kinds.items())

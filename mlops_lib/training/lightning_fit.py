@@ -151,8 +151,12 @@ def fit(
         folder = checkpoints or Path(scratch)
         best = BestEpoch(str(folder))
         resume = Resume(folder, run_id, best, train)
-        losses, last = Losses(describe), LastWeights()
+        losses, last = Losses(describe, train, validation), LastWeights()
         trainer = _trainer(config, run_id, scratch, [last, resume, losses], best, more)
+        if trainer.is_global_zero:
+            mlflow.MlflowClient().log_param(run_id, "fit.device", device := _device(trainer))
+            if device != "cpu":
+                print(f"device {device}", flush=True)
         if found := resume.find():
             more = {"ckpt_path": found, "weights_only": False}
             if trainer.is_global_zero:
@@ -208,6 +212,14 @@ def _trainer(
         kind = SimpleProfiler if config.train.profiler == "simple" else PyTorchProfiler
         more = {**more, "profiler": kind(str(Path(scratch, PROFILER)), "profile")}
     return trainers.make(config, callbacks, logger=logger, default_root_dir=scratch, **more)
+
+
+def _device(trainer: "Trainer") -> str:
+    """The device that a trainer computes on: ``cpu``, ``cuda: NVIDIA H200``."""
+    import torch
+
+    device = trainer.strategy.root_device
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def _inlined(call: Callable[..., Any]) -> Callable[..., Any]:

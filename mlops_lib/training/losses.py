@@ -3,6 +3,7 @@ with the rows behind it."""
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,21 @@ MAX_NAMED = 5
 #: in usual distances.
 SAMPLE_ROWS, EXTREME = 2_000, 1_000.0
 REMEDY = "Lower the learning rate, or clip gradients: train.trainer: {gradient_clip_val: 1.0}."
+#: What the text of an error of torch holds, and the cause and remedy to put before it.
+KNOWN = {
+    "Expected more than 1 value per channel": "Batch normalisation needs two rows or more in a batch. Take a larger "
+    "train.batch_size, or more rows.",
+    "to be on the same device": "The network uses a tensor of the CPU beside its inputs on the GPU. Make it with "
+    "device=x.device, or keep it with self.register_buffer.",
+    "out of memory": "The GPU's memory has no room for a batch. Lower train.batch_size; train.trainer: "
+    "{accumulate_grad_batches: 4} makes one step of four batches.",
+    "Integer division with addcdiv": "On a GPU, WeightAveraging cannot average whole numbers, such as the counter of batch "
+    "normalisation. Take lightning.pytorch.callbacks:EMAWeightAveraging.",
+}
+REMEDY_GPU = (
+    "The GPU does not say where in the code. Train with train.accelerator: cpu for the error of the code itself. This "
+    "process can no longer use the GPU: restart the notebook's kernel before the next training."
+)
 REMEDY_DATA = "Correct them in the data or in data.prepare; a network must replace missing numbers, which are NaN, itself."
 
 
@@ -32,10 +48,13 @@ class Losses(Callback):
 
     Args:
         describe: Returns a sentence about the rows of a batch; called with the batch and its split.
+        train, validation: The loaders of the batches; None for those of a data module.
     """
 
-    def __init__(self, describe: Callable[[Any, Split], str]) -> None:
-        self._describe = describe
+    def __init__(
+        self, describe: Callable[[Any, Split], str], train: Any = None, validation: Any = None
+    ) -> None:
+        self._describe, self._loaders = describe, {"train": train, "validation": validation}
         self._batch: Any = None
         self._split: Split = "train"
         self._epoch = self._number = 0
@@ -77,15 +96,34 @@ class Losses(Callback):
 
     def explain(self, error: Exception) -> None:
         """Raise TrainingError if a step raised `error` for one row, or for values that are not finite."""
-        if "Expected more than 1 value per channel" in str(error):
-            raise TrainingError(
-                f"Batch normalisation needs two rows or more in a batch: {error}. Take a larger train.batch_size, or "
-                "more rows."
-            ) from error
+        for text, explanation in KNOWN.items():
+            if text in str(error):
+                raise TrainingError(f"{explanation} The error of torch: {error}") from error
+        if isinstance(error, torch.AcceleratorError):
+            first, *_ = str(error).splitlines()
+            rows = f" {self._about()}" if self._has_gaps_on_cpu() else "."
+            raise TrainingError(f"The GPU stopped with {first}{rows} {REMEDY_GPU}") from error
         if not isinstance(error, MlopsError) and _has_gaps(self._batch):
             raise TrainingError(
                 f"The network raised {type(error).__name__}: {error} {self._about()}"
             ) from error
+
+    def _has_gaps_on_cpu(self) -> bool:
+        """Whether a batch up to the current one has gaps. It becomes the current one.
+
+        The tensors of a GPU that stopped cannot be read, and it tells later than it stops. So the batches are made again.
+        """
+        loader = self._loaders[self._split]
+        counting = hasattr(getattr(loader, "dataset", None), "epoch")
+        if loader is None or (self._split == "train" and not counting):
+            return False  # a shuffled loader of the user's own makes other batches
+        if counting:
+            loader.dataset.epoch -= 1  # it counted this epoch when the epoch began
+        for number, batch in enumerate(islice(loader, self._number + 1)):
+            if _has_gaps(batch):
+                self._batch, self._number = batch, number
+                return True
+        return False
 
     def _about(self) -> str:
         place = f"in epoch {self._epoch + 1}, {self._split} batch {self._number + 1} of {self._batches}."

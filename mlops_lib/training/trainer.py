@@ -78,9 +78,28 @@ def check(config: Settings) -> None:
     """Make Trainer and callbacks once, before the data is read, so that wrong ones cost no time.
 
     Raises:
-        TrainingError: See `make` and `own_callbacks`.
+        TrainingError: See `make` and `own_callbacks`; or there are fewer GPUs than processes.
     """
+    _require_gpus(config)
     make(config, own_callbacks(config), logger=False)
+
+
+def _require_gpus(config: Settings) -> None:
+    """Check that each process of a training on this machine's GPUs has one of its own.
+
+    Raises:
+        TrainingError: There are fewer GPUs than processes.
+    """
+    import torch
+
+    wanted = config.train.processes
+    if config.train.nodes > 1 or config.train.accelerator not in ("auto", "gpu", "cuda"):
+        return
+    if 0 < (found := torch.cuda.device_count()) < wanted:
+        raise TrainingError(
+            f"train.processes is {wanted}, and this machine has {found} GPU{'s' * (found > 1)}: each process needs one of "
+            f"its own. Set train.processes: {found}, or train.accelerator: cpu."
+        )
 
 
 def quiet() -> None:

@@ -13,14 +13,30 @@ def test_the_same_environment_has_no_differences():
     assert environment.differences(manifest.machine(), lock(), manifest.machine(), lock()) == []
 
 
+def test_the_graphics_cards_are_those_of_the_driver(tmp_path, monkeypatch):
+    """Its tool lists a card a line; a tool that fails, or is not there, knows of none."""
+    tool = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert manifest.machine()["accelerator"] == ""
+    lines = "NVIDIA H200, 580.159.04\nNVIDIA H200, 580.159.04\nTesla T4, 580.159.04"
+    tool.write_text(f"#!/bin/sh\nwhile read -r line; do echo \"$line\"; done <<'END'\n{lines}\nEND\n")
+    tool.chmod(0o755)
+    assert (
+        manifest.machine()["accelerator"]
+        == "2 x NVIDIA H200, driver 580.159.04; 1 x Tesla T4, driver 580.159.04"
+    )
+    tool.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert manifest.machine()["accelerator"] == ""
+
+
 def test_differences_are_listed():
     """Versions, distributions on one side alone, Python; an editable project is code, which has a commit."""
     then = "a==1\nb==2\nteam @ file:///srv/team  # version 1, editable\n"
     now = "a==1.1\nc==3\nteam @ file:///home/team  # version 2, editable\n"
-    other = {**HERE, "python": "3.11.9", "accelerator": "1 x H100, CUDA 12"}
+    other = {**HERE, "python": "3.11.9", "accelerator": "1 x H100, driver 580"}
     assert environment.differences(HERE, then, other, now) == [
         "python: 3.11.7 then, 3.11.9 now",
-        "accelerator: none then, 1 x H100, CUDA 12 now",
+        "accelerator: none then, 1 x H100, driver 580 now",
         "a: 1 then, 1.1 now",
         "b: 2 then, not installed now",
         "c: not installed then, 3 now",

@@ -269,7 +269,7 @@ class SmallTransformer(Toy):
         self.head = nn.Linear(9, 1)
 
     def forward(self, clicks: Tensor, clicks_mask: Tensor, price: Tensor) -> Tensor:
-        known = clicks_mask | (torch.arange(clicks.shape[1]) == 0)
+        known = clicks_mask | (torch.arange(clicks.shape[1], device=clicks.device) == 0)
         hidden = self.encoder(self.embed(clicks.unsqueeze(-1)), src_key_padding_mask=~known)
         weights = known.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * weights).sum(1) / weights.sum(1)

@@ -49,6 +49,20 @@ class Scheduled(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
 
 
+class StoppedGpu(Scheduled):
+    """A network whose GPU stops at a missing value: the error says nothing, and the batch can no longer be read."""
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return [one.to("meta") for one in batch] if batch[0].isnan().any() else batch
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        if batch[0].is_meta:
+            raise torch.AcceleratorError(
+                "CUDA error: device-side assert triggered\nSearch for `cudaErrorAssert'"
+            )
+        return super()._loss(batch)
+
+
 class Squares(Scheduled):
     """Learns a number by its squared error."""
 

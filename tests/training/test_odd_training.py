@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from mlops_lib.errors import DataError, TrainingError
+from mlops_lib.training.losses import Losses
 from tests.support.projects import evaluated
 
 METRICS = {"classification": "accuracy", "regression": "r2"}
@@ -64,6 +66,44 @@ def test_classes_that_cannot_be_learned_are_an_error(trained, classes, of_valida
     """A class that only validation has, and one class alone."""
     with pytest.raises(DataError, match=words):
         trained(table(60, classes), table(20, of_validation), table(20, classes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_missing_values_that_stop_a_gpu_are_named(trained, split):
+    """On a GPU, the loss of NaN ends all that the process can do there. The batch is made again on the CPU."""
+    splits = {"train": table(64), "validation": table(40), "test": table(20)}
+    splits[split].loc[7, "z"] = np.nan
+    words = (
+        rf"The GPU stopped with CUDA error: device-side assert triggered in epoch 1, {split} batch \d of \d\. "
+        r"Rows with its values: id \d+.*Missing values: 'z' \(1 rows\).*train\.accelerator: cpu"
+    )
+    with pytest.raises(TrainingError, match=words):
+        trained(**splits, model=OWN | {"implementation": "toy_training:StoppedGpu"})
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            RuntimeError("Expected all tensors to be on the same device, but got cuda:0 and cpu"),
+            "device=x.device",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "Lower train.batch_size"),
+        (RuntimeError("Integer division with addcdiv is no longer supported"), "EMAWeightAveraging"),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure"),
+            "launch failure\\. The GPU does not",
+        ),
+    ],
+)
+def test_errors_of_a_gpu_have_a_remedy(error, words):
+    """Of code that a CPU runs without one."""
+    losses = Losses(lambda batch, split: "about the rows")
+    losses._batch = (torch.tensor([[np.nan]]), torch.tensor([1.0]))  # its gaps are not the reason
+    with pytest.raises(TrainingError, match=words) as caught:
+        losses.explain(error)
+    assert "about the rows" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ def test_its_items_are_learned_from_and_the_logged_model_answers_the_same(stored
     assert np.ptp(expected) > 0.01 and np.array_equal(
         wrappers.load(result.model_uri).predict(features), expected
     )
+    monkeypatch.setenv("MLFLOW_DEFAULT_PREDICTION_DEVICE", "cuda")  # as on a machine with a GPU
     elsewhere = mlflow.pyfunc.load_model(result.model_uri).predict(features)
     assert np.allclose(np.ravel(elsewhere), expected, atol=1e-6)
 

@@ -13,6 +13,7 @@ from mlops_lib import wrappers
 from mlops_lib.errors import ConfigError, TrainingError
 from mlops_lib.settings.trainer import OWNED, TrainerArguments
 from mlops_lib.training import lightning_fit
+from mlops_lib.training import trainer as trainers
 from mlops_lib.training.epochs import TITLE
 from mlops_lib.training.worker import Plan
 from tests.support.projects import written
@@ -85,6 +86,17 @@ def test_what_only_lightning_can_check_is_checked_before_the_data_is_read(stored
         wrappers.from_settings(settings).fit(None, settings, "")
 
 
+def test_each_process_needs_a_gpu_of_its_own(stored, monkeypatch):
+    """The error comes before the data is read, and not from processes that were started. Without a GPU, they share the CPU."""
+    settings = stored.configure(train={"processes": 2}).settings()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(TrainingError, match=r"has 1 GPU: .*train\.processes: 1, or train\.accelerator: cpu"):
+        wrappers.from_settings(settings).fit(None, settings, "")
+    trainers.check(stored.configure(train={"accelerator": "cpu"}).settings())
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    trainers.check(settings)
+
+
 @pytest.mark.slow
 def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
     """Two batches an epoch, a clipped gradient, a rate that the plateau lowers; all metrics are on the run."""
@@ -105,6 +117,7 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
         (str(n), str(2 * n + 2), "0.5") for n in range(4)
     ]
     client = mlflow.MlflowClient()
+    assert client.get_run(result.run_id).data.params["fit.device"] == "cpu"
     history = {
         name: client.get_metric_history(result.run_id, name)
         for name in ("train_loss", "val_loss", "val_hits", "epoch_seconds", "peak_memory_mb")
@@ -147,7 +160,7 @@ def test_averaged_and_pruned_weights_are_kept(stored, capsys, monkeypatch, name)
     def remember(module, best):
         restore(module, best)
         restored["kept"] = {name: one.clone() for name, one in module.state_dict().items()}
-        restored["file"] = torch.load(best.require(), weights_only=False)
+        restored["file"] = torch.load(best.require(), weights_only=False, map_location="cpu")
 
     monkeypatch.setattr(lightning_fit, "_restore_best", remember)
     wrappers.from_settings(settings).train(dataset, settings)

@@ -54,8 +54,9 @@ def test_columns_that_a_foreign_model_does_not_know_are_left_out_quietly(stored,
     assert "extra inputs" not in caplog.text
 
 
-def test_a_foreign_pytorch_model_is_served_as_it_is(stored):
-    """Plain mlflow.pytorch of a bare torch module: arrays in, the module's outputs out."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_foreign_pytorch_model_is_served_as_it_is(stored, monkeypatch, device):
+    """Plain mlflow.pytorch of a bare torch module: arrays in, the module's outputs out; also where MLflow wants a GPU."""
     network = torch.nn.Linear(2, 1).eval()
     x = X.to_numpy(dtype="float32")
     expected = network(torch.from_numpy(x)).detach().numpy()
@@ -66,7 +67,9 @@ def test_a_foreign_pytorch_model_is_served_as_it_is(stored):
             network, name="m", signature=signature, input_example=x, pip_requirements=[]
         )
 
-    model = wrappers.load(somebody_logs(stored, log))
+    uri = somebody_logs(stored, log)
+    monkeypatch.setenv("MLFLOW_DEFAULT_PREDICTION_DEVICE", device)
+    model = wrappers.load(uri)
     assert isinstance(model, PyfuncWrapper)
     assert np.allclose(model.predict(x.tolist() if isinstance(x, list) else x), expected)
 

@@ -16,6 +16,7 @@ from mlops_lib.wrappers.preparing import Preparation
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from mlflow.models import Model
 
 
 def log(
@@ -28,7 +29,7 @@ def log(
     """Log a network whose features are numbers as they are: MLflow's own flavour takes raw rows too."""
     import mlflow
     import torch
-    from mlflow.models import ModelSignature, infer_signature, set_signature
+    from mlflow.models import Model, ModelSignature, infer_signature, set_signature
     from mlflow.types import Schema, TensorSpec
 
     with torch.inference_mode():
@@ -39,9 +40,12 @@ def log(
     )
     with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
         warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer column")
-        info = mlflow_pytorch().log_model(
-            module,
+        info = Model.log(
+            None,
+            _OnCpu,
             name=MODEL_PATH,
+            flavor_name="pytorch",
+            pytorch_model=module,
             serialization_format="pt2",
             signature=tensors,
             input_example=example,
@@ -51,6 +55,20 @@ def log(
         # MLflow traces only with a signature of tensors, but callers send rows of named columns.
         set_signature(info.model_uri, infer_signature(features, outputs))
     return info.model_uri
+
+
+class _OnCpu:
+    """MLflow's flavour of PyTorch for an exported network, whose weights cannot leave the CPU.
+
+    MLflow alone would load it on a machine's GPU, and fail.
+    """
+
+    @staticmethod
+    def save_model(*, path: str, mlflow_model: "Model", **arguments: Any) -> None:
+        """Save the model with the device in its file MLmodel."""
+        mlflow_pytorch().save_model(path=path, mlflow_model=mlflow_model, **arguments)
+        mlflow_model.flavors["python_function"]["config"] = {"device": "cpu"}
+        mlflow_model.save(str(Path(path, "MLmodel")))
 
 
 def log_encoded(

@@ -48,10 +48,8 @@ class PyfuncWrapper(ModelWrapper):
         )
 
     def open(self, folder: Path) -> None:
-        import mlflow.pyfunc
-
         with carried_code(folder):
-            self._model = mlflow.pyfunc.load_model(str(folder))
+            self._model = self._loaded(folder)
         self._form = form_of(self._model.metadata)
         self._inputs = self.signature.inputs if self.signature else None
 
@@ -118,6 +116,22 @@ class PyfuncWrapper(ModelWrapper):
         if isinstance(row.get("stop"), str):  # MLflow's form is a list
             row["stop"] = [row["stop"]]
         return row
+
+    def _loaded(self, folder: Path) -> Any:
+        """MLflow's model; an exported network of PyTorch with the device of its weights.
+
+        MLflow takes the machine's GPU, and refuses weights that were exported on a CPU.
+        """
+        import mlflow.pyfunc
+        from mlflow.exceptions import MlflowException
+
+        flavour = self.info.flavors.get("pytorch", {}) if self.info else {}
+        try:
+            return mlflow.pyfunc.load_model(str(folder))
+        except MlflowException:
+            if not (folder / str(flavour.get("model_data")) / "model.pt2").is_file():
+                raise
+            return mlflow.pyfunc.load_model(str(folder), model_config={"device": "cpu"})
 
     def _open_native(self) -> None:
         columns: Any = self._inputs.inputs  # type: ignore[union-attr]
