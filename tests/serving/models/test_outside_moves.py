@@ -122,9 +122,9 @@ def test_a_service_of_two_workers_enters_a_move_once(shop, tmp_path):
         with pytest.warns(FutureWarning):
             registry._client.transition_model_version_stage("shop", "2", "Production", True)
         service.until(lambda: service.get("/readyz")[1]["model"]["version"] == 2)
-        service.until(lambda: registry.history("shop").entries[-1].action == "found_moved")
+        service.until(lambda: len(registry.history("shop").entries) >= 3)  # the stage, and the alias that stayed
         registry._client.set_registered_model_alias("shop", "production", "2")
-        service.until(lambda: registry.history("shop").holders()["@production"].version == 2)
+        service.until(lambda: len(registry.history("shop").entries) >= 4)
     found = registry.history("shop")
     assert found.verify() == ""
     assert [(e.stage, e.version) for e in found.entries[1:]] == [
