@@ -101,15 +101,15 @@ class Losses(Callback):
                 raise TrainingError(f"{explanation} The error of torch: {error}") from error
         if isinstance(error, torch.AcceleratorError):
             first, *_ = str(error).splitlines()
-            rows = f" {self._about()}" if self._has_gaps_on_cpu() else "."
+            rows = f" {self._about()}" if self._find_gaps_on_cpu() else "."
             raise TrainingError(f"The GPU stopped with {first}{rows} {REMEDY_GPU}") from error
         if not isinstance(error, MlopsError) and _has_gaps(self._batch):
             raise TrainingError(
                 f"The network raised {type(error).__name__}: {error} {self._about()}"
             ) from error
 
-    def _has_gaps_on_cpu(self) -> bool:
-        """Whether a batch up to the current one has gaps. It becomes the current one.
+    def _find_gaps_on_cpu(self) -> bool:
+        """Make the first batch with gaps, up to the current one, the current one; return whether there is one.
 
         The tensors of a GPU that stopped cannot be read, and it tells later than it stops. So the batches are made again.
         """
