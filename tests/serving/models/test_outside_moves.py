@@ -122,7 +122,8 @@ def test_a_service_of_two_workers_enters_a_move_once(shop, tmp_path):
         with pytest.warns(FutureWarning):
             registry._client.transition_model_version_stage("shop", "2", "Production", True)
         service.until(lambda: service.get("/readyz")[1]["model"]["version"] == 2)
-        service.until(lambda: len(registry.history("shop").entries) >= 3)  # the stage, and the alias that stayed
+        # Two: the stage, and the alias that stayed.
+        service.until(lambda: len(registry.history("shop").entries) >= 3)
         registry._client.set_registered_model_alias("shop", "production", "2")
         service.until(lambda: len(registry.history("shop").entries) >= 4)
     found = registry.history("shop")
