@@ -35,6 +35,10 @@ class TrainingError(MlopsError):
     """A model could not be trained or logged."""
 
 
+class GpuStoppedError(TrainingError):
+    """A GPU refused a value, and this process can no longer use it."""
+
+
 class EvaluationError(MlopsError):
     """Predictions and labels could not be scored."""
 

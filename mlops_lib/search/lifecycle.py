@@ -6,7 +6,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from mlops_lib import tracking
-from mlops_lib.errors import MlopsError
+from mlops_lib.errors import GpuStoppedError, MlopsError
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.search import space
 from mlops_lib.search.proposals import suggest
@@ -75,6 +75,7 @@ def run(
 
     Raises:
         MlopsError: No trial has a score.
+        GpuStoppedError: A trial stopped the GPU; it is on record as failed, and later ones would fail for it.
     """
     log = settings.path(settings.pipeline.work_dir) / "searches" / f"{parent}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,9 @@ def run(
                 trial = attempt(settings, dataset, parent, values)
             done.append(trial)
             on_trial(trial, done)
+            if trial.stopped_gpu and len(done) < settings.search.trials:
+                resume = settings.command("search", "--resume", parent)
+                raise GpuStoppedError(f"{trial.error} Continue the search without this trial: {resume}")
             if len(done) >= MAX_INITIAL_FAILURES and best(done) is None:
                 break
         return finish(settings, parent)

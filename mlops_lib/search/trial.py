@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_lib import tracking, wrappers
-from mlops_lib.errors import MlopsError
+from mlops_lib.errors import GpuStoppedError, MlopsError
 from mlops_lib.evaluation import gate
 from mlops_lib.loaders.base import BaseDataLoader
 from mlops_lib.redact import mask
@@ -25,13 +25,17 @@ MAX_ERROR_CHARS = 2000
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of values that was tried. A failed trial has an `error`, and None as its `score`."""
+    """One set of values that was tried. A failed trial has an `error`, and None as its `score`.
+
+    `stopped_gpu`: its training did, so that no other of this process can use the GPU; not on record in MLflow.
+    """
 
     run_id: str
     values: dict[str, Any]
     score: float | None
     higher_is_better: bool
     error: str = ""
+    stopped_gpu: bool = False
 
 
 def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: dict[str, Any]) -> Trial:
@@ -44,7 +48,7 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
     # The validation rows judge the trial, so a model must not have learned from them.
     train = settings.train.model_copy(update={"refit": False})
     settings = settings.model_copy(update={"evaluation": chosen, "train": train})
-    score, higher, run_id, why = None, True, "", ""
+    score, higher, run_id, why, stopped = None, True, "", "", False
     try:
         with tracking.child_run(settings, TRIAL, parent, {VALUES_TAG: json.dumps(values)}) as trial_run:
             run_id = trial_run.info.run_id
@@ -69,7 +73,8 @@ def attempt(settings: Settings, dataset: BaseDataLoader, parent: str, values: di
         text = str(error) if isinstance(error, MlopsError) else f"{type(error).__name__}: {error}"
         why = mask(text)[:MAX_ERROR_CHARS]
         client.set_tag(run_id, ERROR_TAG, why)
-    return Trial(run_id, values, score, higher, why)
+        stopped = isinstance(error, GpuStoppedError)
+    return Trial(run_id, values, score, higher, why, stopped)
 
 
 def trials(settings: Settings, parent: str) -> list[Trial]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_lib.columns.encode import Encoder
-from mlops_lib.errors import TrainingError
+from mlops_lib.errors import GpuStoppedError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.settings import Settings
@@ -43,11 +43,23 @@ PROFILER = "profiler"
 
 
 def begin(seed: int) -> None:
-    """Seed every source of randomness, and silence notices that do not help the reader of a notebook."""
+    """Seed every source of randomness, and silence notices that do not help the reader of a notebook.
+
+    Raises:
+        GpuStoppedError: An earlier training of this process stopped the GPU.
+    """
     import lightning.pytorch as pl
+    import torch
 
     quiet()
-    pl.seed_everything(seed, workers=True, verbose=False)
+    try:
+        pl.seed_everything(seed, workers=True, verbose=False)
+    except torch.AcceleratorError as error:
+        first, *_ = str(error).splitlines()
+        raise GpuStoppedError(
+            "An earlier training stopped the GPU, and this process can no longer use it: restart the notebook's kernel. "
+            f"The error of torch: {first}"
+        ) from error
 
 
 def sized(config: Settings, rows: int, has_images: bool = False) -> Settings:

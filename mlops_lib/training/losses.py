@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from mlops_lib.columns.encode import Encoder
-from mlops_lib.errors import MlopsError, TrainingError
+from mlops_lib.errors import GpuStoppedError, MlopsError, TrainingError
 from mlops_lib.loaders.base import BaseDataLoader, Split
 from mlops_lib.network_inputs.encode import InputEncoder
 from mlops_lib.wording import listed
@@ -102,7 +102,7 @@ class Losses(Callback):
         if isinstance(error, torch.AcceleratorError):
             first, *_ = str(error).splitlines()
             rows = f" {self._about()}" if self._find_gaps_on_cpu() else "."
-            raise TrainingError(f"The GPU stopped with {first}{rows} {REMEDY_GPU}") from error
+            raise GpuStoppedError(f"The GPU stopped with {first}{rows} {REMEDY_GPU}") from error
         if not isinstance(error, MlopsError) and _has_gaps(self._batch):
             raise TrainingError(
                 f"The network raised {type(error).__name__}: {error} {self._about()}"

@@ -2,11 +2,13 @@
 
 import json
 
+import lightning.pytorch
 import pytest
+import torch
 import yaml
 
 from mlops_lib import search, tracking
-from mlops_lib.errors import ConfigError, MlopsError
+from mlops_lib.errors import ConfigError, GpuStoppedError, MlopsError
 from tests.support.projects import written
 
 TREE = {
@@ -79,6 +81,31 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(tree):
     with pytest.raises(MlopsError, match="All 3 trials failed. The last one: .*criterion"):
         search.run(settings, dataset, parent)
     assert tracking.connect(settings).get_run(parent).info.status == "FAILED"
+
+
+@pytest.mark.slow
+def test_a_stopped_gpu_ends_the_search_which_can_be_resumed(stored, monkeypatch):
+    """Later trials of the process would fail for no fault of their own, and never be tried again."""
+
+    def stopped(seed, **options):
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered\nSearch for `cudaErrorAssert'")
+
+    monkeypatch.setattr(lightning.pytorch, "seed_everything", stopped)
+    space = {"model.params.dropout": {"type": "float", "low": 0.0, "high": 0.5}}
+    stored.configure(search={"trials": 2, "space": space}, train={"max_epochs": 1})
+    settings, dataset = written(stored)
+    parent = search.begin(settings, dataset)
+    words = (
+        rf"no longer use it: restart.* CUDA error: device-side assert triggered .*search --resume {parent}"
+    )
+    with pytest.raises(GpuStoppedError, match=words):
+        search.run(settings, dataset, parent)
+    assert [trial.score for trial in search.trials(settings, parent)] == [None]
+
+    monkeypatch.undo()
+    best = search.run(settings, dataset, search.begin(settings, dataset, resume=parent))
+    assert [trial.score is None for trial in search.trials(settings, parent)] == [True, False]
+    assert best.score > 0.5
 
 
 def test_a_search_is_resumed_only_where_scores_compare(tree):

@@ -40,7 +40,15 @@ def require_equal_processes(stored: Project, setting: str, kind: str) -> None:
         {"class": f"toy_training:{name}", "params": {"folder": str(folder)}} for name in ("Weights", "Draws")
     ]
     settings, dataset = configured(
-        stored, setting, kind, "Scheduled", {}, processes=2, callbacks=callbacks, max_epochs=2
+        stored,
+        setting,
+        kind,
+        "Scheduled",
+        {},
+        processes=2,
+        accelerator="cpu",
+        callbacks=callbacks,
+        max_epochs=2,
     )
     model = wrappers.from_settings(settings)
     model.train(dataset, settings)

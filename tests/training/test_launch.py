@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def fragile(project, way):
     """The project with a network whose worker 1 fails in the second epoch."""
     model = {"implementation": "toy_models:FragileNetwork", "params": {"way": way}}
-    return project.configure(model=model, train={"processes": 2})
+    return project.configure(model=model, train={"processes": 2, "accelerator": "cpu"})
 
 
 #: On the processes that a test starts: the workers of an interrupted run of the same test are not its own.
@@ -74,7 +74,7 @@ def test_two_processes_learn_what_one_does_from_each_row_once(trained_copy, tmp_
     seen.mkdir()
     params = {**project.settings().model.params, "folder": str(seen)}
     model = {"implementation": "toy_models:WitnessNetwork", "params": params}
-    project.configure(model=model, train={"processes": 2})
+    project.configure(model=model, train={"processes": 2, "accelerator": "cpu"})
     monkeypatch.setenv(config.CONFIG_ENV, str(project.config_file))
     outputs = notebooks.run("02_train")
 
@@ -140,7 +140,9 @@ def test_workers_end_with_a_killed_parent(stored):
 
 def test_too_many_processes_are_refused_before_one_starts(stored):
     """More processes than rows, and more than half of a batch's rows."""
-    settings, dataset = written(stored, train__processes=500, train__batch_size=1000)
+    settings, dataset = written(
+        stored, train__processes=500, train__batch_size=1000, train__accelerator="cpu"
+    )
     with pytest.raises(TrainingError, match="'validation' has .* rows, which 500 processes cannot share"):
         wrappers.from_settings(settings).train(dataset, settings)
     with pytest.raises(ConfigError, match="batch_size is shared by 50 processes: make it 100 rows or more"):
@@ -163,7 +165,7 @@ def test_a_failed_worker_writes_its_error(tmp_path):
 def test_a_batch_of_one_row_is_refused_where_batch_normalisation_would_fail(stored):
     """Two processes with batches of two rows: a share of an odd number of rows has a batch of one beside a full one."""
     stored.configure(model={"implementation": "toy_training:Scheduled", "params": {}})
-    settings, _ = written(stored, train__processes=2, train__batch_size=4)
+    settings, _ = written(stored, train__processes=2, train__batch_size=4, train__accelerator="cpu")
     network = torch.nn.Sequential(torch.nn.BatchNorm1d(2))
     for rows, refused in ((7, True), (8, False), (9, False), (10, False), (11, True), (2, True)):
         found = contextlib.nullcontext()

@@ -79,7 +79,8 @@ def test_missing_values_that_stop_a_gpu_are_named(trained, split):
         r"Rows with its values: id \d+.*Missing values: 'z' \(1 rows\).*train\.accelerator: cpu"
     )
     with pytest.raises(TrainingError, match=words):
-        trained(**splits, model=OWN | {"implementation": "toy_training:StoppedGpu"})
+        # A stopped GPU, played on the CPU: a real one would end all later trainings of the test's process.
+        trained(**splits, model=OWN | {"implementation": "toy_training:StoppedGpu"}, accelerator="cpu")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,8 @@ def test_missing_values_that_a_network_does_not_replace_are_named(trained, split
         rf"in epoch 1, {split} batch \d of \d\. Rows with its values: id \d+.*Missing values: 'z' \(1 rows\)"
     )
     with pytest.raises(TrainingError, match=place):
-        trained(**splits, model=OWN | {"implementation": f"toy_training:{network}"})
+        # A GPU would stop, as above, and end the trainings of the tests after this one.
+        trained(**splits, model=OWN | {"implementation": f"toy_training:{network}"}, accelerator="cpu")
 
 
 @pytest.mark.slow

@@ -180,7 +180,9 @@ def test_workers_that_clear_old_weights_at_once_all_go_on(tmp_path, monkeypatch)
 def test_two_interrupted_processes_go_on_with_the_same_weights(resumable, monkeypatch):
     """The random state of each process is in the checkpoint: dropout differs by process."""
     settings, dataset = resumable
-    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"processes": 2})})
+    settings = settings.model_copy(
+        update={"train": settings.train.model_copy(update={"processes": 2, "accelerator": "cpu"})}
+    )
     expected = trained((settings, dataset))
     monkeypatch.setenv("TOY_INTERRUPT", "raise")
     with pytest.raises(TrainingError, match="interrupted"):

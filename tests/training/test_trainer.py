@@ -105,6 +105,7 @@ def test_arguments_callbacks_scheduler_and_own_metrics_have_effect(stored):
         model={"implementation": "toy_training:Scheduled", "params": {}},
         train={
             "max_epochs": 4,
+            "accelerator": "cpu",
             "trainer": {"limit_train_batches": 2, "gradient_clip_val": 0.5, "accumulate_grad_batches": 2},
             "callbacks": [{"class": "toy_training:Witness", "params": {"file": str(witness)}}],
         },
@@ -151,7 +152,8 @@ def test_averaged_and_pruned_weights_are_kept(stored, capsys, monkeypatch, name)
     """The callbacks of Lightning that put their weights into the checkpoint of each epoch."""
     pruned = {"pruning_fn": "l1_unstructured", "amount": 0.5, "use_lottery_ticket_hypothesis": False}
     params = {"EMAWeightAveraging": {"decay": 0.5}, "WeightAveraging": {}, "ModelPruning": pruned}[name]
-    train = {"callbacks": [{"class": f"lightning.pytorch.callbacks:{name}", "params": params}]}
+    callbacks = [{"class": f"lightning.pytorch.callbacks:{name}", "params": params}]
+    train = {"callbacks": callbacks, "accelerator": "cpu"}  # a GPU cannot average whole numbers
     stored.configure(model={"implementation": "toy_training:Scheduled", "params": {}}, train=train)
     settings, dataset = written(stored)
     restored = {}
