@@ -20,7 +20,15 @@ from mlops_lib.step_cache import store
 from mlops_lib.step_cache.mode import StepCacheMode
 from mlops_lib.steps import events, fork_client, kernel_ahead, preload
 from mlops_lib.steps.contracts import Outputs, Parameters
-from mlops_lib.steps.execute import NO_VALUE, execute, read_outputs, require_parameters_cell, stoppable
+from mlops_lib.steps.execute import (
+    NO_VALUE,
+    WARNING,
+    execute,
+    read_outputs,
+    require_parameters_cell,
+    stoppable,
+    warnings_in,
+)
 from mlops_lib.steps.record import Record, send_kept
 from mlops_lib.steps.settings import checked
 from mlops_lib.steps.table import Step, step_of
@@ -140,6 +148,9 @@ def _executed(settings: Settings, step: Step, given: Parameters, folder: Path, l
         if ended:
             print(f"{step.notebook} was interrupted.\nIts record: {where}", flush=True)
             raise ended
+        for message in map(mask, warnings_in(executed)):
+            events.write(folder, events.Warned(step=step.name, message=message))
+            print(f"{WARNING}{message}", flush=True)
         print(f"The record of {step.notebook}: {where}", flush=True)
         outputs = read_outputs(step, executed)
         if step.data == "source":

@@ -253,6 +253,23 @@ def test_a_step_reports_to_its_runner(replaced):
 
 
 @pytest.mark.slow
+def test_a_runner_is_told_of_what_a_notebook_warns(replaced):
+    """Each warning once, in order, without passwords. Other lines and standard error are for the record alone."""
+    run_id = tracking.open_parent(replaced.project.settings())
+    folder = events.run_folder(replaced.project.settings(), run_id)
+    events.create(folder)
+    prints = (
+        "for n in (1, 2, 1): print(f'WARNING: column [{n}] of http://me:hush@shop')\nprint('no WARNING: 3')"
+    )
+    others = "import sys\nprint('WARNING: of a package', file=sys.stderr)\nprint('WARNING: 나이가 -1이다')"
+    replaced(prints, others, GLUE.format("0.75"), parent_run_id=run_id)
+    warned = [one.message for one in events.read(folder) if isinstance(one, events.Warned)]
+    assert warned == [
+        "column [1] of http://***@shop", "column [2] of http://***@shop", "나이가 -1이다",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
 def test_the_record_of_a_notebook_has_no_key(replaced, monkeypatch):
     """A key in an error, a printed text or a source is in no file of the project: notebook, page, event or store."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-this-test")

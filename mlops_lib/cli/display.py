@@ -20,7 +20,7 @@ from mlops_lib import tracking
 from mlops_lib.errors import MlopsError
 from mlops_lib.settings import Settings
 from mlops_lib.steps.contracts import EvaluateOutputs, RegisterOutputs, TrainOutputs
-from mlops_lib.steps.events import CacheHit, CacheMiss, CellDone, Event, Finished, Started
+from mlops_lib.steps.events import CacheHit, CacheMiss, CellDone, Event, Finished, Started, Warned
 from mlops_lib.steps.table import STEPS
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ class PipelineDisplay:
         if isinstance(event, CacheHit | CacheMiss):
             answer = "hit" if isinstance(event, CacheHit) else "miss"
             self._print(f"{event.step:<15} {answer}: {event.reason}")
-        if isinstance(event, CacheHit):
+        if isinstance(event, Warned):
+            self._print(f"{event.step:<15} WARNING: {event.message}", "yellow")
+        elif isinstance(event, CacheHit):
             self.done.add(event.step)
             self.progress.update(task, total=1, completed=1, state="cached")
         elif isinstance(event, Started):
@@ -148,8 +150,8 @@ class PipelineDisplay:
     def _elapsed(self) -> str:
         return f"{time.monotonic() - self.began:.0f} s after the start"
 
-    def _print(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True)
+    def _print(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def show_report(report: "EvaluationReport") -> None:

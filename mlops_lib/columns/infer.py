@@ -13,7 +13,7 @@ from mlops_lib.columns.facts import Facts
 from mlops_lib.columns.image_checks import checked
 from mlops_lib.columns.kinds import kind_of, overridden, useless
 from mlops_lib.columns.memory import rows_at_once
-from mlops_lib.columns.schema import Column, Schema
+from mlops_lib.columns.schema import LARGEST, Column, Schema
 from mlops_lib.errors import DataError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
     for column in found.values():
         gaps = any(one.known < one.rows for part in facts.values() if (one := part.get(column.name)))
         found[column.name] = replace(column, nullable=gaps)
-        _require_exact(found[column.name])
+        _require_exact(found[column.name], train.get(column.name))
         if column.role == "feature" and column.kind == "image":
             found[column.name] = checked(found[column.name], splits, schema.key)
     for split in (split for split in splits if split != basis):
@@ -159,9 +159,9 @@ def complete(schema: Schema, splits: Mapping[Any, Path], declared: Declared | No
     return replace(schema, columns=tuple(found.values()), classes=_classes(found.values(), train, declared))
 
 
-def _require_exact(column: Column) -> None:
+def _require_exact(column: Column, facts: Facts | None) -> None:
     """Check that values which are names, not sizes, survive as floats: decimals are, integers beside fractions,
-    and in a DataFrame integers with gaps."""
+    float32, and in a DataFrame integers with gaps."""
     sizes = [abs(one) for one in (column.least, column.most) if one is not None]
     named = column.role == "feature" and column.kind in ("category", "text")
     floats = column.stored == "double" or (column.stored == "int64" and column.nullable)
@@ -175,6 +175,24 @@ def _require_exact(column: Column) -> None:
             f"Column {column.name!r} is a {column.kind} of {what}, which cannot be told apart once they are floats. Store the "
             "column as text, or leave it out with data.columns (drop)."
         )
+    if named and column.stored == "double" and facts and (single := _single_precision(facts)):
+        short, value = single
+        raise DataError(
+            f"Column {column.name!r} is a {column.kind} of float32 numbers: {short} is {value!r} there, and a request with {short} "
+            "would be in no category. Store the column as text, or as float64 with the digits that are meant."
+        )
+
+
+def _single_precision(facts: Facts) -> tuple[str, float] | None:
+    """A value that came from float32, and the number with fewer digits that became it there."""
+    import numpy as np
+
+    assert facts.values is not None  # numbers have equality
+    values = facts.values.to_numpy()
+    values = values[np.abs(values) <= LARGEST]
+    values = values[values % 1 != 0]
+    found = ((str(np.float32(value)), float(value)) for value in values[values == values.astype("float32")])
+    return next(((short, value) for short, value in found if len(short) < len(repr(value))), None)
 
 
 def _basis(splits: Mapping[Any, Path]) -> str:

@@ -103,10 +103,12 @@ class Rows:
 
     @cached_property
     def doubts(self) -> list[str]:
-        """What a person should check: columns of numbers in one file and of words in another, and a guessed encoding."""
-        named = (name for name in self.schema.names if name != self.key and not self._is_free(name))
+        """What a person should check: columns of numbers in one file and of words in another, a time zone in some
+        files alone, and a guessed encoding."""
+        named = [name for name in self.schema.names if name != self.key and not self._is_free(name)]
         guess = next(filter(None, (getattr(self._readers[file], "guess", "") for file in self.files)), "")
-        return [*filter(None, map(self._mixture, named)), *([guess] if guess else [])]
+        zones = map(self._zones, self.schema.names)
+        return [*filter(None, map(self._mixture, named)), *filter(None, zones), *([guess] if guess else [])]
 
     def written(self, name: str) -> set[str]:
         """Distinct texts of a column as files of text write them, about the first `FIRST_ROWS`."""
@@ -235,6 +237,18 @@ class Rows:
         return (
             f"column {name!r} has numbers in {first['numbers'].shown}, such as {number!r}, and text in {first['text'].shown}, such "
             f"as {text!r}. So all of it is text, without sizes. If they are amounts, mend the source{kept}."
+        )
+
+    def _zones(self, name: str) -> str:
+        """The doubt about a column of instants that has a time zone in some files alone; "" for any other."""
+        zones = {file: getattr(self._readers[file], "zones", {}).get(name) for file in self.files}
+        zoned = next((file for file, zone in zones.items() if zone), None)
+        plain = next((file for file, zone in zones.items() if zone == ""), None)
+        if not zoned or not plain:
+            return ""
+        return (
+            f"column {name!r} has a time zone in {zoned.shown} ({zones[zoned]}) and none in {plain.shown}, whose times count as "
+            "UTC. If they are not, write their zone in the source."
         )
 
     def _example(self, file: "DataFile", name: str, kind: str) -> str:

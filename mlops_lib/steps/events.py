@@ -53,6 +53,13 @@ class CacheMiss(_Event):
     reason: str
 
 
+class Warned(_Event):
+    """The step's notebook printed a warning."""
+
+    event: Literal["warned"] = "warned"
+    message: str
+
+
 class Failed(_Event):
     """The step ended with an error; `record` is where its notebook can be read, or empty."""
 
@@ -70,7 +77,7 @@ class Finished(_Event):
     entry: Entry | None = None
 
 
-Event = Started | CellDone | CacheHit | CacheMiss | Failed | Finished
+Event = Started | CellDone | CacheHit | CacheMiss | Warned | Failed | Finished
 OnEvent = Callable[[Event], None]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 

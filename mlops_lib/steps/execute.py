@@ -33,6 +33,8 @@ NO_VALUE: list[Any] = []
 #: Name of the Papermill engine that reports each cell.
 ENGINE = "mlops"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+#: How a line begins with which a notebook warns.
+WARNING = "WARNING: "
 #: Called with the number of cells that have run and the number of all cells.
 OnCell = Callable[[int, int], None]
 
@@ -152,6 +154,16 @@ def read_outputs(step: Step, executed: Path) -> Outputs:
         return step.outputs.model_validate(found)
     except ValidationError as error:
         raise ContractError(f"Outputs of {step.notebook}: {problems(error)}.") from None
+
+
+def warnings_in(executed: Path) -> list[str]:
+    """The warnings that the cells of an executed notebook printed, in order, each once."""
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    printed = [
+        one["text"] for cell in cells for one in cell.get("outputs", ()) if one.get("name") == "stdout"
+    ]
+    lines = [line for text in printed for line in "".join(text).splitlines()]
+    return list(dict.fromkeys(line.removeprefix(WARNING) for line in lines if line.startswith(WARNING)))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from mlops_lib.cli import display
-from mlops_lib.steps.events import CellDone, Finished, Started
+from mlops_lib.steps.events import CellDone, Finished, Started, Warned
 from tests.support.waiting import until
 
 
@@ -27,3 +27,15 @@ def test_a_long_step_is_not_silent_without_a_terminal(monkeypatch):
     done = next(number for number, line in enumerate(lines) if line.startswith("train-model done, "))
     # A line that was on its way may come after it.
     assert not [line for line in lines[done + 2 :] if line.startswith("train-model")]
+
+
+def test_warnings_of_the_steps_are_shown_as_they_are():
+    """With their brackets, which are no markup."""
+    text = io.StringIO()
+    with display.PipelineDisplay(Console(file=text, width=40)) as shown:
+        shown.update(
+            Warned(step="get-data", message="column 'x' has [red] in 3 of 20 rows, which is no number")
+        )
+    assert text.getvalue() == (
+        "get-data        WARNING: column 'x' has [red] in 3 of 20 rows, which is no number\n"
+    )

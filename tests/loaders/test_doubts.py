@@ -1,8 +1,11 @@
 """What a person should check about the way that files were read: columns, files and examples are named; usual files are silent."""
 
+import re
+
+import pandas as pd
 import pytest
 
-from tests.loaders.test_foreign_files import text, write
+from tests.loaders.test_foreign_files import ROWS, text, write
 
 WORDS = ("twelve", "unknown-3", "미정", "열둘")
 
@@ -84,3 +87,20 @@ def test_times_with_a_zone_in_some_rows_alone_are_named(tmp_path, capsys):
         rows = {"a.csv": text(["x", "z"], lambda n, cells=cells: [cells[n % 2], str(n % 30)])}
         found = said_of(tmp_path, capsys, rows)
         assert len(found) == expected and all("a time zone in some rows alone" in one for one in found)
+
+
+def test_times_with_a_zone_in_some_parquet_files_alone_are_named(tmp_path, capsys):
+    """The other file's times count as UTC. Two zones are no doubt: both files say when."""
+    times = pd.date_range("2021-03-01 10:00", periods=ROWS, freq="h")
+
+    def file(zone):
+        frame = {"x": times.tz_localize(zone), "z": range(ROWS), "y": [0, 1] * (ROWS // 2)}
+        return pd.DataFrame(frame).to_parquet()
+
+    for plain, expected in ((None, 1), ("UTC", 0)):
+        files = {"a.parquet": file(plain), "b.parquet": file("Asia/Seoul")}
+        found = said_of(tmp_path, capsys, files)
+        assert len(found) == expected
+        assert not expected or re.search(
+            r"'x' has a time zone in .*b.parquet \(Asia/Seoul\) and none in .*a.parquet, whose", found[0]
+        )

@@ -43,6 +43,14 @@ class ArrowFile:
         return {name: canonical(self._schema.field(name).type, name == self.key) for name in self.names}
 
     @property
+    def zones(self) -> dict[str, str]:
+        """The time zone of each column of instants; "" for one without."""
+        import pyarrow as pa
+
+        kinds = {name: self._schema.field(name).type for name in self.names}
+        return {name: kind.tz or "" for name, kind in kinds.items() if pa.types.is_timestamp(kind)}
+
+    @property
     def rows(self) -> int:
         """Number of rows."""
         return self._facts[1]
