@@ -25,8 +25,19 @@ THOUSANDS = regex.compile(r"(?<=\d)[,\u066c'](?=\d{3}(?!\d))")
 #: A number with one mark, as in 3.5, 3,5, 1/2, 10:30 and .5. Two marks make a date or a list, as in 2024.01.05.
 MARKED = regex.compile(r"(?<![\d.,/:\u066b-])(?:(\d+)([.,/:\u066b])|(?<!\p{L})\.)(\d+)(?![.,/:\u066b-]?\d)")
 MINUS = regex.compile(r"(?:(?<![\p{L}\d])|(?<=\de))-(?=\p{Sc}?\.?\d)")
-#: Stand for the signs of numbers while punctuation is removed: Unicode leaves these characters to programs.
-SIGNS = {".": "\ue000", ",": "\ue000", "\u066b": "\ue000", "/": "\ue001", ":": "\ue002", "-": "\ue003"}
+#: Signs behind a name, as in C++, C#, A+, C++17 and C++은, and not between two, as in a+b.
+OF_NAMES = regex.compile(r"(?<=\p{L})(?>\++|#)(?!\p{Latin})")
+#: Stand for the signs of numbers and names while punctuation is removed: Unicode leaves these characters to programs.
+SIGNS = {
+    ".": "\ue000",
+    ",": "\ue000",
+    "\u066b": "\ue000",
+    "/": "\ue001",
+    ":": "\ue002",
+    "-": "\ue003",
+    "+": "\ue004",
+    "#": "\ue005",
+}
 
 
 def normal(text: str) -> str:
@@ -45,7 +56,7 @@ def same(answer: str, reference: str, english: bool) -> bool:
     """Whether two texts have the same words in the same order.
 
     Case, punctuation and, in English, articles do not count, nor do spaces in a script that is written
-    without. The signs of a number do: 3.5 is no 35, -5 no 5, and 3,000 is 3000. A reference of nothing else
+    without. The signs of a number or name do: 3.5 is no 35, -5 no 5, C++ no C, and 3,000 is 3000. A reference of nothing else
     is compared as it is: "A" is no "the", and "+" no "-".
     """
     if english and (words := _words(reference, ARTICLES)):
@@ -61,7 +72,7 @@ def _words(text: str, without: frozenset[str] = frozenset()) -> list[str]:
 
 
 def _with_signs(text: str) -> str:
-    """The text with its numbers written without punctuation, one sign for each that changes the value."""
-    plain = THOUSANDS.sub("", text)
+    """The text with its numbers and names written without punctuation, one sign for each that changes the meaning."""
+    plain = OF_NAMES.sub(lambda found: "".join(SIGNS[sign] for sign in found[0]), THOUSANDS.sub("", text))
     marked = MINUS.sub(SIGNS["-"], plain)
     return MARKED.sub(lambda found: (found[1] or "") + SIGNS[found[2] or "."] + found[3], marked)

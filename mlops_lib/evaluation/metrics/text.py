@@ -106,11 +106,11 @@ class ChrF(SacrebleuMetric):
 class ExactMatch(LanguageMetric):
     """1 where answer and reference have the same words in the same order, else 0.
 
-    Case, punctuation and the English articles do not count, as in SQuAD (Rajpurkar et al. 2016); the signs of numbers do.
+    Case, punctuation and the English articles do not count, as in SQuAD (Rajpurkar et al. 2016); the signs of numbers and names do.
     A reference that is a JSON object or list is compared as a value.
     """
 
-    note = f"{normal.NOTE}|no punctuation but the signs of numbers, no English articles"
+    note = f"{normal.NOTE}|no punctuation but the signs of numbers and names, no English articles"
 
     async def row(self, case: Case) -> float:
         wanted = json_values.parsed(case.reference)

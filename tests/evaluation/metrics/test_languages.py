@@ -108,11 +108,13 @@ def test_values_by_hand(answer, reference, rouge, exact):
         (".5", "5", False), ("-.5", ".5", False), ("1/2", "12", False), ("10:30", "1030", False), ("v1.2", "v12", False),
         ("3,000원", "3000원", True), ("1,234,567.5", "1234567.5", True), ("3'000", "3000", True), ("3.5.", "3.5", True),
         ("2024.01.05", "2024-01-05", True), ("02-1234-5678", "0212345678", True), ("5-3", "53", True), ("- 5", "5", True),
+        ("C++", "C", False), ("C#", "C", False), ("C++.", "c＋＋", True), ("C++17", "C17", False), ("C언어", "C++언어", False),
+        ("A+", "A", False), ("O+", "O-", False), ("**C**", "C", True), ("# C", "C", True), ("a+b", "ab", True), ("a++b", "ab", True),
         ("COVID-19", "covid19", True), ("see.5", "see5", True), ("It is 3.5, not 35.", "It is 3.5 not 35", True),
     ],
 )  # fmt: skip
-def test_the_signs_of_a_number_count(answer, reference, equal):
-    """Removed as punctuation, they made another number the right answer. Of dates and telephone numbers they are removed."""
+def test_the_signs_of_numbers_and_names_count(answer, reference, equal):
+    """Removed as punctuation, they made another number or name the right answer. Of dates and telephone numbers they are removed."""
     assert values("exact_match", [(answer, reference)])[0] == [float(equal)]
     assert same(answer, reference, english=False) == same(reference, answer, english=True) == equal
 
