@@ -151,7 +151,7 @@ class PipelineDisplay:
         return f"{time.monotonic() - self.began:.0f} s after the start"
 
     def _print(self, text: str, style: str = "") -> None:
-        self.console.print(text, style=style, markup=False, soft_wrap=True)
+        self.console.print(text, style=style, markup=False, emoji=False, soft_wrap=True)
 
 
 def show_report(report: "EvaluationReport") -> None:

@@ -175,23 +175,26 @@ def _require_exact(column: Column, facts: Facts | None) -> None:
             f"Column {column.name!r} is a {column.kind} of {what}, which cannot be told apart once they are floats. Store the "
             "column as text, or leave it out with data.columns (drop)."
         )
-    if named and column.stored == "double" and facts and (single := _single_precision(facts)):
+    is_category = named and column.kind == "category" and column.stored == "double"
+    if is_category and facts and (single := _single_precision(facts)):
         short, value = single
         raise DataError(
-            f"Column {column.name!r} is a {column.kind} of float32 numbers: {short} is {value!r} there, and a request with {short} "
-            "would be in no category. Store the column as text, or as float64 with the digits that are meant."
+            f"Column {column.name!r} is a category of float32 numbers: {short} is {value!r} there, and a request with {short} would "
+            "be in no category. Store the column as text or with 64 bits, or leave it out with data.columns (drop)."
         )
 
 
 def _single_precision(facts: Facts) -> tuple[str, float] | None:
-    """A value that came from float32, and the number with fewer digits that became it there."""
+    """A number with fewer digits, and what became of it in float32, if all fractions came from there."""
     import numpy as np
 
     assert facts.values is not None  # numbers have equality
     values = facts.values.to_numpy()
     values = values[np.abs(values) <= LARGEST]
     values = values[values % 1 != 0]
-    found = ((str(np.float32(value)), float(value)) for value in values[values == values.astype("float32")])
+    if (values != values.astype("float32")).any():
+        return None
+    found = ((str(np.float32(value)), float(value)) for value in values)
     return next(((short, value) for short, value in found if len(short) < len(repr(value))), None)
 
 

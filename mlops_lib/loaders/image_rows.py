@@ -61,6 +61,10 @@ class ImageRows:
         """See `Rows.doubts`."""
         return self._stored.doubts
 
+    def doubt_of_zones(self, name: str) -> str:
+        """See `Rows.doubt_of_zones`."""
+        return self._stored.doubt_of_zones(name)
+
     def written(self, name: str) -> set[str]:
         """See `Rows.written`."""
         return self._stored.written(name)

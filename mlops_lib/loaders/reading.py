@@ -200,9 +200,14 @@ class SplitFiles:
     @cached_property
     def doubts(self) -> list[str]:
         """What a person should check about the way that the files were read, a sentence each."""
-        kinds = {} if self.options.prepare else self.options.kinds
+        one = self.options
+        kinds = {} if one.prepare else one.kinds
         merged = (self._merged(name) for name, kind in kinds.items() if kind == "category")
-        return [*self.rows.doubts, *filter(None, merged)]
+        times = [field.name for field in self.rows.schema if str(field.type).startswith("timestamp")]
+        if one.features and not one.prepare:
+            times = [name for name in times if name in (*one.features, *one.labels, one.split.column)]
+        zones = (self.rows.doubt_of_zones(name) for name in times if kinds.get(name) != "drop")
+        return [*self.rows.doubts, *filter(None, merged), *filter(None, zones)]
 
     def _merged(self, name: str) -> str:
         """The doubt about texts that were read as one number though they may be two names, such as the versions 3.1 and 3.10."""

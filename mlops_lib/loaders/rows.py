@@ -103,12 +103,10 @@ class Rows:
 
     @cached_property
     def doubts(self) -> list[str]:
-        """What a person should check: columns of numbers in one file and of words in another, a time zone in some
-        files alone, and a guessed encoding."""
-        named = [name for name in self.schema.names if name != self.key and not self._is_free(name)]
+        """What a person should check: columns of numbers in one file and of words in another, and a guessed encoding."""
+        named = (name for name in self.schema.names if name != self.key and not self._is_free(name))
         guess = next(filter(None, (getattr(self._readers[file], "guess", "") for file in self.files)), "")
-        zones = map(self._zones, self.schema.names)
-        return [*filter(None, map(self._mixture, named)), *filter(None, zones), *([guess] if guess else [])]
+        return [*filter(None, map(self._mixture, named)), *([guess] if guess else [])]
 
     def written(self, name: str) -> set[str]:
         """Distinct texts of a column as files of text write them, about the first `FIRST_ROWS`."""
@@ -239,9 +237,10 @@ class Rows:
             f"as {text!r}. So all of it is text, without sizes. If they are amounts, mend the source{kept}."
         )
 
-    def _zones(self, name: str) -> str:
+    def doubt_of_zones(self, name: str) -> str:
         """The doubt about a column of instants that has a time zone in some files alone; "" for any other."""
-        zones = {file: getattr(self._readers[file], "zones", {}).get(name) for file in self.files}
+        files = [file for file in self.files if self._readers[file].rows]
+        zones = {file: getattr(self._readers[file], "zones", {}).get(name) for file in files}
         zoned = next((file for file, zone in zones.items() if zone), None)
         plain = next((file for file, zone in zones.items() if zone == ""), None)
         if not zoned or not plain:

@@ -89,7 +89,7 @@ def run(
             on_trial(trial, done)
             if trial.stopped_gpu and len(done) < settings.search.trials:
                 resume = settings.command("search", "--resume", parent)
-                raise GpuStoppedError(f"{trial.error} Continue the search without this trial: {resume}")
+                raise GpuStoppedError(f"This trial stopped the GPU. Continue the search without it: {resume}")
             if len(done) >= MAX_INITIAL_FAILURES and best(done) is None:
                 break
         return finish(settings, parent)

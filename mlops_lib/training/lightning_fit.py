@@ -57,8 +57,8 @@ def begin(seed: int) -> None:
     except torch.AcceleratorError as error:
         first, *_ = str(error).splitlines()
         raise GpuStoppedError(
-            "An earlier training stopped the GPU, and this process can no longer use it: restart the notebook's kernel. "
-            f"The error of torch: {first}"
+            f"An earlier training stopped the GPU with {first}, and this process can no longer use it. In a notebook, restart "
+            "the kernel."
         ) from error
 
 

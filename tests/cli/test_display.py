@@ -30,12 +30,12 @@ def test_a_long_step_is_not_silent_without_a_terminal(monkeypatch):
 
 
 def test_warnings_of_the_steps_are_shown_as_they_are():
-    """With their brackets, which are no markup."""
+    """With their brackets and colons, which are no markup."""
     text = io.StringIO()
     with display.PipelineDisplay(Console(file=text, width=40)) as shown:
         shown.update(
-            Warned(step="get-data", message="column 'x' has [red] in 3 of 20 rows, which is no number")
+            Warned(step="get-data", message="column 'a:x:b' has [red] in 3 of 20 rows, which is no number")
         )
     assert text.getvalue() == (
-        "get-data        WARNING: column 'x' has [red] in 3 of 20 rows, which is no number\n"
+        "get-data        WARNING: column 'a:x:b' has [red] in 3 of 20 rows, which is no number\n"
     )

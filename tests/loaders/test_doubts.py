@@ -97,9 +97,11 @@ def test_times_with_a_zone_in_some_parquet_files_alone_are_named(tmp_path, capsy
         frame = {"x": times.tz_localize(zone), "z": range(ROWS), "y": [0, 1] * (ROWS // 2)}
         return pd.DataFrame(frame).to_parquet()
 
-    for plain, expected in ((None, 1), ("UTC", 0)):
+    for plain, data, expected in (
+        (None, "", 1), ("UTC", "", 0), (None, ", columns: {x: drop}", 0), (None, ", features: [z]", 0),
+    ):  # fmt: skip
         files = {"a.parquet": file(plain), "b.parquet": file("Asia/Seoul")}
-        found = said_of(tmp_path, capsys, files)
+        found = said_of(tmp_path, capsys, files, data)
         assert len(found) == expected
         assert not expected or re.search(
             r"'x' has a time zone in .*b.parquet \(Asia/Seoul\) and none in .*a.parquet, whose", found[0]

@@ -95,12 +95,11 @@ def test_a_stopped_gpu_ends_the_search_which_can_be_resumed(stored, monkeypatch)
     stored.configure(search={"trials": 2, "space": space}, train={"max_epochs": 1})
     settings, dataset = written(stored)
     parent = search.begin(settings, dataset)
-    words = (
-        rf"no longer use it: restart.* CUDA error: device-side assert triggered .*search --resume {parent}"
-    )
+    words = rf"This trial stopped the GPU\. Continue the search without it: .*search --resume {parent}"
     with pytest.raises(GpuStoppedError, match=words):
         search.run(settings, dataset, parent)
-    assert [trial.score for trial in search.trials(settings, parent)] == [None]
+    (failed,) = search.trials(settings, parent)
+    assert failed.score is None and "with CUDA error: device-side assert triggered, and this" in failed.error
 
     monkeypatch.undo()
     best = search.run(settings, dataset, search.begin(settings, dataset, resume=parent))

@@ -25,8 +25,8 @@ THOUSANDS = regex.compile(r"(?<=\d)[,\u066c'](?=\d{3}(?!\d))")
 #: A number with one mark, as in 3.5, 3,5, 1/2, 10:30 and .5. Two marks make a date or a list, as in 2024.01.05.
 MARKED = regex.compile(r"(?<![\d.,/:\u066b-])(?:(\d+)([.,/:\u066b])|(?<!\p{L})\.)(\d+)(?![.,/:\u066b-]?\d)")
 MINUS = regex.compile(r"(?:(?<![\p{L}\d])|(?<=\de))-(?=\p{Sc}?\.?\d)")
-#: Signs behind a name, as in C++, C#, A+, C++17 and C++은, and not between two, as in a+b.
-OF_NAMES = regex.compile(r"(?<=\p{L})(?>\++|#)(?!\p{Latin})")
+#: Signs behind a name, as in C++, C#, A+, C++17 and C++은, and not between two, as in a+b and 서울+부산.
+OF_NAMES = regex.compile(r"(?:(?<=\p{Latin})(?>\++)|(?<=(?<!\p{Latin})\p{Latin})#)(?!\p{Latin})")
 #: Stand for the signs of numbers and names while punctuation is removed: Unicode leaves these characters to programs.
 SIGNS = {
     ".": "\ue000",

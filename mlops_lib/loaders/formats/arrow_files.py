@@ -42,7 +42,7 @@ class ArrowFile:
         """The canonical type of each column."""
         return {name: canonical(self._schema.field(name).type, name == self.key) for name in self.names}
 
-    @property
+    @cached_property
     def zones(self) -> dict[str, str]:
         """The time zone of each column of instants; "" for one without."""
         import pyarrow as pa

@@ -109,7 +109,8 @@ def test_values_by_hand(answer, reference, rouge, exact):
         ("3,000원", "3000원", True), ("1,234,567.5", "1234567.5", True), ("3'000", "3000", True), ("3.5.", "3.5", True),
         ("2024.01.05", "2024-01-05", True), ("02-1234-5678", "0212345678", True), ("5-3", "53", True), ("- 5", "5", True),
         ("C++", "C", False), ("C#", "C", False), ("C++.", "c＋＋", True), ("C++17", "C17", False), ("C언어", "C++언어", False),
-        ("A+", "A", False), ("O+", "O-", False), ("**C**", "C", True), ("# C", "C", True), ("a+b", "ab", True), ("a++b", "ab", True),
+        ("A+", "A", False), ("O+", "O-", False), ("**C**", "C", True), ("# C", "C", True), ("a+b", "ab", True), ("a++b", "ab", True), ("東京＋大阪", "東京、大阪", True),
+        ("Note#", "Note", True), ("F#은", "F은", False),
         ("COVID-19", "covid19", True), ("see.5", "see5", True), ("It is 3.5, not 35.", "It is 3.5 not 35", True),
     ],
 )  # fmt: skip
