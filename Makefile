@@ -38,7 +38,9 @@ demo-llm: $(STAMP) ## The LLM assistant, from its golden dataset to an answer ov
 
 # Each process has one thread, because their threads would only wait for each other. nproc reads that variable too.
 WORKERS = $$(env -u OMP_NUM_THREADS nproc)
-PYTEST = -m pytest -q --disable-warnings -n $(WORKERS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+# pytest-xdist would run a test that ended its process again, up to eight times: the first one ends the run.
+PYTEST = -m pytest -q --disable-warnings -n $(WORKERS) --maxprocesses 8 --max-worker-restart 0 --dist loadgroup \
+	--no-loadscope-reorder
 check test quick-tests all-tests coverage stress: export OMP_NUM_THREADS = 1
 
 .PHONY: check
@@ -84,7 +86,8 @@ COVERAGE_LIMIT ?= 2h
 .PHONY: coverage
 coverage: $(STAMP) ## Run every test, or those of TESTS, and report the branches covered, subprocesses included
 	@rm -f .coverage .coverage.*
-	@-timeout --signal=INT --kill-after=60 $(COVERAGE_LIMIT) $(BIN)/coverage run $(PYTEST) -m 'not containers' $(TESTS)
+	@-timeout --signal=INT --kill-after=60 $(COVERAGE_LIMIT) $(BIN)/coverage run $(PYTEST) \
+		-o faulthandler_exit_on_timeout=false -m 'not containers' $(TESTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

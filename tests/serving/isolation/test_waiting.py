@@ -1,7 +1,6 @@
 """A model that waits, in a process of its own: many calls at once, streams, cancellation; one call fails alone."""
 
 import asyncio
-import os
 import socket
 from types import SimpleNamespace
 from typing import Any
@@ -181,14 +180,14 @@ def test_a_call_that_was_answered_cannot_be_cancelled(process):
 
 def test_a_cancelled_call_is_acknowledged_when_its_thread_has_ended(process, tmp_path):
     """Native code cannot be interrupted, so the last message comes after it; other calls go on meanwhile."""
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    number = process.ask(begun(tmp_path, f"open({str(pipe)!r}).read() or spin(600)"))
-    until((tmp_path / "begun").exists, "the node runs")
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    command = f"touch '{begun}'; until [ -e '{gate}' ]; do sleep 0.05; done"
+    number = process.ask(f"os.system({command!r}) or spin(600)")
+    until(begun.exists, "the node waits in native code")
     process.send(messages.Cancel(number))
     for count in range(3):
         assert answer(process, str(count)) == str(count)
-    pipe.write_text("")  # the node's native code ends
+    gate.touch()  # the node's native code ends
     last = process.receive()
     assert (last.id, last.kind) == (number, "interrupted")
 
