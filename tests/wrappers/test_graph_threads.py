@@ -15,6 +15,7 @@ from mlops_lib.settings import LlmSettings
 from mlops_lib.wrappers.graph.locks import ThreadLocks
 from mlops_lib.wrappers.graph.modules import PREFIX
 from mlops_lib.wrappers.langgraph import LangGraphWrapper
+from tests.support.waiting import until_async
 
 HEAD = """
 import operator, pathlib
@@ -264,8 +265,7 @@ def test_a_cancelled_turn_goes_on(make: Make, tmp_path: Path) -> None:
 
     async def hang_up() -> Any:
         turn = asyncio.create_task(model.apredict({"question": "one", "thread_id": "t"}))
-        while not (tmp_path / "waiting").exists():
-            await asyncio.sleep(0.01)
+        await until_async((tmp_path / "waiting").exists, "the node runs")
         turn.cancel()
         await asyncio.wait([turn])
         stop.unlink()

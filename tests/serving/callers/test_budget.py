@@ -11,6 +11,7 @@ from mlops_lib.llm.accounting.usage import Usage
 from mlops_lib.settings.serving import BudgetSettings
 from serving.callers.budget import Budget, Spent
 from serving.web.problems import Problem
+from tests.support.waiting import LIMIT_S
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 
@@ -142,14 +143,16 @@ def test_a_caller_who_leaves_pays(tmp_path, clock):
     budget = Budget(tmp_path / "b.db", BudgetSettings(tokens=100), clock)
 
     async def left() -> None:
+        called = asyncio.Event()
+
         async def request() -> None:
             async with budget.spending("shop", 1, "v"):
                 count(Usage(1, 40), None, live=True)
+                called.set()
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(request())
-        while budget.spent().calls == 0:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(called.wait(), LIMIT_S)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

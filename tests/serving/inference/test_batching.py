@@ -55,7 +55,7 @@ def run(scenario, **limits):
             return await asyncio.wait_for(scenario(batcher, model), LIMIT_S)
         finally:
             model.gate.set()
-            await batcher.drain()
+            await asyncio.wait_for(batcher.drain(), LIMIT_S)
             executor.close()
 
     return asyncio.run(main())

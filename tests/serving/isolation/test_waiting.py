@@ -13,7 +13,7 @@ from serving.isolation import failures, messages, waiting
 from serving.isolation.waiting import Waiting
 from serving.isolation.wire import Reader, Writer
 from tests.support import model_process
-from tests.support.waiting import until
+from tests.support.waiting import LIMIT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def test_a_call_that_is_given_back_does_not_begin_any_more(monkeypatch):
         loop = asyncio.get_running_loop()
         model = SimpleNamespace(wrapper=Wrapper(), cast=lambda rows: rows, name="toy version 1")
         ours, its = socket.socketpair()
+        ours.settimeout(LIMIT_S)
         its.setblocking(False)
         _, protocol = await loop.create_connection(lambda: Waiting(model), sock=its)
         writer, reader = Writer(), Reader(messages.ToGateway)
@@ -97,6 +98,7 @@ def test_a_call_that_is_given_back_does_not_begin_any_more(monkeypatch):
         came: list[Any] = []
         while not any(isinstance(message, messages.Answer) for message in came):
             count = await asyncio.to_thread(ours.recv_into, reader.space())
+            assert count, came
             came += reader.received(count)
         ours.close()
         return [(type(message).__name__, message.id) for message in came]

@@ -13,6 +13,7 @@ from serving.web.routes import route_table
 from tests.support.projects import ROOT
 from tests.support.promoting import promote
 from tests.support.shop import copy, running
+from tests.support.waiting import LIMIT_S
 
 #: Functions that move a version.
 MOVES = {
@@ -63,8 +64,9 @@ def test_workers_enter_a_move_once(settings, caplog):
 
     async def work():
         workers = OutsideMoves(settings), OutsideMoves(settings)
-        while len(actions(settings)) < 3:
-            await looked(*workers, settings=settings)
+        async with asyncio.timeout(LIMIT_S):
+            while len(actions(settings)) < 3:
+                await looked(*workers, settings=settings)
         await looked(*workers, settings=settings)
 
     asyncio.run(work())

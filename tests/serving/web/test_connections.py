@@ -101,7 +101,9 @@ class Client:
         head, _, body = received.partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split()[0])
         while len(body) < length:
-            body += self.socket.recv(65536)
+            part = self.socket.recv(65536)
+            assert part, received
+            body += part
         return int(head.split()[1]), json.loads(body[:length])
 
 
