@@ -10,7 +10,7 @@ from itertools import takewhile
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from mlops_lib import config
 from mlops_lib.imports import JSON_SCHEMA_EXTRAS, without
@@ -100,6 +100,28 @@ def _do_not_wait_for_the_disk(connection: object, _: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
 
+#: Of this process's stores, since the last test ended.
+_engines: set[Engine] = set()
+
+
+@event.listens_for(Engine, "engine_connect")
+def _note(connection: Connection) -> None:
+    _engines.add(connection.engine)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Close the files of the stores that a test has used: MLflow keeps a store, and its connections, for ever.
+
+    More than a thousand files stayed open otherwise, and some libraries cannot wait for a file whose number is that
+    large. A store that is used again opens its file anew.
+    """
+    while _engines:
+        engine = _engines.pop()
+        if engine.url.database not in (None, "", ":memory:"):
+            engine.dispose()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _subprocess_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Steps and services import this checkout, and their progress bars do not fill the report."""
@@ -130,6 +152,23 @@ def _imports_of_this_test_alone(tmp_path_factory: pytest.TempPathFactory) -> Ite
     for name in list(takewhile(lambda name: name != last, reversed(sys.modules))):
         if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{temporary}{os.sep}"):
             del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _mlflow_of_this_test_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's store as before the test, and no traces of LangChain.
+
+    Where a test leaves a store that cannot be opened, MLflow tries for 100 s to trace each event of a later graph.
+    """
+    mlflow = sys.modules.get("mlflow")
+    before = mlflow.get_tracking_uri() if mlflow and mlflow.is_tracking_uri_set() else None
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        from mlflow.utils.autologging_utils import autologging_is_disabled
+
+        mlflow.set_tracking_uri(before or f"sqlite:///{tmp_path_factory.getbasetemp()}/of-no-test.db")
+        if not autologging_is_disabled("langchain"):
+            mlflow.langchain.autolog(disable=True)
 
 
 @pytest.hookimpl(tryfirst=True)
