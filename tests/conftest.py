@@ -100,7 +100,7 @@ def _do_not_wait_for_the_disk(connection: object, _: object) -> None:
         connection.execute("PRAGMA synchronous = OFF")
 
 
-#: Of this process's stores, since the last test ended.
+#: Engines of databases that were used since the last test ended.
 _engines: set[Engine] = set()
 
 

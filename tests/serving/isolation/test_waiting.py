@@ -182,10 +182,10 @@ def test_a_call_that_was_answered_cannot_be_cancelled(process):
 
 def test_a_cancelled_call_is_acknowledged_when_its_thread_has_ended(process, tmp_path):
     """Native code cannot be interrupted, so the last message comes after it; other calls go on meanwhile."""
-    begun, gate = tmp_path / "begun", tmp_path / "gate"
-    command = f"touch '{begun}'; until [ -e '{gate}' ]; do sleep 0.05; done"
+    waits, gate = tmp_path / "waits", tmp_path / "gate"
+    command = f"touch '{waits}'; until [ -e '{gate}' ]; do sleep 0.05; done"
     number = process.ask(f"os.system({command!r}) or spin(600)")
-    until(begun.exists, "the node waits in native code")
+    until(waits.exists, "the node waits in native code")
     process.send(messages.Cancel(number))
     for count in range(3):
         assert answer(process, str(count)) == str(count)

@@ -24,7 +24,7 @@ from tests.support.promoting import promote
 from tests.support.proxy import Proxy
 from tests.support.servers import mlflow_server
 from tests.support.shop import ROOT, ROW, add_pyfunc, add_version, answers, copy, free_port, running
-from tests.support.waiting import LIMIT_S, until_async
+from tests.support.waiting import LIMIT_S
 
 pytestmark = pytest.mark.slow
 
@@ -277,7 +277,9 @@ def test_sigterm_under_load_loses_no_accepted_request(shop, tmp_path):
 
     async def scenario(service):
         asking = asyncio.gather(*(client(service) for _ in range(16)))
-        await until_async(lambda: len(asked) >= 32, "each client has had an answer")
+        async with asyncio.timeout(LIMIT_S):
+            while len(asked) < 32:  # each has had an answer
+                await asyncio.sleep(0.1)
         service.process.send_signal(signal.SIGTERM)
         told = time.monotonic()
         unready = await asyncio.to_thread(service.get, "/readyz")
